@@ -1,0 +1,47 @@
+"""Return on experience, measured.
+
+A **RoxModel** says what causes what, and which questions measure it. A **Study** links what employees said,
+what customers said and what the unit's books say, and condenses them to **moments**. `fit` turns model and
+moments into a **Fit**, whose heart is one **parameter table**. `simulate` asks the fitted graph *what if* and
+`rox` turns the answer into money. A **model document** (JSON) carries it all into other programs.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+# The public face: name -> defining module. Nothing below is imported before it is asked for.
+_PUBLIC = {
+    "Aggregated": "roxmodel.survey.aggregated",
+    "Amount": "roxmodel.spec.questionnaire",
+    "Binary": "roxmodel.spec.questionnaire",
+    "Construct": "roxmodel.spec.graph",
+    "Count": "roxmodel.spec.questionnaire",
+    "Covariance": "roxmodel.spec.graph",
+    "DataError": "roxmodel.errors",
+    "DocumentError": "roxmodel.errors",
+    "Edge": "roxmodel.spec.graph",
+    "EstimationError": "roxmodel.errors",
+    "Fit": "roxmodel.result.fit",
+    "Intervention": "roxmodel.simulate.intervention",
+    "Item": "roxmodel.spec.questionnaire",
+    "Likert": "roxmodel.spec.questionnaire",
+    "LinkedMoments": "roxmodel.moments",
+    "Moments": "roxmodel.moments",
+    "NPS": "roxmodel.spec.questionnaire",
+    "Percent": "roxmodel.spec.questionnaire",
+    "RoxError": "roxmodel.errors",
+    "RoxModel": "roxmodel.spec.graph",
+    "RoxWarning": "roxmodel.errors",
+    "ScoringEngine": "roxmodel.deliver.scoring",
+    "SimulationError": "roxmodel.errors",
+    "SpecError": "roxmodel.errors",
+    "Study": "roxmodel.survey.study",
+    "fit": "roxmodel.estimate.fit",
+    "five_factor": "roxmodel.spec.five_factor",
+    "load": "roxmodel.result.fit",
+    "simulate": "roxmodel.simulate.run",
+}

@@ -1,0 +1,1 @@
+"""What leaves the library: the scoring engine and the command line."""

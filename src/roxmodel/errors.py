@@ -1,0 +1,111 @@
+"""Every error and warning of the library: what is wrong, what was got, what is allowed, what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+__all__ = [
+    "DataError",
+    "DocumentError",
+    "EstimationError",
+    "RoxError",
+    "RoxWarning",
+    "SimulationError",
+    "SpecError",
+    "did_you_mean",
+    "listed",
+]
+
+
+class RoxError(ValueError):
+    """Something the user gave cannot be used; the message names the culprit and the remedy.
+
+    Parameters
+    ----------
+    problem
+        One clear sentence: what is wrong, with the name of the culprit and the value got.
+    allowed
+        What would have been accepted, when that helps.
+    hint
+        What to do next.
+
+    Examples
+    --------
+    >>> str(RoxError("Item 'pri1' is constant (5.0 in all 40 rows).", hint="Drop the item."))
+    "Item 'pri1' is constant (5.0 in all 40 rows). Drop the item."
+    """
+
+    def __init__(self, problem: str, *, allowed: str | None = None, hint: str | None = None) -> None:
+        self.problem = problem
+        self.allowed = allowed
+        self.hint = hint
+        parts = [problem]
+        if allowed is not None:
+            parts.append(f"Allowed: {allowed}.")
+        if hint is not None:
+            parts.append(hint)
+        super().__init__(" ".join(parts))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Keep the three parts when an error crosses a process border."""
+        return (_rebuild, (type(self), self.problem, self.allowed, self.hint))
+
+
+def _rebuild(kind: type[RoxError], problem: str, allowed: str | None, hint: str | None) -> RoxError:
+    return kind(problem, allowed=allowed, hint=hint)
+
+
+class SpecError(RoxError):
+    """The model itself is not well-formed: a name, an arrow, a scale, a loop."""
+
+
+class DataError(RoxError):
+    """The data do not fit the model: a column, a key, an answer, a count."""
+
+
+class EstimationError(RoxError):
+    """The model cannot be estimated from these data by this method."""
+
+
+class SimulationError(RoxError):
+    """The what-if question cannot be asked of this fit."""
+
+
+class DocumentError(RoxError):
+    """A saved document cannot be read: truncated, altered, of another kind or of a newer schema."""
+
+
+class RoxWarning(UserWarning):
+    """A result was computed, but a reader must know something before using it."""
+
+
+def listed(names: Iterable[object], limit: int = 8) -> str:
+    """Join names as ``'a', 'b' and 3 more`` for use in a message.
+
+    Examples
+    --------
+    >>> listed(["a", "b", "c"], limit=2)
+    "'a', 'b' and 1 more"
+    """
+    every = [repr(name) for name in names]
+    shown = ", ".join(every[:limit])
+    rest = len(every) - limit
+    return f"{shown} and {rest} more" if rest > 0 else shown
+
+
+def did_you_mean(name: str, options: Iterable[str]) -> str:
+    """Say which known name was probably meant, or list the known names.
+
+    Examples
+    --------
+    >>> did_you_mean("prid", ["pride", "value"])
+    "Did you mean 'pride'?"
+    >>> did_you_mean("zzz", ["pride", "value"])
+    "Known: 'pride', 'value'."
+    """
+    known = list(options)
+    close = get_close_matches(name, known, n=1, cutoff=0.6)
+    if close:
+        return f"Did you mean {close[0]!r}?"
+    return f"Known: {listed(known)}." if known else "Nothing is known by any name here."

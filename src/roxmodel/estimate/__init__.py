@@ -1,0 +1,1 @@
+"""Model plus moments to a fit: one door, several methods."""

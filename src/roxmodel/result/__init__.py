@@ -1,0 +1,1 @@
+"""What was estimated: an immutable fit and what can be read from it."""

@@ -1,0 +1,1 @@
+"""What if: interventions over time, in points and in money."""

@@ -1,0 +1,1 @@
+"""What causes what, and which questions measure it."""

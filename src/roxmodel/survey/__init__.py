@@ -1,0 +1,1 @@
+"""Frames in, linked by unit: what employees, customers and the books say."""
