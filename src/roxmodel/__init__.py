@@ -26,7 +26,7 @@ _PUBLIC = {
     "Edge": "roxmodel.spec.graph",
     "EstimationError": "roxmodel.errors",
     "Fit": "roxmodel.result.fit",
-    "Intervention": "roxmodel.simulate.intervention",
+    "Intervention": "roxmodel.simulation.intervention",
     "Item": "roxmodel.spec.questionnaire",
     "Likert": "roxmodel.spec.questionnaire",
     "LinkedMoments": "roxmodel.moments",
@@ -43,5 +43,24 @@ _PUBLIC = {
     "fit": "roxmodel.estimate.fit",
     "five_factor": "roxmodel.spec.five_factor",
     "load": "roxmodel.result.fit",
-    "simulate": "roxmodel.simulate.run",
+    "simulate": "roxmodel.simulation.run",
 }
+
+__all__ = ["__version__", "datasets", *_PUBLIC]  # noqa: PLE0604 - the names are the table's
+
+
+def __getattr__(name: str) -> object:
+    if name == "datasets":
+        return import_module("roxmodel.datasets")
+    module = _PUBLIC.get(name)
+    if module is None:
+        from roxmodel.errors import did_you_mean
+
+        raise AttributeError(f"roxmodel has no name {name!r}. {did_you_mean(name, __all__)}")
+    value = getattr(import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
