@@ -1,0 +1,258 @@
+"""The versioned JSON contract: what a saved model or fit says, and how it is read and written.
+
+A document is an envelope (format, kind, schema version, checksum) around a content. It is not the object: other
+programs may read it without this library. Numbers that JSON cannot hold stand as ``"NaN"``, ``"Infinity"`` and
+``"-Infinity"``. This module is a leaf: it imports no room of ours but the errors.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from roxmodel.errors import DocumentError
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "CheckRecord",
+    "EquationRecord",
+    "FitContent",
+    "MeasureRecord",
+    "ParameterRecord",
+    "PopulationRecord",
+    "content_hash",
+    "read_document",
+    "read_fit",
+    "read_text",
+    "write_document",
+    "write_text",
+]
+
+FORMAT: Final = "roxmodel"
+SCHEMA_VERSION: Final = 1
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ParameterRecord(_Record):
+    """One row of the parameter table; `free` is 0 for a fixed parameter, else its place in theta (from 1)."""
+
+    id: str
+    kind: str
+    left: str
+    right: str
+    group: str
+    free: int
+    lag: int
+    label: str
+    estimate: float
+    se: float
+    statistic: float
+    p: float
+    ci_low: float
+    ci_high: float
+    standardized: float
+    df: float
+
+
+class EquationRecord(_Record):
+    """How one effect was estimated: family (``linear``, ``logit``, ``poisson``, ``negative binomial``) and n."""
+
+    effect: str
+    family: str
+    n: int
+    df: float
+    dispersion: float
+
+
+class MeasureRecord(_Record):
+    """How answers become the score of one construct: ``score = sum(weight * (offset + sign * answer))``."""
+
+    name: str
+    factor: str
+    source: str
+    items: tuple[str, ...]
+    weights: tuple[float, ...]
+    signs: tuple[float, ...]
+    offsets: tuple[float, ...]
+    lows: tuple[float | None, ...]
+    highs: tuple[float | None, ...]
+    within_covariance: tuple[tuple[float, ...], ...]
+
+
+class PopulationRecord(_Record):
+    """The units a fit speaks of, as moments: no unit, no respondent is in a document."""
+
+    names: tuple[str, ...]
+    n: int
+    n_units: int | None
+    mean: tuple[float, ...] | None
+    covariance: tuple[tuple[float, ...], ...]
+    low: tuple[float, ...] | None
+    high: tuple[float, ...] | None
+
+
+class CheckRecord(_Record):
+    """One verdict and its reason."""
+
+    ok: bool
+    reason: str
+
+
+class FitContent(_Record):
+    """Everything a fit says, enough to simulate and to score without the data."""
+
+    model: dict[str, Any]
+    model_hash: str
+    method: str
+    level: str
+    errors: str
+    parameters: tuple[ParameterRecord, ...]
+    vcov: tuple[tuple[float, ...], ...]
+    equations: tuple[EquationRecord, ...]
+    measures: tuple[MeasureRecord, ...]
+    population: PopulationRecord
+    replicates: tuple[tuple[float, ...], ...] | None
+    indices: dict[str, float]
+    converged: CheckRecord
+    identified: CheckRecord
+    admissible: CheckRecord
+    notes: tuple[str, ...]
+
+
+def content_hash(content: object) -> str:
+    """SHA-256 of the content in canonical JSON (sorted keys, no blanks).
+
+    Examples
+    --------
+    >>> content_hash({"a": 1, "b": 2}) == content_hash({"b": 2, "a": 1})
+    True
+    """
+    return hashlib.sha256(_canonical(content).encode()).hexdigest()
+
+
+def write_document(kind: str, content: Mapping[str, Any]) -> str:
+    """Wrap a content in its envelope and write it as JSON text.
+
+    Parameters
+    ----------
+    kind
+        ``"model"`` or ``"fit"``.
+    content
+        Plain JSON values; NaN and infinities are allowed.
+
+    Returns
+    -------
+    str
+        JSON, indented, ending in a new line.
+    """
+    plain = _plain(content)
+    envelope = {
+        "format": FORMAT,
+        "kind": kind,
+        "schema_version": SCHEMA_VERSION,
+        "checksum": content_hash(plain),
+        "content": plain,
+    }
+    return json.dumps(envelope, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def read_document(text: str, kind: str) -> dict[str, Any]:
+    """Open an envelope: check format, kind, version and checksum, and return the content.
+
+    Raises
+    ------
+    DocumentError
+        If the text is no JSON (for example truncated), is no document of this library, is of another kind, was
+        written by a newer schema, or was altered since it was written.
+    """
+    try:
+        envelope = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        where = f" (it breaks off at character {error.pos} of {len(text)})" if hasattr(error, "pos") else ""
+        raise DocumentError(
+            f"This is not a complete JSON document{where}.", hint="Save or copy the whole file again."
+        ) from None
+    if not isinstance(envelope, dict) or envelope.get("format") != FORMAT:
+        raise DocumentError("This JSON is not a roxmodel document.", hint="Write one with fit.save or model.to_json.")
+    version = envelope.get("schema_version")
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise DocumentError(f"The document has schema_version {version!r}.", allowed=f"1 to {SCHEMA_VERSION}")
+    if version > SCHEMA_VERSION:
+        raise DocumentError(
+            f"The document has schema version {version}; this version of roxmodel reads up to {SCHEMA_VERSION}.",
+            hint="Upgrade roxmodel: pip install --upgrade roxmodel.",
+        )
+    if envelope.get("kind") != kind:
+        raise DocumentError(f"The document holds a {envelope.get('kind')!r}, but a {kind!r} was asked for.")
+    content = envelope.get("content")
+    if not isinstance(content, dict):
+        raise DocumentError("The document has no content.", hint="Save it again.")
+    if envelope.get("checksum") != content_hash(content):
+        raise DocumentError(
+            "The document was altered since it was written: its checksum does not match its content.",
+            hint="Save it again from the fit; do not edit it by hand.",
+        )
+    return content
+
+
+def read_fit(text: str) -> FitContent:
+    """Read the document of a fit.
+
+    Raises
+    ------
+    DocumentError
+        As `read_document`, and if a field is missing, unknown or of the wrong type (named).
+    """
+    content = read_document(text, "fit")
+    try:
+        return FitContent.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise DocumentError(f"The document's field {where!r} is not as the schema has it: {first['msg']}.") from None
+
+
+def read_text(path: str | Path) -> str:
+    """Read a text file, or say in one sentence why not."""
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise DocumentError(f"{str(path)!r} cannot be read: {reason}.") from None
+
+
+def write_text(path: str | Path, text: str) -> Path:
+    """Write a text file whole or not at all (a temporary neighbour takes its place at the end)."""
+    target = Path(path)
+    draft = target.with_name(target.name + ".part")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(target)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise DocumentError(f"{str(path)!r} cannot be written: {error.strerror}.") from None
+    return target
+
+
+def _canonical(content: object) -> str:
+    return json.dumps(_plain(content), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    """Replace what JSON cannot hold, and tuples by lists."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return value

@@ -1,0 +1,227 @@
+"""Constructs, edges and covariances: the parts a causal graph is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from roxmodel.errors import SpecError, did_you_mean
+from roxmodel.frozen import Frozen
+from roxmodel.spec.arrows import arrow_text
+from roxmodel.spec.factors import FACTORS
+from roxmodel.spec.questionnaire import Item, Scale
+from roxmodel.types import Factor, Residuals
+
+__all__ = ["UNIT", "Construct", "Covariance", "Edge"]
+
+UNIT = "unit"
+
+
+class Construct(Frozen):
+    """Something that is measured by items and takes part in the graph.
+
+    Parameters
+    ----------
+    name
+        Its name in edges, tables and pictures.
+    factor
+        ``pride | influencers | behaviours | value_drivers | outcomes | context``.
+    source
+        Who answers: ``employee``, ``customer``, ``unit`` (the unit's own figures, one row a unit) or any further
+        name. Exactly one.
+    items
+        Column names or `Item`; the first is the marker (loading 1). One item = an observed construct.
+    reliability
+        Reliability of a single item, 0 < r <= 1; None = measured without error.
+    residuals
+        Between-unit item residuals of the linked method: ``free``, ``equal`` or ``zero``; None = the method's
+        default.
+    scale
+        Scale of every item that has none of its own.
+    text
+        What the construct means, for reports.
+
+    Raises
+    ------
+    SpecError
+        If nothing measures the construct, the factor is unknown, or there are several sources.
+
+    Examples
+    --------
+    >>> Construct(name="pride", factor="pride", source="employee", items=["pri1", "pri2"]).item_names
+    ('pri1', 'pri2')
+    """
+
+    name: str
+    factor: Factor
+    source: str
+    items: tuple[Item, ...]
+    reliability: float | None = None
+    residuals: Residuals | None = None
+    scale: Scale | None = None
+    text: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            return data
+        values = dict(data)
+        name = values.get("name", "?")
+        _check_source(name, values.get("source"))
+        if "factor" in values and values["factor"] not in FACTORS:
+            raise SpecError(
+                f"Construct {name!r} has the factor {values['factor']!r}.",
+                allowed=", ".join(FACTORS),
+                hint=did_you_mean(str(values["factor"]), FACTORS),
+            )
+        values["items"] = _read_items(name, values.get("items"))
+        return values
+
+    @field_validator("name")
+    @classmethod
+    def _named(cls, name: str) -> str:
+        if not name.strip() or name != name.strip():
+            raise SpecError(f"A construct needs a name without blanks at its ends; got {name!r}.")
+        return name
+
+    @model_validator(mode="after")
+    def _measured(self) -> Construct:
+        if not self.items:
+            raise SpecError(
+                f"Construct {self.name!r} has no items: nobody measures it.",
+                hint="Give items=['column', ...] or leave the construct out.",
+            )
+        if self.reliability is not None and not 0 < self.reliability <= 1:
+            raise SpecError(
+                f"Construct {self.name!r} has reliability {self.reliability:g}.", allowed="0 < reliability <= 1"
+            )
+        if self.reliability is not None and len(self.items) > 1:
+            raise SpecError(
+                f"Construct {self.name!r} has {len(self.items)} items and a stated reliability.",
+                hint="A reliability is stated for a single item only; several items show it by themselves.",
+            )
+        if self.scale is not None and any(item.scale is None for item in self.items):
+            items = tuple(i if i.scale is not None else i.replace(scale=self.scale) for i in self.items)
+            object.__setattr__(self, "items", items)
+        return self
+
+    @property
+    def item_names(self) -> tuple[str, ...]:
+        """Column names of the items."""
+        return tuple(item.name for item in self.items)
+
+    @property
+    def observed(self) -> bool:
+        """Whether one item measures it without error."""
+        return len(self.items) == 1 and self.reliability in {None, 1.0}
+
+    @property
+    def ends(self) -> tuple[float | None, float | None]:
+        """Ends of the item mean: the mean of the items' scale ends, None where an item has none."""
+        lows = [item.ends[0] for item in self.items]
+        highs = [item.ends[1] for item in self.items]
+        return _mean_or_none(lows), _mean_or_none(highs)
+
+
+def _mean_or_none(ends: list[float | None]) -> float | None:
+    known = [end for end in ends if end is not None]
+    return sum(known) / len(known) if len(known) == len(ends) else None
+
+
+def _check_source(name: object, source: object) -> None:
+    if source is None or (isinstance(source, str) and source.strip()):
+        return
+    raise SpecError(
+        f"Construct {name!r} has the source {source!r}: every construct has exactly one source.",
+        allowed="'employee', 'customer', 'unit' or a name of your own",
+        hint="Split it into one construct for each source.",
+    )
+
+
+def _read_items(name: object, items: object) -> tuple[object, ...]:
+    if items is None:
+        return ()
+    if isinstance(items, str | Item):
+        items = [items]
+    if not isinstance(items, list | tuple):
+        raise SpecError(f"Construct {name!r} has items={items!r}.", allowed="a list of column names or rox.Item")
+    return tuple(Item(name=item) if isinstance(item, str) else item for item in items)
+
+
+class _Arrowed(Frozen):
+    """What edges and covariances share: a fixed value or a free parameter, perhaps labelled."""
+
+    fixed: float | None = None
+    label: str | None = None
+    start: float | None = None
+
+
+class Edge(_Arrowed):
+    """`cause` acts on `effect`, `lag` waves later.
+
+    Parameters
+    ----------
+    cause, effect
+        Names of constructs.
+    lag
+        Waves between cause and effect; 0 acts within the wave. A fixed lagged edge is an assumption that acts in
+        the simulation only; a free one is refused by `fit` until waves are supported.
+    fixed
+        A value that is not estimated, in units of the effect per unit of the cause.
+    label
+        Name of the parameter; equal labels are equal parameters, and definitions use them.
+    start
+        Starting value.
+    expected
+        The sign expected before seeing the data, ``"positive"`` or ``"negative"``; a fit says when it finds the
+        other.
+
+    Raises
+    ------
+    SpecError
+        If a construct acts on itself within the wave, or the lag is negative.
+
+    Examples
+    --------
+    >>> str(Edge(cause="pride", effect="behaviours"))
+    'pride -> behaviours'
+    """
+
+    cause: str
+    effect: str
+    lag: int = Field(default=0)
+    expected: Literal["positive", "negative"] | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Edge:
+        if self.lag < 0:
+            raise SpecError(f"The edge {self} has lag {self.lag}.", allowed="0 or a positive number of waves")
+        if self.cause == self.effect and self.lag == 0:
+            raise SpecError(
+                f"The edge {self} lets a construct cause itself within the wave.", hint="Give it a lag of 1 or more."
+            )
+        return self
+
+    def __str__(self) -> str:
+        return arrow_text(self.cause, self.effect)
+
+
+class Covariance(_Arrowed):
+    """An unmeasured common cause: a residual covariance of two constructs or of two items.
+
+    With ``left == right`` it states a residual *variance* (for example ``fixed=0``).
+
+    Examples
+    --------
+    >>> str(Covariance(left="value", right="loyalty"))
+    'value <-> loyalty'
+    """
+
+    left: str
+    right: str
+
+    def __str__(self) -> str:
+        return arrow_text(self.left, self.right, "<->")

@@ -1,0 +1,145 @@
+"""Defined parameters: arithmetic over labels, for example ``"a * b + c"``."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+import numpy as np
+
+from roxmodel.errors import SpecError, did_you_mean
+from roxmodel.types import FloatArray
+
+__all__ = ["check_definitions", "evaluate", "names_in"]
+
+_FUNCTIONS: Final[dict[str, Callable[[FloatArray], FloatArray]]] = {
+    "exp": np.exp,
+    "log": np.log,
+    "sqrt": np.sqrt,
+    "abs": np.abs,
+}
+_OPERATORS: Final[dict[type[ast.operator], Callable[[FloatArray, FloatArray], FloatArray]]] = {
+    ast.Add: np.add,
+    ast.Sub: np.subtract,
+    ast.Mult: np.multiply,
+    ast.Div: np.divide,
+    ast.Pow: np.power,
+}
+
+
+def names_in(name: str, expression: str) -> list[str]:
+    """Names of the labels that a definition uses, checked to be plain arithmetic.
+
+    Parameters
+    ----------
+    name
+        Name of the definition, for messages.
+    expression
+        Sums, products, powers (``**`` or ``^``), brackets and ``exp log sqrt abs`` of labels and numbers.
+
+    Raises
+    ------
+    SpecError
+        If it is anything else.
+
+    Examples
+    --------
+    >>> names_in("indirect", "a * b")
+    ['a', 'b']
+    """
+    found: list[str] = []
+    _check(name, expression, _parse(name, expression), found)
+    return list(dict.fromkeys(found))
+
+
+def evaluate(definitions: Mapping[str, str], labels: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
+    """Evaluate definitions in their order; a definition may use the ones before it.
+
+    Parameters
+    ----------
+    definitions
+        Name to expression.
+    labels
+        Label to values, every array of one common shape (for example one value a draw).
+
+    Returns
+    -------
+    dict
+        Name to values of the same shape.
+
+    Examples
+    --------
+    >>> evaluate({"ab": "a * b"}, {"a": np.array([2.0]), "b": np.array([3.0])})["ab"]
+    array([6.])
+    """
+    values = dict(labels)
+    for name, expression in definitions.items():
+        with np.errstate(all="ignore"):
+            values[name] = _value(_parse(name, expression), values)
+    return {name: values[name] for name in definitions}
+
+
+def check_definitions(definitions: Mapping[str, str], labels: Iterable[str]) -> None:
+    """Refuse a definition that uses a label that nobody carries.
+
+    Raises
+    ------
+    SpecError
+        Naming the definition and the unknown label.
+    """
+    known = list(dict.fromkeys(labels))
+    for name, expression in definitions.items():
+        for used in names_in(name, expression):
+            if used not in known:
+                raise SpecError(
+                    f"The definition {name!r} = {expression!r} uses {used!r}, which labels no parameter.",
+                    hint=did_you_mean(used, known),
+                )
+        known.append(name)
+
+
+def _parse(name: str, expression: str) -> ast.expr:
+    try:
+        return ast.parse(expression.replace("^", "**").strip(), mode="eval").body
+    except SyntaxError as error:
+        raise SpecError(
+            f"The definition {name!r} = {expression!r} cannot be read at character {error.offset}.",
+            hint="Write arithmetic over labels, for example 'a * b'.",
+        ) from None
+
+
+def _check(name: str, expression: str, node: ast.expr, found: list[str]) -> None:
+    match node:
+        case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
+            _check(name, expression, left, found)
+            _check(name, expression, right, found)
+        case ast.UnaryOp(op=ast.USub() | ast.UAdd(), operand=operand):
+            _check(name, expression, operand, found)
+        case ast.Call(func=ast.Name(id=function), args=[argument], keywords=[]) if function in _FUNCTIONS:
+            _check(name, expression, argument, found)
+        case ast.Name(id=label):
+            found.append(label)
+        case ast.Constant(value=float() | int()):
+            return
+        case _:
+            raise SpecError(
+                f"The definition {name!r} = {expression!r} holds {ast.unparse(node)!r}, which is not read.",
+                allowed="labels, numbers, + - * / ** and exp log sqrt abs",
+            )
+
+
+def _value(node: ast.expr, values: Mapping[str, FloatArray]) -> FloatArray:
+    match node:
+        case ast.BinOp(left=left, op=op, right=right):
+            return _OPERATORS[type(op)](_value(left, values), _value(right, values))
+        case ast.UnaryOp(op=op, operand=operand):
+            inner = _value(operand, values)
+            return -inner if isinstance(op, ast.USub) else inner
+        case ast.Call(func=ast.Name(id=function), args=[argument]):
+            return _FUNCTIONS[function](_value(argument, values))
+        case ast.Name(id=label):
+            return values[label]
+        case ast.Constant(value=float() | int() as number):
+            return np.asarray(float(number))
+    raise SpecError(f"The expression {ast.unparse(node)!r} is not read.")

@@ -1,0 +1,277 @@
+"""The parameter table: one row a parameter, planned here, filled by a fit, exported by id."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from roxmodel.errors import SpecError, did_you_mean
+from roxmodel.spec.constructs import Construct, Covariance
+from roxmodel.spec.graph import RoxModel
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Kind", "Parameter", "ParameterTable", "plan"]
+
+Kind: TypeAlias = Literal["loading", "edge", "variance", "covariance", "intercept", "threshold", "defined"]
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One row of the table.
+
+    Attributes
+    ----------
+    id
+        Stable name, for example ``"edge:pride->behaviours"``.
+    kind
+        ``loading`` (left construct, right item), ``edge`` (left cause, right effect), ``variance`` (left =
+        right), ``covariance``, ``intercept``, ``threshold`` or ``defined``.
+    left, right
+        What it joins.
+    group
+        Group, empty for one group.
+    free
+        0 = fixed; k = the k-th element of theta, counted from 1; equal numbers are an equality constraint.
+    value
+        The fixed value; None if free, or if the data give it (`note` says how).
+    start
+        Starting value asked for.
+    label
+        Label; equal labels are equal parameters.
+    lag
+        Waves between cause and effect.
+    lower
+        Lower bound of a free parameter.
+    note
+        Why it is as it is, when that is not obvious.
+    """
+
+    id: str
+    kind: Kind
+    left: str
+    right: str
+    group: str = ""
+    free: int = 0
+    value: float | None = None
+    start: float | None = None
+    label: str = ""
+    lag: int = 0
+    lower: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterTable:
+    """The rows in a fixed order, with theta numbered 1…`n_free`."""
+
+    rows: tuple[Parameter, ...]
+
+    def __iter__(self) -> Iterator[Parameter]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def n_free(self) -> int:
+        """Length of theta."""
+        return max((row.free for row in self.rows), default=0)
+
+    def of(self, kind: Kind) -> tuple[Parameter, ...]:
+        """Rows of one kind."""
+        return tuple(row for row in self.rows if row.kind == kind)
+
+    def row(self, parameter_id: str) -> Parameter:
+        """One row by id.
+
+        Raises
+        ------
+        SpecError
+            If there is none, with the likely one.
+        """
+        for row in self.rows:
+            if row.id == parameter_id:
+                return row
+        raise SpecError(
+            f"There is no parameter {parameter_id!r}.", hint=did_you_mean(parameter_id, [r.id for r in self.rows])
+        )
+
+    def frame(self) -> pd.DataFrame:
+        """Rows as a DataFrame: id, kind, left, right, group, free, value, start, label, lag, lower, note."""
+        import pandas as pd
+
+        columns = list(Parameter.__dataclass_fields__)
+        return pd.DataFrame([[getattr(row, c) for c in columns] for row in self.rows], columns=columns)
+
+
+def plan(
+    model: RoxModel, measurement: Literal["reflective", "composite"] = "reflective", means: bool = True
+) -> ParameterTable:
+    """Plan the parameters of a model.
+
+    Parameters
+    ----------
+    model
+        The model.
+    measurement
+        ``"reflective"``: constructs are latent, items have loadings and residuals. ``"composite"``: constructs
+        are item means; only the structural part has parameters.
+    means
+        Whether intercepts are parameters.
+
+    Returns
+    -------
+    ParameterTable
+        Loadings, edges, variances, covariances, intercepts, definitions, in this order.
+
+    Examples
+    --------
+    >>> from roxmodel.spec.five_factor import five_factor
+    >>> table = plan(five_factor({"pride": ["p1", "p2"], "outcomes": ["revenue"]}), means=False)
+    >>> [row.id for row in table if row.kind == "edge"], table.n_free
+    (['edge:pride->outcomes'], 6)
+    """
+    rows: list[Parameter] = []
+    if measurement == "reflective":
+        rows += [row for construct in model.constructs for row in _loadings(construct)]
+    rows += [_edge(model, position) for position in range(len(model.edges))]
+    if measurement == "reflective":
+        rows += [row for construct in model.constructs for row in _item_variances(model, construct)]
+    rows += [_construct_variance(model, name) for name in model.names]
+    rows += _covariances(model, measurement)
+    if means:
+        rows += _intercepts(model, measurement)
+    rows += [
+        Parameter(f"defined:{name}", "defined", name, text, note=f"{name} := {text}")
+        for name, text in model.definitions.items()
+    ]
+    return ParameterTable(tuple(_numbered(rows)))
+
+
+def _numbered(rows: list[Parameter]) -> Iterator[Parameter]:
+    """Number the free rows; rows of one label share a number."""
+    numbers: dict[str, int] = {}
+    count = 0
+    for row in rows:
+        if row.free == 0:
+            yield row
+        elif row.label and row.label in numbers:
+            yield replace(row, free=numbers[row.label])
+        else:
+            count += 1
+            if row.label:
+                numbers[row.label] = count
+            yield replace(row, free=count)
+
+
+def _loadings(construct: Construct) -> Iterator[Parameter]:
+    for position, item in enumerate(construct.items):
+        parameter = f"loading:{construct.name}=~{item.name}"
+        if isinstance(item.loading, float):
+            yield Parameter(parameter, "loading", construct.name, item.name, value=item.loading)
+        elif position == 0 and item.loading is None:
+            yield Parameter(parameter, "loading", construct.name, item.name, value=1.0, note="marker")
+        else:
+            label = item.loading or ""
+            yield Parameter(
+                parameter, "loading", construct.name, item.name, free=1, start=item.start, label=label
+            )
+
+
+def _edge(model: RoxModel, position: int) -> Parameter:
+    edge = model.edges[position]
+    suffix = f"@lag{edge.lag}" if edge.lag else ""
+    parameter = f"edge:{edge.cause}->{edge.effect}{suffix}"
+    label = edge.label or ""
+    if edge.fixed is not None:
+        note = "assumed" + (f", acts {edge.lag} wave(s) later, in the simulation only" if edge.lag else "")
+        return Parameter(
+            parameter, "edge", edge.cause, edge.effect, value=edge.fixed, label=label, lag=edge.lag, note=note
+        )
+    return Parameter(
+        parameter, "edge", edge.cause, edge.effect, free=1, start=edge.start, label=label, lag=edge.lag
+    )
+
+
+def _stated(model: RoxModel, left: str, right: str) -> Covariance | None:
+    for pair in model.covariances:
+        if {pair.left, pair.right} == {left, right}:
+            return pair
+    return None
+
+
+def _second_moment(model: RoxModel, left: str, right: str, default: Parameter) -> Parameter:
+    """A (co)variance row: as the model states it, else the default."""
+    stated = _stated(model, left, right)
+    if stated is None:
+        return default
+    label = stated.label or ""
+    if stated.fixed is not None:
+        return replace(default, free=0, value=stated.fixed, label=label, note="fixed", lower=None)
+    return replace(default, free=1, value=None, start=stated.start, label=label, note="")
+
+
+def _item_variances(model: RoxModel, construct: Construct) -> Iterator[Parameter]:
+    for item in construct.items:
+        row = Parameter(f"variance:{item.name}", "variance", item.name, item.name, free=1, lower=0.0)
+        if construct.observed:
+            row = replace(row, id=f"variance:{item.name}|{construct.name}", free=0, value=0.0, lower=None)
+            row = replace(row, note="measured without error")
+            yield row
+            continue
+        if len(construct.items) == 1:
+            row = replace(row, id=f"variance:{item.name}|{construct.name}", free=0, lower=None)
+            row = replace(row, note=f"(1 - {construct.reliability:g}) of the item's variance")
+        elif construct.residuals == "zero":
+            row = replace(row, free=0, value=0.0, lower=None, note="residuals='zero'")
+        elif construct.residuals == "equal":
+            row = replace(row, label=f"residual({construct.name})", note="residuals='equal'")
+        yield _second_moment(model, item.name, item.name, row)
+
+
+def _construct_variance(model: RoxModel, name: str) -> Parameter:
+    row = Parameter(f"variance:{name}", "variance", name, name, free=1, lower=0.0)
+    if model.exogenous == "fixed" and not model.causes(name) and model.find(name).observed:
+        row = replace(row, free=0, lower=None, note="given by the data")
+    return _second_moment(model, name, name, row)
+
+
+def _covariances(model: RoxModel, measurement: str) -> list[Parameter]:
+    """Exogenous pairs, terminal pairs if asked for, and what the model states, each pair once."""
+    rows: dict[frozenset[str], Parameter] = {}
+    for left, right in combinations(model.exogenous_names, 2):
+        observed = [model.find(name).observed for name in (left, right)]
+        given = model.exogenous == "fixed" and all(observed)
+        row = _covariance_row(left, right)
+        rows[frozenset((left, right))] = replace(row, free=0, note="given by the data") if given else row
+    if model.terminal_covariances:
+        caused = {edge.cause for edge in model.edges if edge.lag == 0}
+        terminal = [name for name in model.endogenous if name not in caused]
+        for left, right in combinations(terminal, 2):
+            rows[frozenset((left, right))] = _covariance_row(left, right)
+    names = set(model.names)
+    for pair in model.covariances:
+        structural = {pair.left, pair.right} <= names
+        if pair.left != pair.right and (structural or measurement == "reflective"):
+            rows.setdefault(frozenset((pair.left, pair.right)), _covariance_row(pair.left, pair.right))
+    return [_second_moment(model, row.left, row.right, row) for row in rows.values()]
+
+
+def _covariance_row(left: str, right: str) -> Parameter:
+    return Parameter(f"covariance:{left}~~{right}", "covariance", left, right, free=1)
+
+
+def _intercepts(model: RoxModel, measurement: str) -> list[Parameter]:
+    """Item intercepts are free and latent means 0; an observed construct carries its own intercept."""
+    rows: list[Parameter] = []
+    for construct in model.constructs:
+        own = measurement == "composite" or len(construct.items) == 1
+        if not own:
+            rows += [Parameter(f"intercept:{i}", "intercept", i, i, free=1) for i in construct.item_names]
+        row = Parameter(f"intercept:{construct.name}", "intercept", construct.name, construct.name)
+        rows.append(replace(row, free=1) if own else replace(row, value=0.0, note="latent mean"))
+    return rows

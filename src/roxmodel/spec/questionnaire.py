@@ -1,0 +1,256 @@
+"""Items and their scales: which questions were asked, and what an answer may be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+
+from pydantic import Field, field_validator, model_validator
+
+from roxmodel.errors import SpecError
+from roxmodel.frozen import Frozen
+
+__all__ = ["NPS", "Amount", "Binary", "Count", "Item", "Likert", "Percent", "Scale"]
+
+
+class Likert(Frozen):
+    """A rating from `low` to `high`, in whole points unless `whole=False`.
+
+    Parameters
+    ----------
+    low, high
+        The scale's ends, ``low < high``.
+    labels
+        Text answers in order from low to high, one for each point. With labels, text in the data is mapped;
+        a text that is not among them is an error.
+    whole
+        Whether only whole points are answers (default). ``False`` for sliders and half points.
+
+    Raises
+    ------
+    SpecError
+        If ``low >= high``, or labels do not match the number of points.
+
+    Examples
+    --------
+    >>> Likert(1, 5).ends
+    (1.0, 5.0)
+    >>> Likert(1, 3, labels=["no", "partly", "yes"]).codes["partly"]
+    2.0
+    """
+
+    kind: Literal["likert"] = "likert"
+    low: float
+    high: float
+    labels: tuple[str, ...] | None = None
+    whole: bool = True
+
+    def __init__(self, low: float, high: float, labels: Sequence[str] | None = None, **rest: Any) -> None:
+        super().__init__(low=low, high=high, labels=labels, **rest)
+
+    @model_validator(mode="after")
+    def _check(self) -> Likert:
+        if not self.low < self.high:
+            raise SpecError(f"Likert({self.low:g}, {self.high:g}) has no width.", allowed="low < high")
+        if self.whole and not (float(self.low).is_integer() and float(self.high).is_integer()):
+            raise SpecError(
+                f"Likert({self.low:g}, {self.high:g}) counts whole points but its ends are not whole.",
+                hint="Say whole=False for a slider.",
+            )
+        if self.labels is not None and len(self.labels) != int(self.high - self.low) + 1:
+            raise SpecError(
+                f"Likert({self.low:g}, {self.high:g}) has {int(self.high - self.low) + 1} points "
+                f"but {len(self.labels)} labels were given.",
+                hint="Give one label for each point, from low to high.",
+            )
+        if self.labels is not None and len(set(self.labels)) != len(self.labels):
+            raise SpecError(f"Likert({self.low:g}, {self.high:g}) has a label twice: {list(self.labels)}.")
+        return self
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Lowest and highest possible answer."""
+        return self.low, self.high
+
+    @property
+    def integer(self) -> bool:
+        """Whether only whole numbers are answers."""
+        return self.whole
+
+    @property
+    def codes(self) -> dict[str, float]:
+        """Text answer to number; empty without labels."""
+        return {label: self.low + step for step, label in enumerate(self.labels or ())}
+
+    def __str__(self) -> str:
+        return f"Likert({self.low:g}, {self.high:g})"
+
+
+class NPS(Frozen):
+    """The question "how likely are you to recommend us", whole points 0 to 10.
+
+    Examples
+    --------
+    >>> NPS().ends
+    (0.0, 10.0)
+    """
+
+    kind: Literal["nps"] = "nps"
+    ends: ClassVar[tuple[float, float]] = (0.0, 10.0)
+    integer: ClassVar[bool] = True
+    codes: ClassVar[Mapping[str, float]] = MappingProxyType({})
+
+    def __str__(self) -> str:
+        return "NPS()"
+
+
+class Percent(Frozen):
+    """A share between 0 and 100.
+
+    Examples
+    --------
+    >>> Percent().ends
+    (0.0, 100.0)
+    """
+
+    kind: Literal["percent"] = "percent"
+    ends: ClassVar[tuple[float, float]] = (0.0, 100.0)
+    integer: ClassVar[bool] = False
+    codes: ClassVar[Mapping[str, float]] = MappingProxyType({})
+
+    def __str__(self) -> str:
+        return "Percent()"
+
+
+class Binary(Frozen):
+    """No or yes, 0 or 1 (booleans are read as 0 and 1).
+
+    Examples
+    --------
+    >>> Binary().ends
+    (0.0, 1.0)
+    """
+
+    kind: Literal["binary"] = "binary"
+    ends: ClassVar[tuple[float, float]] = (0.0, 1.0)
+    integer: ClassVar[bool] = True
+    codes: ClassVar[Mapping[str, float]] = MappingProxyType({})
+
+    def __str__(self) -> str:
+        return "Binary()"
+
+
+class Count(Frozen):
+    """How often: whole numbers from 0 on, without an upper end.
+
+    Examples
+    --------
+    >>> Count().ends
+    (0.0, None)
+    """
+
+    kind: Literal["count"] = "count"
+    ends: ClassVar[tuple[float, None]] = (0.0, None)
+    integer: ClassVar[bool] = True
+    codes: ClassVar[Mapping[str, float]] = MappingProxyType({})
+
+    def __str__(self) -> str:
+        return "Count()"
+
+
+class Amount(Frozen):
+    """An amount of money or of anything else that has a unit and no ends.
+
+    Parameters
+    ----------
+    unit
+        Printed beside every number of the item, for example ``"EUR"`` or ``"minutes"``.
+
+    Examples
+    --------
+    >>> Amount(unit="EUR").unit
+    'EUR'
+    """
+
+    kind: Literal["amount"] = "amount"
+    unit: str = "EUR"
+    ends: ClassVar[tuple[None, None]] = (None, None)
+    integer: ClassVar[bool] = False
+    codes: ClassVar[Mapping[str, float]] = MappingProxyType({})
+
+    def __init__(self, unit: str = "EUR", **rest: Any) -> None:
+        super().__init__(unit=unit, **rest)
+
+    def __str__(self) -> str:
+        return f"Amount({self.unit!r})"
+
+
+Scale: TypeAlias = Annotated[
+    Likert | NPS | Percent | Binary | Count | Amount,
+    Field(discriminator="kind"),
+]
+
+
+class Item(Frozen):
+    """One question, or one figure of the unit's books.
+
+    Parameters
+    ----------
+    name
+        The column in the data.
+    scale
+        What an answer may be: `Likert`, `NPS`, `Percent`, `Binary`, `Count`, `Amount`. None means continuous
+        and unbounded: no range check, no cap in the simulation.
+    reverse
+        Whether a high answer means little of the construct. The answer x is read as ``low + high - x`` on a
+        scale with two ends and as ``-x`` without.
+    text
+        The wording, for reports.
+    touchpoint, channel
+        Where in the customer's journey the question was asked.
+    loading
+        A number fixes the loading, a text labels it (equal labels are equal parameters), None leaves it free
+        (the first item of a construct is its marker with loading 1).
+    start
+        Starting value of a free loading.
+
+    Raises
+    ------
+    SpecError
+        If the name is empty.
+
+    Examples
+    --------
+    >>> Item(name="pri1", scale=Likert(1, 7)).scale.ends
+    (1.0, 7.0)
+    """
+
+    name: str
+    scale: Scale | None = None
+    reverse: bool = False
+    text: str = ""
+    touchpoint: str | None = None
+    channel: str | None = None
+    loading: float | str | None = None
+    start: float | None = None
+
+    @field_validator("name")
+    @classmethod
+    def _named(cls, name: str) -> str:
+        if not name.strip():
+            raise SpecError(f"An item needs a name; got {name!r}.", hint="Use the column name in the data.")
+        return name
+
+    @property
+    def ends(self) -> tuple[float | None, float | None]:
+        """Lowest and highest possible answer, None where there is no end."""
+        return self.scale.ends if self.scale is not None else (None, None)
+
+    @property
+    def reading(self) -> tuple[float, float]:
+        """(sign, offset) with which an answer x is read: ``offset + sign * x``."""
+        low, high = self.ends
+        if not self.reverse:
+            return 1.0, 0.0
+        return -1.0, (low + high if low is not None and high is not None else 0.0)
