@@ -1,8 +1,8 @@
 """The versioned JSON contract: what a saved model or fit says, and how it is read and written.
 
-A document is an envelope (format, kind, schema version, checksum) around a content. It is not the object: other
-programs may read it without this library. Numbers that JSON cannot hold stand as ``"NaN"``, ``"Infinity"`` and
-``"-Infinity"``. This module is a leaf: it imports no room of ours but the errors.
+A document is an envelope (format, kind, schema version, checksum) around a content. It is not the object:
+other programs may read it without this library. Numbers that JSON cannot hold stand as ``"NaN"``,
+``"Infinity"`` and ``"-Infinity"``. This module is a leaf: it imports no room of ours but the errors.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from roxmodel.errors import DocumentError
@@ -64,7 +66,7 @@ class ParameterRecord(_Record):
 
 
 class EquationRecord(_Record):
-    """How one effect was estimated: family (``linear``, ``logit``, ``poisson``, ``negative binomial``) and n."""
+    """How one effect was estimated: family (``linear``, ``logit``, ``poisson``, ``negative binomial``), n."""
 
     effect: str
     family: str
@@ -136,7 +138,7 @@ def content_hash(content: object) -> str:
     >>> content_hash({"a": 1, "b": 2}) == content_hash({"b": 2, "a": 1})
     True
     """
-    return hashlib.sha256(_canonical(content).encode()).hexdigest()
+    return hashlib.sha256(_canonical(content).encode(errors="surrogatepass")).hexdigest()
 
 
 def write_document(kind: str, content: Mapping[str, Any]) -> str:
@@ -155,40 +157,40 @@ def write_document(kind: str, content: Mapping[str, Any]) -> str:
         JSON, indented, ending in a new line.
     """
     plain = _plain(content)
+    try:
+        checksum = content_hash(plain)
+    except (TypeError, RecursionError) as error:
+        raise DocumentError(f"A {kind} document cannot hold this: {error}.") from None
     envelope = {
         "format": FORMAT,
         "kind": kind,
         "schema_version": SCHEMA_VERSION,
-        "checksum": content_hash(plain),
+        "checksum": checksum,
         "content": plain,
     }
     return json.dumps(envelope, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def read_document(text: str, kind: str) -> dict[str, Any]:
+def read_document(text: str | bytes, kind: str) -> dict[str, Any]:
     """Open an envelope: check format, kind, version and checksum, and return the content.
 
     Raises
     ------
     DocumentError
-        If the text is no JSON (for example truncated), is no document of this library, is of another kind, was
-        written by a newer schema, or was altered since it was written.
+        If the text is no JSON (for example truncated), is no document of this library, is of another kind,
+        was written by a newer schema, or was altered since it was written.
     """
-    try:
-        envelope = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
-        where = f" (it breaks off at character {error.pos} of {len(text)})" if hasattr(error, "pos") else ""
-        raise DocumentError(
-            f"This is not a complete JSON document{where}.", hint="Save or copy the whole file again."
-        ) from None
+    envelope = _parsed(text)
     if not isinstance(envelope, dict) or envelope.get("format") != FORMAT:
-        raise DocumentError("This JSON is not a roxmodel document.", hint="Write one with fit.save or model.to_json.")
+        raise DocumentError(
+            "This JSON is not a roxmodel document.", hint="Write one with fit.save or model.to_json."
+        )
     version = envelope.get("schema_version")
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise DocumentError(f"The document has schema_version {version!r}.", allowed=f"1 to {SCHEMA_VERSION}")
     if version > SCHEMA_VERSION:
         raise DocumentError(
-            f"The document has schema version {version}; this version of roxmodel reads up to {SCHEMA_VERSION}.",
+            f"The document has schema version {version}; this roxmodel reads up to {SCHEMA_VERSION}.",
             hint="Upgrade roxmodel: pip install --upgrade roxmodel.",
         )
     if envelope.get("kind") != kind:
@@ -196,12 +198,48 @@ def read_document(text: str, kind: str) -> dict[str, Any]:
     content = envelope.get("content")
     if not isinstance(content, dict):
         raise DocumentError("The document has no content.", hint="Save it again.")
-    if envelope.get("checksum") != content_hash(content):
+    if not _is_whole(envelope):
         raise DocumentError(
             "The document was altered since it was written: its checksum does not match its content.",
             hint="Save it again from the fit; do not edit it by hand.",
         )
     return content
+
+
+def _is_whole(envelope: Mapping[str, Any]) -> bool:
+    try:
+        return bool(envelope.get("checksum") == content_hash(envelope["content"]))
+    except RecursionError:
+        return False
+
+
+def _parsed(text: str | bytes) -> object:
+    """Parse strict JSON: every number is finite, and NaN stands as text."""
+    if not isinstance(text, str | bytes):
+        raise DocumentError(
+            f"A document is text, but this is {type(text).__name__}.", hint="Read the file first."
+        )
+    try:
+        decoded = text if isinstance(text, str) else text.decode("utf-8-sig")
+        return json.loads(decoded.removeprefix("\ufeff"), parse_constant=_refuse_constant)
+    except json.JSONDecodeError as error:
+        where = f"it cannot be read from character {error.pos + 1} of {len(text)}" if text else "it is empty"
+        raise DocumentError(
+            f"This is not a complete JSON document: {where}.",
+            hint="Save or copy the whole file again; give its text, not its path.",
+        ) from None
+    except (ValueError, RecursionError) as error:
+        raise DocumentError(f"This is not a document of ours: {_reason(error)}.") from None
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"it holds a bare {name}, which JSON does not have")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8 text"
+    return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
 
 
 def read_fit(text: str) -> FitContent:
@@ -218,37 +256,47 @@ def read_fit(text: str) -> FitContent:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise DocumentError(f"The document's field {where!r} is not as the schema has it: {first['msg']}.") from None
+        raise DocumentError(
+            f"The document's field {where!r} is not as the schema has it: {first['msg']}."
+        ) from None
 
 
 def read_text(path: str | Path) -> str:
     """Read a text file, or say in one sentence why not."""
     try:
-        return Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        return Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or _reason(error)
         raise DocumentError(f"{str(path)!r} cannot be read: {reason}.") from None
 
 
 def write_text(path: str | Path, text: str) -> Path:
     """Write a text file whole or not at all (a temporary neighbour takes its place at the end)."""
     target = Path(path)
+    if not target.name or target.is_dir():
+        raise DocumentError(f"{str(path)!r} cannot be written: it is a directory.", hint="Give a file name.")
     draft = target.with_name(target.name + ".part")
     try:
         draft.write_text(text, encoding="utf-8")
         draft.replace(target)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise DocumentError(f"{str(path)!r} cannot be written: {error.strerror}.") from None
+    except (OSError, ValueError) as error:
+        with suppress(OSError, ValueError):
+            draft.unlink(missing_ok=True)
+        reason = getattr(error, "strerror", None) or "it holds characters that UTF-8 cannot write"
+        raise DocumentError(f"{str(path)!r} cannot be written: {reason}.") from None
     return target
 
 
 def _canonical(content: object) -> str:
-    return json.dumps(_plain(content), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return json.dumps(
+        _plain(content), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
 
 
 def _plain(value: Any) -> Any:
-    """Replace what JSON cannot hold, and tuples by lists."""
+    """Replace what JSON cannot hold: NaN, infinities, tuples, and numpy's numbers and arrays."""
+    if isinstance(value, np.ndarray | np.generic):
+        return _plain(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
     if isinstance(value, Mapping):

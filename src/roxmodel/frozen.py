@@ -2,16 +2,54 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+import math
+from collections.abc import Iterator, Mapping
+from reprlib import Repr
+from typing import Annotated, Any, NoReturn, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+import numpy as np
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
 from roxmodel.errors import RoxError, SpecError, did_you_mean
 
-__all__ = ["Frozen", "sentence"]
+__all__ = ["Frozen", "FrozenMapping", "Label", "Number", "Whole", "sentence"]
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+_SHORT = Repr()
+_SHORT.maxstring = _SHORT.maxother = 80
 
 
-def sentence(error: ValidationError, owner: type[BaseModel]) -> RoxError:
+def _numeric(value: object) -> object:
+    """Refuse what Python would quietly take for a number: booleans and text."""
+    if isinstance(value, bool | np.bool_ | str | bytes):
+        raise ValueError("a number was expected")
+    return value
+
+
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError("a finite number was expected")
+    return value + 0.0  # -0.0 becomes 0.0: equal records have equal documents
+
+
+def _filled(text: str) -> str:
+    if not text.strip() or text != text.strip():
+        raise ValueError("a text without blanks at its ends was expected")
+    return text
+
+
+# Numbers and labels as a specification takes them.
+Number = Annotated[float, BeforeValidator(_numeric), AfterValidator(_finite)]
+Whole = Annotated[int, BeforeValidator(_numeric)]
+Label = Annotated[str, AfterValidator(_filled)]
+
+
+def sentence(
+    error: ValidationError, owner: type[BaseModel], given: Mapping[str, object] | None = None
+) -> RoxError:
     """Turn a pydantic error into one clear sentence, the first culprit named.
 
     Parameters
@@ -20,25 +58,54 @@ def sentence(error: ValidationError, owner: type[BaseModel]) -> RoxError:
         What pydantic raised.
     owner
         The class that was being built; its fields are offered when a field name is misspelt.
+    given
+        The arguments it was built from; the first short texts among them say which record is meant.
 
     Returns
     -------
     RoxError
         The error raised inside a validator if there was one, otherwise a `SpecError`.
     """
-    first = error.errors()[0]
+    first = _first(error)
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, RoxError):
         return cause
-    where = ".".join(str(part) for part in first["loc"]) or owner.__name__
+    who = _who(owner, given or {})
+    where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         hint = did_you_mean(str(first["loc"][-1]), [*owner.model_fields])
-        return SpecError(f"{owner.__name__} has no argument {where!r}.", hint=hint)
+        return SpecError(f"{who} has no argument {where!r}.", hint=hint)
     if first["type"] == "missing":
-        return SpecError(f"{owner.__name__} needs {where!r}, which was not given.")
-    if isinstance(cause, ValueError):
-        return SpecError(f"{owner.__name__}: {cause}")
-    return SpecError(f"{owner.__name__}: {where!r} was {first['input']!r}: {first['msg']}.")
+        return SpecError(f"{who} needs {where!r}, which was not given.")
+    if not where:
+        return SpecError(f"{who}: {_why(first)}")
+    return SpecError(f"{who}: {where!r} was {_SHORT.repr(first['input'])}: {_why(first)}")
+
+
+def _first(error: ValidationError) -> ErrorDetails:
+    """Return the most telling error: a misspelt argument explains the one that is missing."""
+    every = error.errors()
+    misspelt = [one for one in every if one["type"] == "extra_forbidden"]
+    return (misspelt or every)[0]
+
+
+def _why(error: ErrorDetails) -> str:
+    context = error.get("ctx", {})
+    why = error["msg"]
+    if isinstance(context.get("error"), ValueError):
+        why = str(context["error"])
+    elif error["type"] == "model_type":
+        why = f"a rox.{context['class_name']} was expected"
+    return why if why.endswith((".", "?")) else f"{why}."
+
+
+def _who(owner: type[BaseModel], given: Mapping[str, object]) -> str:
+    texts = [
+        f"{name}={value!r}"
+        for name, value in given.items()
+        if name in owner.model_fields and isinstance(value, str) and len(value) <= 80
+    ]
+    return f"{owner.__name__}({', '.join(texts[:2])})" if texts else owner.__name__
 
 
 class Frozen(BaseModel):
@@ -54,11 +121,11 @@ class Frozen(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings", val_json_bytes="utf8")
 
-    def __init__(self, **data: Any) -> None:
+    def __init__(self, /, **data: Any) -> None:
         try:
             super().__init__(**data)
         except ValidationError as error:
-            raise sentence(error, type(self)) from None
+            raise sentence(error, type(self), data) from None
 
     def replace(self, **changes: Any) -> Self:
         """Return a copy with some fields changed, checked like a new one.
@@ -69,3 +136,53 @@ class Frozen(BaseModel):
             As the constructor does.
         """
         return type(self)(**{**{name: getattr(self, name) for name in self.model_fields_set}, **changes})
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name.startswith("_"):
+            super().__setattr__(name, value)
+        else:
+            self._refuse_change(name)
+
+    def __delattr__(self, name: str) -> None:
+        self._refuse_change(name)
+
+    def _refuse_change(self, name: str) -> NoReturn:
+        who = type(self).__name__
+        raise SpecError(
+            f"A {who} never changes: {name!r} cannot be set or deleted.",
+            hint=f"Make a changed copy: .replace({name}=...).",
+        )
+
+
+class FrozenMapping(Mapping[K, V]):
+    """A mapping that never changes and can be hashed, copied and pickled.
+
+    Examples
+    --------
+    >>> frozen = FrozenMapping({"a": 1})
+    >>> frozen["a"], frozen == {"a": 1}
+    (1, True)
+    """
+
+    __slots__ = ("_inner",)
+
+    def __init__(self, given: Mapping[K, V]) -> None:
+        self._inner = dict(given)
+
+    def __getitem__(self, key: K) -> V:
+        return self._inner[key]
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(self._inner)
+
+    def __len__(self) -> int:
+        return len(self._inner)
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._inner.items()))
+
+    def __repr__(self) -> str:
+        return f"FrozenMapping({self._inner!r})"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (FrozenMapping, (self._inner,))

@@ -13,7 +13,7 @@ __all__ = ["Arrow", "arrow_text", "read_arrows"]
 _TOKEN = re.compile(
     r"""
       (?P<both><->) | (?P<to>->) | (?P<plus>\+) | (?P<end>[;\n])
-    | '(?P<single>[^'\n]+)' | "(?P<double>[^"\n]+)"
+    | '(?P<single>(?:[^'\\\n]|\\.)+)' | "(?P<double>(?:[^"\\\n]|\\.)+)"
     | (?P<name>[^\W\d][\w.]*)
     | (?P<space>[ \t\r]+)
     """,
@@ -36,6 +36,7 @@ class _Token:
     kind: str
     text: str
     at: int
+    end: int
 
 
 def arrow_text(left: str, right: str, kind: str = "->") -> str:
@@ -46,15 +47,27 @@ def arrow_text(left: str, right: str, kind: str = "->") -> str:
     >>> arrow_text("pride", "word of mouth")
     "pride -> 'word of mouth'"
     """
-    names = [name if _PLAIN_NAME.fullmatch(name) else f"'{name}'" for name in (left, right)]
-    return f"{names[0]} {kind} {names[1]}"
+    return f"{_written(left)} {kind} {_written(right)}"
+
+
+def _written(name: str) -> str:
+    """Write a name, in quotes where it is not plain; a backslash stands before what would end the quotes."""
+    if _PLAIN_NAME.fullmatch(name):
+        return name
+    quote = '"' if "'" in name and '"' not in name else "'"
+    escaped = name.replace("\\", "\\\\").replace(quote, f"\\{quote}").replace("\n", "\\n")
+    return f"{quote}{escaped}{quote}"
+
+
+def _unescaped(text: str) -> str:
+    return re.sub(r"\\(.)", lambda match: "\n" if match[1] == "n" else match[1], text)
 
 
 def read_arrows(text: str) -> list[Arrow]:
     """Read arrow text.
 
-    Several names on either side are joined by ``+``; arrows may be chained (``a -> b -> c``) and separated by a
-    semicolon or a new line. A name with blanks or signs stands in quotes.
+    Several names on either side are joined by ``+``; arrows may be chained (``a -> b -> c``) and separated by
+    a semicolon or a new line. A name with blanks or signs stands in quotes.
 
     Parameters
     ----------
@@ -76,6 +89,8 @@ def read_arrows(text: str) -> list[Arrow]:
     >>> [(a.left, a.right) for a in read_arrows("a + b -> c")]
     [('a', 'c'), ('b', 'c')]
     """
+    if not isinstance(text, str):
+        raise SpecError(f"{text!r} is no arrow text.", hint="Write for example 'pride -> behaviours'.")
     arrows: list[Arrow] = []
     for statement in _statements(text):
         arrows.extend(_read_statement(text, statement))
@@ -102,10 +117,12 @@ def _tokens(text: str) -> list[_Token]:
         if match is None:
             raise _unreadable(text, at, "only names, '+', '->' and '<->' are read")
         kind = match.lastgroup or ""
-        if kind in {"single", "double", "name"}:
-            tokens.append(_Token("name", match[kind], at))
+        if kind == "name":
+            tokens.append(_Token("name", match[kind], at, match.end()))
+        elif kind in {"single", "double"}:
+            tokens.append(_Token("name", _unescaped(match[kind]), at, match.end()))
         elif kind != "space":
-            tokens.append(_Token(kind, match[0], at))
+            tokens.append(_Token(kind, match[0], at, match.end()))
         at = match.end()
     return tokens
 
@@ -113,16 +130,17 @@ def _tokens(text: str) -> list[_Token]:
 def _read_statement(text: str, tokens: list[_Token]) -> list[Arrow]:
     sides: list[list[str]] = []
     signs: list[_Token] = []
+    end = tokens[-1].end
     rest = tokens
     while True:
-        names, rest = _read_side(text, rest)
+        names, rest = _read_side(text, rest, end)
         sides.append(names)
         if not rest:
             break
         signs.append(rest[0])
         rest = rest[1:]
     if not signs:
-        raise _unreadable(text, tokens[-1].at + len(tokens[-1].text), "an arrow '->' or '<->' is missing")
+        raise _unreadable(text, end, "an arrow '->' or '<->' is missing")
     return [
         Arrow(left, right, "->" if sign.kind == "to" else "<->")
         for sign, lefts, rights in zip(signs, sides, sides[1:], strict=False)
@@ -131,7 +149,7 @@ def _read_statement(text: str, tokens: list[_Token]) -> list[Arrow]:
     ]
 
 
-def _read_side(text: str, tokens: list[_Token]) -> tuple[list[str], list[_Token]]:
+def _read_side(text: str, tokens: list[_Token], end: int) -> tuple[list[str], list[_Token]]:
     """Read ``name + name + ...`` up to an arrow; the rest starts at the arrow."""
     names: list[str] = []
     for position, token in enumerate(tokens):
@@ -144,7 +162,7 @@ def _read_side(text: str, tokens: list[_Token]) -> tuple[list[str], list[_Token]
         elif token.kind != "plus":
             raise _unreadable(text, token.at, "'+', '->' or '<->' was expected")
     if not tokens or len(tokens) % 2 == 0:
-        raise _unreadable(text, len(text), "a name was expected")
+        raise _unreadable(text, end, "a name was expected")
     return names, []
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping, Set
+from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
 from roxmodel.errors import SpecError, did_you_mean
-from roxmodel.frozen import Frozen
+from roxmodel.frozen import Frozen, Label, Number, Whole
 from roxmodel.spec.arrows import arrow_text
 from roxmodel.spec.factors import FACTORS
 from roxmodel.spec.questionnaire import Item, Scale
@@ -29,8 +29,8 @@ class Construct(Frozen):
     factor
         ``pride | influencers | behaviours | value_drivers | outcomes | context``.
     source
-        Who answers: ``employee``, ``customer``, ``unit`` (the unit's own figures, one row a unit) or any further
-        name. Exactly one.
+        Who answers: ``employee``, ``customer``, ``unit`` (the unit's own figures, one row a unit) or any
+        further name. Exactly one.
     items
         Column names or `Item`; the first is the marker (loading 1). One item = an observed construct.
     reliability
@@ -58,7 +58,7 @@ class Construct(Frozen):
     factor: Factor
     source: str
     items: tuple[Item, ...]
-    reliability: float | None = None
+    reliability: Number | None = None
     residuals: Residuals | None = None
     scale: Scale | None = None
     text: str = ""
@@ -70,7 +70,7 @@ class Construct(Frozen):
             return data
         values = dict(data)
         name = values.get("name", "?")
-        _check_source(name, values.get("source"))
+        _check_source(name, values.get("source", "?"))
         if "factor" in values and values["factor"] not in FACTORS:
             raise SpecError(
                 f"Construct {name!r} has the factor {values['factor']!r}.",
@@ -87,6 +87,20 @@ class Construct(Frozen):
             raise SpecError(f"A construct needs a name without blanks at its ends; got {name!r}.")
         return name
 
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with some fields changed; a new `scale` goes to the items that had the old one.
+
+        Raises
+        ------
+        RoxError
+            As the constructor does.
+        """
+        if "scale" in changes and "items" not in changes and self.scale is not None:
+            own = (item.scale != self.scale for item in self.items)
+            pairs = zip(self.items, own, strict=True)
+            changes["items"] = [item if has_own else item.replace(scale=None) for item, has_own in pairs]
+        return super().replace(**changes)
+
     @model_validator(mode="after")
     def _measured(self) -> Construct:
         if not self.items:
@@ -96,7 +110,8 @@ class Construct(Frozen):
             )
         if self.reliability is not None and not 0 < self.reliability <= 1:
             raise SpecError(
-                f"Construct {self.name!r} has reliability {self.reliability:g}.", allowed="0 < reliability <= 1"
+                f"Construct {self.name!r} has reliability {self.reliability:g}.",
+                allowed="0 < reliability <= 1",
             )
         if self.reliability is not None and len(self.items) > 1:
             raise SpecError(
@@ -132,10 +147,10 @@ def _mean_or_none(ends: list[float | None]) -> float | None:
 
 
 def _check_source(name: object, source: object) -> None:
-    if source is None or (isinstance(source, str) and source.strip()):
+    if isinstance(source, str) and source.strip() and source == source.strip():
         return
     raise SpecError(
-        f"Construct {name!r} has the source {source!r}: every construct has exactly one source.",
+        f"Construct {name!r} has the source {source!r}: every construct has exactly one source, a name.",
         allowed="'employee', 'customer', 'unit' or a name of your own",
         hint="Split it into one construct for each source.",
     )
@@ -146,17 +161,20 @@ def _read_items(name: object, items: object) -> tuple[object, ...]:
         return ()
     if isinstance(items, str | Item):
         items = [items]
-    if not isinstance(items, list | tuple):
-        raise SpecError(f"Construct {name!r} has items={items!r}.", allowed="a list of column names or rox.Item")
+    if isinstance(items, Mapping | Set | bytes) or not isinstance(items, Iterable):
+        raise SpecError(
+            f"Construct {name!r} has items={items!r}.",
+            allowed="a list of column names or rox.Item, marker first",
+        )
     return tuple(Item(name=item) if isinstance(item, str) else item for item in items)
 
 
 class _Arrowed(Frozen):
     """What edges and covariances share: a fixed value or a free parameter, perhaps labelled."""
 
-    fixed: float | None = None
-    label: str | None = None
-    start: float | None = None
+    fixed: Number | None = None
+    label: Label | None = None
+    start: Number | None = None
 
 
 class Edge(_Arrowed):
@@ -167,8 +185,8 @@ class Edge(_Arrowed):
     cause, effect
         Names of constructs.
     lag
-        Waves between cause and effect; 0 acts within the wave. A fixed lagged edge is an assumption that acts in
-        the simulation only; a free one is refused by `fit` until waves are supported.
+        Waves between cause and effect; 0 acts within the wave. A fixed lagged edge is an assumption that acts
+        in the simulation only; a free one is refused by `fit` until waves are supported.
     fixed
         A value that is not estimated, in units of the effect per unit of the cause.
     label
@@ -176,8 +194,8 @@ class Edge(_Arrowed):
     start
         Starting value.
     expected
-        The sign expected before seeing the data, ``"positive"`` or ``"negative"``; a fit says when it finds the
-        other.
+        The sign expected before seeing the data, ``"positive"`` or ``"negative"``; a fit says when it finds
+        the other.
 
     Raises
     ------
@@ -192,7 +210,7 @@ class Edge(_Arrowed):
 
     cause: str
     effect: str
-    lag: int = Field(default=0)
+    lag: Whole = 0
     expected: Literal["positive", "negative"] | None = None
 
     @model_validator(mode="after")
@@ -201,7 +219,8 @@ class Edge(_Arrowed):
             raise SpecError(f"The edge {self} has lag {self.lag}.", allowed="0 or a positive number of waves")
         if self.cause == self.effect and self.lag == 0:
             raise SpecError(
-                f"The edge {self} lets a construct cause itself within the wave.", hint="Give it a lag of 1 or more."
+                f"The edge {self} lets a construct cause itself within the wave.",
+                hint="Give it a lag of 1 or more.",
             )
         return self
 

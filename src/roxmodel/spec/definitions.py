@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
@@ -19,6 +20,9 @@ _FUNCTIONS: Final[dict[str, Callable[[FloatArray], FloatArray]]] = {
     "sqrt": np.sqrt,
     "abs": np.abs,
 }
+# Python reads a.b as an attribute; a letter that looks like a dot stands in for it while parsing.
+_DOT: Final = "\ua78f"
+_LABEL: Final = re.compile(r"(?<![\w.])[^\W\d][\w.]*")
 _OPERATORS: Final[dict[type[ast.operator], Callable[[FloatArray, FloatArray], FloatArray]]] = {
     ast.Add: np.add,
     ast.Sub: np.subtract,
@@ -74,9 +78,11 @@ def evaluate(definitions: Mapping[str, str], labels: Mapping[str, FloatArray]) -
     array([6.])
     """
     values = dict(labels)
+    shape = np.broadcast_shapes(*(value.shape for value in labels.values()))
     for name, expression in definitions.items():
         with np.errstate(all="ignore"):
-            values[name] = _value(_parse(name, expression), values)
+            value = _value(_parse(name, expression), values)
+        values[name] = np.broadcast_to(value, shape).copy()
     return {name: values[name] for name in definitions}
 
 
@@ -100,13 +106,25 @@ def check_definitions(definitions: Mapping[str, str], labels: Iterable[str]) -> 
 
 
 def _parse(name: str, expression: str) -> ast.expr:
+    """Parse arithmetic with Python's parser; labels keep their spelling, dots and Greek letters included."""
+    blanks = len(expression) - len(expression.lstrip())
+    text = re.sub(r"\s", " ", expression[blanks:])
+    source = _LABEL.sub(lambda match: match[0].replace(".", _DOT), text).replace("^", "**")
     try:
-        return ast.parse(expression.replace("^", "**").strip(), mode="eval").body
-    except SyntaxError as error:
+        tree = ast.parse(source, mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        at = [position for position, sign in enumerate(text) for _ in range(1 + (sign == "^"))]
+        offset = (getattr(error, "offset", None) or 1) - 1
+        where = blanks + 1 + (at[offset] if 0 <= offset < len(at) else len(text))
         raise SpecError(
-            f"The definition {name!r} = {expression!r} cannot be read at character {error.offset}.",
+            f"The definition {name!r} = {expression!r} cannot be read at character {where}.",
             hint="Write arithmetic over labels, for example 'a * b'.",
         ) from None
+    encoded = source.encode()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            node.id = encoded[node.col_offset : node.end_col_offset].decode().replace(_DOT, ".")
+    return tree
 
 
 def _check(name: str, expression: str, node: ast.expr, found: list[str]) -> None:
@@ -120,11 +138,13 @@ def _check(name: str, expression: str, node: ast.expr, found: list[str]) -> None
             _check(name, expression, argument, found)
         case ast.Name(id=label):
             found.append(label)
-        case ast.Constant(value=float() | int()):
+        case ast.Constant(value=float() | int() as number) if (
+            not isinstance(number, bool) and abs(number) < 1e300
+        ):
             return
         case _:
             raise SpecError(
-                f"The definition {name!r} = {expression!r} holds {ast.unparse(node)!r}, which is not read.",
+                f"The definition {name!r} = {expression!r} holds {_shown(node)!r}, which is not read.",
                 allowed="labels, numbers, + - * / ** and exp log sqrt abs",
             )
 
@@ -142,4 +162,8 @@ def _value(node: ast.expr, values: Mapping[str, FloatArray]) -> FloatArray:
             return values[label]
         case ast.Constant(value=float() | int() as number):
             return np.asarray(float(number))
-    raise SpecError(f"The expression {ast.unparse(node)!r} is not read.")
+    raise SpecError(f"The expression {_shown(node)!r} is not read.")
+
+
+def _shown(node: ast.expr) -> str:
+    return ast.unparse(node).replace(_DOT, ".")

@@ -16,9 +16,12 @@ def model_nodes(model: RoxModel) -> tuple[Node, ...]:
 
 
 def model_diagram(model: RoxModel) -> Diagram:
-    """The graph as planned: arrows without numbers (fixed values are shown)."""
+    """Extract the graph as planned: arrows without numbers (fixed values are shown)."""
     names = set(model.names)
-    edges = [Arrow(cause=e.cause, effect=e.effect, estimate=e.fixed, lag=e.lag, assumed=e.fixed is not None) for e in model.edges]
+    edges = [
+        Arrow(cause=e.cause, effect=e.effect, estimate=e.fixed, lag=e.lag, assumed=e.fixed is not None)
+        for e in model.edges
+    ]
     pairs = [
         Arrow(cause=pair.left, effect=pair.right, kind="covariance")
         for pair in model.covariances

@@ -1,7 +1,8 @@
 """The five factors of return on experience, and the context they stand in.
 
 The five factors and their main order are PwC's (2019): pride, influencers, behaviours, value drivers,
-outcomes. `context` is ours: causes that are neither (region, size, affluence), so that they can be adjusted for.
+outcomes. `context` is ours: causes that are neither (region, size, affluence), so that they can be adjusted
+for.
 """
 
 from __future__ import annotations

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from roxmodel.errors import SpecError, did_you_mean
-from roxmodel.spec.constructs import UNIT, Construct, Edge
+from roxmodel.spec.constructs import UNIT, Construct, Covariance, Edge
 from roxmodel.spec.factors import FACTORS, MAIN_ORDER
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.questionnaire import Item, Scale
@@ -21,7 +22,7 @@ _SOURCES = {
     "context": UNIT,
 }
 
-Items = Sequence[str | Item] | str
+Items = Sequence[str | Item] | str | Item
 ItemsOrConstructs = Items | Mapping[str, Items]
 
 
@@ -30,13 +31,13 @@ def five_factor(
     *,
     sources: Mapping[str, str] | None = None,
     scale: Scale | None = None,
-    edges: Sequence[str | Edge] | None = None,
+    edges: str | Sequence[str | Edge | Covariance] | None = None,
     name: str = "five_factor",
 ) -> RoxModel:
     """Build the five-factor model from factor -> items.
 
     Default arrows are PwC's main order, pride → influencers → behaviours → value drivers → outcomes: every
-    construct of a factor acts on every construct of the next factor that is there; context acts on all of them.
+    construct of a factor acts on every construct of the next factor that is there; context acts on them all.
 
     Parameters
     ----------
@@ -44,8 +45,8 @@ def five_factor(
         Factor to its items, or factor to a mapping construct → items where a factor has several constructs
         (for example ``{"outcomes": {"revenue": ["revenue"], "churn": ["churn"]}}``).
     sources
-        Factor or construct to source, where it is not the default: pride, influencers and behaviours are asked of
-        employees, value drivers of customers, outcomes and context stand in the unit's books.
+        Factor or construct to source, where it is not the default: pride, influencers and behaviours are asked
+        of employees, value drivers of customers, outcomes and context stand in the unit's books.
     scale
         Scale of every survey item without one of its own.
     edges
@@ -68,9 +69,13 @@ def five_factor(
     >>> [str(edge) for edge in model.edges]
     ['pride -> value_drivers', 'value_drivers -> outcomes']
     """
+    if not isinstance(items, Mapping):
+        raise SpecError(
+            f"items= was {items!r}.", allowed="a mapping from factor to items, {'pride': [...], ...}"
+        )
     for factor in items:
         if factor not in FACTORS:
-            raise SpecError(f"{factor!r} is no factor.", hint=did_you_mean(factor, FACTORS))
+            raise SpecError(f"{factor!r} is no factor.", hint=did_you_mean(str(factor), FACTORS))
     given = dict(sources or {})
     constructs = [
         _construct(factor, construct, columns, given, scale)
@@ -84,7 +89,7 @@ def five_factor(
             f"sources= names {unknown[0]!r}, which is neither a factor nor a construct.",
             hint=did_you_mean(unknown[0], [*FACTORS, *(c.name for c in constructs)]),
         )
-    arrows = _default_edges(constructs) if edges is None else tuple(edges)
+    arrows = _default_edges(constructs) if edges is None else edges
     return RoxModel(name=name, constructs=tuple(constructs), edges=arrows)
 
 
@@ -92,11 +97,12 @@ def _constructs_of(factor: str, given: ItemsOrConstructs) -> dict[str, Items]:
     return dict(given) if isinstance(given, Mapping) else {factor: given}
 
 
-def _construct(factor: str, name: str, items: Items, sources: Mapping[str, str], scale: Scale | None) -> Construct:
+def _construct(
+    factor: str, name: str, items: Items, sources: Mapping[str, str], scale: Scale | None
+) -> Construct:
     source = sources.get(name, sources.get(factor, _SOURCES[factor]))
-    listed = [items] if isinstance(items, str) else list(items)
     return Construct(
-        name=name, factor=factor, source=source, items=listed, scale=None if source == UNIT else scale
+        name=name, factor=factor, source=source, items=items, scale=None if source == UNIT else scale
     )
 
 
@@ -105,7 +111,7 @@ def _default_edges(constructs: Sequence[Construct]) -> tuple[Edge, ...]:
     columns = [names for names in present if names]
     chain = [
         Edge(cause=cause, effect=effect)
-        for causes, effects in zip(columns, columns[1:], strict=False)
+        for causes, effects in pairwise(columns)
         for cause in causes
         for effect in effects
     ]

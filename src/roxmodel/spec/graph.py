@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import networkx as nx
 from pydantic import AfterValidator, Field, PlainSerializer, model_validator
 
 from roxmodel.document import content_hash, read_document, write_document
 from roxmodel.errors import SpecError, did_you_mean
-from roxmodel.frozen import Frozen
+from roxmodel.frozen import Frozen, FrozenMapping
 from roxmodel.spec.arrows import read_arrows
 from roxmodel.spec.constructs import UNIT, Construct, Covariance, Edge
 from roxmodel.spec.questionnaire import Item
-from roxmodel.spec.validation import check_constructs, check_covariances, check_edges, check_labels, check_loops
+from roxmodel.spec.validation import (
+    check_constructs,
+    check_covariances,
+    check_edges,
+    check_labels,
+    check_loops,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +30,7 @@ __all__ = ["Construct", "Covariance", "Edge", "RoxModel"]
 
 Definitions = Annotated[
     Mapping[str, str],
-    AfterValidator(lambda given: MappingProxyType(dict(given))),
+    AfterValidator(FrozenMapping[str, str]),
     PlainSerializer(dict, return_type=dict[str, str]),
 ]
 
@@ -40,8 +45,8 @@ class RoxModel(Frozen):
     constructs
         The constructs; those without edges are allowed (a measurement model is a model).
     edges
-        Arrow text such as ``"influencers + pride -> behaviours"`` or ``"value <-> loyalty"``, `Edge`, `Covariance`;
-        one or a list of them.
+        Arrow text such as ``"influencers + pride -> behaviours"`` or ``"value <-> loyalty"``, `Edge`,
+        `Covariance`; one or a list of them.
     covariances
         Unmeasured common causes; ``<->`` in `edges` ends up here.
     feedback
@@ -57,8 +62,8 @@ class RoxModel(Frozen):
     Raises
     ------
     SpecError
-        For unknown names (with the likely one), an item used twice, a construct nobody measures, a loop without a
-        lag (named), arrow text that cannot be read (with the character).
+        For unknown names (with the likely one), an item used twice, a construct nobody measures, a loop
+        without a lag (named), arrow text that cannot be read (with the character).
 
     Examples
     --------
@@ -79,7 +84,7 @@ class RoxModel(Frozen):
     edges: tuple[Edge, ...] = ()
     covariances: tuple[Covariance, ...] = ()
     feedback: bool = False
-    definitions: Definitions = Field(default_factory=lambda: MappingProxyType({}))
+    definitions: Definitions = Field(default_factory=lambda: FrozenMapping({}))
     terminal_covariances: bool = False
     exogenous: Literal["free", "fixed"] = "free"
 
@@ -88,8 +93,14 @@ class RoxModel(Frozen):
     def _read_edges(cls, data: Any) -> Any:
         if not isinstance(data, Mapping):
             return data
-        edges, covariances = _sort_edges(data.get("edges", ()))
-        return {**data, "edges": edges, "covariances": (*data.get("covariances", ()), *covariances)}
+        edges, covariances = _sort_edges(data.get("edges", ()), "edges")
+        directed, stated = _sort_edges(data.get("covariances", ()), "covariances")
+        if directed:
+            raise SpecError(f"covariances= holds the edge {directed[0]}.", hint="Give it to edges=.")
+        values = {**data, "edges": edges, "covariances": (*stated, *covariances)}
+        if isinstance(data.get("constructs"), Construct):
+            values["constructs"] = (data["constructs"],)
+        return values
 
     @model_validator(mode="after")
     def _check(self) -> RoxModel:
@@ -99,6 +110,23 @@ class RoxModel(Frozen):
         check_loops(self.edges, self.feedback)
         check_labels(self.definitions, self.edges, self.covariances, self.constructs)
         return self
+
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with some fields changed, checked like a new one.
+
+        New `edges` take the place of all edges and add their ``<->``; other covariances stay.
+
+        Raises
+        ------
+        RoxError
+            As the constructor does.
+        """
+        if "edges" in changes and "covariances" not in changes:
+            edges, stated = _sort_edges(changes["edges"], "edges")
+            new = {_ends(pair) for pair in stated}
+            kept = (pair for pair in self.covariances if _ends(pair) not in new)
+            changes |= {"edges": edges, "covariances": (*kept, *stated)}
+        return super().replace(**changes)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -167,7 +195,7 @@ class RoxModel(Frozen):
         return tuple(edge.cause for edge in self.edges if edge.effect == effect and edge.lag == 0)
 
     def order(self) -> tuple[str, ...]:
-        """Constructs with every cause before its effects (as given where loops were declared)."""
+        """Order the constructs, every cause before its effects (as given where loops were declared)."""
         graph: nx.DiGraph[str] = nx.DiGraph()
         graph.add_nodes_from(self.names)
         graph.add_edges_from((edge.cause, edge.effect) for edge in self.edges if edge.lag == 0)
@@ -177,7 +205,7 @@ class RoxModel(Frozen):
         return tuple(nx.lexicographical_topological_sort(graph, key=rank.__getitem__))
 
     def parameters(self) -> pd.DataFrame:
-        """Planned parameter table of the latent-variable model, one row a parameter (see `roxmodel.spec.parameters`)."""
+        """Plan the parameters of the latent-variable model: one row each (see `roxmodel.spec.parameters`)."""
         from roxmodel.spec.parameters import plan
 
         return plan(self).frame()
@@ -187,7 +215,7 @@ class RoxModel(Frozen):
         return write_document("model", self.model_dump(mode="json"))
 
     @classmethod
-    def from_json(cls, text: str) -> RoxModel:
+    def from_json(cls, text: str | bytes) -> RoxModel:
         """Read a model document.
 
         Raises
@@ -205,7 +233,7 @@ class RoxModel(Frozen):
         SpecError
             If a name cannot be a lavaan name.
         """
-        from roxmodel.spec.lavaan import write_lavaan
+        from roxmodel.spec.lavaan_writer import write_lavaan
 
         return write_lavaan(self)
 
@@ -261,11 +289,19 @@ class RoxModel(Frozen):
         return draw_diagram(model_diagram(self))
 
 
-def _sort_edges(given: object) -> tuple[tuple[object, ...], tuple[object, ...]]:
-    """Arrow text, edges and covariances in any mixture to edges and covariances."""
+def _ends(pair: object) -> frozenset[object]:
+    """Return the two ends of a covariance, or of what a document says of one."""
+    if isinstance(pair, Mapping):
+        return frozenset((pair.get("left"), pair.get("right")))
+    return frozenset((pair.left, pair.right)) if isinstance(pair, Covariance) else frozenset()
+
+
+def _sort_edges(given: object, argument: str) -> tuple[tuple[object, ...], tuple[object, ...]]:
+    """Sort arrow text, edges and covariances in any mixture into edges and covariances."""
     parts = [given] if isinstance(given, str | Edge | Covariance) else given
-    if not isinstance(parts, list | tuple):
-        raise SpecError(f"edges= was {given!r}.", allowed="arrow text, rox.Edge, or a list of them")
+    if isinstance(parts, Mapping | bytes) or not isinstance(parts, Iterable):
+        allowed = "arrow text, rox.Edge, rox.Covariance, or a list of them"
+        raise SpecError(f"{argument}= was {given!r}.", allowed=allowed)
     edges: list[object] = []
     covariances: list[object] = []
     for part in parts:

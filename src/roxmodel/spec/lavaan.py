@@ -1,7 +1,9 @@
-"""Model text in lavaan's syntax, in and out: ``=~``, ``~``, ``~~``, ``:=``.
+"""Model text in lavaan's syntax, read with the defaults of its ``sem()``: ``=~``, ``~``, ``~~``, ``:=``.
 
-The syntax is that of Rosseel (2012), doi 10.18637/jss.v048.i02. Read with the defaults of its ``sem()``: the first
-loading is 1, residuals of constructs that cause nothing covary, observed exogenous variables are given.
+The syntax is that of Rosseel (2012), doi 10.18637/jss.v048.i02. What ``sem()`` decides by itself is said in
+the model: the first loading is 1 (``NA*`` frees it), a single indicator has no residual, residuals of
+constructs that cause nothing covary, observed exogenous variables are given by the data unless a ``~~`` names
+them, and a latent and an observed exogenous variable do not covary.
 """
 
 from __future__ import annotations
@@ -10,25 +12,37 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import combinations
+from typing import TypeVar
+
+import networkx as nx
 
 from roxmodel.errors import SpecError, did_you_mean
 from roxmodel.spec.constructs import Construct, Covariance, Edge
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.questionnaire import Item
 
-__all__ = ["read_lavaan", "write_lavaan"]
+__all__ = ["NAME", "read_lavaan"]
 
-_NAME = re.compile(r"[A-Za-z.][\w.]*")
+Arrowed = TypeVar("Arrowed", Edge, Covariance)
+
+NAME = re.compile(r"(?:[^\W\d_]|\.(?!\d))[\w.]*")
 _OPERATOR = re.compile(r"(:=|=~|~~|~\*~|<~|==|[|<>]|~)")
-_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+_PIECE = re.compile(
+    rf"\s*(?P<piece>[\w.]+\([^()]*\)|\"[^\"]*\"|{NAME.pattern}|{_NUMBER.pattern})\s*(?P<sign>[*+]|$)"
+)
+_GOES_ON = ("+", "-", "*", "/", "~", "=", "(", ",")
 
 
 @dataclass(frozen=True, slots=True)
 class _Term:
+    """One variable of a right-hand side with its modifiers; `freed` is ``NA*``."""
+
     name: str
     fixed: float | None = None
     label: str | None = None
     start: float | None = None
+    freed: bool = False
 
 
 @dataclass(slots=True)
@@ -43,131 +57,106 @@ class _Parts:
 
 def read_lavaan(text: str, factors: Mapping[str, str], source: str, name: str) -> RoxModel:
     """Read lavaan text; see `RoxModel.from_lavaan`."""
+    if not isinstance(text, str):
+        raise SpecError(f"{text!r} is no lavaan text.", hint="Join the lines to one text.")
     parts = _Parts()
     for statement in _statements(text):
         _read_statement(statement, parts)
     names = _construct_names(parts)
     for given in factors:
         if given not in names:
-            raise SpecError(f"factors= names {given!r}, which is no construct.", hint=did_you_mean(given, names))
-    constructs = tuple(
-        Construct(
-            name=construct,
-            factor=factors.get(construct, "context"),
-            source=source,
-            items=_items(construct, parts.loadings.get(construct)),
-        )
-        for construct in names
-    )
+            hint = did_you_mean(str(given), names)
+            raise SpecError(f"factors= names {given!r}, which is no construct.", hint=hint)
+    fixed = _fix_loadings_by_label(parts)
     edges = tuple(
-        Edge(cause=term.name, effect=effect, fixed=term.fixed, label=term.label, start=term.start)
-        for effect, term in parts.edges
-    )
-    covariances = tuple(
-        Covariance(left=left, right=term.name, fixed=term.fixed, label=term.label, start=term.start)
-        for left, term in parts.pairs
-        if (left, term) not in _plain_variances(parts)
+        _arrowed(Edge, {"cause": term.name, "effect": effect}, term, fixed) for effect, term in parts.edges
     )
     return RoxModel(
         name=name,
-        constructs=constructs,
+        constructs=tuple(_construct(one, parts, factors.get(one, "context"), source) for one in names),
         edges=edges,
-        covariances=covariances,
-        definitions=parts.definitions,
+        covariances=(*_stated(parts, fixed), *_unsaid(parts, names)),
+        definitions={key: _with_values(definition, fixed) for key, definition in parts.definitions.items()},
         terminal_covariances=True,
         exogenous="fixed",
         feedback=_has_loop(edges),
     )
 
 
-def _plain_variances(parts: _Parts) -> list[tuple[str, _Term]]:
-    """``x ~~ x`` without a modifier only says what is free anyway."""
-    return [(left, term) for left, term in parts.pairs if _Term(left) == term]
+# What was said, in the model's words.
 
 
-def _has_loop(edges: tuple[Edge, ...]) -> bool:
-    import networkx as nx
-
-    graph: nx.DiGraph[str] = nx.DiGraph()
-    graph.add_edges_from((edge.cause, edge.effect) for edge in edges)
-    return not nx.is_directed_acyclic_graph(graph)
+def _construct(name: str, parts: _Parts, factor: str, source: str) -> Construct:
+    terms = parts.loadings.get(name)
+    items = (Item(name=name),) if terms is None else tuple(_items(terms))
+    return Construct(name=name, factor=factor, source=source, items=items)
 
 
-def _statements(text: str) -> Iterator[str]:
-    """Split at new lines and semicolons; a line that ends in an operator or ``+`` goes on in the next."""
-    pending = ""
-    for raw in re.split(r"[\n;]", text):
-        line = re.split(r"[#!]", raw, maxsplit=1)[0].strip()
-        if not line:
-            continue
-        joined = f"{pending} {line}".strip() if pending or line.startswith("+") else line
-        if joined.endswith(("+", "~", "*", "=")):
-            pending = joined
-            continue
-        pending = ""
-        yield joined
-    if pending:
-        raise SpecError(f"The lavaan statement {pending!r} breaks off.", hint="Complete or delete it.")
+def _items(terms: list[_Term]) -> Iterator[Item]:
+    """Read the indicators; a freed first loading without a label gets one, since None would be the marker."""
+    for position, term in enumerate(terms):
+        loading: float | str | None = term.label if term.fixed is None else term.fixed
+        if position == 0 and term.freed and loading is None:
+            loading = f"free.{term.name}"
+        yield Item(name=term.name, loading=loading, start=term.start)
 
 
-def _read_statement(statement: str, parts: _Parts) -> None:
-    match = _OPERATOR.search(statement)
-    if match is None:
-        raise _unread(statement, "it holds none of the operators =~ ~ ~~ :=")
-    operator = match[1]
-    left, right = statement[: match.start()].strip(), statement[match.end() :].strip()
-    if operator not in {"=~", "~", "~~", ":="}:
-        raise _unread(statement, f"the operator {operator!r} is not read")
-    if operator == ":=":
-        parts.definitions[_name(statement, left)] = right
-        return
-    for one in left.split("+"):
-        target = _name(statement, one.strip())
-        for term in _terms(statement, right):
-            if operator == "=~":
-                parts.loadings.setdefault(target, []).append(term)
-            elif operator == "~":
-                parts.edges.append((target, term))
-            else:
-                parts.pairs.append((target, term))
+def _fix_loadings_by_label(parts: _Parts) -> dict[str, float]:
+    """Fix the loadings whose label stands at a fixed one (a marker too), and return label -> value."""
+    values: dict[str, float] = {}
+    for terms in parts.loadings.values():
+        if terms[0].label is not None and not terms[0].freed and terms[0].fixed is None:
+            terms[0] = replace(terms[0], fixed=1.0)
+        for term in terms:
+            if term.label is not None and term.fixed is not None:
+                values.setdefault(term.label, term.fixed)
+    for construct, terms in parts.loadings.items():
+        parts.loadings[construct] = [replace(t, fixed=values.get(t.label or "", t.fixed)) for t in terms]
+    return values
 
 
-def _terms(statement: str, text: str) -> list[_Term]:
-    """The right-hand side; a name that stands twice (``start(1)*x + a*x``) is one term."""
-    found: dict[str, _Term] = {}
-    for part in text.split("+"):
-        *modifiers, name = [piece.strip() for piece in part.split("*")]
-        if name in {"1", "0"}:
-            raise _unread(statement, "intercept formulas (~ 1) are not read; means are always in the model")
-        term = found.get(_name(statement, name), _Term(name))
-        for modifier in modifiers:
-            term = _modified(statement, term, modifier)
-        found[name] = term
-    return list(found.values())
+def _arrowed(
+    kind: type[Arrowed], ends: Mapping[str, str], term: _Term, fixed: Mapping[str, float]
+) -> Arrowed:
+    value = fixed.get(term.label or "", term.fixed)
+    return kind(**ends, fixed=value, label=term.label, start=term.start)
 
 
-def _modified(statement: str, term: _Term, text: str) -> _Term:
-    if _NUMBER.fullmatch(text):
-        return replace(term, fixed=float(text))
-    start = re.fullmatch(r"start\(\s*(" + _NUMBER.pattern + r")\s*\)", text)
-    if start:
-        return replace(term, start=float(start[1]))
-    label = re.fullmatch(r"(?:label|equal)\(\s*[\"'](.+)[\"']\s*\)", text)
-    if label:
-        return replace(term, label=label[1])
-    if _NAME.fullmatch(text) and text != "NA":
-        return replace(term, label=text)
-    raise _unread(statement, f"the modifier {text!r} is not read; use a number, a label or start(number)")
+def _with_values(definition: str, fixed: Mapping[str, float]) -> str:
+    """Write the values of fixed loadings into a definition: an item has a number or a label, not both."""
+    return re.sub(
+        rf"(?<![\w.]){NAME.pattern}",
+        lambda match: f"({fixed[match[0]]!r})" if match[0] in fixed else match[0],
+        definition,
+    )
 
 
-def _name(statement: str, text: str) -> str:
-    if not _NAME.fullmatch(text):
-        raise _unread(statement, f"{text!r} is no name")
-    return text
+def _stated(parts: _Parts, fixed: Mapping[str, float]) -> Iterator[Covariance]:
+    """Read the ``~~``, but for a plain ``x ~~ x`` that only says what is free anyway."""
+    several = {name: terms for name, terms in parts.loadings.items() if len(terms) > 1}
+    free = {*several, *(term.name for terms in several.values() for term in terms)}
+    for left, term in parts.pairs:
+        if not (left in free and replace(term, freed=False) == _Term(left)):
+            yield _arrowed(Covariance, {"left": left, "right": term.name}, term, fixed)
 
 
-def _unread(statement: str, why: str) -> SpecError:
-    return SpecError(f"The lavaan statement {statement!r} cannot be read: {why}.", allowed="=~ ~ ~~ :=")
+def _unsaid(parts: _Parts, names: list[str]) -> Iterator[Covariance]:
+    """State the exogenous moments that ``sem()`` treats otherwise than a `RoxModel` does by default."""
+    caused = {effect for effect, _ in parts.edges}
+    causes = {term.name for _, term in parts.edges}
+    said = {frozenset((left, term.name)) for left, term in parts.pairs}
+    named = {end for pair in said for end in pair}
+    exogenous = [name for name in names if name not in caused]
+    latent = {name for name in exogenous if name in parts.loadings}
+    given = {name for name in exogenous if name in causes and name not in named} - latent
+    for name in exogenous:
+        several = len(parts.loadings.get(name, ())) > 1
+        if name not in given and not several and frozenset((name,)) not in said:
+            yield Covariance(left=name, right=name)
+    for left, right in combinations(exogenous, 2):
+        together = {left, right} <= given or {left, right} <= latent
+        if not together and frozenset((left, right)) not in said:
+            yield Covariance(left=left, right=right, fixed=0.0)
 
 
 def _construct_names(parts: _Parts) -> list[str]:
@@ -178,8 +167,8 @@ def _construct_names(parts: _Parts) -> list[str]:
         names += [effect, term.name]
     for left, term in parts.pairs:
         names += [left, term.name]
-    for latent in parts.loadings:
-        nested = [term.name for term in parts.loadings[latent] if term.name in parts.loadings]
+    for latent, terms in parts.loadings.items():
+        nested = [term.name for term in terms if term.name in parts.loadings]
         if nested:
             raise SpecError(
                 f"{latent!r} is measured by the latent {nested[0]!r}: second-order constructs are not read.",
@@ -191,84 +180,110 @@ def _construct_names(parts: _Parts) -> list[str]:
     return [name for name in dict.fromkeys(names) if name not in indicators]
 
 
-def _items(construct: str, terms: list[_Term] | None) -> tuple[Item, ...]:
-    if terms is None:
-        return (Item(name=construct),)
-    return tuple(
-        Item(name=term.name, loading=term.fixed if term.fixed is not None else term.label, start=term.start)
-        for term in terms
-    )
+def _has_loop(edges: tuple[Edge, ...]) -> bool:
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    graph.add_edges_from((edge.cause, edge.effect) for edge in edges)
+    return not nx.is_directed_acyclic_graph(graph)
 
 
-def write_lavaan(model: RoxModel) -> str:
-    """Write a model for lavaan's ``sem()``; see `RoxModel.to_lavaan`.
-
-    Lagged edges are left out, as they are out of the covariance structure; scales, sources and reversals are not
-    lavaan's. Where this model and the defaults of ``sem()`` differ, the text says so explicitly.
-    """
-    for name in (*model.names, *(item.name for item in model.items)):
-        if not _NAME.fullmatch(name):
-            raise SpecError(
-                f"{name!r} cannot be a name in lavaan.", allowed="letters, digits, '.' and '_', a letter first"
-            )
-    lines = [line for construct in model.constructs for line in _measurement_lines(construct)]
-    for effect in model.endogenous:
-        terms = [_written(e.cause, e) for e in model.edges if e.effect == effect and e.lag == 0]
-        lines.append(f"{effect} ~ {' + '.join(terms)}")
-    lines += [f"{pair.left} ~~ {_written(pair.right, pair)}" for pair in model.covariances]
-    lines += _default_lines(model)
-    lines += [f"{name} := {text}" for name, text in model.definitions.items()]
-    return "\n".join(lines) + "\n"
+# The text, statement by statement.
 
 
-def _measurement_lines(construct: Construct) -> Iterator[str]:
-    first = construct.items[0]
-    if construct.observed and first.name == construct.name:
+def _statements(text: str) -> list[str]:
+    """Split at new lines and semicolons; what ends in an operator or starts with one goes on."""
+    found: list[str] = []
+    for raw in re.split(r"[\n;]", text):
+        line = re.split(r"[#!]", raw, maxsplit=1)[0].strip()
+        if found and line and (found[-1].endswith(_GOES_ON) or line.startswith(("+", "*"))):
+            found[-1] = f"{found[-1]} {line}"
+        elif line:
+            found.append(line)
+    if not found:
+        raise SpecError("The lavaan text holds no statement.", hint="Write for example 'f =~ x1 + x2 + x3'.")
+    if found[-1].endswith(_GOES_ON):
+        raise SpecError(f"The lavaan statement {found[-1]!r} breaks off.", hint="Complete or delete it.")
+    return found
+
+
+def _read_statement(statement: str, parts: _Parts) -> None:
+    match = _OPERATOR.search(statement)
+    if match is None:
+        blocks = re.match(r"(level|group|block|class)\s*:", statement)
+        why = (
+            "several levels or groups in one text" if blocks else "it holds none of the operators =~ ~ ~~ :="
+        )
+        raise _unread(statement, why)
+    operator = match[1]
+    left, right = statement[: match.start()].strip(), statement[match.end() :].strip()
+    if operator == "==":
+        raise _unread(statement, "parameters are made equal by one label for both")
+    if operator not in {"=~", "~", "~~", ":="}:
+        raise _unread(statement, f"the operator {operator!r} is not read")
+    if operator == ":=":
+        if _name(statement, left) in parts.definitions:
+            raise _unread(statement, f"{left!r} is defined twice")
+        parts.definitions[left] = right
         return
-    terms = [_loading(item, position) for position, item in enumerate(construct.items)]
-    latent = construct.name
-    yield f"{latent} =~ {' + '.join(terms)}"
-    if construct.observed:
-        yield f"{first.name} ~~ 0*{first.name}"
-    elif len(construct.items) == 1:
-        yield f"# reliability {construct.reliability:g}: fix {first.name} ~~ (1 - reliability) * variance"
-    elif construct.residuals == "zero":
-        yield from (f"{item} ~~ 0*{item}" for item in construct.item_names)
-    elif construct.residuals == "equal":
-        yield from (f"{item} ~~ residual_{latent}*{item}" for item in construct.item_names)
+    terms = _terms(statement, right)
+    for target in (_name(statement, one.strip()) for one in left.split("+")):
+        if operator == "=~":
+            parts.loadings.setdefault(target, []).extend(terms)
+        else:
+            (parts.edges if operator == "~" else parts.pairs).extend((target, term) for term in terms)
 
 
-def _loading(item: Item, position: int) -> str:
-    if item.loading is None:
-        if item.start is not None and position:
-            return f"start({item.start!r})*{item.name}"
-        return item.name
-    start = f"start({item.start!r})*{item.name} + " if item.start is not None else ""
-    return f"{start}{item.loading}*{item.name}"
+def _terms(statement: str, text: str) -> list[_Term]:
+    """Read the right-hand side; a name that stands twice (``start(1)*x + a*x``) is one term."""
+    found: dict[str, _Term] = {}
+    for *modifiers, name in _products(statement, text):
+        if _NUMBER.fullmatch(name):
+            raise _unread(statement, "intercept formulas (~ 1) are not read; means are always in the model")
+        term = found.get(_name(statement, name), _Term(name))
+        for modifier in modifiers:
+            term = _modified(statement, term, modifier)
+        found[name] = term
+    return list(found.values())
 
 
-def _written(name: str, part: Edge | Covariance) -> str:
-    if part.fixed is not None:
-        return f"{part.fixed!r}*{name}"
-    modified = f"{part.label}*{name}" if part.label is not None else name
-    if part.start is not None:
-        return f"start({part.start!r})*{name}" + (f" + {modified}" if part.label is not None else "")
-    return modified
+def _products(statement: str, text: str) -> Iterator[list[str]]:
+    """Split ``2*x + start(.5)*y`` into ``[2, x]`` and ``[start(.5), y]``."""
+    product: list[str] = []
+    at = 0
+    while at < len(text) or product:
+        match = _PIECE.match(text, at)
+        if match is None:
+            where = f"at {text[at:].strip()!r}" if text[at:].strip() else "at its end"
+            raise _unread(statement, f"a name or a modifier was expected {where}")
+        product.append(match["piece"])
+        at = match.end()
+        if match["sign"] != "*":
+            yield product
+            product = []
+    if text.endswith("+"):
+        raise _unread(statement, "a name is missing at its end")
 
 
-def _default_lines(model: RoxModel) -> Iterator[str]:
-    """Say what ``sem()`` would otherwise decide by itself."""
-    stated = {frozenset((pair.left, pair.right)) for pair in model.covariances}
-    if not model.terminal_covariances:
-        caused = {edge.cause for edge in model.edges if edge.lag == 0}
-        terminal = [name for name in model.endogenous if name not in caused]
-        for left, right in combinations(terminal, 2):
-            if frozenset((left, right)) not in stated:
-                yield f"{left} ~~ 0*{right}"
-    if model.exogenous == "free":
-        observed = [n for n in model.exogenous_names if model.find(n).observed]
-        for name in observed:
-            yield f"{name} ~~ {name}"
-        for left, right in combinations(model.exogenous_names, 2):
-            if {left, right} & set(observed) and frozenset((left, right)) not in stated:
-                yield f"{left} ~~ {right}"
+def _modified(statement: str, term: _Term, text: str) -> _Term:
+    if _NUMBER.fullmatch(text):
+        return replace(term, fixed=float(text))
+    if text == "NA":
+        return replace(term, freed=True)
+    start = re.fullmatch(rf"start\(\s*({_NUMBER.pattern})\s*\)", text)
+    if start:
+        return replace(term, start=float(start[1]))
+    label = re.fullmatch(r"(?:label\(\s*[\"'](.+)[\"']\s*\)|\"(.+)\")", text)
+    if label:
+        return replace(term, label=label[1] or label[2])
+    if NAME.fullmatch(text):
+        return replace(term, label=text)
+    raise _unread(statement, f"the modifier {text!r} is not read; use a number, a label, NA or start(number)")
+
+
+def _name(statement: str, text: str) -> str:
+    if not NAME.fullmatch(text):
+        raise _unread(statement, f"{text!r} is no name")
+    return text
+
+
+def _unread(statement: str, why: str) -> SpecError:
+    return SpecError(f"The lavaan statement {statement!r} cannot be read: {why}.", allowed="=~ ~ ~~ :=")

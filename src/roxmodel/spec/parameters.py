@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Kind", "Parameter", "ParameterTable", "plan"]
 
+_GIVEN = "given by the data"
+
 Kind: TypeAlias = Literal["loading", "edge", "variance", "covariance", "intercept", "threshold", "defined"]
 
 
@@ -97,7 +99,8 @@ class ParameterTable:
             if row.id == parameter_id:
                 return row
         raise SpecError(
-            f"There is no parameter {parameter_id!r}.", hint=did_you_mean(parameter_id, [r.id for r in self.rows])
+            f"There is no parameter {parameter_id!r}.",
+            hint=did_you_mean(parameter_id, [r.id for r in self.rows]),
         )
 
     def frame(self) -> pd.DataFrame:
@@ -118,8 +121,8 @@ def plan(
     model
         The model.
     measurement
-        ``"reflective"``: constructs are latent, items have loadings and residuals. ``"composite"``: constructs
-        are item means; only the structural part has parameters.
+        ``"reflective"``: constructs are latent, items have loadings and residuals. ``"composite"``:
+        constructs are item means; only the structural part has parameters.
     means
         Whether intercepts are parameters.
 
@@ -127,6 +130,11 @@ def plan(
     -------
     ParameterTable
         Loadings, edges, variances, covariances, intercepts, definitions, in this order.
+
+    Raises
+    ------
+    SpecError
+        If names are so alike that two parameters would have one id.
 
     Examples
     --------
@@ -149,16 +157,30 @@ def plan(
         Parameter(f"defined:{name}", "defined", name, text, note=f"{name} := {text}")
         for name, text in model.definitions.items()
     ]
+    _refuse_equal_ids(rows)
     return ParameterTable(tuple(_numbered(rows)))
 
 
+def _refuse_equal_ids(rows: list[Parameter]) -> None:
+    seen: set[str] = set()
+    for row in rows:
+        if row.id in seen:
+            raise SpecError(
+                f"Two parameters would be called {row.id!r}.", hint=f"Rename {row.left!r} or {row.right!r}."
+            )
+        seen.add(row.id)
+
+
 def _numbered(rows: list[Parameter]) -> Iterator[Parameter]:
-    """Number the free rows; rows of one label share a number."""
+    """Count the free rows; rows of one label share a number, or the value if one of them is fixed."""
+    fixed = {row.label: row.value for row in rows if row.free == 0 and row.label and row.value is not None}
     numbers: dict[str, int] = {}
     count = 0
     for row in rows:
         if row.free == 0:
             yield row
+        elif row.label in fixed:
+            yield replace(row, free=0, value=fixed[row.label], lower=None, note="fixed by its label")
         elif row.label and row.label in numbers:
             yield replace(row, free=numbers[row.label])
         else:
@@ -205,49 +227,59 @@ def _stated(model: RoxModel, left: str, right: str) -> Covariance | None:
 
 
 def _second_moment(model: RoxModel, left: str, right: str, default: Parameter) -> Parameter:
-    """A (co)variance row: as the model states it, else the default."""
+    """Make a (co)variance row: as the model states it, else the default."""
     stated = _stated(model, left, right)
     if stated is None:
         return default
     label = stated.label or ""
     if stated.fixed is not None:
         return replace(default, free=0, value=stated.fixed, label=label, note="fixed", lower=None)
-    return replace(default, free=1, value=None, start=stated.start, label=label, note="")
+    lower = 0.0 if default.kind == "variance" else None
+    return replace(default, free=1, value=None, start=stated.start, label=label, lower=lower, note="")
 
 
 def _item_variances(model: RoxModel, construct: Construct) -> Iterator[Parameter]:
     for item in construct.items:
         row = Parameter(f"variance:{item.name}", "variance", item.name, item.name, free=1, lower=0.0)
-        if construct.observed:
-            row = replace(row, id=f"variance:{item.name}|{construct.name}", free=0, value=0.0, lower=None)
-            row = replace(row, note="measured without error")
-            yield row
-            continue
         if len(construct.items) == 1:
-            row = replace(row, id=f"variance:{item.name}|{construct.name}", free=0, lower=None)
-            row = replace(row, note=f"(1 - {construct.reliability:g}) of the item's variance")
+            row = _single_item_variance(construct, row)
         elif construct.residuals == "zero":
             row = replace(row, free=0, value=0.0, lower=None, note="residuals='zero'")
         elif construct.residuals == "equal":
             row = replace(row, label=f"residual({construct.name})", note="residuals='equal'")
-        yield _second_moment(model, item.name, item.name, row)
+        # a one-item construct may bear its item's name: then a stated variance is the construct's
+        yield row if item.name == construct.name else _second_moment(model, item.name, item.name, row)
+
+
+def _single_item_variance(construct: Construct, row: Parameter) -> Parameter:
+    row = replace(row, id=f"{row.id}|{construct.name}", free=0, lower=None)
+    if construct.observed:
+        return replace(row, value=0.0, note="measured without error")
+    return replace(row, note=f"(1 - {construct.reliability:g}) of the item's variance")
 
 
 def _construct_variance(model: RoxModel, name: str) -> Parameter:
     row = Parameter(f"variance:{name}", "variance", name, name, free=1, lower=0.0)
-    if model.exogenous == "fixed" and not model.causes(name) and model.find(name).observed:
-        row = replace(row, free=0, lower=None, note="given by the data")
+    if _given(model, name):
+        row = replace(row, free=0, lower=None, note=_GIVEN)
     return _second_moment(model, name, name, row)
+
+
+def _given(model: RoxModel, name: str) -> bool:
+    """Whether the data give a construct's moments: fixed, exogenous, observed, no variance of it stated."""
+    if model.exogenous == "free" or model.causes(name):
+        return False
+    construct = model.find(name)
+    return construct.observed and not any(_stated(model, n, n) for n in (name, construct.item_names[0]))
 
 
 def _covariances(model: RoxModel, measurement: str) -> list[Parameter]:
     """Exogenous pairs, terminal pairs if asked for, and what the model states, each pair once."""
     rows: dict[frozenset[str], Parameter] = {}
     for left, right in combinations(model.exogenous_names, 2):
-        observed = [model.find(name).observed for name in (left, right)]
-        given = model.exogenous == "fixed" and all(observed)
         row = _covariance_row(left, right)
-        rows[frozenset((left, right))] = replace(row, free=0, note="given by the data") if given else row
+        given = _given(model, left) and _given(model, right)
+        rows[frozenset((left, right))] = replace(row, free=0, note=_GIVEN) if given else row
     if model.terminal_covariances:
         caused = {edge.cause for edge in model.edges if edge.lag == 0}
         terminal = [name for name in model.endogenous if name not in caused]
@@ -273,5 +305,8 @@ def _intercepts(model: RoxModel, measurement: str) -> list[Parameter]:
         if not own:
             rows += [Parameter(f"intercept:{i}", "intercept", i, i, free=1) for i in construct.item_names]
         row = Parameter(f"intercept:{construct.name}", "intercept", construct.name, construct.name)
-        rows.append(replace(row, free=1) if own else replace(row, value=0.0, note="latent mean"))
+        if own and _given(model, construct.name):
+            rows.append(replace(row, note=_GIVEN))
+        else:
+            rows.append(replace(row, free=1) if own else replace(row, value=0.0, note="latent mean"))
     return rows

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
-from pydantic import Field, field_validator, model_validator
+import numpy as np
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from roxmodel.errors import SpecError
-from roxmodel.frozen import Frozen
+from roxmodel.errors import SpecError, did_you_mean
+from roxmodel.frozen import Frozen, Number
 
 __all__ = ["NPS", "Amount", "Binary", "Count", "Item", "Likert", "Percent", "Scale"]
 
@@ -41,32 +44,43 @@ class Likert(Frozen):
     """
 
     kind: Literal["likert"] = "likert"
-    low: float
-    high: float
+    low: Number
+    high: Number
     labels: tuple[str, ...] | None = None
     whole: bool = True
 
-    def __init__(self, low: float, high: float, labels: Sequence[str] | None = None, **rest: Any) -> None:
-        super().__init__(low=low, high=high, labels=labels, **rest)
+    def __init__(
+        self,
+        low: float | None = None,
+        high: float | None = None,
+        labels: Sequence[str] | None = None,
+        **rest: Any,
+    ) -> None:
+        ends = {name: end for name, end in (("low", low), ("high", high)) if end is not None}
+        super().__init__(**ends, labels=labels, **rest)
 
     @model_validator(mode="after")
     def _check(self) -> Likert:
         if not self.low < self.high:
-            raise SpecError(f"Likert({self.low:g}, {self.high:g}) has no width.", allowed="low < high")
-        if self.whole and not (float(self.low).is_integer() and float(self.high).is_integer()):
+            raise SpecError(f"{self} has no width.", allowed="low < high")
+        if self.whole and not (self.low.is_integer() and self.high.is_integer()):
             raise SpecError(
-                f"Likert({self.low:g}, {self.high:g}) counts whole points but its ends are not whole.",
+                f"{self} counts whole points but its ends are not whole.",
                 hint="Say whole=False for a slider.",
             )
-        if self.labels is not None and len(self.labels) != int(self.high - self.low) + 1:
+        if self.labels is not None:
+            self._check_labels(self.labels)
+        return self
+
+    def _check_labels(self, labels: tuple[str, ...]) -> None:
+        points = self.high - self.low + 1
+        if len(labels) != points:
             raise SpecError(
-                f"Likert({self.low:g}, {self.high:g}) has {int(self.high - self.low) + 1} points "
-                f"but {len(self.labels)} labels were given.",
+                f"{self} has {points:g} points but {len(labels)} labels were given.",
                 hint="Give one label for each point, from low to high.",
             )
-        if self.labels is not None and len(set(self.labels)) != len(self.labels):
-            raise SpecError(f"Likert({self.low:g}, {self.high:g}) has a label twice: {list(self.labels)}.")
-        return self
+        if len(set(labels)) != len(labels):
+            raise SpecError(f"{self} has a label twice: {list(labels)}.")
 
     @property
     def ends(self) -> tuple[float, float]:
@@ -186,10 +200,48 @@ class Amount(Frozen):
         return f"Amount({self.unit!r})"
 
 
+_SCALES = {
+    "likert": Likert,
+    "nps": NPS,
+    "percent": Percent,
+    "binary": Binary,
+    "count": Count,
+    "amount": Amount,
+}
+
+_SCALE_EXAMPLES = "rox.Likert(1, 5), rox.NPS(), rox.Percent(), rox.Binary(), rox.Count() or rox.Amount('EUR')"
+
+
+def _known_scale(scale: object) -> object:
+    """Refuse in words what is no scale; a mapping comes from a document and is read by its kind."""
+    if isinstance(scale, Mapping):
+        kind = scale.get("kind")
+        if kind not in _SCALES:
+            raise ValueError(f"no scale is of the kind {kind!r}. {did_you_mean(str(kind), _SCALES)}")
+    elif isinstance(scale, type) and issubclass(scale, tuple(_SCALES.values())):
+        raise ValueError(f"write rox.{scale.__name__}() with brackets")
+    elif not isinstance(scale, tuple(_SCALES.values())):
+        raise ValueError(f"a scale was expected: {_SCALE_EXAMPLES}")
+    return scale
+
+
 Scale: TypeAlias = Annotated[
-    Likert | NPS | Percent | Binary | Count | Amount,
-    Field(discriminator="kind"),
+    Annotated[Likert | NPS | Percent | Binary | Count | Amount, Field(discriminator="kind")],
+    BeforeValidator(_known_scale),
 ]
+
+
+def _number_or_label(loading: object) -> object:
+    if isinstance(loading, bool | np.bool_) or not isinstance(loading, Real | str | None):
+        raise ValueError("a number or a label was expected")
+    if isinstance(loading, str) and not loading.strip():
+        raise ValueError("a label was expected")
+    if not isinstance(loading, str | None) and not math.isfinite(loading):
+        raise ValueError("a finite number was expected")
+    return loading
+
+
+Loading: TypeAlias = Annotated[float | str | None, BeforeValidator(_number_or_label)]
 
 
 class Item(Frozen):
@@ -232,8 +284,8 @@ class Item(Frozen):
     text: str = ""
     touchpoint: str | None = None
     channel: str | None = None
-    loading: float | str | None = None
-    start: float | None = None
+    loading: Loading = None
+    start: Number | None = None
 
     @field_validator("name")
     @classmethod

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import networkx as nx
 
 from roxmodel.errors import SpecError, did_you_mean, listed
+from roxmodel.spec.arrows import arrow_text
 from roxmodel.spec.constructs import Construct, Covariance, Edge
 from roxmodel.spec.definitions import check_definitions
 
@@ -14,7 +15,7 @@ __all__ = ["check_constructs", "check_covariances", "check_edges", "check_labels
 
 
 def check_constructs(constructs: Sequence[Construct]) -> None:
-    """Refuse two constructs of one name, and an item that two constructs use."""
+    """Refuse two constructs of one name, an item of two constructs, and a name that means both."""
     if not constructs:
         raise SpecError("A model needs at least one construct; got none.")
     names = [construct.name for construct in constructs]
@@ -26,9 +27,9 @@ def check_constructs(constructs: Sequence[Construct]) -> None:
             if other is not construct:
                 raise SpecError(
                     f"Item {item!r} is used by the constructs {other.name!r} and {construct.name!r}.",
-                    hint="An item measures one construct; if two surveys share a column name, rename it in one.",
+                    hint="An item measures one construct; if two surveys share its name, rename it in one.",
                 )
-            if item in names and item != construct.name:
+            if item in names and (item != construct.name or len(construct.items) > 1):
                 raise SpecError(
                     f"{item!r} is a construct and also an item of {construct.name!r}.",
                     hint="Rename one of them, so that an arrow says which is meant.",
@@ -41,8 +42,10 @@ def check_edges(edges: Sequence[Edge], names: Sequence[str]) -> None:
     for edge in edges:
         for end in (edge.cause, edge.effect):
             if end not in names:
-                raise SpecError(f"The edge {edge} names {end!r}, which is no construct.", hint=did_you_mean(end, names))
-    _refuse_twice([(edge.cause, edge.effect, edge.lag) for edge in edges], "edge")
+                raise SpecError(
+                    f"The edge {edge} names {end!r}, which is no construct.", hint=did_you_mean(end, names)
+                )
+    _refuse_twice([f"{edge} at lag {edge.lag}" if edge.lag else str(edge) for edge in edges], "edge")
 
 
 def check_covariances(covariances: Sequence[Covariance], constructs: Sequence[Construct]) -> None:
@@ -60,7 +63,24 @@ def check_covariances(covariances: Sequence[Covariance], constructs: Sequence[Co
             raise SpecError(
                 f"The arrow {pair} joins a construct and an item.", allowed="two constructs, or two items"
             )
-    _refuse_twice([tuple(sorted((pair.left, pair.right))) for pair in covariances], "covariance")
+    ordered = [sorted((pair.left, pair.right)) for pair in covariances]
+    _refuse_twice([arrow_text(left, right, "<->") for left, right in ordered], "arrow")
+    _check_residuals(covariances, constructs)
+
+
+def _check_residuals(covariances: Sequence[Covariance], constructs: Sequence[Construct]) -> None:
+    """Refuse a covariance of two items of which one is measured without error: it has no residual."""
+    names = {construct.name for construct in constructs}
+    stated = {pair.left for pair in covariances if pair.left == pair.right}
+    exact = {c.items[0].name for c in constructs if c.observed} - stated
+    for pair in covariances:
+        ends = {pair.left, pair.right}
+        wrong = [end for end in (pair.left, pair.right) if end in exact | names]
+        if len(ends) == 2 and not ends <= names and wrong:
+            raise SpecError(
+                f"The arrow {pair} joins the residuals of items, but {wrong[0]!r} is a construct of its own.",
+                hint="It is measured without error, so that it has no residual: join two constructs instead.",
+            )
 
 
 def check_loops(edges: Sequence[Edge], feedback: bool) -> None:
@@ -86,12 +106,23 @@ def check_labels(
     covariances: Sequence[Covariance],
     constructs: Sequence[Construct],
 ) -> None:
-    """Refuse a definition that uses an unknown label or bears a label's name."""
+    """Refuse labels that contradict each other, and a definition of unknown labels or of a label's name."""
+    fixed: dict[str, float] = {}
+    for part in (*edges, *covariances):
+        if part.label is not None and part.fixed is not None:
+            other = fixed.setdefault(part.label, part.fixed)
+            if other != part.fixed:
+                raise SpecError(
+                    f"The label {part.label!r} is fixed to {other:g} and to {part.fixed:g}.",
+                    hint="Equal labels are equal parameters: rename one.",
+                )
     labels = [part.label for part in (*edges, *covariances) if part.label is not None]
     labels += [i.loading for construct in constructs for i in construct.items if isinstance(i.loading, str)]
     for name in definitions:
         if name in labels:
-            raise SpecError(f"{name!r} is a definition and also the label of a parameter.", hint="Rename one.")
+            raise SpecError(
+                f"{name!r} is a definition and also the label of a parameter.", hint="Rename one."
+            )
     check_definitions(definitions, labels)
 
 
@@ -103,4 +134,6 @@ def _refuse_twice(names: Iterable[object], what: str) -> None:
             twice.append(name)
         seen.add(name)
     if twice:
-        raise SpecError(f"The {what} {listed(dict.fromkeys(twice))} is given more than once.", hint="Keep one.")
+        raise SpecError(
+            f"The {what} {listed(dict.fromkeys(twice))} is given more than once.", hint="Keep one."
+        )

@@ -1,0 +1,210 @@
+"""What the path method regresses: composites with rows, or their covariance from a printed matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from roxmodel.errors import DataError, SpecError, did_you_mean
+from roxmodel.moments import Moments
+from roxmodel.spec.constructs import UNIT
+from roxmodel.spec.graph import RoxModel
+from roxmodel.spec.questionnaire import Binary, Count
+from roxmodel.survey.answers import read_answers
+from roxmodel.survey.composites import item_mean, unit_composites
+from roxmodel.survey.frames import open_frame, raw_column, require_columns
+from roxmodel.survey.linkage import agreement
+from roxmodel.survey.study import Study
+from roxmodel.types import FloatArray, IntArray, Level
+
+__all__ = ["Scores", "scores_of_frame", "scores_of_moments", "scores_of_study"]
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Scores of the constructs.
+
+    Attributes
+    ----------
+    names
+        (k,) constructs.
+    level
+        ``between`` units or ``single``.
+    values
+        (n, k), NaN where missing; None where only a covariance is known.
+    covariance, mean, n
+        Divisor-n covariance and mean where only these are known (`mean` perhaps not).
+    units
+        Keys of the rows where rows are units.
+    clusters
+        (n,) 0…G-1, or None.
+    cluster_name
+        Column the clusters come from.
+    families
+        (k,) family that the outcome's scale asks for.
+    notes
+        What a reader must know of how the scores were formed.
+    """
+
+    names: tuple[str, ...]
+    level: Level
+    values: FloatArray | None
+    covariance: FloatArray | None
+    mean: FloatArray | None
+    n: int
+    units: tuple[Hashable, ...] | None
+    clusters: IntArray | None
+    cluster_name: str | None
+    families: tuple[str, ...]
+    notes: tuple[str, ...] = field(default=())
+
+
+def scores_of_study(model: RoxModel, study: Study, cluster: str | None) -> Scores:
+    """Composites of the units of a study.
+
+    Raises
+    ------
+    SpecError
+        If the study was made with another model's items.
+    """
+    _check_same_items(model, study.model)
+    composites = unit_composites(model, study.moments)
+    families = tuple(_family(model, name, unit_level=True) for name in model.names)
+    clusters = None if cluster is None else _codes(study.unit_column(cluster), cluster)
+    partial = [
+        f"{count} unit score(s) of {name!r} rest on some of its items only (the others nobody answered there)."
+        for name, count in zip(composites.names, composites.partial, strict=True)
+        if count
+    ]
+    return Scores(
+        names=model.names,
+        level="between",
+        values=composites.values,
+        covariance=None,
+        mean=None,
+        n=len(composites.units),
+        units=composites.units,
+        clusters=clusters,
+        cluster_name=cluster,
+        families=families,
+        notes=(_noise_note(model, study), *partial),
+    )
+
+
+def _noise_note(model: RoxModel, study: Study) -> str:
+    """Regressions of unit means ignore that the means are noisy: say so, with the reliabilities."""
+    known = []
+    for construct in model.constructs:
+        if construct.source != UNIT:
+            icc2 = agreement(study.moments.source(construct.source), construct).icc2
+            if not np.isnan(icc2):
+                known.append((icc2, construct.name))
+    shown = ", ".join(f"{name} {icc2:.2f}" for icc2, name in sorted(known))
+    tail = f" Reliability of the unit means, ICC(2): {shown}." if shown else ""
+    return (
+        "Unit means are taken as if measured without sampling error, so effects of survey constructs are "
+        f"understated, the more the fewer answers a unit has.{tail}"
+    )
+
+
+def _check_same_items(model: RoxModel, other: RoxModel) -> None:
+    if model == other:
+        return
+    known = {item.name: (item, c.source) for c in other.constructs for item in c.items}
+    for construct in model.constructs:
+        for item in construct.items:
+            if item.name not in known:
+                raise SpecError(
+                    f"The study was read for model {other.name!r}, which has no item {item.name!r}.",
+                    hint="Make a Study with this model.",
+                )
+            twin, source = known[item.name]
+            if (twin.reading, source) != (item.reading, construct.source):
+                raise SpecError(
+                    f"The study read item {item.name!r} with another source, scale or direction.",
+                    hint="Make a Study with this model.",
+                )
+
+
+def scores_of_frame(model: RoxModel, native: object, cluster: str | None) -> Scores:
+    """Composites of the rows of one frame that holds all items (the single-level case)."""
+    frame = open_frame("data", native)
+    require_columns("data", frame, [item.name for item in model.items])
+    columns, notes = [], []
+    for construct in model.constructs:
+        read = [read_answers("data", frame, item, coerce=False).values for item in construct.items]
+        signed = [sign * v + offset for v, (sign, offset) in zip(read, (i.reading for i in construct.items), strict=True)]
+        score, partial = item_mean(np.column_stack(signed).astype(np.float64))
+        columns.append(score)
+        if partial:
+            notes.append(f"{partial} score(s) of {construct.name!r} rest on some of its items only.")
+    clusters = None
+    if cluster is not None:
+        require_columns("data", frame, [cluster])
+        clusters = _codes(raw_column(frame, cluster).tolist(), cluster)
+    return Scores(
+        names=model.names,
+        level="single",
+        values=np.column_stack(columns),
+        covariance=None,
+        mean=None,
+        n=len(frame),
+        units=None,
+        clusters=clusters,
+        cluster_name=cluster,
+        families=tuple(_family(model, name, unit_level=False) for name in model.names),
+        notes=tuple(notes),
+    )
+
+
+def scores_of_moments(model: RoxModel, moments: Moments) -> Scores:
+    """Covariance of the composites from a covariance of the items."""
+    for item in model.items:
+        if item.name not in moments.names:
+            raise DataError(
+                f"The moments hold no variable {item.name!r}.", hint=did_you_mean(item.name, moments.names)
+            )
+    weights = np.zeros((len(model.names), len(moments.names)))
+    offsets = np.zeros(len(model.names))
+    for row, construct in enumerate(model.constructs):
+        for item in construct.items:
+            sign, offset = item.reading
+            weights[row, moments.names.index(item.name)] = sign / len(construct.items)
+            offsets[row] += offset / len(construct.items)
+    scored = moments.combine(weights, model.names)
+    return Scores(
+        names=model.names,
+        level="single",
+        values=None,
+        covariance=scored.covariance * (moments.n - 1) / moments.n,
+        mean=None if scored.mean is None else scored.mean + offsets,
+        n=moments.n,
+        units=None,
+        clusters=None,
+        cluster_name=None,
+        families=tuple("linear" for _ in model.names),
+        notes=("From moments: no rows, so errors are classical and every equation is linear.",),
+    )
+
+
+def _family(model: RoxModel, name: str, unit_level: bool) -> str:
+    """Logit for yes/no, Poisson for counts, where one row holds one such answer."""
+    construct = model.find(name)
+    if not model.causes(name) or len(construct.items) > 1 or (unit_level and construct.source != UNIT):
+        return "linear"
+    scale = construct.items[0].scale
+    return "logit" if isinstance(scale, Binary) else "poisson" if isinstance(scale, Count) else "linear"
+
+
+def _codes(values: list[Hashable], column: str) -> IntArray:
+    import pandas as pd
+
+    codes, found = pd.factorize(np.asarray(values, dtype=object))
+    missing = int((codes < 0).sum())
+    if missing:
+        raise DataError(f"cluster= column {column!r} is empty in {missing} row(s).", hint="Fill it or drop the rows.")
+    if len(found) < 2:
+        raise DataError(f"cluster= column {column!r} has one cluster only.", allowed="at least 2, better 30")
+    return np.asarray(codes, dtype=np.int64)

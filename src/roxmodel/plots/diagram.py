@@ -1,0 +1,264 @@
+"""What a path diagram shows: nodes, arrows, and the words on them. Plain values, no drawing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias, get_args
+
+from roxmodel.errors import RoxError, did_you_mean, listed
+from roxmodel.plots.numbers import finite, with_interval
+from roxmodel.types import Factor
+
+__all__ = [
+    "HEADINGS",
+    "Arrow",
+    "ArrowKind",
+    "Diagram",
+    "Node",
+    "arrow_label",
+    "includes_zero",
+    "label_lines",
+    "relative_strengths",
+    "small_print",
+]
+
+ArrowKind: TypeAlias = Literal["edge", "covariance"]
+
+# In the order PwC (2019) tells the story; context stands apart.
+HEADINGS: Final[dict[Factor, str]] = {
+    "pride": "Pride",
+    "influencers": "Influencers",
+    "behaviours": "Behaviours",
+    "value_drivers": "Value drivers",
+    "outcomes": "Outcomes",
+    "context": "Context",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One construct.
+
+    Parameters
+    ----------
+    name
+        The construct's name, unique in the diagram; arrows refer to it.
+    factor
+        The factor whose column (or, for ``context``, whose row) it stands in.
+    source
+        Who says it: ``employee``, ``customer``, ``unit``, …; shown in small print.
+    items
+        How many questions measure it, ≥ 0.
+    label
+        Shown instead of the name.
+
+    Raises
+    ------
+    RoxError
+        If the factor is unknown.
+
+    Examples
+    --------
+    >>> small_print(Node("pride", "pride", "employee", 4))
+    'employee · 4 items'
+    """
+
+    name: str
+    factor: Factor
+    source: str
+    items: int
+    label: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.factor not in HEADINGS:
+            raise RoxError(
+                f"Node {self.name!r} has factor {self.factor!r}.",
+                allowed=listed(HEADINGS),
+                hint=did_you_mean(str(self.factor), HEADINGS),
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Arrow:
+    """One effect, or one unmeasured common cause.
+
+    Parameters
+    ----------
+    cause, effect
+        Names of two nodes (the same one for a lagged effect on itself).
+    estimate, low, high
+        The number on the arrow and its interval; None or NaN where there is none.
+    standardized
+        Decides the arrow's width; without it the estimate does.
+    kind
+        ``edge`` (one head) or ``covariance`` (two heads, dotted).
+    lag
+        Waves until the effect is felt, ≥ 0.
+    assumed
+        Whether the number was stated rather than estimated (dashed).
+
+    Raises
+    ------
+    RoxError
+        If the kind is unknown, the lag negative or the interval upside down.
+
+    Examples
+    --------
+    >>> arrow_label(Arrow("pride", "behaviours", 0.42, 0.31, 0.53))
+    '0.42 [0.31, 0.53]'
+    """
+
+    cause: str
+    effect: str
+    estimate: float | None = None
+    low: float | None = None
+    high: float | None = None
+    standardized: float | None = None
+    kind: ArrowKind = "edge"
+    lag: int = 0
+    assumed: bool = False
+
+    def __post_init__(self) -> None:
+        arrow = f"Arrow {self.cause!r} -> {self.effect!r}"
+        if self.kind not in get_args(ArrowKind):
+            raise RoxError(f"{arrow} has kind {self.kind!r}.", allowed=listed(get_args(ArrowKind)))
+        if self.lag < 0:
+            raise RoxError(f"{arrow} has lag {self.lag}.", allowed="0, 1, 2, …")
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise RoxError(f"{arrow} has an interval from {self.low} to {self.high}: the ends are swapped.")
+
+
+@dataclass(frozen=True, slots=True)
+class Diagram:
+    """A path diagram as values: hand it to `draw_diagram`, `to_dot` or `to_mermaid`.
+
+    Parameters
+    ----------
+    nodes
+        At least one; names differ.
+    arrows
+        Between these nodes.
+    title, caption
+        Shown above and below; the caption is the place for level, n and assumptions.
+    interval
+        What the bracket ``[low, high]`` is, for the legend.
+
+    Raises
+    ------
+    RoxError
+        If there is no node, a name occurs twice or an arrow names a node that is not there.
+
+    Examples
+    --------
+    >>> nodes = (Node("pride", "pride", "employee", 4), Node("value", "value_drivers", "customer", 3))
+    >>> Diagram(nodes, (Arrow("pride", "value", 0.3),)).title
+    ''
+    """
+
+    nodes: tuple[Node, ...]
+    arrows: tuple[Arrow, ...]
+    title: str = ""
+    caption: str = ""
+    interval: str = "95% interval"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "nodes", tuple(self.nodes))
+        object.__setattr__(self, "arrows", tuple(self.arrows))
+        if not self.nodes:
+            raise RoxError("A diagram needs at least one node, got none.")
+        counts = Counter(node.name for node in self.nodes)
+        twice = [name for name, count in counts.items() if count > 1]
+        if twice:
+            raise RoxError(f"Names of nodes must differ; {listed(twice)} occur more than once.")
+        for arrow in self.arrows:
+            for end in (arrow.cause, arrow.effect):
+                if end not in counts:
+                    problem = f"Arrow {arrow.cause!r} -> {arrow.effect!r} names {end!r}, which is no node."
+                    raise RoxError(problem, hint=did_you_mean(end, counts))
+
+
+def small_print(node: Node) -> str:
+    """Say source and number of items, as under a node's name.
+
+    Examples
+    --------
+    >>> small_print(Node("revenue", "outcomes", "unit", 1))
+    'unit · 1 item'
+    """
+    if node.items <= 0:
+        return node.source
+    return f"{node.source} · {node.items} item{'' if node.items == 1 else 's'}"
+
+
+def arrow_label(arrow: Arrow) -> str:
+    """Write what stands on an arrow; empty if there is nothing to say.
+
+    Examples
+    --------
+    >>> arrow_label(Arrow("pride", "revenue", 0.5, lag=2, assumed=True))
+    '0.50, lag 2'
+    """
+    parts = []
+    if finite(arrow.estimate):
+        parts.append(with_interval(arrow.estimate, arrow.low, arrow.high))
+    if arrow.lag:
+        parts.append(f"lag {arrow.lag}")
+    return ", ".join(parts)
+
+
+def label_lines(arrow: Arrow, stacked: bool) -> tuple[str, ...]:
+    """Write the label in one line, or the interval below the number; () without a label.
+
+    Examples
+    --------
+    >>> label_lines(Arrow("pride", "behaviours", 0.42, 0.31, 0.53, lag=1), stacked=True)
+    ('0.42, lag 1', '[0.31, 0.53]')
+    """
+    whole = arrow_label(arrow)
+    if not (stacked and "[" in whole):
+        return (whole,) if whole else ()
+    number, rest = whole.split(" [")
+    interval, later = rest.split("]")
+    return (number + later, f"[{interval}]")
+
+
+def includes_zero(arrow: Arrow) -> bool:
+    """Whether an interval is known and 0 lies in it.
+
+    Examples
+    --------
+    >>> includes_zero(Arrow("pride", "value", 0.1, -0.1, 0.3)), includes_zero(Arrow("pride", "value", 0.1))
+    (True, False)
+    """
+    return finite(arrow.low) and finite(arrow.high) and arrow.low <= 0.0 <= arrow.high
+
+
+def relative_strengths(arrows: tuple[Arrow, ...]) -> tuple[float | None, ...]:
+    """Strength of every arrow from 0 to 1, None where no number is known.
+
+    Parameters
+    ----------
+    arrows
+        All arrows of one diagram.
+
+    Returns
+    -------
+    tuple of float or None
+        ``|standardized|`` capped at 1, or ``|estimate|`` capped at 1 for an arrow without it. If no arrow
+        is standardized and an estimate exceeds 1, estimates are taken relative to the largest.
+
+    Examples
+    --------
+    >>> relative_strengths((Arrow("a", "b", 50.0), Arrow("b", "c", 200.0), Arrow("a", "c")))
+    (0.25, 1.0, None)
+    """
+    known = [arrow.estimate for arrow in arrows if finite(arrow.estimate)]
+    any_standardized = any(finite(arrow.standardized) for arrow in arrows)
+    largest = 1.0 if any_standardized else max((abs(value) for value in known), default=1.0)
+    strengths: list[float | None] = []
+    for arrow in arrows:
+        value = arrow.standardized if finite(arrow.standardized) else arrow.estimate
+        scale = 1.0 if finite(arrow.standardized) else max(largest, 1.0)
+        strengths.append(min(abs(value) / scale, 1.0) if finite(value) else None)
+    return tuple(strengths)

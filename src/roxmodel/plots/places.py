@@ -1,0 +1,250 @@
+"""Where every box, lane and heading stands, in inches; y runs downwards."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+from roxmodel.plots.diagram import Node, small_print
+from roxmodel.plots.geometry import Box, Measure, balanced, separated
+from roxmodel.plots.layers import Layers
+
+__all__ = [
+    "HEADING_SIZE",
+    "LABEL_SIZE",
+    "LINE",
+    "NAME_SIZE",
+    "SMALL_SIZE",
+    "NodeText",
+    "Places",
+    "bow_depth",
+    "node_text",
+    "placed",
+]
+
+# Points; a line of text takes LINE times its size.
+NAME_SIZE: Final = 9.0
+SMALL_SIZE: Final = 7.2
+LABEL_SIZE: Final = 8.0
+HEADING_SIZE: Final = 10.5
+LINE: Final = 1.25 / 72
+
+_TEXT_WIDTH: Final = 1.18  # inches of text in a box before it wraps
+_STILL: Final = 1e-5  # inches
+_PORT: Final = 0.17  # inches between two arrows at one side of a box
+_SWEEPS: Final = 300
+
+
+@dataclass(frozen=True, slots=True)
+class NodeText:
+    """The lines in a box and the box's size in inches."""
+
+    name: tuple[str, ...]
+    small: tuple[str, ...]
+    width: float
+    height: float
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Rectangles of a diagram.
+
+    Parameters
+    ----------
+    slots
+        One box per slot (nodes, then lanes).
+    bands
+        One per column, from above the first slot to below the last, as wide as its widest box.
+    gaps
+        Inches between neighbouring columns.
+    """
+
+    slots: tuple[Box, ...]
+    bands: tuple[Box, ...]
+    gaps: tuple[float, ...]
+
+
+def bow_depth(reach: float) -> float:
+    """Inches an arrow between two boxes of the row bows below them.
+
+    Examples
+    --------
+    >>> bow_depth(-2.5)
+    0.6
+    """
+    return 0.3 + 0.12 * abs(reach)
+
+
+def node_text(node: Node, measure: Measure) -> NodeText:
+    """Break a node's name and small print into lines.
+
+    Examples
+    --------
+    >>> from roxmodel.plots.geometry import rough_measure
+    >>> node_text(Node("pride", "pride", "employee", 4), rough_measure).name
+    ('pride',)
+    """
+    name = balanced(node.label or node.name, _TEXT_WIDTH, 4, lambda line: measure(line, NAME_SIZE, True))
+    small = balanced(small_print(node), _TEXT_WIDTH, 2, lambda line: measure(line, SMALL_SIZE, False))
+    widest = max(
+        *(measure(line, NAME_SIZE, True) for line in name),
+        *(measure(line, SMALL_SIZE, False) for line in small),
+        0.75,
+    )
+    height = (len(name) * NAME_SIZE + len(small) * SMALL_SIZE) * LINE
+    return NodeText(name, small, widest + 0.2, height + 0.2)
+
+
+def placed(
+    layers: Layers, texts: Sequence[NodeText], label_widths: Sequence[float], stretch: float
+) -> Places:
+    """Give every slot its rectangle.
+
+    Parameters
+    ----------
+    layers
+        Columns and order of the nodes.
+    texts
+        Sizes of the nodes.
+    label_widths
+        Inches each arrow's label takes, 0 without a label.
+    stretch
+        1 for the tightest layout, more to leave room between boxes.
+
+    Returns
+    -------
+    Places
+        Boxes of one column never overlap, nor do columns.
+    """
+    heights = _heights(layers, texts)
+    gaps = _gaps(layers, label_widths, stretch)
+    middles = _middles(layers, heights, stretch)
+    boxes: dict[int, Box] = {}
+    bands = []
+    left = 0.0
+    for place, column in enumerate(layers.columns):
+        width = max(texts[slot].width for slot in column if slot < len(texts))
+        for slot in column:
+            half = heights[slot] / 2
+            boxes[slot] = Box(left, middles[slot] - half, left + width, middles[slot] + half)
+        bands.append((left, left + width))
+        left += width + (gaps[place] if place < len(gaps) else 0.0)
+    top = min((box.top for box in boxes.values()), default=0.0)
+    bottom = max((box.bottom for box in boxes.values()), default=0.0)
+    framed = tuple(Box(start, top, stop, bottom) for start, stop in bands)
+    boxes.update(_row(layers, framed, [(texts[s].width, heights[s]) for s in layers.row], stretch))
+    return Places(tuple(boxes[slot] for slot in range(len(boxes))), framed, gaps)
+
+
+def _heights(layers: Layers, texts: Sequence[NodeText]) -> dict[int, float]:
+    """Boxes are high enough for their text and for the arrows at their busier side."""
+    column_of = layers.column_of()
+    ports: dict[tuple[int, int], int] = {}
+    for chain in layers.chains:
+        ends = {(chain[0], chain[1]), (chain[-1], chain[-2])}
+        for end, other in ends:
+            if end in column_of:
+                step = column_of.get(other, -1) - column_of[end]
+                side = 1 if step > 0 or (step == 0 and column_of[end] == len(layers.columns) - 1) else -1
+                ports[end, side] = ports.get((end, side), 0) + 1
+    heights = {slot: 0.2 for column in layers.columns for slot in column}
+    for slot, text in enumerate(texts):
+        busiest = max(ports.get((slot, 1), 0), ports.get((slot, -1), 0))
+        heights[slot] = max(text.height, _PORT * (busiest - 1) + 0.26)
+    return heights
+
+
+def _gaps(layers: Layers, label_widths: Sequence[float], stretch: float) -> tuple[float, ...]:
+    """Room between columns: enough for the widest label of an arrow between them."""
+    column_of = layers.column_of()
+    gaps = [0.8] * max(len(layers.columns) - 1, 0)
+    for chain, width in zip(layers.chains, label_widths, strict=True):
+        for one, other in pairwise(chain):
+            if one in column_of and other in column_of and column_of[one] != column_of[other]:
+                gap = min(column_of[one], column_of[other])
+                gaps[gap] = max(gaps[gap], width + 0.42)
+    return tuple(gap * (0.7 + 0.3 * stretch) for gap in gaps)
+
+
+def _middles(layers: Layers, heights: Mapping[int, float], stretch: float) -> dict[int, float]:
+    """Heights of the slots' middles: partners near one height, long arrows straight, nothing overlapping."""
+    pulls: dict[int, list[tuple[int, float]]] = {}
+    nodes = min((chain[1] for chain in layers.chains if len(chain) > 2), default=len(heights))
+    column_of = layers.column_of()
+    for chain in layers.chains:
+        for one, other in pairwise(chain):
+            if one in column_of and other in column_of and column_of[one] != column_of[other]:
+                weight = 1.0 + 2.0 * ((one >= nodes) + (other >= nodes))
+                pulls.setdefault(one, []).append((other, weight))
+                pulls.setdefault(other, []).append((one, weight))
+    middles = {slot: 0.0 for column in layers.columns for slot in column}
+    apart = {c: _distances(column, heights, nodes, stretch) for c, column in enumerate(layers.columns)}
+    for sweep in range(_SWEEPS):
+        before = list(middles.values())
+        order = range(len(layers.columns))
+        for place in order if sweep % 2 == 0 else reversed(order):
+            column = layers.columns[place]
+            wanted, weights = zip(*(_wish(pulls.get(slot, []), middles) for slot in column), strict=True)
+            middles.update(zip(column, separated(wanted, apart[place], weights).tolist(), strict=True))
+        if all(abs(new - old) < _STILL for new, old in zip(middles.values(), before, strict=True)):
+            break
+    return middles
+
+
+def _wish(pulls: Sequence[tuple[int, float]], middles: Mapping[int, float]) -> tuple[float, float]:
+    """Where a slot would like to be and how much; a little of it is the middle of the page."""
+    total = 0.02 + sum(weight for _, weight in pulls)
+    return sum(weight * middles[other] for other, weight in pulls) / total, total
+
+
+def _distances(
+    column: Sequence[int], heights: Mapping[int, float], nodes: int, stretch: float
+) -> list[float]:
+    distances = []
+    for upper, lower in pairwise(column):
+        lanes = (upper >= nodes) + (lower >= nodes)
+        distances.append((heights[upper] + heights[lower]) / 2 + (0.36, 0.12, 0.0)[lanes] * stretch)
+    return distances
+
+
+def _row(
+    layers: Layers,
+    bands: Sequence[Box],
+    sizes: Sequence[tuple[float, float]],
+    stretch: float,
+) -> dict[int, Box]:
+    """Boxes below the columns: first those with arrows, near what they cause, then the rest in lines."""
+    size = dict(zip(layers.row, sizes, strict=True))
+    middle = (bands[0].left + bands[-1].right) / 2 if bands else 0.0
+    mean = _near_partners(layers, bands, middle)
+    lines = [sorted(mean, key=mean.__getitem__)] if mean else []
+    free = [slot for slot in layers.row if slot not in mean]
+    most = math.ceil(len(free) / max(math.ceil(len(free) / 6), 1)) or 1
+    lines += [free[start : start + most] for start in range(0, len(free), most)]
+    boxes: dict[int, Box] = {}
+    top = (bands[0].bottom + 0.62 * stretch) if bands else 0.0
+    for line in lines:
+        apart = [(size[a][0] + size[b][0]) / 2 + 0.3 for a, b in pairwise(line)]
+        middles = separated([mean.get(slot, middle) for slot in line], apart, [1.0] * len(line))
+        for slot, x in zip(line, middles.tolist(), strict=True):
+            width, height = size[slot]
+            boxes[slot] = Box(x - width / 2, top, x + width / 2, top + height)
+        reaches = [boxes[c[0]].x - boxes[c[-1]].x for c in layers.chains if c[0] in boxes and c[-1] in boxes]
+        bows = max((bow_depth(reach) for reach in reaches), default=0.0)
+        top = max(boxes[slot].bottom for slot in line) + 0.3 * stretch + (bows if line is lines[0] else 0.0)
+    return boxes
+
+
+def _near_partners(layers: Layers, bands: Sequence[Box], middle: float) -> dict[int, float]:
+    """Where nodes of the row that have arrows would like to stand: left of the columns they cause."""
+    column_of = layers.column_of()
+    wanted: dict[int, list[float]] = {}
+    for chain in layers.chains:
+        for one, other in ((chain[0], chain[-1]), (chain[-1], chain[0])):
+            if one in layers.row:
+                near = [bands[column_of[other]].left - 0.4] if other in column_of else []
+                wanted.setdefault(one, []).extend(near)
+    return {slot: sum(xs) / len(xs) if xs else middle for slot, xs in wanted.items()}

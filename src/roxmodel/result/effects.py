@@ -1,0 +1,237 @@
+"""Direct, indirect and total effects: every serial path, with intervals.
+
+Linear graphs: products of coefficients and (I - B)⁻¹, intervals by the delta method or from draws. With a curved
+equation (yes/no, counts): the average change of the effect, over the units, for one more point of the cause.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import networkx as nx
+import numpy as np
+from scipy.stats import norm
+from scipy.stats import t as student
+
+from roxmodel.errors import RoxError, did_you_mean
+from roxmodel.result.response import Caps, Push, travel
+from roxmodel.result.system import System, total_effects
+from roxmodel.spec.graph import RoxModel
+from roxmodel.spec.parameters import Parameter, ParameterTable
+from roxmodel.types import FloatArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["EffectRow", "curved_effects", "effects_frame", "linear_effects", "paths_between"]
+
+COLUMNS = ["kind", "path", "estimate", "se", "ci_low", "ci_high", "p", "standardized"]
+_MOST_PATHS = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class EffectRow:
+    """One effect: its kind, its path, and its value at the estimate and in every draw.
+
+    `gradient` is the derivative by theta, (n_free,); None where there is none. `df` is that of the weakest equation
+    on the way.
+    """
+
+    kind: str
+    path: str
+    estimate: float
+    draws: FloatArray
+    gradient: FloatArray | None
+    df: float
+
+
+def paths_between(model: RoxModel, cause: str, effect: str) -> list[tuple[str, ...]]:
+    """Every serial path from cause to effect within the wave, shortest first.
+
+    Raises
+    ------
+    RoxError
+        For unknown names, or the same name twice.
+    """
+    for name in (cause, effect):
+        if name not in model.names:
+            raise RoxError(f"There is no construct {name!r}.", hint=did_you_mean(name, model.names))
+    if cause == effect:
+        raise RoxError(f"The effect of {cause!r} on itself was asked for.", hint="Name two constructs.")
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    graph.add_nodes_from(model.names)
+    graph.add_edges_from((edge.cause, edge.effect) for edge in model.edges if edge.lag == 0)
+    found: list[tuple[str, ...]] = []
+    for path in nx.all_simple_paths(graph, cause, effect):
+        found.append(tuple(path))
+        if len(found) > _MOST_PATHS:
+            raise RoxError(
+                f"More than {_MOST_PATHS} paths lead from {cause!r} to {effect!r}.",
+                hint="Ask for the effects of a construct nearer to the outcome.",
+            )
+    return sorted(found, key=lambda path: (len(path), path))
+
+
+def linear_effects(
+    model: RoxModel, table: ParameterTable, systems: tuple[System, System], ends: tuple[str, str], df: FloatArray
+) -> list[EffectRow]:
+    """Effects of a linear graph.
+
+    Parameters
+    ----------
+    model, table
+        What the parameters mean.
+    systems
+        At the estimate (one draw) and at the draws (none, perhaps).
+    ends
+        Cause and effect.
+    df
+        (rows,) degrees of freedom of each row of the table.
+    """
+    paths = paths_between(model, *ends)
+    edges = {(row.left, row.right): row for row in table if row.kind == "edge" and not row.lag}
+    freedom = {row.id: float(value) for row, value in zip(table, df, strict=True)}
+    rows = [_path_row(path, edges, systems, table.n_free, freedom) for path in paths]
+    indirect = [row for row in rows if row.kind == "indirect"]
+    none = EffectRow("indirect", "all", 0.0, np.zeros(len(systems[1].coefficients)), np.zeros(table.n_free), np.inf)
+    total = _total_row(model, systems, ends, edges, table.n_free, min((r.df for r in rows), default=np.inf))
+    return [*rows, _sum_row(indirect) if indirect else none, total]
+
+
+def _path_row(
+    path: tuple[str, ...],
+    edges: dict[tuple[str, str], Parameter],
+    systems: tuple[System, System],
+    n_free: int,
+    freedom: dict[str, float],
+) -> EffectRow:
+    steps = list(zip(path, path[1:], strict=False))
+    place = {name: i for i, name in enumerate(systems[0].names)}
+    at, drawn = ([s.coefficients[:, place[b], place[a]] for a, b in steps] for s in systems)
+    gradient = np.zeros(n_free)
+    for i, step in enumerate(steps):
+        if edges[step].free:
+            others = [float(c[0]) for j, c in enumerate(at) if j != i]
+            gradient[edges[step].free - 1] += float(np.prod(others))
+    known = [freedom[edges[step].id] for step in steps]
+    return EffectRow(
+        kind="direct" if len(steps) == 1 else "indirect",
+        path=" -> ".join(path),
+        estimate=float(np.prod([c[0] for c in at])),
+        draws=np.asarray(np.prod(drawn, axis=0)),
+        gradient=gradient,
+        df=min((d for d in known if not np.isnan(d)), default=np.inf),
+    )
+
+
+def _sum_row(rows: Sequence[EffectRow]) -> EffectRow:
+    return EffectRow(
+        kind="indirect",
+        path="all",
+        estimate=sum(row.estimate for row in rows),
+        draws=np.sum([row.draws for row in rows], axis=0),
+        gradient=np.sum([row.gradient for row in rows if row.gradient is not None], axis=0),
+        df=min(row.df for row in rows),
+    )
+
+
+def _total_row(
+    model: RoxModel,
+    systems: tuple[System, System],
+    ends: tuple[str, str],
+    edges: dict[tuple[str, str], Parameter],
+    n_free: int,
+    df: float,
+) -> EffectRow:
+    """dT[b, a] / dB[i, j] = T[b, i] · T[j, a] with T = (I - B)⁻¹."""
+    place = {name: i for i, name in enumerate(model.names)}
+    a, b = place[ends[0]], place[ends[1]]
+    total = total_effects(systems[0].coefficients)[0]
+    gradient = np.zeros(n_free)
+    for (cause, effect), row in edges.items():
+        if row.free:
+            gradient[row.free - 1] += total[b, place[effect]] * total[place[cause], a]
+    drawn = total_effects(systems[1].coefficients)[:, b, a] if len(systems[1].coefficients) else np.zeros(0)
+    return EffectRow("total", "all", float(total[b, a]), drawn, gradient, df)
+
+
+def curved_effects(
+    model: RoxModel, systems: tuple[System, System], ends: tuple[str, str], caps: Caps
+) -> list[EffectRow]:
+    """Average change of the effect for one more point of the cause, where an equation is curved.
+
+    A path's row lets the change run along this path only; because the equations are curved, the rows of the paths
+    need not add up to the total.
+    """
+    names, paths = model.names, paths_between(model, *ends)
+    free = Caps(caps.levels, np.full(len(names), -np.inf), np.full(len(names), np.inf))
+
+    def change(system: System) -> FloatArray:
+        push = Push({names.index(ends[0]): np.ones(1)}, {}, {})
+        return np.asarray(travel(system, push, free).changes[names.index(ends[1])].mean(axis=1))
+
+    def row(kind: str, path: str, keep: Sequence[tuple[str, ...]] | None) -> EffectRow:
+        at, drawn = (change(s if keep is None else _only(s, keep)) for s in systems)
+        return EffectRow(kind, path, float(at[0]), drawn, None, np.inf)
+
+    rows = [row("direct" if len(p) == 2 else "indirect", " -> ".join(p), [p]) for p in paths]
+    indirect = [p for p in paths if len(p) > 2]
+    return [*rows, row("indirect", "all", indirect), row("total", "all", None)]
+
+
+def _only(system: System, paths: Sequence[tuple[str, ...]]) -> System:
+    """The same system, in which change runs along these paths only."""
+    place = {name: i for i, name in enumerate(system.names)}
+    carries = np.zeros(system.coefficients.shape[1:], dtype=bool)
+    for path in paths:
+        for a, b in zip(path, path[1:], strict=False):
+            carries[place[b], place[a]] = True
+    return replace(system, carries=carries)
+
+
+def effects_frame(
+    rows: Sequence[EffectRow], vcov: FloatArray | None, scale: float
+) -> pd.DataFrame:
+    """Put effects into a table.
+
+    Parameters
+    ----------
+    rows
+        The effects.
+    vcov
+        Covariance of theta for the delta method; None takes standard error and percentiles from the draws.
+    scale
+        Standard deviation of the cause over that of the effect.
+    """
+    import pandas as pd
+
+    return pd.DataFrame([_shown(row, vcov, scale) for row in rows], columns=COLUMNS)
+
+
+def _shown(row: EffectRow, vcov: FloatArray | None, scale: float) -> tuple[object, ...]:
+    se, low, high, p = _delta(row, vcov) if vcov is not None else _from_draws(row.draws)
+    return row.kind, row.path, row.estimate, se, low, high, p, row.estimate * scale
+
+
+def _delta(row: EffectRow, vcov: FloatArray) -> tuple[float, float, float, float]:
+    """Sobel (1982), doi 10.2307/270723, with t where the weakest equation has finite degrees of freedom."""
+    gradient = row.gradient if row.gradient is not None else np.zeros(len(vcov))
+    variance = float(gradient @ vcov @ gradient)
+    if not variance > 0:
+        return float("nan"), float("nan"), float("nan"), float("nan")
+    se = float(np.sqrt(variance))
+    law = student(row.df) if np.isfinite(row.df) else norm()
+    width = float(law.ppf(0.975)) * se
+    return se, row.estimate - width, row.estimate + width, 2 * float(law.sf(abs(row.estimate) / se))
+
+
+def _from_draws(draws: FloatArray) -> tuple[float, float, float, float]:
+    if len(draws) == 0 or not np.ptp(draws) > 0:
+        return float("nan"), float("nan"), float("nan"), float("nan")
+    low, high = np.quantile(draws, [0.025, 0.975])
+    tail = min(float((draws <= 0).mean()), float((draws >= 0).mean()))
+    p = min(1.0, 2 * max(tail, 1 / len(draws)))
+    return float(draws.std(ddof=1)), float(low), float(high), p
+

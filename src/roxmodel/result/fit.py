@@ -1,0 +1,335 @@
+"""The fit: an immutable answer whose heart is one parameter table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from roxmodel.errors import EstimationError, RoxError
+from roxmodel.result.records import Equation, Estimates, Measure, Population, Resampling, Verdict
+from roxmodel.result.system import System, system_of
+from roxmodel.spec.graph import RoxModel
+from roxmodel.spec.parameters import ParameterTable
+from roxmodel.types import FloatArray, Interval, Level, Method, StandardErrors
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+__all__ = ["Fit", "load"]
+
+_CURVED_DRAWS = 500
+_LINEAR_DRAWS = 10_000
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """What was estimated, by which method, from how many, and how sure it is.
+
+    Made by `roxmodel.fit`, read back by `roxmodel.load`; never changed.
+
+    Attributes
+    ----------
+    model
+        The model that was estimated.
+    method, level
+        ``path`` (later ``sem``, ``linked``); ``between`` units, or ``single`` for respondents and matrices.
+    se, errors
+        Kind of standard errors asked for, and how they are computed, in words.
+    table, estimates
+        The parameter table and its numbers, row by row.
+    vcov
+        (n_free, n_free) covariance of the free parameters.
+    equations, measures, population
+        How each effect was estimated, how scores are formed, whom the numbers speak of.
+    verdicts
+        ``converged``, ``identified``, ``admissible``, each with its reason.
+    notes
+        The small print, in sentences.
+    index_values
+        Fit indices by name.
+    resampling
+        Replicates of the bootstrap, or None.
+    """
+
+    model: RoxModel
+    method: Method
+    level: Level
+    se: StandardErrors
+    errors: str
+    table: ParameterTable
+    estimates: Estimates
+    vcov: FloatArray
+    equations: tuple[Equation, ...]
+    measures: tuple[Measure, ...]
+    population: Population
+    verdicts: Mapping[str, Verdict]
+    notes: tuple[str, ...]
+    index_values: Mapping[str, float]
+    resampling: Resampling | None = None
+
+    @property
+    def converged(self) -> bool:
+        """Whether the estimation reached its goal (`checks` says why not)."""
+        return self.verdicts["converged"].ok
+
+    @property
+    def identified(self) -> bool:
+        """Whether the data can tell the parameters apart."""
+        return self.verdicts["identified"].ok
+
+    @property
+    def admissible(self) -> bool:
+        """Whether the estimates are possible values (no negative variance, no correlation beyond 1)."""
+        return self.verdicts["admissible"].ok
+
+    @cached_property
+    def theta(self) -> FloatArray:
+        """(n_free,) estimates of the free parameters."""
+        values = np.zeros(self.table.n_free)
+        for row, value in zip(self.table, self.estimates.value, strict=True):
+            if row.free:
+                values[row.free - 1] = value
+        values.setflags(write=False)
+        return values
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """(k,) family of each construct's equation, ``linear`` for those without one."""
+        known = {equation.effect: equation.family for equation in self.equations}
+        return tuple(known.get(name, "linear") for name in self.model.names)
+
+    def system(self, theta: FloatArray | None = None) -> System:
+        """The structural equations as matrices.
+
+        Parameters
+        ----------
+        theta
+            (draws, n_free); None = the estimate, one draw.
+        """
+        values = self.theta[None, :] if theta is None else theta
+        return system_of(self.model, self.table, values, self.families)
+
+    def edges(self, level: Level | None = None) -> pd.DataFrame:
+        """Every edge with its uncertainty.
+
+        Returns
+        -------
+        DataFrame
+            cause, effect, estimate (units of the effect per unit of the cause), se, z (estimate / se), p, ci_low,
+            ci_high (95 %), standardized (by model-implied standard deviations), level, n (rows of this equation),
+            n_units, method, then df (of the t distribution, infinite = normal), family, robustness_value (share
+            of residual variance that an unmeasured cause must explain on both sides to bring the edge to zero),
+            status.
+
+        Raises
+        ------
+        RoxError
+            If another level than the fit's is asked for.
+        """
+        from roxmodel.result.tables import edge_table
+
+        if level is not None and level != self.level:
+            raise RoxError(f"This fit has no edges at level {level!r}.", allowed=repr(self.level))
+        return edge_table(self)
+
+    def parameters(self) -> pd.DataFrame:
+        """The whole parameter table.
+
+        Returns
+        -------
+        DataFrame
+            id, kind, left, right, group, free, estimate, se, z, p, ci_low, ci_high, standardized, label, note.
+        """
+        from roxmodel.result.tables import parameter_frame
+
+        return parameter_frame(self)
+
+    def effects(self, cause: str, effect: str, interval: Interval | None = None) -> pd.DataFrame:
+        """Direct, indirect and total effects of one construct on another.
+
+        Parameters
+        ----------
+        cause, effect
+            Names of constructs.
+        interval
+            ``"delta"`` (default for standard and robust errors) or ``"draws"`` (default, and percentile, for the
+            bootstrap and wherever an equation is curved).
+
+        Returns
+        -------
+        DataFrame
+            kind (direct, indirect, total), path (``"a -> x -> b"`` or ``"all"``), estimate (units of the effect
+            per unit of the cause), se, ci_low, ci_high, p, standardized.
+
+        Raises
+        ------
+        RoxError
+            For unknown names, or ``interval="delta"`` where an equation is curved.
+
+        References
+        ----------
+        Bollen (1987), doi 10.2307/271028.
+        """
+        from roxmodel.result.tables import effect_table
+
+        return effect_table(self, cause, effect, interval)
+
+    def indices(self) -> pd.Series[float]:
+        """Fit indices; NaN where a method has none (``notes`` say why)."""
+        import pandas as pd
+
+        from roxmodel.result.indices import INDEX_NAMES
+
+        values = {name: self.index_values.get(name, np.nan) for name in INDEX_NAMES}
+        return pd.Series(values, name=self.model.name, dtype=float)
+
+    def checks(self) -> pd.DataFrame:
+        """The three verdicts: check, ok, reason."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            [(name, verdict.ok, verdict.reason) for name, verdict in self.verdicts.items()],
+            columns=["check", "ok", "reason"],
+        )
+
+    def draws(self, n: int, seed: int | None = None) -> FloatArray:
+        """Draws of the free parameters.
+
+        Parameters
+        ----------
+        n
+            How many.
+        seed
+            Equal seeds give equal draws.
+
+        Returns
+        -------
+        ndarray
+            (n, n_free): normal around the estimate for standard and robust errors; the replicates for the
+            bootstrap (the first n, resampled if n exceeds them).
+        """
+        if n < 1:
+            raise RoxError(f"draws({n}) was asked for.", allowed="at least 1 draw")
+        rng = np.random.default_rng(np.random.SeedSequence(seed))
+        if self.resampling is not None:
+            replicates = self.resampling.replicates
+            places = np.arange(n) if n <= len(replicates) else rng.integers(0, len(replicates), n)
+            return np.array(replicates[places])
+        root = _root(self.vcov)
+        return np.asarray(self.theta + rng.standard_normal((n, len(root))) @ root.T)
+
+    def bootstrap_draws(self) -> FloatArray:
+        """(replicates, n_free) parameters of the bootstrap, failed replicates left out.
+
+        Raises
+        ------
+        RoxError
+            If the fit has no bootstrap.
+        """
+        return np.array(self._resampled().replicates)
+
+    def bootstrap_weights(self, replicate: int) -> FloatArray:
+        """(n,) how often each row (unit, respondent) was drawn for one replicate, so that anyone can refit it.
+
+        Raises
+        ------
+        RoxError
+            If the fit has no bootstrap, was loaded from a document, or has no such replicate.
+        """
+        from roxmodel.result.resampling import replicate_weights
+
+        found = self._resampled()
+        if len(found.codes) == 0:
+            raise RoxError("A loaded document holds the replicates but not the rows they were drawn from.")
+        if not 0 <= replicate < len(found.replicates):
+            raise RoxError(f"There is no replicate {replicate}.", allowed=f"0 to {len(found.replicates) - 1}")
+        return replicate_weights(found.entropy, int(found.numbers[replicate]), found.codes)
+
+    def _resampled(self) -> Resampling:
+        if self.resampling is None:
+            raise EstimationError(
+                "This fit has no bootstrap.", hint="Fit with se='bootstrap', bootstrap=2000, seed=1."
+            )
+        return self.resampling
+
+    def effect_draws(self) -> FloatArray:
+        """Draws that intervals of effects are taken from: fixed in number and seed, so that tables do not move."""
+        if self.resampling is not None:
+            return self.bootstrap_draws()
+        return self.draws(_LINEAR_DRAWS if self.system().linear else _CURVED_DRAWS, seed=0)
+
+    def summary(self) -> str:
+        """The fit in plain words."""
+        from roxmodel.result.summary import fit_summary
+
+        return fit_summary(self)
+
+    def __str__(self) -> str:
+        return self.summary()
+
+    def __repr__(self) -> str:
+        where = f"{self.population.n_units} units" if self.population.n_units is not None else f"n = {self.population.n}"
+        return f"<Fit of {self.model.name!r} by method {self.method!r}, {where}>"
+
+    def _repr_html_(self) -> str:
+        from roxmodel.result.summary import fit_html
+
+        return fit_html(self)
+
+    def plot(self) -> Figure:
+        """Draw the graph with its estimates: width by strength, the interval on each edge."""
+        from roxmodel.plots.draw import draw_diagram
+        from roxmodel.result.tables import fit_diagram
+
+        return draw_diagram(fit_diagram(self))
+
+    def to_dot(self) -> str:
+        """Write the graph with its estimates in Graphviz's DOT language."""
+        from roxmodel.plots.text import to_dot
+        from roxmodel.result.tables import fit_diagram
+
+        return to_dot(fit_diagram(self))
+
+    def to_mermaid(self) -> str:
+        """Write the graph with its estimates as a Mermaid flowchart."""
+        from roxmodel.plots.text import to_mermaid
+        from roxmodel.result.tables import fit_diagram
+
+        return to_mermaid(fit_diagram(self))
+
+    def save(self, path: str | Path) -> Path:
+        """Write the fit as a model document (JSON): model, parameters, covariances; no unit and no respondent.
+
+        Raises
+        ------
+        DocumentError
+            If the file cannot be written.
+        """
+        from roxmodel.result.persistence import save_fit
+
+        return save_fit(self, path)
+
+
+def load(path: str | Path) -> Fit:
+    """Read a fit from the document that `Fit.save` wrote.
+
+    Raises
+    ------
+    DocumentError
+        If it cannot be read, is truncated, altered, of another kind or of a newer schema.
+    """
+    from roxmodel.result.persistence import load_fit
+
+    return load_fit(path)
+
+
+def _root(vcov: FloatArray) -> FloatArray:
+    """A root of a positive semi-definite matrix, (n, n)."""
+    values, vectors = np.linalg.eigh((vcov + vcov.T) / 2)
+    return np.asarray(vectors * np.sqrt(np.clip(values, 0.0, None)))

@@ -1,0 +1,222 @@
+"""A fit to a document and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from roxmodel.document import (
+    CheckRecord,
+    EquationRecord,
+    FitContent,
+    MeasureRecord,
+    ParameterRecord,
+    PopulationRecord,
+    read_fit,
+    read_text,
+    write_document,
+    write_text,
+)
+from roxmodel.errors import DocumentError, RoxError
+from roxmodel.result.fit import Fit
+from roxmodel.result.records import Equation, Estimates, Measure, Population, Resampling, Verdict
+from roxmodel.spec.graph import RoxModel
+from roxmodel.spec.parameters import plan
+from roxmodel.types import FloatArray, Level, Method, StandardErrors
+
+__all__ = ["fit_content", "fit_from_content", "load_fit", "save_fit"]
+
+_ARRAYS = ("se", "statistic", "p", "standardized", "df")
+
+
+def save_fit(fit: Fit, path: str | Path) -> Path:
+    """Write a fit as a document; see `Fit.save`."""
+    return write_text(path, write_document("fit", fit_content(fit).model_dump(mode="python")))
+
+
+def load_fit(path: str | Path) -> Fit:
+    """Read a fit from a document; see `roxmodel.load`."""
+    return fit_from_content(read_fit(read_text(path)))
+
+
+def fit_content(fit: Fit) -> FitContent:
+    """What the document of a fit says; no unit and no respondent is in it."""
+    replicates = fit.resampling.replicates if fit.resampling is not None else None
+    return FitContent(
+        model=fit.model.model_dump(mode="json"),
+        model_hash=fit.model.content_hash,
+        method=fit.method,
+        level=fit.level,
+        errors=f"{fit.se}: {fit.errors}",
+        parameters=tuple(_parameters(fit)),
+        vcov=_rows(fit.vcov),
+        equations=tuple(EquationRecord(**asdict(equation)) for equation in fit.equations),
+        measures=tuple(_measure(measure) for measure in fit.measures),
+        population=_population(fit.population),
+        replicates=None if replicates is None else _rows(replicates),
+        indices={name: float(value) for name, value in fit.index_values.items()},
+        converged=CheckRecord(**asdict(fit.verdicts["converged"])),
+        identified=CheckRecord(**asdict(fit.verdicts["identified"])),
+        admissible=CheckRecord(**asdict(fit.verdicts["admissible"])),
+        notes=fit.notes,
+    )
+
+
+def _parameters(fit: Fit) -> list[ParameterRecord]:
+    estimates = fit.estimates
+    return [
+        ParameterRecord(
+            id=row.id,
+            kind=row.kind,
+            left=row.left,
+            right=row.right,
+            group=row.group,
+            free=row.free,
+            lag=row.lag,
+            label=row.label,
+            estimate=float(estimates.value[i]),
+            ci_low=float(estimates.low[i]),
+            ci_high=float(estimates.high[i]),
+            **{name: float(getattr(estimates, name)[i]) for name in _ARRAYS},
+        )
+        for i, row in enumerate(fit.table)
+    ]
+
+
+def _measure(measure: Measure) -> MeasureRecord:
+    return MeasureRecord(
+        name=measure.name,
+        factor=measure.factor,
+        source=measure.source,
+        items=measure.items,
+        weights=_row(measure.weights),
+        signs=_row(measure.signs),
+        offsets=_row(measure.offsets),
+        lows=measure.lows,
+        highs=measure.highs,
+        within_covariance=_rows(measure.within),
+    )
+
+
+def _population(people: Population) -> PopulationRecord:
+    return PopulationRecord(
+        names=people.names,
+        n=people.n,
+        n_units=people.n_units,
+        mean=None if people.mean is None else _row(people.mean),
+        covariance=_rows(people.covariance),
+        low=None if people.low is None else _row(people.low),
+        high=None if people.high is None else _row(people.high),
+    )
+
+
+def _row(values: FloatArray) -> tuple[float, ...]:
+    return tuple(float(value) for value in values)
+
+
+def _rows(values: FloatArray) -> tuple[tuple[float, ...], ...]:
+    return tuple(_row(row) for row in values)
+
+
+def fit_from_content(content: FitContent) -> Fit:
+    """Build a fit from its document.
+
+    Raises
+    ------
+    DocumentError
+        If the parts of the document contradict each other.
+    """
+    try:
+        model = RoxModel(**content.model)
+    except (RoxError, TypeError) as error:
+        raise DocumentError(f"The document's model cannot be read: {error}") from None
+    if model.content_hash != content.model_hash:
+        raise DocumentError("The document's model is not the one that was fitted (its hash differs).")
+    means = any(record.kind == "intercept" for record in content.parameters)
+    table = plan(model, "composite", means)
+    if [row.id for row in table] != [record.id for record in content.parameters]:
+        raise DocumentError("The document's parameters are not those of its model.", hint="Save the fit again.")
+    if len(content.vcov) != table.n_free:
+        raise DocumentError(f"The document has {len(content.vcov)} variances for {table.n_free} parameters.")
+    se, _, errors = content.errors.partition(": ")
+    return Fit(
+        model=model,
+        method=cast(Method, content.method),
+        level=cast(Level, content.level),
+        se=cast(StandardErrors, se),
+        errors=errors,
+        table=table,
+        estimates=_estimates(content),
+        vcov=_array(content.vcov, (table.n_free, table.n_free)),
+        equations=tuple(Equation(**record.model_dump()) for record in content.equations),
+        measures=tuple(_read_measure(record) for record in content.measures),
+        population=_read_population(content.population),
+        verdicts={
+            "converged": Verdict(content.converged.ok, content.converged.reason),
+            "identified": Verdict(content.identified.ok, content.identified.reason),
+            "admissible": Verdict(content.admissible.ok, content.admissible.reason),
+        },
+        notes=content.notes,
+        index_values=dict(content.indices),
+        resampling=_read_resampling(content, table.n_free),
+    )
+
+
+def _array(values: Sequence[Any], shape: tuple[int, ...]) -> FloatArray:
+    array = np.array(values, dtype=np.float64).reshape(shape)
+    array.setflags(write=False)
+    return array
+
+
+def _estimates(content: FitContent) -> Estimates:
+    def column(name: str) -> FloatArray:
+        return _array([getattr(record, name) for record in content.parameters], (len(content.parameters),))
+
+    return Estimates(
+        value=column("estimate"),
+        low=column("ci_low"),
+        high=column("ci_high"),
+        **{name: column(name) for name in _ARRAYS},
+    )
+
+
+def _read_measure(record: MeasureRecord) -> Measure:
+    p = len(record.items)
+    return Measure(
+        name=record.name,
+        factor=record.factor,
+        source=record.source,
+        items=record.items,
+        weights=_array(record.weights, (p,)),
+        signs=_array(record.signs, (p,)),
+        offsets=_array(record.offsets, (p,)),
+        lows=record.lows,
+        highs=record.highs,
+        within=_array(record.within_covariance, (p, p)),
+    )
+
+
+def _read_population(record: PopulationRecord) -> Population:
+    k = len(record.names)
+    return Population(
+        names=record.names,
+        n=record.n,
+        n_units=record.n_units,
+        units=None,
+        levels=None,
+        mean=None if record.mean is None else _array(record.mean, (k,)),
+        covariance=_array(record.covariance, (k, k)),
+        low=None if record.low is None else _array(record.low, (k,)),
+        high=None if record.high is None else _array(record.high, (k,)),
+    )
+
+
+def _read_resampling(content: FitContent, n_free: int) -> Resampling | None:
+    if content.replicates is None:
+        return None
+    count = len(content.replicates)
+    return Resampling(0, np.zeros(0), _array(content.replicates, (count, n_free)), np.arange(float(count)), 0)

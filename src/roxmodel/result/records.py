@@ -1,0 +1,159 @@
+"""The parts of a fit: estimates by row, equations, the population they speak of, verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+from roxmodel.types import FloatArray
+
+__all__ = ["LINEAR", "Equation", "Estimates", "Measure", "Population", "Resampling", "Verdict"]
+
+LINEAR = "linear"
+
+
+@dataclass(frozen=True, slots=True)
+class Estimates:
+    """What was estimated, one value for each row of the parameter table (NaN where it does not apply).
+
+    Attributes
+    ----------
+    value, se, statistic, p
+        Estimate, standard error, estimate / se, two-sided p.
+    low, high
+        Ends of the 95 % confidence interval.
+    standardized
+        Standardised by model-implied standard deviations.
+    df
+        Degrees of freedom of the t distribution; infinite for the normal.
+    """
+
+    value: FloatArray
+    se: FloatArray
+    statistic: FloatArray
+    p: FloatArray
+    low: FloatArray
+    high: FloatArray
+    standardized: FloatArray
+    df: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Equation:
+    """How one effect was estimated.
+
+    Attributes
+    ----------
+    effect
+        The construct.
+    family
+        ``linear``, ``logit``, ``poisson`` or ``negative binomial``.
+    n
+        Rows (units or respondents) with the effect and all its causes.
+    df
+        Degrees of freedom of its t tests (infinite for the normal).
+    dispersion
+        Alpha of the negative binomial (variance = mean + alpha · mean²), else NaN.
+    """
+
+    effect: str
+    family: str
+    n: int
+    df: float
+    dispersion: float = float("nan")
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """How answers become the score of one construct: ``score = Σ weight · (offset + sign · answer)``.
+
+    Attributes
+    ----------
+    name, factor, source, items
+        The construct.
+    weights, signs, offsets
+        (p,) each.
+    lows, highs
+        (p,) ends of the items' scales, None where there is none.
+    within
+        (p, p) covariance of single answers within a unit (NaN where unknown).
+    """
+
+    name: str
+    factor: str
+    source: str
+    items: tuple[str, ...]
+    weights: FloatArray
+    signs: FloatArray
+    offsets: FloatArray
+    lows: tuple[float | None, ...]
+    highs: tuple[float | None, ...]
+    within: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Population:
+    """The units (or respondents) a fit speaks of.
+
+    Attributes
+    ----------
+    names
+        (k,) constructs.
+    n
+        Units or respondents in the data.
+    n_units
+        Units, None where the data have none.
+    units
+        Their keys, None for rows, matrices and loaded documents.
+    levels
+        (n, k) score of each construct in each unit, NaN where it was not measured; None where no rows are kept.
+    mean
+        (k,) mean scores; None where a printed matrix had none.
+    covariance
+        (k, k) of the scores.
+    low, high
+        (k,) lowest and highest level seen, None as `levels`.
+    """
+
+    names: tuple[str, ...]
+    n: int
+    n_units: int | None
+    units: tuple[Hashable, ...] | None
+    levels: FloatArray | None
+    mean: FloatArray | None
+    covariance: FloatArray
+    low: FloatArray | None
+    high: FloatArray | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One verdict and its reason."""
+
+    ok: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resampling:
+    """How the replicates of a bootstrap were drawn, so that anyone can refit one of them.
+
+    Attributes
+    ----------
+    entropy
+        Seed of the resampling.
+    codes
+        (n,) cluster of each row; each row its own where none was asked for.
+    replicates
+        (R, n_free) parameters, one row a replicate that succeeded.
+    numbers
+        (R,) which replicate each row is.
+    failed
+        How many replicates failed and are left out.
+    """
+
+    entropy: int
+    codes: FloatArray
+    replicates: FloatArray
+    numbers: FloatArray
+    failed: int

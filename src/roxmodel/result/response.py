@@ -1,0 +1,150 @@
+"""How a push travels through the graph, unit by unit: curved equations, levels that are set, ends of scales.
+
+Everything is vectorised over draws and units. A change that is the same in every unit is carried as one column,
+so that a linear graph without caps costs no more than its closed form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import expit
+
+from roxmodel.result.records import LINEAR
+from roxmodel.result.system import System
+from roxmodel.types import FloatArray
+
+__all__ = ["Caps", "Push", "Travel", "travel"]
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """What acts on the constructs within one wave.
+
+    Attributes
+    ----------
+    shift
+        Construct's place -> points added, (1,) or (units,).
+    level
+        Construct's place -> level it is set to.
+    share
+        Construct's place -> share of the setting that is in force, (1,) or (units,), 0-1.
+    """
+
+    shift: Mapping[int, FloatArray]
+    level: Mapping[int, float]
+    share: Mapping[int, FloatArray]
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """Levels of the units and the ends of the scales.
+
+    Attributes
+    ----------
+    levels
+        (units, k) level of each construct before the push; None where levels are not known.
+    low, high
+        (k,) ends, infinite where there is none.
+    """
+
+    levels: FloatArray | None
+    low: FloatArray
+    high: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Travel:
+    """Where the push arrived.
+
+    Attributes
+    ----------
+    changes
+        (k) arrays of change, each (draws, 1) or (draws, units).
+    capped
+        (k,) share of draws and units in which the end of the scale cut the change.
+    """
+
+    changes: tuple[FloatArray, ...]
+    capped: FloatArray
+
+
+def travel(system: System, push: Push, caps: Caps, carried: Mapping[int, FloatArray] | None = None) -> Travel:
+    """Let a push travel through the graph within one wave.
+
+    Parameters
+    ----------
+    system
+        Structural equations, (draws, …).
+    push
+        What acts.
+    caps
+        Levels and ends; a construct is held inside its ends where levels are known.
+    carried
+        Construct's place -> change that earlier waves bring by lagged edges.
+
+    Returns
+    -------
+    Travel
+    """
+    draws, k = system.coefficients.shape[:2]
+    changes: list[FloatArray] = [np.zeros((draws, 1))] * k
+    capped = np.zeros(k)
+    for place in system.order:
+        change = _inherited(system, place, changes, caps)
+        if carried is not None and place in carried:
+            change = change + carried[place]
+        if place in push.level:
+            change = _set(change, push, caps, place)
+        if place in push.shift:
+            change = change + push.shift[place]
+        change, capped[place] = _held(change, caps, place)
+        changes[place] = change
+    return Travel(tuple(changes), capped)
+
+
+def _inherited(system: System, place: int, changes: list[FloatArray], caps: Caps) -> FloatArray:
+    """Change that the causes bring: linear, or on the response scale of a curved equation."""
+    weights = system.coefficients[:, place, :]
+    causes = np.flatnonzero(np.any(weights != 0, axis=0))
+    change: FloatArray = np.zeros((len(weights), 1))
+    for cause in causes:
+        open_edge = system.carries is None or system.carries[place, cause]
+        if open_edge and changes[cause].any():
+            change = change + weights[:, cause, None] * changes[cause]
+    if system.families[place] == LINEAR or not change.any():
+        return change
+    if caps.levels is None or system.intercepts is None:
+        raise ValueError("a curved equation needs the units' levels")  # callers give them
+    base = system.intercepts[:, place, None] + weights[:, causes] @ caps.levels[:, causes].T
+    return _mean_of(system.families[place], base + change) - _mean_of(system.families[place], base)
+
+
+def _mean_of(family: str, predictor: FloatArray) -> FloatArray:
+    """Expected outcome: logistic for yes/no, exponential for counts."""
+    if family == "logit":
+        return np.asarray(expit(predictor))
+    return np.asarray(np.exp(np.minimum(predictor, 700.0)))
+
+
+def _set(change: FloatArray, push: Push, caps: Caps, place: int) -> FloatArray:
+    """The do-operator: the causes are cut for the share that is in force."""
+    if caps.levels is None:
+        raise ValueError("setting a level needs the units' levels")  # callers give them
+    share = push.share[place]
+    return np.asarray(share * (push.level[place] - caps.levels[None, :, place]) + (1.0 - share) * change)
+
+
+def _held(change: FloatArray, caps: Caps, place: int) -> tuple[FloatArray, float]:
+    """Keep every unit inside the ends of the scale; the share of cells that were cut."""
+    low, high = caps.low[place], caps.high[place]
+    if caps.levels is None or (np.isinf(low) and np.isinf(high)):
+        return change, 0.0
+    down = np.minimum(low - caps.levels[:, place], 0.0)
+    up = np.maximum(high - caps.levels[:, place], 0.0)
+    if change.max() <= up.min() and change.min() >= down.max():
+        return change, 0.0
+    held = np.clip(change, down, up)
+    return held, float((held != change).mean())

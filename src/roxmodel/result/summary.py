@@ -1,0 +1,119 @@
+"""A fit in plain words, for a terminal and for a notebook."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from roxmodel.result.tables import edge_table
+
+if TYPE_CHECKING:
+    from roxmodel.result.fit import Fit
+
+__all__ = ["edge_sentences", "fit_html", "fit_summary", "shown_edges"]
+
+_LEVELS = {
+    "between": "between units: how units that differ in the cause differ in the effect",
+    "single": "single level: how rows that differ in the cause differ in the effect",
+    "within": "within units",
+}
+_SHOWN = ["cause", "effect", "estimate", "se", "p", "ci_low", "ci_high", "standardized", "n"]
+
+
+def fit_summary(fit: Fit) -> str:
+    """See `Fit.summary`."""
+    people = fit.population
+    whom = f"{people.n_units} units" if people.n_units is not None else f"n = {people.n}"
+    parts = [
+        f"{fit.model.name}: {len(fit.table.of('edge'))} edges, method '{fit.method}', {whom}",
+        f"Level: {_LEVELS[fit.level]}.",
+        f"Errors: {fit.errors}. Intervals: 95 %. Standardised by model-implied standard deviations.",
+        "",
+        shown_edges(fit).to_string(index=False),
+        "",
+        *edge_sentences(fit),
+        *_index_lines(fit),
+        "",
+        "Small print",
+        *(f"- {note}" for note in [*_verdict_lines(fit), *fit.notes]),
+    ]
+    return "\n".join(parts)
+
+
+def shown_edges(fit: Fit) -> pd.DataFrame:
+    """The columns of the edge table that a reader looks at first, rounded for reading."""
+    table = edge_table(fit)
+    shown = table[_SHOWN].copy()
+    for column in ("estimate", "se", "ci_low", "ci_high", "standardized"):
+        shown[column] = [_number(value) for value in table[column]]
+    shown["p"] = [_p(value) for value in table["p"]]
+    fixed = table["status"] != "estimated"
+    if fixed.any():
+        shown["status"] = table["status"]
+    if (table["family"] != "linear").any():
+        shown["family"] = table["family"]
+    return shown
+
+
+def _number(value: float) -> str:
+    return "" if np.isnan(value) else f"{value:.3g}" if abs(value) >= 100 or 0 < abs(value) < 0.001 else f"{value:.3f}"
+
+
+def _p(value: float) -> str:
+    if np.isnan(value):
+        return ""
+    return "<.001" if value < 0.001 else f"{value:.3f}"
+
+
+def edge_sentences(fit: Fit) -> list[str]:
+    """What the edges say, in a few sentences."""
+    table = edge_table(fit)
+    tested = table[table["se"].notna()]
+    clear = tested[(tested["ci_low"] > 0) | (tested["ci_high"] < 0)]
+    lines = [
+        f"{len(clear)} of {len(tested)} estimated edges have an interval that excludes 0"
+        + (f"; not: {_pairs(tested.drop(clear.index))}." if len(clear) < len(tested) else ".")
+    ]
+    weak = clear[clear["robustness_value"] < 0.1]
+    if len(weak):
+        lines.append(
+            f"Easily overturned by an unmeasured cause that explains less than 10 % of the residual variance on "
+            f"both sides: {_pairs(weak)}."
+        )
+    return lines
+
+
+def _pairs(table: pd.DataFrame) -> str:
+    return ", ".join(f"{cause} -> {effect}" for cause, effect in zip(table["cause"], table["effect"], strict=True))
+
+
+def _index_lines(fit: Fit) -> list[str]:
+    found = fit.index_values
+    if np.isnan(found.get("chisq", np.nan)):
+        return []
+    return [
+        f"Fit of the graph to the covariances: chisq({found['df']:.0f}) = {found['chisq']:.2f}, "
+        f"p = {_p(found['pvalue']) or 'n/a'}, CFI {found['cfi']:.3f}, RMSEA {found['rmsea']:.3f} "
+        f"[{found['rmsea_ci_lower']:.3f}, {found['rmsea_ci_upper']:.3f}], SRMR {found['srmr']:.3f}."
+    ]
+
+
+def _verdict_lines(fit: Fit) -> list[str]:
+    return [f"{name}: {'yes' if v.ok else 'NO'} ({v.reason})." for name, v in fit.verdicts.items()]
+
+
+def fit_html(fit: Fit) -> str:
+    """See `Fit._repr_html_`."""
+    people = fit.population
+    whom = f"{people.n_units} units" if people.n_units is not None else f"n = {people.n}"
+    notes = "".join(f"<li>{escape(line)}</li>" for line in [*_verdict_lines(fit), *fit.notes])
+    sentences = "".join(f"<p>{escape(line)}</p>" for line in [*edge_sentences(fit), *_index_lines(fit)])
+    return (
+        f"<h4>{escape(fit.model.name)}: method {fit.method}, {whom}</h4>"
+        f"<p>Level: {escape(_LEVELS[fit.level])}. Errors: {escape(fit.errors)}.</p>"
+        f"{shown_edges(fit).to_html(index=False, border=0)}{sentences}"
+        f"<details><summary>Small print</summary><ul>{notes}</ul></details>"
+    )

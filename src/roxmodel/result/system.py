@@ -1,0 +1,152 @@
+"""The fitted graph as matrices: coefficients, total effects, implied covariances.
+
+Coefficients have the shape ``(draws, k, k)`` with ``[d, effect, cause]``; a point estimate is one draw.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from roxmodel.errors import EstimationError
+from roxmodel.result.records import LINEAR
+from roxmodel.spec.graph import RoxModel
+from roxmodel.spec.parameters import ParameterTable
+from roxmodel.types import BoolArray, FloatArray
+
+__all__ = ["System", "implied_covariance", "system_of", "total_effects"]
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """Structural equations ``y = intercept + B y + Σ_l B_l y(t - l) + disturbance``, one for each draw.
+
+    Attributes
+    ----------
+    names
+        (k,) constructs.
+    order
+        (k,) their places, causes before effects.
+    coefficients
+        (draws, k, k) within the wave, ``[d, effect, cause]``.
+    intercepts
+        (draws, k) or None where there are no means.
+    families
+        (k,) ``linear``, ``logit``, ``poisson`` or ``negative binomial``.
+    lagged
+        Lag and (k, k) fixed coefficients of the assumed lagged edges.
+    carries
+        (k, k) edges along which a change runs; None = all of them.
+    """
+
+    names: tuple[str, ...]
+    order: tuple[int, ...]
+    coefficients: FloatArray
+    intercepts: FloatArray | None
+    families: tuple[str, ...]
+    lagged: tuple[tuple[int, FloatArray], ...] = ()
+    carries: BoolArray | None = None
+
+    @property
+    def linear(self) -> bool:
+        """Whether every equation is linear."""
+        return all(family == LINEAR for family in self.families)
+
+    def slice(self, start: int, stop: int) -> System:
+        """Some of the draws."""
+        intercepts = None if self.intercepts is None else self.intercepts[start:stop]
+        return replace(self, coefficients=self.coefficients[start:stop], intercepts=intercepts)
+
+
+def system_of(model: RoxModel, table: ParameterTable, theta: FloatArray, families: tuple[str, ...]) -> System:
+    """Put parameters into matrices.
+
+    Parameters
+    ----------
+    model, table
+        What the parameters mean.
+    theta
+        (draws, n_free).
+    families
+        (k,) family of each construct's equation.
+    """
+    place = {name: i for i, name in enumerate(model.names)}
+    draws, k = len(theta), len(place)
+    coefficients = np.zeros((draws, k, k))
+    intercepts = np.zeros((draws, k))
+    lagged: dict[int, FloatArray] = {}
+    for row in table:
+        if row.kind == "edge" and row.lag:
+            matrix = lagged.setdefault(row.lag, np.zeros((k, k)))
+            matrix[place[row.right], place[row.left]] = row.value or 0.0
+        elif row.kind == "edge":
+            values = theta[:, row.free - 1] if row.free else row.value
+            coefficients[:, place[row.right], place[row.left]] = values
+        elif row.kind == "intercept" and row.left in place and row.free:
+            intercepts[:, place[row.left]] = theta[:, row.free - 1]
+    means = any(row.kind == "intercept" for row in table)
+    return System(
+        names=model.names,
+        order=tuple(place[name] for name in model.order()),
+        coefficients=coefficients,
+        intercepts=intercepts if means else None,
+        families=families,
+        lagged=tuple(sorted(lagged.items(), key=lambda pair: pair[0])),
+    )
+
+
+def total_effects(coefficients: FloatArray) -> FloatArray:
+    """Total effects within the wave, (I - B)⁻¹, with ones on the diagonal of a graph without loops.
+
+    Parameters
+    ----------
+    coefficients
+        (draws, k, k).
+
+    Returns
+    -------
+    ndarray
+        (draws, k, k), ``[d, effect, cause]``.
+
+    Raises
+    ------
+    EstimationError
+        If a feedback loop has no equilibrium.
+
+    References
+    ----------
+    Bollen (1987), doi 10.2307/271028.
+
+    Examples
+    --------
+    >>> chain = np.array([[[0.0, 0.0, 0.0], [0.5, 0.0, 0.0], [0.0, 0.4, 0.0]]])
+    >>> total_effects(chain)[0, 2, 0]
+    0.2
+    """
+    identity = np.eye(coefficients.shape[-1])
+    try:
+        return np.asarray(np.linalg.inv(identity - coefficients))
+    except np.linalg.LinAlgError:
+        raise EstimationError(
+            "A feedback loop has a gain of exactly 1: there is no equilibrium.", hint="Break or damp the loop."
+        ) from None
+
+
+def implied_covariance(coefficients: FloatArray, disturbances: FloatArray) -> FloatArray:
+    """Model-implied covariance of the constructs, (I - B)⁻¹ Ψ (I - B)⁻ᵀ.
+
+    Parameters
+    ----------
+    coefficients
+        (draws, k, k).
+    disturbances
+        Ψ, (draws, k, k): exogenous (co)variances and disturbance (co)variances.
+
+    Returns
+    -------
+    ndarray
+        (draws, k, k).
+    """
+    total = total_effects(coefficients)
+    return np.asarray(total @ disturbances @ np.swapaxes(total, -1, -2))

@@ -1,0 +1,157 @@
+"""A fit as tables and as a diagram: edges, parameters, effects."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from roxmodel.errors import RoxError
+from roxmodel.plots.diagram import Arrow, Diagram
+from roxmodel.result.effects import curved_effects, effects_frame, linear_effects
+from roxmodel.result.response import Caps
+from roxmodel.result.sensitivity import robustness_value
+from roxmodel.spec.diagram import model_nodes
+from roxmodel.types import FloatArray, Interval
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from roxmodel.result.fit import Fit
+
+__all__ = ["complete_levels", "edge_table", "effect_table", "fit_diagram", "implied_sd", "parameter_frame"]
+
+_NUMBERS = ("estimate", "se", "z", "p", "ci_low", "ci_high", "standardized")
+_ARRAYS = ("value", "se", "statistic", "p", "low", "high", "standardized")
+
+
+def parameter_frame(fit: Fit) -> pd.DataFrame:
+    """See `Fit.parameters`."""
+    import pandas as pd
+
+    table = pd.DataFrame(
+        [(row.id, row.kind, row.left, row.right, row.group, row.free) for row in fit.table],
+        columns=["id", "kind", "left", "right", "group", "free"],
+    )
+    for column, array in zip(_NUMBERS, _ARRAYS, strict=True):
+        table[column] = getattr(fit.estimates, array)
+    table["label"] = [row.label for row in fit.table]
+    table["note"] = [row.note for row in fit.table]
+    return table
+
+
+def edge_table(fit: Fit) -> pd.DataFrame:
+    """See `Fit.edges`."""
+    whole = parameter_frame(fit)
+    whole["df"] = fit.estimates.df
+    edges = whole[whole["kind"] == "edge"].rename(columns={"left": "cause", "right": "effect"})
+    equations = {equation.effect: equation for equation in fit.equations}
+    lags = [row.lag for row in fit.table.of("edge")]
+    known = [None if lag else equations.get(effect) for effect, lag in zip(edges["effect"], lags, strict=True)]
+    table = edges[["cause", "effect", *_NUMBERS]].reset_index(drop=True)
+    table["level"] = fit.level
+    table["n"] = [equation.n if equation else 0 for equation in known]
+    table["n_units"] = table["n"] if fit.level == "between" else fit.population.n_units
+    table["method"] = fit.method
+    table["df"] = edges["df"].to_numpy()
+    table["family"] = [equation.family if equation else "linear" for equation in known]
+    table["robustness_value"] = robustness_value(table["z"].to_numpy(float), table["df"].to_numpy(float))
+    table["status"] = [row.note or "estimated" for row in fit.table.of("edge")]
+    return table
+
+
+def implied_sd(fit: Fit) -> FloatArray:
+    """(k,) model-implied standard deviations, as `standardized` uses them; NaN downstream of a curved equation."""
+    from roxmodel.result.standardize import construct_sd
+
+    return construct_sd(fit.model, fit.table, fit.theta, fit.families, fit.population.covariance)
+
+
+def effect_table(fit: Fit, cause: str, effect: str, interval: Interval | None) -> pd.DataFrame:
+    """See `Fit.effects`."""
+    at = fit.system()
+    if interval not in {None, "delta", "draws"}:
+        raise RoxError(f"interval= was {interval!r}.", allowed="'delta' or 'draws'")
+    if interval == "delta" and not at.linear:
+        curved = [e.effect for e in fit.equations if e.family != "linear"]
+        raise RoxError(
+            f"The equation of {curved[0]!r} is curved, so the delta method does not apply to effects.",
+            hint="Use interval='draws'.",
+        )
+    delta = interval == "delta" or (interval is None and fit.resampling is None and at.linear)
+    drawn = fit.system(fit.theta[None, :][:0] if delta else fit.effect_draws())
+    ends = (cause, effect)
+    if at.linear:
+        rows = linear_effects(fit.model, fit.table, (at, drawn), ends, fit.estimates.df)
+    else:
+        rows = curved_effects(fit.model, (at, drawn), ends, _levels(fit))
+    sd = dict(zip(fit.model.names, implied_sd(fit), strict=True))
+    return effects_frame(rows, fit.vcov if delta else None, sd[cause] / sd[effect])
+
+
+def complete_levels(fit: Fit, seed: int = 0, units: int = 1_000) -> FloatArray:
+    """(units, k) level of each construct in each unit, holes filled.
+
+    A unit that a source did not reach stands at the mean of the others. Without rows (a printed matrix, a loaded
+    document), as many levels as the data had units are drawn from mean and covariance.
+
+    Raises
+    ------
+    EstimationError
+        If there are no means.
+    """
+    from roxmodel.errors import EstimationError
+
+    people = fit.population
+    if people.levels is not None:
+        mean = np.zeros(len(people.names)) if people.mean is None else people.mean
+        return np.where(np.isnan(people.levels), mean, people.levels)
+    if people.mean is None:
+        raise EstimationError(
+            "This fit has no means (it comes from a printed matrix), so levels, caps and 'set' are not available."
+        )
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1,)))
+    values, vectors = np.linalg.eigh(people.covariance)
+    root = vectors * np.sqrt(np.clip(values, 0.0, None))
+    size = min(people.n_units or people.n, units)
+    return np.asarray(people.mean + rng.standard_normal((size, len(root))) @ root.T)
+
+
+def _levels(fit: Fit) -> Caps:
+    k = len(fit.model.names)
+    return Caps(complete_levels(fit), np.full(k, -np.inf), np.full(k, np.inf))
+
+
+def fit_diagram(fit: Fit) -> Diagram:
+    """What the path diagram of a fit shows."""
+    names = set(fit.model.names)
+    rows = list(zip(fit.table, range(len(fit.table)), strict=True))
+    estimates = fit.estimates
+    edges = [
+        Arrow(
+            cause=row.left,
+            effect=row.right,
+            estimate=float(estimates.value[i]),
+            low=_known(estimates.low[i]),
+            high=_known(estimates.high[i]),
+            standardized=_known(estimates.standardized[i]),
+            lag=row.lag,
+            assumed=not row.free,
+        )
+        for row, i in rows
+        if row.kind == "edge"
+    ]
+    stated = {frozenset((c.left, c.right)) for c in fit.model.covariances}
+    pairs = [
+        Arrow(cause=row.left, effect=row.right, estimate=_known(estimates.standardized[i]), kind="covariance")
+        for row, i in rows
+        if row.kind == "covariance" and {row.left, row.right} <= names and frozenset((row.left, row.right)) in stated
+    ]
+    units = fit.population.n_units
+    whom = f"{units} units" if units is not None else f"n = {fit.population.n}"
+    caption = f"Method {fit.method}, level {fit.level}, {whom}. Brackets: 95 % intervals."
+    return Diagram(nodes=model_nodes(fit.model), arrows=(*edges, *pairs), title=fit.model.name, caption=caption)
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

@@ -1,0 +1,174 @@
+"""A model written in lavaan's syntax, so that its ``sem()`` estimates the same parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations
+from typing import Final
+
+from roxmodel.errors import SpecError
+from roxmodel.spec.constructs import Construct, Covariance, Edge
+from roxmodel.spec.graph import RoxModel
+from roxmodel.spec.lavaan import NAME
+from roxmodel.spec.questionnaire import Item
+
+__all__ = ["write_lavaan"]
+
+# Words that R keeps for itself.
+_RESERVED: Final = frozenset(
+    {"if", "else", "repeat", "while", "function", "for", "next", "break", "in"}
+    | {"TRUE", "FALSE", "NULL", "Inf", "NaN", "NA", "NA_integer_", "NA_real_", "NA_character_"}
+)
+
+
+def write_lavaan(model: RoxModel) -> str:
+    """Write a model for lavaan's ``sem()``; see `RoxModel.to_lavaan`.
+
+    Lagged edges are left out, as they are out of the covariance structure; scales, sources and reversals are
+    not lavaan's. Where this model and the defaults of ``sem()`` differ, the text says so explicitly.
+    """
+    _check_names(model)
+    lines = [line for construct in model.constructs for line in _measurement_lines(model, construct)]
+    for effect in model.endogenous:
+        terms = [_written(e.cause, e) for e in model.edges if e.effect == effect and e.lag == 0]
+        lines.append(f"{effect} ~ {' + '.join(terms)}")
+    exogenous = _Exogenous(model)
+    lines += [
+        f"{pair.left} ~~ {_written(pair.right, pair)}"
+        for pair in model.covariances
+        if not exogenous.zero_anyway(pair)
+    ]
+    lines += exogenous.lines()
+    if not model.terminal_covariances:
+        lines += _terminal_lines(model)
+    lines += [f"{name} := {text}" for name, text in model.definitions.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _check_names(model: RoxModel) -> None:
+    labels = [part.label for part in (*model.edges, *model.covariances) if part.label is not None]
+    labels += [item.loading for item in model.items if isinstance(item.loading, str)]
+    for name in (*model.names, *(item.name for item in model.items), *labels, *model.definitions):
+        if not NAME.fullmatch(name) or name in _RESERVED:
+            raise SpecError(
+                f"{name!r} cannot be a name in lavaan.",
+                allowed="letters, digits, '.' and '_', a letter first, and no word of the R language",
+            )
+
+
+def _manifest(construct: Construct) -> bool:
+    """Whether lavaan sees an observed variable, not a latent one with a single indicator."""
+    return construct.observed and construct.item_names[0] == construct.name
+
+
+def _measurement_lines(model: RoxModel, construct: Construct) -> Iterator[str]:
+    if _manifest(construct):
+        return
+    latent, first = construct.name, construct.items[0]
+    if first.name == latent:
+        raise SpecError(
+            f"The construct {latent!r} has its item's name, and a reliability: lavaan needs two names.",
+            hint="Rename the construct.",
+        )
+    terms = [_loading(item, position) for position, item in enumerate(construct.items)]
+    yield f"{latent} =~ {' + '.join(terms)}"
+    stated = {pair.left for pair in model.covariances if pair.left == pair.right}
+    free = [name for name in construct.item_names if name not in stated]
+    if len(construct.items) == 1:
+        if not construct.observed and free:
+            yield f"# reliability {construct.reliability}: {first.name} ~~ (1 - reliability) * its variance"
+    elif construct.residuals == "zero":
+        yield from (f"{item} ~~ 0*{item}" for item in free)
+    elif construct.residuals == "equal":
+        yield from (f"{item} ~~ residual_{latent}*{item}" for item in free)
+
+
+def _loading(item: Item, position: int) -> str:
+    modifiers = [f"start({_number(item.start)})"] if item.start is not None else []
+    if isinstance(item.loading, str):
+        modifiers += ["NA"] if position == 0 else []
+        modifiers.append(item.loading)
+    elif item.loading is not None:
+        modifiers = [_number(item.loading)]
+    elif position == 0:
+        modifiers = []
+    return _modified(item.name, modifiers)
+
+
+def _written(name: str, part: Edge | Covariance) -> str:
+    modifiers = [] if part.label is None else [part.label]
+    if part.fixed is not None:
+        return _modified(name, [_number(part.fixed), *modifiers])
+    if part.start is not None:
+        return _modified(name, [f"start({_number(part.start)})", *modifiers])
+    return _modified(name, modifiers)
+
+
+def _modified(name: str, modifiers: list[str]) -> str:
+    """Write a variable once for each of its modifiers, as lavaan reads several."""
+    return " + ".join(f"{modifier}*{name}" for modifier in modifiers) or name
+
+
+def _number(value: float) -> str:
+    return repr(float(value)).replace("e+", "e")
+
+
+def _terminal_lines(model: RoxModel) -> Iterator[str]:
+    """Fix the covariances of terminal constructs that ``sem()`` would free."""
+    stated = {frozenset((pair.left, pair.right)) for pair in model.covariances}
+    caused = {edge.cause for edge in model.edges if edge.lag == 0}
+    terminal = [name for name in model.endogenous if name not in caused]
+    for left, right in combinations(terminal, 2):
+        if frozenset((left, right)) not in stated:
+            yield f"{left} ~~ 0*{right}"
+
+
+class _Exogenous:
+    """What has to be said of exogenous constructs.
+
+    lavaan takes the moments of an observed exogenous variable as given until a ``~~`` names it; from then on
+    all its covariances are zero but those that are stated. `random` are the ones that have to be named.
+    """
+
+    def __init__(self, model: RoxModel) -> None:
+        self.names = model.exogenous_names
+        self.observed = {name for name in self.names if _manifest(model.find(name))}
+        self.stated = {frozenset((pair.left, pair.right)): pair for pair in model.covariances}
+        causes = {edge.cause for edge in model.edges if edge.lag == 0}
+        self.random = {
+            name
+            for name in self.observed
+            if model.exogenous == "free" or name not in causes or self._named(name)
+        }
+        while True:
+            more = {b for a in self.random for b in self.observed - self.random if not self._is_zero(a, b)}
+            if not more:
+                break
+            self.random |= more
+
+    def _is_zero(self, left: str, right: str) -> bool:
+        pair = self.stated.get(frozenset((left, right)))
+        return pair is not None and pair.fixed == 0.0 and pair.label is None
+
+    def _named(self, name: str) -> bool:
+        latent = [other for other in self.names if other not in self.observed]
+        if any(not self._is_zero(name, other) for other in latent):
+            return True
+        return any(name in ends and not (ends & set(latent)) for ends in self.stated)
+
+    def zero_anyway(self, pair: Covariance) -> bool:
+        """Whether lavaan leaves this covariance at zero, so that naming it would only make it random."""
+        ends = {pair.left, pair.right}
+        mixed = (
+            ends <= set(self.names) and bool(ends & self.observed) and not ends <= self.observed - self.random
+        )
+        return len(ends) == 2 and mixed and self._is_zero(pair.left, pair.right)
+
+    def lines(self) -> Iterator[str]:
+        """Free what the model frees and lavaan would not."""
+        for name in self.names:
+            if name in self.random and frozenset((name,)) not in self.stated:
+                yield f"{name} ~~ {name}"
+        for left, right in combinations(self.names, 2):
+            if {left, right} & self.random and frozenset((left, right)) not in self.stated:
+                yield f"{left} ~~ {right}"

@@ -1,0 +1,84 @@
+"""Composites: a construct's score in a unit is the mean of its items' unit means."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+import numpy as np
+
+from roxmodel.moments import LinkedMoments
+from roxmodel.spec.graph import RoxModel
+from roxmodel.types import FloatArray, IntArray
+
+__all__ = ["Composites", "item_mean", "unit_composites"]
+
+
+@dataclass(frozen=True, slots=True)
+class Composites:
+    """Scores of units (or respondents).
+
+    Attributes
+    ----------
+    names
+        (k,) constructs.
+    units
+        (G,) keys of the units; empty for respondents' rows.
+    values
+        (G, k) on the items' scale, NaN where no item was answered.
+    partial
+        (k,) number of scores that rest on some of the construct's items only.
+    """
+
+    names: tuple[str, ...]
+    units: tuple[Hashable, ...]
+    values: FloatArray
+    partial: IntArray
+
+
+def item_mean(values: FloatArray) -> tuple[FloatArray, int]:
+    """Mean over the items that are there.
+
+    Parameters
+    ----------
+    values
+        (n, p) answers or unit means, NaN where missing.
+
+    Returns
+    -------
+    ndarray
+        (n,) means, NaN where nothing is there.
+    int
+        How many rest on some of the items only.
+
+    Examples
+    --------
+    >>> item_mean(np.array([[1.0, 3.0], [2.0, np.nan]]))
+    (array([2., 2.]), 1)
+    """
+    there = ~np.isnan(values)
+    count = there.sum(axis=1)
+    total = np.where(there, values, 0.0).sum(axis=1)
+    mean = np.divide(total, count, out=np.full(len(values), np.nan), where=count > 0)
+    return mean, int(((count > 0) & (count < values.shape[1])).sum())
+
+
+def unit_composites(model: RoxModel, moments: LinkedMoments) -> Composites:
+    """Score every construct in every unit of the study.
+
+    Parameters
+    ----------
+    model
+        Which items measure which construct.
+    moments
+        Unit means.
+    """
+    names, means = moments.item_means()
+    at = {name: place for place, name in enumerate(names)}
+    scored = [item_mean(means[:, [at[item] for item in c.item_names]]) for c in model.constructs]
+    return Composites(
+        names=model.names,
+        units=moments.units,
+        values=np.column_stack([values for values, _ in scored]),
+        partial=np.array([partial for _, partial in scored], dtype=np.int64),
+    )
