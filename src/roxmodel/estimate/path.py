@@ -210,9 +210,10 @@ class _Work:
 
     def _spread(self, at: list[int], rows: BoolArray, found: Regression) -> None:
         if found.influence is None:
-            self.block[np.ix_(at, at)] = found.covariance
+            places = np.array(at)
+            self.block[places[:, None], places] = found.covariance
         else:
-            self.influence[np.ix_(np.flatnonzero(rows), at)] = found.influence
+            self.influence[np.flatnonzero(rows)[:, None], np.array(at)] = found.influence
 
     def _warn_inseparable(self, task: Task) -> None:
         inflation = variance_inflation(task.x)
@@ -242,7 +243,7 @@ class _Work:
     def _centred_exogenous(self, values: FloatArray, exogenous: list[int]) -> FloatArray:
         """Deviations of exogenous constructs, over the rows that have all of them (their covariance is then PSD)."""
         own = values[:, exogenous]
-        complete = ~np.isnan(own).any(axis=1)
+        complete: BoolArray = np.asarray(~np.isnan(own).any(axis=1))
         if complete.sum() < 2:
             names = [self.scores.names[i] for i in exogenous]
             raise EstimationError(

@@ -324,15 +324,7 @@ def _draw_truth(ax: Axes, reference: Sequence[float]) -> None:
     places = [place for place, truth in enumerate(reference) if finite(truth)]
     truths = [truth for truth in reference if finite(truth)]
     ax.plot(
-        truths,
-        places,
-        linestyle="none",
-        marker="D",
-        markersize=6.5,
-        color=_TRUTH,
-        markerfacecolor="none",
-        zorder=4,
-        label="known truth",
+        truths, places, "D", markersize=7, color=_TRUTH, markerfacecolor="none", zorder=4, label="known truth"
     )
     ax.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=_TICK, labelcolor=QUIET)
 

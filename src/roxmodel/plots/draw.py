@@ -49,12 +49,13 @@ def draw_diagram(diagram: Diagram, ax: Axes | None = None) -> Figure:
     diagram
         What to draw. Names may hold anything; ``$`` is not read as mathematics.
     ax
-        Draw into these axes instead of a new figure; fonts shrink if they are smaller than the page.
+        Draw into these axes instead of a new figure; fonts and arrows shrink or grow with their size.
 
     Returns
     -------
     matplotlib.figure.Figure
         A new one is outside pyplot's global state (nothing to close) and displays itself in notebooks.
+        Boxes, arrows and labels carry the ids ``node-0``, ``arrow-0``, ``label-0-0``, … in an SVG.
         `save_figure` writes it, the same bytes every time; ``figure.savefig`` leaves ``svg.hashsalt`` and
         the date to the caller.
 
@@ -92,8 +93,8 @@ def draw_diagram(diagram: Diagram, ax: Axes | None = None) -> Figure:
     sheet = Sheet(ax, scale)
     _draw_words(sheet, page, _MARGIN - left, scene.height)
     _draw_arrows(sheet, diagram, scene)
-    for node, text, box in zip(diagram.nodes, scene.texts, scene.boxes, strict=True):
-        sheet.box(box, FILLS[node.factor], OUTLINES[node.factor], 4.0, f"node {node.name}")
+    for number, (node, text, box) in enumerate(zip(diagram.nodes, scene.texts, scene.boxes, strict=True)):
+        sheet.box(box, FILLS[node.factor], OUTLINES[node.factor], 4.0, f"node-{number}")
         _draw_node_text(sheet, text, box)
     return figure
 
@@ -155,22 +156,22 @@ def _draw_arrows(sheet: Sheet, diagram: Diagram, scene: Scene) -> None:
     """Columns, their headings, then the arrows (strong ones on top) and their labels."""
     for heading in scene.headings:
         sheet.text((heading.box.x, heading.box.y), heading.text, HEADING_SIZE, INK, bold=True)
-    drawn = list(zip(diagram.arrows, pens(diagram), scene.curves, scene.labels, strict=True))
-    for arrow, pen, curve, label in sorted(drawn, key=lambda entry: entry[1].width):
-        sheet.arrow(curve, pen, 2.0 + pen.width / 100, f"arrow {arrow.cause} -> {arrow.effect}")
+    drawn = list(zip(pens(diagram), scene.curves, scene.labels, strict=True))
+    for number, (pen, curve, label) in sorted(enumerate(drawn), key=lambda entry: entry[1][0].width):
+        sheet.arrow(curve, pen, 2.0 + pen.width / 100, f"arrow-{number}")
         if label is not None:
-            _draw_label(sheet, label, pen.text)
+            _draw_label(sheet, label, pen.text, f"label-{number}")
 
 
-def _draw_label(sheet: Sheet, label: Label, colour: str) -> None:
+def _draw_label(sheet: Sheet, label: Label, colour: str, gid: str) -> None:
     """Each line on white of its own, so that a short one hides no more of the arrow than it must."""
     y = label.box.top + 0.01
     for place, line in enumerate(label.lines):
         size = SMALL_SIZE if place else LABEL_SIZE
         bold = place == 0 and len(label.lines) > 1
-        sheet.text((label.box.x, y + size * LINE / 2), line, size, colour, bold=bold).set_bbox(
-            {"boxstyle": "square,pad=0.22", "facecolor": PAPER, "edgecolor": "none"}
-        )
+        text = sheet.text((label.box.x, y + size * LINE / 2), line, size, colour, bold=bold)
+        text.set_bbox({"boxstyle": "square,pad=0.22", "facecolor": PAPER, "edgecolor": "none"})
+        text.set_gid(f"{gid}-{place}")
         y += size * LINE
 
 

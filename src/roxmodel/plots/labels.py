@@ -90,7 +90,7 @@ def overlap(labels: FloatArray, obstacles: FloatArray) -> float:
 def _spots(curve: FloatArray, size: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Candidate boxes along a curve, and how far each is from the best place, the middle."""
     count = len(curve)
-    at = np.arange(round(0.08 * count), round(0.92 * count))
+    at = np.arange(round(0.08 * count), round(0.92 * count), 2)
     along = np.abs(at / (count - 1) - 0.5)
     middle = curve[at][:, None, :] + (_SHIFTS * size)[None]
     cost = along[:, None] + 0.3 * np.abs(_SHIFTS).sum(axis=1)[None, :]

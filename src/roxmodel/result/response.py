@@ -28,13 +28,13 @@ class Push:
     shift
         Construct's place -> points added, (1,) or (units,).
     level
-        Construct's place -> level it is set to.
+        Construct's place -> level it is set to, (1,) or (units,).
     share
         Construct's place -> share of the setting that is in force, (1,) or (units,), 0-1.
     """
 
     shift: Mapping[int, FloatArray]
-    level: Mapping[int, float]
+    level: Mapping[int, FloatArray]
     share: Mapping[int, FloatArray]
 
 
@@ -90,31 +90,35 @@ def travel(system: System, push: Push, caps: Caps, carried: Mapping[int, FloatAr
     Travel
     """
     draws, k = system.coefficients.shape[:2]
-    changes: list[FloatArray] = [np.zeros((draws, 1))] * k
+    still = np.zeros((draws, 1))
+    changes: list[FloatArray | None] = [None] * k
     capped = np.zeros(k)
     for place in system.order:
         change = _inherited(system, place, changes, caps)
         if carried is not None and place in carried:
-            change = change + carried[place]
+            change = carried[place] if change is None else change + carried[place]
         if place in push.level:
-            change = _set(change, push, caps, place)
+            change = _set(still if change is None else change, push, caps, place)
         if place in push.shift:
-            change = change + push.shift[place]
-        change, capped[place] = _held(change, caps, place)
-        changes[place] = change
-    return Travel(tuple(changes), capped)
+            change = (still if change is None else change) + push.shift[place]
+        if change is not None:
+            changes[place], capped[place] = _held(change, caps, place)
+    return Travel(tuple(still if change is None else change for change in changes), capped)
 
 
-def _inherited(system: System, place: int, changes: list[FloatArray], caps: Caps) -> FloatArray:
-    """Change that the causes bring: linear, or on the response scale of a curved equation."""
+def _inherited(
+    system: System, place: int, changes: list[FloatArray | None], caps: Caps
+) -> FloatArray | None:
+    """Change that the causes bring: linear, or on the response scale of a curved equation; None = no change."""
     weights = system.coefficients[:, place, :]
     causes = np.flatnonzero(np.any(weights != 0, axis=0))
-    change: FloatArray = np.zeros((len(weights), 1))
+    change: FloatArray | None = None
     for cause in causes:
-        open_edge = system.carries is None or system.carries[place, cause]
-        if open_edge and changes[cause].any():
-            change = change + weights[:, cause, None] * changes[cause]
-    if system.families[place] == LINEAR or not change.any():
+        moved = changes[cause]
+        if moved is not None and (system.carries is None or system.carries[place, cause]):
+            brought = weights[:, cause, None] * moved
+            change = brought if change is None else change + brought
+    if system.families[place] == LINEAR or change is None:
         return change
     if caps.levels is None or system.intercepts is None:
         raise ValueError("a curved equation needs the units' levels")  # callers give them

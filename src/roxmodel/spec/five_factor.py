@@ -45,8 +45,8 @@ def five_factor(
         Factor to its items, or factor to a mapping construct → items where a factor has several constructs
         (for example ``{"outcomes": {"revenue": ["revenue"], "churn": ["churn"]}}``).
     sources
-        Factor or construct to source, where it is not the default: pride, influencers and behaviours are asked
-        of employees, value drivers of customers, outcomes and context stand in the unit's books.
+        Factor or construct to source, where it is not the default: pride, influencers and behaviours are
+        asked of employees, value drivers of customers, outcomes and context stand in the unit's books.
     scale
         Scale of every survey item without one of its own.
     edges

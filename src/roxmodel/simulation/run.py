@@ -1,0 +1,263 @@
+"""Simulate: what interventions do to every construct over time, in points and in money."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from roxmodel.errors import RoxWarning, SimulationError
+from roxmodel.result.fit import Fit
+from roxmodel.simulation.check import Action, check_question, check_value, read_actions, support_notes
+from roxmodel.simulation.dynamics import Course, caps_of, course_of
+from roxmodel.simulation.finance import Money, money_of, rox_table
+from roxmodel.simulation.intervention import Intervention
+from roxmodel.types import FloatArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+__all__ = ["Run", "simulate"]
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """The answer to a what-if question.
+
+    Attributes
+    ----------
+    fit, interventions
+        The question.
+    horizon, discount, n_units
+        Waves, rate per wave, number of units the money is summed over (None where there are none).
+    changes
+        (draws, waves, k) mean change over the units against no action, all interventions together.
+    money
+        One for each intervention by itself, then the total of all together; empty without `value`.
+    value
+        Money per raw unit of each outcome, per unit (branch), per wave.
+    notes
+        What was assumed, cut or extrapolated.
+    """
+
+    fit: Fit
+    interventions: tuple[Intervention, ...]
+    horizon: int
+    discount: float
+    n_units: int | None
+    changes: FloatArray
+    money: tuple[Money, ...]
+    value: Mapping[str, float]
+    notes: tuple[str, ...]
+
+    def effects(self) -> pd.DataFrame:
+        """Mean change against no action, over all units.
+
+        Returns
+        -------
+        DataFrame
+            construct, wave (1…horizon), mean, ci_low, ci_high (95 % of the draws), in the construct's units.
+        """
+        import pandas as pd
+
+        names = self.fit.model.names
+        mean = self.changes.mean(axis=0)
+        low, high = np.quantile(self.changes, [0.025, 0.975], axis=0)
+        rows = [
+            (name, wave + 1, mean[wave, place], low[wave, place], high[wave, place])
+            for place, name in enumerate(names)
+            for wave in range(self.horizon)
+        ]
+        return pd.DataFrame(rows, columns=["construct", "wave", "mean", "ci_low", "ci_high"])
+
+    def rox(self) -> pd.DataFrame:
+        """Return on experience: each intervention by itself, then all together.
+
+        Returns
+        -------
+        DataFrame
+            intervention (input order, then ``total``), benefit, cost, npv, rox (means over draws, discounted),
+            payback (first wave, once all is spent, in which the mean flows so far cover the costs; infinite = not
+            within the horizon),
+            prob_positive (P(npv > 0)), and the ends of the 95 % intervals ``*_low, *_high``. With caps, the rows
+            need not add up to the total.
+
+        Raises
+        ------
+        SimulationError
+            If the simulation was run without `value`.
+        """
+        if not self.money:
+            raise SimulationError(
+                "No value= was given, so there is no money to count.",
+                hint="Simulate with value={'outcome': money per raw unit, per unit and wave}.",
+            )
+        return rox_table(list(self.money))
+
+    def summary(self) -> str:
+        """The answer in plain words."""
+        from roxmodel.simulation.words import run_summary
+
+        return run_summary(self)
+
+    def __str__(self) -> str:
+        return self.summary()
+
+    def __repr__(self) -> str:
+        names = ", ".join(i.name for i in self.interventions)
+        return f"<Run of {names} over {self.horizon} waves, {len(self.changes)} draws>"
+
+    def _repr_html_(self) -> str:
+        from roxmodel.simulation.words import run_html
+
+        return run_html(self)
+
+    def plot(self, kind: str = "effects") -> Figure:
+        """Draw the answer.
+
+        Parameters
+        ----------
+        kind
+            ``"effects"``: change of every construct that moves, over the waves, with its 95 % band. ``"rox"``:
+            benefit, cost and what is left.
+
+        Raises
+        ------
+        SimulationError
+            For another kind.
+        """
+        from roxmodel.simulation.pictures import effects_figure, rox_figure
+
+        if kind == "effects":
+            return effects_figure(self)
+        if kind == "rox":
+            return rox_figure(self)
+        raise SimulationError(f"plot({kind!r}) was asked for.", allowed="'effects' or 'rox'")
+
+
+def simulate(  # noqa: PLR0913 - the contract of DESIGN.md
+    fit: Fit,
+    interventions: Sequence[Intervention],
+    *,
+    horizon: int = 8,
+    draws: int = 2_000,
+    seed: int | None = None,
+    value: Mapping[str, float] | None = None,
+    discount: float = 0.0,
+    n_units: int | None = None,
+) -> Run:
+    """Ask the fitted graph what interventions would do.
+
+    Parameters
+    ----------
+    fit
+        The fitted graph.
+    interventions
+        What is done; shifts of several interventions on one construct add up.
+    horizon
+        Number of waves; wave 0 is the baseline and is not reported.
+    draws
+        Draws of the parameters (their uncertainty is the uncertainty of the answer).
+    seed
+        Equal seeds give equal answers, bit for bit.
+    value
+        Outcome -> money per raw unit of it, per unit (branch), per wave.
+    discount
+        Rate per wave; flows of wave t are divided by ``(1 + discount)^t``.
+    n_units
+        Number of units that the money is summed over; None = the study's.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    SimulationError
+        For unknown constructs or units, moves beyond a scale, a horizon of 0, money without units.
+
+    Warns
+    -----
+    RoxWarning
+        If an action moves units beyond what was observed.
+
+    Examples
+    --------
+    >>> from roxmodel.moments import Moments
+    >>> from roxmodel.estimate.fit import fit
+    >>> from roxmodel.spec.five_factor import five_factor
+    >>> moments = Moments.from_correlation(["pride", "sales"], [[1, 0.4], [0.4, 1]], n=100)
+    >>> found = fit(five_factor({"pride": ["pride"], "outcomes": ["sales"]}), moments, method="path")
+    >>> run = simulate(found, [Intervention(name="coaching", shift={"pride": 1.0})], horizon=1, seed=1)
+    >>> run.effects()["construct"].tolist()
+    ['pride', 'outcomes']
+    """
+    given = list(interventions)
+    check_question(fit, given, horizon, draws, discount)
+    prices = check_value(fit, value)
+    actions, assumed = read_actions(fit, given, horizon)
+    units = _units(fit, n_units, bool(prices))
+    beyond = support_notes(fit, actions)
+    for note in beyond:
+        warnings.warn(note, RoxWarning, stacklevel=2)
+    system = fit.system(fit.draws(draws, seed))
+    caps = caps_of(fit, actions, seed)
+    together = course_of(system, actions, caps, horizon)
+    money: list[Money] = []
+    if prices:
+        terms = (float(units or 0), discount)
+        alone = [together if len(actions) == 1 else course_of(system, [a], caps, horizon) for a in actions]
+        for action, course in zip(actions, alone, strict=True):
+            money.append(money_of(action.name, course.changes, {action.start: action.cost}, prices, terms))
+        money.append(money_of("total", together.changes, _costs(actions), prices, terms))
+    return Run(
+        fit=fit,
+        interventions=tuple(given),
+        horizon=horizon,
+        discount=discount,
+        n_units=units,
+        changes=together.changes,
+        money=tuple(money),
+        value=dict(value or {}),
+        notes=(*assumed, *beyond, *_cap_notes(fit, together, caps.levels is None)),
+    )
+
+
+def _costs(actions: Sequence[Action]) -> dict[int, float]:
+    costs: dict[int, float] = {}
+    for action in actions:
+        costs[action.start] = costs.get(action.start, 0.0) + action.cost
+    return costs
+
+
+def _units(fit: Fit, n_units: int | None, money: bool) -> int | None:
+    if n_units is not None and n_units < 1:
+        raise SimulationError(f"n_units= was {n_units}.", allowed="a whole number of at least 1")
+    units = n_units if n_units is not None else fit.population.n_units
+    if units is None and money:
+        raise SimulationError(
+            "value= is money per unit (branch), but this fit has no units.", hint="Say how many: n_units=120."
+        )
+    return units
+
+
+def _cap_notes(fit: Fit, course: Course, no_levels: bool) -> list[str]:
+    bounded = [c.name for c in fit.model.constructs if None not in c.ends]
+    if no_levels and bounded and fit.population.mean is None:
+        return ["No means in this fit: ends of scales and what was observed could not be checked."]
+    notes = [
+        f"{name!r}: the end of the scale cut the change in {share:.1%} of units and waves."
+        for name, share in zip(fit.model.names, course.capped, strict=True)
+        if share > 0
+    ]
+    people = fit.population
+    if people.levels is None and bounded:
+        notes.append("Levels of the units are drawn from their mean and covariance (no unit is in a document).")
+    elif people.levels is not None and bounded and np.isnan(people.levels).any():
+        holes = int(np.isnan(people.levels).any(axis=1).sum())
+        notes.append(f"{holes} unit(s) lack some score; they are taken to stand at the mean.")
+    return notes
