@@ -13,6 +13,42 @@ from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
+if TYPE_CHECKING:  # what a type checker sees; a test holds it against the table
+    from roxmodel import datasets as datasets
+    from roxmodel.deliver.scoring import ScoringEngine as ScoringEngine
+    from roxmodel.errors import (
+        DataError as DataError,
+        DocumentError as DocumentError,
+        EstimationError as EstimationError,
+        RoxError as RoxError,
+        RoxWarning as RoxWarning,
+        SimulationError as SimulationError,
+        SpecError as SpecError,
+    )
+    from roxmodel.estimate.fit import fit as fit
+    from roxmodel.moments import LinkedMoments as LinkedMoments, Moments as Moments
+    from roxmodel.result.fit import Fit as Fit, load as load
+    from roxmodel.simulation.intervention import Intervention as Intervention
+    from roxmodel.simulation.run import simulate as simulate
+    from roxmodel.spec.five_factor import five_factor as five_factor
+    from roxmodel.spec.graph import (
+        Construct as Construct,
+        Covariance as Covariance,
+        Edge as Edge,
+        RoxModel as RoxModel,
+    )
+    from roxmodel.spec.questionnaire import (
+        Amount as Amount,
+        Binary as Binary,
+        Count as Count,
+        Item as Item,
+        Likert as Likert,
+        NPS as NPS,
+        Percent as Percent,
+    )
+    from roxmodel.survey.aggregated import Aggregated as Aggregated
+    from roxmodel.survey.study import Study as Study
+
 # The public face: name -> defining module. Nothing below is imported before it is asked for.
 _PUBLIC = {
     "Aggregated": "roxmodel.survey.aggregated",

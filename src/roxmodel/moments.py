@@ -2,7 +2,7 @@
 
 Rows enter once and are forgotten. `Moments` holds one level (people, or a printed matrix), `SourceMoments` one
 survey by unit, `UnitFigures` the units' own books, `LinkedMoments` all of them. The moments of parts add up to
-those of the whole, in any order. Sums are taken about the unit's own mean, never raw (Chan, Golub & LeVeque 1983).
+those of the whole, in any order; sums are taken about means, never raw (Chan, Golub & LeVeque 1983).
 """
 
 from __future__ import annotations
@@ -21,15 +21,14 @@ from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = ["Design", "LinkedMoments", "Moments", "SourceMoments", "UnitFigures"]
 
-_BATCH = 8_000  # rows condensed at once, to stay in cache; no power of two, so that columns do not collide there
-_LARGE = 64  # rows a unit from which on it is worth a turn of its own
-_RESULT = 1 << 19  # entries of the result condensed at once, for the same reason
+_BATCH = 8_000  # rows condensed at once, to stay in cache; no power of two, lest the columns collide there
+_RESULT = 500_000  # entries of the result condensed at once, for the same reason
 _GATHER = 4_000_000  # entries gathered at once from a table in random order (32 MB)
 _SINGULAR = 1e-8  # smallest eigenvalue of a correlation matrix that still carries information
 _PRINTED = 1e-6  # disagreement allowed between the halves of a printed matrix, in correlations
 _PAIRED = ("n", "weight", "weight2", "pair_mean", "scatter")
 
-# The arrays n [, weight, weight2], pair_mean, scatter of some units, each as small as it broadcasts to (G, p, p).
+# n [, weight, weight2], pair_mean, scatter of some units: arrays as small as they broadcast to (units, p, p)
 _Pairs: TypeAlias = Sequence[FloatArray]
 
 
@@ -83,7 +82,7 @@ class Moments:
         Parameters
         ----------
         rows
-            (n, p) numbers, NaN = missing: an array, nested lists, or a frame with its columns in the order of `names`.
+            (n, p) numbers, NaN = missing: an array, nested lists, or a frame whose columns are in that order.
         names
             The p variables.
         frequency
@@ -101,12 +100,12 @@ class Moments:
 
     @classmethod
     def from_chunks(cls, chunks: Iterable[ArrayLike], names: Sequence[str]) -> Moments:
-        """Condense a stream of blocks, each (n_k, p) with n_k >= 1; else like `from_rows`.
+        """Condense a stream of blocks, each (n_k, p) with n_k >= 1, as `from_rows` condenses one.
 
         Raises
         ------
         DataError
-            As `from_rows`; that a variable is constant or rows are too few is judged at the end of the stream.
+            As `from_rows`; constant variables and too few rows are judged at the end of the stream.
         """
         blocks = (_numbers(chunk, names) for chunk in chunks)
         return _pooled(((block, np.ones(len(block))) for block in blocks), names)
@@ -158,7 +157,7 @@ class Moments:
         mean: ArrayLike | None = None,
         n: int | None = None,
     ) -> Moments:
-        """Read a published covariance matrix (divisor n - 1), whole or its lower triangle; see `from_correlation`.
+        """Read a published covariance matrix (divisor n - 1), whole or its lower triangle.
 
         Raises
         ------
@@ -208,18 +207,16 @@ class Moments:
             Other names, another order of names, or a printed matrix without means.
         """
         if self.names != other.names:
-            problem = f"Moments of {listed(self.names)} cannot be merged with moments of {listed(other.names)}."
+            a, b = listed(self.names), listed(other.names)
+            problem = f"Moments of {a} cannot be merged with moments of {b}."
             raise DataError(problem, hint="Bring both to the same names in the same order with select.")
         if self.mean is None or other.mean is None:
-            problem = "Moments without means cannot be merged: how far the two groups lie apart is unknown."
+            problem = "Moments without means cannot be merged: how far the groups lie apart is unknown."
             raise DataError(problem, hint="Give mean= when reading a printed matrix.")
-        parts = (
-            (np.full((1, 1, 1), float(m.n)), np.asarray(m.mean)[None, :, None], (m.n - 1) * m.covariance[None])
-            for m in (self, other)
-        )
-        n, mean, scatter = _chan(*parts)
+        given = ((self.n, self.mean, self.covariance), (other.n, other.mean, other.covariance))
+        n, mean, scatter = _chan(*([np.full((1, 1, 1), n), m[None, :, None], (n - 1) * s[None]] for n, m, s in given))
         dropped = self.n_dropped + other.n_dropped
-        return Moments(self.names, self.n + other.n, mean[0, :, 0], scatter[0] / (n[0] - 1.0), dropped)
+        return Moments(self.names, int(n.item()), mean[0, :, 0], scatter[0] / (n[0] - 1), dropped)
 
     def __add__(self, other: object) -> Moments:
         return self.merge(other) if isinstance(other, Moments) else NotImplemented
@@ -249,7 +246,7 @@ class Design:
 
     Examples
     --------
-    >>> Design(codes=np.array([0, 1, 1]), units=["north", "south"], weight=np.array([1.0, 2, 0])).used_codes()
+    >>> Design(np.array([0, 1, 1]), ["north", "south"], weight=np.array([1.0, 2, 0])).used_codes()
     array([ 0,  1, -1])
     """
 
@@ -262,9 +259,9 @@ class Design:
     def __post_init__(self) -> None:
         codes, n = np.asarray(self.codes), np.size(self.codes)
         if codes.dtype.kind not in "iu" or codes.ndim != 1:
-            raise DataError(f"Unit codes are {codes.dtype} {codes.shape}; whole numbers were expected, one a row.")
+            raise DataError(f"Unit codes are {codes.dtype} {codes.shape}; one whole number a row was expected.")
         if n and not -1 <= codes.min() <= codes.max() < len(self.units):
-            problem = f"Unit codes run from {codes.min()} to {codes.max()}, but there are {len(self.units)} units."
+            problem = f"Unit codes run from {codes.min()} to {codes.max()} for {len(self.units)} units."
             raise DataError(problem, allowed="-1 (no unit) to the number of units - 1")
         if self.frequency is not None:
             object.__setattr__(self, "frequency", _frequencies(self.frequency, n))
@@ -294,9 +291,9 @@ class Design:
 class SourceMoments:
     """One respondent source (employees, customers, ...), condensed by unit and pair of items.
 
-    Respondents skip items, so each pair (a, b) of items in unit j has its own count, means and cross-products.
-    Arrays may be given in any shape that broadcasts to (G, p, p), and stay that small: where nobody skipped an item
-    the counts are (G, 1, 1) and the means (G, p, 1) in memory.
+    Respondents skip items, so each pair (a, b) of items has its own count, means and cross-products in each unit.
+    Arrays may be given in any shape that broadcasts to (G, p, p), and stay that small in memory: where nobody
+    skipped an item, counts are (G, 1, 1) and means (G, p, 1).
 
     Parameters
     ----------
@@ -309,13 +306,13 @@ class SourceMoments:
     respondents
         (G,) respondents with at least one answer.
     n
-        (G, p, p) respondents who answered both a and b; the diagonal holds the available cases of each item.
+        (G, p, p) respondents who answered both a and b; on the diagonal the available cases of each item.
     weight, weight2
         (G, p, p) sums of their sampling weights and squared weights; the same object as `n` without weights.
     pair_mean
         (G, p, p) [j, a, b]: weighted mean of item a over those who answered a and b; NaN where nobody did.
     scatter
-        (G, p, p) weighted cross-products about these pair means; 0 where nobody answered both, NaN where unknown.
+        (G, p, p) weighted cross-products about these means; 0 where nobody answered both, NaN where unknown.
     eligible
         (G,) how many people each unit could have asked, NaN = unknown; None: unknown everywhere.
 
@@ -349,9 +346,9 @@ class SourceMoments:
         items, (units, order) = _distinct(self.items, "item"), _ordered(self.units)
         object.__setattr__(self, "items", items)
         object.__setattr__(self, "units", units)
-        given = [(name, getattr(self, name)) for name in ("respondents", *_PAIRED, "eligible")]
+        given = {name: getattr(self, name) for name in ("respondents", *_PAIRED, "eligible")}
         views: dict[tuple[int, int], FloatArray] = {}  # the same object in is the same object kept
-        for name, array in given:
+        for name, array in given.items():
             if array is not None:
                 shape = (len(units), len(items), len(items)) if name in _PAIRED else (len(units),)
                 key = id(array), len(shape)
@@ -402,7 +399,7 @@ class SourceMoments:
 
     @property
     def item_variance(self) -> FloatArray:
-        """(G, p) unbiased variance among the respondents of a unit, in squared points; NaN below two answers."""
+        """(G, p) unbiased variance among a unit's respondents in squared points; NaN below two answers."""
         return _ratio(_diagonal(self.scatter), _diagonal(self._spare()), np.nan)
 
     @property
@@ -413,9 +410,9 @@ class SourceMoments:
 
     @property
     def within_covariance(self) -> FloatArray:
-        """(p, p) unbiased covariance among respondents of one unit, pooled over units; NaN where none knows it."""
+        """(p, p) unbiased covariance among respondents of one unit, pooled; NaN where no unit knows it."""
         known = ~np.isnan(self.scatter)
-        scatter, spare = self.scatter.sum(axis=0, where=known), self._spare().sum(axis=0, where=known)
+        scatter, spare = (array.sum(axis=0, where=known) for array in (self.scatter, self._spare()))
         pooled = _ratio(scatter, spare, np.nan)
         return np.asarray((pooled + pooled.T) / 2.0)
 
@@ -425,8 +422,8 @@ class SourceMoments:
         return np.broadcast_to(np.where(n >= 2, np.maximum(w - _ratio(w2, w, 0.0), 0.0), 0.0), self.n.shape)
 
     def affine(self, sign: ArrayLike, offset: ArrayLike) -> SourceMoments:
-        """Moments of offset + sign * item, both (p,): an item reversed on 1 ... 7 has sign -1 and offset 8."""
-        s, shift = (_frozen(value, (len(self.items),), "sign, offset") for value in (sign, offset))
+        """Moments of offset + sign * item, both (p,): an item reversed on 1 to 7 has sign -1 and offset 8."""
+        s, shift = (_frozen(value, (len(self.items),), "sign or offset") for value in (sign, offset))
         mean = shift[:, None] + s[:, None] * _compact(self.pair_mean)
         return replace(self, pair_mean=mean, scatter=self.scatter * np.outer(s, s))
 
@@ -435,9 +432,8 @@ class SourceMoments:
         keep = _index(items, self.items, f"item of {self.source!r}")
         pairs = [a if a.shape[1] == 1 else a[:, keep] for a in self._pairs()]
         pairs = [a if a.shape[2] == 1 else a[:, :, keep] for a in pairs]
-        n, weight, weight2, mean, scatter = _five(pairs)
-        kept = (self.respondents, n, weight, weight2, mean, scatter, self.eligible)
-        return SourceMoments(self.source, tuple(items), self.units, *kept)
+        head = (self.source, tuple(items), self.units, self.respondents)
+        return SourceMoments(*head, *_five(pairs), self.eligible)
 
     def with_eligible(self, eligible: ArrayLike) -> SourceMoments:
         """State how many people each unit could have asked, (G,) in the order of `units`; NaN = unknown."""
@@ -453,9 +449,9 @@ class SourceMoments:
         """
         if (self.source, self.items) != (other.source, other.items):
             a, b = (f"{s.source!r} (items {listed(s.items)})" for s in (self, other))
-            raise DataError(f"{a} cannot be merged with {b}.", hint="Use select for the same items and order.")
-        units = _union(self.units, other.units)
-        mine, theirs = self._pairs(), other._pairs()
+            problem = f"{a} cannot be merged with {b}."
+            raise DataError(problem, hint="Bring both to the same items in the same order with select.")
+        units, mine, theirs = _union(self.units, other.units), self._pairs(), other._pairs()
         if len(mine) != len(theirs):  # only one of the two has weights
             mine, theirs = _five(mine), _five(theirs)
         total, respondents = _blank(len(units), len(self.items), len(mine) - 2), np.zeros(len(units))
@@ -465,8 +461,7 @@ class SourceMoments:
             respondents[at] += part.respondents
         known = [(s.units, s.eligible[:, None]) for s in (self, other) if s.eligible is not None]
         eligible = _overlay(units, known, ("eligible",))[:, 0] if known else None
-        n, weight, weight2, mean, scatter = _five(total)
-        return replace(self, units=units, respondents=respondents, n=n, weight=weight, weight2=weight2, pair_mean=mean, scatter=scatter, eligible=eligible)
+        return SourceMoments(self.source, self.items, units, respondents, *_five(total), eligible)
 
     def __add__(self, other: object) -> SourceMoments:
         return self.merge(other) if isinstance(other, SourceMoments) else NotImplemented
@@ -494,6 +489,11 @@ class UnitFigures:
     values
         (G, q) figures in their own units of measurement, NaN = missing.
 
+    Raises
+    ------
+    DataError
+        A unit that occurs twice, an infinite figure.
+
     Examples
     --------
     >>> books = UnitFigures(("revenue",), ("south", "north"), np.array([[7.0], [9.0]]))
@@ -509,7 +509,8 @@ class UnitFigures:
         names, (units, order) = _distinct(self.names, "figure"), _ordered(self.units)
         values = _view(np.array(self.values, np.float64), order, (len(units), len(names)), "unit figures")
         for g, k in np.argwhere(np.isinf(values))[:1]:
-            raise DataError(f"Figure {names[k]!r} of unit {units[g]!r} is infinite.", hint="Use NaN for unknown.")
+            problem = f"Figure {names[k]!r} of unit {units[g]!r} is infinite."
+            raise DataError(problem, hint="Use NaN for unknown.")
         for field, value in (("names", names), ("units", units), ("values", values)):
             object.__setattr__(self, field, value)
 
@@ -522,7 +523,8 @@ class UnitFigures:
             Other names, or two values for one figure of one unit.
         """
         if self.names != other.names:
-            raise DataError(f"Figures {listed(self.names)} cannot be merged with figures {listed(other.names)}.")
+            a, b = listed(self.names), listed(other.names)
+            raise DataError(f"Figures {a} cannot be merged with figures {b}.")
         units = _union(self.units, other.units)
         parts = [(self.units, self.values), (other.units, other.values)]
         return UnitFigures(self.names, units, _overlay(units, parts, self.names))
@@ -559,8 +561,9 @@ class LinkedMoments:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "sources", tuple(self.sources))
-        _distinct([s.source for s in self.sources], "source")
         _distinct([name for names, _, _ in self._tables() for name in names], "item or figure")
+        if self.sources:
+            _distinct([s.source for s in self.sources], "source")
 
     def _tables(self) -> list[tuple[tuple[str, ...], tuple[Hashable, ...], FloatArray]]:
         """Names, units and unit means or figures of every part."""
@@ -584,32 +587,27 @@ class LinkedMoments:
         return self.sources[_index([name], [s.source for s in self.sources], "source")[0]]
 
     def item_means(self, units: Sequence[Hashable] | None = None) -> tuple[tuple[str, ...], FloatArray]:
-        """Unit means of all items, then the figures.
+        """Put the unit means of all items side by side, then the figures.
 
         Parameters
         ----------
         units
-            The rows wanted, in this order; all units if left out.
+            The rows wanted, in this order; all units if left out. An unknown one is a DataError.
 
         Returns
         -------
         names, means
             P names and the (G, P) means in the items' points and the figures' units, NaN where absent.
-
-        Raises
-        ------
-        DataError
-            An unknown unit.
         """
         every, tables = self.units, self._tables()
-        means = [_overlay(every, [(own, values)], names) for names, own, values in tables]
-        side_by_side = np.hstack([np.empty((len(every), 0)), *means])
+        means = np.hstack([_overlay(every, [(own, values)], names) for names, own, values in tables])
         if units is not None:
-            unknown = set(map(_canonical, units)) - set(every)
+            wanted = [_canonical(unit) for unit in units]
+            unknown = [unit for unit in wanted if unit not in set(every)]
             if unknown:
                 raise DataError(f"Nothing is known about unit {listed(unknown)}.")
-            side_by_side = side_by_side[_positions([_canonical(unit) for unit in units], every)]
-        return tuple(name for names, _, _ in tables for name in names), side_by_side
+            means = means[_positions(wanted, every)]
+        return tuple(name for names, _, _ in tables for name in names), means
 
     def merge(self, other: LinkedMoments) -> LinkedMoments:
         """Moments of both: a source known to both is merged (`SourceMoments.merge`), any other is kept."""
@@ -625,7 +623,7 @@ class LinkedMoments:
         return self.merge(other) if isinstance(other, LinkedMoments) else NotImplemented
 
 
-# --- pairs of items: put, merge, condense ---
+# --- pairs of items: merge and condense ---
 
 
 def _blank(units: int, p: int, counts: int) -> list[FloatArray]:
@@ -640,7 +638,7 @@ def _five(pairs: _Pairs) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray
 
 
 def _put(total: list[FloatArray], at: IntArray, part: _Pairs, fresh: bool) -> None:
-    """Put (fresh) or merge `part` into the units `at` of `total`, which grows where the part needs more room."""
+    """Put (fresh) or merge `part` into the units `at` of `total`, which grows where the part needs room."""
     if not fresh:
         part = _chan([array[at] for array in total], part)
     for k, new in enumerate(part):
@@ -652,80 +650,73 @@ def _put(total: list[FloatArray], at: IntArray, part: _Pairs, fresh: bool) -> No
 
 def _chan(a: _Pairs, b: _Pairs) -> list[FloatArray]:
     """Merge two sets of pairs, unit by unit, without cancellation (Chan, Golub & LeVeque 1983)."""
-    w_a, w_b = (_weight_of(part[:-2]) for part in (a, b))
+    w_a, w_b = (part[(len(part) - 2) // 2] for part in (a, b))
     gap = np.where((w_a > 0) & (w_b > 0), b[-2] - a[-2], 0.0)
     share = _ratio(w_b, w_a + w_b, 0.0)
     mean = np.where(w_a > 0, a[-2], b[-2]) + share * gap
-    known = [np.where(part[0] > 1, part[-1], 0.0) for part in (a, b)]  # one answer has no scatter
-    scatter = known[0] + known[1] + w_a * share * gap * gap.swapaxes(1, 2)
+    known_a, known_b = (np.where(part[0] > 1, part[-1], 0.0) for part in (a, b))  # one answer has no scatter
+    scatter = known_a + known_b + w_a * share * gap * gap.swapaxes(1, 2)
     return [*(x + y for x, y in zip(a[:-2], b[:-2], strict=True)), mean, scatter]
 
 
-def _weight_of(counts: Sequence[FloatArray] | FloatArray) -> FloatArray:
-    """Of (n,) or (n, weight, weight2), the one that weighs."""
-    return counts[len(counts) // 2]
-
-
 def _condense_block(block: FloatArray, length: IntArray, items: Sequence[str]) -> tuple[_Pairs, FloatArray]:
-    """Pairs and respondents (B,) of B units that lie side by side, `length` (B,) rows each.
+    """Condense B units whose rows lie side by side.
 
     Parameters
     ----------
     block
-        (p + k, rows) answers, NaN = missing, overwritten; below them what the rows count for (`Design.row_weights`).
+        (p + k, rows) answers, NaN = missing; below them what the rows count for, see `Design.row_weights`.
+        Overwritten.
     length
         (B,) rows of each unit, at least 1.
     items
         The p names, for the message about an infinite answer.
+
+    Returns
+    -------
+    pairs, respondents
+        The pairs of these units and (B,) their respondents.
     """
     z, rows, start = block[: len(items)], block[len(items) :], np.cumsum(length) - length
+    w = rows[len(rows) // 2] if len(rows) else None
     with np.errstate(invalid="ignore", over="ignore"):
         total = np.add.reduceat(z, start, axis=1)
-        if np.isfinite(total).all():
-            return _condense_complete(z, total, rows, length)
-        missing = np.isnan(z)
-        np.copyto(z, 0.0, where=missing)
-        infinite = ~np.isfinite(z.sum(axis=1))
-    if infinite.any():
-        problem = f"Item {items[int(infinite.argmax())]!r} has an infinite or astronomically large answer."
-        raise DataError(problem, hint="Use NaN for a missing answer.")
-    return _condense_holed(z, missing, rows, length)
-
-
-def _condense_complete(
-    z: FloatArray, total: FloatArray, rows: FloatArray, length: IntArray
-) -> tuple[_Pairs, FloatArray]:
-    counts, weight, w = [length.astype(np.float64)], length, None
-    if len(rows):
-        start, w = np.cumsum(length) - length, _weight_of(rows)
-        counts = [np.add.reduceat(row, start) for row in rows]
-        total, weight = np.add.reduceat(z * w, start, axis=1), _weight_of(counts)
-    mean = total / weight
+        missing = None if np.isfinite(total).all() else np.isnan(z)
+        if missing is not None:
+            np.copyto(z, 0.0, where=missing)
+            total = np.add.reduceat(z, start, axis=1)
+            infinite = ~np.isfinite(total).all(axis=1)
+            if infinite.any():
+                problem = f"Item {items[int(infinite.argmax())]!r} has an infinite or astronomically large answer."
+                raise DataError(problem, hint="Use NaN for a missing answer.")
+    if w is not None:
+        total = np.add.reduceat(z * w, start, axis=1)
+    if missing is not None:
+        return _condense_holed(z, missing, total, rows, length)
+    counts = [np.add.reduceat(row, start) for row in rows] or [length.astype(np.float64)]
+    mean = total / counts[len(counts) // 2]
     z -= np.repeat(mean, length, axis=1)
     scatter = _products(z if w is None else z * w, z, length)
     return [*(c[:, None, None] for c in counts), mean.T[:, :, None], scatter], counts[0]
 
 
 def _condense_holed(
-    z: FloatArray, missing: BoolArray, rows: FloatArray, length: IntArray
+    z: FloatArray, missing: BoolArray, total: FloatArray, rows: FloatArray, length: IntArray
 ) -> tuple[_Pairs, FloatArray]:
-    answered, start, w = (~missing).astype(np.float64), np.cumsum(length) - length, None
-    someone = (~missing.all(axis=0)).astype(np.float64)
+    answered, someone = (~missing).astype(np.float64), (~missing.all(axis=0)).astype(np.float64)
     counts = [_products(answered * row, answered, length) for row in rows]
-    if len(rows):
-        w, someone = _weight_of(rows), someone * rows[0]
-    else:
-        counts = [_products(answered, answered, length)]
-    weight = _weight_of(counts)
-    mean = _ratio(np.add.reduceat(z if w is None else z * w, start, axis=1), _diagonal(weight).T, 0.0)
+    counts = counts or [_products(answered, answered, length)]
+    weight = counts[len(counts) // 2]
+    mean = _ratio(total, _diagonal(weight).T, 0.0)
     z -= np.repeat(mean, length, axis=1)
     z *= answered
-    left = z if w is None else z * w
+    left = z * rows[len(rows) // 2] if len(rows) else z
     cross = _products(left, answered, length)  # [j, a, b]: sum of a over those who answered b
     shift = _ratio(cross, weight, 0.0)
     pair_mean = np.where(weight > 0, mean.T[:, :, None] + shift, np.nan)
     scatter = _products(left, z, length) - cross * shift.swapaxes(1, 2)
-    return [*counts, pair_mean, scatter], np.add.reduceat(someone, start)
+    someone = someone * rows[0] if len(rows) else someone
+    return [*counts, pair_mean, scatter], np.add.reduceat(someone, np.cumsum(length) - length)
 
 
 def _products(left: FloatArray, right: FloatArray, length: IntArray) -> FloatArray:
@@ -742,7 +733,7 @@ def _products(left: FloatArray, right: FloatArray, length: IntArray) -> FloatArr
     return out
 
 
-# --- from rows to pairs ---
+# --- rows, gathered by unit ---
 
 
 def _condense(
@@ -756,11 +747,9 @@ def _condense(
     room = _BATCH if order is None else max(_BATCH, _GATHER // p)
     buffer = np.empty((len(table), min(room, end[-1])))
     for first, last in _cuts(end, room, len(unit)):
-        at: slice | IntArray = slice(start[first], start[first] + end[last] - end[first])
-        if order is not None:
-            steps = np.arange(end[first], end[last])
-            at = order[np.repeat(start[first:last] - end[first:last], length[first:last]) + steps]
-        _gather(table, at, buffer)
+        at = np.repeat(start[first:last] - end[first:last], length[first:last])
+        at += np.arange(end[first], end[last])
+        _gather(table, at if order is None else order[at], buffer, scattered=order is not None)
         for a, b in _cuts(end[first : last + 1], _BATCH, _RESULT // p**2):
             block = buffer[:, end[first + a] - end[first] : end[first + b] - end[first]]
             of, m = unit[first + a : first + b], length[first + a : first + b]
@@ -771,32 +760,33 @@ def _condense(
 
 
 def _segments(codes: IntArray, groups: int) -> tuple[IntArray | None, IntArray, IntArray, IntArray]:
-    """Cut the rows into segments of one unit, at most `_BATCH` long.
+    """Cut the rows into segments of one unit, at most `_BATCH` long, the shortest first.
 
     Returns
     -------
     order
-        (n,) rows sorted by unit, those without a unit first. None: they come so, and the segments follow the rows;
-        else the segments are sorted by length, because units of one size are condensed together.
+        (n,) rows sorted by unit, those without a unit first; None if they come so.
     unit, start, length
         (S,) the unit of each segment, its first place in that order and its number of rows.
     """
+    order = None
+    if not (codes[1:] >= codes[:-1]).all():
+        small = np.uint16 if groups < 2**16 else np.int64  # numpy sorts 16 bits by radix
+        order = np.argsort((codes + 1).astype(small), kind="stable")
     size = np.bincount(codes + 1, minlength=groups + 1)
     pieces = -(-size[1:] // _BATCH)
     unit = np.repeat(np.arange(groups), pieces)
     before = _BATCH * (np.arange(len(unit)) - np.repeat(np.cumsum(pieces) - pieces, pieces))
-    start, length = np.cumsum(size)[unit] + before, np.minimum(_BATCH, size[1:][unit] - before)
-    ordered = bool((codes[1:] >= codes[:-1]).all())
-    if ordered and len(codes) >= _LARGE * groups:
-        return None, unit, start, length
-    small = np.uint16 if groups < 2**16 else np.int64  # numpy sorts 16 bits by radix
-    order = np.arange(len(codes)) if ordered else np.argsort((codes + 1).astype(small), kind="stable")
-    by = np.argsort(length, kind="stable")
-    return order, unit[by], start[by], length[by]
+    length = np.minimum(_BATCH, size[1:][unit] - before)
+    by = np.argsort(length, kind="stable")  # units of one size are multiplied at a stroke
+    return order, unit[by], (np.cumsum(size)[unit] + before)[by], length[by]
 
 
 def _cuts(end: IntArray, rows: int, most: int) -> Iterator[tuple[int, int]]:
-    """Cut segments, which end at `end[1:]`, into groups of at most that many rows and segments (one at least)."""
+    """Cut segments, which end at `end[1:]`, into groups of at most so many rows and segments, one at least.
+
+    A group of at most `_BATCH` rows never holds two segments of one unit.
+    """
     first = 0
     while first < len(end) - 1:
         last = min(int(np.searchsorted(end, end[first] + rows, side="right")) - 1, first + most)
@@ -804,15 +794,21 @@ def _cuts(end: IntArray, rows: int, most: int) -> Iterator[tuple[int, int]]:
         first = max(last, first + 1)
 
 
-def _gather(table: Sequence[NDArray[Any]], at: slice | IntArray, buffer: FloatArray) -> None:
-    """Put the rows `at` of the columns side by side at the front of `buffer`."""
-    for column, place in zip(table, buffer, strict=True):
-        if isinstance(at, slice):
-            place[: at.stop - at.start] = column[at]
-        elif column.dtype == np.float64 and column.flags.c_contiguous:
-            column.take(at, out=place[: len(at)], mode="clip")  # the fastest, but copies a strided column whole
+def _gather(table: Sequence[NDArray[Any]], at: IntArray, buffer: FloatArray, scattered: bool) -> None:
+    """Put the rows `at` of the columns at the front of `buffer`; scattered rows are read in table order."""
+    spare, rank = np.empty(len(at) if scattered else 0), None
+    if scattered:
+        by = np.argsort(at)
+        at, rank = at[by], np.empty_like(by)
+        rank[by] = np.arange(len(by))
+    for column, place in zip(table, buffer[:, : len(at)], strict=True):
+        found = place if rank is None else spare
+        if column.dtype == np.float64 and column.flags.c_contiguous:
+            column.take(at, out=found, mode="clip")  # the fastest, but it would copy a strided column whole
         else:
-            place[: len(at)] = column[at]
+            found[:] = column[at]
+        if rank is not None:
+            spare.take(rank, out=place, mode="clip")
 
 
 def _pooled(blocks: Iterable[tuple[FloatArray, FloatArray]], names: Sequence[str]) -> Moments:
@@ -832,9 +828,9 @@ def _pooled(blocks: Iterable[tuple[FloatArray, FloatArray]], names: Sequence[str
     if n < 2:
         problem = f"Only {n} of {seen:g} rows are complete; at least 2 are needed."
         raise DataError(problem, hint=f"{names[worst]!r} is missing most often ({missing[worst]:g} times).")
-    if (low == high).any():
-        k = int((low == high).argmax())
-        raise DataError(f"{names[k]!r} is constant ({low[k]:g} in all {n} complete rows).", hint="Leave it out.")
+    for k in np.flatnonzero(low == high)[:1]:
+        problem = f"{names[k]!r} is constant ({low[k]:g} in all {n} complete rows)."
+        raise DataError(problem, hint="Leave it out.")
     return Moments(tuple(names), n, total[1][0, :, 0], total[2][0] / (n - 1.0), int(seen) - n)
 
 
@@ -850,54 +846,48 @@ def _numbers(block: ArrayLike, names: Sequence[str]) -> FloatArray:
         raise DataError(problem, hint="Recode text to numbers; use NaN for a missing answer.") from cause
     if rows.shape[1:] != (len(names),):
         raise DataError(f"Rows of shape {rows.shape} do not fit the {len(names)} names {listed(names)}.")
-    infinite = np.isinf(rows).any(axis=0)
-    if infinite.any():
-        problem = f"{names[int(infinite.argmax())]!r} has an infinite value."
-        raise DataError(problem, hint="Use NaN for a missing answer.")
+    for k in np.flatnonzero(np.isinf(rows).any(axis=0))[:1]:
+        raise DataError(f"{names[k]!r} has an infinite value.", hint="Use NaN for a missing answer.")
     return rows
 
 
 def _require_order(table: object, names: Sequence[str]) -> None:
     """Refuse a labelled table that has the names in another order: its numbers would be mixed up."""
-    labels = getattr(table, "columns", None)
-    if labels is not None and list(labels) != list(names) and set(labels) == set(names):
+    labels = list(getattr(table, "columns", names))
+    if labels != list(names) and set(labels) == set(names):
         problem = f"The columns {listed(labels)} are in another order than the names {listed(names)}."
         raise DataError(problem, hint="Reorder one of them.")
 
 
 def _square(matrix: ArrayLike | Sequence[Sequence[float]], names: Sequence[str], what: str) -> FloatArray:
-    """Fill up a printed lower triangle or check a whole matrix; halves that differ by rounding are averaged."""
+    """Fill up a printed lower triangle or check a whole matrix; rounding between its halves is averaged."""
     _require_order(matrix, names)
-    p = len(_distinct(names, "variable"))
+    p, full = len(_distinct(names, "variable")), np.zeros(0)
     got: object = [np.size(row) for row in matrix] if isinstance(matrix, list | tuple) else np.shape(matrix)
     try:
-        full = np.array(matrix if got != list(range(1, p + 1)) else _mirrored(matrix, p), dtype=np.float64)
+        if isinstance(matrix, list | tuple) and got == [*range(1, p + 1)]:
+            full = np.zeros((p, p))
+            full[np.tril_indices(p)] = np.concatenate([np.ravel(row) for row in matrix])
+            full = np.where(np.tri(p, dtype=bool), full, full.T)
+        else:
+            full = np.array(matrix, dtype=np.float64)
     except (TypeError, ValueError):
-        full = np.empty(0)
+        raise DataError(f"The {what} matrix of {listed(names)} is not all numbers: rows {got}.") from None
     if full.shape != (p, p):
         allowed = f"{p} rows of {p} numbers, or the lower triangle with its diagonal: rows of 1 to {p} numbers"
         raise DataError(f"The {what} matrix of {listed(names)} has rows {got}.", allowed=allowed)
-    scale = np.sqrt(np.abs(np.outer(full.diagonal(), full.diagonal())))
-    with np.errstate(invalid="ignore"):
-        halves_differ = np.abs(full - full.T) > _PRINTED * scale
     for a, b in np.argwhere(~np.isfinite(full))[:1]:
         raise DataError(f"The {what} of {names[a]!r} and {names[b]!r} is {full[a, b]}.", hint="Give a number.")
-    for a, b in np.argwhere(halves_differ)[:1]:
+    scale = np.sqrt(np.abs(np.outer(full.diagonal(), full.diagonal())))
+    for a, b in np.argwhere(np.abs(full - full.T) > _PRINTED * scale)[:1]:
         values = f"{full[a, b]:g} above and {full[b, a]:g} below the diagonal"
         raise DataError(f"The {what} of {names[a]!r} and {names[b]!r} is {values}.", hint="Correct one of them.")
     return np.asarray((full + full.T) / 2.0)
 
 
-def _mirrored(triangle: Any, p: int) -> FloatArray:
-    full = np.zeros((p, p))
-    full[np.tril_indices(p)] = np.concatenate([np.ravel(row) for row in triangle])
-    return np.where(np.tri(p, dtype=bool), full, full.T)
-
-
 def _require_positive_definite(r: FloatArray, names: Sequence[str]) -> None:
     """Refuse a correlation matrix that no persons can have, or that repeats a variable."""
-    a, b = np.unravel_index(np.argmax(np.abs(r)), r.shape)
-    if np.abs(r[a, b]) > 1.0 + _PRINTED:
+    for a, b in np.argwhere(np.abs(r) > 1.0 + _PRINTED)[:1]:
         raise DataError(f"The correlation of {names[a]!r} and {names[b]!r} is {r[a, b]:g}, outside -1 to 1.")
     values, vectors = np.linalg.eigh(r)
     if values[0] < _SINGULAR:
@@ -909,17 +899,18 @@ def _require_positive_definite(r: FloatArray, names: Sequence[str]) -> None:
         )
         hint = (
             "Check these entries for typing errors; leave out a variable that is the sum or a copy of others; "
-            "pairwise correlations of incomplete answers must be replaced by those of complete rows."
+            "replace correlations computed pair by pair by those of the complete rows."
         )
         raise DataError(problem, hint=hint)
 
 
 def _distinct(names: Iterable[str], what: str) -> tuple[str, ...]:
     given = tuple(names)
-    twice = [name for name in dict.fromkeys(given) if given.count(name) > 1]
-    if twice or not given:
-        problem = f"The {what} {listed(twice)} occurs more than once." if twice else f"There is no {what}."
-        raise DataError(problem, hint="Every name must be unique." if twice else None)
+    twice = [name for name, times in Counter(given).items() if times > 1]
+    if twice:
+        raise DataError(f"The {what} {listed(twice)} occurs more than once.", hint="Every name must be unique.")
+    if not given:
+        raise DataError(f"There is no {what}.", hint="Name at least one.")
     return given
 
 
@@ -933,16 +924,15 @@ def _index(wanted: Sequence[str], names: Sequence[str], what: str) -> list[int]:
 def _count(n: object) -> int:
     if n is None:
         raise DataError("The number of persons behind the matrix is missing.", hint="Give n=.")
-    if isinstance(n, bool) or not isinstance(n, int | float | np.number) or not n >= 2 or n % 1 != 0:
+    if isinstance(n, bool) or not isinstance(n, int | float | np.integer) or not 2 <= n < np.inf or int(n) != n:
         raise DataError(f"n is {n!r}; it must be a whole number, at least 2.")
     return int(n)
 
 
 def _frequencies(frequency: ArrayLike, n: int) -> FloatArray:
     f = _frozen(frequency, (n,), "frequency")
-    wrong = (f < 0) | (f % 1 != 0)
-    if wrong.any():
-        problem = f"A frequency is {f[wrong][0]:g}; frequencies are whole numbers, 0 or above."
+    for wrong in f[(f < 0) | (f % 1 != 0)][:1]:
+        problem = f"A frequency is {wrong:g}; frequencies are whole numbers, 0 or above."
         raise DataError(problem, hint="Sampling weights belong into weight=.")
     return f
 
@@ -952,8 +942,8 @@ def _frozen(values: ArrayLike, shape: tuple[int, ...], what: str) -> FloatArray:
     array = np.array(values, dtype=np.float64)
     if array.shape != shape:
         raise DataError(f"The {what} has shape {array.shape}; {shape} was expected.")
-    if not np.isfinite(array).all():
-        raise DataError(f"The {what} has an entry {array[~np.isfinite(array)][0]}; numbers were expected.")
+    for wrong in array[~np.isfinite(array)][:1]:
+        raise DataError(f"The {what} has an entry {wrong}; finite numbers were expected.")
     array.flags.writeable = False
     return array
 
@@ -968,7 +958,7 @@ def _view(array: FloatArray, order: list[int] | None, shape: tuple[int, ...], wh
     return full if order is None else np.broadcast_to(_compact(full)[order], shape)
 
 
-# --- small algebra and units ---
+# --- small algebra and unit keys ---
 
 
 def _ratio(top: FloatArray, bottom: FloatArray, otherwise: float) -> FloatArray:
@@ -979,13 +969,13 @@ def _ratio(top: FloatArray, bottom: FloatArray, otherwise: float) -> FloatArray:
 
 def _scaled(covariance: FloatArray) -> FloatArray:
     sd = np.sqrt(covariance.diagonal())
-    r = covariance / np.outer(sd, sd)
+    r: FloatArray = covariance / np.outer(sd, sd)
     np.fill_diagonal(r, 1.0)
     return r
 
 
 def _diagonal(pairs: FloatArray) -> FloatArray:
-    return np.diagonal(pairs, axis1=1, axis2=2)
+    return np.asarray(np.diagonal(pairs, axis1=1, axis2=2))
 
 
 def _compact(array: FloatArray) -> FloatArray:
@@ -996,7 +986,7 @@ def _compact(array: FloatArray) -> FloatArray:
 
 
 def _canonical(unit: Hashable) -> Hashable:
-    """Give equal keys one form, so that 5, np.int64(5) and 5.0 (a column that once held NaN) are one unit."""
+    """Give equal keys one form: 5, np.int64(5) and 5.0 (from a column that once held NaN) are one unit."""
     plain = unit.item() if isinstance(unit, np.integer | np.floating | np.bool_ | np.str_) else unit
     if isinstance(plain, float) and plain.is_integer():
         return int(plain)
@@ -1008,16 +998,17 @@ def _canonical(unit: Hashable) -> Hashable:
 def _ordered(units: Iterable[Hashable]) -> tuple[tuple[Hashable, ...], list[int] | None]:
     """Sort unit keys by (type name, value); the order is None where they come so."""
     keys = list(units)
-    if not set(map(type, keys)) <= {int, str}:
+    if not {type(key) for key in keys} <= {int, str}:
         keys = [_canonical(key) for key in keys]
     if len(set(keys)) < len(keys):
         twice = [key for key, times in Counter(keys).items() if times > 1]
         raise DataError(f"Unit {listed(twice)} occurs more than once.", hint="Every unit key must be unique.")
-    kinds, places = [type(key).__name__ for key in keys], range(len(keys))
+    typed: list[tuple[str, Any]] = [(type(key).__name__, key) for key in keys]
+    places = range(len(keys))
     try:
-        order = sorted(places, key=list(zip(kinds, keys, strict=True)).__getitem__)
+        order = sorted(places, key=typed.__getitem__)
     except TypeError:  # keys that cannot be compared, such as tuples with None
-        order = sorted(places, key=lambda k: (kinds[k], repr(keys[k])))
+        order = sorted(places, key=lambda k: (typed[k][0], repr(keys[k])))
     return tuple(keys[k] for k in order), None if order == list(places) else order
 
 

@@ -149,7 +149,7 @@ def fit_diagram(fit: Fit) -> Diagram:
     ]
     units = fit.population.n_units
     whom = f"{units} units" if units is not None else f"n = {fit.population.n}"
-    caption = f"Method {fit.method}, level {fit.level}, {whom}. Brackets: 95 % intervals."
+    caption = f"Method {fit.method}, level {fit.level}, {whom}."
     return Diagram(nodes=model_nodes(fit.model), arrows=(*edges, *pairs), title=fit.model.name, caption=caption)
 
 

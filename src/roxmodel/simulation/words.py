@@ -32,7 +32,8 @@ def _notes(run: Run) -> list[str]:
     own = [
         f"Causal, {level}, method {run.fit.method!r}: holds if the arrows are right and nothing unmeasured acts on "
         "both ends of an edge.",
-        f"Intervals: 95 % of {len(run.changes)} draws of the parameters; errors {run.fit.errors}.",
+        f"Intervals: 95 % of {len(run.changes)} draws of the parameters; errors {run.fit.errors}. Intervals and chances "
+        "count sampling error only: a wrong arrow or an unmeasured cause is not in them.",
     ]
     if run.money:
         own.append(f"{FORMULA} {run.n_units} units, discount {run.discount:g} per wave.")

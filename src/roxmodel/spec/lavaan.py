@@ -134,7 +134,8 @@ def _with_values(definition: str, fixed: Mapping[str, float]) -> str:
 def _stated(parts: _Parts, fixed: Mapping[str, float]) -> Iterator[Covariance]:
     """Read the ``~~``, but for a plain ``x ~~ x`` that only says what is free anyway."""
     several = {name: terms for name, terms in parts.loadings.items() if len(terms) > 1}
-    free = {*several, *(term.name for terms in several.values() for term in terms)}
+    indicators = {term.name for terms in several.values() for term in terms}
+    free = {*several, *indicators, *(effect for effect, _ in parts.edges)}
     for left, term in parts.pairs:
         if not (left in free and replace(term, freed=False) == _Term(left)):
             yield _arrowed(Covariance, {"left": left, "right": term.name}, term, fixed)

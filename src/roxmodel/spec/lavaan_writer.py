@@ -135,34 +135,31 @@ class _Exogenous:
         self.observed = {name for name in self.names if _manifest(model.find(name))}
         self.stated = {frozenset((pair.left, pair.right)): pair for pair in model.covariances}
         causes = {edge.cause for edge in model.edges if edge.lag == 0}
-        self.random = {
-            name
-            for name in self.observed
-            if model.exogenous == "free" or name not in causes or self._named(name)
-        }
-        while True:
-            more = {b for a in self.random for b in self.observed - self.random if not self._is_zero(a, b)}
-            if not more:
-                break
+        given = self.observed & causes if model.exogenous == "fixed" else set()
+        self.random = {name for name in self.observed if name not in given or self._is_named(name)}
+        for left, right in combinations(sorted(given), 2):
+            if self._is_zero(left, right) and not {left, right} & self.random:
+                self.random.add(left)
+        while more := {b for a in self.random for b in self.observed - self.random if not self._is_zero(a, b)}:
             self.random |= more
 
     def _is_zero(self, left: str, right: str) -> bool:
         pair = self.stated.get(frozenset((left, right)))
         return pair is not None and pair.fixed == 0.0 and pair.label is None
 
-    def _named(self, name: str) -> bool:
-        latent = [other for other in self.names if other not in self.observed]
-        if any(not self._is_zero(name, other) for other in latent):
-            return True
-        return any(name in ends and not (ends & set(latent)) for ends in self.stated)
+    def _is_named(self, name: str) -> bool:
+        """Whether something is said of the construct that is not a zero, or it covaries with a latent one."""
+        partners = [end for ends in self.stated if name in ends for end in (ends - {name} or {name})]
+        latent = set(self.names) - self.observed
+        exogenous = set(self.names)
+        return any(end not in exogenous or not self._is_zero(name, end) for end in {*partners, *latent})
 
     def zero_anyway(self, pair: Covariance) -> bool:
         """Whether lavaan leaves this covariance at zero, so that naming it would only make it random."""
         ends = {pair.left, pair.right}
-        mixed = (
-            ends <= set(self.names) and bool(ends & self.observed) and not ends <= self.observed - self.random
-        )
-        return len(ends) == 2 and mixed and self._is_zero(pair.left, pair.right)
+        exogenous = len(ends) == 2 and ends <= set(self.names)
+        both_given = ends <= self.observed - self.random
+        return exogenous and bool(ends & self.observed) and not both_given and self._is_zero(*ends)
 
     def lines(self) -> Iterator[str]:
         """Free what the model frees and lavaan would not."""

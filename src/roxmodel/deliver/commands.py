@@ -1,0 +1,140 @@
+"""The commands: ``roxmodel demo`` and ``roxmodel version``."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+import roxmodel
+from roxmodel.errors import RoxError
+from roxmodel.simulation.words import money_text, rox_sentences
+
+if TYPE_CHECKING:
+    from roxmodel.deliver.demo import Demo
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Return on experience, measured.", no_args_is_help=True, add_completion=False)
+
+
+@app.command("version")
+def show_version() -> None:
+    """Print the version, and those of what it stands on."""
+    typer.echo(f"roxmodel {roxmodel.__version__} on Python {platform.python_version()}")
+    for name in ("numpy", "scipy", "pandas", "narwhals", "pydantic", "networkx", "statsmodels", "matplotlib"):
+        try:
+            typer.echo(f"  {name} {version(name)}")
+        except PackageNotFoundError:
+            typer.echo(f"  {name} not installed")
+
+
+@app.command("demo")
+def show_demo(
+    out: Annotated[Path, typer.Option(help="Folder the path diagram is written to.")] = Path(),
+) -> None:
+    """Show the whole job on a simulated contact centre with 120 teams, whose truth is known."""
+    from roxmodel.deliver.demo import make_demo, write_pictures
+
+    if not out.is_dir():
+        raise RoxError(f"The folder {str(out)!r} does not exist.", hint="Make it first, or leave --out away.")
+    console = Console(highlight=False)
+    demo = make_demo()
+    _show_linkage(console, demo)
+    _show_edges(console, demo)
+    _show_answer(console, demo)
+    files = " and ".join(str(path) for path in write_pictures(demo, out))
+    console.print(f"Path diagram: {files}", soft_wrap=True)
+
+
+def _show_linkage(console: Console, demo: Demo) -> None:
+    console.print(
+        "[bold]1. Two surveys and the books, linked by team[/bold] (simulated, so that the truth is known)"
+    )
+    table = _table("construct", "asked of", "answers", "teams", "a team", "ICC(1)", "ICC(2)", "rwg")
+    for row in demo.linkage.to_dict("records"):
+        many = row["source"] != "unit"
+        span = f"{row['answers_min']:.0f}-{row['answers_max']:.0f}" if many else ""
+        agreed = [f"{row[name]:.2f}" if many else "" for name in ("icc1", "icc2", "rwg")]
+        table.add_row(
+            row["construct"], row["source"], f"{row['respondents']}", f"{row['units']}", span, *agreed
+        )
+    console.print(table)
+    matched, lost = demo.linkage["matched"][0], demo.linkage["lost"].max()
+    console.print(
+        f"{matched} teams are in all sources, {lost} lack one. ICC(2): reliability of a team's mean.\n"
+    )
+
+
+def _show_edges(console: Console, demo: Demo) -> None:
+    from roxmodel.deliver.demo import beside_truth
+
+    console.print(
+        "[bold]2. What drives what[/bold] (method 'path', between teams, 95 % intervals, beside the truth)"
+    )
+    table = _table("cause", "effect", "estimate", "95 % interval", "truth")
+    edges = beside_truth(demo)
+    for row in edges.to_dict("records"):
+        interval = f"{_figure(row['ci_low'])} to {_figure(row['ci_high'])}"
+        table.add_row(row["cause"], row["effect"], _figure(row["estimate"]), interval, _figure(row["truth"]))
+    console.print(table)
+    inside = int(edges["truth"].between(edges["ci_low"], edges["ci_high"]).sum())
+    console.print(f"{inside} of {len(edges)} intervals hold the truth.")
+    total = demo.fit.effects("pride", "revenue").iloc[-1]
+    truth = demo.world.truth.total("pride", "revenue")
+    console.print(
+        f"One point of pride brings {total['estimate']:.1f} kEUR revenue a team and wave "
+        f"({total['ci_low']:.1f} to {total['ci_high']:.1f}; truth {truth:.1f})."
+    )
+    console.print(
+        "Team means of a few answers are noisy, and regressing them understates effects: this method is the "
+        "transparent baseline.\n"
+    )
+
+
+def _show_answer(console: Console, demo: Demo) -> None:
+    run = demo.run
+    console.print(f"[bold]3. What if[/bold] ({run.horizon} waves, {len(run.changes):,} draws)")
+    for action in run.interventions:
+        moves = ", ".join(f"{name} {points:+g}" for name, points in (action.shift or {}).items())
+        when = f"from wave {action.start}" + (f", full after {action.ramp} more" if action.ramp else "")
+        fade = f", fading by {action.fade:.0%} a wave" if action.fade else ""
+        console.print(f"- {action.name}: {moves} points, {when}{fade}, {money_text(action.cost)} EUR")
+    effects = run.effects()
+    last = effects[effects["wave"] == run.horizon].set_index("construct")
+    for name in ("behaviours", "value", "revenue"):
+        row = last.loc[name]
+        unit = " kEUR a team" if name == "revenue" else " points"
+        span = f"{_signed(row['ci_low'])} to {_signed(row['ci_high'])}"
+        console.print(f"  {name} in wave {run.horizon}: {_signed(row['mean'])}{unit} (95 %: {span})")
+    console.print()
+    console.print("[bold]4. Return on experience[/bold] (EUR, discounted by 2 % a wave)")
+    for line in rox_sentences(run):
+        console.print(f"- {line}")
+    console.print(
+        "rox = npv / cost (0 = break-even); PwC publishes no formula, this is roxmodel's definition.\n"
+    )
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for place, column in enumerate(columns):
+        table.add_column(column, justify="left" if place < 2 else "right", no_wrap=True)
+    return table
+
+
+def _figure(value: Any) -> str:
+    number = float(value)
+    return (
+        f"{number:.1f}" if abs(number) >= 10 else f"{number:.2f}" if abs(number) >= 0.1 else f"{number:.3f}"
+    )
+
+
+def _signed(value: Any) -> str:
+    number = float(value)
+    return f"+{_figure(number)}" if number > 0 else _figure(number)

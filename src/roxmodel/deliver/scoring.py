@@ -1,0 +1,317 @@
+"""The scoring engine: scores and what-ifs inside other programs, from the model document alone.
+
+Its imports are numpy, pydantic and `roxmodel.document`; no frame library, no estimator.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from roxmodel.document import FitContent, MeasureRecord, read_fit, read_text
+from roxmodel.errors import DataError, DocumentError, SimulationError, did_you_mean, listed
+from roxmodel.types import FloatArray
+
+__all__ = ["Score", "ScoringEngine"]
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Score of one construct.
+
+    Attributes
+    ----------
+    score
+        Mean of the answered items (reversed ones turned), on the items' scale; NaN where none was answered.
+    se
+        Standard error of measurement of one respondent; NaN where a single item or the document cannot tell.
+    answered
+        How many of the construct's items were answered.
+    """
+
+    score: float
+    se: float
+    answered: int
+
+
+class ScoringEngine:
+    """Scores respondents or units, and answers what-ifs, from a saved fit.
+
+    The standard error is that of the mean of parallel items: ``sqrt((v - c) / m)`` with v the mean within-unit item
+    variance, c the mean covariance of two items and m the number of answered items, which is
+    ``sd · sqrt(1 - alpha)`` when all are answered (Cronbach 1951, doi 10.1007/BF02310555).
+
+    Examples
+    --------
+    >>> engine = ScoringEngine.load("branches.rox.json")  # doctest: +SKIP
+    >>> engine.score({"pri1": 6, "pri2": 5})["pride"].score  # doctest: +SKIP
+    5.5
+    """
+
+    __slots__ = ("_content", "_items", "_order", "constructs")
+
+    constructs: tuple[str, ...]
+    _content: FitContent
+    _items: Mapping[str, MeasureRecord]
+    _order: tuple[int, ...]
+
+    def __init__(self, content: FitContent) -> None:
+        items = {item: measure for measure in content.measures for item in measure.items}
+        names = tuple(measure.name for measure in content.measures)
+        if names != content.population.names:
+            raise DocumentError(
+                "The document's constructs and its measures do not match.", hint="Save the fit again."
+            )
+        values = (content, MappingProxyType(items), _order(content, names), names)
+        for name, value in zip(("_content", "_items", "_order", "constructs"), values, strict=True):
+            object.__setattr__(self, name, value)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"A ScoringEngine does not change; load another instead of setting {name!r}.")
+
+    @classmethod
+    def load(cls, path: str | Path) -> ScoringEngine:
+        """Read the document that `Fit.save` wrote.
+
+        Raises
+        ------
+        DocumentError
+            If it cannot be read, is truncated, altered, of another kind or of a newer schema.
+        """
+        return cls(read_fit(read_text(path)))
+
+    @property
+    def items(self) -> tuple[str, ...]:
+        """Names of the answers that are scored."""
+        return tuple(self._items)
+
+    def score(self, answers: Mapping[str, float | None]) -> dict[str, Score]:
+        """Score one respondent or unit.
+
+        Parameters
+        ----------
+        answers
+            Item -> answer as given (reversed items are turned here); None or NaN = not answered. Other keys are
+            ignored.
+
+        Returns
+        -------
+        dict
+            Construct -> `Score`.
+
+        Raises
+        ------
+        DataError
+            If an answer is no number or outside its scale, or no key is an item.
+        """
+        self._check_known(answers)
+        return {measure.name: _score(measure, answers) for measure in self._content.measures}
+
+    def score_batch(self, answers: Any) -> dict[str, FloatArray]:
+        """Score many at once, row-aligned with the input.
+
+        Parameters
+        ----------
+        answers
+            A frame, or a mapping item -> (n,) array; NaN = not answered.
+
+        Returns
+        -------
+        dict
+            Construct -> (n,) scores and ``construct + "_se"`` -> (n,) standard errors.
+
+        Raises
+        ------
+        DataError
+            If a column is no number, columns differ in length, or an answer is outside its scale.
+        """
+        names = [str(column) for column in _column_names(answers)]
+        self._check_known(names)
+        read = {name: _column(answers, name) for name in self._items if name in names}
+        lengths = {len(values) for values in read.values()}
+        if len(lengths) > 1:
+            raise DataError(f"The columns have different lengths: {sorted(lengths)}.")
+        n = lengths.pop()
+        found: dict[str, FloatArray] = {}
+        for measure in self._content.measures:
+            found[measure.name], found[f"{measure.name}_se"] = _score_columns(measure, read, n)
+        return found
+
+    def what_if(self, shift: Mapping[str, float]) -> dict[str, float]:
+        """Expected change of every construct, at the estimate, within the wave.
+
+        Parameters
+        ----------
+        shift
+            Construct -> points added.
+
+        Returns
+        -------
+        dict
+            Construct -> change, in its own units.
+
+        Raises
+        ------
+        SimulationError
+            For an unknown construct, or a shift that is not finite.
+        """
+        for name, points in shift.items():
+            if name not in self.constructs:
+                raise SimulationError(
+                    f"There is no construct {name!r}.", hint=did_you_mean(name, self.constructs)
+                )
+            if not isinstance(points, int | float | np.number) or not math.isfinite(points):
+                raise SimulationError(f"{name!r} is shifted by {points!r}.", allowed="a finite number")
+        coefficients, intercepts, families = _matrices(self._content, self.constructs)
+        mean = self._content.population.mean
+        change = np.zeros(len(self.constructs))
+        for place in self._order:
+            moved = float(coefficients[place] @ change)
+            if families[place] != "linear" and moved != 0 and mean is not None:
+                base = float(intercepts[place] + coefficients[place] @ np.array(mean))
+                moved = _response(families[place], base + moved) - _response(families[place], base)
+            change[place] = moved + shift.get(self.constructs[place], 0.0)
+        return dict(zip(self.constructs, change.tolist(), strict=True))
+
+    def _check_known(self, names: Iterable[str]) -> None:
+        given = list(names)
+        if not any(name in self._items for name in given):
+            raise DataError(
+                f"None of the answers {listed(given, 4)} is an item of this document.",
+                hint=did_you_mean(str(given[0]), self._items) if given else f"Items: {listed(self._items)}.",
+            )
+
+    def __repr__(self) -> str:
+        return f"<ScoringEngine: {len(self._items)} items of {', '.join(self.constructs)}>"
+
+
+def _score(measure: MeasureRecord, answers: Mapping[str, float | None]) -> Score:
+    there, total, weight = [], 0.0, 0.0
+    for place, item in enumerate(measure.items):
+        value = _number(measure, place, answers.get(item))
+        if value is not None:
+            there.append(place)
+            total += measure.weights[place] * (measure.offsets[place] + measure.signs[place] * value)
+            weight += measure.weights[place]
+    score = total / weight if weight else float("nan")
+    return Score(score, _error(measure, there), len(there))
+
+
+def _number(measure: MeasureRecord, place: int, given: object) -> float | None:
+    if given is None:
+        return None
+    item = measure.items[place]
+    if not isinstance(given, int | float | np.number):
+        raise DataError(f"The answer to {item!r} is {given!r}, which is no number.")
+    value = float(given)
+    if math.isnan(value):
+        return None
+    low, high = measure.lows[place], measure.highs[place]
+    if math.isinf(value) or (low is not None and value < low) or (high is not None and value > high):
+        raise _outside(item, value, low, high)
+    return value
+
+
+def _outside(item: str, value: float, low: float | None, high: float | None) -> DataError:
+    ends = f"{'-inf' if low is None else f'{low:g}'} to {'inf' if high is None else f'{high:g}'}"
+    return DataError(f"The answer to {item!r} is {value:g}, outside its scale.", allowed=ends)
+
+
+def _error(measure: MeasureRecord, there: list[int]) -> float:
+    """Standard error of the mean of the answered items; NaN for fewer than two items or an unknown covariance."""
+    if len(measure.items) < 2 or not there:
+        return float("nan")
+    within = np.array(measure.within_covariance)
+    k = len(within)
+    variance = float(np.trace(within)) / k
+    covariance = float(within.sum() - np.trace(within)) / (k * (k - 1))
+    unique = variance - covariance
+    return math.sqrt(unique / len(there)) if unique >= 0 else float("nan")
+
+
+def _column_names(answers: Any) -> Iterable[Any]:
+    """Names of a pyarrow table, of any other frame, or the keys of a mapping."""
+    for attribute in ("column_names", "columns"):
+        if hasattr(answers, attribute):
+            return list(getattr(answers, attribute))
+    return list(answers)
+
+
+def _column(answers: Any, name: str) -> FloatArray:
+    try:
+        values = np.asarray(answers[name], dtype=np.float64)
+    except (TypeError, ValueError):
+        raise DataError(
+            f"Column {name!r} holds something that is no number.", hint="Convert it first."
+        ) from None
+    if values.ndim != 1:
+        raise DataError(f"Column {name!r} has {values.ndim} dimensions.", allowed="one value for each row")
+    return values
+
+
+def _score_columns(
+    measure: MeasureRecord, read: Mapping[str, FloatArray], n: int
+) -> tuple[FloatArray, FloatArray]:
+    total, weight, count = np.zeros(n), np.zeros(n), np.zeros(n, dtype=np.int64)
+    for place, item in enumerate(measure.items):
+        if item not in read:
+            continue
+        values = read[item]
+        there = ~np.isnan(values)
+        low, high = measure.lows[place], measure.highs[place]
+        wrong = there & (np.isinf(values) | (values < _or(low, -np.inf)) | (values > _or(high, np.inf)))
+        if wrong.any():
+            raise _outside(item, float(values[wrong][0]), low, high)
+        turned = measure.offsets[place] + measure.signs[place] * np.where(there, values, 0.0)
+        total += measure.weights[place] * turned * there
+        weight += measure.weights[place] * there
+        count += there
+    score = np.divide(total, weight, out=np.full(n, np.nan), where=weight > 0)
+    one = _error(measure, [0])
+    return score, np.where(count > 0, one / np.sqrt(np.maximum(count, 1)), np.nan)
+
+
+def _or(end: float | None, otherwise: float) -> float:
+    return otherwise if end is None else end
+
+
+def _matrices(content: FitContent, names: tuple[str, ...]) -> tuple[FloatArray, FloatArray, list[str]]:
+    """Coefficients (k, k) [effect, cause], intercepts (k,), families (k)."""
+    place = {name: i for i, name in enumerate(names)}
+    coefficients, intercepts = np.zeros((len(names), len(names))), np.zeros(len(names))
+    for row in content.parameters:
+        if row.kind == "edge" and row.lag == 0:
+            coefficients[place[row.right], place[row.left]] = row.estimate
+        elif row.kind == "intercept" and row.left in place:
+            intercepts[place[row.left]] = row.estimate
+    known = {equation.effect: equation.family for equation in content.equations}
+    return coefficients, intercepts, [known.get(name, "linear") for name in names]
+
+
+def _order(content: FitContent, names: tuple[str, ...]) -> tuple[int, ...]:
+    """Places of the constructs, causes before effects."""
+    causes: dict[int, set[int]] = {i: set() for i in range(len(names))}
+    for row in content.parameters:
+        if row.kind == "edge" and row.lag == 0:
+            causes[names.index(row.right)].add(names.index(row.left))
+    order: list[int] = []
+    while causes:
+        ready = [i for i, open_ in causes.items() if not open_ - set(order)]
+        if not ready:
+            raise DocumentError("The document's edges run in a loop, which this version does not score.")
+        order += ready
+        for i in ready:
+            del causes[i]
+    return tuple(order)
+
+
+def _response(family: str, predictor: float) -> float:
+    if family == "logit":
+        return 1 / (1 + math.exp(-min(max(predictor, -700.0), 700.0)))
+    return math.exp(min(predictor, 700.0))

@@ -1,0 +1,73 @@
+"""Defined parameters: arithmetic over labels, and nothing else."""
+
+import numpy as np
+import pytest
+
+from roxmodel.errors import SpecError
+from roxmodel.spec.definitions import check_definitions, evaluate, names_in
+
+
+@pytest.mark.parametrize(
+    ("expression", "names"),
+    [
+        ("a * b", ["a", "b"]),
+        ("a*b + a", ["a", "b"]),
+        ("  -a ^ 2 / (b - 1e3)", ["a", "b"]),
+        ("exp(a) + log(b) - sqrt(abs(c))", ["a", "b", "c"]),
+        ("c.prime + ind.eff.2", ["c.prime", "ind.eff.2"]),
+        ("µ * β", ["µ", "β"]),
+        ("a +\n b", ["a", "b"]),
+        ("2", []),
+    ],
+)
+def test_names_are_found_in_their_own_spelling(expression, names):
+    assert names_in("q", expression) == names
+
+
+@pytest.mark.parametrize(
+    ("expression", "culprit"),
+    [
+        ("", "at character 1"),
+        ("a b", "at character 3"),
+        ("a ^ ^ b", "at character 5"),
+        ("a ** (b", "at character 6"),
+        ("  a b", "at character 5"),
+        ("in * b", "at character 1"),
+        ("lambda: 1", "'lambda: 1', which is not read"),
+        ("a == b", "'a == b', which is not read"),
+        ("a[0]", r"'a\[0\]', which is not read"),
+        ("a.b(2)", r"'a.b\(2\)', which is not read"),
+        ("exp(a, b)", r"'exp\(a, b\)', which is not read"),
+        ("sin(a)", r"'sin\(a\)', which is not read"),
+        ("__import__('os')", "which is not read"),
+        ("True", "'True', which is not read"),
+        ("1j", "'1j', which is not read"),
+        ("9" * 400, "which is not read"),
+        ("\x00", "at character 1"),
+    ],
+)
+def test_anything_else_is_refused(expression, culprit):
+    with pytest.raises(SpecError, match=f"definition 'q' = .*{culprit}"):
+        names_in("q", expression)
+
+
+def test_values_keep_the_shape_of_the_draws():
+    labels = {"a": np.array([2.0, 3.0]), "c.p": np.array([1.0, 4.0])}
+    found = evaluate({"q": "-a ^ 2 + c.p", "twice": "2 * q", "two": "2"}, labels)
+    np.testing.assert_allclose(found["q"], [-3.0, -5.0])
+    np.testing.assert_allclose(found["twice"], [-6.0, -10.0])
+    np.testing.assert_allclose(found["two"], [2.0, 2.0])
+    assert list(found) == ["q", "twice", "two"]
+
+
+def test_impossible_arithmetic_is_nan_not_a_warning():
+    assert np.isnan(evaluate({"q": "log(a)"}, {"a": np.array([-1.0])})["q"][0])
+    assert np.isinf(evaluate({"q": "1 / a"}, {"a": np.array([0.0])})["q"][0])
+
+
+def test_a_definition_may_use_the_ones_before_it():
+    check_definitions({"q": "a", "r": "q * 2"}, ["a"])
+    with pytest.raises(SpecError, match="definition 'r' = 'q . 2' uses 'q'"):
+        check_definitions({"r": "q * 2", "q": "a"}, ["a"])
+    with pytest.raises(SpecError, match="uses 'aple'.*Did you mean 'apple'"):
+        check_definitions({"q": "aple"}, ["apple"])
