@@ -182,9 +182,7 @@ def read_document(text: str | bytes, kind: str) -> dict[str, Any]:
     """
     envelope = _parsed(text)
     if not isinstance(envelope, dict) or envelope.get("format") != FORMAT:
-        raise DocumentError(
-            "This JSON is not a roxmodel document.", hint="Write one with fit.save or model.to_json."
-        )
+        raise DocumentError("This JSON is not a roxmodel document.", hint="Write one with fit.save or model.to_json.")
     version = envelope.get("schema_version")
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise DocumentError(f"The document has schema_version {version!r}.", allowed=f"1 to {SCHEMA_VERSION}")
@@ -216,9 +214,7 @@ def _is_whole(envelope: Mapping[str, Any]) -> bool:
 def _parsed(text: str | bytes) -> object:
     """Parse strict JSON: every number is finite, and NaN stands as text."""
     if not isinstance(text, str | bytes):
-        raise DocumentError(
-            f"A document is text, but this is {type(text).__name__}.", hint="Read the file first."
-        )
+        raise DocumentError(f"A document is text, but this is {type(text).__name__}.", hint="Read the file first.")
     try:
         decoded = text if isinstance(text, str) else text.decode("utf-8-sig")
         return json.loads(decoded.removeprefix("\ufeff"), parse_constant=_refuse_constant)
@@ -256,9 +252,7 @@ def read_fit(text: str) -> FitContent:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise DocumentError(
-            f"The document's field {where!r} is not as the schema has it: {first['msg']}."
-        ) from None
+        raise DocumentError(f"The document's field {where!r} is not as the schema has it: {first['msg']}.") from None
 
 
 def read_text(path: str | Path) -> str:
@@ -288,9 +282,7 @@ def write_text(path: str | Path, text: str) -> Path:
 
 
 def _canonical(content: object) -> str:
-    return json.dumps(
-        _plain(content), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    )
+    return json.dumps(_plain(content), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def _plain(value: Any) -> Any:

@@ -47,9 +47,7 @@ Whole = Annotated[int, BeforeValidator(_numeric)]
 Label = Annotated[str, AfterValidator(_filled)]
 
 
-def sentence(
-    error: ValidationError, owner: type[BaseModel], given: Mapping[str, object] | None = None
-) -> RoxError:
+def sentence(error: ValidationError, owner: type[BaseModel], given: Mapping[str, object] | None = None) -> RoxError:
     """Turn a pydantic error into one clear sentence, the first culprit named.
 
     Parameters

@@ -1,8 +1,8 @@
 """Moments: mergeable sufficient statistics of answers, the waist of the house.
 
-Rows enter once and are forgotten. `Moments` holds one level (people, or a printed matrix), `SourceMoments` one
-survey by unit, `UnitFigures` the units' own books, `LinkedMoments` all of them. The moments of parts add up to
-those of the whole, in any order; sums are taken about means, never raw (Chan, Golub & LeVeque 1983).
+Rows enter once and are forgotten. `Moments` holds one level (people, or a printed matrix), `SourceMoments`
+one survey by unit, `UnitFigures` the units' own books, `LinkedMoments` all of them. The moments of parts add
+up to those of the whole, in any order; sums are taken about means, never raw (Chan, Golub & LeVeque 1983).
 """
 
 from __future__ import annotations
@@ -214,7 +214,8 @@ class Moments:
             problem = "Moments without means cannot be merged: how far the groups lie apart is unknown."
             raise DataError(problem, hint="Give mean= when reading a printed matrix.")
         given = ((self.n, self.mean, self.covariance), (other.n, other.mean, other.covariance))
-        n, mean, scatter = _chan(*([np.full((1, 1, 1), n), m[None, :, None], (n - 1) * s[None]] for n, m, s in given))
+        parts = ([np.full((1, 1, 1), n), m[None, :, None], (n - 1) * s[None]] for n, m, s in given)
+        n, mean, scatter = _chan(*parts)
         dropped = self.n_dropped + other.n_dropped
         return Moments(self.names, int(n.item()), mean[0, :, 0], scatter[0] / (n[0] - 1), dropped)
 
@@ -259,7 +260,8 @@ class Design:
     def __post_init__(self) -> None:
         codes, n = np.asarray(self.codes), np.size(self.codes)
         if codes.dtype.kind not in "iu" or codes.ndim != 1:
-            raise DataError(f"Unit codes are {codes.dtype} {codes.shape}; one whole number a row was expected.")
+            problem = f"Unit codes are {codes.dtype} {codes.shape}."
+            raise DataError(problem, allowed="one whole number a row")
         if n and not -1 <= codes.min() <= codes.max() < len(self.units):
             problem = f"Unit codes run from {codes.min()} to {codes.max()} for {len(self.units)} units."
             raise DataError(problem, allowed="-1 (no unit) to the number of units - 1")
@@ -291,7 +293,7 @@ class Design:
 class SourceMoments:
     """One respondent source (employees, customers, ...), condensed by unit and pair of items.
 
-    Respondents skip items, so each pair (a, b) of items has its own count, means and cross-products in each unit.
+    Respondents skip items, so each pair (a, b) of items has its own count, means and cross-products in a unit.
     Arrays may be given in any shape that broadcasts to (G, p, p), and stay that small in memory: where nobody
     skipped an item, counts are (G, 1, 1) and means (G, p, 1).
 
@@ -687,7 +689,7 @@ def _condense_block(block: FloatArray, length: IntArray, items: Sequence[str]) -
             total = np.add.reduceat(z, start, axis=1)
             infinite = ~np.isfinite(total).all(axis=1)
             if infinite.any():
-                problem = f"Item {items[int(infinite.argmax())]!r} has an infinite or astronomically large answer."
+                problem = f"Item {items[int(infinite.argmax())]!r} has an infinite (or astronomic) answer."
                 raise DataError(problem, hint="Use NaN for a missing answer.")
     if w is not None:
         total = np.add.reduceat(z * w, start, axis=1)
@@ -715,6 +717,8 @@ def _condense_holed(
     shift = _ratio(cross, weight, 0.0)
     pair_mean = np.where(weight > 0, mean.T[:, :, None] + shift, np.nan)
     scatter = _products(left, z, length) - cross * shift.swapaxes(1, 2)
+    variance = np.einsum("jaa->ja", scatter)
+    np.maximum(variance, 0.0, out=variance)  # rounding may leave -1e-30 where all answers are equal
     someone = someone * rows[0] if len(rows) else someone
     return [*counts, pair_mean, scatter], np.add.reduceat(someone, np.cumsum(length) - length)
 
@@ -862,33 +866,32 @@ def _require_order(table: object, names: Sequence[str]) -> None:
 def _square(matrix: ArrayLike | Sequence[Sequence[float]], names: Sequence[str], what: str) -> FloatArray:
     """Fill up a printed lower triangle or check a whole matrix; rounding between its halves is averaged."""
     _require_order(matrix, names)
-    p, full = len(_distinct(names, "variable")), np.zeros(0)
+    p = len(_distinct(names, "variable"))
     got: object = [np.size(row) for row in matrix] if isinstance(matrix, list | tuple) else np.shape(matrix)
     try:
         if isinstance(matrix, list | tuple) and got == [*range(1, p + 1)]:
-            full = np.zeros((p, p))
-            full[np.tril_indices(p)] = np.concatenate([np.ravel(row) for row in matrix])
-            full = np.where(np.tri(p, dtype=bool), full, full.T)
-        else:
-            full = np.array(matrix, dtype=np.float64)
+            matrix = [[*row, *(later[k] for later in matrix[k + 1 :])] for k, row in enumerate(matrix)]
+        full = np.array(matrix, dtype=np.float64)
     except (TypeError, ValueError):
-        raise DataError(f"The {what} matrix of {listed(names)} is not all numbers: rows {got}.") from None
+        full = np.full(1, np.nan)  # ragged, or text
     if full.shape != (p, p):
-        allowed = f"{p} rows of {p} numbers, or the lower triangle with its diagonal: rows of 1 to {p} numbers"
-        raise DataError(f"The {what} matrix of {listed(names)} has rows {got}.", allowed=allowed)
+        problem = f"The {what} matrix of {listed(names)} has rows of {got} numbers, or text in it."
+        raise DataError(problem, allowed=f"{p} rows of {p}, or the lower triangle: rows of 1, 2, ... {p}")
     for a, b in np.argwhere(~np.isfinite(full))[:1]:
-        raise DataError(f"The {what} of {names[a]!r} and {names[b]!r} is {full[a, b]}.", hint="Give a number.")
+        problem = f"The {what} of {names[a]!r} and {names[b]!r} is {full[a, b]:g}."
+        raise DataError(problem, hint="Give a finite number.")
     scale = np.sqrt(np.abs(np.outer(full.diagonal(), full.diagonal())))
     for a, b in np.argwhere(np.abs(full - full.T) > _PRINTED * scale)[:1]:
         values = f"{full[a, b]:g} above and {full[b, a]:g} below the diagonal"
-        raise DataError(f"The {what} of {names[a]!r} and {names[b]!r} is {values}.", hint="Correct one of them.")
+        raise DataError(f"The {what} of {names[a]!r} and {names[b]!r} is {values}.", hint="Correct one.")
     return np.asarray((full + full.T) / 2.0)
 
 
 def _require_positive_definite(r: FloatArray, names: Sequence[str]) -> None:
     """Refuse a correlation matrix that no persons can have, or that repeats a variable."""
     for a, b in np.argwhere(np.abs(r) > 1.0 + _PRINTED)[:1]:
-        raise DataError(f"The correlation of {names[a]!r} and {names[b]!r} is {r[a, b]:g}, outside -1 to 1.")
+        problem = f"The correlation of {names[a]!r} and {names[b]!r} is {r[a, b]:g}."
+        raise DataError(problem, allowed="-1 to 1")
     values, vectors = np.linalg.eigh(r)
     if values[0] < _SINGULAR:
         share = np.abs(vectors[:, 0])
@@ -908,7 +911,8 @@ def _distinct(names: Iterable[str], what: str) -> tuple[str, ...]:
     given = tuple(names)
     twice = [name for name, times in Counter(given).items() if times > 1]
     if twice:
-        raise DataError(f"The {what} {listed(twice)} occurs more than once.", hint="Every name must be unique.")
+        problem = f"The {what} {listed(twice)} occurs more than once."
+        raise DataError(problem, hint="Every name must be unique.")
     if not given:
         raise DataError(f"There is no {what}.", hint="Name at least one.")
     return given
@@ -924,7 +928,7 @@ def _index(wanted: Sequence[str], names: Sequence[str], what: str) -> list[int]:
 def _count(n: object) -> int:
     if n is None:
         raise DataError("The number of persons behind the matrix is missing.", hint="Give n=.")
-    if isinstance(n, bool) or not isinstance(n, int | float | np.integer) or not 2 <= n < np.inf or int(n) != n:
+    if isinstance(n, bool) or not isinstance(n, int | float | np.integer) or not 2 <= n < np.inf or n != int(n):
         raise DataError(f"n is {n!r}; it must be a whole number, at least 2.")
     return int(n)
 
@@ -964,12 +968,12 @@ def _view(array: FloatArray, order: list[int] | None, shape: tuple[int, ...], wh
 def _ratio(top: FloatArray, bottom: FloatArray, otherwise: float) -> FloatArray:
     """Divide where `bottom` is above 0."""
     shape = np.broadcast_shapes(top.shape, bottom.shape)
-    return np.divide(top, bottom, out=np.full(shape, otherwise), where=bottom > 0)
+    return np.asarray(np.divide(top, bottom, out=np.full(shape, otherwise), where=bottom > 0))
 
 
 def _scaled(covariance: FloatArray) -> FloatArray:
     sd = np.sqrt(covariance.diagonal())
-    r: FloatArray = covariance / np.outer(sd, sd)
+    r = _ratio(covariance, np.outer(sd, sd), np.nan)
     np.fill_diagonal(r, 1.0)
     return r
 
@@ -1030,7 +1034,7 @@ def _overlay(
         at = _positions(own, units)
         old = values[at]
         for g, k in np.argwhere(~(np.isnan(old) | np.isnan(new) | (old == new)))[:1]:
-            two = f"{old[g, k]:g} in one part and {new[g, k]:g} in the other"
-            raise DataError(f"{names[k]!r} of unit {own[g]!r} is {two}.", hint="Give it once, or twice the same.")
+            problem = f"{names[k]!r} of unit {own[g]!r} is {old[g, k]:g} in one part, {new[g, k]:g} in another."
+            raise DataError(problem, hint="Give it once, or twice the same.")
         values[at] = np.where(np.isnan(new), old, new)
     return values

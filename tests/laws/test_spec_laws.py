@@ -34,7 +34,18 @@ lavaan_names = st.from_regex(r"[A-Za-zäß][A-Za-z0-9_.]{0,5}", fullmatch=True).
     lambda name: name not in {*LABELS, "if", "in", "for", "NA", "next"}
 )
 
-laws = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+laws = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+
+
+def refusal(call):
+    """What a call says when it refuses, None if it does not; any other error fails the law."""
+    try:
+        call()
+    except rox.SpecError as error:
+        return str(error)
+    return None
 
 
 @st.composite
@@ -163,31 +174,25 @@ def test_any_two_names_survive_arrow_text(left, right, kind):
 
 @given(st.text(max_size=30))
 def test_arrow_text_is_read_or_refused_in_words(text):
-    try:
-        read_arrows(text)
-    except rox.SpecError as error:
-        assert repr(text) in str(error)
+    said = refusal(lambda: read_arrows(text))
+    assert said is None or repr(text) in said
 
 
-@given(st.text(alphabet="xyzf12 ~=+*:.()#!\n;\"NAstart-e", max_size=40))
+@given(st.text(alphabet='xyzf12 ~=+*:.()#!\n;"NAstart-e', max_size=40))
 def test_lavaan_text_is_read_or_refused_in_words(text):
-    try:
-        rox.RoxModel.from_lavaan(text)
-    except rox.SpecError as error:
-        assert len(str(error)) > 20
+    said = refusal(lambda: rox.RoxModel.from_lavaan(text))
+    assert said is None or len(said) > 20
 
 
 @given(st.text(alphabet="ab.c+-*/^()12 eE", max_size=25))
 def test_a_definition_is_read_or_refused_in_words(text):
     edges = [rox.Edge(cause="a", effect="b", label="a"), rox.Edge(cause="b", effect="c", label="b")]
     constructs = [rox.Construct(name=n, factor="context", source="unit", items=[n]) for n in "abc"]
-    try:
-        rox.RoxModel(name="m", constructs=constructs, edges=edges, definitions={"d": text})
-    except rox.SpecError as error:
-        assert "'d'" in str(error)
+    said = refusal(lambda: rox.RoxModel(name="m", constructs=constructs, edges=edges, definitions={"d": text}))
+    assert said is None or "'d'" in said
 
 
-def structure(model, exogenous_variances=True):
+def structure(model):
     """Planned parameters without names of labels: fixed values, and which rows share one free parameter."""
     fixed, together = set(), defaultdict(set)
     for row in plan(model):

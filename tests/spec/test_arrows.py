@@ -46,8 +46,8 @@ def test_what_is_read(text, expected):
         ("a <- b", 3, "'<'"),
         ("a -> b c", 8, "'c'"),
         ("a, b -> c", 2, "','"),
-        ("a -> 'b", 6, "\"'\""),
-        ("a -> ''", 6, "\"'\""),
+        ("a -> 'b", 6, '"\'"'),
+        ("a -> ''", 6, '"\'"'),
         ("a -> 1st", 6, "'1'"),
         ("good -> fine; a b -> c", 17, "'b'"),
         ("word-of-mouth -> c", 5, "'-'"),
@@ -66,7 +66,7 @@ def test_what_is_no_text_is_refused():
 
 @pytest.mark.parametrize(
     "name",
-    ["it's", 'say "hi"', "it's \"so\"", "back\\slash", "ends\\", "\\n", "new\nline", "a -> b", "1st", "a+b", "ünï", ";"],
+    ["it's", 'say "hi"', 'it\'s "so"', "back\\slash", "ends\\", "\\n", "new\nline", "a -> b", "1st", "a+b", "ünï", ";"],
 )
 def test_a_weird_name_is_written_so_that_it_is_read_back(name):
     for text in (arrow_text(name, "b"), arrow_text(name, "b", "<->")):

@@ -79,6 +79,7 @@ def test_edges_take_the_place_of_the_default(edges):
         ({"pride": []}, {}, "'pride' has no items: nobody measures it"),
         ({"pride": ["x"], "outcomes": ["x"]}, {}, "Item 'x' is used by the constructs 'pride' and 'outcomes'"),
         ({"pride": ["x"]}, {"sources": {"prid": "unit"}}, "sources= names 'prid'.*Did you mean 'pride'"),
+        ({"pride": ["x"]}, {"sources": "unit"}, "sources= was 'unit'"),
         ({"pride": ["x"]}, {"edges": "pride -> rev"}, "names 'rev', which is no construct"),
         ({"pride": ["x"]}, {"scale": "likert"}, "'scale' was 'likert'"),
     ],

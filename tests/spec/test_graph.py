@@ -149,7 +149,7 @@ def test_bad_input_is_named(changes, culprit):
 def test_a_model_needs_a_name():
     with pytest.raises(rox.SpecError, match="RoxModel needs 'name'"):
         rox.RoxModel(constructs=[construct("a")])
-    with pytest.raises(rox.SpecError, match="RoxModel has no argument 'nme'. Did you mean 'name'"):
+    with pytest.raises(rox.SpecError, match=r"RoxModel has no argument 'nme'. Did you mean 'name'"):
         rox.RoxModel(nme="m", constructs=[construct("a")])
 
 
@@ -212,7 +212,7 @@ def test_an_item_measured_with_error_has_a_residual_to_covary():
 
 
 def test_find_offers_the_likely_name(branches):
-    with pytest.raises(rox.SpecError, match="Model 'branches' has no construct 'prid'. Did you mean 'pride'"):
+    with pytest.raises(rox.SpecError, match=r"Model 'branches' has no construct 'prid'. Did you mean 'pride'"):
         branches.find("prid")
 
 
@@ -262,7 +262,12 @@ def test_equal_models_are_equal_hash_equal_and_copy():
     assert hash(first) == hash(second)
     assert first.content_hash == second.content_hash
     assert len({first, second, model(edges="b -> a")}) == 2
-    for other in (copy.copy(first), copy.deepcopy(first), pickle.loads(pickle.dumps(first)), first.model_copy(deep=True)):
+    for other in (
+        copy.copy(first),
+        copy.deepcopy(first),
+        pickle.loads(pickle.dumps(first)),
+        first.model_copy(deep=True),
+    ):
         assert other == first
     assert model(edges="a -> b").content_hash != model(edges="b -> a").content_hash
 
@@ -285,7 +290,7 @@ def test_weird_names_everywhere():
     made = rox.RoxModel(
         name="seltsam 'quoted'",
         constructs=[construct(name, [f"{name}?", f"{name}!"]) for name in names],
-        edges=[rox.Edge(cause=names[0], effect=name) for name in names[1:]] + ["价值 <-> \"it's\""],
+        edges=[rox.Edge(cause=names[0], effect=name) for name in names[1:]] + ['价值 <-> "it\'s"'],
     )
     assert rox.RoxModel.from_json(made.to_json()) == made
     again = rox.RoxModel(
@@ -300,7 +305,7 @@ def test_weird_names_everywhere():
 def test_sixty_constructs_with_every_edge():
     names = [f"c{i:02d}" for i in range(60)]
     shuffled = random.Random(1).sample(names, 60)
-    edges = [f"{cause} -> {' + '.join(names[i + 1:])}" for i, cause in enumerate(names[:-1])]
+    edges = [f"{cause} -> {' + '.join(names[i + 1 :])}" for i, cause in enumerate(names[:-1])]
     made = rox.RoxModel(name="huge", constructs=[construct(name) for name in shuffled], edges=edges)
     assert len(made.edges) == 1770
     assert made.order() == tuple(names)
@@ -326,7 +331,7 @@ def test_a_document_with_a_good_seal_and_a_bad_model_is_refused_by_name():
 
     content = model(edges="a -> b").model_dump(mode="json")
     content["edges"][0]["effect"] = "bb"
-    with pytest.raises(rox.SpecError, match="names 'bb', which is no construct. Did you mean 'b'"):
+    with pytest.raises(rox.SpecError, match=r"names 'bb', which is no construct. Did you mean 'b'"):
         rox.RoxModel.from_json(write_document("model", content))
     content["self"] = 1
     with pytest.raises(rox.SpecError, match="no argument 'self'"):

@@ -254,8 +254,10 @@ def test_what_cannot_be_read_is_named(text, culprit):
 
 
 def test_wrong_factors_are_named():
-    with pytest.raises(rox.SpecError, match="factors= names 'visul', which is no construct. Did you mean 'visual'"):
+    with pytest.raises(rox.SpecError, match=r"factors= names 'visul', which is no construct. Did you mean 'visual'"):
         rox.RoxModel.from_lavaan(HOLZINGER, factors={"visul": "pride"})
+    with pytest.raises(rox.SpecError, match=r"factors= was \['visual'\]"):
+        rox.RoxModel.from_lavaan(HOLZINGER, factors=["visual"])
     with pytest.raises(rox.SpecError, match="'visual' has the factor 'prid'"):
         rox.RoxModel.from_lavaan(HOLZINGER, factors={"visual": "prid"})
 
@@ -301,13 +303,24 @@ def test_lagged_edges_are_left_out():
 
 @pytest.mark.parametrize("name", ["word of mouth", "1st", "a-b", "if", "NA", "_x", ".1"])
 def test_a_name_that_lavaan_cannot_have_is_named(name):
-    with pytest.raises(rox.SpecError, match=f"'{name}' cannot be a name in lavaan"):
-        written(construct(name, ["x1"]))
-    with pytest.raises(rox.SpecError, match=f"'{name}' cannot be a name in lavaan"):
-        edge = rox.Edge(cause="x", effect="y", label=name)
-        written(construct("x", ["x"]), construct("y", ["y"]), edges=edge)
+    edge = rox.Edge(cause="x", effect="y", label=name)
+    labelled = rox.RoxModel(name="m", constructs=[construct("x", ["x"]), construct("y", ["y"])], edges=[edge])
+    named = rox.RoxModel(name="m", constructs=[construct(name, ["x1"])])
+    for model in (named, labelled):
+        with pytest.raises(rox.SpecError, match=f"'{name}' cannot be a name in lavaan"):
+            model.to_lavaan()
 
 
 def test_one_name_for_a_latent_and_its_item_is_refused():
     with pytest.raises(rox.SpecError, match="'sat' has its item's name, and a reliability"):
         written(construct("sat", ["sat"], reliability=0.8))
+
+
+def test_given_variables_that_do_not_covary_are_named_once():
+    apart = rox.Covariance(left="x", right="z", fixed=0)
+    constructs = [construct(name, [name]) for name in "xzy"]
+    lines = written(*constructs, edges="x + z -> y", covariances=[apart], exogenous="fixed")
+    assert lines == ["y ~ x + z", "x ~~ x"]
+    back = rox.RoxModel.from_lavaan("\n".join(lines))
+    row = plan(back).row("covariance:z~~x" if back.names.index("z") < back.names.index("x") else "covariance:x~~z")
+    assert (row.free, row.value) == (0, 0.0)

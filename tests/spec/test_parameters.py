@@ -12,7 +12,9 @@ def construct(name, items=None, **rest):
 
 
 def model(constructs=None, **rest):
-    return rox.RoxModel(name="m", constructs=constructs or [construct("a"), construct("b"), construct("c", ["c"])], **rest)
+    return rox.RoxModel(
+        name="m", constructs=constructs or [construct("a"), construct("b"), construct("c", ["c"])], **rest
+    )
 
 
 def free(table, kind):
@@ -60,7 +62,11 @@ def test_a_stated_variance_of_a_namesake_is_the_construct_s():
 
 
 def test_loadings_are_fixed_freed_and_made_equal():
-    items = [rox.Item(name="a1", loading="l"), rox.Item(name="a2", loading=0.7), rox.Item(name="a3", loading="l", start=2)]
+    items = [
+        rox.Item(name="a1", loading="l"),
+        rox.Item(name="a2", loading=0.7),
+        rox.Item(name="a3", loading="l", start=2),
+    ]
     table = plan(model([construct("a", items)]))
     assert table.row("loading:a=~a1").free == table.row("loading:a=~a3").free > 0
     assert table.row("loading:a=~a2").value == 0.7
@@ -158,7 +164,7 @@ def test_feedback_is_planned():
 
 
 def test_a_row_is_found_by_id_or_the_likely_one_offered():
-    with pytest.raises(rox.SpecError, match="no parameter 'edge:a->bb'. Did you mean 'edge:a->b'"):
+    with pytest.raises(rox.SpecError, match=r"no parameter 'edge:a->bb'. Did you mean 'edge:a->b'"):
         plan(model(edges="a -> b")).row("edge:a->bb")
 
 

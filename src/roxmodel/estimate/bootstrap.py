@@ -8,10 +8,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from roxmodel.errors import EstimationError, RoxError
-from roxmodel.estimate.path import Solution, Spot, spots_of
-from roxmodel.estimate.regression import Task, regress
+from roxmodel.estimate.curved import generalised
+from roxmodel.estimate.path import Spot, spots_of
+from roxmodel.estimate.regression import Task, check_task, frame_of
+from roxmodel.estimate.rows import complete_rows
 from roxmodel.estimate.scores import Scores
-from roxmodel.result.records import Resampling
+from roxmodel.result.records import LINEAR, Resampling
 from roxmodel.result.resampling import replicate_weights
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable
@@ -19,7 +21,8 @@ from roxmodel.types import FloatArray
 
 __all__ = ["refit", "resample"]
 
-_BATCH = 200
+_INSEPARABLE = 1e-9  # smallest eigenvalue of a replicate's scaled normal equations
+_MOST_CELLS = 1 << 23  # of one array, so that long frames do not fill the memory
 
 
 def resample(
@@ -50,11 +53,15 @@ def resample(
     """
     codes = np.arange(scores.n, dtype=np.float64) if scores.clusters is None else scores.clusters.astype(np.float64)
     entropy = secrets.randbits(63) if seed is None else seed
-    batches = [range(start, min(start + _BATCH, replicates)) for start in range(0, replicates, _BATCH)]
-    found = np.concatenate([
-        refit(model, table, scores, np.stack([replicate_weights(entropy, number, codes) for number in batch]))
-        for batch in _watched(batches, progress)
-    ])
+    size = _batch_size(scores)
+    # Batches are whole, so that a replicate is computed the same whatever the number of replicates.
+    batches = [range(start, start + size) for start in range(0, replicates, size)]
+    found = np.concatenate(
+        [
+            refit(model, table, scores, np.stack([replicate_weights(entropy, number, codes) for number in batch]))
+            for batch in _watched(batches, progress)
+        ]
+    )[:replicates]
     good = np.isfinite(found).all(axis=1)
     if good.sum() <= replicates / 2:
         raise EstimationError(
@@ -63,6 +70,10 @@ def resample(
         )
     numbers = np.flatnonzero(good).astype(np.float64)
     return Resampling(entropy, codes, found[good], numbers, int((~good).sum()))
+
+
+def _batch_size(scores: Scores) -> int:
+    return int(np.clip(_MOST_CELLS // (scores.n * len(scores.names)), 1, 50))
 
 
 def _watched(batches: list[range], progress: bool | None) -> Iterator[range]:
@@ -94,43 +105,48 @@ def refit(model: RoxModel, table: ParameterTable, scores: Scores, weights: Float
     residuals = np.zeros((len(weights), len(scores.names), scores.n))
     known = np.ones((len(scores.names), scores.n), dtype=bool)
     for spot in spots_of(model, table):
-        used = [spot.effect, *spot.causes, *(cause for cause, _ in spot.fixed)]
-        rows = ~np.isnan(values[:, used]).any(axis=1)
+        rows = complete_rows(values, spot)
         known[spot.effect] = rows
-        solve = _least_squares if scores.families[spot.effect] == "linear" else _one_by_one
-        coefficients, left = solve(spot, scores, values[rows], weights[:, rows])
+        if scores.families[spot.effect] == LINEAR:
+            coefficients, left = _least_squares(spot, values[rows], weights[:, rows])
+        else:
+            coefficients, left = _one_by_one(spot, scores, values[rows], weights[:, rows])
         theta[:, list(spot.theta)] = coefficients
         residuals[:, spot.effect, rows] = left
     return _with_moments(model, table, scores, weights, (theta, residuals, known))
 
 
-def _least_squares(
-    spot: Spot, scores: Scores, values: FloatArray, weights: FloatArray
-) -> tuple[FloatArray, FloatArray]:
+def _least_squares(spot: Spot, values: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Weighted least squares of one equation in all replicates; (R, 1 + p) and residuals (R, rows)."""
     y = values[:, spot.effect].copy()
     for cause, value in spot.fixed:
         y -= value * values[:, cause]
-    x = values[:, list(spot.causes)]
-    centre, middle = x.mean(axis=0), float(y.mean())
-    design = np.column_stack([np.ones(len(x)), x - centre])
-    n, k = design.shape
-    products = (design[:, :, None] * design[:, None, :]).reshape(n, k * k)
+    frame, middle = frame_of(values[:, list(spot.causes)]), float(y.mean())
+    n, k = frame.design.shape
+    products = (frame.design[:, :, None] * frame.design[:, None, :]).reshape(n, k * k)
     inner = (weights @ products).reshape(-1, k, k)
-    outer = weights @ (design * (y - middle)[:, None])
+    outer = weights @ (frame.design * (y - middle)[:, None])
+    solved = _solve(inner, outer)
+    residuals = (y - middle) - solved @ frame.design.T
+    coefficients = solved @ frame.back.T
+    coefficients[:, 0] += middle
+    return coefficients, residuals
+
+
+def _solve(inner: FloatArray, outer: FloatArray) -> FloatArray:
+    """Solve (R, k, k) normal equations; NaN where the replicate's causes cannot be told apart."""
+    k = inner.shape[-1]
     scale = np.sqrt(np.einsum("rii->ri", inner))
     with np.errstate(divide="ignore", invalid="ignore"):
         scaled = inner / (scale[:, :, None] * scale[:, None, :])
-        bad = ~np.isfinite(scaled).all(axis=(1, 2))
+    bad = ~np.isfinite(scaled).all(axis=(1, 2))
     scaled[bad] = np.eye(k)
-    bad |= np.linalg.eigvalsh(scaled)[:, 0] < 1e-9
+    bad |= np.linalg.eigvalsh(scaled)[:, 0] < _INSEPARABLE
     scaled[bad] = np.eye(k)
     safe = np.where(scale > 0, scale, 1.0)
     solved = np.linalg.solve(scaled, (outer / safe)[:, :, None])[:, :, 0] / safe
     solved[bad] = np.nan
-    residuals = (y - middle) - solved @ design.T
-    solved[:, 0] += middle - solved[:, 1:] @ centre
-    return solved, residuals
+    return np.asarray(solved)
 
 
 def _one_by_one(
@@ -149,14 +165,15 @@ def _one_by_one(
             effect=names[spot.effect],
             causes=tuple(names[c] for c in spot.causes),
             y=values[drawn, spot.effect],
-            x=values[drawn][:, list(spot.causes)],
+            x=values[np.ix_(drawn, list(spot.causes))],
             offset=offset[drawn],
             clusters=None,
             family=scores.families[spot.effect],
             robust=False,
         )
         try:
-            found = regress(task)
+            check_task(task, "rows")
+            found = generalised(task)
         except EstimationError:
             continue
         coefficients[place] = found.coefficients
@@ -197,18 +214,3 @@ def _with_moments(
     return theta
 
 
-def replicate_errors(found: Resampling) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Standard errors and ends of the percentile interval of every free parameter, (n_free,) each.
-
-    References
-    ----------
-    Efron & Tibshirani (1993), An introduction to the bootstrap, ch. 13.
-    """
-    draws = found.replicates
-    low, high = np.quantile(draws, [0.025, 0.975], axis=0)
-    return draws.std(axis=0, ddof=1), low, high
-
-
-def covariance_of(found: Resampling, solution: Solution) -> FloatArray:
-    """(n_free, n_free) covariance of the replicates."""
-    return np.atleast_2d(np.cov(found.replicates, rowvar=False)).reshape(solution.vcov.shape)

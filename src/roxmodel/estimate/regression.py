@@ -1,12 +1,12 @@
 """One equation at a time: least squares or a generalised linear model, by statsmodels, with its influence.
 
 The influence of a row on the coefficients is kept, so that the errors of all equations together are one sandwich:
-its diagonal blocks are statsmodels' own covariances.
+its diagonal blocks are statsmodels' own covariances. Causes are centred and scaled for the computation only, so
+that euros beside points lose no digits.
 """
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +15,10 @@ import numpy as np
 from roxmodel.errors import EstimationError, listed
 from roxmodel.types import FloatArray, IntArray
 
-__all__ = ["Regression", "Task", "check_task", "regress", "variance_inflation"]
+__all__ = ["Frame", "Regression", "Task", "check_task", "frame_of", "least_squares", "variance_inflation"]
 
 _INSEPARABLE = 1e-8
+_ROUNDING = 64 * float(np.finfo(np.float64).eps)  # relative; differences below it are no differences
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class Task:
     offset
         (n,) what fixed edges add to the predictor (curved equations).
     clusters
-        (n,) cluster of each row, or None.
+        (n,) cluster of each row, 0…G-1, or None.
     family
         ``linear``, ``logit``, ``poisson`` or ``negative binomial``.
     robust
@@ -51,11 +52,6 @@ class Task:
     family: str
     robust: bool
 
-    @property
-    def design(self) -> FloatArray:
-        """(n, 1 + p) intercept and causes."""
-        return np.column_stack([np.ones(len(self.y)), self.x])
-
 
 @dataclass(frozen=True, slots=True)
 class Regression:
@@ -69,8 +65,12 @@ class Regression:
         (1 + p, 1 + p) classical covariance of them, used where `influence` is None.
     influence
         (n, 1 + p) with covariance = influenceᵀ influence (after summing over clusters), or None (classical).
+    lead
+        (n, 1 + p) with coefficients = leadᵀ y, or None (curved).
     residuals
         (n,) on the response scale.
+    partial_r2
+        (p,) share of what the other causes leave that each cause explains, 0-1; NaN for curved equations.
     df
         Degrees of freedom of t tests, infinite for the normal.
     family, dispersion
@@ -80,10 +80,37 @@ class Regression:
     coefficients: FloatArray
     covariance: FloatArray
     influence: FloatArray | None
+    lead: FloatArray | None
     residuals: FloatArray
+    partial_r2: FloatArray
     df: float
-    family: str
-    dispersion: float
+    family: str = "linear"
+    dispersion: float = float("nan")
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Causes in computing units, and the way back.
+
+    Attributes
+    ----------
+    design
+        (n, 1 + p) intercept and causes of mean 0 and standard deviation 1.
+    back
+        (1 + p, 1 + p) with raw coefficients = back @ coefficients of `design`.
+    """
+
+    design: FloatArray
+    back: FloatArray
+
+
+def frame_of(x: FloatArray) -> Frame:
+    """Centre and scale causes, (n, p)."""
+    centre, scale = x.mean(axis=0), x.std(axis=0)
+    scale = np.where(scale > 0, scale, 1.0)
+    back = np.diag(np.concatenate([[1.0], 1.0 / scale]))
+    back[0, 1:] = -centre / scale
+    return Frame(np.column_stack([np.ones(len(x)), (x - centre) / scale]), back)
 
 
 def check_task(task: Task, rows: str) -> None:
@@ -99,7 +126,7 @@ def check_task(task: Task, rows: str) -> None:
     Raises
     ------
     EstimationError
-        If there are too few rows, a constant cause or effect, inseparable causes, or no residual.
+        If there are too few rows, a constant cause or effect, or inseparable causes.
     """
     n, p = task.x.shape
     if n <= p + 2:
@@ -109,14 +136,14 @@ def check_task(task: Task, rows: str) -> None:
             hint=f"Collect more {rows}, or give {task.effect!r} fewer causes.",
         )
     for name, column in zip((task.effect, *task.causes), (task.y, *task.x.T), strict=True):
-        if np.ptp(column) == 0 and (name != task.effect or task.family == "linear"):
+        if np.ptp(column) <= _ROUNDING * np.abs(column).max():
             raise EstimationError(
                 f"{name!r} is constant ({column[0]:g}) in the {n} complete {rows} of the equation of {task.effect!r}.",
                 hint="Leave it out of this equation.",
             )
     inflation = variance_inflation(task.x)
-    if p and not (1 / inflation > _INSEPARABLE).all():
-        names = [name for name, vif in zip(task.causes, inflation, strict=True) if not 1 / vif > _INSEPARABLE]
+    names = [name for name, vif in zip(task.causes, inflation, strict=True) if not 1 / vif > _INSEPARABLE]
+    if names:
         raise EstimationError(
             f"The causes {listed(names)} of {task.effect!r} cannot be told apart: each is a linear combination of "
             "the others.",
@@ -135,7 +162,7 @@ def variance_inflation(x: FloatArray) -> FloatArray:
     n, p = x.shape
     if p < 2:
         return np.ones(p)
-    z = (x - x.mean(axis=0)) / x.std(axis=0)
+    z = frame_of(x).design[:, 1:]
     found = np.empty(p)
     for place in range(p):
         others = np.delete(z, place, axis=1)
@@ -145,41 +172,45 @@ def variance_inflation(x: FloatArray) -> FloatArray:
     return found
 
 
-def regress(task: Task) -> Regression:
-    """Estimate one equation.
+def least_squares(task: Task) -> Regression:
+    """Ordinary least squares; HC3 (MacKinnon & White 1985, doi 10.1016/0304-4076(85)90158-7) if robust.
 
     Raises
     ------
     EstimationError
-        If one row alone determines a coefficient, causes separate the outcomes perfectly, or the iterations do
-        not converge.
+        If nothing is left to explain, or one row alone determines a coefficient (robust errors).
     """
-    return _linear(task) if task.family == "linear" else _curved(task)
-
-
-def _linear(task: Task) -> Regression:
-    """Ordinary least squares; HC3 (MacKinnon & White 1985, doi 10.1016/0304-4076(85)90158-7) if robust."""
     from statsmodels.regression.linear_model import OLS
 
-    design = task.design
-    n, k = design.shape
-    found: Any = OLS(task.y, design).fit()
-    residuals = np.asarray(found.resid)
-    if float(residuals @ residuals) <= 1e-20 * float(((task.y - task.y.mean()) ** 2).sum()):
+    frame, centre = frame_of(task.x), float(task.y.mean())
+    found: Any = OLS(task.y - centre, frame.design).fit()
+    residuals, inverse = np.asarray(found.resid), np.asarray(found.normalized_cov_params)
+    left = float(residuals @ residuals)
+    _refuse_determined(task, left)
+    influence, df = _pulls(task, frame.design, residuals, inverse)
+    coefficients = frame.back @ np.asarray(found.params)
+    coefficients[0] += centre
+    explained = np.asarray(found.params)[1:] ** 2 / np.diag(inverse)[1:]
+    return Regression(
+        coefficients=coefficients,
+        covariance=frame.back @ np.asarray(found.cov_params()) @ frame.back.T,
+        influence=None if influence is None else influence @ frame.back.T,
+        lead=frame.design @ inverse @ frame.back.T,
+        residuals=residuals,
+        partial_r2=explained / (explained + left),
+        df=df,
+    )
+
+
+def _refuse_determined(task: Task, left: float) -> None:
+    """Refuse an equation without residuals: a standard error of 0 would be rounding, not knowledge."""
+    total = float(((task.y - task.y.mean()) ** 2).sum())
+    rounding = len(task.y) * (_ROUNDING * float(np.abs(task.y).max())) ** 2
+    if left <= max(1e-20 * total, rounding):
         raise EstimationError(
             f"{task.effect!r} is fully determined by its causes {listed(task.causes)}: nothing is left to explain.",
             hint="Leave out the cause that is computed from it.",
         )
-    influence, df = _pulls(task, design, residuals, np.asarray(found.normalized_cov_params))
-    return Regression(
-        coefficients=np.asarray(found.params),
-        covariance=np.asarray(found.cov_params()),
-        influence=influence,
-        residuals=residuals,
-        df=df,
-        family="linear",
-        dispersion=float("nan"),
-    )
 
 
 def _pulls(
@@ -190,6 +221,11 @@ def _pulls(
     pull = design @ inverse * residuals[:, None]
     if task.clusters is not None:
         groups = int(task.clusters.max()) + 1
+        if groups < 2:
+            raise EstimationError(
+                f"All {n} complete rows of the equation of {task.effect!r} are in one cluster.",
+                hint="Leave cluster= out, or collect other clusters.",
+            )
         return pull * np.sqrt(groups / (groups - 1) * (n - 1) / (n - k)), float(groups - 1)
     if not task.robust:
         return None, float(n - k)
@@ -201,71 +237,3 @@ def _pulls(
             hint="Use se='standard', or leave out the cause that only one row has.",
         )
     return pull / (1 - leverage)[:, None], float(n - k)
-
-
-def _curved(task: Task) -> Regression:
-    """Logit, Poisson, negative binomial (NB2), by maximum likelihood; sandwich errors with n / (n - k)."""
-    from statsmodels.tools.sm_exceptions import PerfectSeparationError
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            found, family, dispersion = _generalised(task)
-        except (PerfectSeparationError, np.linalg.LinAlgError):
-            found = None
-    converged = found is not None and bool(found.converged) and np.isfinite(found.params).all()
-    if not converged or np.abs(np.asarray(found.params)[1:] * task.x.std(axis=0)).max(initial=0.0) > 25:
-        raise EstimationError(
-            f"The {task.family} equation of {task.effect!r} has no finite estimate: its causes separate the outcomes "
-            "(almost) perfectly.",
-            hint="Merge rare outcomes, use fewer causes, or collect more units.",
-        )
-    n, k = task.design.shape
-    influence = None
-    if task.clusters is not None or task.robust:
-        hessian = np.asarray(found.model.hessian(found.params))
-        influence = np.asarray(found.model.score_obs(found.params)) @ np.linalg.inv(-hessian)
-        groups = n if task.clusters is None else int(task.clusters.max()) + 1
-        factor = n / (n - k) if task.clusters is None else groups / (groups - 1) * (n - 1) / (n - k)
-        influence = influence * np.sqrt(factor)
-    return Regression(
-        coefficients=np.asarray(found.params),
-        covariance=np.asarray(found.cov_params()),
-        influence=influence,
-        residuals=task.y - np.asarray(found.mu),
-        df=float("inf"),
-        family=family,
-        dispersion=dispersion,
-    )
-
-
-def _generalised(task: Task) -> tuple[Any, str, float]:
-    from statsmodels.genmod.families import Binomial, Poisson
-    from statsmodels.genmod.generalized_linear_model import GLM
-
-    family = Binomial() if task.family == "logit" else Poisson()
-    found: Any = GLM(task.y, task.design, family=family, offset=task.offset).fit()
-    if task.family != "poisson" or not _overdispersed(task.y, np.asarray(found.mu)):
-        return found, task.family, float("nan")
-    return _negative_binomial(task)
-
-
-def _negative_binomial(task: Task) -> tuple[Any, str, float]:
-    from statsmodels.discrete.discrete_model import NegativeBinomial as Joint
-    from statsmodels.genmod.families import NegativeBinomial
-    from statsmodels.genmod.generalized_linear_model import GLM
-
-    joint: Any = Joint(task.y, task.design, offset=task.offset).fit(disp=0, maxiter=200)
-    alpha = float(joint.params[-1])
-    if not np.isfinite(alpha) or alpha <= 0:
-        raise np.linalg.LinAlgError
-    found: Any = GLM(task.y, task.design, family=NegativeBinomial(alpha=alpha), offset=task.offset).fit()
-    return found, "negative binomial", alpha
-
-
-def _overdispersed(y: FloatArray, mu: FloatArray) -> bool:
-    """Test of overdispersion, Cameron & Trivedi (1990), doi 10.1016/0304-4076(90)90014-K; one-sided at 5 %."""
-    z = ((y - mu) ** 2 - y) / mu
-    slope = float((z * mu).sum() / (mu**2).sum())
-    se = float(np.sqrt(((z - slope * mu) ** 2 * mu**2).sum()) / (mu**2).sum())
-    return se > 0 and slope / se > 1.645

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from roxmodel.errors import DataError, SpecError, did_you_mean
+from roxmodel.errors import DataError, EstimationError, SpecError, did_you_mean
 from roxmodel.moments import Moments
-from roxmodel.spec.constructs import UNIT
+from roxmodel.result.records import LINEAR
+from roxmodel.spec.constructs import UNIT, Construct
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.questionnaire import Binary, Count
 from roxmodel.survey.answers import read_answers
@@ -44,6 +45,9 @@ class Scores:
         Column the clusters come from.
     families
         (k,) family that the outcome's scale asks for.
+    within
+        Construct -> (p, p) covariance of single answers to its items (reversed items turned) within a unit; between
+        rows where rows are respondents. NaN where unknown.
     notes
         What a reader must know of how the scores were formed.
     """
@@ -58,6 +62,7 @@ class Scores:
     clusters: IntArray | None
     cluster_name: str | None
     families: tuple[str, ...]
+    within: Mapping[str, FloatArray]
     notes: tuple[str, ...] = field(default=())
 
 
@@ -71,8 +76,13 @@ def scores_of_study(model: RoxModel, study: Study, cluster: str | None) -> Score
     """
     _check_same_items(model, study.model)
     composites = unit_composites(model, study.moments)
-    families = tuple(_family(model, name, unit_level=True) for name in model.names)
-    clusters = None if cluster is None else _codes(study.unit_column(cluster), cluster)
+    some = ~np.isnan(composites.values).all(axis=1)
+    values = composites.values[some]
+    _refuse_constant(model, values, "units")
+    clusters = None
+    if cluster is not None:
+        column = study.unit_column(cluster)
+        clusters = _codes([value for value, kept in zip(column, some, strict=True) if kept], cluster)
     partial = [
         f"{count} unit score(s) of {name!r} rest on some of its items only (the others nobody answered there)."
         for name, count in zip(composites.names, composites.partial, strict=True)
@@ -81,20 +91,44 @@ def scores_of_study(model: RoxModel, study: Study, cluster: str | None) -> Score
     return Scores(
         names=model.names,
         level="between",
-        values=composites.values,
+        values=values,
         covariance=None,
         mean=None,
-        n=len(composites.units),
-        units=composites.units,
+        n=len(values),
+        units=tuple(unit for unit, kept in zip(composites.units, some, strict=True) if kept),
         clusters=clusters,
         cluster_name=cluster,
-        families=families,
-        notes=(_noise_note(model, study), *partial),
+        families=tuple(_family(model, name, unit_level=True) for name in model.names),
+        within={c.name: _within(study, c) for c in model.constructs},
+        notes=(*_noise_note(model, study), *partial),
     )
 
 
-def _noise_note(model: RoxModel, study: Study) -> str:
+def _within(study: Study, construct: Construct) -> FloatArray:
+    p = len(construct.items)
+    if construct.source == UNIT:
+        return np.full((p, p), np.nan)
+    return study.moments.source(construct.source).select(construct.item_names).within_covariance
+
+
+def _refuse_constant(model: RoxModel, values: FloatArray, rows: str) -> None:
+    """Refuse a score that never varies, up to rounding: it causes nothing and nothing explains it."""
+    for construct, column in zip(model.constructs, values.T, strict=True):
+        known = column[~np.isnan(column)]
+        if len(known) == 0:
+            raise DataError(f"No {rows} have a score of {construct.name!r}.", hint="Leave the construct out.")
+        if np.ptp(known) <= 1e-13 * np.abs(known).max():
+            raise EstimationError(
+                f"The score of {construct.name!r} is constant: it is {known[0]:g} in all {len(known)} {rows} that "
+                "have it.",
+                hint="Leave the construct out, or check whether an item that is reversed was declared so.",
+            )
+
+
+def _noise_note(model: RoxModel, study: Study) -> tuple[str, ...]:
     """Regressions of unit means ignore that the means are noisy: say so, with the reliabilities."""
+    if all(construct.source == UNIT for construct in model.constructs):
+        return ()
     known = []
     for construct in model.constructs:
         if construct.source != UNIT:
@@ -104,8 +138,8 @@ def _noise_note(model: RoxModel, study: Study) -> str:
     shown = ", ".join(f"{name} {icc2:.2f}" for icc2, name in sorted(known))
     tail = f" Reliability of the unit means, ICC(2): {shown}." if shown else ""
     return (
-        "Unit means are taken as if measured without sampling error, so effects of survey constructs are "
-        f"understated, the more the fewer answers a unit has.{tail}"
+        "Unit means are taken as if measured without sampling error, so effects of survey constructs are as a rule "
+        f"understated, the more the fewer answers a unit has.{tail}",
     )
 
 
@@ -132,14 +166,17 @@ def scores_of_frame(model: RoxModel, native: object, cluster: str | None) -> Sco
     """Composites of the rows of one frame that holds all items (the single-level case)."""
     frame = open_frame("data", native)
     require_columns("data", frame, [item.name for item in model.items])
-    columns, notes = [], []
+    columns, notes, within = [], [], {}
     for construct in model.constructs:
         read = [read_answers("data", frame, item, coerce=False).values for item in construct.items]
         signed = [sign * v + offset for v, (sign, offset) in zip(read, (i.reading for i in construct.items), strict=True)]
-        score, partial = item_mean(np.column_stack(signed).astype(np.float64))
+        answers = np.column_stack(signed).astype(np.float64)
+        score, partial = item_mean(answers)
         columns.append(score)
+        within[construct.name] = _covariance_of_complete(answers)
         if partial:
             notes.append(f"{partial} score(s) of {construct.name!r} rest on some of its items only.")
+    _refuse_constant(model, np.column_stack(columns), "rows")
     clusters = None
     if cluster is not None:
         require_columns("data", frame, [cluster])
@@ -155,8 +192,16 @@ def scores_of_frame(model: RoxModel, native: object, cluster: str | None) -> Sco
         clusters=clusters,
         cluster_name=cluster,
         families=tuple(_family(model, name, unit_level=False) for name in model.names),
+        within=within,
         notes=tuple(notes),
     )
+
+
+def _covariance_of_complete(answers: FloatArray) -> FloatArray:
+    """(p, p) covariance of the items over the rows that answered all of them, divisor n - 1."""
+    complete = answers[~np.isnan(answers).any(axis=1)]
+    p = answers.shape[1]
+    return np.full((p, p), np.nan) if len(complete) < 2 else np.cov(complete, rowvar=False).reshape(p, p)
 
 
 def scores_of_moments(model: RoxModel, moments: Moments) -> Scores:
@@ -168,12 +213,15 @@ def scores_of_moments(model: RoxModel, moments: Moments) -> Scores:
             )
     weights = np.zeros((len(model.names), len(moments.names)))
     offsets = np.zeros(len(model.names))
+    within = {}
     for row, construct in enumerate(model.constructs):
-        for item in construct.items:
-            sign, offset = item.reading
-            weights[row, moments.names.index(item.name)] = sign / len(construct.items)
-            offsets[row] += offset / len(construct.items)
+        signs = np.array([item.reading[0] for item in construct.items])
+        at = [moments.names.index(item.name) for item in construct.items]
+        weights[row, at] = signs / len(at)
+        offsets[row] = sum(item.reading[1] for item in construct.items) / len(at)
+        within[construct.name] = moments.covariance[np.ix_(at, at)] * np.outer(signs, signs)
     scored = moments.combine(weights, model.names)
+    _refuse_flat(model, scored.covariance, within)
     return Scores(
         names=model.names,
         level="single",
@@ -184,18 +232,28 @@ def scores_of_moments(model: RoxModel, moments: Moments) -> Scores:
         units=None,
         clusters=None,
         cluster_name=None,
-        families=tuple("linear" for _ in model.names),
+        families=tuple(LINEAR for _ in model.names),
+        within=within,
         notes=("From moments: no rows, so errors are classical and every equation is linear.",),
     )
+
+
+def _refuse_flat(model: RoxModel, covariance: FloatArray, within: Mapping[str, FloatArray]) -> None:
+    for construct, variance in zip(model.constructs, np.diag(covariance), strict=True):
+        if variance <= 1e-13 * float(np.diag(within[construct.name]).max()):
+            raise EstimationError(
+                f"The score of {construct.name!r} is constant: its items cancel each other out.",
+                hint="Check whether an item that is reversed was declared so.",
+            )
 
 
 def _family(model: RoxModel, name: str, unit_level: bool) -> str:
     """Logit for yes/no, Poisson for counts, where one row holds one such answer."""
     construct = model.find(name)
     if not model.causes(name) or len(construct.items) > 1 or (unit_level and construct.source != UNIT):
-        return "linear"
+        return LINEAR
     scale = construct.items[0].scale
-    return "logit" if isinstance(scale, Binary) else "poisson" if isinstance(scale, Count) else "linear"
+    return "logit" if isinstance(scale, Binary) else "poisson" if isinstance(scale, Count) else LINEAR
 
 
 def _codes(values: list[Hashable], column: str) -> IntArray:

@@ -138,9 +138,7 @@ def _check(name: str, expression: str, node: ast.expr, found: list[str]) -> None
             _check(name, expression, argument, found)
         case ast.Name(id=label):
             found.append(label)
-        case ast.Constant(value=float() | int() as number) if (
-            not isinstance(number, bool) and abs(number) < 1e300
-        ):
+        case ast.Constant(value=float() | int() as number) if not isinstance(number, bool) and abs(number) < 1e300:
             return
         case _:
             raise SpecError(

@@ -10,9 +10,7 @@ __all__ = ["model_diagram", "model_nodes"]
 
 def model_nodes(model: RoxModel) -> tuple[Node, ...]:
     """One node for each construct."""
-    return tuple(
-        Node(name=c.name, factor=c.factor, source=c.source, items=len(c.items)) for c in model.constructs
-    )
+    return tuple(Node(name=c.name, factor=c.factor, source=c.source, items=len(c.items)) for c in model.constructs)
 
 
 def model_diagram(model: RoxModel) -> Diagram:

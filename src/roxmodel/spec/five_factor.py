@@ -70,12 +70,12 @@ def five_factor(
     ['pride -> value_drivers', 'value_drivers -> outcomes']
     """
     if not isinstance(items, Mapping):
-        raise SpecError(
-            f"items= was {items!r}.", allowed="a mapping from factor to items, {'pride': [...], ...}"
-        )
+        raise SpecError(f"items= was {items!r}.", allowed="a mapping from factor to items, {'pride': [...], ...}")
     for factor in items:
         if factor not in FACTORS:
             raise SpecError(f"{factor!r} is no factor.", hint=did_you_mean(str(factor), FACTORS))
+    if not isinstance(sources, Mapping | None):
+        raise SpecError(f"sources= was {sources!r}.", allowed="a mapping from factor or construct to source")
     given = dict(sources or {})
     constructs = [
         _construct(factor, construct, columns, given, scale)
@@ -97,13 +97,9 @@ def _constructs_of(factor: str, given: ItemsOrConstructs) -> dict[str, Items]:
     return dict(given) if isinstance(given, Mapping) else {factor: given}
 
 
-def _construct(
-    factor: str, name: str, items: Items, sources: Mapping[str, str], scale: Scale | None
-) -> Construct:
+def _construct(factor: str, name: str, items: Items, sources: Mapping[str, str], scale: Scale | None) -> Construct:
     source = sources.get(name, sources.get(factor, _SOURCES[factor]))
-    return Construct(
-        name=name, factor=factor, source=source, items=items, scale=None if source == UNIT else scale
-    )
+    return Construct(name=name, factor=factor, source=source, items=items, scale=None if source == UNIT else scale)
 
 
 def _default_edges(constructs: Sequence[Construct]) -> tuple[Edge, ...]:

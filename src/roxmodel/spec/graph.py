@@ -186,9 +186,7 @@ class RoxModel(Frozen):
         for construct in self.constructs:
             if construct.name == name:
                 return construct
-        raise SpecError(
-            f"Model {self.name!r} has no construct {name!r}.", hint=did_you_mean(name, self.names)
-        )
+        raise SpecError(f"Model {self.name!r} has no construct {name!r}.", hint=did_you_mean(name, self.names))
 
     def causes(self, effect: str) -> tuple[str, ...]:
         """Direct causes of a construct within the wave, in the order of the edges."""

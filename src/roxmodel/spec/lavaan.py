@@ -28,9 +28,7 @@ Arrowed = TypeVar("Arrowed", Edge, Covariance)
 NAME = re.compile(r"(?:[^\W\d_]|\.(?!\d))[\w.]*")
 _OPERATOR = re.compile(r"(:=|=~|~~|~\*~|<~|==|[|<>]|~)")
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
-_PIECE = re.compile(
-    rf"\s*(?P<piece>[\w.]+\([^()]*\)|\"[^\"]*\"|{NAME.pattern}|{_NUMBER.pattern})\s*(?P<sign>[*+]|$)"
-)
+_PIECE = re.compile(rf"\s*(?P<piece>[\w.]+\([^()]*\)|\"[^\"]*\"|{NAME.pattern}|{_NUMBER.pattern})\s*(?P<sign>[*+]|$)")
 _GOES_ON = ("+", "-", "*", "/", "~", "=", "(", ",")
 
 
@@ -59,6 +57,8 @@ def read_lavaan(text: str, factors: Mapping[str, str], source: str, name: str) -
     """Read lavaan text; see `RoxModel.from_lavaan`."""
     if not isinstance(text, str):
         raise SpecError(f"{text!r} is no lavaan text.", hint="Join the lines to one text.")
+    if not isinstance(factors, Mapping):
+        raise SpecError(f"factors= was {factors!r}.", allowed="a mapping from construct to factor")
     parts = _Parts()
     for statement in _statements(text):
         _read_statement(statement, parts)
@@ -68,9 +68,7 @@ def read_lavaan(text: str, factors: Mapping[str, str], source: str, name: str) -
             hint = did_you_mean(str(given), names)
             raise SpecError(f"factors= names {given!r}, which is no construct.", hint=hint)
     fixed = _fix_loadings_by_label(parts)
-    edges = tuple(
-        _arrowed(Edge, {"cause": term.name, "effect": effect}, term, fixed) for effect, term in parts.edges
-    )
+    edges = tuple(_arrowed(Edge, {"cause": term.name, "effect": effect}, term, fixed) for effect, term in parts.edges)
     return RoxModel(
         name=name,
         constructs=tuple(_construct(one, parts, factors.get(one, "context"), source) for one in names),
@@ -115,9 +113,7 @@ def _fix_loadings_by_label(parts: _Parts) -> dict[str, float]:
     return values
 
 
-def _arrowed(
-    kind: type[Arrowed], ends: Mapping[str, str], term: _Term, fixed: Mapping[str, float]
-) -> Arrowed:
+def _arrowed(kind: type[Arrowed], ends: Mapping[str, str], term: _Term, fixed: Mapping[str, float]) -> Arrowed:
     value = fixed.get(term.label or "", term.fixed)
     return kind(**ends, fixed=value, label=term.label, start=term.start)
 
@@ -210,9 +206,7 @@ def _read_statement(statement: str, parts: _Parts) -> None:
     match = _OPERATOR.search(statement)
     if match is None:
         blocks = re.match(r"(level|group|block|class)\s*:", statement)
-        why = (
-            "several levels or groups in one text" if blocks else "it holds none of the operators =~ ~ ~~ :="
-        )
+        why = "several levels or groups in one text" if blocks else "it holds none of the operators =~ ~ ~~ :="
         raise _unread(statement, why)
     operator = match[1]
     left, right = statement[: match.start()].strip(), statement[match.end() :].strip()

@@ -34,9 +34,7 @@ def write_lavaan(model: RoxModel) -> str:
         lines.append(f"{effect} ~ {' + '.join(terms)}")
     exogenous = _Exogenous(model)
     lines += [
-        f"{pair.left} ~~ {_written(pair.right, pair)}"
-        for pair in model.covariances
-        if not exogenous.zero_anyway(pair)
+        f"{pair.left} ~~ {_written(pair.right, pair)}" for pair in model.covariances if not exogenous.zero_anyway(pair)
     ]
     lines += exogenous.lines()
     if not model.terminal_covariances:
@@ -140,19 +138,23 @@ class _Exogenous:
         for left, right in combinations(sorted(given), 2):
             if self._is_zero(left, right) and not {left, right} & self.random:
                 self.random.add(left)
-        while more := {b for a in self.random for b in self.observed - self.random if not self._is_zero(a, b)}:
+        while more := {name for name in self.observed - self.random if not self._apart(name)}:
             self.random |= more
 
     def _is_zero(self, left: str, right: str) -> bool:
         pair = self.stated.get(frozenset((left, right)))
         return pair is not None and pair.fixed == 0.0 and pair.label is None
 
+    def _apart(self, name: str) -> bool:
+        return all(self._is_zero(name, other) for other in self.random)
+
     def _is_named(self, name: str) -> bool:
         """Whether something is said of the construct that is not a zero, or it covaries with a latent one."""
-        partners = [end for ends in self.stated if name in ends for end in (ends - {name} or {name})]
-        latent = set(self.names) - self.observed
+        partners = {end for ends in self.stated if name in ends for end in ends - {name}}
         exogenous = set(self.names)
-        return any(end not in exogenous or not self._is_zero(name, end) for end in {*partners, *latent})
+        others = partners | (exogenous - self.observed)
+        zeros = all(end in exogenous and self._is_zero(name, end) for end in others)
+        return frozenset((name,)) in self.stated or not zeros
 
     def zero_anyway(self, pair: Covariance) -> bool:
         """Whether lavaan leaves this covariance at zero, so that naming it would only make it random."""

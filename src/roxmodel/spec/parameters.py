@@ -199,9 +199,7 @@ def _loadings(construct: Construct) -> Iterator[Parameter]:
             yield Parameter(parameter, "loading", construct.name, item.name, value=1.0, note="marker")
         else:
             label = item.loading or ""
-            yield Parameter(
-                parameter, "loading", construct.name, item.name, free=1, start=item.start, label=label
-            )
+            yield Parameter(parameter, "loading", construct.name, item.name, free=1, start=item.start, label=label)
 
 
 def _edge(model: RoxModel, position: int) -> Parameter:
@@ -214,9 +212,7 @@ def _edge(model: RoxModel, position: int) -> Parameter:
         return Parameter(
             parameter, "edge", edge.cause, edge.effect, value=edge.fixed, label=label, lag=edge.lag, note=note
         )
-    return Parameter(
-        parameter, "edge", edge.cause, edge.effect, free=1, start=edge.start, label=label, lag=edge.lag
-    )
+    return Parameter(parameter, "edge", edge.cause, edge.effect, free=1, start=edge.start, label=label, lag=edge.lag)
 
 
 def _stated(model: RoxModel, left: str, right: str) -> Covariance | None:

@@ -42,9 +42,7 @@ def check_edges(edges: Sequence[Edge], names: Sequence[str]) -> None:
     for edge in edges:
         for end in (edge.cause, edge.effect):
             if end not in names:
-                raise SpecError(
-                    f"The edge {edge} names {end!r}, which is no construct.", hint=did_you_mean(end, names)
-                )
+                raise SpecError(f"The edge {edge} names {end!r}, which is no construct.", hint=did_you_mean(end, names))
     _refuse_twice([f"{edge} at lag {edge.lag}" if edge.lag else str(edge) for edge in edges], "edge")
 
 
@@ -60,9 +58,7 @@ def check_covariances(covariances: Sequence[Covariance], constructs: Sequence[Co
                     hint=did_you_mean(end, [*names, *items]),
                 )
         if not ({pair.left, pair.right} <= set(names) or {pair.left, pair.right} <= set(items)):
-            raise SpecError(
-                f"The arrow {pair} joins a construct and an item.", allowed="two constructs, or two items"
-            )
+            raise SpecError(f"The arrow {pair} joins a construct and an item.", allowed="two constructs, or two items")
     ordered = [sorted((pair.left, pair.right)) for pair in covariances]
     _refuse_twice([arrow_text(left, right, "<->") for left, right in ordered], "arrow")
     _check_residuals(covariances, constructs)
@@ -120,9 +116,7 @@ def check_labels(
     labels += [i.loading for construct in constructs for i in construct.items if isinstance(i.loading, str)]
     for name in definitions:
         if name in labels:
-            raise SpecError(
-                f"{name!r} is a definition and also the label of a parameter.", hint="Rename one."
-            )
+            raise SpecError(f"{name!r} is a definition and also the label of a parameter.", hint="Rename one.")
     check_definitions(definitions, labels)
 
 
@@ -134,6 +128,4 @@ def _refuse_twice(names: Iterable[object], what: str) -> None:
             twice.append(name)
         seen.add(name)
     if twice:
-        raise SpecError(
-            f"The {what} {listed(dict.fromkeys(twice))} is given more than once.", hint="Keep one."
-        )
+        raise SpecError(f"The {what} {listed(dict.fromkeys(twice))} is given more than once.", hint="Keep one.")

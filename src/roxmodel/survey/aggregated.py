@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,8 +12,9 @@ from roxmodel.errors import DataError, SpecError, did_you_mean, listed
 from roxmodel.moments import SourceMoments
 from roxmodel.spec.questionnaire import Item
 from roxmodel.survey.answers import read_answers
-from roxmodel.survey.frames import Frame, number_column, require_columns
+from roxmodel.survey.frames import Frame, require_columns
 from roxmodel.survey.keys import Keys
+from roxmodel.survey.numbers import count_column, number_column
 from roxmodel.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Aggregated", "read_aggregated"]
 
+_NEGATIVE = -1e-8  # smallest eigenvalue that a printed covariance may have by rounding, times its largest
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Aggregated:
     """Unit means with counts, as published surveys print them.
 
@@ -31,13 +34,19 @@ class Aggregated:
     frame
         One row a unit; the items' columns hold unit means.
     n
-        Column with the number of respondents, or item -> column where it differs by item. (With one number for
-        each item, those who answered both of two items are taken to be as many as answered the rarer one.)
+        Column with the number of respondents, or item -> column where it differs by item. (With one number
+        for each item, those who answered both of two items are taken to be as many as answered the rarer one,
+        and the unit's respondents as many as answered the most frequent one.)
     variance
         Item -> column with the variance of the answers within the unit (divisor n - 1), if printed.
     covariance
-        (p, p) pooled within-unit covariance of the items, as a frame named by item or an array in the order of
-        the model's items of this source, if known.
+        (p, p) pooled within-unit covariance of the items, in points squared: a frame named by item, or an array
+        in the order of the model's items of this source. Variances by unit replace its diagonal.
+
+    Raises
+    ------
+    SpecError
+        If `n` is neither a column nor item -> column, or `variance` is not item -> column.
 
     Examples
     --------
@@ -54,9 +63,17 @@ class Aggregated:
 
     def __post_init__(self) -> None:
         if not isinstance(self.n, str | Mapping):
-            raise SpecError(
-                f"rox.Aggregated: n= was {self.n!r}.", allowed="the name of a column, or item -> column"
-            )
+            problem = f"rox.Aggregated: n= was {self.n!r}."
+            raise SpecError(problem, allowed="the name of a column, or item -> column")
+        if self.variance is not None and not isinstance(self.variance, Mapping):
+            problem = f"rox.Aggregated: variance= was {self.variance!r}."
+            raise SpecError(problem, allowed="item -> column with the variance within units")
+
+    @property
+    def columns(self) -> Collection[str]:
+        """Columns it names, beside those of the items."""
+        counts = [self.n] if isinstance(self.n, str) else list(self.n.values())
+        return [*counts, *(self.variance or {}).values()]
 
 
 def read_aggregated(
@@ -74,16 +91,17 @@ def read_aggregated(
     Raises
     ------
     DataError
-        For a missing column, a count that is missing, negative or 0 beside a mean, or a negative variance.
+        For a missing column, a count that is missing, fractional, negative or 0 beside a mean, a negative
+        variance, or a covariance that cannot be one.
     """
-    answers = [read_answers(source, frame, item, coerce=coerce, means=True) for item in items]
-    place = _row_of_unit(keys)
-    means = np.column_stack([a.values.astype(np.float64) for a in answers])[place]
+    used = keys.used
+    answers = [read_answers(source, frame, item, coerce=coerce, means=True, used=used) for item in items]
+    place = keys.row
+    means = np.column_stack([a.values[place].astype(np.float64) for a in answers])
     counts = _counts(source, given.n, frame, items, place)
-    _refuse_contradiction(source, items, means, counts)
+    _refuse_unbacked(source, items, means, counts)
     counts = np.where(np.isnan(means), 0.0, counts)
     pairs = np.minimum(counts[:, :, None], counts[:, None, :])
-    both = pairs > 0
     moments = SourceMoments(
         source=source,
         items=tuple(item.name for item in items),
@@ -92,16 +110,10 @@ def read_aggregated(
         n=pairs,
         weight=pairs,
         weight2=pairs,
-        pair_mean=np.where(both, means[:, :, None], np.nan),
+        pair_mean=np.where(pairs > 0, means[:, :, None], np.nan),
         scatter=_scatter(source, given, frame, items, pairs, place),
     )
     return moments, {a.item.name: a.coerced for a in answers if a.coerced}
-
-
-def _row_of_unit(keys: Keys) -> IntArray:
-    """Row of each unit (every unit has exactly one)."""
-    rows = np.flatnonzero(keys.codes >= 0)
-    return rows[np.argsort(keys.codes[rows], kind="stable")].astype(np.int64)
 
 
 def _counts(
@@ -115,24 +127,18 @@ def _counts(
             f"rox.Aggregated of {source}: n= names no count for {listed(missing)}.",
             hint="Give one column for all items, or a column for each item.",
         )
-    require_columns(source, frame, dict.fromkeys(columns[name] for name in names))
-    read = [number_column(source, frame, columns[name], {}).astype(np.float64)[place] for name in names]
-    for name, count in zip(names, read, strict=True):
-        wrong = count[(count < 0) | np.isinf(count)]
-        if len(wrong):
-            raise DataError(f"Column {columns[name]!r} of the {source} frame has the count {wrong[0]:g}.")
-    return np.column_stack(read)
+    return np.column_stack([count_column(source, frame, columns[name])[place] for name in names])
 
 
-def _refuse_contradiction(source: str, items: Sequence[Item], means: FloatArray, counts: FloatArray) -> None:
-    """A mean without people behind it."""
+def _refuse_unbacked(source: str, items: Sequence[Item], means: FloatArray, counts: FloatArray) -> None:
+    """Refuse a mean without people behind it."""
     empty = ~np.isnan(means) & ~(counts > 0)
     if empty.any():
         item = items[int(np.argwhere(empty)[0][1])].name
         raise DataError(
-            f"{int(empty.sum())} mean(s) of the {source} frame stand beside a count of 0 or none, for example of "
-            f"item {item!r}.",
-            hint="A mean needs the number of people behind it; set the mean to missing where nobody answered.",
+            f"{int(empty.sum())} mean(s) of the {source} frame stand beside a count of 0 or none, for example "
+            f"of item {item!r}.",
+            hint="Give the number of people behind it, or set the mean to missing where nobody answered.",
         )
 
 
@@ -152,32 +158,63 @@ def _scatter(
         scatter = freedom * _pooled(source, given.covariance, names)
     for item, column in (given.variance or {}).items():
         if item not in names:
-            raise SpecError(f"rox.Aggregated of {source}: variance= names {item!r}.", hint=did_you_mean(item, names))
-        require_columns(source, frame, [column])
-        variance = number_column(source, frame, column, {}).astype(np.float64)[place]
-        if (variance < 0).any():
-            raise DataError(f"Column {column!r} of the {source} frame has a negative variance.")
+            problem = f"rox.Aggregated of {source}: variance= names {item!r}."
+            raise SpecError(problem, hint=did_you_mean(item, names))
         at = names.index(item)
-        scatter[:, at, at] = freedom[:, at, at] * variance
+        scatter[:, at, at] = freedom[:, at, at] * _variance(source, frame, column)[place]
+    scatter[pairs <= 1] = 0.0  # one answer differs from no other
     return scatter
 
 
+def _variance(source: str, frame: Frame, column: str) -> FloatArray:
+    require_columns(source, frame, [column])
+    variance = number_column(source, frame, column, {}).astype(np.float64)
+    wrong = variance[(variance < 0) | np.isinf(variance)]
+    if len(wrong):
+        raise DataError(f"Column {column!r} of the {source} frame has the variance {wrong[0]:g}.")
+    return variance
+
+
 def _pooled(source: str, covariance: ArrayLike, names: Sequence[str]) -> FloatArray:
-    columns = getattr(covariance, "columns", None)
-    if columns is not None:
-        missing = [name for name in names if name not in list(columns)]
-        if missing:
-            raise SpecError(
-                f"rox.Aggregated of {source}: covariance= lacks {missing[0]!r}.",
-                hint=did_you_mean(missing[0], [str(c) for c in columns]),
-            )
-        covariance = covariance.loc[list(names), list(names)]  # type: ignore[union-attr]
-    matrix = np.asarray(covariance, dtype=np.float64)
+    head = f"rox.Aggregated of {source}: covariance="
+    try:
+        matrix = np.array(covariance, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise DataError(f"{head} is no matrix of numbers.", allowed="a square array or frame") from None
+    if hasattr(covariance, "columns"):
+        matrix = matrix[np.ix_(*_places(head, covariance, matrix.shape, names))]
     if matrix.shape != (len(names), len(names)):
-        raise SpecError(
-            f"rox.Aggregated of {source}: covariance= has shape {matrix.shape}.",
-            allowed=f"({len(names)}, {len(names)}), one row and column for each item",
-        )
-    if not np.allclose(matrix, matrix.T, equal_nan=True):
-        raise DataError(f"rox.Aggregated of {source}: covariance= is not symmetric.")
+        allowed = f"({len(names)}, {len(names)}), one row and column for each item"
+        raise SpecError(f"{head} has shape {matrix.shape}.", allowed=allowed)
+    _refuse_no_covariance(head, matrix, names)
     return matrix
+
+
+def _places(
+    head: str, covariance: Any, shape: tuple[int, ...], names: Sequence[str]
+) -> tuple[list[int], list[int]]:
+    """Rows and columns of the items in a frame; rows without names are in the order of the columns."""
+    columns = [str(label) for label in covariance.columns]
+    for name in names:
+        if name not in columns:
+            raise SpecError(f"{head} lacks {name!r}.", hint=did_you_mean(name, columns))
+    rows = [str(label) for label in getattr(covariance, "index", range(shape[0]))]
+    if rows == [str(k) for k in range(len(columns))]:
+        rows = columns
+    if sorted(rows) != sorted(columns):
+        raise DataError(f"{head} has the rows {listed(rows)}, but the columns {listed(columns)}.")
+    return [rows.index(name) for name in names], [columns.index(name) for name in names]
+
+
+def _refuse_no_covariance(head: str, matrix: FloatArray, names: Sequence[str]) -> None:
+    """Refuse a matrix no answers can have; a missing entry is allowed."""
+    if np.isinf(matrix).any() or not np.allclose(matrix, matrix.T, equal_nan=True):
+        raise DataError(f"{head} is not symmetric, or not finite.")
+    for name, variance in zip(names, np.diagonal(matrix), strict=True):
+        if variance < 0:
+            raise DataError(f"{head} has the variance {variance:g} for {name!r}.")
+    if not np.isnan(matrix).any():
+        values = np.linalg.eigvalsh(matrix)
+        if values[0] < _NEGATIVE * values[-1]:
+            problem = f"{head} is not positive semi-definite (smallest eigenvalue {values[0]:.3g})."
+            raise DataError(problem, hint="Check its entries for typing errors.")

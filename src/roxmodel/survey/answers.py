@@ -9,15 +9,19 @@ import numpy as np
 
 from roxmodel.errors import DataError
 from roxmodel.spec.questionnaire import Item
-from roxmodel.survey.frames import Frame, number_column
+from roxmodel.survey.frames import Frame
+from roxmodel.survey.numbers import number_column
+from roxmodel.types import BoolArray
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["Answers", "read_answers"]
 
+_BLOCK = 1 << 14  # answers scanned at once, to stay in cache
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Answers:
     """The answers to one item.
 
@@ -36,7 +40,18 @@ class Answers:
     coerced: int = 0
 
 
-def read_answers(source: str, frame: Frame, item: Item, *, coerce: bool, means: bool = False) -> Answers:
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """What one look at the answers shows: the smallest and largest (NaN: none), and whether all are whole."""
+
+    low: float
+    high: float
+    whole: bool
+
+
+def read_answers(
+    source: str, frame: Frame, item: Item, *, coerce: bool, means: bool = False, used: BoolArray | None = None
+) -> Answers:
     """Read and check the answers to one item.
 
     Parameters
@@ -47,61 +62,94 @@ def read_answers(source: str, frame: Frame, item: Item, *, coerce: bool, means: 
         Whether answers outside the scale become missing (and are counted) instead of raising.
     means
         Whether the numbers are unit means, so that fractions are right on a scale of whole points.
+    used
+        (n,) rows that count, None for all: the others are not checked.
 
     Raises
     ------
     DataError
         If the column is text, infinite, all missing, constant, or has answers outside its scale; names item,
         value and count.
+
+    Examples
+    --------
+    >>> from roxmodel.spec.questionnaire import Likert
+    >>> from roxmodel.survey.frames import open_frame
+    >>> frame = open_frame("employee", {"p1": [1, 4, 5, 99]})
+    >>> read = read_answers("employee", frame, Item(name="p1", scale=Likert(1, 5)), coerce=True)
+    >>> read.values, read.coerced
+    (array([ 1.,  4.,  5., nan]), 1)
     """
     codes = item.scale.codes if item.scale is not None else {}
     values = number_column(source, frame, item.name, codes)
-    low, high = float(np.fmin.reduce(values)), float(np.fmax.reduce(values))
-    if np.isnan(low):
+    counted = values if used is None else values[used]
+    span = _look(counted)
+    _refuse_useless(source, item, counted, span)
+    if _inside(item, span, means):
+        return Answers(item, values)
+    outside = _outside(item, counted, means)
+    if not coerce:
+        raise DataError(
+            f"Item {item.name!r} of the {source} frame has {int(outside.sum())} answer(s) outside its scale "
+            f"{item.scale}, for example {counted[outside][0]:g}.",
+            hint="Correct the data or the scale, or say coerce=True to count them as missing.",
+        )
+    kept = np.where(outside, np.nan, counted.astype(np.float64))
+    if np.isnan(kept).all():
+        raise DataError(f"Item {item.name!r} of the {source} frame has no answer inside its scale {item.scale}.")
+    _refuse_useless(source, item, kept, _look(kept))
+    everywhere = outside if used is None else _outside(item, values, means)
+    return Answers(item, np.where(everywhere, np.nan, values.astype(np.float64)), int(outside.sum()))
+
+
+def _look(values: NDArray[Any]) -> _Span:
+    """Look at the answers once, in blocks that fit the cache."""
+    low = high = np.nan
+    whole, floats = True, values.dtype.kind == "f"
+    for start in range(0, len(values), _BLOCK):
+        block = values[start : start + _BLOCK]
+        low = np.fmin(low, np.fmin.reduce(block))
+        high = np.fmax(high, np.fmax.reduce(block))
+        if floats and whole:
+            rest = block != np.rint(block)
+            whole = not rest.any() or not (rest & ~np.isnan(block)).any()
+    return _Span(float(low), float(high), whole)
+
+
+def _refuse_useless(source: str, item: Item, values: NDArray[Any], span: _Span) -> None:
+    """Refuse an item without answers, with infinite ones, or with one and the same."""
+    if np.isnan(span.low):
         raise DataError(
             f"Item {item.name!r} of the {source} frame has no answer: all {len(values)} are missing.",
             hint="Leave the item out, or check how the column was read.",
         )
-    if np.isinf(low) or np.isinf(high):
-        count = int(np.isinf(values).sum())
+    if np.isinf(span.low) or np.isinf(span.high):
         raise DataError(
-            f"Item {item.name!r} of the {source} frame has {count} infinite value(s).",
+            f"Item {item.name!r} of the {source} frame has {int(np.isinf(values).sum())} infinite value(s).",
             hint="Replace them by a number or by a missing value.",
         )
-    answers = _checked(source, item, values, (low, high), coerce=coerce, means=means)
-    low, high = float(np.fmin.reduce(answers.values)), float(np.fmax.reduce(answers.values))
-    if low == high and len(values) > 1:
-        answered = int((~np.isnan(answers.values)).sum())
+    if span.low == span.high and len(values) > 1:
+        answered = int((~np.isnan(values)).sum())
         raise DataError(
-            f"Item {item.name!r} of the {source} frame is constant: all {answered} answers are {low:g}.",
+            f"Item {item.name!r} of the {source} frame is constant: all {answered} answers are {span.low:g}.",
             hint="An item that never varies tells nothing; leave it out.",
         )
-    return answers
 
 
-def _checked(
-    source: str, item: Item, values: NDArray[Any], span: tuple[float, float], *, coerce: bool, means: bool
-) -> Answers:
-    if item.scale is None:
-        return Answers(item, values)
+def _bounds(item: Item) -> tuple[float, float]:
     low, high = item.ends
-    outside = np.zeros(len(values), dtype=bool)
-    if (low is not None and span[0] < low) or (high is not None and span[1] > high):
-        outside |= (values < (low if low is not None else -np.inf)) | (values > (high if high is not None else np.inf))
-    if item.scale.integer and not means and values.dtype.kind == "f":
-        with np.errstate(invalid="ignore"):
-            outside |= (values != np.floor(values)) & ~np.isnan(values)
-    count = int(outside.sum())
-    if count == 0:
-        return Answers(item, values)
-    if not coerce:
-        example = values[outside][0]
-        raise DataError(
-            f"Item {item.name!r} of the {source} frame has {count} answer(s) outside its scale {item.scale}, "
-            f"for example {example:g}.",
-            hint="Correct the data or the scale, or say coerce=True to count them as missing.",
-        )
-    kept = np.where(outside, np.nan, values.astype(np.float64))
-    if np.isnan(kept).all():
-        raise DataError(f"Item {item.name!r} of the {source} frame has no answer inside its scale {item.scale}.")
-    return Answers(item, kept, count)
+    return (-np.inf if low is None else low), (np.inf if high is None else high)
+
+
+def _inside(item: Item, span: _Span, means: bool) -> bool:
+    low, high = _bounds(item)
+    fractions_ok = item.scale is None or means or not item.scale.integer or span.whole
+    return fractions_ok and low <= span.low and span.high <= high
+
+
+def _outside(item: Item, values: NDArray[Any], means: bool) -> BoolArray:
+    low, high = _bounds(item)
+    outside: BoolArray = (values < low) | (values > high)
+    if item.scale is not None and item.scale.integer and not means and values.dtype.kind == "f":
+        outside |= (values != np.rint(values)) & ~np.isnan(values)
+    return outside

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
 import numpy as np
+from narwhals.exceptions import DuplicateError
 
 from roxmodel.errors import DataError, did_you_mean, listed
-from roxmodel.types import FloatArray
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Frame", "number_column", "open_frame", "raw_column", "require_columns"]
+__all__ = ["Frame", "open_frame", "raw_column", "require_columns"]
 
 Frame = nw.DataFrame[Any]
 
 
-def open_frame(source: str, native: object) -> Frame:
+def open_frame(source: str, native: object, wanted: Collection[str] | None = None) -> Frame:
     """Open a user's frame.
 
     Parameters
@@ -27,28 +28,40 @@ def open_frame(source: str, native: object) -> Frame:
     source
         Who it is from, for messages.
     native
-        A pandas, polars or pyarrow frame, anything else narwhals reads (lazy frames are collected), or a mapping
-        column -> values.
+        A pandas, polars or pyarrow frame, anything else narwhals reads (lazy frames are collected), or a
+        mapping column -> values.
+    wanted
+        Columns that will be asked for: a lazy frame collects no others, and others may occur twice. None: any.
 
     Raises
     ------
     DataError
-        If it is no frame, or has no rows.
-    """
-    if isinstance(native, Mapping):
-        import pandas as pd
+        If it is no frame, has no rows, two header rows, or two columns of one name.
 
-        native = pd.DataFrame(dict(native))
+    Examples
+    --------
+    >>> open_frame("employee", {"store": ["a", "b"], "p1": [3, 4]}).columns
+    ['store', 'p1']
+    """
+    table = _table(source, native) if isinstance(native, Mapping) else native
     try:
-        opened: Any = nw.from_native(native)
+        opened: Any = nw.from_native(table)  # type: ignore[call-overload]
+    except DuplicateError:
+        opened = nw.from_native(_without_twins(source, table, wanted))
     except TypeError:
         raise DataError(
             f"The {source} data are of type {type(native).__name__!r}, which is no frame.",
             allowed="a pandas, polars or pyarrow frame, or a mapping of columns",
         ) from None
-    frame: Frame = opened.collect() if isinstance(opened, nw.LazyFrame) else opened
+    frame: Frame = _collected(source, opened, wanted) if isinstance(opened, nw.LazyFrame) else opened
+    if any(isinstance(column, tuple) for column in frame.columns):
+        raise DataError(
+            f"The {source} frame has several header rows (MultiIndex columns), such as {frame.columns[0]!r}.",
+            hint="Give every column one name: frame.columns = ['_'.join(c) for c in frame.columns].",
+        )
     if len(frame) == 0:
-        raise DataError(f"The {source} frame is empty: it has no rows.", hint="Check how it was read or filtered.")
+        hint = "Check how it was read or filtered."
+        raise DataError(f"The {source} frame is empty: it has no rows.", hint=hint)
     return frame
 
 
@@ -60,86 +73,69 @@ def require_columns(source: str, frame: Frame, names: Iterable[str]) -> None:
     DataError
         Naming the first missing column, and the others.
     """
-    columns = list(frame.columns)
+    columns: list[object] = list(frame.columns)
     missing = [name for name in names if name not in columns]
-    if not missing:
-        return
-    more = f" (and {listed(missing[1:])})" if len(missing) > 1 else ""
-    raise DataError(
-        f"The {source} frame has no column {missing[0]!r}{more}.",
-        hint=did_you_mean(missing[0], [str(column) for column in columns]),
-    )
+    if missing:
+        more = f" (and {listed(missing[1:])})" if len(missing) > 1 else ""
+        problem = f"The {source} frame has no column {missing[0]!r}{more}."
+        raise DataError(problem, hint=_hint(missing[0], frame, columns))
 
 
 def raw_column(frame: Frame, name: str) -> NDArray[Any]:
     """One column as numpy, whatever it holds (a view where the frame allows it)."""
-    values: NDArray[Any] = np.asarray(frame[name].to_numpy())
+    series = frame[name]
+    native = series.to_native()
+    if hasattr(getattr(native, "type", None), "index_type"):
+        # pyarrow decodes a dictionary with holes wrongly: ['a', None] would come out as ['a', 'a']
+        series = nw.from_native(native.cast(native.type.value_type), series_only=True)
+    values: NDArray[Any] = np.asarray(series.to_numpy())
     return values
 
 
-def number_column(source: str, frame: Frame, name: str, codes: Mapping[str, float]) -> NDArray[Any]:
-    """One column as real numbers with NaN for missing.
-
-    Integers without holes stay integers, so that nothing is copied.
-
-    Parameters
-    ----------
-    source, frame, name
-        Whose column.
-    codes
-        Text answer to number; empty where text is no answer.
-
-    Raises
-    ------
-    DataError
-        If the column holds text (or dates) that no label explains; names the column, the text and how often.
-    """
-    values = raw_column(frame, name)
-    if values.dtype.kind in "fiu":
-        return values
-    if values.dtype.kind == "b":
-        return values.astype(np.float64)
-    if values.dtype.kind not in "OUST":
-        raise DataError(f"Column {name!r} of the {source} frame holds {values.dtype}, not numbers.")
-    return _from_objects(source, name, values, codes)
-
-
-def _from_objects(source: str, name: str, values: NDArray[Any], codes: Mapping[str, float]) -> FloatArray:
+def _table(source: str, columns: Mapping[Any, Any]) -> object:
+    """Make a frame of a mapping of columns."""
     import pandas as pd
 
-    places, unique = pd.factorize(values)
-    numbers = np.full(len(unique) + 1, np.nan)
-    unread: list[int] = []
-    for place, value in enumerate(unique):
-        if isinstance(value, str) and value in codes:
-            numbers[place] = codes[value]
-        elif isinstance(value, bool | np.bool_ | int | float | np.number) or _is_decimal(value):
-            numbers[place] = float(value)
-        else:
-            unread.append(place)
-    if unread:
-        raise _text_error(source, name, [(unique[u], int((places == u).sum())) for u in unread], codes)
-    return numbers[places]
+    try:
+        return pd.DataFrame(dict(columns))
+    except (ValueError, TypeError) as cause:
+        sizes = {name: len(values) if hasattr(values, "__len__") else 1 for name, values in columns.items()}
+        lengths = ", ".join(f"{name!r}: {size}" for name, size in list(sizes.items())[:8])
+        problem = f"The {source} mapping is no table; its columns have the lengths {lengths}."
+        raise DataError(problem, allowed="column -> list or array, all of one length") from cause
 
 
-def _is_decimal(value: object) -> bool:
-    from decimal import Decimal
+def _without_twins(source: str, native: Any, wanted: Collection[str] | None) -> object:
+    """Leave out columns whose name occurs twice, if nobody wants them."""
+    import pandas as pd
 
-    return isinstance(value, Decimal)
+    names = list(native.columns if isinstance(native, pd.DataFrame) else native.column_names)
+    times = Counter(names)
+    twins = {name for name in times if times[name] > 1}
+    asked = [name for name in times if name in twins and (wanted is None or name in wanted)]
+    if asked:
+        problem = f"The {source} frame has {times[asked[0]]} columns of the name {asked[0]!r}."
+        raise DataError(problem, hint="Rename or drop all but one.")
+    keep = [place for place, name in enumerate(names) if name not in twins]
+    kept: object = native.iloc[:, keep] if isinstance(native, pd.DataFrame) else native.select(keep)
+    return kept
 
 
-def _text_error(
-    source: str, name: str, found: list[tuple[object, int]], codes: Mapping[str, float]
-) -> DataError:
-    shown = ", ".join(f"{value!r} ({count}×)" for value, count in found[:3])
-    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
-    if codes:
-        return DataError(
-            f"Item {name!r} of the {source} frame has answers that no label explains: {shown}{more}.",
-            allowed=listed(codes),
-            hint="Correct the labels of the scale, or the answers.",
-        )
-    return DataError(
-        f"Column {name!r} of the {source} frame holds text where numbers belong: {shown}{more}.",
-        hint="Convert it, or declare the labels: rox.Item(name=..., scale=rox.Likert(1, 5, labels=[...])).",
-    )
+def _collected(source: str, lazy: nw.LazyFrame[Any], wanted: Collection[str] | None) -> Frame:
+    try:
+        names = lazy.collect_schema().names()
+        keep = names if wanted is None else [name for name in names if name in wanted] or names[:1]
+        return lazy.select(keep).collect()
+    except Exception as cause:  # the user's own query, in any of many engines
+        problem = f"The lazy {source} frame cannot be computed: {type(cause).__name__}: {cause}"
+        raise DataError(problem, hint="Collect it to see where its query fails.") from cause
+
+
+def _hint(name: str, frame: Frame, columns: Sequence[object]) -> str:
+    if name in getattr(getattr(frame.to_native(), "index", None), "names", ()):
+        return f"{name!r} is the index of the frame: use frame.reset_index()."
+    for column in columns:
+        if str(column) == name:
+            kind = type(column).__name__
+            return f"It has {column!r} ({kind}); column names must be text: frame.columns.astype(str)."
+    return did_you_mean(name, [str(column) for column in columns])

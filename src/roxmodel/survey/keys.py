@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+import math
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
+import narwhals as nw
 import numpy as np
 
 from roxmodel.errors import DataError, listed
-from roxmodel.survey.frames import Frame, require_columns
-from roxmodel.types import IntArray
+from roxmodel.survey.frames import Frame, raw_column, require_columns
+from roxmodel.types import BoolArray, IntArray
 
-__all__ = ["Keys", "order_of", "read_keys", "refuse_mixed_types", "refuse_twice"]
+__all__ = ["Keys", "read_keys", "refuse_mixed_types", "refuse_twice"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Keys:
     """Rows to units.
 
@@ -35,37 +38,56 @@ class Keys:
         """Rows that name no unit."""
         return int((self.codes < 0).sum())
 
+    @property
+    def used(self) -> BoolArray | None:
+        """(n,) rows that name a unit; None if all do."""
+        return self.codes >= 0 if (self.codes < 0).any() else None
 
-def order_of(unit: Hashable) -> tuple[str, Any]:
-    """Sorting key that puts units of any one type in their natural order."""
-    return type(unit).__name__, unit
+    @property
+    def row(self) -> IntArray:
+        """(G,) row of each unit, where every unit has one row."""
+        rows = np.flatnonzero(self.codes >= 0)
+        place = np.empty(len(self.units), dtype=np.int64)
+        place[self.codes[rows]] = rows
+        return place
 
 
 def read_keys(source: str, frame: Frame, by: str) -> Keys:
-    """Read the unit key of every row.
+    """Read the unit key of every row; missing and blank ones name no unit.
 
     Raises
     ------
     DataError
-        If the column is not there, or names no unit at all.
-    """
-    import pandas as pd
+        If the column is not there, names no unit at all, or holds what is no key.
 
+    Examples
+    --------
+    >>> from roxmodel.survey.frames import open_frame
+    >>> keys = read_keys("employee", open_frame("employee", {"store": [7.0, None, 3.0, 7.0]}), "store")
+    >>> keys.units, keys.codes.tolist()
+    ((3, 7), [1, -1, 0, 1])
+    """
     require_columns(source, frame, [by])
-    native = frame[by].to_native()
-    column = native if isinstance(native, pd.Series) else frame[by].to_numpy()
-    codes, found = pd.factorize(column)
+    codes, found = _factorized(source, frame, by)
     plain = [_plain(value) for value in found]
-    units = tuple(sorted(set(plain), key=order_of))
+    units = _sorted(unit for unit in set(plain) if not _blank(unit))
     if not units:
-        raise DataError(f"The column {by!r} of the {source} frame names no unit: all {len(frame)} rows are empty.")
+        raise DataError(
+            f"The column {by!r} of the {source} frame names no unit: all {len(frame)} rows are empty."
+        )
     place = {unit: position for position, unit in enumerate(units)}
-    ranks = np.array([place[unit] for unit in plain] + [-1], dtype=np.int64)
+    ranks = np.array([place.get(unit, -1) for unit in plain] + [-1], dtype=np.int64)
     return Keys(ranks[codes], units)
 
 
 def refuse_twice(source: str, by: str, keys: Keys) -> None:
-    """Refuse a unit that has two rows where one is meant."""
+    """Refuse a unit that has two rows where one is meant.
+
+    Raises
+    ------
+    DataError
+        Naming the units.
+    """
     counts = np.bincount(keys.codes[keys.codes >= 0], minlength=len(keys.units))
     twice = [keys.units[place] for place in np.flatnonzero(counts > 1)]
     if twice:
@@ -76,22 +98,79 @@ def refuse_twice(source: str, by: str, keys: Keys) -> None:
 
 
 def refuse_mixed_types(by: str, units_of: Sequence[tuple[str, Sequence[Hashable]]]) -> None:
-    """Refuse keys that are text in one frame and numbers in another: they would never match."""
-    kinds = {source: {type(unit).__name__ for unit in units} for source, units in units_of if units}
-    numbers = {"int", "float"}
-    texts = [source for source, kind in kinds.items() if not kind & numbers]
-    others = [source for source, kind in kinds.items() if kind & numbers]
-    if texts and others:
-        first = next(units[0] for source, units in units_of if source == texts[0])
-        second = next(units[0] for source, units in units_of if source == others[0])
+    """Refuse keys that are text in one frame and numbers in another: they would never match.
+
+    Raises
+    ------
+    DataError
+        Naming two frames that share no type of key, with an example of each.
+    """
+    kinds = [(source, {_kind(unit) for unit in units}, units[0]) for source, units in units_of if units]
+    for source, kind, example in kinds[1:]:
+        first, known, other = kinds[0]
+        if not kind & known:
+            raise DataError(
+                f"The key {by!r} is {' or '.join(sorted(known))} in the {first} frame (for example {other!r}) "
+                f"and {' or '.join(sorted(kind))} in the {source} frame (for example {example!r}), so no unit "
+                "can match.",
+                hint="Give the key one type in all frames (mind leading zeros).",
+            )
+
+
+def _kind(unit: Hashable) -> str:
+    if isinstance(unit, str):
+        return "text"
+    return "a number" if isinstance(unit, int | float | Decimal) else type(unit).__name__
+
+
+def _factorized(source: str, frame: Frame, by: str) -> tuple[IntArray, list[Any]]:
+    """Place of each row among the distinct values (-1: missing), and these as Python objects."""
+    import pandas as pd
+
+    column, there = _key_column(frame, by)
+    try:
+        codes, found = pd.factorize(column)
+    except (TypeError, ValueError):
         raise DataError(
-            f"The key {by!r} is text in the {texts[0]} frame (for example {first!r}) and a number in the "
-            f"{others[0]} frame (for example {second!r}), so no unit can match.",
-            hint="Give the key one type in all frames (mind leading zeros).",
-        )
+            f"The column {by!r} of the {source} frame holds nested values, which are no keys.",
+            hint="Make it text or a whole number.",
+        ) from None
+    every = np.full(len(frame), -1, dtype=np.int64)
+    every[there] = codes
+    return every, np.asarray(found, dtype=object).tolist()
+
+
+def _key_column(frame: Frame, by: str) -> tuple[Any, BoolArray | slice]:
+    """Keys as pandas can count them, and the rows they are of."""
+    import pandas as pd
+
+    native = frame[by].to_native()
+    if isinstance(native, pd.Series):
+        return native, slice(None)
+    named = frame.select(by)
+    there: BoolArray = ~named[by].is_null().to_numpy().astype(bool)
+    if not there.all():  # numpy would turn long whole numbers with holes into rounded floats
+        named = named.filter(~nw.col(by).is_null())
+    column = raw_column(named, by)
+    clock = column.dtype.kind in "mM" and "[D]" not in str(column.dtype)
+    return (pd.Series(column) if clock else column), there
 
 
 def _plain(value: Any) -> Hashable:
-    """A plain Python key; 1.0 and 1 are the same unit."""
-    unit: Hashable = value.item() if isinstance(value, np.generic) and not isinstance(value, np.datetime64) else value
-    return int(unit) if isinstance(unit, float) and unit.is_integer() else unit
+    """Give a key one form: 1.0, Decimal(1) and 1 are the same unit."""
+    unit: Hashable = value.item() if isinstance(value, np.generic) else value
+    whole = isinstance(unit, float | Decimal) and math.isfinite(unit) and unit == unit // 1
+    return int(unit) if whole else unit  # type: ignore[call-overload]
+
+
+def _blank(unit: Hashable) -> bool:
+    return isinstance(unit, str) and not unit.strip()
+
+
+def _sorted(units: Iterable[Hashable]) -> tuple[Hashable, ...]:
+    """Sort within each type; values that cannot be compared are sorted as they are printed."""
+    keys: list[Any] = list(units)
+    try:
+        return tuple(sorted(keys, key=lambda unit: (type(unit).__name__, unit)))
+    except TypeError:
+        return tuple(sorted(keys, key=lambda unit: (type(unit).__name__, repr(unit))))

@@ -1,0 +1,128 @@
+"""Numbers from columns: whatever a frame holds, as real numbers with NaN for missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from roxmodel.errors import DataError, listed
+from roxmodel.survey.frames import Frame, raw_column, require_columns
+from roxmodel.types import FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["count_column", "number_column"]
+
+
+def number_column(source: str, frame: Frame, name: str, codes: Mapping[str, float]) -> NDArray[Any]:
+    """One column as real numbers with NaN for missing.
+
+    Numbers keep their type, so that nothing is copied.
+
+    Parameters
+    ----------
+    source, frame, name
+        Whose column.
+    codes
+        Text answer to number; empty where text is no answer.
+
+    Returns
+    -------
+    ndarray
+        (n,) integers or floats.
+
+    Raises
+    ------
+    DataError
+        If the column holds text (or dates, lists ...) that no label explains; names the column, the text and
+        how often.
+
+    Examples
+    --------
+    >>> from roxmodel.survey.frames import open_frame
+    >>> frame = open_frame("employee", {"p1": ["no", "yes", None]})
+    >>> number_column("employee", frame, "p1", {"no": 0, "yes": 1})
+    array([ 0.,  1., nan])
+    """
+    values = raw_column(frame, name)
+    if values.ndim != 1:
+        raise DataError(f"Column {name!r} of the {source} frame holds nested values, not numbers.")
+    if values.dtype.kind in "fiu":
+        return values
+    if values.dtype.kind == "b":
+        return values.astype(np.float64)
+    if values.dtype.kind not in "OUST":
+        raise DataError(f"Column {name!r} of the {source} frame holds {values.dtype}, not numbers.")
+    return _from_objects(source, name, values.astype(object, copy=False), codes)
+
+
+def count_column(source: str, frame: Frame, name: str) -> FloatArray:
+    """One column as (n,) floats that are whole, 0 or above, or NaN for missing.
+
+    Raises
+    ------
+    DataError
+        As `number_column`, and for a negative, fractional or infinite count.
+    """
+    require_columns(source, frame, [name])
+    counts = number_column(source, frame, name, {}).astype(np.float64)
+    wrong = counts[(counts < 0) | np.isinf(counts) | (counts != np.floor(counts)) & ~np.isnan(counts)]
+    if len(wrong):
+        problem = f"Column {name!r} of the {source} frame has the count {wrong[0]:g}."
+        raise DataError(problem, allowed="whole numbers, 0 or above")
+    return counts
+
+
+def _from_objects(source: str, name: str, values: NDArray[Any], codes: Mapping[str, float]) -> FloatArray:
+    import pandas as pd
+
+    try:
+        places, unique = pd.factorize(values)
+    except TypeError:
+        problem = f"Column {name!r} of the {source} frame holds nested values, not numbers."
+        raise DataError(problem, hint="Give each answer a column of its own.") from None
+    numbers = np.full(len(unique) + 1, np.nan)  # the last is for the missing, whose place is -1
+    unread: list[int] = []
+    for place, value in enumerate(unique):
+        number = codes.get(value) if isinstance(value, str) else _number(value)
+        if number is None:
+            unread.append(place)
+        else:
+            numbers[place] = number
+    if unread:
+        raise _text_error(source, name, [(unique[u], places == u) for u in unread], codes)
+    found: FloatArray = numbers[places]
+    return found
+
+
+def _number(value: object) -> float | None:
+    if not isinstance(value, Real | Decimal | np.bool_):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return float("inf")
+
+
+def _text_error(
+    source: str, name: str, found: list[tuple[object, IntArray]], codes: Mapping[str, float]
+) -> DataError:
+    shown = ", ".join(f"{value!r} ({int(where.sum())}×)" for value, where in found[:3])
+    more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+    if codes:
+        return DataError(
+            f"Item {name!r} of the {source} frame has answers that no label explains: {shown}{more}.",
+            allowed=listed(codes),
+            hint="Correct the labels of the scale, or the answers.",
+        )
+    kind = "text" if isinstance(found[0][0], str) else type(found[0][0]).__name__
+    return DataError(
+        f"Column {name!r} of the {source} frame holds {kind} where numbers belong: {shown}{more}.",
+        hint="Convert it, or declare the labels: "
+        "rox.Item(name=..., scale=rox.Likert(1, 5, labels=[...])).",
+    )

@@ -1,0 +1,228 @@
+"""Reading a study's frames: checked against the model, linked by unit, condensed to moments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from roxmodel.errors import DataError, SpecError, did_you_mean, listed
+from roxmodel.moments import Design, LinkedMoments, SourceMoments, UnitFigures
+from roxmodel.spec.constructs import UNIT
+from roxmodel.spec.graph import RoxModel
+from roxmodel.spec.questionnaire import Item
+from roxmodel.survey.aggregated import Aggregated, read_aggregated
+from roxmodel.survey.answers import read_answers
+from roxmodel.survey.frames import Frame, open_frame, require_columns
+from roxmodel.survey.keys import Keys, read_keys, refuse_mixed_types, refuse_twice
+from roxmodel.survey.numbers import number_column
+from roxmodel.types import FloatArray
+
+__all__ = ["Options", "Reading", "read_frames"]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How the frames are to be read.
+
+    Attributes
+    ----------
+    by
+        Column with the unit's key.
+    weight, frequency
+        Source -> column.
+    eligible
+        Source -> column of the unit frame.
+    coerce
+        Whether answers outside their scale count as missing.
+    """
+
+    by: str
+    weight: Mapping[str, str] = field(default_factory=dict)
+    frequency: Mapping[str, str] = field(default_factory=dict)
+    eligible: Mapping[str, str] = field(default_factory=dict)
+    coerce: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """What the frames said.
+
+    Attributes
+    ----------
+    moments
+        Of all sources; rows are forgotten.
+    unit_frame, unit_keys
+        The units' own figures, kept for columns such as the region.
+    without_unit
+        Source -> rows that name no unit.
+    coerced
+        Item -> answers outside the scale that count as missing.
+    """
+
+    moments: LinkedMoments
+    unit_frame: Frame | None
+    unit_keys: Keys | None
+    without_unit: Mapping[str, int]
+    coerced: Mapping[str, int]
+
+
+@dataclass(slots=True)
+class _Book:
+    """What is noted while reading."""
+
+    keys: dict[str, Keys] = field(default_factory=dict)
+    coerced: dict[str, int] = field(default_factory=dict)
+
+
+def read_frames(model: RoxModel, frames: Mapping[str, object], options: Options) -> Reading:
+    """Read one frame a source; frames of sources the model does not ask are left unread.
+
+    Raises
+    ------
+    RoxError
+        Whatever is wrong with a frame, naming source and column; frames that share no unit.
+    """
+    book, sources = _Book(), []
+    figures, unit_frame = None, None
+    for source, given in frames.items():
+        items = [item for c in model.constructs if c.source == source for item in c.items]
+        if source == UNIT:
+            unit_frame = open_frame(UNIT, given)
+            figures = _read_figures(unit_frame, items, options, book)
+        elif items:
+            sources.append(_read_source(source, given, items, options, book))
+    moments = LinkedMoments(tuple(sources), figures)
+    if options.eligible:
+        moments = _with_eligible(moments, unit_frame, book, options)
+    _check_matched(options.by, moments, book)
+    without = {source: keys.without for source, keys in book.keys.items() if keys.without}
+    return Reading(moments, unit_frame, book.keys.get(UNIT), without, book.coerced)
+
+
+def _read_source(
+    source: str, given: object, items: list[Item], options: Options, book: _Book
+) -> SourceMoments:
+    names = [item.name for item in items]
+    wanted = {options.by, *names, *_named(source, given, options)}
+    frame = open_frame(source, given.frame if isinstance(given, Aggregated) else given, wanted)
+    require_columns(source, frame, [options.by, *names])
+    keys = book.keys[source] = read_keys(source, frame, options.by)
+    if isinstance(given, Aggregated):
+        refuse_twice(source, options.by, keys)
+        moments, coerced = read_aggregated(source, given, frame, keys, items, options.coerce)
+    else:
+        moments, coerced = _read_rows(source, frame, keys, items, options)
+    book.coerced |= coerced
+    signs, offsets = zip(*(item.reading for item in items), strict=True)
+    return moments if all(sign > 0 for sign in signs) else moments.affine(signs, offsets)
+
+
+def _named(source: str, given: object, options: Options) -> list[str]:
+    """Columns that options name, beside key and items."""
+    weights = [which[source] for which in (options.weight, options.frequency) if source in which]
+    if not isinstance(given, Aggregated):
+        return weights
+    if weights:
+        raise SpecError(f"weight= and frequency= are of rows; the {source} frame is rox.Aggregated.")
+    return list(given.columns)
+
+
+def _read_rows(
+    source: str, frame: Frame, keys: Keys, items: list[Item], options: Options
+) -> tuple[SourceMoments, dict[str, int]]:
+    used = keys.used
+    answers = [read_answers(source, frame, item, coerce=options.coerce, used=used) for item in items]
+    design = Design(
+        codes=keys.codes,
+        units=keys.units,
+        weight=_positive("weight", source, frame, options.weight.get(source)),
+        frequency=_positive("frequency", source, frame, options.frequency.get(source)),
+    )
+    names = [item.name for item in items]
+    moments = SourceMoments.from_columns(source, names, [a.values for a in answers], design)
+    return moments, {a.item.name: a.coerced for a in answers if a.coerced}
+
+
+def _positive(what: str, source: str, frame: Frame, column: str | None) -> FloatArray | None:
+    if column is None:
+        return None
+    require_columns(source, frame, [column])
+    values = number_column(source, frame, column, {}).astype(np.float64)
+    wrong = ~(values > 0) | np.isinf(values)
+    if what == "frequency":
+        wrong |= values != np.floor(np.where(wrong, 0.0, values))
+    if wrong.any():
+        allowed = "positive whole numbers" if what == "frequency" else "positive numbers"
+        raise DataError(
+            f"{what}= {column!r} of the {source} frame has {int(wrong.sum())} value(s) such as "
+            f"{values[wrong][0]:g}.",
+            allowed=allowed,
+            hint="Leave rows that should not count out of the frame.",
+        )
+    return values
+
+
+def _read_figures(frame: Frame, items: list[Item], options: Options, book: _Book) -> UnitFigures | None:
+    """Figures of the units; None if the model asks for none (the frame may still hold regions or sizes)."""
+    require_columns(UNIT, frame, [options.by, *(item.name for item in items)])
+    keys = book.keys[UNIT] = read_keys(UNIT, frame, options.by)
+    refuse_twice(UNIT, options.by, keys)
+    columns = []
+    for item in items:
+        means = item.scale is not None and item.scale.kind not in {"count", "binary"}
+        answers = read_answers(UNIT, frame, item, coerce=options.coerce, means=means, used=keys.used)
+        if answers.coerced:
+            book.coerced[item.name] = answers.coerced
+        sign, offset = item.reading
+        columns.append(offset + sign * answers.values[keys.row].astype(np.float64))
+    if not items:
+        return None
+    return UnitFigures(tuple(item.name for item in items), keys.units, np.column_stack(columns))
+
+
+def _with_eligible(
+    moments: LinkedMoments, frame: Frame | None, book: _Book, options: Options
+) -> LinkedMoments:
+    """Attach how many people could have answered."""
+    if frame is None:
+        problem = "eligible= names columns of the unit frame, but there is none."
+        raise DataError(problem, hint="Give Study(unit=...).")
+    sources = {source.source: source for source in moments.sources}
+    for source, column in options.eligible.items():
+        if source not in sources:
+            raise SpecError(f"eligible= names the source {source!r}.", hint=did_you_mean(source, sources))
+        require_columns(UNIT, frame, [column])
+        values = number_column(UNIT, frame, column, {}).astype(np.float64)
+        keys, own = book.keys[UNIT], sources[source]
+        found = dict(zip(keys.units, values[keys.row], strict=True))
+        eligible = np.array([found.get(unit, np.nan) for unit in own.units])
+        _refuse_too_few(options.by, column, own, eligible)
+        sources[source] = replace(own, eligible=eligible)
+    return LinkedMoments(tuple(sources.values()), moments.figures)
+
+
+def _refuse_too_few(by: str, column: str, source: SourceMoments, eligible: FloatArray) -> None:
+    wrong = (eligible < source.respondents) | np.isinf(eligible)
+    if wrong.any():
+        place = int(np.flatnonzero(wrong)[0])
+        raise DataError(
+            f"{by} {source.units[place]!r} has {source.respondents[place]:g} {source.source} answers but "
+            f"{eligible[place]:g} eligible people in {column!r}.",
+            allowed="at least as many as answered; missing where unknown",
+            hint="Correct the column: nobody can answer who is not eligible.",
+        )
+
+
+def _check_matched(by: str, moments: LinkedMoments, book: _Book) -> None:
+    known = book.keys[UNIT].units if UNIT in book.keys else moments.matched
+    if not set(moments.matched).isdisjoint(known):
+        return
+    units_of = [(source, keys.units) for source, keys in book.keys.items()]
+    refuse_mixed_types(by, units_of)
+    shown = "; ".join(f"{source}: {listed(units, 3)}" for source, units in units_of)
+    raise DataError(
+        f"No unit is in all frames: the keys {by!r} do not match ({shown}).",
+        hint="Check spelling, blanks and leading zeros of the keys.",
+    )
