@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from roxmodel.plots.diagram import Arrow, Diagram, Node
-from roxmodel.spec.graph import RoxModel
+from roxmodel.spec.causal import CausalModel
 
 __all__ = ["model_diagram", "model_nodes"]
 
 
-def model_nodes(model: RoxModel) -> tuple[Node, ...]:
+def model_nodes(model: CausalModel) -> tuple[Node, ...]:
     """One node for each construct."""
     return tuple(Node(name=c.name, factor=c.factor, source=c.source, items=len(c.items)) for c in model.constructs)
 
 
-def model_diagram(model: RoxModel) -> Diagram:
+def model_diagram(model: CausalModel) -> Diagram:
     """Extract the graph as planned: arrows without numbers (fixed values are shown)."""
     names = set(model.names)
     edges = [

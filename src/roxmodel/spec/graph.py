@@ -1,26 +1,18 @@
-"""The model: constructs, what causes what, and the checks that make it a causal graph."""
+"""The model that users build: the causal record with its parameter table, its lavaan text and its picture."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Self
 
-import networkx as nx
-from pydantic import AfterValidator, Field, PlainSerializer, model_validator
-
-from roxmodel.document import content_hash, read_document, write_document
-from roxmodel.errors import SpecError, did_you_mean
-from roxmodel.frozen import Frozen, FrozenMapping
-from roxmodel.spec.arrows import read_arrows
-from roxmodel.spec.constructs import UNIT, Construct, Covariance, Edge
-from roxmodel.spec.questionnaire import Item
-from roxmodel.spec.validation import (
-    check_constructs,
-    check_covariances,
-    check_edges,
-    check_labels,
-    check_loops,
-)
+from roxmodel.plots.draw import draw_diagram
+from roxmodel.plots.text import to_dot, to_mermaid
+from roxmodel.spec.causal import CausalModel
+from roxmodel.spec.constructs import Construct, Covariance, Edge
+from roxmodel.spec.diagram import model_diagram
+from roxmodel.spec.lavaan import read_lavaan
+from roxmodel.spec.lavaan_writer import write_lavaan
+from roxmodel.spec.parameters import plan
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,14 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Construct", "Covariance", "Edge", "RoxModel"]
 
-Definitions = Annotated[
-    Mapping[str, str],
-    AfterValidator(FrozenMapping[str, str]),
-    PlainSerializer(dict, return_type=dict[str, str]),
-]
 
-
-class RoxModel(Frozen):
+class RoxModel(CausalModel):
     """What causes what, and which questions measure it.
 
     Parameters
@@ -79,149 +65,9 @@ class RoxModel(Frozen):
     ('pride',)
     """
 
-    name: str
-    constructs: tuple[Construct, ...]
-    edges: tuple[Edge, ...] = ()
-    covariances: tuple[Covariance, ...] = ()
-    feedback: bool = False
-    definitions: Definitions = Field(default_factory=lambda: FrozenMapping({}))
-    terminal_covariances: bool = False
-    exogenous: Literal["free", "fixed"] = "free"
-
-    @model_validator(mode="before")
-    @classmethod
-    def _read_edges(cls, data: Any) -> Any:
-        if not isinstance(data, Mapping):
-            return data
-        edges, covariances = _sort_edges(data.get("edges", ()), "edges")
-        directed, stated = _sort_edges(data.get("covariances", ()), "covariances")
-        if directed:
-            raise SpecError(f"covariances= holds the edge {directed[0]}.", hint="Give it to edges=.")
-        values = {**data, "edges": edges, "covariances": (*stated, *covariances)}
-        if isinstance(data.get("constructs"), Construct):
-            values["constructs"] = (data["constructs"],)
-        return values
-
-    @model_validator(mode="after")
-    def _check(self) -> RoxModel:
-        check_constructs(self.constructs)
-        check_edges(self.edges, self.names)
-        check_covariances(self.covariances, self.constructs)
-        check_loops(self.edges, self.feedback)
-        check_labels(self.definitions, self.edges, self.covariances, self.constructs)
-        return self
-
-    def replace(self, **changes: Any) -> Self:
-        """Return a copy with some fields changed, checked like a new one.
-
-        New `edges` take the place of all edges and add their ``<->``; other covariances stay.
-
-        Raises
-        ------
-        RoxError
-            As the constructor does.
-        """
-        if "edges" in changes and "covariances" not in changes:
-            edges, stated = _sort_edges(changes["edges"], "edges")
-            new = {_ends(pair) for pair in stated}
-            kept = (pair for pair in self.covariances if _ends(pair) not in new)
-            changes |= {"edges": edges, "covariances": (*kept, *stated)}
-        return super().replace(**changes)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the constructs, in the order given."""
-        return tuple(construct.name for construct in self.constructs)
-
-    @property
-    def items(self) -> tuple[Item, ...]:
-        """All items, construct by construct."""
-        return tuple(item for construct in self.constructs for item in construct.items)
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        """Who answers, in order of first appearance."""
-        return tuple(dict.fromkeys(construct.source for construct in self.constructs))
-
-    @property
-    def respondent_sources(self) -> tuple[str, ...]:
-        """The sources that are people: all but ``unit``."""
-        return tuple(source for source in self.sources if source != UNIT)
-
-    @property
-    def endogenous(self) -> tuple[str, ...]:
-        """Constructs with a cause within the wave."""
-        return tuple(name for name in self.names if self.causes(name))
-
-    @property
-    def exogenous_names(self) -> tuple[str, ...]:
-        """Constructs without a cause within the wave."""
-        return tuple(name for name in self.names if not self.causes(name))
-
-    @property
-    def content_hash(self) -> str:
-        """SHA-256 of everything the model says; equal models have equal hashes."""
-        return content_hash(self.model_dump(mode="json"))
-
-    @property
-    def graph(self) -> nx.DiGraph[str]:
-        """The graph as networkx: nodes carry factor, source and items; edges carry their `Edge` records."""
-        graph: nx.DiGraph[str] = nx.DiGraph(name=self.name)
-        for c in self.constructs:
-            graph.add_node(c.name, factor=c.factor, source=c.source, items=c.item_names)
-        for edge in self.edges:
-            known = graph.get_edge_data(edge.cause, edge.effect, {"edges": ()})["edges"]
-            lags = tuple(e.lag for e in (*known, edge))
-            graph.add_edge(edge.cause, edge.effect, edges=(*known, edge), lags=lags)
-        return graph
-
-    def find(self, name: str) -> Construct:
-        """Return one construct by name.
-
-        Raises
-        ------
-        SpecError
-            If there is none of that name, with the likely one.
-        """
-        for construct in self.constructs:
-            if construct.name == name:
-                return construct
-        raise SpecError(f"Model {self.name!r} has no construct {name!r}.", hint=did_you_mean(name, self.names))
-
-    def causes(self, effect: str) -> tuple[str, ...]:
-        """Direct causes of a construct within the wave, in the order of the edges."""
-        return tuple(edge.cause for edge in self.edges if edge.effect == effect and edge.lag == 0)
-
-    def order(self) -> tuple[str, ...]:
-        """Order the constructs, every cause before its effects (as given where loops were declared)."""
-        graph: nx.DiGraph[str] = nx.DiGraph()
-        graph.add_nodes_from(self.names)
-        graph.add_edges_from((edge.cause, edge.effect) for edge in self.edges if edge.lag == 0)
-        rank = {name: i for i, name in enumerate(self.names)}
-        if not nx.is_directed_acyclic_graph(graph):
-            return self.names
-        return tuple(nx.lexicographical_topological_sort(graph, key=rank.__getitem__))
-
     def parameters(self) -> pd.DataFrame:
         """Plan the parameters of the latent-variable model: one row each (see `roxmodel.spec.parameters`)."""
-        from roxmodel.spec.parameters import plan
-
         return plan(self).frame()
-
-    def to_json(self) -> str:
-        """Write the model as a versioned JSON document."""
-        return write_document("model", self.model_dump(mode="json"))
-
-    @classmethod
-    def from_json(cls, text: str | bytes) -> RoxModel:
-        """Read a model document.
-
-        Raises
-        ------
-        DocumentError
-            If the document is truncated, altered, of another kind or of a newer schema.
-        """
-        return cls(**read_document(text, "model"))
 
     def to_lavaan(self) -> str:
         """Write the model in lavaan's syntax for ``sem()``.
@@ -231,8 +77,6 @@ class RoxModel(Frozen):
         SpecError
             If a name cannot be a lavaan name.
         """
-        from roxmodel.spec.lavaan_writer import write_lavaan
-
         return write_lavaan(self)
 
     @classmethod
@@ -242,7 +86,7 @@ class RoxModel(Frozen):
         factors: Mapping[str, str] | None = None,
         source: str = "customer",
         name: str = "lavaan",
-    ) -> RoxModel:
+    ) -> Self:
         """Read lavaan syntax (``=~ ~ ~~ :=`` with fixed values, labels and ``start()``).
 
         Parameters
@@ -261,56 +105,20 @@ class RoxModel(Frozen):
         SpecError
             Naming the line that cannot be read.
         """
-        from roxmodel.spec.lavaan import read_lavaan
-
-        return read_lavaan(text, factors or {}, source, name)
+        return cls(**read_lavaan(text, factors or {}, source, name))
 
     def to_dot(self) -> str:
         """Write the graph in Graphviz's DOT language."""
-        from roxmodel.plots.text import to_dot
-        from roxmodel.spec.diagram import model_diagram
-
         return to_dot(model_diagram(self))
 
     def to_mermaid(self) -> str:
         """Write the graph as a Mermaid flowchart."""
-        from roxmodel.plots.text import to_mermaid
-        from roxmodel.spec.diagram import model_diagram
-
         return to_mermaid(model_diagram(self))
 
     def plot(self) -> Figure:
         """Draw the graph: five columns by factor, context below."""
-        from roxmodel.plots.draw import draw_diagram
-        from roxmodel.spec.diagram import model_diagram
-
         return draw_diagram(model_diagram(self))
 
-
-def _ends(pair: object) -> frozenset[object]:
-    """Return the two ends of a covariance, or of what a document says of one."""
-    if isinstance(pair, Mapping):
-        return frozenset((pair.get("left"), pair.get("right")))
-    return frozenset((pair.left, pair.right)) if isinstance(pair, Covariance) else frozenset()
-
-
-def _sort_edges(given: object, argument: str) -> tuple[tuple[object, ...], tuple[object, ...]]:
-    """Sort arrow text, edges and covariances in any mixture into edges and covariances."""
-    parts = [given] if isinstance(given, str | Edge | Covariance) else given
-    if isinstance(parts, Mapping | bytes) or not isinstance(parts, Iterable):
-        allowed = "arrow text, rox.Edge, rox.Covariance, or a list of them"
-        raise SpecError(f"{argument}= was {given!r}.", allowed=allowed)
-    edges: list[object] = []
-    covariances: list[object] = []
-    for part in parts:
-        if isinstance(part, str):
-            for arrow in read_arrows(part):
-                if arrow.kind == "->":
-                    edges.append(Edge(cause=arrow.left, effect=arrow.right))
-                else:
-                    covariances.append(Covariance(left=arrow.left, right=arrow.right))
-        elif isinstance(part, Covariance) or (isinstance(part, Mapping) and "left" in part):
-            covariances.append(part)
-        else:
-            edges.append(part)
-    return tuple(edges), tuple(covariances)
+    def __repr__(self) -> str:
+        factors = ", ".join(f"{c.name} ({c.factor}, {c.source}, {len(c.items)})" for c in self.constructs)
+        return f"<RoxModel {self.name!r}: {len(self.edges)} edges between {factors}>"

@@ -12,13 +12,12 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import combinations
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import networkx as nx
 
 from roxmodel.errors import SpecError, did_you_mean
 from roxmodel.spec.constructs import Construct, Covariance, Edge
-from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.questionnaire import Item
 
 __all__ = ["NAME", "read_lavaan"]
@@ -53,8 +52,8 @@ class _Parts:
     definitions: dict[str, str] = field(default_factory=dict)
 
 
-def read_lavaan(text: str, factors: Mapping[str, str], source: str, name: str) -> RoxModel:
-    """Read lavaan text; see `RoxModel.from_lavaan`."""
+def read_lavaan(text: str, factors: Mapping[str, str], source: str, name: str) -> dict[str, Any]:
+    """Read lavaan text to the fields of a model; see `RoxModel.from_lavaan`."""
     if not isinstance(text, str):
         raise SpecError(f"{text!r} is no lavaan text.", hint="Join the lines to one text.")
     if not isinstance(factors, Mapping):
@@ -69,16 +68,16 @@ def read_lavaan(text: str, factors: Mapping[str, str], source: str, name: str) -
             raise SpecError(f"factors= names {given!r}, which is no construct.", hint=hint)
     fixed = _fix_loadings_by_label(parts)
     edges = tuple(_arrowed(Edge, {"cause": term.name, "effect": effect}, term, fixed) for effect, term in parts.edges)
-    return RoxModel(
-        name=name,
-        constructs=tuple(_construct(one, parts, factors.get(one, "context"), source) for one in names),
-        edges=edges,
-        covariances=(*_stated(parts, fixed), *_unsaid(parts, names)),
-        definitions={key: _with_values(definition, fixed) for key, definition in parts.definitions.items()},
-        terminal_covariances=True,
-        exogenous="fixed",
-        feedback=_has_loop(edges),
-    )
+    return {
+        "name": name,
+        "constructs": tuple(_construct(one, parts, factors.get(one, "context"), source) for one in names),
+        "edges": edges,
+        "covariances": (*_stated(parts, fixed), *_unsaid(parts, names)),
+        "definitions": {key: _with_values(definition, fixed) for key, definition in parts.definitions.items()},
+        "terminal_covariances": True,
+        "exogenous": "fixed",
+        "feedback": _has_loop(edges),
+    }
 
 
 # What was said, in the model's words.

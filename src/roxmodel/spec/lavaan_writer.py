@@ -7,8 +7,8 @@ from itertools import combinations
 from typing import Final
 
 from roxmodel.errors import SpecError
+from roxmodel.spec.causal import CausalModel
 from roxmodel.spec.constructs import Construct, Covariance, Edge
-from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.lavaan import NAME
 from roxmodel.spec.questionnaire import Item
 
@@ -21,7 +21,7 @@ _RESERVED: Final = frozenset(
 )
 
 
-def write_lavaan(model: RoxModel) -> str:
+def write_lavaan(model: CausalModel) -> str:
     """Write a model for lavaan's ``sem()``; see `RoxModel.to_lavaan`.
 
     Lagged edges are left out, as they are out of the covariance structure; scales, sources and reversals are
@@ -43,7 +43,7 @@ def write_lavaan(model: RoxModel) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _check_names(model: RoxModel) -> None:
+def _check_names(model: CausalModel) -> None:
     labels = [part.label for part in (*model.edges, *model.covariances) if part.label is not None]
     labels += [item.loading for item in model.items if isinstance(item.loading, str)]
     for name in (*model.names, *(item.name for item in model.items), *labels, *model.definitions):
@@ -59,7 +59,7 @@ def _manifest(construct: Construct) -> bool:
     return construct.observed and construct.item_names[0] == construct.name
 
 
-def _measurement_lines(model: RoxModel, construct: Construct) -> Iterator[str]:
+def _measurement_lines(model: CausalModel, construct: Construct) -> Iterator[str]:
     if _manifest(construct):
         return
     latent, first = construct.name, construct.items[0]
@@ -111,7 +111,7 @@ def _number(value: float) -> str:
     return repr(float(value)).replace("e+", "e")
 
 
-def _terminal_lines(model: RoxModel) -> Iterator[str]:
+def _terminal_lines(model: CausalModel) -> Iterator[str]:
     """Fix the covariances of terminal constructs that ``sem()`` would free."""
     stated = {frozenset((pair.left, pair.right)) for pair in model.covariances}
     caused = {edge.cause for edge in model.edges if edge.lag == 0}
@@ -128,7 +128,7 @@ class _Exogenous:
     all its covariances are zero but those that are stated. `random` are the ones that have to be named.
     """
 
-    def __init__(self, model: RoxModel) -> None:
+    def __init__(self, model: CausalModel) -> None:
         self.names = model.exogenous_names
         self.observed = {name for name in self.names if _manifest(model.find(name))}
         self.stated = {frozenset((pair.left, pair.right)): pair for pair in model.covariances}

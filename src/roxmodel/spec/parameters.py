@@ -8,8 +8,8 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from roxmodel.errors import SpecError, did_you_mean
+from roxmodel.spec.causal import CausalModel
 from roxmodel.spec.constructs import Construct, Covariance
-from roxmodel.spec.graph import RoxModel
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -112,7 +112,7 @@ class ParameterTable:
 
 
 def plan(
-    model: RoxModel, measurement: Literal["reflective", "composite"] = "reflective", means: bool = True
+    model: CausalModel, measurement: Literal["reflective", "composite"] = "reflective", means: bool = True
 ) -> ParameterTable:
     """Plan the parameters of a model.
 
@@ -202,7 +202,7 @@ def _loadings(construct: Construct) -> Iterator[Parameter]:
             yield Parameter(parameter, "loading", construct.name, item.name, free=1, start=item.start, label=label)
 
 
-def _edge(model: RoxModel, position: int) -> Parameter:
+def _edge(model: CausalModel, position: int) -> Parameter:
     edge = model.edges[position]
     suffix = f"@lag{edge.lag}" if edge.lag else ""
     parameter = f"edge:{edge.cause}->{edge.effect}{suffix}"
@@ -215,14 +215,14 @@ def _edge(model: RoxModel, position: int) -> Parameter:
     return Parameter(parameter, "edge", edge.cause, edge.effect, free=1, start=edge.start, label=label, lag=edge.lag)
 
 
-def _stated(model: RoxModel, left: str, right: str) -> Covariance | None:
+def _stated(model: CausalModel, left: str, right: str) -> Covariance | None:
     for pair in model.covariances:
         if {pair.left, pair.right} == {left, right}:
             return pair
     return None
 
 
-def _second_moment(model: RoxModel, left: str, right: str, default: Parameter) -> Parameter:
+def _second_moment(model: CausalModel, left: str, right: str, default: Parameter) -> Parameter:
     """Make a (co)variance row: as the model states it, else the default."""
     stated = _stated(model, left, right)
     if stated is None:
@@ -234,7 +234,7 @@ def _second_moment(model: RoxModel, left: str, right: str, default: Parameter) -
     return replace(default, free=1, value=None, start=stated.start, label=label, lower=lower, note="")
 
 
-def _item_variances(model: RoxModel, construct: Construct) -> Iterator[Parameter]:
+def _item_variances(model: CausalModel, construct: Construct) -> Iterator[Parameter]:
     for item in construct.items:
         row = Parameter(f"variance:{item.name}", "variance", item.name, item.name, free=1, lower=0.0)
         if len(construct.items) == 1:
@@ -254,14 +254,14 @@ def _single_item_variance(construct: Construct, row: Parameter) -> Parameter:
     return replace(row, note=f"(1 - {construct.reliability:g}) of the item's variance")
 
 
-def _construct_variance(model: RoxModel, name: str) -> Parameter:
+def _construct_variance(model: CausalModel, name: str) -> Parameter:
     row = Parameter(f"variance:{name}", "variance", name, name, free=1, lower=0.0)
     if _given(model, name):
         row = replace(row, free=0, lower=None, note=_GIVEN)
     return _second_moment(model, name, name, row)
 
 
-def _given(model: RoxModel, name: str) -> bool:
+def _given(model: CausalModel, name: str) -> bool:
     """Whether the data give a construct's moments: fixed, exogenous, observed, no variance of it stated."""
     if model.exogenous == "free" or model.causes(name):
         return False
@@ -269,7 +269,7 @@ def _given(model: RoxModel, name: str) -> bool:
     return construct.observed and not any(_stated(model, n, n) for n in (name, construct.item_names[0]))
 
 
-def _covariances(model: RoxModel, measurement: str) -> list[Parameter]:
+def _covariances(model: CausalModel, measurement: str) -> list[Parameter]:
     """Exogenous pairs, terminal pairs if asked for, and what the model states, each pair once."""
     rows: dict[frozenset[str], Parameter] = {}
     for left, right in combinations(model.exogenous_names, 2):
@@ -293,7 +293,7 @@ def _covariance_row(left: str, right: str) -> Parameter:
     return Parameter(f"covariance:{left}~~{right}", "covariance", left, right, free=1)
 
 
-def _intercepts(model: RoxModel, measurement: str) -> list[Parameter]:
+def _intercepts(model: CausalModel, measurement: str) -> list[Parameter]:
     """Item intercepts are free and latent means 0; an observed construct carries its own intercept."""
     rows: list[Parameter] = []
     for construct in model.constructs:
