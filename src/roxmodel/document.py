@@ -63,6 +63,7 @@ class ParameterRecord(_Record):
     ci_high: float
     standardized: float
     df: float
+    partial_r2: float = float("nan")
 
 
 class EquationRecord(_Record):

@@ -748,12 +748,15 @@ def _condense(
     order, unit, start, length = _segments(design.used_codes(), groups)
     size, end = np.bincount(unit, weights=length, minlength=groups), np.concatenate([[0], np.cumsum(length)])
     total, respondents, table = _blank(groups, p, max(len(rows), 1)), np.zeros(groups), [*columns, *rows]
-    room = _BATCH if order is None else max(_BATCH, _GATHER // p)
+    # Where each column is a stretch of memory of its own, many rows at once find more than one answer in a line of
+    # cache; where the columns lie interleaved, a row is found at one place, and few rows at once stay in cache.
+    scattered = order is not None and all(column.flags.c_contiguous for column in columns)
+    room = max(_BATCH, _GATHER // p) if scattered else _BATCH
     buffer = np.empty((len(table), min(room, end[-1])))
     for first, last in _cuts(end, room, len(unit)):
         at = np.repeat(start[first:last] - end[first:last], length[first:last])
         at += np.arange(end[first], end[last])
-        _gather(table, at if order is None else order[at], buffer, scattered=order is not None)
+        _gather(table, at if order is None else order[at], buffer, scattered)
         for a, b in _cuts(end[first : last + 1], _BATCH, _RESULT // p**2):
             block = buffer[:, end[first + a] - end[first] : end[first + b] - end[first]]
             of, m = unit[first + a : first + b], length[first + a : first + b]
@@ -831,7 +834,8 @@ def _pooled(blocks: Iterable[tuple[FloatArray, FloatArray]], names: Sequence[str
     n, worst = int(total[0].item()), int(missing.argmax())
     if n < 2:
         problem = f"Only {n} of {seen:g} rows are complete; at least 2 are needed."
-        raise DataError(problem, hint=f"{names[worst]!r} is missing most often ({missing[worst]:g} times).")
+        most = f"{names[worst]!r} is missing most often ({missing[worst]:g} times)."
+        raise DataError(problem, hint=most if missing[worst] else None)
     for k in np.flatnonzero(low == high)[:1]:
         problem = f"{names[k]!r} is constant ({low[k]:g} in all {n} complete rows)."
         raise DataError(problem, hint="Leave it out.")

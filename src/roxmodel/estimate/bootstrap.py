@@ -149,13 +149,12 @@ def _solve(inner: FloatArray, outer: FloatArray) -> FloatArray:
     return np.asarray(solved)
 
 
-def _one_by_one(
-    spot: Spot, scores: Scores, values: FloatArray, weights: FloatArray
-) -> tuple[FloatArray, FloatArray]:
+def _one_by_one(spot: Spot, scores: Scores, values: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
     """A curved equation, replicate by replicate, each row as often as it was drawn."""
     offset = np.zeros(len(values))
     for cause, value in spot.fixed:
         offset += value * values[:, cause]
+    causes = values[:, list(spot.causes)]
     coefficients = np.full((len(weights), len(spot.causes) + 1), np.nan)
     residuals = np.full((len(weights), len(values)), np.nan)
     names = scores.names
@@ -165,7 +164,7 @@ def _one_by_one(
             effect=names[spot.effect],
             causes=tuple(names[c] for c in spot.causes),
             y=values[drawn, spot.effect],
-            x=values[np.ix_(drawn, list(spot.causes))],
+            x=causes[drawn],
             offset=offset[drawn],
             clusters=None,
             family=scores.families[spot.effect],
@@ -212,5 +211,3 @@ def _with_moments(
                 products = (weights * deviations[:, a] * deviations[:, b]) @ there
                 theta[:, row.free - 1] = products / (weights @ there)
     return theta
-
-

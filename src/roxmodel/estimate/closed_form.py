@@ -93,7 +93,8 @@ def _check(work: _Work, spot: Spot) -> None:
     names, effect = [work.scores.names[c] for c in causes], work.scores.names[spot.effect]
     if n <= len(causes) + 2:
         raise EstimationError(
-            f"The equation of {effect!r} has {len(causes)} cause(s), an intercept and a residual variance, but n = {n}.",
+            f"The equation of {effect!r} has {len(causes)} cause(s), an intercept and a residual variance, "
+            f"but n = {n}.",
             hint=f"Give {effect!r} fewer causes.",
         )
     if not causes:
@@ -131,9 +132,7 @@ def _fill(
     work.leads[work.scores.names[spot.effect]] = (at, causes, inverse, df)
 
 
-def _second_moments(
-    model: RoxModel, table: ParameterTable, work: _Work, disturbance: FloatArray
-) -> dict[str, float]:
+def _second_moments(model: RoxModel, table: ParameterTable, work: _Work, disturbance: FloatArray) -> dict[str, float]:
     """Fill exogenous means and (co)variances and disturbance (co)variances; return what the data give."""
     place = {name: i for i, name in enumerate(model.names)}
     given: dict[str, float] = {}
@@ -161,7 +160,7 @@ def _second_moments(
 
 def _correlated_equations(model: RoxModel, table: ParameterTable, work: _Work, disturbance: FloatArray) -> None:
     """Covariance of two equations whose disturbances may covary (Zellner 1962, doi 10.2307/2281644)."""
-    place, n = {name: i for i, name in enumerate(model.names)}, work.scores.n
+    place = {name: i for i, name in enumerate(model.names)}
     for left, right in correlated_pairs(model, table):
         (at, causes, own, spare), (to, others, other, left_over) = work.leads[left], work.leads[right]
         inner = work.covariance[np.ix_(causes, others)]

@@ -170,4 +170,4 @@ def _separated(task: Task) -> bool:
         b_eq=np.zeros(len(level)) if len(level) else None,
         bounds=(-1, 1),
     )
-    return bool(answer.status == 0 and -answer.fun > 1e-6)
+    return answer.status == 0 and (answer.fun or 0.0) < -1e-6

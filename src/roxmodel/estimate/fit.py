@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
 from roxmodel.errors import EstimationError, RoxError, did_you_mean
 from roxmodel.estimate.bootstrap import resample
-from roxmodel.estimate.path import Solution, check_recursive, solve_moments, solve_rows
+from roxmodel.estimate.closed_form import solve_moments
+from roxmodel.estimate.path import Solution, check_recursive
+from roxmodel.estimate.rows import solve_rows
 from roxmodel.estimate.scores import Scores, scores_of_frame, scores_of_moments, scores_of_study
 from roxmodel.estimate.tabulate import tabulate
 from roxmodel.moments import LinkedMoments, Moments
@@ -73,7 +74,8 @@ def fit(  # noqa: PLR0913 - the contract of DESIGN.md
     bootstrap
         Number of replicates; 0 = none unless ``se="bootstrap"``, which then takes 2,000.
     cluster
-        Column whose values group rows (of the frame, or of the study's unit frame): errors are clustered.
+        Column whose values group rows (of the frame, or of the study's unit frame): errors are clustered, whatever
+        `se` says, and the bootstrap draws clusters.
     seed
         Of the bootstrap; equal seeds give equal replicates.
     progress
@@ -99,6 +101,8 @@ def fit(  # noqa: PLR0913 - the contract of DESIGN.md
     >>> round(float(found["estimate"][0]), 3), round(float(found["se"][0]), 3)
     (0.4, 0.093)
     """
+    if not isinstance(model, RoxModel):
+        raise RoxError(f"model= was a {type(model).__name__}.", allowed="rox.RoxModel", hint="Say fit(model, data).")
     _check_method(method)
     _refuse_foreign({"estimator": (estimator, "ML"), "missing": (missing, "listwise"), "group": (group, None)})
     _refuse_foreign({"within": (within, "pooled")})
@@ -107,7 +111,7 @@ def fit(  # noqa: PLR0913 - the contract of DESIGN.md
     table = plan(model, "composite", means=scores.values is not None or scores.mean is not None)
     check_recursive(model, table)
     solution, resampling = _solve(model, table, scores, errors)
-    return tabulate(model, table, scores, solution, (errors.se, resampling), _measured(data))
+    return tabulate(model, table, scores, solution, (errors.se, resampling))
 
 
 def _check_method(method: str | None) -> None:
@@ -132,20 +136,29 @@ def _refuse_foreign(options: Mapping[str, tuple[object, object]]) -> None:
 def _errors(
     data: object, se: StandardErrors | None, bootstrap: int, seed: int | None, progress: bool | None
 ) -> _Errors:
-    rows = not isinstance(data, Moments)
     if se not in {None, "standard", "robust", "bootstrap"}:
         raise RoxError(f"se= was {se!r}.", allowed="'standard', 'robust' or 'bootstrap'")
-    if bootstrap < 0 or bootstrap != int(bootstrap):
-        raise RoxError(f"bootstrap= was {bootstrap!r}.", allowed="a whole number of replicates, 0 for none")
-    if not rows and (se in {"robust", "bootstrap"} or bootstrap):
+    replicates = _whole("bootstrap", bootstrap, "a whole number of replicates, 0 for none")
+    start = None if seed is None else _whole("seed", seed, "None or a whole number of at least 0")
+    if isinstance(data, Moments) and (se in {"robust", "bootstrap"} or replicates):
         raise RoxError("A printed matrix has no rows, so only classical errors exist.", hint="Leave se= out.")
-    if bootstrap and se not in {None, "bootstrap"}:
-        raise RoxError(f"bootstrap={bootstrap} and se={se!r} contradict each other.", hint="Say se='bootstrap'.")
-    if bootstrap == 1:
+    if replicates and se not in {None, "bootstrap"}:
+        raise RoxError(f"bootstrap={replicates} and se={se!r} contradict each other.", hint="Say se='bootstrap'.")
+    if replicates == 1:
         raise RoxError("bootstrap=1 gives no standard error.", allowed="at least 2 replicates, better 2,000")
-    if se == "bootstrap" or bootstrap:
-        return _Errors("bootstrap", bootstrap or 2_000, seed, progress)
-    return _Errors(se or ("robust" if rows else "standard"), 0, seed, progress)
+    if se == "bootstrap" or replicates:
+        return _Errors("bootstrap", replicates or 2_000, start, progress)
+    return _Errors(se or ("standard" if isinstance(data, Moments) else "robust"), 0, start, progress)
+
+
+def _whole(name: str, given: object, allowed: str) -> int:
+    try:
+        value = operator.index(given)  # type: ignore[arg-type]
+    except TypeError:
+        value = -1
+    if value < 0 or isinstance(given, bool):
+        raise RoxError(f"{name}= was {given!r}.", allowed=allowed)
+    return value
 
 
 def _scores(model: RoxModel, data: object, cluster: str | None) -> Scores:
@@ -169,10 +182,3 @@ def _solve(
     if not errors.replicates:
         return solution, None
     return solution, resample(model, table, scores, errors.replicates, errors.seed, errors.progress)
-
-
-def _measured(data: object) -> Mapping[str, np.ndarray[tuple[int, int], np.dtype[np.float64]]]:
-    """Within-unit covariance of single answers, by source."""
-    if not isinstance(data, Study):
-        return {}
-    return {source.source: source.within_covariance for source in data.moments.sources}

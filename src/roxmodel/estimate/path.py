@@ -161,7 +161,9 @@ def correlated_pairs(model: RoxModel, table: ParameterTable) -> tuple[tuple[str,
     )
 
 
-def normal_theory(rows: tuple[Parameter, ...], places: dict[str, int], psi: FloatArray, shared: FloatArray) -> FloatArray:
+def normal_theory(
+    rows: tuple[Parameter, ...], places: dict[str, int], psi: FloatArray, shared: FloatArray
+) -> FloatArray:
     """Covariance of means, variances and covariances of exogenous constructs and disturbances.
 
     cov(m_a, m_b) = ψ_ab s, cov(ψ_ab, ψ_cd) = (ψ_ac ψ_bd + ψ_ad ψ_bc) s, cov(m, ψ) = 0.

@@ -15,10 +15,10 @@ from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.questionnaire import Binary, Count
 from roxmodel.survey.answers import read_answers
 from roxmodel.survey.composites import item_mean, unit_composites
-from roxmodel.survey.frames import open_frame, raw_column, require_columns
+from roxmodel.survey.frames import Frame, open_frame, raw_column, require_columns
 from roxmodel.survey.linkage import agreement
 from roxmodel.survey.study import Study
-from roxmodel.types import FloatArray, IntArray, Level
+from roxmodel.types import BoolArray, FloatArray, IntArray, Level
 
 __all__ = ["Scores", "scores_of_frame", "scores_of_moments", "scores_of_study"]
 
@@ -76,7 +76,7 @@ def scores_of_study(model: RoxModel, study: Study, cluster: str | None) -> Score
     """
     _check_same_items(model, study.model)
     composites = unit_composites(model, study.moments)
-    some = ~np.isnan(composites.values).all(axis=1)
+    some: BoolArray = np.asarray(~np.isnan(composites.values).all(axis=1))
     values = composites.values[some]
     _refuse_constant(model, values, "units")
     clusters = None
@@ -137,10 +137,11 @@ def _noise_note(model: RoxModel, study: Study) -> tuple[str, ...]:
                 known.append((icc2, construct.name))
     shown = ", ".join(f"{name} {icc2:.2f}" for icc2, name in sorted(known))
     tail = f" Reliability of the unit means, ICC(2): {shown}." if shown else ""
-    return (
+    note = (
         "Unit means are taken as if measured without sampling error, so effects of survey constructs are as a rule "
-        f"understated, the more the fewer answers a unit has.{tail}",
+        f"understated, the more the fewer answers a unit has.{tail}"
     )
+    return (note,)
 
 
 def _check_same_items(model: RoxModel, other: RoxModel) -> None:
@@ -166,25 +167,21 @@ def scores_of_frame(model: RoxModel, native: object, cluster: str | None) -> Sco
     """Composites of the rows of one frame that holds all items (the single-level case)."""
     frame = open_frame("data", native)
     require_columns("data", frame, [item.name for item in model.items])
-    columns, notes, within = [], [], {}
-    for construct in model.constructs:
-        read = [read_answers("data", frame, item, coerce=False).values for item in construct.items]
-        signed = [sign * v + offset for v, (sign, offset) in zip(read, (i.reading for i in construct.items), strict=True)]
-        answers = np.column_stack(signed).astype(np.float64)
-        score, partial = item_mean(answers)
-        columns.append(score)
-        within[construct.name] = _covariance_of_complete(answers)
-        if partial:
-            notes.append(f"{partial} score(s) of {construct.name!r} rest on some of its items only.")
-    _refuse_constant(model, np.column_stack(columns), "rows")
+    answers = {construct.name: _turned_answers(frame, construct) for construct in model.constructs}
+    scored = {name: item_mean(own) for name, own in answers.items()}
+    values = np.column_stack([score for score, _ in scored.values()])
+    _refuse_constant(model, values, "rows")
     clusters = None
     if cluster is not None:
         require_columns("data", frame, [cluster])
         clusters = _codes(raw_column(frame, cluster).tolist(), cluster)
+    partial = [
+        f"{count} score(s) of {name!r} rest on some of its items only." for name, (_, count) in scored.items() if count
+    ]
     return Scores(
         names=model.names,
         level="single",
-        values=np.column_stack(columns),
+        values=values,
         covariance=None,
         mean=None,
         n=len(frame),
@@ -192,9 +189,17 @@ def scores_of_frame(model: RoxModel, native: object, cluster: str | None) -> Sco
         clusters=clusters,
         cluster_name=cluster,
         families=tuple(_family(model, name, unit_level=False) for name in model.names),
-        within=within,
-        notes=tuple(notes),
+        within={name: _covariance_of_complete(own) for name, own in answers.items()},
+        notes=tuple(partial),
     )
+
+
+def _turned_answers(frame: Frame, construct: Construct) -> FloatArray:
+    """(n, p) answers to the items of a construct, reversed ones turned."""
+    read = [read_answers("data", frame, item, coerce=False).values for item in construct.items]
+    readings = [item.reading for item in construct.items]
+    turned = [offset + sign * values for values, (sign, offset) in zip(read, readings, strict=True)]
+    return np.column_stack(turned).astype(np.float64)
 
 
 def _covariance_of_complete(answers: FloatArray) -> FloatArray:
@@ -208,9 +213,7 @@ def scores_of_moments(model: RoxModel, moments: Moments) -> Scores:
     """Covariance of the composites from a covariance of the items."""
     for item in model.items:
         if item.name not in moments.names:
-            raise DataError(
-                f"The moments hold no variable {item.name!r}.", hint=did_you_mean(item.name, moments.names)
-            )
+            raise DataError(f"The moments hold no variable {item.name!r}.", hint=did_you_mean(item.name, moments.names))
     weights = np.zeros((len(model.names), len(moments.names)))
     offsets = np.zeros(len(model.names))
     within = {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import networkx as nx
@@ -16,6 +17,8 @@ from scipy.stats import norm
 from scipy.stats import t as student
 
 from roxmodel.errors import RoxError, did_you_mean
+from roxmodel.result.records import LINEAR
+from roxmodel.result.resampling import spread_of
 from roxmodel.result.response import Caps, Push, travel
 from roxmodel.result.system import System, total_effects
 from roxmodel.spec.graph import RoxModel
@@ -25,10 +28,11 @@ from roxmodel.types import FloatArray
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["EffectRow", "curved_effects", "effects_frame", "linear_effects", "paths_between"]
+__all__ = ["EffectRow", "curved_effects", "curved_on", "effects_frame", "linear_effects", "paths_between"]
 
 COLUMNS = ["kind", "path", "estimate", "se", "ci_low", "ci_high", "p", "standardized"]
 _MOST_PATHS = 2_000
+_CELLS = 1 << 20  # draws times units of one array
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,10 @@ def paths_between(model: RoxModel, cause: str, effect: str) -> list[tuple[str, .
     graph: nx.DiGraph[str] = nx.DiGraph()
     graph.add_nodes_from(model.names)
     graph.add_edges_from((edge.cause, edge.effect) for edge in model.edges if edge.lag == 0)
+    # Only what lies between the two: a walk into the rest of a large graph would take for ever.
+    graph = graph.subgraph({cause, *nx.descendants(graph, cause)} & {effect, *nx.ancestors(graph, effect)})
+    if cause not in graph or effect not in graph:
+        return []
     found: list[tuple[str, ...]] = []
     for path in nx.all_simple_paths(graph, cause, effect):
         found.append(tuple(path))
@@ -74,14 +82,27 @@ def paths_between(model: RoxModel, cause: str, effect: str) -> list[tuple[str, .
     return sorted(found, key=lambda path: (len(path), path))
 
 
+def curved_on(paths: Sequence[tuple[str, ...]], system: System) -> list[str]:
+    """Constructs on the paths, the cause left out, whose equation is curved."""
+    family = dict(zip(system.names, system.families, strict=True))
+    met = dict.fromkeys(name for path in paths for name in path[1:])
+    return [name for name in met if family[name] != LINEAR]
+
+
 def linear_effects(
-    model: RoxModel, table: ParameterTable, systems: tuple[System, System], ends: tuple[str, str], df: FloatArray
+    paths: Sequence[tuple[str, ...]],
+    table: ParameterTable,
+    systems: tuple[System, System],
+    ends: tuple[str, str],
+    df: FloatArray,
 ) -> list[EffectRow]:
-    """Effects of a linear graph.
+    """Effects where every equation on the way is linear.
 
     Parameters
     ----------
-    model, table
+    paths
+        See `paths_between`.
+    table
         What the parameters mean.
     systems
         At the estimate (one draw) and at the draws (none, perhaps).
@@ -90,13 +111,12 @@ def linear_effects(
     df
         (rows,) degrees of freedom of each row of the table.
     """
-    paths = paths_between(model, *ends)
     edges = {(row.left, row.right): row for row in table if row.kind == "edge" and not row.lag}
     freedom = {row.id: float(value) for row, value in zip(table, df, strict=True)}
     rows = [_path_row(path, edges, systems, table.n_free, freedom) for path in paths]
     indirect = [row for row in rows if row.kind == "indirect"]
     none = EffectRow("indirect", "all", 0.0, np.zeros(len(systems[1].coefficients)), np.zeros(table.n_free), np.inf)
-    total = _total_row(model, systems, ends, edges, table.n_free, min((r.df for r in rows), default=np.inf))
+    total = _total_row(systems, ends, edges, table.n_free, min((r.df for r in rows), default=np.inf))
     return [*rows, _sum_row(indirect) if indirect else none, total]
 
 
@@ -107,7 +127,7 @@ def _path_row(
     n_free: int,
     freedom: dict[str, float],
 ) -> EffectRow:
-    steps = list(zip(path, path[1:], strict=False))
+    steps = list(pairwise(path))
     place = {name: i for i, name in enumerate(systems[0].names)}
     at, drawn = ([s.coefficients[:, place[b], place[a]] for a, b in steps] for s in systems)
     gradient = np.zeros(n_free)
@@ -138,7 +158,6 @@ def _sum_row(rows: Sequence[EffectRow]) -> EffectRow:
 
 
 def _total_row(
-    model: RoxModel,
     systems: tuple[System, System],
     ends: tuple[str, str],
     edges: dict[tuple[str, str], Parameter],
@@ -146,7 +165,7 @@ def _total_row(
     df: float,
 ) -> EffectRow:
     """dT[b, a] / dB[i, j] = T[b, i] · T[j, a] with T = (I - B)⁻¹."""
-    place = {name: i for i, name in enumerate(model.names)}
+    place = {name: i for i, name in enumerate(systems[0].names)}
     a, b = place[ends[0]], place[ends[1]]
     total = total_effects(systems[0].coefficients)[0]
     gradient = np.zeros(n_free)
@@ -158,19 +177,34 @@ def _total_row(
 
 
 def curved_effects(
-    model: RoxModel, systems: tuple[System, System], ends: tuple[str, str], caps: Caps
+    paths: Sequence[tuple[str, ...]], systems: tuple[System, System], ends: tuple[str, str], levels: FloatArray
 ) -> list[EffectRow]:
     """Average change of the effect for one more point of the cause, where an equation is curved.
 
     A path's row lets the change run along this path only; because the equations are curved, the rows of the paths
     need not add up to the total.
+
+    Parameters
+    ----------
+    paths
+        See `paths_between`.
+    systems
+        At the estimate (one draw) and at the draws.
+    ends
+        Cause and effect.
+    levels
+        (units, k) of every construct, over which the change is averaged.
     """
-    names, paths = model.names, paths_between(model, *ends)
-    free = Caps(caps.levels, np.full(len(names), -np.inf), np.full(len(names), np.inf))
+    cause, effect = (systems[0].names.index(name) for name in ends)
+    k = len(systems[0].names)
+    free = Caps(levels, np.full(k, -np.inf), np.full(k, np.inf))
+    size = max(1, _CELLS // len(levels))
 
     def change(system: System) -> FloatArray:
-        push = Push({names.index(ends[0]): np.ones(1)}, {}, {})
-        return np.asarray(travel(system, push, free).changes[names.index(ends[1])].mean(axis=1))
+        push = Push({cause: np.ones(1)}, {}, {})
+        parts = [system.slice(start, start + size) for start in range(0, len(system.coefficients), size)]
+        means = [travel(part, push, free).changes[effect].mean(axis=1) for part in parts]
+        return np.concatenate(means) if means else np.zeros(0)
 
     def row(kind: str, path: str, keep: Sequence[tuple[str, ...]] | None) -> EffectRow:
         at, drawn = (change(s if keep is None else _only(s, keep)) for s in systems)
@@ -186,14 +220,12 @@ def _only(system: System, paths: Sequence[tuple[str, ...]]) -> System:
     place = {name: i for i, name in enumerate(system.names)}
     carries = np.zeros(system.coefficients.shape[1:], dtype=bool)
     for path in paths:
-        for a, b in zip(path, path[1:], strict=False):
+        for a, b in pairwise(path):
             carries[place[b], place[a]] = True
     return replace(system, carries=carries)
 
 
-def effects_frame(
-    rows: Sequence[EffectRow], vcov: FloatArray | None, scale: float
-) -> pd.DataFrame:
+def effects_frame(rows: Sequence[EffectRow], vcov: FloatArray | None, scale: float) -> pd.DataFrame:
     """Put effects into a table.
 
     Parameters
@@ -228,10 +260,5 @@ def _delta(row: EffectRow, vcov: FloatArray) -> tuple[float, float, float, float
 
 
 def _from_draws(draws: FloatArray) -> tuple[float, float, float, float]:
-    if len(draws) == 0 or not np.ptp(draws) > 0:
-        return float("nan"), float("nan"), float("nan"), float("nan")
-    low, high = np.quantile(draws, [0.025, 0.975])
-    tail = min(float((draws <= 0).mean()), float((draws >= 0).mean()))
-    p = min(1.0, 2 * max(tail, 1 / len(draws)))
-    return float(draws.std(ddof=1)), float(low), float(high), p
-
+    spread = spread_of(draws[:, None])
+    return float(spread.se[0]), float(spread.low[0]), float(spread.high[0]), float(spread.p[0])

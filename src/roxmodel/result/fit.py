@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +13,7 @@ import numpy as np
 
 from roxmodel.errors import EstimationError, RoxError
 from roxmodel.result.records import Equation, Estimates, Measure, Population, Resampling, Verdict
-from roxmodel.result.system import System, system_of
+from roxmodel.result.system import System, root_of, system_of
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable
 from roxmodel.types import FloatArray, Interval, Level, Method, StandardErrors
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Fit", "load"]
 
-_CURVED_DRAWS = 500
 _LINEAR_DRAWS = 10_000
+_CURVED_CELLS = 20_000_000  # draws times units, so that long frames do not take minutes
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,15 +215,17 @@ class Fit:
             (n, n_free): normal around the estimate for standard and robust errors; the replicates for the
             bootstrap (the first n, resampled if n exceeds them).
         """
-        if n < 1:
-            raise RoxError(f"draws({n}) was asked for.", allowed="at least 1 draw")
-        rng = np.random.default_rng(np.random.SeedSequence(seed))
+        count, start = _whole(n, 1), None if seed is None else _whole(seed, 0)
+        if count is None:
+            raise RoxError(f"draws({n!r}) was asked for.", allowed="a whole number, at least 1")
+        if seed is not None and start is None:
+            raise RoxError(f"seed= was {seed!r}.", allowed="None or a whole number of at least 0")
+        rng = np.random.default_rng(np.random.SeedSequence(start))
         if self.resampling is not None:
             replicates = self.resampling.replicates
-            places = np.arange(n) if n <= len(replicates) else rng.integers(0, len(replicates), n)
+            places = np.arange(count) if count <= len(replicates) else rng.integers(0, len(replicates), count)
             return np.array(replicates[places])
-        root = _root(self.vcov)
-        return np.asarray(self.theta + rng.standard_normal((n, len(root))) @ root.T)
+        return np.asarray(self.theta + rng.standard_normal((count, len(self.vcov))) @ root_of(self.vcov).T)
 
     def bootstrap_draws(self) -> FloatArray:
         """(replicates, n_free) parameters of the bootstrap, failed replicates left out.
@@ -247,22 +250,22 @@ class Fit:
         found = self._resampled()
         if len(found.codes) == 0:
             raise RoxError("A loaded document holds the replicates but not the rows they were drawn from.")
-        if not 0 <= replicate < len(found.replicates):
-            raise RoxError(f"There is no replicate {replicate}.", allowed=f"0 to {len(found.replicates) - 1}")
-        return replicate_weights(found.entropy, int(found.numbers[replicate]), found.codes)
+        place = _whole(replicate, 0)
+        if place is None or place >= len(found.replicates):
+            raise RoxError(f"There is no replicate {replicate!r}.", allowed=f"0 to {len(found.replicates) - 1}")
+        return replicate_weights(found.entropy, int(found.numbers[place]), found.codes)
 
     def _resampled(self) -> Resampling:
         if self.resampling is None:
-            raise EstimationError(
-                "This fit has no bootstrap.", hint="Fit with se='bootstrap', bootstrap=2000, seed=1."
-            )
+            raise EstimationError("This fit has no bootstrap.", hint="Fit with se='bootstrap', bootstrap=2000, seed=1.")
         return self.resampling
 
-    def effect_draws(self) -> FloatArray:
+    def effect_draws(self, curved: bool) -> FloatArray:
         """Draws that intervals of effects are taken from: fixed in number and seed, so that tables do not move."""
         if self.resampling is not None:
             return self.bootstrap_draws()
-        return self.draws(_LINEAR_DRAWS if self.system().linear else _CURVED_DRAWS, seed=0)
+        count = int(np.clip(_CURVED_CELLS // self.population.n, 500, 2_000)) if curved else _LINEAR_DRAWS
+        return self.draws(count, seed=0)
 
     def summary(self) -> str:
         """The fit in plain words."""
@@ -274,7 +277,9 @@ class Fit:
         return self.summary()
 
     def __repr__(self) -> str:
-        where = f"{self.population.n_units} units" if self.population.n_units is not None else f"n = {self.population.n}"
+        where = (
+            f"{self.population.n_units} units" if self.population.n_units is not None else f"n = {self.population.n}"
+        )
         return f"<Fit of {self.model.name!r} by method {self.method!r}, {where}>"
 
     def _repr_html_(self) -> str:
@@ -329,7 +334,10 @@ def load(path: str | Path) -> Fit:
     return load_fit(path)
 
 
-def _root(vcov: FloatArray) -> FloatArray:
-    """A root of a positive semi-definite matrix, (n, n)."""
-    values, vectors = np.linalg.eigh((vcov + vcov.T) / 2)
-    return np.asarray(vectors * np.sqrt(np.clip(values, 0.0, None)))
+def _whole(given: object, least: int) -> int | None:
+    """The number if it is whole and not below `least`, else None."""
+    try:
+        value = operator.index(given)  # type: ignore[arg-type]
+    except TypeError:
+        return None
+    return None if value < least or isinstance(given, bool) else value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -56,6 +56,7 @@ def fit_indices(found: Discrepancy) -> dict[str, float]:
     """
     from scipy.stats import chi2
 
+    found, logsd = _standardised(found)
     p, given = len(found.sample), len(found.given)
     moments = (p * (p + 1) - given * (given + 1)) // 2
     df = moments - (found.free - found.means)
@@ -64,7 +65,8 @@ def fit_indices(found: Discrepancy) -> dict[str, float]:
     null[np.ix_(found.given, found.given)] = found.sample[np.ix_(found.given, found.given)]
     base, base_df = found.n * _discrepancy(found.sample, null), (p * (p - 1) - given * (given - 1)) // 2
     lower, upper = _rmsea_interval(chisq, df, found.n)
-    loglik = _loglik(found)
+    modelled = [i for i in range(p) if i not in found.given]
+    loglik = _loglik(found) - found.n * float(logsd[modelled].sum())
     return {
         "chisq": chisq,
         "df": float(df),
@@ -80,6 +82,13 @@ def fit_indices(found: Discrepancy) -> dict[str, float]:
         "bic": -2 * loglik + float(np.log(found.n)) * found.free,
         "n": float(found.n),
     }
+
+
+def _standardised(found: Discrepancy) -> tuple[Discrepancy, FloatArray]:
+    """The same in correlations, so that units of measurement cost no digits, and the logs of the sample's sd."""
+    sd = np.sqrt(np.diag(found.sample))
+    outer = np.outer(sd, sd)
+    return replace(found, sample=found.sample / outer, implied=found.implied / outer), np.log(sd)
 
 
 def _discrepancy(sample: FloatArray, implied: FloatArray) -> float:
@@ -120,7 +129,7 @@ def _rmsea_interval(chisq: float, df: int, n: int) -> tuple[float, float]:
         return 0.0, 0.0
 
     def noncentrality(level: float) -> float:
-        if chi2.cdf(chisq, df) < level:
+        if chi2.cdf(chisq, df) <= level:
             return 0.0
         top = max(chisq, 1.0) * 4 + 100
         return float(brentq(lambda nc: ncx2.cdf(chisq, df, nc) - level, 1e-10, top))

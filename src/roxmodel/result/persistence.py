@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import numpy as np
 
@@ -21,16 +21,17 @@ from roxmodel.document import (
     write_document,
     write_text,
 )
-from roxmodel.errors import DocumentError, RoxError
+from roxmodel.errors import DocumentError, RoxError, listed
 from roxmodel.result.fit import Fit
 from roxmodel.result.records import Equation, Estimates, Measure, Population, Resampling, Verdict
 from roxmodel.spec.graph import RoxModel
-from roxmodel.spec.parameters import plan
+from roxmodel.spec.parameters import ParameterTable, plan
 from roxmodel.types import FloatArray, Level, Method, StandardErrors
 
 __all__ = ["fit_content", "fit_from_content", "load_fit", "save_fit"]
 
-_ARRAYS = ("se", "statistic", "p", "standardized", "df")
+_ARRAYS = ("se", "statistic", "p", "standardized", "df", "partial_r2")
+_FEWEST = 5  # units in any number of the document
 
 
 def save_fit(fit: Fit, path: str | Path) -> Path:
@@ -103,15 +104,27 @@ def _measure(measure: Measure) -> MeasureRecord:
 
 
 def _population(people: Population) -> PopulationRecord:
+    """The population without its units: the ends of what was observed become means of the five outermost units."""
+    low, high = _outermost(people)
     return PopulationRecord(
         names=people.names,
         n=people.n,
         n_units=people.n_units,
         mean=None if people.mean is None else _row(people.mean),
         covariance=_rows(people.covariance),
-        low=None if people.low is None else _row(people.low),
-        high=None if people.high is None else _row(people.high),
+        low=None if low is None else _row(low),
+        high=None if high is None else _row(high),
     )
+
+
+def _outermost(people: Population) -> tuple[FloatArray | None, FloatArray | None]:
+    if people.levels is None:
+        return people.low, people.high
+    known = [np.sort(column[~np.isnan(column)]) for column in people.levels.T]
+    if any(len(column) < 2 * _FEWEST for column in known):
+        return None, None
+    low = np.array([column[:_FEWEST].mean() for column in known])
+    return low, np.array([column[-_FEWEST:].mean() for column in known])
 
 
 def _row(values: FloatArray) -> tuple[float, ...]:
@@ -130,25 +143,49 @@ def fit_from_content(content: FitContent) -> Fit:
     DocumentError
         If the parts of the document contradict each other.
     """
+    model, table = _read_model(content)
+    se, _, errors = content.errors.partition(": ")
+    for what, given, known in (
+        ("method", content.method, get_args(Method)),
+        ("level", content.level, get_args(Level)),
+        ("errors", se, get_args(StandardErrors)),
+    ):
+        if given not in known:
+            raise DocumentError(f"The document's {what} is {given!r}.", allowed=listed(known))
+    try:
+        return _fit(content, model, table, (se, errors))
+    except ValueError as error:
+        raise DocumentError(f"The document's arrays do not fit together: {error}.") from None
+
+
+def _read_model(content: FitContent) -> tuple[RoxModel, ParameterTable]:
     try:
         model = RoxModel(**content.model)
+        means = any(record.kind == "intercept" for record in content.parameters)
+        table = plan(model, "composite", means)
     except (RoxError, TypeError) as error:
         raise DocumentError(f"The document's model cannot be read: {error}") from None
     if model.content_hash != content.model_hash:
         raise DocumentError("The document's model is not the one that was fitted (its hash differs).")
-    means = any(record.kind == "intercept" for record in content.parameters)
-    table = plan(model, "composite", means)
-    if [row.id for row in table] != [record.id for record in content.parameters]:
+    known = [(row.id, row.free) for row in table]
+    if known != [(record.id, record.free) for record in content.parameters]:
         raise DocumentError("The document's parameters are not those of its model.", hint="Save the fit again.")
-    if len(content.vcov) != table.n_free:
-        raise DocumentError(f"The document has {len(content.vcov)} variances for {table.n_free} parameters.")
-    se, _, errors = content.errors.partition(": ")
+    for what, names in (
+        ("measures", tuple(m.name for m in content.measures)),
+        ("population", content.population.names),
+    ):
+        if names != model.names:
+            raise DocumentError(f"The document's {what} names {listed(names)}, its model {listed(model.names)}.")
+    return model, table
+
+
+def _fit(content: FitContent, model: RoxModel, table: ParameterTable, words: tuple[str, str]) -> Fit:
     return Fit(
         model=model,
         method=cast(Method, content.method),
         level=cast(Level, content.level),
-        se=cast(StandardErrors, se),
-        errors=errors,
+        se=cast(StandardErrors, words[0]),
+        errors=words[1],
         table=table,
         estimates=_estimates(content),
         vcov=_array(content.vcov, (table.n_free, table.n_free)),

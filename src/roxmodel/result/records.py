@@ -26,6 +26,8 @@ class Estimates:
         Standardised by model-implied standard deviations.
     df
         Degrees of freedom of the t distribution; infinite for the normal.
+    partial_r2
+        Of an edge of a linear equation: share of what the other causes leave that this cause explains, 0-1.
     """
 
     value: FloatArray
@@ -36,6 +38,7 @@ class Estimates:
     high: FloatArray
     standardized: FloatArray
     df: FloatArray
+    partial_r2: FloatArray
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,9 +106,7 @@ def travel(system: System, push: Push, caps: Caps, carried: Mapping[int, FloatAr
     return Travel(tuple(still if change is None else change for change in changes), capped)
 
 
-def _inherited(
-    system: System, place: int, changes: list[FloatArray | None], caps: Caps
-) -> FloatArray | None:
+def _inherited(system: System, place: int, changes: list[FloatArray | None], caps: Caps) -> FloatArray | None:
     """Change that the causes bring: linear, or on the response scale of a curved equation; None = no change."""
     weights = system.coefficients[:, place, :]
     causes = np.flatnonzero(np.any(weights != 0, axis=0))

@@ -9,18 +9,17 @@ from roxmodel.types import FloatArray
 __all__ = ["robustness_value"]
 
 
-def robustness_value(statistic: FloatArray, df: FloatArray) -> FloatArray:
-    """Share of residual variance that an unmeasured cause must explain, in the cause and in the effect, to bring
-    the edge to zero.
+def robustness_value(partial_r2: FloatArray) -> FloatArray:
+    """How strong an unmeasured cause must be to bring an edge to zero.
 
-    With f = |t| / √df, RV = (√(f⁴ + 4f²) - f²) / 2.
+    The share of residual variance that it must explain, in the cause and in the effect alike: with f² = R² / (1 - R²),
+    RV = (√(f⁴ + 4f²) - f²) / 2. It is about the estimate, so R² is that of least squares whatever the standard
+    errors are (robust or clustered t values would mix in how the estimate varies).
 
     Parameters
     ----------
-    statistic
-        t values of a linear regression, any shape.
-    df
-        Residual degrees of freedom; NaN or infinite gives NaN.
+    partial_r2
+        Partial R² of each cause with the effect, 0-1, any shape; NaN gives NaN.
 
     Returns
     -------
@@ -33,9 +32,13 @@ def robustness_value(statistic: FloatArray, df: FloatArray) -> FloatArray:
 
     Examples
     --------
-    >>> float(robustness_value(np.array([4.18]), np.array([783.0])).round(3)[0])
+    >>> t, df = 4.18, 783
+    >>> float(robustness_value(np.array([t**2 / (t**2 + df)])).round(3)[0])
     0.139
     """
-    known = np.isfinite(df) & (df > 0) & np.isfinite(statistic)
-    f2 = np.where(known, statistic, 0.0) ** 2 / np.where(known, df, 1.0)
-    return np.where(known, 0.5 * (np.sqrt(f2**2 + 4 * f2) - f2), np.nan)
+    known = (partial_r2 >= 0) & (partial_r2 < 1)
+    share = np.where(known, partial_r2, 0.0)
+    f2 = share / (1.0 - share)
+    # f2 -> infinity makes the difference of two large numbers; this form does not cancel.
+    value = 2 * f2 / (np.sqrt(f2**2 + 4 * f2) + f2 + np.where(f2 > 0, 0.0, 1.0))
+    return np.where(known, value, np.nan)

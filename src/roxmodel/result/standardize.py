@@ -29,8 +29,8 @@ def disturbances(model: RoxModel, table: ParameterTable, theta: FloatArray, samp
     psi = np.zeros((len(theta), len(place), len(place)))
     for row in table:
         if row.kind in {"variance", "covariance"} and row.left in place and row.right in place:
-            if "|" in row.id:
-                continue
+            if row.kind == "variance" and row.id != f"variance:{row.left}":
+                continue  # the residual of an item that bears its construct's name
             a, b = place[row.left], place[row.right]
             given = sample[a, b] if row.value is None else row.value
             psi[:, a, b] = psi[:, b, a] = theta[:, row.free - 1] if row.free else given
@@ -43,7 +43,8 @@ def construct_sd(
     """(k,) model-implied standard deviations of the constructs; NaN at and after a curved equation."""
     system = system_of(model, table, theta[None, :], families)
     psi = disturbances(model, table, theta[None, :], sample)
-    sd = np.sqrt(np.diag(implied_covariance(system.coefficients, psi)[0]))
+    variance = np.diag(implied_covariance(system.coefficients, psi)[0])
+    sd = np.where(variance > 0, np.sqrt(np.maximum(variance, 0.0)), np.nan)
     curved = np.array([family != LINEAR for family in families])
     for place in system.order:
         if (system.coefficients[0, place, curved] != 0).any():
@@ -51,9 +52,7 @@ def construct_sd(
     return np.asarray(np.where(curved, np.nan, sd))
 
 
-def standardized_values(
-    model: RoxModel, table: ParameterTable, values: FloatArray, sd: FloatArray
-) -> FloatArray:
+def standardized_values(model: RoxModel, table: ParameterTable, values: FloatArray, sd: FloatArray) -> FloatArray:
     """Standardised value of every row: edges, (co)variances as correlations and shares, intercepts.
 
     Parameters

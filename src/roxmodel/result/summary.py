@@ -32,8 +32,7 @@ def fit_summary(fit: Fit) -> str:
         f"Level: {_LEVELS[fit.level]}.",
         f"Errors: {fit.errors}. Intervals: 95 %. Standardised by model-implied standard deviations.",
         "",
-        shown_edges(fit).to_string(index=False),
-        "",
+        *([shown_edges(fit).to_string(index=False), ""] if fit.model.edges else []),
         *edge_sentences(fit),
         *_index_lines(fit),
         "",
@@ -59,7 +58,12 @@ def shown_edges(fit: Fit) -> pd.DataFrame:
 
 
 def _number(value: float) -> str:
-    return "" if np.isnan(value) else f"{value:.3g}" if abs(value) >= 100 or 0 < abs(value) < 0.001 else f"{value:.3f}"
+    if np.isnan(value):
+        return ""
+    size = abs(value)
+    if 0 < size < 0.001 or size >= 1e9:
+        return f"{value:.3g}"
+    return f"{value:,.0f}" if size >= 1_000 else f"{value:.1f}" if size >= 100 else f"{value:.3f}"
 
 
 def _p(value: float) -> str:
@@ -72,6 +76,8 @@ def edge_sentences(fit: Fit) -> list[str]:
     """What the edges say, in a few sentences."""
     table = edge_table(fit)
     tested = table[table["se"].notna()]
+    if len(tested) == 0:
+        return ["No edge was estimated."]
     clear = tested[(tested["ci_low"] > 0) | (tested["ci_high"] < 0)]
     lines = [
         f"{len(clear)} of {len(tested)} estimated edges have an interval that excludes 0"
@@ -94,11 +100,14 @@ def _index_lines(fit: Fit) -> list[str]:
     found = fit.index_values
     if np.isnan(found.get("chisq", np.nan)):
         return []
-    return [
+    if found["df"] <= 0:
+        return ["Every edge that the data could hold is in the graph, so its fit cannot be tested (df = 0)."]
+    line = (
         f"Fit of the graph to the covariances: chisq({found['df']:.0f}) = {found['chisq']:.2f}, "
-        f"p = {_p(found['pvalue']) or 'n/a'}, CFI {found['cfi']:.3f}, RMSEA {found['rmsea']:.3f} "
-        f"[{found['rmsea_ci_lower']:.3f}, {found['rmsea_ci_upper']:.3f}], SRMR {found['srmr']:.3f}."
-    ]
+        f"p = {_p(found['pvalue'])}, CFI {found['cfi']:.3f}, RMSEA {found['rmsea']:.3f} "
+        f"[90 %: {found['rmsea_ci_lower']:.3f} to {found['rmsea_ci_upper']:.3f}], SRMR {found['srmr']:.3f}."
+    )
+    return [line]
 
 
 def _verdict_lines(fit: Fit) -> list[str]:
@@ -111,9 +120,10 @@ def fit_html(fit: Fit) -> str:
     whom = f"{people.n_units} units" if people.n_units is not None else f"n = {people.n}"
     notes = "".join(f"<li>{escape(line)}</li>" for line in [*_verdict_lines(fit), *fit.notes])
     sentences = "".join(f"<p>{escape(line)}</p>" for line in [*edge_sentences(fit), *_index_lines(fit)])
+    edges = shown_edges(fit).to_html(index=False, border=0) if fit.model.edges else ""
     return (
         f"<h4>{escape(fit.model.name)}: method {fit.method}, {whom}</h4>"
-        f"<p>Level: {escape(_LEVELS[fit.level])}. Errors: {escape(fit.errors)}.</p>"
-        f"{shown_edges(fit).to_html(index=False, border=0)}{sentences}"
+        f"<p>Level: {escape(_LEVELS[fit.level])}. Errors: {escape(fit.errors)}. Intervals: 95 %. "
+        f"Standardised by model-implied standard deviations.</p>{edges}{sentences}"
         f"<details><summary>Small print</summary><ul>{notes}</ul></details>"
     )

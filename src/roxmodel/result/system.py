@@ -15,7 +15,7 @@ from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable
 from roxmodel.types import BoolArray, FloatArray
 
-__all__ = ["System", "implied_covariance", "system_of", "total_effects"]
+__all__ = ["System", "implied_covariance", "root_of", "system_of", "total_effects"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ def total_effects(coefficients: FloatArray) -> FloatArray:
     --------
     >>> chain = np.array([[[0.0, 0.0, 0.0], [0.5, 0.0, 0.0], [0.0, 0.4, 0.0]]])
     >>> total_effects(chain)[0, 2, 0]
-    0.2
+    np.float64(0.2)
     """
     identity = np.eye(coefficients.shape[-1])
     try:
@@ -150,3 +150,22 @@ def implied_covariance(coefficients: FloatArray, disturbances: FloatArray) -> Fl
     """
     total = total_effects(coefficients)
     return np.asarray(total @ disturbances @ np.swapaxes(total, -1, -2))
+
+
+def root_of(covariance: FloatArray) -> FloatArray:
+    """A root R of a positive semi-definite matrix, R Rᵀ = covariance, (n, n).
+
+    The root is taken of the correlations: beside a variance of euros squared (1e12), the eigenvectors of the
+    covariance itself would carry no digit of a variance of points (0.1).
+
+    Examples
+    --------
+    >>> covariance = np.array([[1e12, 1e5], [1e5, 0.04]])
+    >>> root = root_of(covariance)
+    >>> np.allclose(root @ root.T, covariance, rtol=1e-12, atol=0)
+    True
+    """
+    scale = np.sqrt(np.maximum(np.diag(covariance), 0.0))
+    safe = np.where(scale > 0, scale, 1.0)
+    values, vectors = np.linalg.eigh((covariance + covariance.T) / 2 / np.outer(safe, safe))
+    return np.asarray(scale[:, None] * vectors * np.sqrt(np.clip(values, 0.0, None)))

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from roxmodel.errors import RoxError
+from roxmodel.errors import EstimationError, RoxError
 from roxmodel.plots.diagram import Arrow, Diagram
-from roxmodel.result.effects import curved_effects, effects_frame, linear_effects
-from roxmodel.result.response import Caps
+from roxmodel.result.effects import curved_effects, curved_on, effects_frame, linear_effects, paths_between
 from roxmodel.result.sensitivity import robustness_value
+from roxmodel.result.system import root_of
 from roxmodel.spec.diagram import model_nodes
 from roxmodel.types import FloatArray, Interval
 
@@ -51,11 +51,11 @@ def edge_table(fit: Fit) -> pd.DataFrame:
     table = edges[["cause", "effect", *_NUMBERS]].reset_index(drop=True)
     table["level"] = fit.level
     table["n"] = [equation.n if equation else 0 for equation in known]
-    table["n_units"] = table["n"] if fit.level == "between" else fit.population.n_units
+    table["n_units"] = table["n"] if fit.level == "between" else np.nan
     table["method"] = fit.method
     table["df"] = edges["df"].to_numpy()
     table["family"] = [equation.family if equation else "linear" for equation in known]
-    table["robustness_value"] = robustness_value(table["z"].to_numpy(float), table["df"].to_numpy(float))
+    table["robustness_value"] = robustness_value(fit.estimates.partial_r2[edges.index.to_numpy()])
     table["status"] = [row.note or "estimated" for row in fit.table.of("edge")]
     return table
 
@@ -69,22 +69,21 @@ def implied_sd(fit: Fit) -> FloatArray:
 
 def effect_table(fit: Fit, cause: str, effect: str, interval: Interval | None) -> pd.DataFrame:
     """See `Fit.effects`."""
-    at = fit.system()
     if interval not in {None, "delta", "draws"}:
         raise RoxError(f"interval= was {interval!r}.", allowed="'delta' or 'draws'")
-    if interval == "delta" and not at.linear:
-        curved = [e.effect for e in fit.equations if e.family != "linear"]
+    paths, at = paths_between(fit.model, cause, effect), fit.system()
+    curved = curved_on(paths, at)
+    if interval == "delta" and curved:
         raise RoxError(
-            f"The equation of {curved[0]!r} is curved, so the delta method does not apply to effects.",
+            f"The equation of {curved[0]!r} is curved, so the delta method does not apply to effects through it.",
             hint="Use interval='draws'.",
         )
-    delta = interval == "delta" or (interval is None and fit.resampling is None and at.linear)
-    drawn = fit.system(fit.theta[None, :][:0] if delta else fit.effect_draws())
-    ends = (cause, effect)
-    if at.linear:
-        rows = linear_effects(fit.model, fit.table, (at, drawn), ends, fit.estimates.df)
+    delta = interval == "delta" or (interval is None and fit.resampling is None and not curved)
+    drawn = fit.system(fit.theta[None, :][:0] if delta else fit.effect_draws(curved=bool(curved)))
+    if curved:
+        rows = curved_effects(paths, (at, drawn), (cause, effect), complete_levels(fit))
     else:
-        rows = curved_effects(fit.model, (at, drawn), ends, _levels(fit))
+        rows = linear_effects(paths, fit.table, (at, drawn), (cause, effect), fit.estimates.df)
     sd = dict(zip(fit.model.names, implied_sd(fit), strict=True))
     return effects_frame(rows, fit.vcov if delta else None, sd[cause] / sd[effect])
 
@@ -93,33 +92,27 @@ def complete_levels(fit: Fit, seed: int = 0, units: int = 1_000) -> FloatArray:
     """(units, k) level of each construct in each unit, holes filled.
 
     A unit that a source did not reach stands at the mean of the others. Without rows (a printed matrix, a loaded
-    document), as many levels as the data had units are drawn from mean and covariance.
+    document), as many levels as the data had units (`units` at most) are drawn from mean and covariance, so that
+    their mean is the mean.
 
     Raises
     ------
     EstimationError
         If there are no means.
     """
-    from roxmodel.errors import EstimationError
-
     people = fit.population
     if people.levels is not None:
         mean = np.zeros(len(people.names)) if people.mean is None else people.mean
         return np.where(np.isnan(people.levels), mean, people.levels)
     if people.mean is None:
         raise EstimationError(
-            "This fit has no means (it comes from a printed matrix), so levels, caps and 'set' are not available."
+            "This fit has no means (it comes from a printed matrix), so levels, caps and 'set' are not available.",
+            hint="Give the matrix its means.",
         )
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1,)))
-    values, vectors = np.linalg.eigh(people.covariance)
-    root = vectors * np.sqrt(np.clip(values, 0.0, None))
     size = min(people.n_units or people.n, units)
-    return np.asarray(people.mean + rng.standard_normal((size, len(root))) @ root.T)
-
-
-def _levels(fit: Fit) -> Caps:
-    k = len(fit.model.names)
-    return Caps(complete_levels(fit), np.full(k, -np.inf), np.full(k, np.inf))
+    deviations = rng.standard_normal((size, len(people.names))) @ root_of(people.covariance).T
+    return np.asarray(people.mean + deviations - deviations.mean(axis=0))
 
 
 def fit_diagram(fit: Fit) -> Diagram:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from roxmodel.errors import SimulationError, did_you_mean, listed
 from roxmodel.result.fit import Fit
 from roxmodel.simulation.intervention import Intervention, shares
-from roxmodel.types import FloatArray
+from roxmodel.types import BoolArray, FloatArray
 
 __all__ = ["Action", "check_question", "check_value", "read_actions", "support_notes"]
 
@@ -52,34 +52,52 @@ def check_question(fit: Fit, interventions: Sequence[Intervention], horizon: int
     SimulationError
         In one sentence, naming the culprit.
     """
+    if not isinstance(fit, Fit):
+        raise SimulationError(
+            f"fit= was a {type(fit).__name__}.", allowed="a rox.Fit", hint="Say simulate(fit, [...])."
+        )
     if not fit.converged:
         raise SimulationError(
             f"This fit did not converge ({fit.verdicts['converged'].reason}), so nothing is simulated from it.",
             hint="Mend the fit first.",
         )
+    _check_names(interventions)
+    _require_whole("horizon", horizon, "a whole number of waves, at least 1")
+    _require_whole("draws", draws, "a whole number, at least 1, better 2,000")
+    if not _is_number(discount) or not np.isfinite(discount) or discount <= -1:
+        raise SimulationError(f"discount= was {discount!r}.", allowed="a rate per wave above -1, for example 0.02")
+    for intervention in interventions:
+        if intervention.start > horizon:
+            raise SimulationError(
+                f"Intervention {intervention.name!r} starts in wave {intervention.start}, after the horizon of "
+                f"{horizon}.",
+                hint="Let it start earlier, or look further.",
+            )
+
+
+def _check_names(interventions: Sequence[Intervention]) -> None:
     if not interventions:
         raise SimulationError("No intervention was given.", hint="Give [rox.Intervention(...)].")
     for given in interventions:
         if not isinstance(given, Intervention):
-            raise SimulationError(f"interventions= holds a {type(given).__name__}.", allowed="rox.Intervention")
+            raise SimulationError(
+                f"interventions= holds a {type(given).__name__}.", allowed="a list of rox.Intervention"
+            )
     names = [i.name for i in interventions]
     twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
     if twice:
         raise SimulationError(f"Two interventions are named {listed(twice)}.", hint="Give each its own name.")
     if "total" in names:
         raise SimulationError("An intervention is named 'total', which is the name of the sum.", hint="Rename it.")
-    if not isinstance(horizon, int | np.integer) or horizon < 1:
-        raise SimulationError(f"horizon= was {horizon!r}.", allowed="a whole number of waves, at least 1")
-    if not isinstance(draws, int | np.integer) or draws < 1:
-        raise SimulationError(f"draws= was {draws!r}.", allowed="a whole number, at least 1, better 2,000")
-    if not np.isfinite(discount) or discount <= -1:
-        raise SimulationError(f"discount= was {discount!r}.", allowed="a rate per wave above -1, for example 0.02")
-    for intervention in interventions:
-        if intervention.start > horizon:
-            raise SimulationError(
-                f"Intervention {intervention.name!r} starts in wave {intervention.start}, after the horizon of {horizon}.",
-                hint="Let it start earlier, or look further.",
-            )
+
+
+def _require_whole(name: str, given: object, allowed: str) -> None:
+    if isinstance(given, bool) or not isinstance(given, int | np.integer) or given < 1:
+        raise SimulationError(f"{name}= was {given!r}.", allowed=allowed)
+
+
+def _is_number(given: object) -> bool:
+    return isinstance(given, int | float | np.number) and not isinstance(given, bool)
 
 
 def check_value(fit: Fit, value: Mapping[str, float] | None) -> dict[int, float]:
@@ -91,9 +109,13 @@ def check_value(fit: Fit, value: Mapping[str, float] | None) -> dict[int, float]
         For an unknown construct, one that is no outcome, or an amount that is not finite.
     """
     found: dict[int, float] = {}
+    if value is not None and not isinstance(value, Mapping):
+        raise SimulationError(
+            f"value= was {value!r}.", allowed="a mapping outcome -> money per raw unit, unit and wave"
+        )
     for name, amount in (value or {}).items():
         if name not in fit.model.names:
-            raise SimulationError(f"value= names {name!r}.", hint=did_you_mean(name, fit.model.names))
+            raise SimulationError(f"value= names {name!r}.", hint=did_you_mean(str(name), fit.model.names))
         if fit.model.find(name).factor != "outcomes":
             outcomes = [c.name for c in fit.model.constructs if c.factor == "outcomes"]
             raise SimulationError(
@@ -101,8 +123,8 @@ def check_value(fit: Fit, value: Mapping[str, float] | None) -> dict[int, float]
                 allowed=listed(outcomes),
                 hint="Money is counted once, at the outcomes.",
             )
-        if not np.isfinite(amount):
-            raise SimulationError(f"value= prices {name!r} at {amount}.", allowed="a finite amount")
+        if not _is_number(amount) or not np.isfinite(amount):
+            raise SimulationError(f"value= prices {name!r} at {amount!r}.", allowed="a finite amount")
         found[fit.model.names.index(name)] = float(amount)
     return found
 
@@ -142,29 +164,35 @@ def read_actions(
 
 
 def _shift(fit: Fit, who: str, name: str, amount: float) -> tuple[int, float, list[str]]:
-    names, items = fit.model.names, {i: c for c in fit.model.constructs for i in c.item_names}
-    note: list[str] = []
-    if name in names:
-        construct, points = fit.model.find(name), amount
-    elif name in items:
-        construct = items[name]
-        points = amount / len(construct.items)
-        note = [
-            f"{who}: item {name!r} is treated as a lever: {amount:g} points of it are {points:g} of the item mean of "
-            f"{construct.name!r} (assumed, not estimated)."
-        ]
-    else:
+    if name in fit.model.names:
+        construct = fit.model.find(name)
+        _refuse_beyond(who, name, amount, construct.ends)
+        return fit.model.names.index(name), amount, []
+    items = {item.name: (item, construct) for construct in fit.model.constructs for item in construct.items}
+    if name not in items:
         raise SimulationError(
-            f"Intervention {who!r} shifts {name!r}, which is no construct.", hint=did_you_mean(name, [*names, *items])
+            f"Intervention {who!r} shifts {name!r}, which is no construct.",
+            hint=did_you_mean(name, [*fit.model.names, *items]),
         )
-    low, high = construct.ends
-    if low is not None and high is not None and abs(points) > high - low:
+    item, construct = items[name]
+    _refuse_beyond(who, name, amount, item.ends)
+    points = item.reading[0] * amount / len(construct.items)
+    turned = " (reversed)" if item.reading[0] < 0 else ""
+    note = (
+        f"{who}: item {name!r}{turned} is treated as a lever: {amount:g} points of it are {points:g} of the item mean "
+        f"of {construct.name!r} (assumed, not estimated)."
+    )
+    return fit.model.names.index(construct.name), points, [note]
+
+
+def _refuse_beyond(who: str, name: str, amount: float, ends: tuple[float | None, float | None]) -> None:
+    low, high = ends
+    if low is not None and high is not None and abs(amount) > high - low:
         raise SimulationError(
             f"Intervention {who!r} shifts {name!r} by {amount:g} points, more than its whole scale "
             f"({low:g} to {high:g}).",
             allowed=f"at most {high - low:g} points up or down",
         )
-    return names.index(construct.name), points, note
 
 
 def _set(fit: Fit, who: str, name: str, level: float) -> int:
@@ -219,23 +247,41 @@ def _refuse_contradiction(fit: Fit, actions: Sequence[Action]) -> None:
 
 
 def support_notes(fit: Fit, actions: Sequence[Action]) -> tuple[str, ...]:
-    """Where an action leaves what was observed: more than a quarter of the units, or their mean."""
+    """Where actions leave what was observed: more than a quarter of the units they cover, or their mean.
+
+    Shifts of one construct by several actions are looked at together as well.
+    """
     people = fit.population
-    if people.levels is None or people.low is None or people.high is None:
+    if people.mean is None or people.low is None or people.high is None:
         return ()
     notes = []
-    for action in actions:
-        shifted = {place: people.levels[:, place] + points for place, points in action.shift.items()}
-        reached = shifted | {place: np.full(len(people.levels), level) for place, level in action.level.items()}
-        for place, after in reached.items():
-            levels = after[~np.isnan(people.levels[:, place])]
-            beyond = float(((levels > people.high[place]) | (levels < people.low[place])).mean())
-            outside = not people.low[place] <= levels.mean() <= people.high[place]
-            if beyond > 0.25 or outside:
-                notes.append(
-                    f"{action.name} moves {fit.model.names[place]!r} beyond what was observed "
-                    f"({people.low[place]:.3g} to {people.high[place]:.3g}) in {beyond:.0%} of the units: the answer "
-                    "is an extrapolation."
-                )
+    for names, place, covered, after in _reached(fit, actions):
+        low, high = people.low[place], people.high[place]
+        reached = after[covered & ~np.isnan(after)]
+        if len(reached) == 0:
+            continue
+        beyond = float(((reached > high) | (reached < low)).mean())
+        if beyond > 0.25 or not low <= reached.mean() <= high:
+            notes.append(
+                f"{names} moves {fit.model.names[place]!r} beyond what was observed ({low:.3g} to {high:.3g}) in "
+                f"{beyond:.0%} of the units: the answer is an extrapolation."
+            )
     return tuple(notes)
 
+
+def _reached(fit: Fit, actions: Sequence[Action]) -> Iterator[tuple[str, int, BoolArray, FloatArray]]:
+    """Who moves which construct, in which units, to which levels at full force (without caps)."""
+    levels = fit.population.levels if fit.population.levels is not None else np.asarray(fit.population.mean)[None, :]
+    together: dict[int, list[Action]] = {}
+    for action in actions:
+        covered = np.broadcast_to(action.covers > 0, len(levels))
+        for place, points in action.shift.items():
+            yield action.name, place, covered, levels[:, place] + points * action.share.max()
+            together.setdefault(place, []).append(action)
+        for place, level in action.level.items():
+            yield action.name, place, covered, np.where(np.isnan(levels[:, place]), np.nan, level)
+    for place, both in together.items():
+        if len(both) > 1:
+            force = [action.shift[place] * action.share.max() * action.covers for action in both]
+            total = np.broadcast_to(np.sum(np.broadcast_arrays(*force), axis=0), len(levels))
+            yield " and ".join(action.name for action in both), place, total != 0, levels[:, place] + total

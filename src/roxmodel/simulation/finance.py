@@ -42,7 +42,7 @@ class Money:
     costs
         (waves,) discounted cost of each wave.
     spent
-        Wave in which the last cost is spent.
+        Wave in which the last cost is spent; the first start where nothing is spent.
     """
 
     name: str
@@ -101,7 +101,8 @@ def money_of(
     spent = np.zeros(waves)
     for wave, cost in costs.items():
         spent[wave - 1] += cost
-    return Money(name, flows * factor, spent * factor, max(costs))
+    last = max((wave for wave, cost in costs.items() if cost > 0), default=min(costs))
+    return Money(name, flows * factor, spent * factor, last)
 
 
 def _first_covered(net: FloatArray, spent: int) -> FloatArray:
@@ -121,7 +122,9 @@ def rox_table(rows: list[Money]) -> pd.DataFrame:
 def _row(money: Money) -> tuple[object, ...]:
     benefit, npv = money.benefit, money.npv
     ratio = npv / money.cost if money.cost > 0 else np.full(len(npv), np.nan)
-    low, high = ({name: _end(draws, q) for name, draws in (("b", benefit), ("n", npv), ("r", ratio))} for q in (0.025, 0.975))
+    low, high = (
+        {name: _end(draws, q) for name, draws in (("b", benefit), ("n", npv), ("r", ratio))} for q in (0.025, 0.975)
+    )
     payback = np.sort(money.payback())
     ends = [float(payback[min(int(np.ceil(q * len(payback))) - 1, len(payback) - 1)]) for q in (0.025, 0.975)]
     return (

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Annotated, Any
 
 import numpy as np
 from pydantic import AfterValidator, Field, PlainSerializer, field_validator, model_validator
 
 from roxmodel.errors import SimulationError
-from roxmodel.frozen import Frozen
+from roxmodel.frozen import Frozen, FrozenMapping, Number, Whole
 from roxmodel.types import FloatArray
 
 __all__ = ["Intervention", "shares"]
 
 Amounts = Annotated[
-    Mapping[str, float],
-    AfterValidator(lambda given: MappingProxyType(dict(given))),
+    Mapping[str, Number],
+    AfterValidator(FrozenMapping[str, float]),
     PlainSerializer(dict, return_type=dict[str, float]),
 ]
 
@@ -64,10 +62,10 @@ class Intervention(Frozen):
     name: str
     shift: Amounts | None = None
     set: Amounts | None = None
-    cost: float = 0.0
-    start: int = 1
-    ramp: int = 0
-    fade: float = 0.0
+    cost: Number = 0.0
+    start: Whole = 1
+    ramp: Whole = 0
+    fade: Number = 0.0
     units: tuple[Any, ...] | None = Field(default=None)
 
     @field_validator("units", mode="before")
@@ -86,13 +84,10 @@ class Intervention(Frozen):
             raise SimulationError(
                 f"{who} does nothing.", hint="Give shift={'construct': points} or set={'construct': level}."
             )
-        for name, amount in [*(self.shift or {}).items(), *(self.set or {}).items()]:
-            if not math.isfinite(amount):
-                raise SimulationError(f"{who} moves {name!r} by {amount}.", allowed="a finite number")
         both = sorted(self.shift.keys() & self.set.keys()) if self.shift and self.set else []
         if both:
             raise SimulationError(f"{who} shifts and sets {both[0]!r} at once.", hint="Say one of the two.")
-        if not (math.isfinite(self.cost) and self.cost >= 0):
+        if self.cost < 0:
             raise SimulationError(f"{who} has the cost {self.cost:g}.", allowed="0 or a positive amount")
         if self.start < 1:
             raise SimulationError(f"{who} starts in wave {self.start}.", allowed="1 or later (wave 0 is the baseline)")

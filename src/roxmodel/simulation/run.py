@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -139,9 +139,9 @@ class Run:
         raise SimulationError(f"plot({kind!r}) was asked for.", allowed="'effects' or 'rox'")
 
 
-def simulate(  # noqa: PLR0913 - the contract of DESIGN.md
+def simulate(
     fit: Fit,
-    interventions: Sequence[Intervention],
+    interventions: Sequence[Intervention] | Intervention,
     *,
     horizon: int = 8,
     draws: int = 2_000,
@@ -196,7 +196,7 @@ def simulate(  # noqa: PLR0913 - the contract of DESIGN.md
     >>> run.effects()["construct"].tolist()
     ['pride', 'outcomes']
     """
-    given = list(interventions)
+    given = _listed(interventions)
     check_question(fit, given, horizon, draws, discount)
     prices = check_value(fit, value)
     actions, assumed = read_actions(fit, given, horizon)
@@ -227,6 +227,15 @@ def simulate(  # noqa: PLR0913 - the contract of DESIGN.md
     )
 
 
+def _listed(given: object) -> list[Intervention]:
+    """A list of what was given; one alone is a list of one."""
+    if isinstance(given, Intervention):
+        return [given]
+    if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
+        raise SimulationError(f"interventions= was {given!r}.", allowed="a list of rox.Intervention")
+    return list(given)
+
+
 def _costs(actions: Sequence[Action]) -> dict[int, float]:
     costs: dict[int, float] = {}
     for action in actions:
@@ -235,9 +244,9 @@ def _costs(actions: Sequence[Action]) -> dict[int, float]:
 
 
 def _units(fit: Fit, n_units: int | None, money: bool) -> int | None:
-    if n_units is not None and n_units < 1:
-        raise SimulationError(f"n_units= was {n_units}.", allowed="a whole number of at least 1")
-    units = n_units if n_units is not None else fit.population.n_units
+    if n_units is not None and (isinstance(n_units, bool) or not isinstance(n_units, int | np.integer) or n_units < 1):
+        raise SimulationError(f"n_units= was {n_units!r}.", allowed="a whole number of at least 1")
+    units = int(n_units) if n_units is not None else fit.population.n_units
     if units is None and money:
         raise SimulationError(
             "value= is money per unit (branch), but this fit has no units.", hint="Say how many: n_units=120."

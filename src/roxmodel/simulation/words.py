@@ -29,12 +29,15 @@ def run_summary(run: Run) -> str:
 
 def _notes(run: Run) -> list[str]:
     level = "between units" if run.fit.level == "between" else "single level"
-    own = [
+    causal = (
         f"Causal, {level}, method {run.fit.method!r}: holds if the arrows are right and nothing unmeasured acts on "
-        "both ends of an edge.",
-        f"Intervals: 95 % of {len(run.changes)} draws of the parameters; errors {run.fit.errors}. Intervals and chances "
-        "count sampling error only: a wrong arrow or an unmeasured cause is not in them.",
-    ]
+        "both ends of an edge."
+    )
+    intervals = (
+        f"Intervals: 95 % of {len(run.changes)} draws of the parameters; errors {run.fit.errors}. Intervals and "
+        "chances count sampling error only: a wrong arrow or an unmeasured cause is not in them."
+    )
+    own = [causal, intervals]
     if run.money:
         own.append(f"{FORMULA} {run.n_units} units, discount {run.discount:g} per wave.")
         prices = ", ".join(f"{name} {amount:,g}" for name, amount in run.value.items())
@@ -75,8 +78,10 @@ def _sentence(row: Mapping[Hashable, Any], horizon: int) -> str:
     name = "All together" if row["intervention"] == "total" else str(row["intervention"])
     npv, cost = float(row["npv"]), float(row["cost"])
     span = f"{money_text(float(row['npv_low']))} to {money_text(float(row['npv_high']))}"
-    earned = f"brings {money_text(float(row['benefit']))} for {money_text(cost)} spent" if cost else (
-        f"brings {money_text(float(row['benefit']))} at no cost"
+    earned = (
+        f"brings {money_text(float(row['benefit']))} for {money_text(cost)} spent"
+        if cost
+        else (f"brings {money_text(float(row['benefit']))} at no cost")
     )
     back = float(row["payback"])
     when = f"paid back in wave {back:.0f}" if np.isfinite(back) else f"not paid back within {horizon} waves"

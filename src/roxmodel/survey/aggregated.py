@@ -62,10 +62,11 @@ class Aggregated:
     covariance: ArrayLike | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.n, str | Mapping):
+        given: tuple[object, object] = self.n, self.variance
+        if not isinstance(given[0], str | Mapping):
             problem = f"rox.Aggregated: n= was {self.n!r}."
             raise SpecError(problem, allowed="the name of a column, or item -> column")
-        if self.variance is not None and not isinstance(self.variance, Mapping):
+        if not isinstance(given[1], Mapping | None):
             problem = f"rox.Aggregated: variance= was {self.variance!r}."
             raise SpecError(problem, allowed="item -> column with the variance within units")
 
@@ -190,9 +191,7 @@ def _pooled(source: str, covariance: ArrayLike, names: Sequence[str]) -> FloatAr
     return matrix
 
 
-def _places(
-    head: str, covariance: Any, shape: tuple[int, ...], names: Sequence[str]
-) -> tuple[list[int], list[int]]:
+def _places(head: str, covariance: Any, shape: tuple[int, ...], names: Sequence[str]) -> tuple[list[int], list[int]]:
     """Rows and columns of the items in a frame; rows without names are in the order of the columns."""
     columns = [str(label) for label in covariance.columns]
     for name in names:

@@ -45,7 +45,7 @@ def open_frame(source: str, native: object, wanted: Collection[str] | None = Non
     """
     table = _table(source, native) if isinstance(native, Mapping) else native
     try:
-        opened: Any = nw.from_native(table)  # type: ignore[call-overload]
+        opened: Any = nw.from_native(table)
     except DuplicateError:
         opened = nw.from_native(_without_twins(source, table, wanted))
     except TypeError:

@@ -72,9 +72,7 @@ def read_keys(source: str, frame: Frame, by: str) -> Keys:
     plain = [_plain(value) for value in found]
     units = _sorted(unit for unit in set(plain) if not _blank(unit))
     if not units:
-        raise DataError(
-            f"The column {by!r} of the {source} frame names no unit: all {len(frame)} rows are empty."
-        )
+        raise DataError(f"The column {by!r} of the {source} frame names no unit: all {len(frame)} rows are empty.")
     place = {unit: position for position, unit in enumerate(units)}
     ranks = np.array([place.get(unit, -1) for unit in plain] + [-1], dtype=np.int64)
     return Keys(ranks[codes], units)

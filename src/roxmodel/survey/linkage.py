@@ -11,7 +11,7 @@ import numpy as np
 from roxmodel.moments import LinkedMoments, SourceMoments
 from roxmodel.spec.constructs import UNIT, Construct
 from roxmodel.spec.graph import RoxModel
-from roxmodel.survey.composites import item_mean
+from roxmodel.spec.questionnaire import Item
 from roxmodel.types import FloatArray
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["Agreement", "agreement", "linkage_table", "unmatched_table"]
 
 COLUMNS = (
-    "construct", "source", "items", "respondents", "units", "matched", "lost", "answers_min", "answers_median",
-    "answers_max", "missing", "icc1", "icc2", "rwg", "note",
+    "construct", "source", "items", "respondents", "units", "matched", "lost", "answers_min",
+    "answers_median", "answers_max", "missing", "icc1", "icc2", "rwg", "note",
 )  # fmt: skip
 
 
@@ -34,11 +34,12 @@ class Agreement:
     icc1
         ICC(1): share of the variance of one answer that lies between units (one-way ANOVA; can be negative).
     icc2
-        ICC(2): reliability of the unit means at the sizes at hand.
+        ICC(2): reliability of the unit means at the sizes at hand (below 0 if units differ less than chance).
     rwg
-        rwg(j) against a uniform null, mean over units with at least two answers; NaN without a scale with ends.
+        rwg(j) against a uniform null, mean over units with at least two answers to every item; NaN without a
+        scale with ends.
     note
-        Why a number is missing.
+        Why a number is missing, and which units are left out.
     """
 
     icc1: float
@@ -51,9 +52,12 @@ def agreement(moments: SourceMoments, construct: Construct) -> Agreement:
     """ICC(1), ICC(2) and rwg(j) of a construct's item mean.
 
     ICC(1) = (MSB - MSW) / (MSB + (k0 - 1) MSW) and ICC(2) = (MSB - MSW) / MSB with the one-way ANOVA's mean
-    squares and k0 = (N - Σn²/N) / (G - 1), which is the unit size where all are equal. rwg(j) =
-    J(1 - s²/σ²) / (J(1 - s²/σ²) + s²/σ²) with J items, s² the mean within-unit item variance and σ² the variance
-    of a uniform answer on the scale; below 0 it counts as 0.
+    squares and k0 = (N - Σn²/N) / (G - 1), which is the unit size where all are equal. Where answers are
+    missing or weighted, n is the number of complete answers that would make the unit mean as precise as it
+    is. Units that left an item out altogether do not enter: their item mean means something else.
+
+    rwg(j) = J(1 - s²/σ²) / (J(1 - s²/σ²) + s²/σ²) with J items, s²/σ² the mean over items of the within-unit
+    variance divided by the variance of a uniform answer on the scale; below 0 it counts as 0.
 
     Parameters
     ----------
@@ -66,55 +70,101 @@ def agreement(moments: SourceMoments, construct: Construct) -> Agreement:
     ----------
     Bliese (2000), in Klein & Kozlowski (eds.), Multilevel theory, research, and methods, 349-381.
     James, Demaree & Wolf (1984), doi 10.1037/0021-9010.69.1.85.
+
+    Examples
+    --------
+    >>> from roxmodel.moments import Design
+    >>> design = Design(codes=np.array([0, 0, 1, 1]), units=["north", "south"])
+    >>> staff = SourceMoments.from_columns("employee", ["p1"], [np.array([1.0, 3, 6, 6])], design)
+    >>> pride = Construct(name="pride", factor="pride", source="employee", items=["p1"])
+    >>> found = agreement(staff, pride)
+    >>> round(found.icc1, 3), round(found.icc2, 3), found.note
+    (0.882, 0.938, 'rwg needs a scale with two ends')
     """
     own = moments.select(construct.item_names)
     rwg, rwg_note = _rwg(own, construct)
-    means, _ = item_mean(own.mean)
-    n = own.counts.mean(axis=1)
-    there = ~np.isnan(means) & (n > 0)
+    whole = (own.counts > 0).all(axis=1)
     within = own.within_covariance
-    if there.sum() < 2:
-        return Agreement(np.nan, np.nan, rwg, "one unit: nothing between units")
-    if np.isnan(within).any():
-        why = "one answer a unit: within-unit variance not known" if own.within_df.max() == 0 else (
-            "within-unit variances were not given"
-        )
+    if whole.sum() < 2:
+        why = "fewer than two units answered every item: nothing to compare between units"
         return Agreement(np.nan, np.nan, rwg, _joined(why, rwg_note))
-    icc1, icc2 = _icc(means[there], n[there], float(within.mean()))
-    return Agreement(icc1, icc2, rwg, rwg_note)
+    if np.isnan(within).any():
+        return Agreement(np.nan, np.nan, rwg, _joined(_why_unknown(own), rwg_note))
+    answers = _answers(own.weight[whole], own.weight2[whole], within)
+    icc1, icc2, why = _icc(own.mean[whole].mean(axis=1), answers, float(within.mean()))
+    left_out = int((own.counts > 0).any(axis=1).sum() - whole.sum())
+    skipped = f"{left_out} unit(s) that left an item out do not enter the ICCs" if left_out else ""
+    return Agreement(icc1, icc2, rwg, _joined(why, skipped, rwg_note))
 
 
-def _icc(means: FloatArray, n: FloatArray, msw: float) -> tuple[float, float]:
+def _joined(*notes: str) -> str:
+    """Join what there is to say."""
+    return "; ".join(note for note in notes if note)
+
+
+def _answers(weight: FloatArray, weight2: FloatArray, within: FloatArray) -> FloatArray:
+    """(G,) complete answers that would make the mean of the item means as precise as it is.
+
+    Parameters
+    ----------
+    weight, weight2
+        (G, p, p) sums of weights and squared weights (counts), above 0 on the diagonal.
+    within
+        (p, p) covariance within units.
+    """
+    own = np.diagonal(weight, axis1=1, axis2=2)
+    share = weight2 / (own[:, :, None] * own[:, None, :])
+    noise = (share * within).mean(axis=(1, 2))
+    if within.mean() > 0 and (noise > 0).all():
+        return np.asarray(within.mean() / noise)
+    return np.asarray(1.0 / np.diagonal(share, axis1=1, axis2=2).mean(axis=1))  # all agree: nothing is noise
+
+
+def _icc(means: FloatArray, n: FloatArray, msw: float) -> tuple[float, float, str]:
     total, groups = float(n.sum()), len(n)
     grand = float((n * means).sum() / total)
     msb = float((n * (means - grand) ** 2).sum() / (groups - 1))
     k0 = (total - float((n**2).sum()) / total) / (groups - 1)
+    if msw < 0:
+        return np.nan, np.nan, "too few people answered the same items: the variance within units is not known"
+    if msb + (k0 - 1) * msw <= 0:
+        return np.nan, np.nan, "the item mean does not vary"
+    icc1 = (msb - msw) / (msb + (k0 - 1) * msw)
     if msb == 0:
-        return 0.0, 0.0
-    return (msb - msw) / (msb + (k0 - 1) * msw), (msb - msw) / msb
+        return icc1, np.nan, "units do not differ at all: ICC(2) is not defined"
+    return icc1, (msb - msw) / msb, ""
+
+
+def _why_unknown(own: SourceMoments) -> str:
+    """Why the covariance within units is not known."""
+    spare = np.maximum(own.n - 1, 0).sum(axis=0)
+    if (np.diagonal(spare) == 0).any():
+        return "one answer a unit: the variance within units is not known"
+    if (spare == 0).any():
+        return "no two people of a unit answered the same items: the covariance within units is not known"
+    return "variances or covariances within units were not given"
 
 
 def _rwg(moments: SourceMoments, construct: Construct) -> tuple[float, str]:
-    nulls = [_null_variance(item.scale) for item in construct.items]
-    if any(null is None for null in nulls):
+    nulls = [_null_variance(item) for item in construct.items]
+    if np.isnan(nulls).any():
         return np.nan, "rwg needs a scale with two ends"
-    variance = moments.item_variance / np.array([float(null or 1.0) for null in nulls])
+    variance = moments.item_variance / np.array(nulls)
     known = ~np.isnan(variance).any(axis=1)
     if not known.any():
-        return np.nan, ""
+        return np.nan, "rwg needs two answers of a unit to every item"
     share = variance[known].mean(axis=1)
     agreed = len(nulls) * np.clip(1 - share, 0, None)
     return float((agreed / (agreed + share)).mean()), ""
 
 
-def _null_variance(scale: object) -> float | None:
-    """Variance of an answer drawn uniformly from the scale."""
-    low, high = getattr(scale, "ends", (None, None))
-    if low is None or high is None:
-        return None
+def _null_variance(item: Item) -> float:
+    """Variance of an answer drawn uniformly from the scale; NaN without two ends."""
+    low, high = item.ends
+    if low is None or high is None or item.scale is None:
+        return np.nan
     points = high - low + 1
-    integer = bool(getattr(scale, "integer", False))
-    return float((points**2 - 1) / 12) if integer else float((high - low) ** 2 / 12)
+    return float((points**2 - 1) / 12) if item.scale.integer else float((high - low) ** 2 / 12)
 
 
 def linkage_table(
@@ -190,10 +240,6 @@ def _losses(construct: Construct, without_unit: Mapping[str, int], coerced: Mapp
     if outside:
         notes.append(f"{outside} answers outside the scale count as missing")
     return notes
-
-
-def _joined(*notes: str) -> str:
-    return "; ".join(note for note in notes if note)
 
 
 def unmatched_table(by: str, moments: LinkedMoments, sources: Sequence[str]) -> pd.DataFrame:

@@ -109,9 +109,7 @@ def _number(value: object) -> float | None:
         return float("inf")
 
 
-def _text_error(
-    source: str, name: str, found: list[tuple[object, IntArray]], codes: Mapping[str, float]
-) -> DataError:
+def _text_error(source: str, name: str, found: list[tuple[object, IntArray]], codes: Mapping[str, float]) -> DataError:
     shown = ", ".join(f"{value!r} ({int(where.sum())}×)" for value, where in found[:3])
     more = f" and {len(found) - 3} more" if len(found) > 3 else ""
     if codes:
@@ -123,6 +121,5 @@ def _text_error(
     kind = "text" if isinstance(found[0][0], str) else type(found[0][0]).__name__
     return DataError(
         f"Column {name!r} of the {source} frame holds {kind} where numbers belong: {shown}{more}.",
-        hint="Convert it, or declare the labels: "
-        "rox.Item(name=..., scale=rox.Likert(1, 5, labels=[...])).",
+        hint="Convert it, or declare the labels: rox.Item(name=..., scale=rox.Likert(1, 5, labels=[...])).",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,99 +17,142 @@ if TYPE_CHECKING:
 
 __all__ = ["quality_table", "total_covariance"]
 
+COLUMNS = (
+    "construct", "source", "items", "alpha", "omega", "composite_reliability", "ave", "htmt", "htmt_with", "note",
+)  # fmt: skip
+
+_SINGULAR = 1e-8  # smallest eigenvalue of a correlation matrix that one factor may be fitted to
+_HEYWOOD = 0.005  # smallest unique variance taken for a solution; below, the item is the factor
+
 
 def total_covariance(moments: SourceMoments) -> FloatArray:
     """Covariance of single answers over all respondents, (p, p): within units plus between unit means.
 
-    Pairs of items use the respondents who answered both (divisor n - 1).
+    Pairs of items use the respondents who answered both; divisor n - 1, with sampling weights Σw - Σw²/Σw. NaN
+    where fewer than two did, or where the scatter within units is not known.
+
+    Examples
+    --------
+    >>> from roxmodel.moments import Design
+    >>> design = Design(codes=np.array([0, 0, 1, 1]), units=["north", "south"])
+    >>> columns = [np.array([1.0, 2, 4, 5]), np.array([2.0, 2, 3, 5])]
+    >>> total_covariance(SourceMoments.from_columns("employee", ["p1", "p2"], columns, design)).round(3).tolist()
+    [[3.333, 2.333], [2.333, 2.0]]
     """
-    n = moments.n
-    pairs = n.sum(axis=0)
-    mean = np.where(n > 0, moments.pair_mean, 0.0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        grand = (n * mean).sum(axis=0) / pairs
-        between = (n * (mean - grand) * (mean.transpose(0, 2, 1) - grand.T)).sum(axis=0)
-        within = np.where(n > 0, moments.scatter, 0.0).sum(axis=0)
-        return np.asarray((within + between) / (pairs - 1))
+    w = moments.weight
+    mean, total = np.where(w > 0, moments.pair_mean, 0.0), w.sum(axis=0)
+    grand = np.divide((w * mean).sum(axis=0), total, out=np.zeros(total.shape), where=total > 0)
+    gap = mean - grand
+    between = (w * gap * gap.transpose(0, 2, 1)).sum(axis=0)
+    scatter = np.where(moments.n > 1, moments.scatter, 0.0).sum(axis=0) + between
+    squares = np.divide(moments.weight2.sum(axis=0), total, out=np.zeros(total.shape), where=total > 0)
+    enough = moments.n.sum(axis=0) >= 2
+    found = np.divide(scatter, total - squares, out=np.full(total.shape, np.nan), where=enough)
+    return np.asarray((found + found.T) / 2)
 
 
 def quality_table(model: RoxModel, moments: LinkedMoments) -> pd.DataFrame:
     """One row a construct; see `Study.quality`."""
     import pandas as pd
 
+    covariances = {source.source: (source, total_covariance(source)) for source in moments.sources}
     rows = []
     for construct in model.constructs:
         if construct.source == UNIT:
-            rows.append(_row(construct, None, "one figure a unit: no items to compare"))
+            rows.append(_row(construct, {}, "one figure a unit: no items to compare"))
             continue
-        source = moments.source(construct.source)
-        covariance = total_covariance(source)
+        source, covariance = covariances[construct.source]
         others = [c for c in model.constructs if c.source == construct.source and c is not construct]
-        rows.append(_measured_row(construct, source.items, covariance, others))
-    return pd.DataFrame(rows)
+        rows.append(_measured_row(construct, source, covariance, others))
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _row(construct: Construct, numbers: dict[str, object] | None, note: str) -> dict[str, object]:
-    empty: dict[str, object] = dict.fromkeys(("alpha", "omega", "composite_reliability", "ave", "htmt"), np.nan)
-    shown = {**empty, **(numbers or {})}
+def _row(construct: Construct, numbers: Mapping[str, float | str], note: str) -> dict[str, object]:
     head = {"construct": construct.name, "source": construct.source, "items": len(construct.items)}
-    with_ = str(shown.pop("htmt_with", ""))
-    return {**head, **shown, "htmt_with": with_, "note": note}
+    empty = dict.fromkeys(("alpha", "omega", "composite_reliability", "ave", "htmt"), np.nan)
+    return {**head, **empty, "htmt_with": "", **numbers, "note": note}
 
 
 def _measured_row(
-    construct: Construct, items: tuple[str, ...], covariance: FloatArray, others: list[Construct]
+    construct: Construct, source: SourceMoments, covariance: FloatArray, others: list[Construct]
 ) -> dict[str, object]:
-    at = [items.index(item) for item in construct.item_names]
+    at = [source.items.index(item) for item in construct.item_names]
     own = covariance[np.ix_(at, at)]
-    if np.isnan(own).any():
-        return _row(construct, None, "the variances of single answers were not given")
     if len(at) == 1:
-        return _row(construct, None, "one item: its reliability cannot be seen in these data")
+        return _row(construct, {}, "one item: its reliability cannot be seen in these data")
+    if np.isnan(own).any():
+        never = (source.select(construct.item_names).n.sum(axis=0) < 2).any()
+        why = (
+            "some items were never answered by the same two people"
+            if never
+            else ("the variances and covariances of single answers were not given")
+        )
+        return _row(construct, {}, why)
     sd = np.sqrt(np.diag(covariance))
     correlation = covariance / np.outer(sd, sd)
-    htmt, with_ = _htmt(at, others, items, correlation)
+    htmt, htmt_with = _htmt(at, others, source.items, correlation)
+    numbers: dict[str, float | str] = {"alpha": _alpha(own), "htmt": htmt, "htmt_with": htmt_with}
     loadings = _one_factor(correlation[np.ix_(at, at)])
-    numbers: dict[str, object] = {"alpha": _alpha(own), "htmt": htmt, "htmt_with": with_}
     note = ""
     if loadings is None:
-        note = "omega and AVE need three items or more" if len(at) < 3 else "no admissible one-factor solution"
+        three = "omega and AVE need three items or more"
+        note = three if len(at) < 3 else "omega and AVE: one common factor does not explain the items"
     else:
-        numbers |= _from_loadings(loadings, np.sqrt(np.diag(own)))
-    negative = [construct.item_names[i] for i in np.flatnonzero((own.sum(axis=1) - np.diag(own)) < 0)]
-    if negative:
-        note = f"item {negative[0]!r} runs against the others: should it be reverse=True?"
+        numbers |= _from_loadings(loadings, sd[at])
+    against = [construct.item_names[i] for i in np.flatnonzero((own.sum(axis=1) - np.diag(own)) < 0)]
+    if against:
+        note = f"item {against[0]!r} runs against the others: should it be reverse=True?"
     return _row(construct, numbers, note)
 
 
 def _alpha(covariance: FloatArray) -> float:
-    """Cronbach (1951), doi 10.1007/BF02310555."""
-    k = len(covariance)
-    return float(k / (k - 1) * (1 - np.trace(covariance) / covariance.sum()))
+    """Cronbach (1951), doi 10.1007/BF02310555; NaN if the sum of the items does not vary."""
+    k, total = len(covariance), float(covariance.sum())
+    return float(k / (k - 1) * (1 - np.trace(covariance) / total)) if total > 0 else np.nan
 
 
 def _one_factor(correlation: FloatArray) -> FloatArray | None:
-    """Loadings of one common factor by maximum likelihood (statsmodels); None if not admissible."""
-    if len(correlation) < 3:
+    """Loadings (p,) of one common factor by maximum likelihood; None where there is no admissible solution.
+
+    Minimised over the unique variances ψ, for which the loading is known: with the largest eigenvalue e and
+    its vector v of ψ^-½ R ψ^-½ it is √(e - 1) ψ^½ v.
+
+    References
+    ----------
+    Jöreskog (1967), doi:10.1007/BF02289658. Lawley & Maxwell (1971), Factor analysis as a statistical method.
+    """
+    p = len(correlation)
+    if p < 3 or np.linalg.eigvalsh(correlation)[0] < _SINGULAR:
         return None
-    import warnings
+    from scipy.optimize import minimize
 
-    from statsmodels.multivariate.factor import Factor
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            found = Factor(corr=correlation, n_factor=1, method="ml").fit()
-        except (ValueError, np.linalg.LinAlgError):
-            return None
-    loadings: FloatArray = np.asarray(found.loadings, dtype=np.float64)[:, 0]
-    loadings = loadings * np.sign(loadings.sum())
-    if not np.isfinite(loadings).all() or np.abs(loadings).max() >= 1:
+    start = np.clip(0.5 / np.diagonal(np.linalg.inv(correlation)), 2 * _HEYWOOD, 0.95)
+    bounds = [(_HEYWOOD, 1.0)] * p
+    found = minimize(
+        _discrepancy, start, args=(correlation,), jac=True, method="L-BFGS-B", bounds=bounds,
+        options={"ftol": 1e-15, "gtol": 1e-9, "maxiter": 1000},
+    )  # fmt: skip
+    if not np.isfinite(found.fun) or (found.x <= _HEYWOOD).any():
         return None
-    return loadings
+    _, loadings = _best(np.asarray(found.x, dtype=np.float64), correlation)
+    return loadings * (np.sign(loadings.sum()) or 1.0)
 
 
-def _from_loadings(loadings: FloatArray, sd: FloatArray) -> dict[str, object]:
+def _discrepancy(psi: FloatArray, correlation: FloatArray) -> tuple[float, FloatArray]:
+    """Likelihood discrepancy of the best loadings for these unique variances, and its slope (p,)."""
+    values, loadings = _best(psi, correlation)
+    slope = (loadings**2 + psi - np.diagonal(correlation)) / psi**2
+    return float((values[:-1] - np.log(values[:-1]) - 1.0).sum()), slope
+
+
+def _best(psi: FloatArray, correlation: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Eigenvalues (p,) of ψ^-½ R ψ^-½, rising, and the best loadings (p,)."""
+    root = np.sqrt(psi)
+    values, vectors = np.linalg.eigh(correlation / np.outer(root, root))
+    return values, root * vectors[:, -1] * np.sqrt(max(values[-1] - 1.0, 0.0))
+
+
+def _from_loadings(loadings: FloatArray, sd: FloatArray) -> dict[str, float]:
     """Omega of the item sum, composite reliability of the standardised sum, average variance extracted.
 
     McDonald (1999), Test theory; Fornell & Larcker (1981), doi 10.1177/002224378101800104.
@@ -122,21 +166,20 @@ def _from_loadings(loadings: FloatArray, sd: FloatArray) -> dict[str, object]:
     }
 
 
-def _htmt(
-    at: list[int], others: list[Construct], items: tuple[str, ...], correlation: FloatArray
-) -> tuple[float, str]:
+def _htmt(at: list[int], others: list[Construct], items: tuple[str, ...], correlation: FloatArray) -> tuple[float, str]:
     """Largest heterotrait-monotrait ratio with another construct of the same source.
 
-    Henseler, Ringle & Sarstedt (2015), doi 10.1007/s11747-014-0403-8.
+    Henseler, Ringle & Sarstedt (2015), doi 10.1007/s11747-014-0403-8, with absolute correlations.
     """
     found: list[tuple[float, str]] = []
     for other in others:
         to = [items.index(item) for item in other.item_names]
-        if len(to) < 2:
-            continue
-        hetero = np.abs(correlation[np.ix_(at, to)]).mean()
-        found.append((float(hetero / np.sqrt(_mono(correlation, at) * _mono(correlation, to))), other.name))
-    return max(found, default=(float("nan"), ""))
+        if len(to) > 1:
+            mono = _mono(correlation, at) * _mono(correlation, to)
+            hetero = float(np.abs(correlation[np.ix_(at, to)]).mean())
+            if mono > 0 and np.isfinite(hetero):
+                found.append((hetero / float(np.sqrt(mono)), other.name))
+    return max(found, default=(np.nan, ""))
 
 
 def _mono(correlation: FloatArray, at: list[int]) -> float:

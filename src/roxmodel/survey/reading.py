@@ -101,9 +101,7 @@ def read_frames(model: RoxModel, frames: Mapping[str, object], options: Options)
     return Reading(moments, unit_frame, book.keys.get(UNIT), without, book.coerced)
 
 
-def _read_source(
-    source: str, given: object, items: list[Item], options: Options, book: _Book
-) -> SourceMoments:
+def _read_source(source: str, given: object, items: list[Item], options: Options, book: _Book) -> SourceMoments:
     names = [item.name for item in items]
     wanted = {options.by, *names, *_named(source, given, options)}
     frame = open_frame(source, given.frame if isinstance(given, Aggregated) else given, wanted)
@@ -156,8 +154,7 @@ def _positive(what: str, source: str, frame: Frame, column: str | None) -> Float
     if wrong.any():
         allowed = "positive whole numbers" if what == "frequency" else "positive numbers"
         raise DataError(
-            f"{what}= {column!r} of the {source} frame has {int(wrong.sum())} value(s) such as "
-            f"{values[wrong][0]:g}.",
+            f"{what}= {column!r} of the {source} frame has {int(wrong.sum())} value(s) such as {values[wrong][0]:g}.",
             allowed=allowed,
             hint="Leave rows that should not count out of the frame.",
         )
@@ -182,9 +179,7 @@ def _read_figures(frame: Frame, items: list[Item], options: Options, book: _Book
     return UnitFigures(tuple(item.name for item in items), keys.units, np.column_stack(columns))
 
 
-def _with_eligible(
-    moments: LinkedMoments, frame: Frame | None, book: _Book, options: Options
-) -> LinkedMoments:
+def _with_eligible(moments: LinkedMoments, frame: Frame | None, book: _Book, options: Options) -> LinkedMoments:
     """Attach how many people could have answered."""
     if frame is None:
         problem = "eligible= names columns of the unit frame, but there is none."
@@ -216,8 +211,8 @@ def _refuse_too_few(by: str, column: str, source: SourceMoments, eligible: Float
 
 
 def _check_matched(by: str, moments: LinkedMoments, book: _Book) -> None:
-    known = book.keys[UNIT].units if UNIT in book.keys else moments.matched
-    if not set(moments.matched).isdisjoint(known):
+    matched = moments.matched
+    if not set(matched).isdisjoint(book.keys[UNIT].units if UNIT in book.keys else matched):
         return
     units_of = [(source, keys.units) for source, keys in book.keys.items()]
     refuse_mixed_types(by, units_of)

@@ -187,20 +187,25 @@ class Study:
         return table.assign(hidden=[", ".join(names[row]) for row in hidden])
 
     def unit_column(self, name: str) -> list[Hashable]:
-        """One column of the unit frame, one value for each of `units` (None where the unit is not there).
+        """One column of the unit frame, one value for each of `units` (None where missing).
 
         Raises
         ------
         DataError
             If there is no unit frame, or no such column.
         """
+        import pandas as pd
+
         frame, keys = self._reading.unit_frame, self._reading.unit_keys
         if frame is None or keys is None:
             problem = f"There is no unit frame to take the column {name!r} from."
             raise DataError(problem, hint="Give Study(unit=...).")
         require_columns(UNIT, frame, [name])
-        values = dict(zip(keys.units, raw_column(frame, name)[keys.row], strict=True))
-        return [values.get(unit) for unit in self.units]
+        column = raw_column(frame, name)[keys.row]
+        holes = pd.isna(column)
+        values = column.tolist() if column.dtype.kind in "biufU" else list(column)
+        known = {u: v for u, v, hole in zip(keys.units, values, holes, strict=True) if not hole}
+        return [known.get(unit) for unit in self.units]
 
     def _hidden(self, construct: Construct) -> BoolArray:
         """(G,) whether the construct's score in a unit is not to be shown."""
@@ -227,9 +232,9 @@ def _check_plain(model: object, by: object, min_group: object) -> None:
         raise SpecError(problem, allowed="a rox.RoxModel, then the frames: rox.Study(model, employee=...)")
     if not isinstance(by, str):
         raise SpecError(f"by= was {by!r}.", allowed="the name of the column with the unit's key")
-    if by in {*model.names, "hidden", "missing_from"}:
-        problem = f"by= was {by!r}, which is also the name of a construct or of a result's column."
-        raise SpecError(problem, hint="Rename the key column or the construct.")
+    if by in {*model.names, *(item.name for item in model.items), "hidden", "missing_from"}:
+        problem = f"by= was {by!r}, which is also a construct, an item or a column of the result."
+        raise SpecError(problem, hint="Give the key column a name of its own.")
     whole = isinstance(min_group, int | np.integer) and not isinstance(min_group, bool)
     if not whole or min_group < 1:  # type: ignore[operator]
         raise SpecError(f"min_group= was {min_group!r}.", allowed="a whole number of at least 1")
