@@ -12,7 +12,8 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from roxmodel.moments import Design, SourceMoments
+from roxmodel.moments.design import Design
+from roxmodel.moments.source import SourceMoments
 
 
 def best_of_three(work: Callable[[], object]) -> float:

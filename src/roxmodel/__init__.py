@@ -26,7 +26,8 @@ if TYPE_CHECKING:  # what a type checker sees; a test holds it against the table
         SpecError as SpecError,
     )
     from roxmodel.estimate.fit import fit as fit
-    from roxmodel.moments import LinkedMoments as LinkedMoments, Moments as Moments
+    from roxmodel.moments.linked import LinkedMoments as LinkedMoments
+    from roxmodel.moments.single import Moments as Moments
     from roxmodel.result.fit import Fit as Fit, load as load
     from roxmodel.simulation.intervention import Intervention as Intervention
     from roxmodel.simulation.run import simulate as simulate
@@ -65,8 +66,8 @@ _PUBLIC = {
     "Intervention": "roxmodel.simulation.intervention",
     "Item": "roxmodel.spec.questionnaire",
     "Likert": "roxmodel.spec.questionnaire",
-    "LinkedMoments": "roxmodel.moments",
-    "Moments": "roxmodel.moments",
+    "LinkedMoments": "roxmodel.moments.linked",
+    "Moments": "roxmodel.moments.single",
     "NPS": "roxmodel.spec.questionnaire",
     "Percent": "roxmodel.spec.questionnaire",
     "RoxError": "roxmodel.errors",

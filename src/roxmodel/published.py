@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from roxmodel.moments import Moments
+from roxmodel.moments.single import Moments
 from roxmodel.spec.constructs import Construct, Edge
 from roxmodel.spec.graph import RoxModel
 

@@ -4,7 +4,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from roxmodel.moments import Design, Moments, SourceMoments
+from roxmodel.moments.design import Design
+from roxmodel.moments.single import Moments
+from roxmodel.moments.source import SourceMoments
 
 EXACT = 1e-10  # algebra: another order of the same sums, relative to the largest entry or the answers' sd of 1
 

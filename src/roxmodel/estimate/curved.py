@@ -40,25 +40,24 @@ def generalised(task: Task) -> Regression:
     """
     frame = frame_of(task.x)
     scaled = replace(task, x=frame.design[:, 1:])
-    with warnings.catch_warnings():
+    with warnings.catch_warnings():  # statsmodels computes lazily, so that every use of `found` may warn
         warnings.simplefilter("ignore")
         try:
             found, family, dispersion = _fitted(scaled)
         except np.linalg.LinAlgError:
             found, family, dispersion = None, task.family, float("nan")
-    _check_finite(scaled, found)
-    df = float("inf") if task.clusters is None else float(task.clusters.max())
-    return Regression(
-        coefficients=frame.back @ np.asarray(found.params),
-        covariance=frame.back @ np.asarray(found.cov_params()) @ frame.back.T,
-        influence=_influence(task, frame, found),
-        lead=None,
-        residuals=task.y - np.asarray(found.mu),
-        partial_r2=np.full(task.x.shape[1], np.nan),
-        df=df,
-        family=family,
-        dispersion=dispersion,
-    )
+        _check_finite(scaled, found)
+        return Regression(
+            coefficients=frame.back @ np.asarray(found.params),
+            covariance=frame.back @ np.asarray(found.cov_params()) @ frame.back.T,
+            influence=_influence(task, frame, found),
+            lead=None,
+            residuals=task.y - np.asarray(found.mu),
+            partial_r2=np.full(task.x.shape[1], np.nan),
+            df=float("inf") if task.clusters is None else float(task.clusters.max()),
+            family=family,
+            dispersion=dispersion,
+        )
 
 
 def _influence(task: Task, frame: Frame, found: Any) -> FloatArray | None:

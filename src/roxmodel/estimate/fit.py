@@ -14,7 +14,8 @@ from roxmodel.estimate.path import Solution, check_recursive
 from roxmodel.estimate.rows import solve_rows
 from roxmodel.estimate.scores import Scores, scores_of_frame, scores_of_moments, scores_of_study
 from roxmodel.estimate.tabulate import tabulate
-from roxmodel.moments import LinkedMoments, Moments
+from roxmodel.moments.linked import LinkedMoments
+from roxmodel.moments.single import Moments
 from roxmodel.result.fit import Fit
 from roxmodel.result.records import Resampling
 from roxmodel.spec.graph import RoxModel

@@ -89,7 +89,7 @@ def check_recursive(model: RoxModel, table: ParameterTable) -> None:
             hint="Fix its value (rox.Edge(..., lag=1, fixed=0.1)): it then acts in the simulation only.",
         )
     _refuse_loop(model)
-    _refuse_confounded(model)
+    _refuse_confounded(model, table)
     numbers = [row.free for row in table if row.free]
     shared = {row.label for row in table if row.free and numbers.count(row.free) > 1}
     if shared:
@@ -114,7 +114,9 @@ def _refuse_loop(model: RoxModel) -> None:
     )
 
 
-def _refuse_confounded(model: RoxModel) -> None:
+def _refuse_confounded(model: RoxModel, table: ParameterTable) -> None:
+    """Refuse a cause that carries what an unmeasured common cause adds to the effect; a fixed edge is not estimated."""
+    free = {(row.left, row.right) for row in table.of("edge") if row.free and not row.lag}
     ancestors = {name: {name} for name in model.names}
     for name in model.order():
         for cause in model.causes(name):
@@ -123,7 +125,7 @@ def _refuse_confounded(model: RoxModel) -> None:
         for effect, other in ((pair.left, pair.right), (pair.right, pair.left)):
             if effect not in ancestors or effect == other or pair.fixed == 0:
                 continue
-            hit = [cause for cause in model.causes(effect) if other in ancestors[cause]]
+            hit = [c for c in model.causes(effect) if (c, effect) in free and other in ancestors[c]]
             if hit:
                 raise EstimationError(
                     f"The unmeasured common cause {pair} confounds the edge {hit[0]} -> {effect}: a regression of "

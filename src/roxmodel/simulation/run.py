@@ -187,7 +187,7 @@ def simulate(
 
     Examples
     --------
-    >>> from roxmodel.moments import Moments
+    >>> from roxmodel.moments.single import Moments
     >>> from roxmodel.estimate.fit import fit
     >>> from roxmodel.spec.five_factor import five_factor
     >>> moments = Moments.from_correlation(["pride", "sales"], [[1, 0.4], [0.4, 1]], n=100)

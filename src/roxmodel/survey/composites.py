@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from roxmodel.moments import LinkedMoments
+from roxmodel.moments.linked import LinkedMoments
 from roxmodel.spec.graph import RoxModel
 from roxmodel.types import FloatArray, IntArray
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from roxmodel.moments import LinkedMoments, SourceMoments
+from roxmodel.moments.linked import LinkedMoments
+from roxmodel.moments.source import SourceMoments
 from roxmodel.spec.constructs import UNIT, Construct
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.questionnaire import Item
@@ -73,7 +74,7 @@ def agreement(moments: SourceMoments, construct: Construct) -> Agreement:
 
     Examples
     --------
-    >>> from roxmodel.moments import Design
+    >>> from roxmodel.moments.design import Design
     >>> design = Design(codes=np.array([0, 0, 1, 1]), units=["north", "south"])
     >>> staff = SourceMoments.from_columns("employee", ["p1"], [np.array([1.0, 3, 6, 6])], design)
     >>> pride = Construct(name="pride", factor="pride", source="employee", items=["p1"])

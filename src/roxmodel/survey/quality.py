@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from roxmodel.moments import LinkedMoments, SourceMoments
+from roxmodel.moments.linked import LinkedMoments
+from roxmodel.moments.source import SourceMoments
 from roxmodel.spec.constructs import UNIT, Construct
 from roxmodel.spec.graph import RoxModel
 from roxmodel.types import FloatArray
@@ -33,7 +34,7 @@ def total_covariance(moments: SourceMoments) -> FloatArray:
 
     Examples
     --------
-    >>> from roxmodel.moments import Design
+    >>> from roxmodel.moments.design import Design
     >>> design = Design(codes=np.array([0, 0, 1, 1]), units=["north", "south"])
     >>> columns = [np.array([1.0, 2, 4, 5]), np.array([2.0, 2, 3, 5])]
     >>> total_covariance(SourceMoments.from_columns("employee", ["p1", "p2"], columns, design)).round(3).tolist()

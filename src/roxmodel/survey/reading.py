@@ -8,7 +8,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from roxmodel.errors import DataError, SpecError, did_you_mean, listed
-from roxmodel.moments import Design, LinkedMoments, SourceMoments, UnitFigures
+from roxmodel.moments.design import Design
+from roxmodel.moments.linked import LinkedMoments, UnitFigures
+from roxmodel.moments.source import SourceMoments
 from roxmodel.spec.constructs import UNIT
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.questionnaire import Item

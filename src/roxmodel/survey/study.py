@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from roxmodel.errors import DataError, SpecError, did_you_mean, listed
-from roxmodel.moments import LinkedMoments
+from roxmodel.moments.linked import LinkedMoments
 from roxmodel.spec.constructs import UNIT, Construct
 from roxmodel.spec.graph import RoxModel
 from roxmodel.survey.aggregated import Aggregated

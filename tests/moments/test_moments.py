@@ -2,15 +2,19 @@
 
 import doctest
 import pickle
+import sys
 from dataclasses import FrozenInstanceError
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from roxmodel import moments as module
 from roxmodel.errors import DataError
-from roxmodel.moments import Design, LinkedMoments, Moments, SourceMoments, UnitFigures
+from roxmodel.moments import condense
+from roxmodel.moments.design import Design
+from roxmodel.moments.linked import LinkedMoments, UnitFigures
+from roxmodel.moments.single import Moments
+from roxmodel.moments.source import SourceMoments
 
 EXACT = 1e-10  # algebra: another order of the same sums, relative to the largest entry or the answers' sd of 1
 
@@ -104,7 +108,7 @@ def test_chunks_of_any_size_give_what_the_rows_give(size):
 
 
 def test_many_rows_are_condensed_in_blocks():
-    table = 1e6 + np.random.default_rng(1).normal(size=(3 * module._BATCH + 5, 2))
+    table = 1e6 + np.random.default_rng(1).normal(size=(3 * condense.BATCH + 5, 2))
     got = Moments.from_rows(table, ["x", "y"])
     assert got.n == len(table)
     same(got.covariance, np.cov((table - 1e6).T))
@@ -294,9 +298,9 @@ def test_columns_give_what_a_loop_over_rows_gives(missing, level, weights, order
 @pytest.mark.parametrize("order", ["random", "sorted"])
 @pytest.mark.parametrize("missing", [0.0, 0.3])
 def test_units_larger_than_a_batch_and_many_small_ones(monkeypatch, missing, order):
-    monkeypatch.setattr(module, "_BATCH", 5)
-    monkeypatch.setattr(module, "_RESULT", 20)
-    monkeypatch.setattr(module, "_GATHER", 60)
+    monkeypatch.setattr(condense, "BATCH", 5)
+    monkeypatch.setattr(condense, "_RESULT", 20)
+    monkeypatch.setattr(condense, "_GATHER", 60)
     table, codes, rng = survey(missing=missing)
     codes = np.minimum(codes, rng.integers(0, 7, len(codes)))  # unequal sizes
     codes = np.sort(codes) if order == "sorted" else codes
@@ -624,6 +628,6 @@ def test_names_are_unique_across_sources():
 
 
 def test_every_public_name_has_a_running_example():
-    assert doctest.testmod(module).failed == 0
-    for name in module.__all__:
-        assert ">>>" in getattr(module, name).__doc__
+    for name in (Design, LinkedMoments, Moments, SourceMoments, UnitFigures):
+        assert doctest.testmod(sys.modules[name.__module__]).failed == 0
+        assert ">>>" in name.__doc__

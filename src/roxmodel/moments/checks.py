@@ -1,0 +1,155 @@
+"""What is given, checked: names, numbers, matrices, counts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from roxmodel.errors import DataError, did_you_mean, listed
+from roxmodel.moments.pairs import compact
+from roxmodel.types import FloatArray
+
+__all__ = [
+    "PRINTED",
+    "count",
+    "distinct",
+    "frequencies",
+    "frozen",
+    "index",
+    "numbers",
+    "require_positive_definite",
+    "square",
+    "view",
+]
+
+_SINGULAR = 1e-8  # smallest eigenvalue of a correlation matrix that still carries information
+PRINTED = 1e-6  # disagreement allowed between the halves of a printed matrix, in correlations
+
+
+def numbers(block: ArrayLike, names: Sequence[str]) -> FloatArray:
+    """A block of rows as numbers, NaN for missing, its columns in the order of the names."""
+    _require_order(block, names)
+    try:
+        rows = np.atleast_2d(np.asarray(block, dtype=np.float64))
+    except (TypeError, ValueError) as cause:
+        problem = f"The rows of {listed(names)} are not all numbers ({cause})."
+        raise DataError(problem, hint="Recode text to numbers; use NaN for a missing answer.") from cause
+    if rows.shape[1:] != (len(names),):
+        raise DataError(f"Rows of shape {rows.shape} do not fit the {len(names)} names {listed(names)}.")
+    for k in np.flatnonzero(np.isinf(rows).any(axis=0))[:1]:
+        raise DataError(f"{names[k]!r} has an infinite value.", hint="Use NaN for a missing answer.")
+    return rows
+
+
+def _require_order(table: object, names: Sequence[str]) -> None:
+    """Refuse a labelled table that has the names in another order: its numbers would be mixed up."""
+    labels = list(getattr(table, "columns", names))
+    if labels != list(names) and set(labels) == set(names):
+        problem = f"The columns {listed(labels)} are in another order than the names {listed(names)}."
+        raise DataError(problem, hint="Reorder one of them.")
+
+
+def square(matrix: ArrayLike | Sequence[Sequence[float]], names: Sequence[str], what: str) -> FloatArray:
+    """Fill up a printed lower triangle or check a whole matrix; rounding between its halves is averaged."""
+    _require_order(matrix, names)
+    p = len(distinct(names, "variable"))
+    got: object = [np.size(row) for row in matrix] if isinstance(matrix, list | tuple) else np.shape(matrix)
+    try:
+        if isinstance(matrix, list | tuple) and got == [*range(1, p + 1)]:
+            matrix = [[*row, *(later[k] for later in matrix[k + 1 :])] for k, row in enumerate(matrix)]
+        full = np.array(matrix, dtype=np.float64)
+    except (TypeError, ValueError):
+        full = np.full(1, np.nan)  # ragged, or text
+    if full.shape != (p, p):
+        problem = f"The {what} matrix of {listed(names)} has rows of {got} numbers, or text in it."
+        raise DataError(problem, allowed=f"{p} rows of {p}, or the lower triangle: rows of 1, 2, ... {p}")
+    for a, b in np.argwhere(~np.isfinite(full))[:1]:
+        problem = f"The {what} of {names[a]!r} and {names[b]!r} is {full[a, b]:g}."
+        raise DataError(problem, hint="Give a finite number.")
+    scale = np.sqrt(np.abs(np.outer(full.diagonal(), full.diagonal())))
+    for a, b in np.argwhere(np.abs(full - full.T) > PRINTED * scale)[:1]:
+        values = f"{full[a, b]:g} above and {full[b, a]:g} below the diagonal"
+        raise DataError(f"The {what} of {names[a]!r} and {names[b]!r} is {values}.", hint="Correct one.")
+    return np.asarray((full + full.T) / 2.0)
+
+
+def require_positive_definite(r: FloatArray, names: Sequence[str]) -> None:
+    """Refuse a correlation matrix that no persons can have, or that repeats a variable."""
+    for a, b in np.argwhere(np.abs(r) > 1.0 + PRINTED)[:1]:
+        problem = f"The correlation of {names[a]!r} and {names[b]!r} is {r[a, b]:g}."
+        raise DataError(problem, allowed="-1 to 1")
+    values, vectors = np.linalg.eigh(r)
+    if values[0] < _SINGULAR:
+        share = np.abs(vectors[:, 0])
+        culprits = [names[k] for k in np.argsort(-share, kind="stable") if share[k] > 0.3 * share.max()]
+        problem = (
+            f"The matrix is not positive definite: {listed(culprits)} contradict or repeat one another "
+            f"(smallest eigenvalue of the correlations {values[0]:.2g})."
+        )
+        hint = (
+            "Check these entries for typing errors; leave out a variable that is the sum or a copy of others; "
+            "replace correlations computed pair by pair by those of the complete rows."
+        )
+        raise DataError(problem, hint=hint)
+
+
+def distinct(names: Iterable[str], what: str) -> tuple[str, ...]:
+    """Names, refused if one stands twice."""
+    given = tuple(names)
+    twice = [name for name, times in Counter(given).items() if times > 1]
+    if twice:
+        problem = f"The {what} {listed(twice)} occurs more than once."
+        raise DataError(problem, hint="Every name must be unique.")
+    if not given:
+        raise DataError(f"There is no {what}.", hint="Name at least one.")
+    return given
+
+
+def index(wanted: Sequence[str], names: Sequence[str], what: str) -> list[int]:
+    """Places of the wanted names."""
+    for name in distinct(wanted, what):
+        if name not in names:
+            raise DataError(f"There is no {what} {name!r}.", hint=did_you_mean(name, names))
+    return [names.index(name) for name in wanted]
+
+
+def count(n: object) -> int:
+    """A number of rows, at least 2."""
+    if n is None:
+        raise DataError("The number of persons behind the matrix is missing.", hint="Give n=.")
+    if isinstance(n, bool) or not isinstance(n, int | float | np.integer) or not 2 <= n < np.inf or n != int(n):
+        raise DataError(f"n is {n!r}; it must be a whole number, at least 2.")
+    return int(n)
+
+
+def frequencies(frequency: ArrayLike, n: int) -> FloatArray:
+    """Counts of rows, whole and positive."""
+    f = frozen(frequency, (n,), "frequency")
+    for wrong in f[(f < 0) | (f % 1 != 0)][:1]:
+        problem = f"A frequency is {wrong:g}; frequencies are whole numbers, 0 or above."
+        raise DataError(problem, hint="Sampling weights belong into weight=.")
+    return f
+
+
+def frozen(values: ArrayLike, shape: tuple[int, ...], what: str) -> FloatArray:
+    """Copy finite numbers of that shape, read-only."""
+    array = np.array(values, dtype=np.float64)
+    if array.shape != shape:
+        raise DataError(f"The {what} has shape {array.shape}; {shape} was expected.")
+    for wrong in array[~np.isfinite(array)][:1]:
+        raise DataError(f"The {what} has an entry {wrong}; finite numbers were expected.")
+    array.flags.writeable = False
+    return array
+
+
+def view(array: FloatArray, order: list[int] | None, shape: tuple[int, ...], what: str) -> FloatArray:
+    """View an array read-only in `shape`, its units (first axis) reordered."""
+    given = np.asarray(array, dtype=np.float64)
+    try:
+        full = np.broadcast_to(given, shape)
+    except ValueError:
+        raise DataError(f"The {what} has shape {given.shape}; {shape} was expected.") from None
+    return full if order is None else np.broadcast_to(compact(full)[order], shape)

@@ -1,0 +1,211 @@
+"""Moments of one survey, by unit."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from roxmodel.errors import DataError, listed
+from roxmodel.moments.checks import distinct, frozen, index, view
+from roxmodel.moments.condense import condense
+from roxmodel.moments.design import Design
+from roxmodel.moments.pairs import Pairs, blank, compact, diagonal, five, put, ratio
+from roxmodel.moments.units import ordered, overlay, positions, union
+from roxmodel.types import FloatArray
+
+__all__ = ["SourceMoments"]
+
+_PAIRED = ("n", "weight", "weight2", "pair_mean", "scatter")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SourceMoments:
+    """One respondent source (employees, customers, ...), condensed by unit and pair of items.
+
+    Respondents skip items, so each pair (a, b) of items has its own count, means and cross-products in a unit.
+    Arrays may be given in any shape that broadcasts to (G, p, p), and stay that small in memory: where nobody
+    skipped an item, counts are (G, 1, 1) and means (G, p, 1).
+
+    Parameters
+    ----------
+    source
+        Name of the source.
+    items
+        The p items.
+    units
+        The G unit keys; kept sorted by (type name, value), whatever the order given.
+    respondents
+        (G,) respondents with at least one answer.
+    n
+        (G, p, p) respondents who answered both a and b; on the diagonal the available cases of each item.
+    weight, weight2
+        (G, p, p) sums of their sampling weights and squared weights; the same object as `n` without weights.
+    pair_mean
+        (G, p, p) [j, a, b]: weighted mean of item a over those who answered a and b; NaN where nobody did.
+    scatter
+        (G, p, p) weighted cross-products about these means; 0 where nobody answered both, NaN where unknown.
+    eligible
+        (G,) how many people each unit could have asked, NaN = unknown; None: unknown everywhere.
+
+    References
+    ----------
+    Chan, Golub & LeVeque (1983), doi:10.1080/00031305.1983.10483115.
+
+    Examples
+    --------
+    >>> design = Design(codes=np.array([0, 0, 1, 1, 1]), units=["north", "south"])
+    >>> columns = [np.array([1.0, 3, 2, 4, np.nan]), np.array([2, 2, 5, 3, 1])]
+    >>> staff = SourceMoments.from_columns("employee", ["pri1", "pri2"], columns, design)
+    >>> staff.mean.tolist(), staff.counts.tolist()
+    ([[2.0, 2.0], [3.0, 3.0]], [[2.0, 2.0], [2.0, 3.0]])
+    >>> staff.within_covariance.round(3).tolist()
+    [[2.0, -1.0], [-1.0, 2.667]]
+    """
+
+    source: str
+    items: tuple[str, ...]
+    units: tuple[Hashable, ...]
+    respondents: FloatArray
+    n: FloatArray
+    weight: FloatArray
+    weight2: FloatArray
+    pair_mean: FloatArray
+    scatter: FloatArray
+    eligible: FloatArray | None = None
+
+    def __post_init__(self) -> None:
+        items, (units, order) = distinct(self.items, "item"), ordered(self.units)
+        object.__setattr__(self, "items", items)
+        object.__setattr__(self, "units", units)
+        given = {name: getattr(self, name) for name in ("respondents", *_PAIRED, "eligible")}
+        views: dict[tuple[int, int], FloatArray] = {}  # the same object in is the same object kept
+        for name, array in given.items():
+            if array is not None:
+                shape = (len(units), len(items), len(items)) if name in _PAIRED else (len(units),)
+                key = id(array), len(shape)
+                if key not in views:
+                    views[key] = view(array, order, shape, f"{name} of {self.source!r}")
+                object.__setattr__(self, name, views[key])
+
+    @classmethod
+    def from_columns(
+        cls, source: str, items: Sequence[str], columns: Sequence[NDArray[Any]], design: Design
+    ) -> SourceMoments:
+        """Condense the answers of n respondents without writing into their table or copying it whole.
+
+        Parameters
+        ----------
+        source
+            Name of the source.
+        items
+            The p items.
+        columns
+            p arrays (n,) of any real type, NaN = missing.
+        design
+            Unit, weight and frequency of each respondent.
+
+        Raises
+        ------
+        DataError
+            A column that is text, has an infinite answer or is of another length.
+        """
+        n = len(design.codes)
+        if len(columns) != len(items):
+            raise DataError(f"{source!r} has {len(items)} items, but {len(columns)} columns were given.")
+        for item, column in zip(items, columns, strict=True):
+            if column.dtype.kind not in "biuf" or column.shape != (n,):
+                raise DataError(f"Item {item!r} is {column.dtype} {column.shape}; {n} numbers were expected.")
+        pairs, respondents = condense(columns, design, items)
+        return cls(source, tuple(items), tuple(design.units), respondents, *five(pairs), design.eligible)
+
+    @property
+    def counts(self) -> FloatArray:
+        """(G, p) available-case counts."""
+        return diagonal(self.n)
+
+    @property
+    def mean(self) -> FloatArray:
+        """(G, p) available-case means in the items' points, NaN where nobody answered."""
+        return diagonal(self.pair_mean)
+
+    @property
+    def item_variance(self) -> FloatArray:
+        """(G, p) unbiased variance among a unit's respondents in squared points; NaN below two answers."""
+        return ratio(diagonal(self.scatter), diagonal(self._spare()), np.nan)
+
+    @property
+    def within_df(self) -> FloatArray:
+        """(p, p) degrees of freedom: the sum of max(n - 1, 0) over the units whose scatter is known."""
+        spare = np.broadcast_to(np.maximum(compact(self.n) - 1.0, 0.0), self.n.shape)
+        return np.asarray(spare.sum(axis=0, where=~np.isnan(self.scatter)))
+
+    @property
+    def within_covariance(self) -> FloatArray:
+        """(p, p) unbiased covariance among respondents of one unit, pooled; NaN where no unit knows it."""
+        known = ~np.isnan(self.scatter)
+        scatter, spare = (array.sum(axis=0, where=known) for array in (self.scatter, self._spare()))
+        pooled = ratio(scatter, spare, np.nan)
+        return np.asarray((pooled + pooled.T) / 2.0)
+
+    def _spare(self) -> FloatArray:
+        """(G, p, p) what makes the scatter unbiased: n - 1, or its like with weights; 0 below two answers."""
+        n, w, w2 = (compact(array) for array in (self.n, self.weight, self.weight2))
+        return np.broadcast_to(np.where(n >= 2, np.maximum(w - ratio(w2, w, 0.0), 0.0), 0.0), self.n.shape)
+
+    def affine(self, sign: ArrayLike, offset: ArrayLike) -> SourceMoments:
+        """Moments of offset + sign * item, both (p,): an item reversed on 1 to 7 has sign -1 and offset 8."""
+        s, shift = (frozen(value, (len(self.items),), "sign or offset") for value in (sign, offset))
+        mean = shift[:, None] + s[:, None] * compact(self.pair_mean)
+        return replace(self, pair_mean=mean, scatter=self.scatter * np.outer(s, s))
+
+    def select(self, items: Sequence[str]) -> SourceMoments:
+        """Keep some items, in the order asked for; `respondents` stays that of the whole questionnaire."""
+        keep = index(items, self.items, f"item of {self.source!r}")
+        pairs = [a if a.shape[1] == 1 else a[:, keep] for a in self._pairs()]
+        pairs = [a if a.shape[2] == 1 else a[:, :, keep] for a in pairs]
+        head = (self.source, tuple(items), self.units, self.respondents)
+        return SourceMoments(*head, *five(pairs), self.eligible)
+
+    def with_eligible(self, eligible: ArrayLike) -> SourceMoments:
+        """State how many people each unit could have asked, (G,) in the order of `units`; NaN = unknown."""
+        return replace(self, eligible=np.array(eligible, dtype=np.float64))
+
+    def merge(self, other: SourceMoments) -> SourceMoments:
+        """Moments of both sets of respondents together, exactly, unit by unit and pair by pair.
+
+        Raises
+        ------
+        DataError
+            Another source, other items, or two numbers of eligible people for one unit.
+        """
+        if (self.source, self.items) != (other.source, other.items):
+            a, b = (f"{s.source!r} (items {listed(s.items)})" for s in (self, other))
+            problem = f"{a} cannot be merged with {b}."
+            raise DataError(problem, hint="Bring both to the same items in the same order with select.")
+        units, mine, theirs = union(self.units, other.units), self._pairs(), other._pairs()
+        if len(mine) != len(theirs):  # only one of the two has weights
+            mine, theirs = five(mine), five(theirs)
+        total, respondents = blank(len(units), len(self.items), len(mine) - 2), np.zeros(len(units))
+        for part, pairs in ((self, mine), (other, theirs)):
+            at = positions(part.units, units)
+            put(total, at, pairs, fresh=part is self)
+            respondents[at] += part.respondents
+        known = [(s.units, s.eligible[:, None]) for s in (self, other) if s.eligible is not None]
+        eligible = overlay(units, known, ("eligible",))[:, 0] if known else None
+        return SourceMoments(self.source, self.items, units, respondents, *five(total), eligible)
+
+    def __add__(self, other: object) -> SourceMoments:
+        return self.merge(other) if isinstance(other, SourceMoments) else NotImplemented
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Travel small: what is broadcast in memory is not written out."""
+        head = (self.source, self.items, self.units, self.respondents)
+        return type(self), (*head, *five(self._pairs()), self.eligible)
+
+    def _pairs(self) -> Pairs:
+        names = _PAIRED if self.weight is not self.n else ("n", "pair_mean", "scatter")
+        return [compact(getattr(self, name)) for name in names]
