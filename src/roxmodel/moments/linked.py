@@ -86,6 +86,8 @@ class LinkedMoments:
 
     Examples
     --------
+    >>> from roxmodel.moments.design import Design
+    >>> from roxmodel.moments.source import SourceMoments
     >>> design = Design(codes=np.array([0, 0, 1]), units=["north", "south"])
     >>> staff = SourceMoments.from_columns("employee", ["pri1"], [np.array([1.0, 3, 2])], design)
     >>> linked = LinkedMoments((staff,), UnitFigures(("revenue",), ("north",), np.array([[9.0]])))
