@@ -18,6 +18,7 @@ __all__ = ["BATCH", "condense", "condense_block"]
 
 BATCH = 8_000  # rows condensed at once, to stay in cache; no power of two, lest the columns collide there
 _RESULT = 500_000  # entries of the result condensed at once, for the same reason
+_LARGE = 64  # rows of a unit from which on its own product is worth a call
 _GATHER = 4_000_000  # entries gathered at once from a table in random order (32 MB)
 
 
@@ -35,9 +36,14 @@ def condense(
     room = max(BATCH, _GATHER // p) if scattered else BATCH
     buffer = np.empty((len(table), min(room, end[-1])))
     for first, last in _cuts(end, room, len(unit)):
-        at = np.repeat(start[first:last] - end[first:last], length[first:last])
-        at += np.arange(end[first], end[last])
-        _gather(table, at if order is None else order[at], buffer, scattered)
+        stop = start[first:last] + length[first:last]
+        if order is None and (start[first + 1 : last] == stop[:-1]).all():  # the rows lie side by side
+            for column, place in zip(table, buffer, strict=True):
+                place[: end[last] - end[first]] = column[start[first] : stop[-1]]
+        else:
+            at = np.repeat(start[first:last] - end[first:last], length[first:last])
+            at += np.arange(end[first], end[last])
+            _gather(table, at if order is None else order[at], buffer, scattered)
         for a, b in _cuts(end[first : last + 1], BATCH, _RESULT // p**2):
             block = buffer[:, end[first + a] - end[first] : end[first + b] - end[first]]
             of, m = unit[first + a : first + b], length[first + a : first + b]
@@ -125,7 +131,7 @@ def _products(left: FloatArray, right: FloatArray, length: IntArray) -> FloatArr
 
 
 def _segments(codes: IntArray, groups: int) -> tuple[IntArray | None, IntArray, IntArray, IntArray]:
-    """Cut the rows into segments of one unit, at most `BATCH` long, the shortest first.
+    """Cut the rows into segments of one unit, at most `BATCH` long, the shortest first (or as they come).
 
     Returns
     -------
@@ -144,6 +150,8 @@ def _segments(codes: IntArray, groups: int) -> tuple[IntArray | None, IntArray, 
     before = BATCH * (np.arange(len(unit)) - np.repeat(np.cumsum(pieces) - pieces, pieces))
     length = np.minimum(BATCH, size[1:][unit] - before)
     by = np.argsort(length, kind="stable")  # units of one size are multiplied at a stroke
+    if order is None and len(codes) >= _LARGE * max(len(unit), 1):
+        by = np.arange(len(unit))  # large units are read faster where they lie
     return order, unit[by], (np.cumsum(size)[unit] + before)[by], length[by]
 
 
