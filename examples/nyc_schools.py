@@ -158,9 +158,9 @@ def print_what_if(fit: rox.Fit) -> None:
     row = run.rox().iloc[0]
     worth = WORTH_OF_A_POINT * row["cost"] / row["benefit"]
     print(
-        f"\nBreak-even: it pays if one percentage point of math is worth more than {worth:,.0f} dollars to a school and "
-        f"year.\nThe {WORTH_OF_A_POINT:,.0f} dollars used above are an assumption, not a finding. The small chance of a "
-        "loss counts sampling\nerror only: the step from colleagues to math is easily overturned (see 3), and with it "
+        f"\nBreak-even: it pays if one percentage point of math is worth more than {worth:,.0f} dollars to a school "
+        f"and year.\nThe {WORTH_OF_A_POINT:,.0f} dollars used above are an assumption, not a finding. The small chance of "
+        "a loss counts sampling\nerror only: the step from colleagues to math is easily overturned (see 3), and with it "
         "the whole benefit."
     )
 

@@ -82,7 +82,9 @@ LABELS = {
     "object": pd.Series(["no", None, "yes"], dtype=object),
     "string": pd.Series(["no", None, "yes"], dtype="string"),
     "category": pd.Series(["no", None, "yes"], dtype="category"),
-    "ordered category, other order": pd.Series(pd.Categorical(["no", None, "yes"], ["yes", "no", "partly"], ordered=True)),
+    "ordered category, other order": pd.Series(
+        pd.Categorical(["no", None, "yes"], ["yes", "no", "partly"], ordered=True)
+    ),
     "words and numbers": pd.Series(["no", None, 3], dtype=object),
     "polars": pl.DataFrame({"q": ["no", None, "yes"]}),
     "polars categories": pl.DataFrame({"q": pl.Series(["no", None, "yes"], dtype=pl.Categorical)}),

@@ -74,13 +74,17 @@ def test_hints_say_where_the_column_is():
         require_columns("unit", open_frame("unit", {"branch": [1]}), ["brnch"])
 
 
-@pytest.mark.parametrize("thing", [None, 5, "staff.csv", [1, 2], np.ones(3), pl.Series([1]), pd.DataFrame({"a": [1]}).groupby("a")])
+@pytest.mark.parametrize(
+    "thing", [None, 5, "staff.csv", [1, 2], np.ones(3), pl.Series([1]), pd.DataFrame({"a": [1]}).groupby("a")]
+)
 def test_what_is_no_frame_is_named_by_its_type(thing):
     with pytest.raises(DataError, match=f"customer data are of type {type(thing).__name__!r}, which is no frame"):
         open_frame("customer", thing)
 
 
-@pytest.mark.parametrize("empty", [pd.DataFrame({"a": []}), pd.DataFrame(), pl.DataFrame(), pl.LazyFrame({"a": []}), {}])
+@pytest.mark.parametrize(
+    "empty", [pd.DataFrame({"a": []}), pd.DataFrame(), pl.DataFrame(), pl.LazyFrame({"a": []}), {}]
+)
 def test_an_empty_frame_is_refused(empty):
     with pytest.raises(DataError, match="customer frame is empty: it has no rows"):
         open_frame("customer", empty, ["a"])

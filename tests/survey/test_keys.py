@@ -51,13 +51,17 @@ READ = {
     "days of polars": (pl.DataFrame({"u": [DAY, None]}), [DAY], [0, -1]),
     "times": ({"u": [HOUR, None]}, [HOUR], [0, -1]),
     "times of polars": (pl.DataFrame({"u": [HOUR, None]}), [HOUR], [0, -1]),
-    "times in ns": (pl.DataFrame({"u": [HOUR, None]}).with_columns(pl.col("u").dt.cast_time_unit("ns")), [HOUR], [0, -1]),
+    "times in ns": (
+        pl.DataFrame({"u": [HOUR, None]}).with_columns(pl.col("u").dt.cast_time_unit("ns")),
+        [HOUR],
+        [0, -1],
+    ),
     "polars text": (pl.DataFrame({"u": ["b", None, "a"]}), ["a", "b"], [1, -1, 0]),
     "polars category": (pl.DataFrame({"u": pl.Series(["b", None, "a"], dtype=pl.Categorical)}), ["a", "b"], [1, -1, 0]),
     "polars int": (pl.DataFrame({"u": [30, None, 4]}), [4, 30], [1, -1, 0]),
     "polars NaN and null": (pl.DataFrame({"u": [30.0, None, float("nan")]}), [30], [0, -1, -1]),
     "pyarrow dictionary": (pa.table({"u": pa.array(["b", None, "a"]).dictionary_encode()}), ["a", "b"], [1, -1, 0]),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", READ)
@@ -107,7 +111,9 @@ def test_whole_numbers_match_however_they_are_stored():
 
 def test_leading_zeros_are_not_dropped():
     staff = {"u": ["01", "02"], "p": [1, 2]}
-    with pytest.raises(rox.RoxError, match=r"'u' is text in the employee frame .*'01'.* a number in the unit frame .*1\)"):
+    with pytest.raises(
+        rox.RoxError, match=r"'u' is text in the employee frame .*'01'.* a number in the unit frame .*1\)"
+    ):
         rox.Study(MODEL, employee=staff, unit={"u": [1, 2], "revenue": [5, 6]}, by="u")
     with pytest.raises(rox.RoxError, match="leading zeros"):
         rox.Study(MODEL, employee=staff, unit={"u": ["1", "2"], "revenue": [5, 6]}, by="u")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import pickle
-from decimal import Decimal
-from typing import Any
 
 import narwhals as nw
 import numpy as np
@@ -28,7 +26,9 @@ KINDS = {
     "polars": as_polars,
     "polars lazy": lambda frame: as_polars(frame).lazy(),
     "polars with NaN beside null": lambda frame: as_polars(frame).with_columns(
-        pl.when(pl.int_range(pl.len()) % 2 == 0).then(pl.col(pl.Float64).fill_null(float("nan"))).otherwise(pl.col(pl.Float64))
+        pl.when(pl.int_range(pl.len()) % 2 == 0)
+        .then(pl.col(pl.Float64).fill_null(float("nan")))
+        .otherwise(pl.col(pl.Float64))
     ),
     "pyarrow": lambda frame: pa.Table.from_pandas(frame, preserve_index=False),
     "mapping of lists": lambda frame: {name: column.tolist() for name, column in frame.items()},
@@ -83,7 +83,9 @@ def test_frames_are_left_as_they_were(model, frames):
 def test_read_only_blocks_are_read(model, frames, same):
     block = frames["employee"].drop(columns="shop").to_numpy()
     block.setflags(write=False)
-    staff = pd.DataFrame(block, columns=frames["employee"].columns[1:], copy=False).assign(shop=frames["employee"]["shop"])
+    staff = pd.DataFrame(block, columns=frames["employee"].columns[1:], copy=False).assign(
+        shop=frames["employee"]["shop"]
+    )
     same(rox.Study(model, **{**frames, "employee": staff}, by="shop"), rox.Study(model, **frames, by="shop"))
 
 
@@ -127,7 +129,9 @@ def test_a_frequency_is_so_many_equal_rows(model, frames, same):
 
 def test_weights_weigh_means_but_not_counts(model, frames):
     guests = frames["customer"].assign(w=np.linspace(0.5, 3, len(frames["customer"])))
-    source = rox.Study(model, **{**frames, "customer": guests}, by="shop", weight={"customer": "w"}).moments.source("customer")
+    source = rox.Study(model, **{**frames, "customer": guests}, by="shop", weight={"customer": "w"}).moments.source(
+        "customer"
+    )
     own = guests[(guests["shop"] == "A") & guests["v1"].notna()]
     assert source.mean[0, 0] == pytest.approx(np.average(own["v1"], weights=own["w"]), rel=EXACT)
     assert source.counts[0, 0] == len(own)
@@ -234,144 +238,7 @@ def test_markup_in_a_name_stays_text(model, frames):
     assert "<b>" not in rox.Study(model, **renamed, by="<b>shop</b>")._repr_html_()
 
 
-# --- what cannot be used is refused in one clear sentence
-
-
-def changed(source: str, **columns: Any) -> Any:
-    """Make a change to one frame: a column replaced, or computed from the old one."""
-
-    def change(frames: dict[str, Any]) -> dict[str, Any]:
-        frame = frames[source].copy()
-        for name, value in columns.items():
-            frame[name] = value(frame[name]) if callable(value) else value
-        return {**frames, source: frame}
-
-    return change
-
-
-def swapped(source: str, frame: Any) -> Any:
-    return lambda frames: {**frames, source: frame(frames[source]) if callable(frame) else frame}
-
-
-def first(value: Any) -> Any:
-    return lambda column: column.astype(object).where(np.arange(len(column)) != 0, value)
-
-
-BAD = {
-    "misspelt column": (swapped("employee", lambda f: f.rename(columns={"p1": "p_1"})), "employee frame has no column 'p1'. Did you mean 'p_1'"),
-    "several missing": (swapped("customer", lambda f: f[["shop"]]), r"no column 'v1' \(and 'v2'\)"),
-    "no key": (swapped("customer", lambda f: f.drop(columns="shop")), "customer frame has no column 'shop'"),
-    "key in the index": (swapped("customer", lambda f: f.set_index("shop")), "'shop' is the index of the frame"),
-    "constant": (changed("employee", p1=3), "Item 'p1' of the employee frame is constant: all 89 answers are 3"),
-    "constant figure": (changed("unit", revenue=3.5), "Item 'revenue' of the unit frame is constant"),
-    "constant but for a row without a shop": (changed("employee", p1=lambda c: c.where(c.index == 3, 4.0).fillna(1.0)), "'p1' .* constant: all 89"),
-    "all missing": (changed("employee", p2=None), "Item 'p2' of the employee frame has no answer: all 89 are missing"),
-    "all missing where there is a shop": (changed("employee", p2=lambda c: c.where(c.index == 3).fillna(2.0).where(c.index == 3)), "'p2' .* no answer: all 89"),
-    "infinite": (changed("customer", v1=lambda c: c.where(c.index != 0, np.inf)), r"Item 'v1' of the customer frame has 1 infinite value"),
-    "infinite figure": (changed("unit", revenue=lambda c: c.where(c.index != 0, -np.inf)), "Item 'revenue' of the unit frame has 1 infinite"),
-    "a whole number beyond all floats": (changed("unit", revenue=first(10**400)), "Item 'revenue' of the unit frame has 1 infinite"),
-    "text": (changed("employee", d1="good"), r"Column 'd1' of the employee frame holds text where numbers belong: 'good' \(90×\)"),
-    "numbers as text": (changed("employee", d1=lambda c: c.fillna(1).astype(str)), "'d1' of the employee frame holds text"),
-    "dates": (changed("employee", d1=pd.Timestamp("2024-01-01")), "'d1' of the employee frame holds datetime64"),
-    "date objects": (changed("employee", d1=first(pd.Timestamp("2024-01-01").date())), "'d1' of the employee frame holds date where"),
-    "lists": (changed("employee", d1=lambda c: [[1]] * len(c)), "'d1' of the employee frame holds nested values"),
-    "complex": (changed("employee", d1=1j), "'d1' of the employee frame holds complex128"),
-    "outside the scale": (changed("employee", p1=lambda c: c.where(c.index > 1, 7)), r"Item 'p1' of the employee frame has 2 answer\(s\) outside its scale Likert\(1, 5\), for example 7\. .*coerce=True"),
-    "below the scale": (changed("customer", v2=lambda c: c.where(c.index > 0, -1)), r"'v2' .* 1 answer\(s\) outside its scale NPS\(\), for example -1"),
-    "half points": (changed("employee", p1=lambda c: c.where(c.index > 0, 2.5)), r"'p1' .* 1 answer\(s\) outside .*for example 2.5"),
-    "unit twice": (swapped("unit", lambda f: pd.concat([f, f.head(1)])), "unit frame has more than one row for the shop 'G'"),
-    "no shop at all": (changed("customer", shop=None), "'shop' of the customer frame names no unit: all 150 rows are empty"),
-    "blank shops": (changed("customer", shop=" "), "'shop' of the customer frame names no unit"),
-    "nested keys": (changed("customer", shop=lambda c: [[1]] * len(c)), "'shop' of the customer frame holds nested values"),
-    "nobody met": (changed("customer", shop=lambda c: c + "!"), "No unit is in all frames: the keys 'shop' do not match .*employee: 'A'.*customer: 'A!'"),
-    "no unit with figures": (changed("unit", shop=lambda c: c + "!"), "No unit is in all frames"),
-    "text and numbers as keys": (changed("unit", shop=range(6)), "'shop' is text in the employee frame .*'A'.* and a number in the unit frame .*0"),
-    "dates as keys": (changed("unit", shop=lambda c: pd.date_range("2024-01-01", periods=len(c))), "'shop' is text .* and Timestamp in the unit frame"),
-    "empty": (swapped("employee", lambda f: f.head(0)), "employee frame is empty: it has no rows"),
-    "no frame": (swapped("employee", np.ones((3, 3))), "employee data are of type 'ndarray', which is no frame"),
-    "a series": (swapped("unit", lambda f: f["shop"]), "unit data are of type 'Series', which is no frame"),
-    "a path": (swapped("employee", "staff.csv"), "employee data are of type 'str', which is no frame"),
-    "a list of records": (swapped("employee", [{"p1": 3}]), "employee data are of type 'list', which is no frame"),
-    "an uneven mapping": (swapped("customer", {"shop": ["A"], "v1": [1, 2]}), "customer mapping is no table; .*'shop': 1, 'v1': 2"),
-    "a mapping of single values": (swapped("customer", {"shop": "A", "v1": 1}), "customer mapping is no table"),
-    "a column twice": (swapped("employee", lambda f: pd.concat([f, f["p1"]], axis=1)), "employee frame has 2 columns of the name 'p1'"),
-    "the key twice": (swapped("employee", lambda f: pd.concat([f, f["shop"]], axis=1)), "employee frame has 2 columns of the name 'shop'"),
-    "a pyarrow column twice": (swapped("employee", lambda f: pa.Table.from_pandas(f, preserve_index=False).append_column("p1", pa.array([1.0] * 90))), "employee frame has 2 columns of the name 'p1'"),
-    "two header rows": (swapped("employee", lambda f: f.set_axis(pd.MultiIndex.from_product([["x"], f.columns]), axis=1)), "employee frame has several header rows"),
-    "numbers as names": (swapped("customer", lambda f: f.rename(columns={"v1": 0})), "customer frame has no column 'v1'"),
-    "no frame given": (swapped("customer", None), "No customer frame was given, but 'value' are asked of 'customer'. Give customer=frame"),
-    "a lazy frame that fails": (swapped("employee", lambda f: as_polars(f).lazy().with_columns(x=pl.col("nowhere"))), "lazy employee frame cannot be computed: ColumnNotFoundError.*nowhere"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("case", BAD)
-def test_what_cannot_be_used_is_named(case, model, frames):
-    change, message = BAD[case]
-    with pytest.raises(rox.RoxError, match=message) as caught:
-        rox.Study(model, **change(frames), by="shop")
-    assert len(str(caught.value).splitlines()) == 1 or case == "a lazy frame that fails"
-
-
-OPTIONS = {
-    "wave": ({"wave": "year"}, "wave= was 'year': it is not supported yet"),
-    "by a list": ({"by": ["shop"]}, r"by= was \['shop'\]"),
-    "by nothing": ({"by": None}, "by= was None"),
-    "by a construct": ({"by": "value"}, "by= was 'value', which is also a construct"),
-    "by an item": ({"by": "p1"}, "by= was 'p1', which is also"),
-    "min_group 0": ({"min_group": 0}, "min_group= was 0"),
-    "min_group -3": ({"min_group": -3}, "min_group= was -3"),
-    "min_group 2.5": ({"min_group": 2.5}, "min_group= was 2.5"),
-    "min_group text": ({"min_group": "5"}, "min_group= was '5'"),
-    "min_group yes": ({"min_group": True}, "min_group= was True"),
-    "unknown source": ({"sources": {"guests": pd.DataFrame()}}, "sources= has the frame 'guests', but no construct"),
-    "misspelt source": ({"sources": {"customers": pd.DataFrame()}}, "'customers', .* Did you mean 'customer'"),
-    "frame twice": ({"sources": {"employee": pd.DataFrame()}}, "employee frame was given twice"),
-    "sources a frame": ({"sources": pd.DataFrame()}, "sources= is of type 'DataFrame'"),
-    "aggregated unit": ({"unit": rox.Aggregated({"shop": ["A"]}, n="N")}, "unit frame .* cannot be rox.Aggregated"),
-    "weight column": ({"weight": {"customer": "wt"}}, "customer frame has no column 'wt'"),
-    "weight source": ({"weight": {"customers": "w"}}, "weight= names the source 'customers'. Did you mean 'customer'"),
-    "weight of units": ({"weight": {"unit": "w"}}, "weight= names the source 'unit'"),
-    "weight a number": ({"weight": 2.0}, "weight= was 2.0"),
-    "weight an array": ({"weight": {"customer": [1, 2]}}, r"weight= was \{'customer': \[1, 2\]\}"),
-    "weight 0": ({"weight": {"customer": "zero"}}, r"weight= 'zero' of the customer frame has 1 value\(s\) such as 0"),
-    "weight negative": ({"weight": {"customer": "negative"}}, "'negative' .* such as -1"),
-    "weight NaN": ({"weight": {"customer": "nan"}}, "'nan' .* such as nan"),
-    "weight infinite": ({"weight": {"customer": "inf"}}, "'inf' .* such as inf"),
-    "weight text": ({"weight": {"customer": "shop"}}, "Column 'shop' of the customer frame holds text"),
-    "frequency fractional": ({"frequency": {"customer": "half"}}, r"frequency= 'half' .* such as 1.5. Allowed: positive whole numbers"),
-    "frequency 0": ({"frequency": {"customer": "zero"}}, "frequency= 'zero' .* such as 0"),
-    "eligible column": ({"eligible": {"employee": "size"}}, "unit frame has no column 'size'"),
-    "eligible source": ({"eligible": {"staff": "staff"}}, "eligible= names the source 'staff'"),
-    "eligible a column": ({"eligible": "staff"}, "eligible= was 'staff'"),
-    "eligible too few": ({"eligible": {"employee": "few"}}, r"shop 'A' has \d+ employee answers but 2 eligible people in 'few'"),
-    "eligible infinite": ({"eligible": {"employee": "endless"}}, "shop 'A' has .* inf eligible people"),
-    "eligible text": ({"eligible": {"employee": "region"}}, "'region' of the unit frame holds text"),
-    "aggregated and weighted": ({"customer": rox.Aggregated({"shop": ["A", "B"]}, n="N"), "weight": {"customer": "w"}}, "weight= and frequency= are of rows; the customer frame is rox.Aggregated"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("case", OPTIONS)
-def test_options_that_cannot_be_used_are_named(case, model, frames):
-    options, message = OPTIONS[case]
-    one = np.where(np.arange(150) == 5, [[0], [-1], [np.nan], [np.inf], [1.5]], 1.0)
-    columns = dict(zip(("zero", "negative", "nan", "inf", "half"), one, strict=True))
-    frames = {**frames, "customer": frames["customer"].assign(**columns)}
-    frames["unit"] = frames["unit"].assign(few=2, endless=np.inf)
-    with pytest.raises(rox.RoxError, match=message):
-        rox.Study(model, **{**frames, "by": "shop", **options})
-
-
-def test_eligible_needs_a_unit_frame(frames):
-    model = rox.RoxModel(
-        name="m", constructs=[rox.Construct(name="pride", factor="pride", source="employee", items=["p1"])], edges=[]
-    )
-    with pytest.raises(rox.RoxError, match="eligible= names columns of the unit frame, but there is none"):
-        rox.Study(model, employee=frames["employee"], by="shop", eligible={"employee": "staff"})
-
-
-def test_a_frame_for_a_model_is_named(frames, model):
-    with pytest.raises(rox.RoxError, match="model= is of type 'DataFrame'"):
-        rox.Study(frames["employee"], model, by="shop")
+# --- what is not used, what is thin
 
 
 def test_frames_that_are_not_used_may_be_untidy(model, frames, same):
@@ -396,16 +263,10 @@ def test_coerce_counts_answers_outside_the_scale_as_missing(model, frames, same)
     assert "outside" not in notes["value"]
 
 
-def test_coerce_does_not_hide_a_column_of_another_scale(model, frames):
-    with pytest.raises(rox.RoxError, match=r"'p1' of the employee frame has no answer inside its scale Likert\(1, 5\)"):
-        rox.Study(model, **changed("employee", p1=lambda c: c * 100)(frames), by="shop", coerce=True)
-
-
-# --- thin data
-
-
 def test_one_respondent_a_unit_everywhere(model, frames):
-    thin = {s: f.dropna(subset=f.columns.difference(["staff", "region"])).groupby("shop").head(1) for s, f in frames.items()}
+    thin = {
+        s: f.dropna(subset=f.columns.difference(["staff", "region"])).groupby("shop").head(1) for s, f in frames.items()
+    }
     study = rox.Study(model, **thin, by="shop")
     table = study.linkage().set_index("construct")
     assert table.loc[["pride", "drive", "value"], ["icc1", "icc2"]].isna().all(axis=None)

@@ -65,7 +65,11 @@ def _influence(task: Task, frame: Frame, found: Any) -> FloatArray | None:
         return None
     n, k = frame.design.shape
     hessian = np.asarray(found.model.hessian(found.params))
-    influence = np.asarray(found.model.score_obs(found.params)) @ np.linalg.inv(-hessian)
+    try:
+        inverse = np.linalg.inv(-hessian)
+    except np.linalg.LinAlgError:
+        raise _not_converged(task) from None
+    influence = np.asarray(found.model.score_obs(found.params)) @ inverse
     groups = n if task.clusters is None else int(task.clusters.max()) + 1
     if groups < 2:
         raise EstimationError(f"All {n} complete rows of the equation of {task.effect!r} are in one cluster.")
@@ -133,10 +137,14 @@ def _check_finite(task: Task, found: Any) -> None:
             hint="Merge rare outcomes, use fewer causes, or collect more units.",
         )
     if not ended:
-        raise EstimationError(
-            f"The {task.family} equation of {task.effect!r} did not converge.",
-            hint="Use fewer causes, or look for rows that lie far from all others.",
-        )
+        raise _not_converged(task)
+
+
+def _not_converged(task: Task) -> EstimationError:
+    return EstimationError(
+        f"The {task.family} equation of {task.effect!r} did not converge.",
+        hint="Use fewer causes, or look for rows that lie far from all others.",
+    )
 
 
 def _at_edge(task: Task, mu: FloatArray) -> bool:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy.stats import norm
-from scipy.stats import t as student
 
 from roxmodel.estimate.path import Solution
+from roxmodel.result.intervals import spread_of, wald
 from roxmodel.result.records import Resampling
-from roxmodel.result.resampling import spread_of
 from roxmodel.spec.definitions import evaluate, names_in
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable
@@ -100,6 +98,6 @@ def _delta(value: float, slope: FloatArray, vcov: FloatArray, df: float) -> Six:
     variance = float(slope @ vcov @ slope)
     if not variance > 0:
         return value, _NAN, _NAN, _NAN, _NAN, _NAN
-    se, law = float(np.sqrt(variance)), student(df) if np.isfinite(df) else norm()
-    width = float(law.ppf(0.975)) * se
-    return value, se, value - width, value + width, 2 * float(law.sf(abs(value) / se)), df
+    se = float(np.sqrt(variance))
+    low, high, p = wald(np.array([value]), np.array([se]), np.array([df]))
+    return value, se, float(low[0]), float(high[0]), float(p[0]), df

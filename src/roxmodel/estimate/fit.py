@@ -179,7 +179,7 @@ def _solve(
 ) -> tuple[Solution, Resampling | None]:
     if scores.values is None:
         return solve_moments(model, table, scores), None
-    solution = solve_rows(model, table, scores, robust=errors.se != "standard")
+    solution = solve_rows(model, table, scores, robust=errors.se == "robust")
     if not errors.replicates:
         return solution, None
     return solution, resample(model, table, scores, errors.replicates, errors.seed, errors.progress)

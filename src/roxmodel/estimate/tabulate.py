@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm
-from scipy.stats import t as student
 
 from roxmodel.estimate.defined import define
 from roxmodel.estimate.path import Solution
@@ -14,8 +12,8 @@ from roxmodel.estimate.scores import Scores
 from roxmodel.estimate.small_print import error_words, notes_of, verdicts_of
 from roxmodel.result.fit import Fit
 from roxmodel.result.indices import Discrepancy, fit_indices
+from roxmodel.result.intervals import spread_of, wald
 from roxmodel.result.records import LINEAR, Equation, Estimates, Measure, Population, Resampling
-from roxmodel.result.resampling import spread_of
 from roxmodel.result.standardize import construct_sd, disturbances, standardized_values
 from roxmodel.result.system import implied_covariance, system_of
 from roxmodel.spec.graph import RoxModel
@@ -115,7 +113,7 @@ def _estimates(
     value, df, se, partial = _values(table, solution), *(np.full(len(table), np.nan) for _ in range(3))
     df[at], partial[at] = solution.df[places], solution.partial_r2[places]
     se[at] = np.sqrt(np.maximum(np.diag(vcov), 0.0))[places]
-    low, high, p = _normal_or_t(value, se, df)
+    low, high, p = wald(value, se, df)
     if resampling is not None:
         spread = spread_of(resampling.replicates)
         for column, found in ((se, spread.se), (low, spread.low), (high, spread.high), (p, spread.p)):
@@ -128,16 +126,6 @@ def _estimates(
     standardized = standardized_values(model, table, value, sd)
     arrays = (value, se, statistic, p, low, high, standardized, df, partial)
     return Estimates(*(_frozen(array) for array in arrays))
-
-
-def _normal_or_t(value: FloatArray, se: FloatArray, df: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Ends of the 95 % interval and two-sided p: t with finite degrees of freedom, else normal."""
-    finite = np.where(np.isfinite(df), df, 1.0)
-    quantile = np.where(np.isinf(df), norm.ppf(0.975), student.ppf(0.975, finite))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        size = np.where(se > 0, np.abs(value) / se, np.nan)
-    p = 2 * np.where(np.isinf(df), norm.sf(size), student.sf(size, finite))
-    return value - quantile * se, value + quantile * se, p
 
 
 def _families(model: RoxModel, equations: tuple[Equation, ...]) -> tuple[str, ...]:

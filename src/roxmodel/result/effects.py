@@ -13,12 +13,10 @@ from typing import TYPE_CHECKING
 
 import networkx as nx
 import numpy as np
-from scipy.stats import norm
-from scipy.stats import t as student
 
 from roxmodel.errors import RoxError, did_you_mean
+from roxmodel.result.intervals import spread_of, wald
 from roxmodel.result.records import LINEAR
-from roxmodel.result.resampling import spread_of
 from roxmodel.result.response import Caps, Push, travel
 from roxmodel.result.system import System, total_effects
 from roxmodel.spec.graph import RoxModel
@@ -239,26 +237,20 @@ def effects_frame(rows: Sequence[EffectRow], vcov: FloatArray | None, scale: flo
     """
     import pandas as pd
 
-    return pd.DataFrame([_shown(row, vcov, scale) for row in rows], columns=COLUMNS)
+    estimate = np.array([row.estimate for row in rows])
+    if vcov is None:
+        spread = spread_of(np.stack([row.draws for row in rows], axis=1))
+        se, low, high, p = spread.se, spread.low, spread.high, spread.p
+    else:
+        se = np.array([_delta(row, vcov) for row in rows])
+        low, high, p = wald(estimate, se, np.array([row.df for row in rows]))
+    kinds, paths = [row.kind for row in rows], [row.path for row in rows]
+    columns = (kinds, paths, estimate, se, low, high, p, estimate * scale)
+    return pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))
 
 
-def _shown(row: EffectRow, vcov: FloatArray | None, scale: float) -> tuple[object, ...]:
-    se, low, high, p = _delta(row, vcov) if vcov is not None else _from_draws(row.draws)
-    return row.kind, row.path, row.estimate, se, low, high, p, row.estimate * scale
-
-
-def _delta(row: EffectRow, vcov: FloatArray) -> tuple[float, float, float, float]:
-    """Sobel (1982), doi 10.2307/270723, with t where the weakest equation has finite degrees of freedom."""
+def _delta(row: EffectRow, vcov: FloatArray) -> float:
+    """Standard error by the delta method, Sobel (1982), doi 10.2307/270723; NaN where nothing was estimated."""
     gradient = row.gradient if row.gradient is not None else np.zeros(len(vcov))
     variance = float(gradient @ vcov @ gradient)
-    if not variance > 0:
-        return float("nan"), float("nan"), float("nan"), float("nan")
-    se = float(np.sqrt(variance))
-    law = student(row.df) if np.isfinite(row.df) else norm()
-    width = float(law.ppf(0.975)) * se
-    return se, row.estimate - width, row.estimate + width, 2 * float(law.sf(abs(row.estimate) / se))
-
-
-def _from_draws(draws: FloatArray) -> tuple[float, float, float, float]:
-    spread = spread_of(draws[:, None])
-    return float(spread.se[0]), float(spread.low[0]), float(spread.high[0]), float(spread.p[0])
+    return float(np.sqrt(variance)) if variance > 0 else float("nan")

@@ -9,6 +9,7 @@ import numpy as np
 from roxmodel.errors import EstimationError, RoxError
 from roxmodel.plots.diagram import Arrow, Diagram
 from roxmodel.result.effects import curved_effects, curved_on, effects_frame, linear_effects, paths_between
+from roxmodel.result.records import LINEAR
 from roxmodel.result.sensitivity import robustness_value
 from roxmodel.result.system import root_of
 from roxmodel.spec.diagram import model_nodes
@@ -29,35 +30,35 @@ def parameter_frame(fit: Fit) -> pd.DataFrame:
     """See `Fit.parameters`."""
     import pandas as pd
 
-    table = pd.DataFrame(
-        [(row.id, row.kind, row.left, row.right, row.group, row.free) for row in fit.table],
-        columns=["id", "kind", "left", "right", "group", "free"],
-    )
-    for column, array in zip(_NUMBERS, _ARRAYS, strict=True):
-        table[column] = getattr(fit.estimates, array)
-    table["label"] = [row.label for row in fit.table]
-    table["note"] = [row.note for row in fit.table]
-    return table
+    first = ("id", "kind", "left", "right", "group", "free")
+    columns = {name: [getattr(row, name) for row in fit.table] for name in first}
+    columns |= {name: getattr(fit.estimates, array) for name, array in zip(_NUMBERS, _ARRAYS, strict=True)}
+    columns |= {name: [getattr(row, name) for row in fit.table] for name in ("label", "note")}
+    return pd.DataFrame(columns)
 
 
 def edge_table(fit: Fit) -> pd.DataFrame:
     """See `Fit.edges`."""
-    whole = parameter_frame(fit)
-    whole["df"] = fit.estimates.df
-    edges = whole[whole["kind"] == "edge"].rename(columns={"left": "cause", "right": "effect"})
+    import pandas as pd
+
+    rows = fit.table.of("edge")
+    at = [place for place, row in enumerate(fit.table) if row.kind == "edge"]
     equations = {equation.effect: equation for equation in fit.equations}
-    lags = [row.lag for row in fit.table.of("edge")]
-    known = [None if lag else equations.get(effect) for effect, lag in zip(edges["effect"], lags, strict=True)]
-    table = edges[["cause", "effect", *_NUMBERS]].reset_index(drop=True)
-    table["level"] = fit.level
-    table["n"] = [equation.n if equation else 0 for equation in known]
-    table["n_units"] = table["n"] if fit.level == "between" else np.nan
-    table["method"] = fit.method
-    table["df"] = edges["df"].to_numpy()
-    table["family"] = [equation.family if equation else "linear" for equation in known]
-    table["robustness_value"] = robustness_value(fit.estimates.partial_r2[edges.index.to_numpy()])
-    table["status"] = [row.note or "estimated" for row in fit.table.of("edge")]
-    return table
+    known = [None if row.lag else equations.get(row.right) for row in rows]
+    n = np.array([equation.n if equation else 0 for equation in known], dtype=np.int64)
+    columns: dict[str, object] = {"cause": [row.left for row in rows], "effect": [row.right for row in rows]}
+    columns |= {name: getattr(fit.estimates, array)[at] for name, array in zip(_NUMBERS, _ARRAYS, strict=True)}
+    columns |= {
+        "level": fit.level,
+        "n": n,
+        "n_units": n if fit.level == "between" else np.nan,
+        "method": fit.method,
+        "df": fit.estimates.df[at],
+        "family": [equation.family if equation else LINEAR for equation in known],
+        "robustness_value": robustness_value(fit.estimates.partial_r2[at]),
+        "status": [row.note or "estimated" for row in rows],
+    }
+    return pd.DataFrame(columns, index=range(len(rows)))
 
 
 def implied_sd(fit: Fit) -> FloatArray:

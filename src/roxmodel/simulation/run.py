@@ -139,7 +139,7 @@ class Run:
         raise SimulationError(f"plot({kind!r}) was asked for.", allowed="'effects' or 'rox'")
 
 
-def simulate(
+def simulate(  # noqa: PLR0913 - the contract of DESIGN.md
     fit: Fit,
     interventions: Sequence[Intervention] | Intervention,
     *,

@@ -11,11 +11,12 @@ import numpy as np
 from narwhals.exceptions import DuplicateError
 
 from roxmodel.errors import DataError, did_you_mean, listed
+from roxmodel.types import BoolArray, IntArray
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Frame", "open_frame", "raw_column", "require_columns"]
+__all__ = ["Frame", "distinct", "holds_text", "open_frame", "raw_column", "require_columns"]
 
 Frame = nw.DataFrame[Any]
 
@@ -92,6 +93,46 @@ def raw_column(frame: Frame, name: str) -> NDArray[Any]:
     return values
 
 
+def holds_text(frame: Frame, name: str) -> bool:
+    """Whether a column holds text, or categories of whatever."""
+    return frame[name].dtype in {nw.String, nw.Categorical, nw.Enum}
+
+
+def distinct(frame: Frame, name: str) -> tuple[IntArray, list[Any]]:
+    """Find the distinct values of a column.
+
+    Returns
+    -------
+    codes
+        (n,) place of each row's value among the values, -1 where missing.
+    values
+        Python objects.
+
+    Raises
+    ------
+    TypeError
+        For nested values, which cannot be told apart.
+
+    Examples
+    --------
+    >>> codes, values = distinct(open_frame("employee", {"store": ["b", None, "a", "b"]}), "store")
+    >>> codes.tolist(), values
+    ([0, -1, 1, 0], ['b', 'a'])
+    """
+    import pandas as pd
+
+    native = frame[name].to_native()
+    if isinstance(native, pd.Series):
+        codes, found = pd.factorize(native)
+        return np.asarray(codes, dtype=np.int64), np.asarray(found, dtype=object).tolist()
+    there: BoolArray = ~frame[name].is_null().to_numpy().astype(bool)
+    # without the holes: numpy would turn long whole numbers beside one into rounded floats
+    named = frame.select(name) if there.all() else frame.select(name).filter(~nw.col(name).is_null())
+    every = np.full(len(frame), -1, dtype=np.int64)
+    every[there], values = _distinct_text(named[name]) if holds_text(frame, name) else _distinct(named, name)
+    return every, values
+
+
 def _table(source: str, columns: Mapping[Any, Any]) -> object:
     """Make a frame of a mapping of columns."""
     import pandas as pd
@@ -129,6 +170,24 @@ def _collected(source: str, lazy: nw.LazyFrame[Any], wanted: Collection[str] | N
     except Exception as cause:  # the user's own query, in any of many engines
         problem = f"The lazy {source} frame cannot be computed: {type(cause).__name__}: {cause}"
         raise DataError(problem, hint="Collect it to see where its query fails.") from cause
+
+
+def _distinct_text(series: nw.Series[Any]) -> tuple[IntArray, list[Any]]:
+    """Distinct values of text without holes, found by the library whose text it is."""
+    text = series.cast(nw.String)
+    values = text.unique(maintain_order=True).to_list()
+    codes = text.replace_strict(values, list(range(len(values))), return_dtype=nw.Int64)
+    return np.asarray(codes.to_numpy(), dtype=np.int64), values
+
+
+def _distinct(frame: Frame, name: str) -> tuple[IntArray, list[Any]]:
+    import pandas as pd
+
+    column: Any = raw_column(frame, name)
+    if column.dtype.kind in "mM" and "[D]" not in str(column.dtype):
+        column = pd.Series(column)  # Timestamps of any resolution are equal; numpy's become whole numbers
+    codes, found = pd.factorize(column)
+    return np.asarray(codes, dtype=np.int64), np.asarray(found, dtype=object).tolist()
 
 
 def _hint(name: str, frame: Frame, columns: Sequence[object]) -> str:

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-import narwhals as nw
 import numpy as np
 
 from roxmodel.errors import DataError, listed
-from roxmodel.survey.frames import Frame, raw_column, require_columns
+from roxmodel.survey.frames import Frame, distinct, require_columns
 from roxmodel.types import BoolArray, IntArray
 
 __all__ = ["Keys", "read_keys", "refuse_mixed_types", "refuse_twice"]
@@ -68,7 +67,11 @@ def read_keys(source: str, frame: Frame, by: str) -> Keys:
     ((3, 7), [1, -1, 0, 1])
     """
     require_columns(source, frame, [by])
-    codes, found = _factorized(source, frame, by)
+    try:
+        codes, found = distinct(frame, by)
+    except (TypeError, ValueError):
+        problem = f"The column {by!r} of the {source} frame holds nested values, which are no keys."
+        raise DataError(problem, hint="Make it text or a whole number.") from None
     plain = [_plain(value) for value in found]
     units = _sorted(unit for unit in set(plain) if not _blank(unit))
     if not units:
@@ -119,39 +122,6 @@ def _kind(unit: Hashable) -> str:
     if isinstance(unit, str):
         return "text"
     return "a number" if isinstance(unit, int | float | Decimal) else type(unit).__name__
-
-
-def _factorized(source: str, frame: Frame, by: str) -> tuple[IntArray, list[Any]]:
-    """Place of each row among the distinct values (-1: missing), and these as Python objects."""
-    import pandas as pd
-
-    column, there = _key_column(frame, by)
-    try:
-        codes, found = pd.factorize(column)
-    except (TypeError, ValueError):
-        raise DataError(
-            f"The column {by!r} of the {source} frame holds nested values, which are no keys.",
-            hint="Make it text or a whole number.",
-        ) from None
-    every = np.full(len(frame), -1, dtype=np.int64)
-    every[there] = codes
-    return every, np.asarray(found, dtype=object).tolist()
-
-
-def _key_column(frame: Frame, by: str) -> tuple[Any, BoolArray | slice]:
-    """Keys as pandas can count them, and the rows they are of."""
-    import pandas as pd
-
-    native = frame[by].to_native()
-    if isinstance(native, pd.Series):
-        return native, slice(None)
-    named = frame.select(by)
-    there: BoolArray = ~named[by].is_null().to_numpy().astype(bool)
-    if not there.all():  # numpy would turn long whole numbers with holes into rounded floats
-        named = named.filter(~nw.col(by).is_null())
-    column = raw_column(named, by)
-    clock = column.dtype.kind in "mM" and "[D]" not in str(column.dtype)
-    return (pd.Series(column) if clock else column), there
 
 
 def _plain(value: Any) -> Hashable:

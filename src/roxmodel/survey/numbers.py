@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from roxmodel.errors import DataError, listed
-from roxmodel.survey.frames import Frame, raw_column, require_columns
+from roxmodel.survey.frames import Frame, distinct, holds_text, raw_column, require_columns
 from roxmodel.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ def number_column(source: str, frame: Frame, name: str, codes: Mapping[str, floa
     >>> number_column("employee", frame, "p1", {"no": 0, "yes": 1})
     array([ 0.,  1., nan])
     """
+    if holds_text(frame, name):
+        return _translated(source, name, distinct(frame, name), codes)
     values = raw_column(frame, name)
     if values.ndim != 1:
         raise DataError(f"Column {name!r} of the {source} frame holds nested values, not numbers.")
@@ -56,9 +58,9 @@ def number_column(source: str, frame: Frame, name: str, codes: Mapping[str, floa
         return values
     if values.dtype.kind == "b":
         return values.astype(np.float64)
-    if values.dtype.kind not in "OUST":
+    if values.dtype.kind != "O":
         raise DataError(f"Column {name!r} of the {source} frame holds {values.dtype}, not numbers.")
-    return _from_objects(source, name, values.astype(object, copy=False), codes)
+    return _from_objects(source, name, values, codes)
 
 
 def count_column(source: str, frame: Frame, name: str) -> FloatArray:
@@ -86,18 +88,25 @@ def _from_objects(source: str, name: str, values: NDArray[Any], codes: Mapping[s
     except TypeError:
         problem = f"Column {name!r} of the {source} frame holds nested values, not numbers."
         raise DataError(problem, hint="Give each answer a column of its own.") from None
-    numbers = np.full(len(unique) + 1, np.nan)  # the last is for the missing, whose place is -1
+    return _translated(source, name, (places, list(unique)), codes)
+
+
+def _translated(source: str, name: str, found: tuple[IntArray, list[Any]], codes: Mapping[str, float]) -> FloatArray:
+    """Numbers of distinct values, laid out as they occur."""
+    places, values = found
+    numbers = np.full(len(values) + 1, np.nan)  # the last is for the missing, whose place is -1
     unread: list[int] = []
-    for place, value in enumerate(unique):
+    for place, value in enumerate(values):
         number = codes.get(value) if isinstance(value, str) else _number(value)
         if number is None:
             unread.append(place)
         else:
             numbers[place] = number
     if unread:
-        raise _text_error(source, name, [(unique[u], places == u) for u in unread], codes)
-    found: FloatArray = numbers[places]
-    return found
+        times = np.bincount(places[places >= 0], minlength=len(values))
+        raise _text_error(source, name, [(values[u], int(times[u])) for u in unread], codes)
+    laid: FloatArray = numbers[places]
+    return laid
 
 
 def _number(value: object) -> float | None:
@@ -110,7 +119,7 @@ def _number(value: object) -> float | None:
 
 
 def _text_error(source: str, name: str, found: list[tuple[object, IntArray]], codes: Mapping[str, float]) -> DataError:
-    shown = ", ".join(f"{value!r} ({int(where.sum())}×)" for value, where in found[:3])
+    shown = ", ".join(f"{value!r} ({times}×)" for value, times in found[:3])
     more = f" and {len(found) - 3} more" if len(found) > 3 else ""
     if codes:
         return DataError(

@@ -23,6 +23,7 @@ COLUMNS = (
 )  # fmt: skip
 
 _SINGULAR = 1e-8  # smallest eigenvalue of a correlation matrix that one factor may be fitted to
+_NOTHING = 1e-6  # a mean correlation below is rounding: nothing to compare with
 _HEYWOOD = 0.005  # smallest unique variance taken for a solution; below, the item is the factor
 
 
@@ -176,10 +177,10 @@ def _htmt(at: list[int], others: list[Construct], items: tuple[str, ...], correl
     for other in others:
         to = [items.index(item) for item in other.item_names]
         if len(to) > 1:
-            mono = _mono(correlation, at) * _mono(correlation, to)
+            one, two = _mono(correlation, at), _mono(correlation, to)
             hetero = float(np.abs(correlation[np.ix_(at, to)]).mean())
-            if mono > 0 and np.isfinite(hetero):
-                found.append((hetero / float(np.sqrt(mono)), other.name))
+            if min(one, two) > _NOTHING and np.isfinite(hetero):
+                found.append((hetero / float(np.sqrt(one * two)), other.name))
     return max(found, default=(np.nan, ""))
 
 
