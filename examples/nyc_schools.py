@@ -64,9 +64,7 @@ def school_model(context: bool) -> rox.RoxModel:
 
 def read_study(path: Path, model: rox.RoxModel) -> rox.Study:
     """Link teachers, parents and results by school; the surveys come as school means with counts."""
-    frames = {
-        n: pd.read_csv(path / f"{n}.csv", dtype={"dbn": str}) for n in ("teachers", "parents", "outcomes")
-    }
+    frames = {n: pd.read_csv(path / f"{n}.csv", dtype={"dbn": str}) for n in ("teachers", "parents", "outcomes")}
     return rox.Study(
         model,
         employee=rox.Aggregated(frames["teachers"], n="N_t"),
@@ -116,17 +114,13 @@ def print_answer(naive: rox.Fit, fit: rox.Fit) -> None:
     prior = total(fit, "prior", "math")
     print("\n3. The answer in words\n")
     print(f"- Without context, one point more on leadership goes with {words(before, 'points of math')}.")
-    print(
-        f"- With prior results and poverty in the graph it is {words(after, 'points of math')}: {kept:.0%} is left."
-    )
+    print(f"- With prior results and poverty in the graph it is {words(after, 'points of math')}: {kept:.0%} is left.")
     print("  Most of what looked like an effect of leadership was schools that were doing well already.")
     print(
         f"- What survives: leaders to parents, {words(chain, 'points of parents (0-10)')} for one point of leadership:"
     )
     print("  different people answered, so it is not one person's mood.")
-    verdict = (
-        "does not survive (its interval includes 0)" if last["ci_low"] <= 0 <= last["ci_high"] else "survives"
-    )
+    verdict = "does not survive (its interval includes 0)" if last["ci_low"] <= 0 <= last["ci_high"] else "survives"
     print(f"- Parents' experience to math, {words(last, 'points of math')}: {verdict}.")
     edge = fit.edges().set_index(["cause", "effect"]).loc[("colleagues", "math")]
     print(
@@ -140,9 +134,7 @@ def print_answer(naive: rox.Fit, fit: rox.Fit) -> None:
 
 def print_what_if(fit: rox.Fit) -> None:
     programme = rox.Intervention(name="leadership programme", shift={"leaders": 0.5}, cost=COST, ramp=1)
-    schools = int(
-        fit.edges()["n"].min()
-    )  # money is counted in schools that have the outcome, and in no other
+    schools = int(fit.edges()["n"].min())  # money is counted in schools that have the outcome, and in no other
     run = rox.simulate(
         fit,
         [programme],
@@ -158,25 +150,19 @@ def print_what_if(fit: rox.Fit) -> None:
     row = run.rox().iloc[0]
     worth = WORTH_OF_A_POINT * row["cost"] / row["benefit"]
     print(
-        f"\nBreak-even: it pays if one percentage point of math is worth more than {worth:,.0f} dollars to a school "
-        f"and year.\nThe {WORTH_OF_A_POINT:,.0f} dollars used above are an assumption, not a finding. The small chance of "
-        "a loss counts sampling\nerror only: the step from colleagues to math is easily overturned (see 3), and with it "
-        "the whole benefit."
+        f"\nBreak-even: it pays if one percentage point of math is worth more than {worth:,.0f} dollars to a "
+        f"school and year.\nThe {WORTH_OF_A_POINT:,.0f} dollars used above are an assumption, not a finding. The small "
+        "chance of a loss counts sampling\nerror only: the step from colleagues to math is easily overturned (see 3), "
+        "and with it the whole benefit."
     )
 
 
 def print_limits(fit: rox.Fit) -> None:
     n = int(fit.edges()["n"].min())
     print("\n5. What these data cannot say\n")
-    print(
-        "- Nothing about pride itself: no question asks it. Belief in the school's standards stands in for it."
-    )
-    print(
-        "- Nothing within schools: only school means are published, with no spread, so neither the agreement of a"
-    )
-    print(
-        "  school's teachers nor the sampling error of its mean is known; means of few answers are taken as exact."
-    )
+    print("- Nothing about pride itself: no question asks it. Belief in the school's standards stands in for it.")
+    print("- Nothing within schools: only school means are published, with no spread, so neither the agreement of a")
+    print("  school's teachers nor the sampling error of its mean is known; means of few answers are taken as exact.")
     print(
         "- Leaders, belief and colleagues are rated by the same teachers in one sitting: part of their edges is mood."
     )

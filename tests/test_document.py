@@ -103,7 +103,7 @@ def test_a_tampered_document_is_refused(old, new):
         ("[1, 2]", "not a roxmodel document"),
         ('{"a": 1}', "not a roxmodel document"),
         ("5", "not a roxmodel document"),
-        ("model.rox.json", "not a complete JSON document.*give its text, not its path"),
+        ("model.rox.json", "not a complete JSON document.*Give a document's text, not its path"),
         (None, "A document is text, but this is NoneType"),
         (b"\xff\xfe", "not UTF-8 text"),
         ("[" * 100_000, "nested too deeply"),

@@ -2,6 +2,13 @@
 
 `make_world` simulates linked surveys from known effects (simulated, never real). `published` gives moments
 from the literature with the estimates that were printed beside them.
+
+Examples
+--------
+>>> import roxmodel as rox
+>>> world = rox.datasets.make_world(20, seed=1)
+>>> world.unit.shape, round(world.truth.total("pride", "revenue"), 1)
+((20, 3), 8.8)
 """
 
 from __future__ import annotations

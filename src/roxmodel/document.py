@@ -29,6 +29,7 @@ __all__ = [
     "ParameterRecord",
     "PopulationRecord",
     "content_hash",
+    "load_document",
     "read_document",
     "read_fit",
     "read_text",
@@ -216,6 +217,7 @@ def _parsed(text: str | bytes) -> object:
     """Parse strict JSON: every number is finite, and NaN stands as text."""
     if not isinstance(text, str | bytes):
         raise DocumentError(f"A document is text, but this is {type(text).__name__}.", hint="Read the file first.")
+    decoded = ""
     try:
         decoded = text if isinstance(text, str) else text.decode("utf-8-sig")
         return json.loads(decoded.removeprefix("\ufeff"), parse_constant=_refuse_constant)
@@ -223,7 +225,7 @@ def _parsed(text: str | bytes) -> object:
         where = f"it cannot be read from character {error.pos + 1} of {len(text)}" if text else "it is empty"
         raise DocumentError(
             f"This is not a complete JSON document: {where}.",
-            hint="Save or copy the whole file again; give its text, not its path.",
+            hint="Save or copy the whole document again." if "{" in decoded else "Give a document's text, not its path.",
         ) from None
     except (ValueError, RecursionError) as error:
         raise DocumentError(f"This is not a document of ours: {_reason(error)}.") from None
@@ -237,6 +239,21 @@ def _reason(error: Exception) -> str:
     if isinstance(error, UnicodeDecodeError):
         return "it is not UTF-8 text"
     return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+
+
+def load_document(path: str | Path) -> FitContent:
+    """Read the document of a fit from a file; a message names the file.
+
+    Raises
+    ------
+    DocumentError
+        As `read_text` and `read_fit`.
+    """
+    text = read_text(path)
+    try:
+        return read_fit(text)
+    except DocumentError as error:
+        raise DocumentError(f"{str(path)!r}: {error.problem}", allowed=error.allowed, hint=error.hint) from None
 
 
 def read_fit(text: str) -> FitContent:

@@ -57,27 +57,93 @@ def _rebuild(kind: type[RoxError], problem: str, allowed: str | None, hint: str 
 
 
 class SpecError(RoxError):
-    """The model itself is not well-formed: a name, an arrow, a scale, a loop."""
+    """The model itself is not well-formed: a name, an arrow, a scale, a loop.
+
+    Examples
+    --------
+    >>> import roxmodel as rox
+    >>> try:
+    ...     rox.Likert(5, 1)
+    ... except rox.SpecError as error:
+    ...     print(error)
+    Likert(5, 1) has no width. Allowed: low < high.
+    """
 
 
 class DataError(RoxError):
-    """The data do not fit the model: a column, a key, an answer, a count."""
+    """The data do not fit the model: a column, a key, an answer, a count.
+
+    Examples
+    --------
+    >>> import roxmodel as rox
+    >>> model = rox.five_factor({"pride": ["pri1"]})
+    >>> try:
+    ...     rox.Study(model, employee={"branch": ["A", "B"], "prl1": [3, 4]}, by="branch")
+    ... except rox.DataError as error:
+    ...     print(error)
+    The employee frame has no column 'pri1'. Did you mean 'prl1'?
+    """
 
 
 class EstimationError(RoxError):
-    """The model cannot be estimated from these data by this method."""
+    """The model cannot be estimated from these data by this method.
+
+    Examples
+    --------
+    >>> import roxmodel as rox
+    >>> model = rox.five_factor({"pride": ["pride"], "outcomes": ["sales"]}, sources={"outcomes": "employee"})
+    >>> try:
+    ...     rox.fit(model, {"pride": [1.0, 2.0, 4.0], "sales": [3.0, 5.0, 4.0]}, method="sem")
+    ... except rox.EstimationError as error:
+    ...     print(error.problem)
+    method='sem' is not in this version.
+    """
 
 
 class SimulationError(RoxError):
-    """The what-if question cannot be asked of this fit."""
+    """The what-if question cannot be asked of this fit.
+
+    Examples
+    --------
+    >>> import roxmodel as rox
+    >>> try:
+    ...     rox.Intervention(name="coaching", shift={"pride": 0.4}, cost=-1.0)
+    ... except rox.SimulationError as error:
+    ...     print(error)
+    Intervention 'coaching' has the cost -1. Allowed: 0 or a positive amount.
+    """
 
 
 class DocumentError(RoxError):
-    """A saved document cannot be read: truncated, altered, of another kind or of a newer schema."""
+    """A saved document cannot be read: truncated, altered, of another kind or of a newer schema.
+
+    Examples
+    --------
+    >>> import roxmodel as rox
+    >>> try:
+    ...     rox.RoxModel.from_json('{"format": "other"}')
+    ... except rox.DocumentError as error:
+    ...     print(error.problem)
+    This JSON is not a roxmodel document.
+    """
 
 
 class RoxWarning(UserWarning):
-    """A result was computed, but a reader must know something before using it."""
+    """A result was computed, but a reader must know something before using it.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import roxmodel as rox
+    >>> world = rox.datasets.make_world(30, seed=1)
+    >>> fit = rox.fit(world.model, world.study(), method="path")
+    >>> far = rox.Intervention(name="leap", set={"pride": 5.0})
+    >>> with warnings.catch_warnings(record=True) as caught:
+    ...     warnings.simplefilter("always")
+    ...     run = rox.simulate(fit, [far], horizon=1, draws=10, seed=1)
+    >>> caught[0].category.__name__, "extrapolation" in str(caught[0].message)
+    ('RoxWarning', True)
+    """
 
 
 def listed(names: Iterable[object], limit: int = 8) -> str:

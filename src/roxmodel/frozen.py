@@ -119,7 +119,13 @@ class Frozen(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings", val_json_bytes="utf8")
 
-    def __init__(self, /, **data: Any) -> None:
+    def __init__(self, /, *unnamed: Any, **data: Any) -> None:
+        if unnamed:
+            who, names = type(self).__name__, [*type(self).model_fields][: len(unnamed)]
+            raise SpecError(
+                f"{who} was given {unnamed[0]!r} without saying what it is.",
+                hint=f"Name the arguments: {who}({', '.join(f'{name}=...' for name in names)}).",
+            )
         try:
             super().__init__(**data)
         except ValidationError as error:

@@ -7,9 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src" / "roxmodel"
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-MODULES = {
-    str(path.relative_to(PACKAGE).as_posix()) for path in PACKAGE.rglob("*.py") if path.name != "__init__.py"
-}
+MODULES = {str(path.relative_to(PACKAGE).as_posix()) for path in PACKAGE.rglob("*.py") if path.name != "__init__.py"}
 NAMED = {name for name in re.findall(r"`([\w./]+\.py)`", PAGE) if not name.startswith(("tests/", "."))}
 
 
@@ -32,7 +30,8 @@ def test_every_file_of_the_project_it_names_exists():
 
 
 def test_it_draws_the_layers_of_the_import_contract():
-    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
+    tools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
+    contracts = tools["importlinter"]["contracts"]
     layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
     wanted = [name.removeprefix("roxmodel.").replace(".", "/") for layer in layers for name in layer.split(" | ")]
     drawing = re.sub(r"\(.*?\)", "", PAGE.split("## Imports run one way")[1].split("```")[1].removeprefix("text"))

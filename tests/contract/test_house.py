@@ -96,9 +96,8 @@ def test_a_module_says_what_it_holds_and_what_is_public(source):
     assert ast.get_docstring(source.tree)
     public = [n for n in source.tree.body if isinstance(n, Def | ast.ClassDef) and not n.name.startswith("_")]
     if public:
-        assert any(
-            isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__" for node in source.tree.body
-        )
+        set_here = [node.targets[0] for node in source.tree.body if isinstance(node, ast.Assign)]
+        assert "__all__" in {getattr(target, "id", "") for target in set_here}
 
 
 def test_everything_public_has_a_docstring(source):
@@ -126,8 +125,8 @@ def test_every_public_name_has_an_example(name):
 
 def test_nothing_in_the_tree_names_a_machine():
     texts = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "pyproject.toml", ROOT / "mkdocs.yml"]
-    for folder, endings in {"src": ("py", "json"), "docs": ("md",), "examples": ("py",), "benchmarks": ("py", "md")}.items():
-        texts += [path for ending in endings for path in (ROOT / folder).rglob(f"*.{ending}")]
+    for folder in ("src", "docs", "examples", "benchmarks"):
+        texts += [path for ending in ("py", "json", "md") for path in (ROOT / folder).rglob(f"*.{ending}")]
     private = re.compile(r"/(?:home|root|Users|work|tmp)/\w|index-url|files\.pythonhosted|localhost")
     for path in texts:
         found = private.search(path.read_text(encoding="utf-8"))

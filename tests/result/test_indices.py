@@ -80,7 +80,7 @@ def test_every_index_is_its_definition():
 
 @pytest.mark.parametrize("factors", [(1, 1, 1, 1), (1e9, 1e-6, 1, 1e3)])
 def test_units_of_measurement_do_not_matter(factors):
-    one, two = (rox.fit(model(), table).indices() for table in (frame(), frame() * factors))
+    one, two = (rox.fit(model(), table).indices() for table in (frame(), frame() * list(factors)))
     free = [name for name in INDEX_NAMES if name not in {"loglik", "aic", "bic"}]
     np.testing.assert_allclose(two[free], one[free], rtol=1e-6, atol=1e-8)
     shift = 120 * np.log(factors).sum()

@@ -321,7 +321,7 @@ def test_json_of_a_model_says_what_it_is():
         rox.RoxModel.from_json(text.replace('"effect": "b"', '"effect": "c"'))
     with pytest.raises(rox.DocumentError, match="not a complete JSON document"):
         rox.RoxModel.from_json(text[: len(text) // 2])
-    with pytest.raises(rox.DocumentError, match="give its text, not its path"):
+    with pytest.raises(rox.DocumentError, match="Give a document's text, not its path"):
         rox.RoxModel.from_json("model.json")
     assert rox.RoxModel.from_json(text.encode()) == model(edges="a -> b")
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from roxmodel.errors import DataError
-from roxmodel.survey.frames import open_frame, raw_column, require_columns
+from roxmodel.survey.frames import distinct, open_frame, raw_column, require_columns
 
 
 def test_a_frame_of_narwhals_is_taken_as_it_is():
@@ -47,6 +47,14 @@ def test_holes_of_a_pyarrow_dictionary_stay_holes(values):
     table = pa.table({"a": pa.chunked_array([pa.array(values).dictionary_encode()])})
     found = raw_column(open_frame("employee", table), "a")
     assert [None if pd.isna(value) else value for value in found] == values
+
+
+@pytest.mark.skipif(not hasattr(pa, "string_view"), reason="this pyarrow has no string_view")
+def test_string_views_of_pyarrow_are_read():
+    """Known limit of pyarrow 26: a string_view cannot be filtered."""
+    table = pa.table({"a": pa.array(["b", None, "a", "b"], pa.string_view())})
+    codes, values = distinct(open_frame("employee", table), "a")
+    assert (codes.tolist(), values) == ([0, -1, 1, 0], ["b", "a"])
 
 
 @pytest.mark.parametrize("wanted", [None, ["a"]])

@@ -54,11 +54,16 @@ BAD = {
     ),
     "infinite": (
         changed("customer", v1=lambda c: c.where(c.index != 0, np.inf)),
-        r"Item 'v1' of the customer frame has 1 infinite value",
+        r"Item 'v1' of the customer frame has 1 infinite or astronomically large value",
     ),
     "infinite figure": (
         changed("unit", revenue=lambda c: c.where(c.index != 0, -np.inf)),
         "Item 'revenue' of the unit frame has 1 infinite",
+    ),
+    "astronomical": (changed("unit", revenue=first(1e200)), "Item 'revenue' of the unit frame has 1 infinite or astro"),
+    "as good as constant": (
+        changed("unit", revenue=[5e-324, 0, 0, 0, 0, 0]),
+        "Item 'revenue' of the unit frame is constant",
     ),
     "a whole number beyond all floats": (
         changed("unit", revenue=first(10**400)),
@@ -194,6 +199,7 @@ OPTIONS = {
     "weight negative": ({"weight": {"customer": "negative"}}, "'negative' .* such as -1"),
     "weight NaN": ({"weight": {"customer": "nan"}}, "'nan' .* such as nan"),
     "weight infinite": ({"weight": {"customer": "inf"}}, "'inf' .* such as inf"),
+    "weight absurd": ({"weight": {"customer": "absurd"}}, "'absurd' .* such as 1e[+]200"),
     "weight text": ({"weight": {"customer": "shop"}}, "Column 'shop' of the customer frame holds text"),
     "frequency fractional": (
         {"frequency": {"customer": "half"}},
@@ -219,8 +225,8 @@ OPTIONS = {
 @pytest.mark.parametrize("case", OPTIONS)
 def test_options_that_cannot_be_used_are_named(case, model, frames):
     options, message = OPTIONS[case]
-    one = np.where(np.arange(150) == 5, [[0], [-1], [np.nan], [np.inf], [1.5]], 1.0)
-    columns = dict(zip(("zero", "negative", "nan", "inf", "half"), one, strict=True))
+    one = np.where(np.arange(150) == 5, [[0], [-1], [np.nan], [np.inf], [1.5], [1e200]], 1.0)
+    columns = dict(zip(("zero", "negative", "nan", "inf", "half", "absurd"), one, strict=True))
     frames = {**frames, "customer": frames["customer"].assign(**columns)}
     frames["unit"] = frames["unit"].assign(few=2, endless=np.inf)
     with pytest.raises(rox.RoxError, match=message):

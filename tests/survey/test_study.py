@@ -153,6 +153,14 @@ def test_eligible_people_are_taken_from_the_unit_frame(model, frames):
     assert study.moments.source("customer").eligible is None
 
 
+def test_eligible_may_be_known_for_both_surveys(model, frames):
+    books = frames["unit"].assign(guests=1000)
+    study = rox.Study(
+        model, **{**frames, "unit": books}, by="shop", eligible={"employee": "staff", "customer": "guests"}
+    )
+    assert np.nansum(study.moments.source("customer").eligible) == 5000
+
+
 def test_the_unit_frame_may_hold_sizes_only(frames):
     model = rox.RoxModel(
         name="staff only",
@@ -261,6 +269,22 @@ def test_coerce_counts_answers_outside_the_scale_as_missing(model, frames, same)
     assert "2 answers outside the scale count as missing" in notes["pride"]
     assert "1 answers outside the scale count as missing" in notes["drive"]
     assert "outside" not in notes["value"]
+
+
+def test_figures_of_units_are_coerced_and_turned_round_like_answers(frames):
+    items = [rox.Item(name="revenue", scale=rox.Percent(), reverse=True), rox.Item(name="staff", reverse=True)]
+    model = rox.RoxModel(
+        name="m",
+        constructs=[rox.Construct(name=f"c_{i.name}", factor="context", source="unit", items=[i]) for i in items],
+        edges=[],
+    )
+    books = frames["unit"].copy()
+    books.loc[0, "revenue"] = 101.0
+    study = rox.Study(model, unit=books, by="shop", coerce=True)
+    np.testing.assert_array_equal(study.moments.figures.values[:, 0], [90.0, 88.0, 93.5, 92.0, 93.0, np.nan])
+    np.testing.assert_array_equal(study.moments.figures.values[:, 1], [np.nan, -90, -80, -65, -70, -60])
+    assert "1 answers outside the scale" in study.linkage()["note"][0]
+    assert repr(study) == "<Study of 6 units by 'shop': unit figures only>"
 
 
 def test_one_respondent_a_unit_everywhere(model, frames):

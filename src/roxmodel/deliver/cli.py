@@ -14,7 +14,7 @@ def main() -> None:
     try:
         from roxmodel.deliver.commands import app
     except ModuleNotFoundError as error:
-        if error.name not in {"typer", "rich"}:
+        if (error.name or "").partition(".")[0] not in {"typer", "rich"}:
             raise
         sys.exit(
             'The command line needs typer and rich, which are not installed: pip install "roxmodel[cli]".'

@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
+from numbers import Real
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -19,6 +21,8 @@ from roxmodel.errors import DataError, DocumentError, SimulationError, did_you_m
 from roxmodel.types import FloatArray
 
 __all__ = ["Score", "ScoringEngine"]
+
+_MISSING = {"NAType", "NaTType"}  # pandas' own, told by name so that pandas need not be there
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +68,7 @@ class ScoringEngine:
     def __init__(self, content: FitContent) -> None:
         items = {item: measure for measure in content.measures for item in measure.items}
         names = tuple(measure.name for measure in content.measures)
-        if names != content.population.names:
-            raise DocumentError(
-                "The document's constructs and its measures do not match.", hint="Save the fit again."
-            )
+        _check_whole(content, names)
         values = (content, MappingProxyType(items), _order(content, names), names)
         for name, value in zip(("_content", "_items", "_order", "constructs"), values, strict=True):
             object.__setattr__(self, name, value)
@@ -97,8 +98,8 @@ class ScoringEngine:
         Parameters
         ----------
         answers
-            Item -> answer as given (reversed items are turned here); None or NaN = not answered. Other keys are
-            ignored.
+            Item -> answer as given (reversed items are turned here); None, NaN or NA = not answered. Other keys
+            are ignored.
 
         Returns
         -------
@@ -110,8 +111,9 @@ class ScoringEngine:
         DataError
             If an answer is no number or outside its scale, or no key is an item.
         """
-        self._check_known(answers)
-        return {measure.name: _score(measure, answers) for measure in self._content.measures}
+        given = _mapping(answers, "answers", DataError)
+        self._check_known(given)
+        return {measure.name: _score(measure, given) for measure in self._content.measures}
 
     def score_batch(self, answers: Any) -> dict[str, FloatArray]:
         """Score many at once, row-aligned with the input.
@@ -119,7 +121,7 @@ class ScoringEngine:
         Parameters
         ----------
         answers
-            A frame, or a mapping item -> (n,) array; NaN = not answered.
+            A frame (collected, if it is lazy), or a mapping item -> (n,) array; NaN or null = not answered.
 
         Returns
         -------
@@ -161,13 +163,7 @@ class ScoringEngine:
         SimulationError
             For an unknown construct, or a shift that is not finite.
         """
-        for name, points in shift.items():
-            if name not in self.constructs:
-                raise SimulationError(
-                    f"There is no construct {name!r}.", hint=did_you_mean(name, self.constructs)
-                )
-            if not isinstance(points, int | float | np.number) or not math.isfinite(points):
-                raise SimulationError(f"{name!r} is shifted by {points!r}.", allowed="a finite number")
+        moves = {name: self._points(name, given) for name, given in _mapping(shift, "shift", SimulationError).items()}
         coefficients, intercepts, families = _matrices(self._content, self.constructs)
         mean = self._content.population.mean
         change = np.zeros(len(self.constructs))
@@ -176,22 +172,68 @@ class ScoringEngine:
             if families[place] != "linear" and moved != 0 and mean is not None:
                 base = float(intercepts[place] + coefficients[place] @ np.array(mean))
                 moved = _response(families[place], base + moved) - _response(families[place], base)
-            change[place] = moved + shift.get(self.constructs[place], 0.0)
+            change[place] = moved + moves.get(self.constructs[place], 0.0)
         return dict(zip(self.constructs, change.tolist(), strict=True))
 
-    def _check_known(self, names: Iterable[str]) -> None:
+    def _points(self, name: object, given: object) -> float:
+        if name not in self.constructs:
+            raise SimulationError(f"There is no construct {name!r}.", hint=did_you_mean(str(name), self.constructs))
+        points = _real(given) if _is_number(given) else None
+        if points is None or not math.isfinite(points):
+            raise SimulationError(f"{name!r} is shifted by {given!r}.", allowed="a finite number")
+        return points
+
+    def _check_known(self, names: Iterable[object]) -> None:
         given = list(names)
+        if not given:
+            raise DataError("There is no answer to score.", hint=f"Items: {listed(self._items)}.")
         if not any(name in self._items for name in given):
             raise DataError(
                 f"None of the answers {listed(given, 4)} is an item of this document.",
-                hint=did_you_mean(str(given[0]), self._items) if given else f"Items: {listed(self._items)}.",
+                hint=did_you_mean(str(given[0]), self._items),
             )
 
     def __repr__(self) -> str:
         return f"<ScoringEngine: {len(self._items)} items of {', '.join(self.constructs)}>"
 
 
-def _score(measure: MeasureRecord, answers: Mapping[str, float | None]) -> Score:
+def _check_whole(content: FitContent, names: tuple[str, ...]) -> None:
+    """Refuse a document whose parts contradict each other."""
+    edges = {name for row in content.parameters if row.kind == "edge" for name in (row.left, row.right)}
+    lengths = (
+        len(part) == len(measure.items)
+        for measure in content.measures
+        for part in (measure.weights, measure.signs, measure.offsets, measure.lows, measure.highs)
+    )
+    if names != content.population.names or not edges <= set(names) or not all(lengths):
+        raise DocumentError("The document's constructs and its measures do not match.", hint="Save the fit again.")
+
+
+def _mapping(given: object, what: str, error: type[DataError | SimulationError]) -> Mapping[Any, Any]:
+    """A mapping, or anything with keys, such as one row of a frame."""
+    if isinstance(given, Mapping):
+        return given
+    if hasattr(given, "keys") and hasattr(given, "__getitem__"):
+        return {key: given[key] for key in given.keys()}  # noqa: SIM118 - a pandas row iterates over its values
+    raise error(f"{what} is of type {type(given).__name__!r}.", allowed="a mapping from name to number")
+
+
+def _is_number(given: object) -> bool:
+    return isinstance(given, Real | Decimal | np.bool_)
+
+
+def _real(given: Any) -> float | None:
+    """A number as float; None where nothing was answered; infinite where float cannot hold it."""
+    if given is None or type(given).__name__ in _MISSING:
+        return None
+    try:
+        value = float(given)
+    except OverflowError:
+        return math.inf
+    return None if math.isnan(value) else value
+
+
+def _score(measure: MeasureRecord, answers: Mapping[str, object]) -> Score:
     there, total, weight = [], 0.0, 0.0
     for place, item in enumerate(measure.items):
         value = _number(measure, place, answers.get(item))
@@ -204,13 +246,11 @@ def _score(measure: MeasureRecord, answers: Mapping[str, float | None]) -> Score
 
 
 def _number(measure: MeasureRecord, place: int, given: object) -> float | None:
-    if given is None:
-        return None
     item = measure.items[place]
-    if not isinstance(given, int | float | np.number):
+    if not (given is None or type(given).__name__ in _MISSING or _is_number(given)):
         raise DataError(f"The answer to {item!r} is {given!r}, which is no number.")
-    value = float(given)
-    if math.isnan(value):
+    value = _real(given)
+    if value is None:
         return None
     low, high = measure.lows[place], measure.highs[place]
     if math.isinf(value) or (low is not None and value < low) or (high is not None and value > high):
@@ -220,6 +260,7 @@ def _number(measure: MeasureRecord, place: int, given: object) -> float | None:
 
 def _outside(item: str, value: float, low: float | None, high: float | None) -> DataError:
     ends = f"{'-inf' if low is None else f'{low:g}'} to {'inf' if high is None else f'{high:g}'}"
+    ends = "a finite number" if low is None and high is None else ends
     return DataError(f"The answer to {item!r} is {value:g}, outside its scale.", allowed=ends)
 
 
@@ -237,27 +278,36 @@ def _error(measure: MeasureRecord, there: list[int]) -> float:
 
 def _column_names(answers: Any) -> Iterable[Any]:
     """Names of a pyarrow table, of any other frame, or the keys of a mapping."""
+    if isinstance(answers, Mapping):
+        return list(answers)
+    if hasattr(answers, "collect"):
+        raise DataError("This frame is lazy: it holds no answers yet.", hint="Give frame.collect().")
     for attribute in ("column_names", "columns"):
         if hasattr(answers, attribute):
             return list(getattr(answers, attribute))
-    return list(answers)
+    raise DataError(
+        f"The answers are of type {type(answers).__name__!r}.", allowed="a frame, or a mapping from item to array"
+    )
 
 
 def _column(answers: Any, name: str) -> FloatArray:
     try:
-        values = np.asarray(answers[name], dtype=np.float64)
-    except (TypeError, ValueError):
-        raise DataError(
-            f"Column {name!r} holds something that is no number.", hint="Convert it first."
-        ) from None
+        values = np.asarray(answers[name])
+    except ValueError:  # rows of different length
+        values = np.empty((0, 0))
     if values.ndim != 1:
-        raise DataError(f"Column {name!r} has {values.ndim} dimensions.", allowed="one value for each row")
-    return values
+        raise DataError(f"Column {name!r} is not one value for each row.", allowed="a one-dimensional column")
+    if values.dtype.kind in "fiub":
+        return values.astype(np.float64)
+    missing = [value is None or type(value).__name__ in _MISSING for value in values.tolist()]
+    wrong = [v for v, hole in zip(values.tolist(), missing, strict=True) if not hole and not _is_number(v)]
+    if wrong:
+        raise DataError(f"Column {name!r} holds {wrong[0]!r}, which is no number.", hint="Convert it first.")
+    read = [math.nan if (value := _real(given)) is None else value for given in values.tolist()]
+    return np.array(read, dtype=np.float64)
 
 
-def _score_columns(
-    measure: MeasureRecord, read: Mapping[str, FloatArray], n: int
-) -> tuple[FloatArray, FloatArray]:
+def _score_columns(measure: MeasureRecord, read: Mapping[str, FloatArray], n: int) -> tuple[FloatArray, FloatArray]:
     total, weight, count = np.zeros(n), np.zeros(n), np.zeros(n, dtype=np.int64)
     for place, item in enumerate(measure.items):
         if item not in read:

@@ -229,7 +229,7 @@ def _pulls(
         return pull * np.sqrt(groups / (groups - 1) * (n - 1) / (n - k)), float(groups - 1)
     if not task.robust:
         return None, float(n - k)
-    leverage = np.einsum("ij,jk,ik->i", design, inverse, design)
+    leverage = (design @ inverse * design).sum(axis=1)
     if (leverage > 1 - 1e-9).any():
         raise EstimationError(
             f"One row alone determines a coefficient of the equation of {task.effect!r} (leverage 1), so robust "

@@ -95,7 +95,7 @@ class _Work:
         self.partial_r2[at[1:]] = found.partial_r2
         self._spread(at, rows, found)
         self.deviations[rows, spot.effect] = found.residuals
-        if found.lead is not None:
+        if found.lead is not None and not self.robust:
             lead = np.zeros((len(rows), len(at)))
             lead[rows] = found.lead
             self.leads[task.effect] = (at, lead)

@@ -56,6 +56,16 @@ class Fit:
         Fit indices by name.
     resampling
         Replicates of the bootstrap, or None.
+
+    Examples
+    --------
+    >>> import roxmodel as rox
+    >>> world = rox.datasets.make_world(60, seed=1)
+    >>> fit = rox.fit(world.model, world.study(), method="path")
+    >>> fit
+    <Fit of 'branches' by method 'path', 60 units>
+    >>> fit.converged, fit.identified, fit.admissible, len(fit.edges())
+    (True, True, True, 10)
     """
 
     model: RoxModel
@@ -328,6 +338,17 @@ def load(path: str | Path) -> Fit:
     ------
     DocumentError
         If it cannot be read, is truncated, altered, of another kind or of a newer schema.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import roxmodel as rox
+    >>> world = rox.datasets.make_world(60, seed=1)
+    >>> fit = rox.fit(world.model, world.study(), method="path")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     again = rox.load(fit.save(Path(folder) / "branches.rox.json"))
+    >>> bool((again.theta == fit.theta).all())
+    True
     """
     from roxmodel.result.persistence import load_fit
 

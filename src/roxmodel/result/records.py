@@ -115,7 +115,8 @@ class Population:
     covariance
         (k, k) of the scores.
     low, high
-        (k,) lowest and highest level seen, None as `levels`.
+        (k,) lowest and highest level seen; in a loaded document the means of the five outermost units (None with
+        fewer than ten); None where no rows were.
     """
 
     names: tuple[str, ...]

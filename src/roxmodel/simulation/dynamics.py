@@ -84,6 +84,7 @@ def course_of(system: System, actions: Sequence[Action], caps: Caps, horizon: in
         found, cut = _chunk(part, actions, caps, horizon)
         changes[start : start + size] = found
         capped += cut * len(found) / draws
+    changes.setflags(write=False)
     return Course(changes, capped)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from roxmodel.errors import RoxWarning, SimulationError
+from roxmodel.frozen import FrozenMapping
 from roxmodel.result.fit import Fit
 from roxmodel.simulation.check import Action, check_question, check_value, read_actions, support_notes
 from roxmodel.simulation.dynamics import Course, caps_of, course_of
@@ -222,7 +223,7 @@ def simulate(  # noqa: PLR0913 - the contract of DESIGN.md
         n_units=units,
         changes=together.changes,
         money=tuple(money),
-        value=dict(value or {}),
+        value=FrozenMapping(dict(value or {})),
         notes=(*assumed, *beyond, *_cap_notes(fit, together, caps.levels is None)),
     )
 

@@ -119,6 +119,9 @@ class RoxModel(CausalModel):
         """Draw the graph: five columns by factor, context below."""
         return draw_diagram(model_diagram(self))
 
+    def __str__(self) -> str:
+        return repr(self)
+
     def __repr__(self) -> str:
         factors = ", ".join(f"{c.name} ({c.factor}, {c.source}, {len(c.items)})" for c in self.constructs)
         return f"<RoxModel {self.name!r}: {len(self.edges)} edges between {factors}>"

@@ -140,16 +140,37 @@ class Percent(Frozen):
 class Binary(Frozen):
     """No or yes, 0 or 1 (booleans are read as 0 and 1).
 
+    Parameters
+    ----------
+    labels
+        The two text answers, no first: ``labels=["no", "yes"]``.
+
+    Raises
+    ------
+    SpecError
+        If there are not two different labels.
+
     Examples
     --------
-    >>> Binary().ends
-    (0.0, 1.0)
+    >>> Binary(labels=["no", "yes"]).codes["yes"]
+    1.0
     """
 
     kind: Literal["binary"] = "binary"
+    labels: tuple[str, ...] | None = None
     ends: ClassVar[tuple[float, float]] = (0.0, 1.0)
     integer: ClassVar[bool] = True
-    codes: ClassVar[Mapping[str, float]] = MappingProxyType({})
+
+    @model_validator(mode="after")
+    def _check(self) -> Binary:
+        if self.labels is not None and len(set(self.labels)) != 2:
+            raise SpecError(f"{self} has the labels {list(self.labels)}.", allowed="two different ones, no first")
+        return self
+
+    @property
+    def codes(self) -> dict[str, float]:
+        """Text answer to number; empty without labels."""
+        return {label: float(place) for place, label in enumerate(self.labels or ())}
 
     def __str__(self) -> str:
         return "Binary()"
@@ -179,7 +200,7 @@ class Amount(Frozen):
     Parameters
     ----------
     unit
-        Printed beside every number of the item, for example ``"EUR"`` or ``"minutes"``.
+        Names the axis where the item is drawn, for example ``"EUR"`` or ``"minutes"``.
 
     Examples
     --------

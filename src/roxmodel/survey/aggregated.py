@@ -14,7 +14,7 @@ from roxmodel.spec.questionnaire import Item
 from roxmodel.survey.answers import read_answers
 from roxmodel.survey.frames import Frame, require_columns
 from roxmodel.survey.keys import Keys
-from roxmodel.survey.numbers import count_column, number_column
+from roxmodel.survey.numbers import LARGEST, count_column, number_column
 from roxmodel.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ def _scatter(
 def _variance(source: str, frame: Frame, column: str) -> FloatArray:
     require_columns(source, frame, [column])
     variance = number_column(source, frame, column, {}).astype(np.float64)
-    wrong = variance[(variance < 0) | np.isinf(variance)]
+    wrong = variance[(variance < 0) | (variance > LARGEST)]
     if len(wrong):
         raise DataError(f"Column {column!r} of the {source} frame has the variance {wrong[0]:g}.")
     return variance
@@ -207,7 +207,7 @@ def _places(head: str, covariance: Any, shape: tuple[int, ...], names: Sequence[
 
 def _refuse_no_covariance(head: str, matrix: FloatArray, names: Sequence[str]) -> None:
     """Refuse a matrix no answers can have; a missing entry is allowed."""
-    if np.isinf(matrix).any() or not np.allclose(matrix, matrix.T, equal_nan=True):
+    if (np.abs(matrix) > LARGEST).any() or not np.allclose(matrix, matrix.T, equal_nan=True):
         raise DataError(f"{head} is not symmetric, or not finite.")
     for name, variance in zip(names, np.diagonal(matrix), strict=True):
         if variance < 0:

@@ -10,7 +10,7 @@ import numpy as np
 from roxmodel.errors import DataError
 from roxmodel.spec.questionnaire import Item
 from roxmodel.survey.frames import Frame
-from roxmodel.survey.numbers import number_column
+from roxmodel.survey.numbers import LARGEST, number_column
 from roxmodel.types import BoolArray
 
 if TYPE_CHECKING:
@@ -123,12 +123,13 @@ def _refuse_useless(source: str, item: Item, values: NDArray[Any], span: _Span) 
             f"Item {item.name!r} of the {source} frame has no answer: all {len(values)} are missing.",
             hint="Leave the item out, or check how the column was read.",
         )
-    if np.isinf(span.low) or np.isinf(span.high):
+    if max(-span.low, span.high) > LARGEST:
+        count = int((np.abs(values.astype(np.float64)) > LARGEST).sum())
         raise DataError(
-            f"Item {item.name!r} of the {source} frame has {int(np.isinf(values).sum())} infinite value(s).",
+            f"Item {item.name!r} of the {source} frame has {count} infinite or astronomically large value(s).",
             hint="Replace them by a number or by a missing value.",
         )
-    if span.low == span.high and len(values) > 1:
+    if span.high - span.low < 1 / LARGEST and len(values) > 1:
         answered = int((~np.isnan(values)).sum())
         raise DataError(
             f"Item {item.name!r} of the {source} frame is constant: all {answered} answers are {span.low:g}.",

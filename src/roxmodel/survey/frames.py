@@ -84,18 +84,14 @@ def require_columns(source: str, frame: Frame, names: Iterable[str]) -> None:
 
 def raw_column(frame: Frame, name: str) -> NDArray[Any]:
     """One column as numpy, whatever it holds (a view where the frame allows it)."""
-    series = frame[name]
-    native = series.to_native()
-    if hasattr(getattr(native, "type", None), "index_type"):
-        # pyarrow decodes a dictionary with holes wrongly: ['a', None] would come out as ['a', 'a']
-        series = nw.from_native(native.cast(native.type.value_type), series_only=True)
-    values: NDArray[Any] = np.asarray(series.to_numpy())
+    values: NDArray[Any] = np.asarray(_series(frame, name).to_numpy())
     return values
 
 
 def holds_text(frame: Frame, name: str) -> bool:
     """Whether a column holds text, or categories of whatever."""
-    return frame[name].dtype in {nw.String, nw.Categorical, nw.Enum}
+    dtype = _series(frame, name).dtype
+    return any(dtype == kind for kind in (nw.String, nw.Categorical, nw.Enum))
 
 
 def distinct(frame: Frame, name: str) -> tuple[IntArray, list[Any]]:
@@ -125,12 +121,26 @@ def distinct(frame: Frame, name: str) -> tuple[IntArray, list[Any]]:
     if isinstance(native, pd.Series):
         codes, found = pd.factorize(native)
         return np.asarray(codes, dtype=np.int64), np.asarray(found, dtype=object).tolist()
-    there: BoolArray = ~frame[name].is_null().to_numpy().astype(bool)
-    # without the holes: numpy would turn long whole numbers beside one into rounded floats
-    named = frame.select(name) if there.all() else frame.select(name).filter(~nw.col(name).is_null())
+    series = _series(frame, name)
+    there: BoolArray = ~series.is_null().to_numpy().astype(bool)
+    if not there.all():  # numpy would turn long whole numbers beside a hole into rounded floats
+        series = series.drop_nulls()
     every = np.full(len(frame), -1, dtype=np.int64)
-    every[there], values = _distinct_text(named[name]) if holds_text(frame, name) else _distinct(named, name)
+    every[there], values = _distinct_text(series) if holds_text(frame, name) else _distinct(series)
     return every, values
+
+
+def _series(frame: Frame, name: str) -> nw.Series[Any]:
+    """One column in a type that its library can handle."""
+    series = frame[name]
+    native: Any = series.to_native()
+    kind: Any = getattr(native, "type", None)
+    if hasattr(kind, "index_type"):
+        # pyarrow decodes a dictionary with holes wrongly: ['a', None] would come out as ['a', 'a']
+        return nw.from_native(native.cast(kind.value_type), series_only=True)
+    if str(kind) == "string_view":  # which pyarrow cannot filter
+        return nw.from_native(native.cast("large_string"), series_only=True)
+    return series
 
 
 def _table(source: str, columns: Mapping[Any, Any]) -> object:
@@ -180,10 +190,10 @@ def _distinct_text(series: nw.Series[Any]) -> tuple[IntArray, list[Any]]:
     return np.asarray(codes.to_numpy(), dtype=np.int64), values
 
 
-def _distinct(frame: Frame, name: str) -> tuple[IntArray, list[Any]]:
+def _distinct(series: nw.Series[Any]) -> tuple[IntArray, list[Any]]:
     import pandas as pd
 
-    column: Any = raw_column(frame, name)
+    column: Any = np.asarray(series.to_numpy())
     if column.dtype.kind in "mM" and "[D]" not in str(column.dtype):
         column = pd.Series(column)  # Timestamps of any resolution are equal; numpy's become whole numbers
     codes, found = pd.factorize(column)

@@ -25,6 +25,8 @@ COLUMNS = (
     "answers_median", "answers_max", "missing", "icc1", "icc2", "rwg", "note",
 )  # fmt: skip
 
+_ROUNDING = 1e-12  # variance of the item mean, as a share of the items' own, that is nothing but rounding
+
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
@@ -92,7 +94,8 @@ def agreement(moments: SourceMoments, construct: Construct) -> Agreement:
     if np.isnan(within).any():
         return Agreement(np.nan, np.nan, rwg, _joined(_why_unknown(own), rwg_note))
     answers = _answers(own.weight[whole], own.weight2[whole], within)
-    icc1, icc2, why = _icc(own.mean[whole].mean(axis=1), answers, float(within.mean()))
+    rounding = _ROUNDING * float(np.diagonal(within).mean())
+    icc1, icc2, why = _icc(own.mean[whole].mean(axis=1), answers, float(within.mean()), rounding)
     left_out = int((own.counts > 0).any(axis=1).sum() - whole.sum())
     skipped = f"{left_out} unit(s) that left an item out do not enter the ICCs" if left_out else ""
     return Agreement(icc1, icc2, rwg, _joined(why, skipped, rwg_note))
@@ -121,11 +124,13 @@ def _answers(weight: FloatArray, weight2: FloatArray, within: FloatArray) -> Flo
     return np.asarray(1.0 / np.diagonal(share, axis1=1, axis2=2).mean(axis=1))  # all agree: nothing is noise
 
 
-def _icc(means: FloatArray, n: FloatArray, msw: float) -> tuple[float, float, str]:
+def _icc(means: FloatArray, n: FloatArray, msw: float, rounding: float) -> tuple[float, float, str]:
+    """ICC(1), ICC(2) and why one is missing; mean squares up to `rounding` are 0."""
     total, groups = float(n.sum()), len(n)
     grand = float((n * means).sum() / total)
     msb = float((n * (means - grand) ** 2).sum() / (groups - 1))
     k0 = (total - float((n**2).sum()) / total) / (groups - 1)
+    msb, msw = (0.0 if abs(square) <= rounding else square for square in (msb, msw))
     if msw < 0:
         return np.nan, np.nan, "too few people answered the same items: the variance within units is not known"
     if msb + (k0 - 1) * msw <= 0:

@@ -16,7 +16,9 @@ from roxmodel.types import FloatArray, IntArray
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["count_column", "number_column"]
+__all__ = ["LARGEST", "count_column", "number_column"]
+
+LARGEST = 1e100  # whose square, and the sum of many such, is still a number; its inverse likewise
 
 
 def number_column(source: str, frame: Frame, name: str, codes: Mapping[str, float]) -> NDArray[Any]:
@@ -73,7 +75,7 @@ def count_column(source: str, frame: Frame, name: str) -> FloatArray:
     """
     require_columns(source, frame, [name])
     counts = number_column(source, frame, name, {}).astype(np.float64)
-    wrong = counts[(counts < 0) | np.isinf(counts) | (counts != np.floor(counts)) & ~np.isnan(counts)]
+    wrong = counts[(counts < 0) | (counts > LARGEST) | (counts != np.floor(counts)) & ~np.isnan(counts)]
     if len(wrong):
         problem = f"Column {name!r} of the {source} frame has the count {wrong[0]:g}."
         raise DataError(problem, allowed="whole numbers, 0 or above")
@@ -118,7 +120,7 @@ def _number(value: object) -> float | None:
         return float("inf")
 
 
-def _text_error(source: str, name: str, found: list[tuple[object, IntArray]], codes: Mapping[str, float]) -> DataError:
+def _text_error(source: str, name: str, found: list[tuple[object, int]], codes: Mapping[str, float]) -> DataError:
     shown = ", ".join(f"{value!r} ({times}×)" for value, times in found[:3])
     more = f" and {len(found) - 3} more" if len(found) > 3 else ""
     if codes:

@@ -101,7 +101,8 @@ def _measured_row(
         note = three if len(at) < 3 else "omega and AVE: one common factor does not explain the items"
     else:
         numbers |= _from_loadings(loadings, sd[at])
-    against = [construct.item_names[i] for i in np.flatnonzero((own.sum(axis=1) - np.diag(own)) < 0)]
+    to_others = correlation[np.ix_(at, at)].sum(axis=1) - 1
+    against = [construct.item_names[i] for i in np.flatnonzero(to_others < -_NOTHING)]
     if against:
         note = f"item {against[0]!r} runs against the others: should it be reverse=True?"
     return _row(construct, numbers, note)
@@ -109,8 +110,8 @@ def _measured_row(
 
 def _alpha(covariance: FloatArray) -> float:
     """Cronbach (1951), doi 10.1007/BF02310555; NaN if the sum of the items does not vary."""
-    k, total = len(covariance), float(covariance.sum())
-    return float(k / (k - 1) * (1 - np.trace(covariance) / total)) if total > 0 else np.nan
+    k, total, own = len(covariance), float(covariance.sum()), float(np.trace(covariance))
+    return k / (k - 1) * (1 - own / total) if total > _NOTHING * own else np.nan
 
 
 def _one_factor(correlation: FloatArray) -> FloatArray | None:

@@ -18,7 +18,7 @@ from roxmodel.survey.aggregated import Aggregated, read_aggregated
 from roxmodel.survey.answers import read_answers
 from roxmodel.survey.frames import Frame, open_frame, require_columns
 from roxmodel.survey.keys import Keys, read_keys, refuse_mixed_types, refuse_twice
-from roxmodel.survey.numbers import number_column
+from roxmodel.survey.numbers import LARGEST, number_column
 from roxmodel.types import FloatArray
 
 __all__ = ["Options", "Reading", "read_frames"]
@@ -150,7 +150,7 @@ def _positive(what: str, source: str, frame: Frame, column: str | None) -> Float
         return None
     require_columns(source, frame, [column])
     values = number_column(source, frame, column, {}).astype(np.float64)
-    wrong = ~(values > 0) | np.isinf(values)
+    wrong = ~((values >= 1 / LARGEST) & (values <= LARGEST))
     if what == "frequency":
         wrong |= values != np.floor(np.where(wrong, 0.0, values))
     if wrong.any():
