@@ -317,6 +317,7 @@ def test_actions_that_cannot_be_are_named(fit, actions, message):
         ({"discount": -1}, r"discount= was -1\. Allowed: a rate per wave above -1"),
         ({"discount": float("nan")}, "discount= was nan"),
         ({"discount": "2%"}, "discount= was '2%'"),
+        ({"discount": -0.999, "horizon": 500}, r"discount=-0\.999 over 500 waves"),
         ({"seed": -1}, "seed= was -1"),
         ({"seed": "x"}, "seed= was 'x'"),
         ({"n_units": 0}, "n_units= was 0"),

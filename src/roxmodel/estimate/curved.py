@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from roxmodel.errors import EstimationError, listed
-from roxmodel.estimate.regression import Frame, Regression, Task, frame_of, least_squares
+from roxmodel.estimate.regression import Frame, Regression, Task, clusters_of, frame_of, least_squares
 from roxmodel.types import FloatArray
 
 __all__ = ["generalised", "regress"]
@@ -38,6 +38,10 @@ def generalised(task: Task) -> Regression:
     EstimationError
         If there is no finite estimate.
     """
+    # Imported before warnings are silenced: on import statsmodels adds a filter of its own in front.
+    import statsmodels.discrete.discrete_model
+    import statsmodels.genmod.generalized_linear_model  # noqa: F401
+
     frame = frame_of(task.x)
     scaled = replace(task, x=frame.design[:, 1:])
     with warnings.catch_warnings():  # statsmodels computes lazily, so that every use of `found` may warn
@@ -70,9 +74,7 @@ def _influence(task: Task, frame: Frame, found: Any) -> FloatArray | None:
     except np.linalg.LinAlgError:
         raise _not_converged(task) from None
     influence = np.asarray(found.model.score_obs(found.params)) @ inverse
-    groups = n if task.clusters is None else int(task.clusters.max()) + 1
-    if groups < 2:
-        raise EstimationError(f"All {n} complete rows of the equation of {task.effect!r} are in one cluster.")
+    groups = n if task.clusters is None else clusters_of(task)
     factor = n / (n - k) if task.clusters is None else groups / (groups - 1) * (n - 1) / (n - k)
     return np.asarray(influence * np.sqrt(factor) @ frame.back.T)
 

@@ -15,7 +15,16 @@ import numpy as np
 from roxmodel.errors import EstimationError, listed
 from roxmodel.types import FloatArray, IntArray
 
-__all__ = ["Frame", "Regression", "Task", "check_task", "frame_of", "least_squares", "variance_inflation"]
+__all__ = [
+    "Frame",
+    "Regression",
+    "Task",
+    "check_task",
+    "clusters_of",
+    "frame_of",
+    "least_squares",
+    "variance_inflation",
+]
 
 _INSEPARABLE = 1e-8
 _ROUNDING = 64 * float(np.finfo(np.float64).eps)  # relative; differences below it are no differences
@@ -202,6 +211,18 @@ def least_squares(task: Task) -> Regression:
     )
 
 
+def clusters_of(task: Task) -> int:
+    """Number of clusters, refused where they are no more than the coefficients: the errors would collapse to 0."""
+    groups, k = len(np.unique(np.asarray(task.clusters))), task.x.shape[1] + 1
+    if groups <= k:
+        raise EstimationError(
+            f"The equation of {task.effect!r} has {k} coefficients, but its complete rows are in {groups} cluster(s) "
+            "only, so that clustered errors are not defined.",
+            hint="Leave cluster= out, use fewer causes, or collect more clusters.",
+        )
+    return groups
+
+
 def _refuse_determined(task: Task, left: float) -> None:
     """Refuse an equation without residuals: a standard error of 0 would be rounding, not knowledge."""
     total = float(((task.y - task.y.mean()) ** 2).sum())
@@ -220,12 +241,7 @@ def _pulls(
     n, k = design.shape
     pull = design @ inverse * residuals[:, None]
     if task.clusters is not None:
-        groups = int(task.clusters.max()) + 1
-        if groups < 2:
-            raise EstimationError(
-                f"All {n} complete rows of the equation of {task.effect!r} are in one cluster.",
-                hint="Leave cluster= out, or collect other clusters.",
-            )
+        groups = clusters_of(task)
         return pull * np.sqrt(groups / (groups - 1) * (n - 1) / (n - k)), float(groups - 1)
     if not task.robust:
         return None, float(n - k)

@@ -66,6 +66,11 @@ def check_question(fit: Fit, interventions: Sequence[Intervention], horizon: int
     _require_whole("draws", draws, "a whole number, at least 1, better 2,000")
     if not _is_number(discount) or not np.isfinite(discount) or discount <= -1:
         raise SimulationError(f"discount= was {discount!r}.", allowed="a rate per wave above -1, for example 0.02")
+    if -horizon * np.log1p(discount) > 200:
+        raise SimulationError(
+            f"discount={discount:g} over {horizon} waves makes later money worth more than any number.",
+            allowed="a rate nearer to 0, or fewer waves",
+        )
     for intervention in interventions:
         if intervention.start > horizon:
             raise SimulationError(

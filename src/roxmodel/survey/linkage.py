@@ -22,7 +22,7 @@ __all__ = ["Agreement", "agreement", "linkage_table", "unmatched_table"]
 
 COLUMNS = (
     "construct", "source", "items", "respondents", "units", "matched", "lost", "answers_min",
-    "answers_median", "answers_max", "missing", "icc1", "icc2", "rwg", "note",
+    "answers_median", "answers_max", "missing", "icc1", "icc2", "rwg", "note", "response",
 )  # fmt: skip
 
 _ROUNDING = 1e-12  # variance of the item mean, as a share of the items' own, that is nothing but rounding
@@ -213,7 +213,17 @@ def _source_row(construct: Construct, source: SourceMoments, everyone: int) -> d
         "icc2": agreed.icc2,
         "rwg": agreed.rwg,
         "note": agreed.note,
+        "response": _response(source),
     }
+
+
+def _response(source: SourceMoments) -> float:
+    """Share of the eligible people who answered, over the units whose number is known; NaN if none is."""
+    if source.eligible is None:
+        return np.nan
+    known = ~np.isnan(source.eligible)
+    asked = float(source.eligible[known].sum())
+    return float(source.respondents[known].sum()) / asked if asked > 0 else np.nan
 
 
 def _unit_row(construct: Construct, moments: LinkedMoments, everyone: int) -> dict[str, object]:
@@ -235,6 +245,7 @@ def _unit_row(construct: Construct, moments: LinkedMoments, everyone: int) -> di
         "icc2": np.nan,
         "rwg": np.nan,
         "note": "the unit's own figure",
+        "response": np.nan,
     }
 
 

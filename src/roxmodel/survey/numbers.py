@@ -132,5 +132,6 @@ def _text_error(source: str, name: str, found: list[tuple[object, int]], codes: 
     kind = "text" if isinstance(found[0][0], str) else type(found[0][0]).__name__
     return DataError(
         f"Column {name!r} of the {source} frame holds {kind} where numbers belong: {shown}{more}.",
-        hint="Convert it, or declare the labels: rox.Item(name=..., scale=rox.Likert(1, 5, labels=[...])).",
+        hint="Convert it to numbers; or, if these are answers in words, give the item's scale its labels, such as "
+        "rox.Likert(1, 5, labels=[...]) or rox.Binary(labels=['no', 'yes']).",
     )

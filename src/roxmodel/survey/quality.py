@@ -102,9 +102,9 @@ def _measured_row(
     else:
         numbers |= _from_loadings(loadings, sd[at])
     to_others = correlation[np.ix_(at, at)].sum(axis=1) - 1
-    against = [construct.item_names[i] for i in np.flatnonzero(to_others < -_NOTHING)]
-    if against:
-        note = f"item {against[0]!r} runs against the others: should it be reverse=True?"
+    if to_others.min() < -_NOTHING:
+        against = construct.item_names[int(to_others.argmin())]
+        note = f"item {against!r} runs against the others: should it be reverse=True?"
     return _row(construct, numbers, note)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import html
+import warnings
 from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from roxmodel.errors import DataError, SpecError, did_you_mean, listed
+from roxmodel.errors import DataError, RoxWarning, SpecError, did_you_mean, listed
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.spec.constructs import UNIT, Construct
 from roxmodel.spec.graph import RoxModel
@@ -67,6 +68,11 @@ class Study:
         For a missing column (with the likely one), text, constant, infinite or empty items, answers outside
         the scale, duplicate units in `unit`, frames that share no unit.
 
+    Warns
+    -----
+    RoxWarning
+        If fewer than half of the units are in every source.
+
     Examples
     --------
     >>> import pandas as pd
@@ -117,6 +123,14 @@ class Study:
         )
         reading = read_frames(model, frames, options)
         self._set(model=model, by=by, min_group=int(min_group), _reading=reading)
+        matched = len(self.moments.matched)
+        if len(model.sources) > 1 and matched < len(self.units) / 2:
+            warnings.warn(
+                f"Only {matched} of {len(self.units)} units are in every source: do the keys {by!r} agree? "
+                "study.unmatched() lists the others.",
+                RoxWarning,
+                stacklevel=2,
+            )
 
     def _set(self, **values: object) -> None:
         for name, value in values.items():
@@ -147,7 +161,8 @@ class Study:
             construct, source, items; respondents (people with at least one answer in the source); units (with
             an answer), matched (units that every source knows), lost (units of the study without an answer);
             answers_min, answers_median, answers_max (per unit); missing (share of answers, 0-1); icc1, icc2,
-            rwg (see `roxmodel.survey.linkage.agreement`); note (why a number is missing, what was left out).
+            rwg (see `roxmodel.survey.linkage.agreement`); note (why a number is missing, what was left out);
+            response (share of the eligible people who answered, NaN without ``eligible=``).
         """
         reading = self._reading
         return linkage_table(self.model, self.moments, reading.without_unit, reading.coerced)
@@ -218,7 +233,9 @@ class Study:
 
     def __repr__(self) -> str:
         people = ", ".join(f"{int(s.respondents.sum())} {s.source} answers" for s in self.moments.sources)
-        return f"<Study of {len(self.units)} units by {self.by!r}: {people or 'unit figures only'}>"
+        known, matched = len(self.units), len(self.moments.matched)
+        whole = "" if matched == known else f" ({matched} in every source)"
+        return f"<Study of {known} units{whole} by {self.by!r}: {people or 'unit figures only'}>"
 
     def _repr_html_(self) -> str:
         table: str = self.linkage().to_html(index=False, float_format=lambda x: f"{x:.3g}")
@@ -267,7 +284,8 @@ def _check_sources(model: RoxModel, frames: Mapping[str, object]) -> None:
             names = [c.name for c in model.constructs if c.source == source]
             how = f"{source}=frame" if source in _ARGUMENTS else f"sources={{{source!r}: frame}}"
             problem = f"No {source} frame was given, but {listed(names)} are asked of {source!r}."
-            raise DataError(problem, hint=f"Give {how}.")
+            near = did_you_mean(source, [name for name in frames if name not in model.sources])
+            raise DataError(problem, hint=near if near.startswith("Did") else f"Give {how}.")
     if isinstance(frames.get(UNIT), Aggregated):
         raise SpecError("The unit frame holds the units' own figures; it cannot be rox.Aggregated.")
 
