@@ -103,7 +103,7 @@ def _measured_row(
         numbers |= _from_loadings(loadings, sd[at])
     to_others = correlation[np.ix_(at, at)].sum(axis=1) - 1
     if to_others.min() < -_NOTHING:
-        against = construct.item_names[int(to_others.argmin())]
+        against = construct.item_names[int(np.flatnonzero(to_others <= to_others.min() + _NOTHING)[0])]
         note = f"item {against!r} runs against the others: should it be reverse=True?"
     return _row(construct, numbers, note)
 
