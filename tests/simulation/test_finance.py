@@ -52,6 +52,10 @@ def test_without_cost_there_is_no_rox():
     assert found["payback"] == 1
 
 
+def test_a_cost_next_to_nothing_has_no_rox():
+    assert np.isnan(row(money([[0.1, 0.1]], {1: 5e-324}))["rox"])
+
+
 @pytest.mark.parametrize(
     ("flows", "costs", "wave"),
     [

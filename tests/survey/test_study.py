@@ -237,7 +237,7 @@ def test_no_respondent_stays_inside(model, frames):
 def test_it_prints_itself(model, frames):
     study = rox.Study(model, **frames, by="shop")
     assert repr(study) == "<Study of 7 units (5 in every source) by 'shop': 89 employee answers, 150 customer answers>"
-    assert study._repr_html_().startswith("<p>&lt;Study of 7 units by 'shop'")
+    assert study._repr_html_().startswith("<p>&lt;Study of 7 units (5 in every source) by 'shop'")
     assert "<table" in study._repr_html_()
 
 

@@ -12,7 +12,13 @@ from roxmodel.result.fit import Fit
 from roxmodel.simulation.intervention import Intervention, shares
 from roxmodel.types import BoolArray, FloatArray
 
-__all__ = ["Action", "check_question", "check_value", "read_actions", "support_notes"]
+__all__ = [
+    "Action",
+    "check_question",
+    "check_value",
+    "read_actions",
+    "support_notes",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,10 +238,17 @@ def _covers(fit: Fit, intervention: Intervention) -> FloatArray:
     if unknown:
         raise SimulationError(
             f"Intervention {intervention.name!r} names the unit {unknown[0]!r}, which is not in the study.",
-            hint=did_you_mean(str(unknown[0]), [str(unit) for unit in known]),
+            hint=_unit_hint(unknown[0], known),
         )
     covered = set(intervention.units)
     return np.array([float(unit in covered) for unit in known])
+
+
+def _unit_hint(unknown: object, known: Sequence[object]) -> str:
+    twin = next((unit for unit in known if str(unit) == str(unknown)), None)
+    if twin is not None:
+        return f"The study's keys are of type {type(twin).__name__!r}: write {twin!r}."
+    return did_you_mean(str(unknown), [str(unit) for unit in known])
 
 
 def _refuse_contradiction(fit: Fit, actions: Sequence[Action]) -> None:

@@ -18,7 +18,6 @@ from roxmodel.types import FloatArray
 __all__ = ["Course", "caps_of", "course_of"]
 
 _CELLS = 1 << 16  # cells of one array that stay in the processor's cache
-_RATED = {"likert", "nps", "percent"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +39,22 @@ class Course:
 def caps_of(fit: Fit, actions: Sequence[Action], seed: int | None) -> Caps:
     """Levels of the units and ends of the scales, as far as the question needs them.
 
-    Only rating scales (Likert, NPS, percent) have ends that hold a linear construct back; yes/no and counts are
-    kept in range by their own equations. Without means there are no levels, and so no caps.
+    A construct with a linear equation, or with none, is held inside the ends its scale has (rating scales, percent,
+    yes/no, counts from 0 on). A curved equation keeps its outcome in range by itself; there the change of a yes/no is
+    a change of probability, and a unit's own 0 or 1 is no bound to it. Without means there are no levels, and so no
+    caps.
     """
     k = len(fit.model.names)
     low, high = np.full(k, -np.inf), np.full(k, np.inf)
     for place, (construct, family) in enumerate(zip(fit.model.constructs, fit.families, strict=True)):
-        ends = construct.ends
-        rated = all(item.scale is not None and item.scale.kind in _RATED for item in construct.items)
-        if rated and family == LINEAR and ends[0] is not None and ends[1] is not None:
-            low[place], high[place] = ends
+        if family == LINEAR:
+            ends = construct.ends
+            low[place] = -np.inf if ends[0] is None else ends[0]
+            high[place] = np.inf if ends[1] is None else ends[1]
     if fit.population.mean is None:
         return Caps(None, low, high)
     needed = (
-        np.isfinite(low).any()
+        np.isfinite([low, high]).any()
         or any(action.level or len(action.covers) > 1 for action in actions)
         or any(family != LINEAR for family in fit.families)
     )

@@ -121,7 +121,7 @@ def rox_table(rows: list[Money]) -> pd.DataFrame:
 
 def _row(money: Money) -> tuple[object, ...]:
     benefit, npv = money.benefit, money.npv
-    ratio = npv / money.cost if money.cost > 0 else np.full(len(npv), np.nan)
+    ratio = _ratio(npv, money.cost)
     low, high = (
         {name: _end(draws, q) for name, draws in (("b", benefit), ("n", npv), ("r", ratio))} for q in (0.025, 0.975)
     )
@@ -143,6 +143,13 @@ def _row(money: Money) -> tuple[object, ...]:
         high["r"],
         *ends,
     )
+
+
+def _ratio(npv: FloatArray, cost: float) -> FloatArray:
+    """Net value over cost; NaN where there is no cost to speak of."""
+    with np.errstate(over="ignore"):
+        ratio = npv / cost if cost > 0 else np.full(len(npv), np.nan)
+    return ratio if np.isfinite(ratio).all() else np.full(len(npv), np.nan)
 
 
 def _end(draws: FloatArray, quantile: float) -> float:

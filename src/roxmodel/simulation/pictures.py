@@ -9,6 +9,7 @@ import numpy as np
 from roxmodel.errors import SimulationError
 from roxmodel.plots.charts import Bar, FanSeries, draw_fan, draw_waterfall
 from roxmodel.simulation.finance import FORMULA
+from roxmodel.simulation.units import unit_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,7 +30,7 @@ def effects_figure(run: Run) -> Figure:
             mean=mean[:, place],
             low=low[:, place],
             high=high[:, place],
-            unit=_unit(run, place),
+            unit=unit_of(construct),
         )
         for place, construct in enumerate(run.fit.model.constructs)
         if np.abs(mean[:, place]).max() > 1e-12
@@ -39,11 +40,6 @@ def effects_figure(run: Run) -> Figure:
     return draw_fan(series, title, caption)
 
 
-def _unit(run: Run, place: int) -> str:
-    scale = run.fit.model.constructs[place].items[0].scale
-    return getattr(scale, "unit", "points")
-
-
 def rox_figure(run: Run) -> Figure:
     """Waterfall: benefit of each intervention, cost, what is left."""
     if not run.money:
@@ -51,7 +47,7 @@ def rox_figure(run: Run) -> Figure:
     steps = [_bar(money.name, money.benefit) for money in run.money[:-1]]
     total = run.money[-1]
     together = total.benefit.mean() - sum(step.value for step in steps)
-    if len(steps) > 1 and abs(together) > 1e-6 * abs(total.benefit.mean()):
+    if len(steps) > 1 and abs(together) > 0.005 * abs(total.benefit.mean()):
         steps.append(Bar(name="acting together", value=float(together), low=None, high=None))
     steps.append(Bar(name="cost", value=-total.cost, low=None, high=None))
     steps.append(_bar("net", total.npv))

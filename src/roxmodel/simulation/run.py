@@ -9,13 +9,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from roxmodel.errors import RoxWarning, SimulationError
+from roxmodel.errors import RoxWarning, SimulationError, listed
 from roxmodel.frozen import FrozenMapping
 from roxmodel.result.fit import Fit
-from roxmodel.simulation.check import Action, check_question, check_value, read_actions, support_notes
-from roxmodel.simulation.dynamics import Course, caps_of, course_of
+from roxmodel.simulation.check import (
+    Action,
+    check_question,
+    check_value,
+    read_actions,
+    support_notes,
+)
+from roxmodel.simulation.dynamics import caps_of, course_of
 from roxmodel.simulation.finance import Money, money_of, rox_table
 from roxmodel.simulation.intervention import Intervention
+from roxmodel.simulation.small_print import cap_notes, coverage_notes, money_notes
 from roxmodel.types import FloatArray
 
 if TYPE_CHECKING:
@@ -184,7 +191,8 @@ def simulate(  # noqa: PLR0913 - the contract of DESIGN.md
     Warns
     -----
     RoxWarning
-        If an action moves units beyond what was observed.
+        If an action moves units beyond what was observed, two priced outcomes act on one another, or the discount is
+        100 % a wave or more.
 
     Examples
     --------
@@ -201,9 +209,9 @@ def simulate(  # noqa: PLR0913 - the contract of DESIGN.md
     check_question(fit, given, horizon, draws, discount)
     prices = check_value(fit, value)
     actions, assumed = read_actions(fit, given, horizon)
-    units = _units(fit, n_units, bool(prices))
-    beyond = support_notes(fit, actions)
-    for note in beyond:
+    units = _units(fit, n_units, bool(prices), given)
+    heed = (*support_notes(fit, actions), *money_notes(fit, prices, discount))
+    for note in heed:
         warnings.warn(note, RoxWarning, stacklevel=2)
     system = fit.system(fit.draws(draws, seed))
     caps = caps_of(fit, actions, seed)
@@ -224,7 +232,7 @@ def simulate(  # noqa: PLR0913 - the contract of DESIGN.md
         changes=together.changes,
         money=tuple(money),
         value=FrozenMapping(dict(value or {})),
-        notes=(*assumed, *beyond, *_cap_notes(fit, together, caps.levels is None)),
+        notes=(*assumed, *heed, *cap_notes(fit, together, caps.levels is None), *coverage_notes(fit, prices, units)),
     )
 
 
@@ -244,30 +252,19 @@ def _costs(actions: Sequence[Action]) -> dict[int, float]:
     return costs
 
 
-def _units(fit: Fit, n_units: int | None, money: bool) -> int | None:
+def _units(fit: Fit, n_units: int | None, money: bool, given: Sequence[Intervention]) -> int | None:
     if n_units is not None and (isinstance(n_units, bool) or not isinstance(n_units, int | np.integer) or n_units < 1):
         raise SimulationError(f"n_units= was {n_units!r}.", allowed="a whole number of at least 1")
+    some = [i.name for i in given if i.units is not None]
+    if n_units is not None and some:
+        raise SimulationError(
+            f"n_units={n_units} and units= of {listed(some)} contradict each other: one says how many units there are, "
+            "the other which of the study's.",
+            hint="Leave n_units= out; the money is then counted over the study's units.",
+        )
     units = int(n_units) if n_units is not None else fit.population.n_units
     if units is None and money:
         raise SimulationError(
             "value= is money per unit (branch), but this fit has no units.", hint="Say how many: n_units=120."
         )
     return units
-
-
-def _cap_notes(fit: Fit, course: Course, no_levels: bool) -> list[str]:
-    bounded = [c.name for c in fit.model.constructs if None not in c.ends]
-    if no_levels and bounded and fit.population.mean is None:
-        return ["No means in this fit: ends of scales and what was observed could not be checked."]
-    notes = [
-        f"{name!r}: the end of the scale cut the change in {share:.1%} of units and waves."
-        for name, share in zip(fit.model.names, course.capped, strict=True)
-        if share > 0
-    ]
-    people = fit.population
-    if people.levels is None and bounded:
-        notes.append("Levels of the units are drawn from their mean and covariance (no unit is in a document).")
-    elif people.levels is not None and bounded and np.isnan(people.levels).any():
-        holes = int(np.isnan(people.levels).any(axis=1).sum())
-        notes.append(f"{holes} unit(s) lack some score; they are taken to stand at the mean.")
-    return notes

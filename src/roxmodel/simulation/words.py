@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from roxmodel.simulation.finance import FORMULA
+from roxmodel.simulation.units import unit_of
 
 if TYPE_CHECKING:
     from roxmodel.simulation.run import Run
@@ -37,7 +38,9 @@ def _notes(run: Run) -> list[str]:
         f"Intervals: 95 % of {len(run.changes)} draws of the parameters; errors {run.fit.errors}. Intervals and "
         "chances count sampling error only: a wrong arrow or an unmeasured cause is not in them."
     )
-    own = [causal, intervals]
+    whom = "units" if run.fit.level == "between" else "rows"
+    average = f"Changes are means over all {whom}, those an action does not cover included."
+    own = [causal, average, intervals]
     if run.money:
         own.append(f"{FORMULA} {run.n_units} units, discount {run.discount:g} per wave.")
         prices = ", ".join(f"{name} {amount:,g}" for name, amount in run.value.items())
@@ -57,13 +60,19 @@ def _shown_effects(run: Run) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "construct": peak["construct"],
-            "largest change": [f"{value:+.3g}" for value in peak["mean"]],
+            "unit": [unit_of(run.fit.model.find(name)) for name in peak["construct"]],
+            "largest change": [_change(value) for value in peak["mean"]],
             "95 % interval": [
-                f"[{low:+.3g}, {high:+.3g}]" for low, high in zip(peak["ci_low"], peak["ci_high"], strict=True)
+                f"{_change(low)} to {_change(high)}" for low, high in zip(peak["ci_low"], peak["ci_high"], strict=True)
             ],
             "in wave": peak["wave"],
         }
     )
+
+
+def _change(value: float) -> str:
+    """A change with its sign: three figures, no powers of ten."""
+    return f"{'+' if value > 0 else ''}{money_text(value)}"
 
 
 def rox_sentences(run: Run) -> list[str]:
@@ -111,6 +120,8 @@ def money_text(amount: float) -> str:
 
 def _shown_rox(run: Run) -> pd.DataFrame:
     table = run.rox()
+    if len(run.interventions) == 1:
+        table = table.iloc[:1]
     shown = pd.DataFrame({"intervention": table["intervention"]})
     for column in ("benefit", "cost", "npv", "npv_low", "npv_high"):
         shown[column] = [money_text(value) for value in table[column]]
