@@ -188,7 +188,15 @@ def fit_content():
         "vcov": [[1.0]],
         "equations": [{"effect": "b", "family": "linear", "n": 10, "df": 8.0, "dispersion": 1.0}],
         "measures": [
-            {**measure, "signs": [1.0], "offsets": [0.0], "lows": [1.0], "highs": [None], "within_covariance": [[0.0]]}
+            {
+                **measure,
+                "signs": [1.0],
+                "offsets": [0.0],
+                "lows": [1.0],
+                "highs": [None],
+                "codes": [{}],
+                "within_covariance": [[0.0]],
+            }
         ],
         "population": {
             "names": ["a"], "n": 10, "n_units": None, "mean": [0.0], "covariance": [[1.0]], "low": None, "high": None,

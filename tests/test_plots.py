@@ -52,9 +52,7 @@ def seven() -> Diagram:
 
 def dense() -> Diagram:
     """Three constructs per factor, names of thirty characters, 25 arrows of every reach."""
-    names = [
-        [f"{factor[:9]} no. {k} with a long name".ljust(30, "x") for k in range(3)] for factor in FACTORS
-    ]
+    names = [[f"{factor[:9]} no. {k} with a long name".ljust(30, "x") for k in range(3)] for factor in FACTORS]
     nodes = tuple(Node(n, f, "customer", 3) for f, row in zip(FACTORS, names, strict=True) for n in row)
     pairs = [(names[c][i], names[c + 1][(i + s) % 3]) for c in range(4) for i in range(3) for s in range(2)]
     pairs = pairs[:17]
@@ -122,9 +120,7 @@ def overlapping(boxes: list[Box]) -> list[tuple[Box, Box]]:
 class TestLayout:
     @pytest.mark.parametrize("case", CASES)
     @pytest.mark.parametrize("measure", [rough_measure, font_measure()])
-    def test_nothing_overlaps(
-        self, case: Callable[[], Diagram], measure: Callable[[str, float, bool], float]
-    ):
+    def test_nothing_overlaps(self, case: Callable[[], Diagram], measure: Callable[[str, float, bool], float]):
         scene = layout(case(), measure)
         labels = [label.box for label in scene.labels if label]
         assert overlapping([*scene.boxes, *labels, *(heading.box for heading in scene.headings)]) == []
@@ -147,9 +143,7 @@ class TestLayout:
         for arrow, curve in zip(diagram.arrows, scene.curves, strict=True):
             for point, name in ((curve[0], arrow.cause), (curve[-1], arrow.effect)):
                 box = box_of[name]
-                outside = max(
-                    box.left - point[0], point[0] - box.right, box.top - point[1], point[1] - box.bottom
-                )
+                outside = max(box.left - point[0], point[0] - box.right, box.top - point[1], point[1] - box.bottom)
                 assert outside == pytest.approx(0.0, abs=1e-9)
             x, y = sampled(curve, 400).T
             for box in scene.boxes:
@@ -348,9 +342,7 @@ class TestCharts:
         series = [FanSeries(f"c{n}", [1, 2, 3], [0, 1, 2], [-1, 0, 1], [1, 2, 3]) for n in range(7)]
         figure = draw_fan(series, "title", "caption")
         figure.draw_without_rendering()
-        assert [ax.get_title(loc="left") for ax in figure.axes if ax.get_visible()] == [
-            s.name for s in series
-        ]
+        assert [ax.get_title(loc="left") for ax in figure.axes if ax.get_visible()] == [s.name for s in series]
 
     def test_fan_of_one_wave(self):
         draw_fan([FanSeries("once", [1], [0.1], [0.0], [0.2])]).draw_without_rendering()

@@ -408,9 +408,7 @@ def _coefficients(design: WorldDesign, names: tuple[str, ...]) -> FloatArray:
     return coefficients
 
 
-def _measurement(
-    design: WorldDesign, model: RoxModel, means: FloatArray
-) -> tuple[pd.DataFrame, pd.Series[float]]:
+def _measurement(design: WorldDesign, model: RoxModel, means: FloatArray) -> tuple[pd.DataFrame, pd.Series[float]]:
     """Build loadings (p, k) and means (p,) of the items; the unit's figures are items of themselves."""
     items = [item.name for item in model.items]
     loadings = pd.DataFrame(0.0, index=items, columns=list(model.names))

@@ -89,6 +89,7 @@ class MeasureRecord(_Record):
     offsets: tuple[float, ...]
     lows: tuple[float | None, ...]
     highs: tuple[float | None, ...]
+    codes: tuple[dict[str, float], ...]
     within_covariance: tuple[tuple[float, ...], ...]
 
 
@@ -225,7 +226,7 @@ def _parsed(text: str | bytes) -> object:
         where = f"it cannot be read from character {error.pos + 1} of {len(text)}" if text else "it is empty"
         raise DocumentError(
             f"This is not a complete JSON document: {where}.",
-            hint="Save or copy the whole document again." if "{" in decoded else "Give a document's text, not its path.",
+            hint="Save or copy all of it again." if "{" in decoded else "Give a document's text, not its path.",
         ) from None
     except (ValueError, RecursionError) as error:
         raise DocumentError(f"This is not a document of ours: {_reason(error)}.") from None

@@ -363,3 +363,27 @@ def test_a_truncated_or_missing_file_is_refused(path, tmp_path):
         rox.ScoringEngine.load(short)
     with pytest.raises(rox.DocumentError, match="cannot be read"):
         rox.ScoringEngine.load(tmp_path / "nowhere.json")
+
+
+def test_answers_in_words_are_scored_by_their_labels(tmp_path):
+    words = ["never", "rarely", "sometimes", "often", "always"]
+    rng = np.random.default_rng(1)
+    answers = {f"p{i}": [words[k] for k in rng.integers(0, 5, 60)] for i in (1, 2)}
+    frame = pd.DataFrame({**answers, "sales": rng.normal(size=60)})
+    scale = rox.Likert(1, 5, labels=words)
+    model = rox.RoxModel(
+        name="words",
+        constructs=[
+            rox.Construct(name="pride", factor="pride", source="employee", items=["p1", "p2"], scale=scale),
+            rox.Construct(name="sales", factor="outcomes", source="employee", items=["sales"]),
+        ],
+        edges=["pride -> sales"],
+    )
+    engine = rox.ScoringEngine.load(rox.fit(model, frame, method="path").save(tmp_path / "fit.json"))
+    assert engine.score({"p1": "often", "p2": 2})["pride"].score == 3.0
+    numbers = frame[["p1", "p2"]].map(words.index) + 1
+    np.testing.assert_array_equal(engine.score_batch(frame)["pride"], numbers.mean(axis=1))
+    with pytest.raises(rox.RoxError, match="'seldom', which is neither a number nor a label"):
+        engine.score({"p1": "seldom"})
+    with pytest.raises(rox.RoxError, match="more than its whole scale"):
+        engine.what_if({"pride": 40.0})

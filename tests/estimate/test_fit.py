@@ -397,3 +397,11 @@ def test_hc3_intervals_cover_the_truth_as_often_as_they_say():
     for name, count in hits.items():
         # HC3 and delta intervals are approximate at 60 units: one point more either way.
         assert abs(count / replications - 0.95) < bound + 0.01, name
+
+
+def test_a_correlation_matrix_in_a_frame_is_not_taken_for_people():
+    names = ["pride", "outcomes"]
+    matrix = pd.DataFrame([[1.0, 0.4], [0.4, 1.0]], index=names, columns=names)
+    model = rox.five_factor({"pride": ["pride"], "outcomes": ["outcomes"]})
+    with pytest.raises(rox.RoxError, match="The frame is a matrix.*Moments.from_correlation"):
+        rox.fit(model, matrix)

@@ -16,9 +16,7 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in {"typer", "rich"}:
             raise
-        sys.exit(
-            'The command line needs typer and rich, which are not installed: pip install "roxmodel[cli]".'
-        )
+        sys.exit('The command line needs typer and rich, which are not installed: pip install "roxmodel[cli]".')
     try:
         app()
     except RoxError as error:

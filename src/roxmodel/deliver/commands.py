@@ -53,30 +53,22 @@ def show_demo(
 
 
 def _show_linkage(console: Console, demo: Demo) -> None:
-    console.print(
-        "[bold]1. Two surveys and the books, linked by team[/bold] (simulated, so that the truth is known)"
-    )
+    console.print("[bold]1. Two surveys and the books, linked by team[/bold] (simulated, so that the truth is known)")
     table = _table("construct", "asked of", "answers", "teams", "a team", "ICC(1)", "ICC(2)", "rwg")
     for row in demo.linkage.to_dict("records"):
         many = row["source"] != "unit"
         span = f"{row['answers_min']:.0f}-{row['answers_max']:.0f}" if many else ""
         agreed = [f"{row[name]:.2f}" if many else "" for name in ("icc1", "icc2", "rwg")]
-        table.add_row(
-            row["construct"], row["source"], f"{row['respondents']}", f"{row['units']}", span, *agreed
-        )
+        table.add_row(row["construct"], row["source"], f"{row['respondents']}", f"{row['units']}", span, *agreed)
     console.print(table)
     matched, lost = demo.linkage["matched"][0], demo.linkage["lost"].max()
-    console.print(
-        f"{matched} teams are in all sources, {lost} lack one. ICC(2): reliability of a team's mean.\n"
-    )
+    console.print(f"{matched} teams are in all sources, {lost} lack one. ICC(2): reliability of a team's mean.\n")
 
 
 def _show_edges(console: Console, demo: Demo) -> None:
     from roxmodel.deliver.demo import beside_truth
 
-    console.print(
-        "[bold]2. What drives what[/bold] (method 'path', between teams, 95 % intervals, beside the truth)"
-    )
+    console.print("[bold]2. What drives what[/bold] (method 'path', between teams, 95 % intervals, beside the truth)")
     table = _table("cause", "effect", "estimate", "95 % interval", "truth")
     edges = beside_truth(demo)
     for row in edges.to_dict("records"):
@@ -116,9 +108,7 @@ def _show_answer(console: Console, demo: Demo) -> None:
     console.print("[bold]4. Return on experience[/bold] (EUR, discounted by 2 % a wave)")
     for line in rox_sentences(run):
         console.print(f"- {line}")
-    console.print(
-        "rox = npv / cost (0 = break-even); PwC publishes no formula, this is roxmodel's definition.\n"
-    )
+    console.print("rox = npv / cost (0 = break-even); PwC publishes no formula, this is roxmodel's definition.\n")
 
 
 def _table(*columns: str) -> Table:
@@ -130,9 +120,7 @@ def _table(*columns: str) -> Table:
 
 def _figure(value: Any) -> str:
     number = float(value)
-    return (
-        f"{number:.1f}" if abs(number) >= 10 else f"{number:.2f}" if abs(number) >= 0.1 else f"{number:.3f}"
-    )
+    return f"{number:.1f}" if abs(number) >= 10 else f"{number:.2f}" if abs(number) >= 0.1 else f"{number:.3f}"
 
 
 def _signed(value: Any) -> str:

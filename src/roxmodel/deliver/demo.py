@@ -54,8 +54,7 @@ def make_demo() -> Demo:
 def _teams(world: World) -> World:
     """The same world, in which a unit is a team of a contact centre."""
     frames = {
-        name: getattr(world, name).rename(columns={world.by: "team"})
-        for name in ("employee", "customer", "unit")
+        name: getattr(world, name).rename(columns={world.by: "team"}) for name in ("employee", "customer", "unit")
     }
     for frame in frames.values():
         frame["team"] = frame["team"].str.replace("B", "T")

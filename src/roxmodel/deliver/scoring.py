@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from roxmodel.document import FitContent, MeasureRecord, read_fit, read_text
+from roxmodel.document import FitContent, MeasureRecord, load_document
 from roxmodel.errors import DataError, DocumentError, SimulationError, did_you_mean, listed
 from roxmodel.types import FloatArray
 
@@ -85,21 +85,21 @@ class ScoringEngine:
         DocumentError
             If it cannot be read, is truncated, altered, of another kind or of a newer schema.
         """
-        return cls(read_fit(read_text(path)))
+        return cls(load_document(path))
 
     @property
     def items(self) -> tuple[str, ...]:
         """Names of the answers that are scored."""
         return tuple(self._items)
 
-    def score(self, answers: Mapping[str, float | None]) -> dict[str, Score]:
+    def score(self, answers: Mapping[str, float | str | None]) -> dict[str, Score]:
         """Score one respondent or unit.
 
         Parameters
         ----------
         answers
-            Item -> answer as given (reversed items are turned here); None, NaN or NA = not answered. Other keys
-            are ignored.
+            Item -> answer as given, a number or one of the scale's labels (reversed items are turned here); None,
+            NaN or NA = not answered. Other keys are ignored.
 
         Returns
         -------
@@ -135,7 +135,7 @@ class ScoringEngine:
         """
         names = [str(column) for column in _column_names(answers)]
         self._check_known(names)
-        read = {name: _column(answers, name) for name in self._items if name in names}
+        read = {name: _column(answers, name, self._codes(name)) for name in self._items if name in names}
         lengths = {len(values) for values in read.values()}
         if len(lengths) > 1:
             raise DataError(f"The columns have different lengths: {sorted(lengths)}.")
@@ -175,12 +175,24 @@ class ScoringEngine:
             change[place] = moved + moves.get(self.constructs[place], 0.0)
         return dict(zip(self.constructs, change.tolist(), strict=True))
 
+    def _codes(self, item: str) -> Mapping[str, float]:
+        measure = self._items[item]
+        return measure.codes[measure.items.index(item)]
+
     def _points(self, name: object, given: object) -> float:
         if name not in self.constructs:
             raise SimulationError(f"There is no construct {name!r}.", hint=did_you_mean(str(name), self.constructs))
         points = _real(given) if _is_number(given) else None
         if points is None or not math.isfinite(points):
             raise SimulationError(f"{name!r} is shifted by {given!r}.", allowed="a finite number")
+        measure = self._content.measures[self.constructs.index(str(name))]
+        ends = zip(measure.lows, measure.highs, strict=True)
+        lengths = [high - low for low, high in ends if low is not None and high is not None]
+        if len(lengths) == len(measure.items) and abs(points) > sum(lengths) / len(lengths):
+            raise SimulationError(
+                f"{name!r} is shifted by {points:g} points, more than its whole scale.",
+                allowed=f"at most {sum(lengths) / len(lengths):g} points up or down",
+            )
         return points
 
     def _check_known(self, names: Iterable[object]) -> None:
@@ -203,7 +215,7 @@ def _check_whole(content: FitContent, names: tuple[str, ...]) -> None:
     lengths = (
         len(part) == len(measure.items)
         for measure in content.measures
-        for part in (measure.weights, measure.signs, measure.offsets, measure.lows, measure.highs)
+        for part in (measure.weights, measure.signs, measure.offsets, measure.lows, measure.highs, measure.codes)
     )
     if names != content.population.names or not edges <= set(names) or not all(lengths):
         raise DocumentError("The document's constructs and its measures do not match.", hint="Save the fit again.")
@@ -247,8 +259,9 @@ def _score(measure: MeasureRecord, answers: Mapping[str, object]) -> Score:
 
 def _number(measure: MeasureRecord, place: int, given: object) -> float | None:
     item = measure.items[place]
+    given = measure.codes[place].get(given, given) if isinstance(given, str) else given
     if not (given is None or type(given).__name__ in _MISSING or _is_number(given)):
-        raise DataError(f"The answer to {item!r} is {given!r}, which is no number.")
+        raise _unread(item, given, measure.codes[place])
     value = _real(given)
     if value is None:
         return None
@@ -256,6 +269,12 @@ def _number(measure: MeasureRecord, place: int, given: object) -> float | None:
     if math.isinf(value) or (low is not None and value < low) or (high is not None and value > high):
         raise _outside(item, value, low, high)
     return value
+
+
+def _unread(item: str, given: object, codes: Mapping[str, float], where: str = "The answer to") -> DataError:
+    what = "neither a number nor a label of its scale" if codes else "no number"
+    verb = "is" if where.startswith("The") else "holds"
+    return DataError(f"{where} {item!r} {verb} {given!r}, which is {what}.", allowed=listed(codes) if codes else None)
 
 
 def _outside(item: str, value: float, low: float | None, high: float | None) -> DataError:
@@ -290,7 +309,7 @@ def _column_names(answers: Any) -> Iterable[Any]:
     )
 
 
-def _column(answers: Any, name: str) -> FloatArray:
+def _column(answers: Any, name: str, codes: Mapping[str, float]) -> FloatArray:
     try:
         values = np.asarray(answers[name])
     except ValueError:  # rows of different length
@@ -299,11 +318,11 @@ def _column(answers: Any, name: str) -> FloatArray:
         raise DataError(f"Column {name!r} is not one value for each row.", allowed="a one-dimensional column")
     if values.dtype.kind in "fiub":
         return values.astype(np.float64)
-    missing = [value is None or type(value).__name__ in _MISSING for value in values.tolist()]
-    wrong = [v for v, hole in zip(values.tolist(), missing, strict=True) if not hole and not _is_number(v)]
-    if wrong:
-        raise DataError(f"Column {name!r} holds {wrong[0]!r}, which is no number.", hint="Convert it first.")
-    read = [math.nan if (value := _real(given)) is None else value for given in values.tolist()]
+    numbers = [codes.get(value, value) if isinstance(value, str) else value for value in values.tolist()]
+    for value in numbers:
+        if not (value is None or type(value).__name__ in _MISSING or _is_number(value)):
+            raise _unread(name, value, codes, "Column")
+    read = [math.nan if (value := _real(given)) is None else value for given in numbers]
     return np.array(read, dtype=np.float64)
 
 

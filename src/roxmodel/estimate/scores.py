@@ -163,9 +163,23 @@ def _check_same_items(model: RoxModel, other: RoxModel) -> None:
                 )
 
 
+def _refuse_matrix(native: object) -> None:
+    """A correlation matrix in a frame is not the rows of so many people."""
+    rows, columns = getattr(native, "index", None), getattr(native, "columns", None)
+    if rows is None or columns is None or callable(rows):
+        return
+    if len(columns) > 1 and list(rows) == list(columns):
+        raise DataError(
+            f"The frame is a matrix: its {len(columns)} rows have the names of its columns.",
+            hint="Fit rox.Moments.from_correlation(names, matrix, sd=sd, n=n) or from_covariance instead.",
+        )
+
+
 def scores_of_frame(model: RoxModel, native: object, cluster: str | None) -> Scores:
     """Composites of the rows of one frame that holds all items (the single-level case)."""
-    frame = open_frame("data", native)
+    _refuse_matrix(native)
+    wanted = [*(item.name for item in model.items), *([cluster] if cluster is not None else [])]
+    frame = open_frame("data", native, wanted)
     require_columns("data", frame, [item.name for item in model.items])
     answers = {construct.name: _turned_answers(frame, construct) for construct in model.constructs}
     scored = {name: item_mean(own) for name, own in answers.items()}

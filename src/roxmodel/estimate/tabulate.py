@@ -224,5 +224,6 @@ def _measure(model: RoxModel, name: str, within: FloatArray) -> Measure:
         offsets=_frozen(np.array([offset for _, offset in readings])),
         lows=tuple(item.ends[0] for item in construct.items),
         highs=tuple(item.ends[1] for item in construct.items),
+        codes=tuple({} if item.scale is None else dict(item.scale.codes) for item in construct.items),
         within=_frozen(within),
     )

@@ -89,9 +89,7 @@ class FanSeries:
             object.__setattr__(self, field, values)
             shapes[field] = values.shape
         if len(set(shapes.values())) > 1 or len(shapes["wave"]) != 1 or shapes["wave"] == (0,):
-            raise RoxError(
-                f"Series {self.name!r} has shapes {shapes}.", allowed="one equal, non-empty dimension"
-            )
+            raise RoxError(f"Series {self.name!r} has shapes {shapes}.", allowed="one equal, non-empty dimension")
 
 
 def draw_fan(series: Sequence[FanSeries], title: str = "", caption: str = "") -> Figure:
@@ -132,9 +130,7 @@ def draw_fan(series: Sequence[FanSeries], title: str = "", caption: str = "") ->
             continue
         _draw_panel(panel, series[number])
         name = wrapped(series[number].name, 2.0, 2, lambda line: measure(line, _NAME, True))
-        panel.set_title(
-            "\n".join(name), loc="left", fontsize=_NAME, fontweight="bold", color=INK, parse_math=False
-        )
+        panel.set_title("\n".join(name), loc="left", fontsize=_NAME, fontweight="bold", color=INK, parse_math=False)
         lowest = number + columns >= len(series)
         panel.tick_params(axis="x", labelbottom=lowest, length=3 if lowest else 0)
         panel.set_xlabel("wave" if lowest else "", fontsize=_TICK, color=QUIET)
@@ -240,9 +236,7 @@ def draw_waterfall(steps: Sequence[Bar], title: str = "", ylabel: str = "", capt
             ax.plot([place - 0.7, place - 0.3], [level, level], color=QUIET, linewidth=0.9, zorder=1)
     ax.axhline(0.0, color=QUIET, linewidth=0.9, zorder=1)
     _axis(ax, "y", ylabel)
-    ax.set_xticks(
-        range(len(steps)), [_wrapped_name(step.name, 1.2, measure) for step in steps], fontsize=_NAME
-    )
+    ax.set_xticks(range(len(steps)), [_wrapped_name(step.name, 1.2, measure) for step in steps], fontsize=_NAME)
     _plain(ax.get_xticklabels())
     ax.margins(y=0.12)
     ax.spines["bottom"].set_visible(False)
@@ -272,9 +266,7 @@ def _framed(width: float, body: float, title: str, caption: str) -> Figure:
     for number, line in enumerate(reversed(below)):
         at = (0.1 + number * _CAPTION * _LINE) / height
         figure.text(0.15 / width, at, line, fontsize=_CAPTION, color=QUIET, parse_math=False)
-    figure.set_layout_engine(
-        "constrained", rect=(0.0, foot / height, 1.0, body / height), w_pad=0.1, h_pad=0.08
-    )
+    figure.set_layout_engine("constrained", rect=(0.0, foot / height, 1.0, body / height), w_pad=0.1, h_pad=0.08)
     return figure
 
 
@@ -323,9 +315,7 @@ def _draw_whisker(ax: Axes, place: int, row: Bar) -> None:
 def _draw_truth(ax: Axes, reference: Sequence[float]) -> None:
     places = [place for place, truth in enumerate(reference) if finite(truth)]
     truths = [truth for truth in reference if finite(truth)]
-    ax.plot(
-        truths, places, "D", markersize=7, color=_TRUTH, markerfacecolor="none", zorder=4, label="known truth"
-    )
+    ax.plot(truths, places, "D", markersize=7, color=_TRUTH, markerfacecolor="none", zorder=4, label="known truth")
     ax.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), frameon=False, fontsize=_TICK, labelcolor=QUIET)
 
 

@@ -98,9 +98,7 @@ def rough_measure(text: str, size: float, bold: bool) -> float:
     return round(len(text) * size * (0.68 if bold else 0.6) / 72, 2)
 
 
-def wrapped(
-    text: str, width: float, most: int, measure: Callable[[str], float], slack: float = 1.0
-) -> tuple[str, ...]:
+def wrapped(text: str, width: float, most: int, measure: Callable[[str], float], slack: float = 1.0) -> tuple[str, ...]:
     """Break a text into lines, at blanks, underscores and hyphens if possible, in words if not.
 
     Parameters

@@ -98,9 +98,7 @@ def _spots(curve: FloatArray, size: FloatArray) -> tuple[FloatArray, FloatArray]
     return np.hstack([centre - size / 2, centre + size / 2]), cost.ravel()
 
 
-def _hidden(
-    number: int, spots: FloatArray, curves: Sequence[FloatArray], obstacles: FloatArray
-) -> FloatArray:
+def _hidden(number: int, spots: FloatArray, curves: Sequence[FloatArray], obstacles: FloatArray) -> FloatArray:
     """Cost of what a label would hide apart from other labels."""
     cost = _ON_SOMETHING * _shared(spots, obstacles)
     for other, curve in enumerate(curves):
@@ -108,9 +106,7 @@ def _hidden(
         inside = (x > spots[:, :1]) & (x < spots[:, 2:3]) & (y > spots[:, 1:2]) & (y < spots[:, 3:4])
         hidden = inside.sum(axis=1)
         # Of its own curve a label may hide a good part, but an arrow must be left to see.
-        cost = cost + (
-            _ON_A_CURVE * hidden if other != number else 2.0 * np.maximum(hidden / len(x) - 0.6, 0.0)
-        )
+        cost = cost + (_ON_A_CURVE * hidden if other != number else 2.0 * np.maximum(hidden / len(x) - 0.6, 0.0))
     return cost
 
 

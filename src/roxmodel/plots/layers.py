@@ -153,9 +153,7 @@ def _with_lanes(
     return grown, chains
 
 
-def _untangled(
-    columns: Sequence[Sequence[int]], chains: Sequence[tuple[int, ...]]
-) -> tuple[tuple[int, ...], ...]:
+def _untangled(columns: Sequence[Sequence[int]], chains: Sequence[tuple[int, ...]]) -> tuple[tuple[int, ...], ...]:
     """Order the slots of every column so that few arrows cross: barycentres first, then swaps."""
     links = [pair for chain in chains for pair in pairwise(chain)]
     partners: dict[int, list[int]] = {}

@@ -82,9 +82,7 @@ def tick_text(value: float) -> str:
     ('−0.2', '150,000', '2.5M', '0.3')
     """
     size = abs(value)
-    divisor, unit = (
-        (_BILLION, "bn") if size >= _BILLION else (_MILLION, "M") if size >= _MILLION else (1.0, "")
-    )
+    divisor, unit = (_BILLION, "bn") if size >= _BILLION else (_MILLION, "M") if size >= _MILLION else (1.0, "")
     short = f"{value / divisor:.10g}" if size < 1000 or unit else f"{value:,.0f}"
     return short.replace("-", "−") + unit
 

@@ -98,9 +98,7 @@ def node_text(node: Node, measure: Measure) -> NodeText:
     return NodeText(name, small, widest + 0.2, height + 0.2)
 
 
-def placed(
-    layers: Layers, texts: Sequence[NodeText], label_widths: Sequence[float], stretch: float
-) -> Places:
+def placed(layers: Layers, texts: Sequence[NodeText], label_widths: Sequence[float], stretch: float) -> Places:
     """Give every slot its rectangle.
 
     Parameters
@@ -200,9 +198,7 @@ def _wish(pulls: Sequence[tuple[int, float]], middles: Mapping[int, float]) -> t
     return sum(weight * middles[other] for other, weight in pulls) / total, total
 
 
-def _distances(
-    column: Sequence[int], heights: Mapping[int, float], nodes: int, stretch: float
-) -> list[float]:
+def _distances(column: Sequence[int], heights: Mapping[int, float], nodes: int, stretch: float) -> list[float]:
     distances = []
     for upper, lower in pairwise(column):
         lanes = (upper >= nodes) + (lower >= nodes)

@@ -116,9 +116,7 @@ def _laid_out(diagram: Diagram, layers: Layers, measure: Measure, stacked: bool)
     return min(drafts, key=lambda draft: draft[0])[1]
 
 
-def _draft(
-    diagram: Diagram, layers: Layers, measure: Measure, stacked: bool, stretch: float
-) -> tuple[float, Scene]:
+def _draft(diagram: Diagram, layers: Layers, measure: Measure, stacked: bool, stretch: float) -> tuple[float, Scene]:
     """Lay everything out once; how many square inches labels hide, and the scene."""
     texts = tuple(node_text(node, measure) for node in diagram.nodes)
     words = [label_lines(arrow, stacked) for arrow in diagram.arrows]
@@ -157,9 +155,7 @@ def _headings(layers: Layers, places: Places, measure: Measure) -> tuple[Heading
     return tuple(headings)
 
 
-def _obstacles(
-    boxes: tuple[Box, ...], headings: tuple[Heading, ...], curves: tuple[FloatArray, ...]
-) -> FloatArray:
+def _obstacles(boxes: tuple[Box, ...], headings: tuple[Heading, ...], curves: tuple[FloatArray, ...]) -> FloatArray:
     """Collect what labels must not touch: boxes, headings and the tips of arrows."""
     edges = [box.edges() for box in boxes] + [heading.box.edges() for heading in headings]
     for curve in curves:

@@ -16,8 +16,7 @@ from roxmodel.document import (
     MeasureRecord,
     ParameterRecord,
     PopulationRecord,
-    read_fit,
-    read_text,
+    load_document,
     write_document,
     write_text,
 )
@@ -41,7 +40,7 @@ def save_fit(fit: Fit, path: str | Path) -> Path:
 
 def load_fit(path: str | Path) -> Fit:
     """Read a fit from a document; see `roxmodel.load`."""
-    return fit_from_content(read_fit(read_text(path)))
+    return fit_from_content(load_document(path))
 
 
 def fit_content(fit: Fit) -> FitContent:
@@ -99,6 +98,7 @@ def _measure(measure: Measure) -> MeasureRecord:
         offsets=_row(measure.offsets),
         lows=measure.lows,
         highs=measure.highs,
+        codes=tuple(dict(codes) for codes in measure.codes),
         within_covariance=_rows(measure.within),
     )
 
@@ -233,6 +233,7 @@ def _read_measure(record: MeasureRecord) -> Measure:
         offsets=_array(record.offsets, (p,)),
         lows=record.lows,
         highs=record.highs,
+        codes=record.codes,
         within=_array(record.within_covariance, (p, p)),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 
 from roxmodel.types import FloatArray
@@ -78,6 +78,8 @@ class Measure:
         (p,) each.
     lows, highs
         (p,) ends of the items' scales, None where there is none.
+    codes
+        (p,) text answer -> number, empty for an item without labels.
     within
         (p, p) covariance of single answers within a unit (NaN where unknown).
     """
@@ -91,6 +93,7 @@ class Measure:
     offsets: FloatArray
     lows: tuple[float | None, ...]
     highs: tuple[float | None, ...]
+    codes: tuple[Mapping[str, float], ...]
     within: FloatArray
 
 
