@@ -154,10 +154,10 @@ def test_verdicts_and_small_print_are_always_there(world):
 @given(worlds(), st.integers(0, 1000))
 def test_a_document_brings_back_every_bit(world, seed):
     from roxmodel.document import read_fit, write_document
-    from roxmodel.result.persistence import fit_content, fit_from_content
+    from roxmodel.result.persistence import fit_content, fitted_from_content
 
     fit = fitted(*world, bootstrap=5, seed=seed, progress=False)
-    loaded = fit_from_content(read_fit(write_document("fit", fit_content(fit).model_dump(mode="python"))))
+    loaded = fitted_from_content(read_fit(write_document("fit", fit_content(fit).model_dump(mode="python"))))
     pd.testing.assert_frame_equal(loaded.parameters(), fit.parameters(), check_exact=True)
     np.testing.assert_allclose(loaded.draws(9, seed=seed), fit.draws(9, seed=seed), **BITS)
     np.testing.assert_allclose(loaded.vcov, fit.vcov, **BITS)

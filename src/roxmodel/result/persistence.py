@@ -21,29 +21,29 @@ from roxmodel.document import (
     write_text,
 )
 from roxmodel.errors import DocumentError, RoxError, listed
-from roxmodel.result.fit import Fit
+from roxmodel.result.fitted import Fitted
 from roxmodel.result.records import Equation, Estimates, Measure, Population, Resampling, Verdict
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable, plan
 from roxmodel.types import FloatArray, Level, Method, StandardErrors
 
-__all__ = ["fit_content", "fit_from_content", "load_fit", "save_fit"]
+__all__ = ["fit_content", "fitted_from_content", "load_fitted", "save_fit"]
 
 _ARRAYS = ("se", "statistic", "p", "standardized", "df", "partial_r2")
 _FEWEST = 5  # units in any number of the document
 
 
-def save_fit(fit: Fit, path: str | Path) -> Path:
+def save_fit(fit: Fitted, path: str | Path) -> Path:
     """Write a fit as a document; see `Fit.save`."""
     return write_text(path, write_document("fit", fit_content(fit).model_dump(mode="python")))
 
 
-def load_fit(path: str | Path) -> Fit:
+def load_fitted(path: str | Path) -> Fitted:
     """Read a fit from a document; see `roxmodel.load`."""
-    return fit_from_content(load_document(path))
+    return fitted_from_content(load_document(path))
 
 
-def fit_content(fit: Fit) -> FitContent:
+def fit_content(fit: Fitted) -> FitContent:
     """What the document of a fit says; no unit and no respondent is in it."""
     replicates = fit.resampling.replicates if fit.resampling is not None else None
     return FitContent(
@@ -66,7 +66,7 @@ def fit_content(fit: Fit) -> FitContent:
     )
 
 
-def _parameters(fit: Fit) -> list[ParameterRecord]:
+def _parameters(fit: Fitted) -> list[ParameterRecord]:
     estimates = fit.estimates
     return [
         ParameterRecord(
@@ -135,7 +135,7 @@ def _rows(values: FloatArray) -> tuple[tuple[float, ...], ...]:
     return tuple(_row(row) for row in values)
 
 
-def fit_from_content(content: FitContent) -> Fit:
+def fitted_from_content(content: FitContent) -> Fitted:
     """Build a fit from its document.
 
     Raises
@@ -179,8 +179,8 @@ def _read_model(content: FitContent) -> tuple[RoxModel, ParameterTable]:
     return model, table
 
 
-def _fit(content: FitContent, model: RoxModel, table: ParameterTable, words: tuple[str, str]) -> Fit:
-    return Fit(
+def _fit(content: FitContent, model: RoxModel, table: ParameterTable, words: tuple[str, str]) -> Fitted:
+    return Fitted(
         model=model,
         method=cast(Method, content.method),
         level=cast(Level, content.level),

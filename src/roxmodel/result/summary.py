@@ -11,7 +11,7 @@ import pandas as pd
 from roxmodel.result.tables import edge_table
 
 if TYPE_CHECKING:
-    from roxmodel.result.fit import Fit
+    from roxmodel.result.fitted import Fitted
 
 __all__ = ["edge_sentences", "fit_html", "fit_summary", "shown_edges"]
 
@@ -23,7 +23,7 @@ _LEVELS = {
 _SHOWN = ["cause", "effect", "estimate", "se", "p", "ci_low", "ci_high", "standardized", "n"]
 
 
-def fit_summary(fit: Fit) -> str:
+def fit_summary(fit: Fitted) -> str:
     """See `Fit.summary`."""
     people = fit.population
     whom = f"{people.n_units} units" if people.n_units is not None else f"n = {people.n}"
@@ -42,7 +42,7 @@ def fit_summary(fit: Fit) -> str:
     return "\n".join(parts)
 
 
-def shown_edges(fit: Fit) -> pd.DataFrame:
+def shown_edges(fit: Fitted) -> pd.DataFrame:
     """The columns of the edge table that a reader looks at first, rounded for reading."""
     table = edge_table(fit)
     shown = table[_SHOWN].copy()
@@ -72,7 +72,7 @@ def _p(value: float) -> str:
     return "<.001" if value < 0.001 else f"{value:.3f}"
 
 
-def edge_sentences(fit: Fit) -> list[str]:
+def edge_sentences(fit: Fitted) -> list[str]:
     """What the edges say, in a few sentences."""
     table = edge_table(fit)
     tested = table[table["se"].notna()]
@@ -96,7 +96,7 @@ def _pairs(table: pd.DataFrame) -> str:
     return ", ".join(f"{cause} -> {effect}" for cause, effect in zip(table["cause"], table["effect"], strict=True))
 
 
-def _index_lines(fit: Fit) -> list[str]:
+def _index_lines(fit: Fitted) -> list[str]:
     found = fit.index_values
     if np.isnan(found.get("chisq", np.nan)):
         return []
@@ -110,11 +110,11 @@ def _index_lines(fit: Fit) -> list[str]:
     return [line]
 
 
-def _verdict_lines(fit: Fit) -> list[str]:
+def _verdict_lines(fit: Fitted) -> list[str]:
     return [f"{name}: {'yes' if v.ok else 'NO'} ({v.reason})." for name, v in fit.verdicts.items()]
 
 
-def fit_html(fit: Fit) -> str:
+def fit_html(fit: Fitted) -> str:
     """See `Fit._repr_html_`."""
     people = fit.population
     whom = f"{people.n_units} units" if people.n_units is not None else f"n = {people.n}"

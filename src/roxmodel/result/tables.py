@@ -18,7 +18,7 @@ from roxmodel.types import FloatArray, Interval
 if TYPE_CHECKING:
     import pandas as pd
 
-    from roxmodel.result.fit import Fit
+    from roxmodel.result.fitted import Fitted
 
 __all__ = ["complete_levels", "edge_table", "effect_table", "fit_diagram", "implied_sd", "parameter_frame"]
 
@@ -26,7 +26,7 @@ _NUMBERS = ("estimate", "se", "z", "p", "ci_low", "ci_high", "standardized")
 _ARRAYS = ("value", "se", "statistic", "p", "low", "high", "standardized")
 
 
-def parameter_frame(fit: Fit) -> pd.DataFrame:
+def parameter_frame(fit: Fitted) -> pd.DataFrame:
     """See `Fit.parameters`."""
     import pandas as pd
 
@@ -37,7 +37,7 @@ def parameter_frame(fit: Fit) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def edge_table(fit: Fit) -> pd.DataFrame:
+def edge_table(fit: Fitted) -> pd.DataFrame:
     """See `Fit.edges`."""
     import pandas as pd
 
@@ -61,14 +61,14 @@ def edge_table(fit: Fit) -> pd.DataFrame:
     return pd.DataFrame(columns, index=range(len(rows)))
 
 
-def implied_sd(fit: Fit) -> FloatArray:
+def implied_sd(fit: Fitted) -> FloatArray:
     """(k,) model-implied standard deviations, as `standardized` uses them; NaN downstream of a curved equation."""
     from roxmodel.result.standardize import construct_sd
 
     return construct_sd(fit.model, fit.table, fit.theta, fit.families, fit.population.covariance)
 
 
-def effect_table(fit: Fit, cause: str, effect: str, interval: Interval | None) -> pd.DataFrame:
+def effect_table(fit: Fitted, cause: str, effect: str, interval: Interval | None) -> pd.DataFrame:
     """See `Fit.effects`."""
     if interval not in {None, "delta", "draws"}:
         raise RoxError(f"interval= was {interval!r}.", allowed="'delta' or 'draws'")
@@ -89,7 +89,7 @@ def effect_table(fit: Fit, cause: str, effect: str, interval: Interval | None) -
     return effects_frame(rows, fit.vcov if delta else None, sd[cause] / sd[effect])
 
 
-def complete_levels(fit: Fit, seed: int = 0, units: int = 1_000) -> FloatArray:
+def complete_levels(fit: Fitted, seed: int = 0, units: int = 1_000) -> FloatArray:
     """(units, k) level of each construct in each unit, holes filled.
 
     A unit that a source did not reach stands at the mean of the others. Without rows (a printed matrix, a loaded
@@ -116,7 +116,7 @@ def complete_levels(fit: Fit, seed: int = 0, units: int = 1_000) -> FloatArray:
     return np.asarray(people.mean + deviations - deviations.mean(axis=0))
 
 
-def fit_diagram(fit: Fit) -> Diagram:
+def fit_diagram(fit: Fitted) -> Diagram:
     """What the path diagram of a fit shows."""
     names = set(fit.model.names)
     rows = list(zip(fit.table, range(len(fit.table)), strict=True))

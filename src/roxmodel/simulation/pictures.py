@@ -14,12 +14,12 @@ from roxmodel.simulation.units import unit_of
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from roxmodel.simulation.run import Run
+    from roxmodel.simulation.answer import Answer
 
 __all__ = ["effects_figure", "rox_figure"]
 
 
-def effects_figure(run: Run) -> Figure:
+def effects_figure(run: Answer) -> Figure:
     """Fan chart of every construct that moves."""
     low, high = np.quantile(run.changes, [0.025, 0.975], axis=0)
     mean = run.changes.mean(axis=0)
@@ -40,7 +40,7 @@ def effects_figure(run: Run) -> Figure:
     return draw_fan(series, title, caption)
 
 
-def rox_figure(run: Run) -> Figure:
+def rox_figure(run: Answer) -> Figure:
     """Waterfall: benefit of each intervention, cost, what is left."""
     if not run.money:
         raise SimulationError("No value= was given, so there is no money to draw.", hint="Simulate with value={...}.")

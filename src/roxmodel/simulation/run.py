@@ -12,6 +12,7 @@ import numpy as np
 from roxmodel.errors import RoxWarning, SimulationError, listed
 from roxmodel.frozen import FrozenMapping
 from roxmodel.result.fit import Fit
+from roxmodel.simulation.answer import Answer
 from roxmodel.simulation.check import (
     Action,
     check_question,
@@ -20,20 +21,20 @@ from roxmodel.simulation.check import (
     support_notes,
 )
 from roxmodel.simulation.dynamics import caps_of, course_of
-from roxmodel.simulation.finance import Money, money_of, rox_table
+from roxmodel.simulation.finance import Money, money_of
 from roxmodel.simulation.intervention import Intervention
+from roxmodel.simulation.pictures import effects_figure, rox_figure
 from roxmodel.simulation.small_print import cap_notes, coverage_notes, money_notes
-from roxmodel.types import FloatArray
+from roxmodel.simulation.words import run_html, run_summary
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.figure import Figure
 
 __all__ = ["Run", "simulate"]
 
 
-@dataclass(frozen=True, eq=False)
-class Run:
+@dataclass(frozen=True, eq=False, repr=False)
+class Run(Answer):
     """The answer to a what-if question.
 
     Attributes
@@ -52,76 +53,14 @@ class Run:
         What was assumed, cut or extrapolated.
     """
 
-    fit: Fit
-    interventions: tuple[Intervention, ...]
-    horizon: int
-    discount: float
-    n_units: int | None
-    changes: FloatArray
-    money: tuple[Money, ...]
-    value: Mapping[str, float]
-    notes: tuple[str, ...]
-
-    def effects(self) -> pd.DataFrame:
-        """Mean change against no action, over all units.
-
-        Returns
-        -------
-        DataFrame
-            construct, wave (1…horizon), mean, ci_low, ci_high (95 % of the draws), in the construct's units.
-        """
-        import pandas as pd
-
-        names = self.fit.model.names
-        mean = self.changes.mean(axis=0)
-        low, high = np.quantile(self.changes, [0.025, 0.975], axis=0)
-        rows = [
-            (name, wave + 1, mean[wave, place], low[wave, place], high[wave, place])
-            for place, name in enumerate(names)
-            for wave in range(self.horizon)
-        ]
-        return pd.DataFrame(rows, columns=["construct", "wave", "mean", "ci_low", "ci_high"])
-
-    def rox(self) -> pd.DataFrame:
-        """Return on experience: each intervention by itself, then all together.
-
-        Returns
-        -------
-        DataFrame
-            intervention (input order, then ``total``), benefit, cost, npv, rox (means over draws, discounted),
-            payback (first wave, once all is spent, in which the mean flows so far cover the costs; infinite = not
-            within the horizon),
-            prob_positive (P(npv > 0)), and the ends of the 95 % intervals ``*_low, *_high``. With caps, the rows
-            need not add up to the total.
-
-        Raises
-        ------
-        SimulationError
-            If the simulation was run without `value`.
-        """
-        if not self.money:
-            raise SimulationError(
-                "No value= was given, so there is no money to count.",
-                hint="Simulate with value={'outcome': money per raw unit, per unit and wave}.",
-            )
-        return rox_table(list(self.money))
-
     def summary(self) -> str:
         """The answer in plain words."""
-        from roxmodel.simulation.words import run_summary
-
         return run_summary(self)
 
     def __str__(self) -> str:
         return self.summary()
 
-    def __repr__(self) -> str:
-        names = ", ".join(i.name for i in self.interventions)
-        return f"<Run of {names} over {self.horizon} waves, {len(self.changes)} draws>"
-
     def _repr_html_(self) -> str:
-        from roxmodel.simulation.words import run_html
-
         return run_html(self)
 
     def plot(self, kind: str = "effects") -> Figure:
@@ -138,8 +77,6 @@ class Run:
         SimulationError
             For another kind.
         """
-        from roxmodel.simulation.pictures import effects_figure, rox_figure
-
         if kind == "effects":
             return effects_figure(self)
         if kind == "rox":

@@ -13,12 +13,12 @@ from roxmodel.simulation.finance import FORMULA
 from roxmodel.simulation.units import unit_of
 
 if TYPE_CHECKING:
-    from roxmodel.simulation.run import Run
+    from roxmodel.simulation.answer import Answer
 
 __all__ = ["money_text", "rox_sentences", "run_html", "run_summary"]
 
 
-def run_summary(run: Run) -> str:
+def run_summary(run: Answer) -> str:
     """See `Run.summary`."""
     lines = [f"What if: {', '.join(i.name for i in run.interventions)}, {run.horizon} waves", ""]
     lines += [_shown_effects(run).to_string(index=False), ""]
@@ -28,7 +28,7 @@ def run_summary(run: Run) -> str:
     return "\n".join(lines)
 
 
-def _notes(run: Run) -> list[str]:
+def _notes(run: Answer) -> list[str]:
     level = "between units" if run.fit.level == "between" else "single level"
     causal = (
         f"Causal, {level}, method {run.fit.method!r}: holds if the arrows are right and nothing unmeasured acts on "
@@ -50,7 +50,7 @@ def _notes(run: Run) -> list[str]:
     return [*own, *run.notes]
 
 
-def _shown_effects(run: Run) -> pd.DataFrame:
+def _shown_effects(run: Answer) -> pd.DataFrame:
     """Change in the last wave and at its largest, constructs that move only."""
     table = run.effects()
     moved = table.groupby("construct", sort=False)["mean"].transform(lambda m: m.abs().max()) > 1e-12
@@ -75,7 +75,7 @@ def _change(value: float) -> str:
     return f"{'+' if value > 0 else ''}{money_text(value)}"
 
 
-def rox_sentences(run: Run) -> list[str]:
+def rox_sentences(run: Answer) -> list[str]:
     """The ROX statement, one sentence for each row."""
     table = run.rox()
     if len(run.interventions) == 1:
@@ -118,7 +118,7 @@ def money_text(amount: float) -> str:
     return f"{rounded:,.{max(digits, 0)}f}"
 
 
-def _shown_rox(run: Run) -> pd.DataFrame:
+def _shown_rox(run: Answer) -> pd.DataFrame:
     table = run.rox()
     if len(run.interventions) == 1:
         table = table.iloc[:1]
@@ -131,7 +131,7 @@ def _shown_rox(run: Run) -> pd.DataFrame:
     return shown
 
 
-def run_html(run: Run) -> str:
+def run_html(run: Answer) -> str:
     """See `Run._repr_html_`."""
     names = ", ".join(escape(i.name) for i in run.interventions)
     money = ""

@@ -1,0 +1,188 @@
+"""What was estimated, as a record: parameters, their covariance, draws of them."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from roxmodel.errors import EstimationError, RoxError
+from roxmodel.result.indices import INDEX_NAMES
+from roxmodel.result.records import Equation, Estimates, Measure, Population, Resampling, Verdict
+from roxmodel.result.resampling import replicate_weights
+from roxmodel.result.system import System, root_of, system_of
+from roxmodel.spec.graph import RoxModel
+from roxmodel.spec.parameters import ParameterTable
+from roxmodel.types import FloatArray, Level, Method, StandardErrors
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Fitted"]
+
+_LINEAR_DRAWS = 10_000
+_CURVED_CELLS = 20_000_000  # draws times units, so that long frames do not take minutes
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """What was estimated; `Fit` is its public face and says what each field is."""
+
+    model: RoxModel
+    method: Method
+    level: Level
+    se: StandardErrors
+    errors: str
+    table: ParameterTable
+    estimates: Estimates
+    vcov: FloatArray
+    equations: tuple[Equation, ...]
+    measures: tuple[Measure, ...]
+    population: Population
+    verdicts: Mapping[str, Verdict]
+    notes: tuple[str, ...]
+    index_values: Mapping[str, float]
+    resampling: Resampling | None = None
+
+    @property
+    def converged(self) -> bool:
+        """Whether the estimation reached its goal (`checks` says why not)."""
+        return self.verdicts["converged"].ok
+
+    @property
+    def identified(self) -> bool:
+        """Whether the data can tell the parameters apart."""
+        return self.verdicts["identified"].ok
+
+    @property
+    def admissible(self) -> bool:
+        """Whether the estimates are possible values (no negative variance, no correlation beyond 1)."""
+        return self.verdicts["admissible"].ok
+
+    @cached_property
+    def theta(self) -> FloatArray:
+        """(n_free,) estimates of the free parameters."""
+        values = np.zeros(self.table.n_free)
+        for row, value in zip(self.table, self.estimates.value, strict=True):
+            if row.free:
+                values[row.free - 1] = value
+        values.setflags(write=False)
+        return values
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """(k,) family of each construct's equation, ``linear`` for those without one."""
+        known = {equation.effect: equation.family for equation in self.equations}
+        return tuple(known.get(name, "linear") for name in self.model.names)
+
+    def system(self, theta: FloatArray | None = None) -> System:
+        """The structural equations as matrices.
+
+        Parameters
+        ----------
+        theta
+            (draws, n_free); None = the estimate, one draw.
+        """
+        values = self.theta[None, :] if theta is None else theta
+        return system_of(self.model, self.table, values, self.families)
+
+    def indices(self) -> pd.Series[float]:
+        """Fit indices; NaN where a method has none (``notes`` say why)."""
+        import pandas as pd
+
+        values = {name: self.index_values.get(name, np.nan) for name in INDEX_NAMES}
+        return pd.Series(values, name=self.model.name, dtype=float)
+
+    def checks(self) -> pd.DataFrame:
+        """The three verdicts: check, ok, reason."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            [(name, verdict.ok, verdict.reason) for name, verdict in self.verdicts.items()],
+            columns=["check", "ok", "reason"],
+        )
+
+    def draws(self, n: int, seed: int | None = None) -> FloatArray:
+        """Draws of the free parameters.
+
+        Parameters
+        ----------
+        n
+            How many.
+        seed
+            Equal seeds give equal draws.
+
+        Returns
+        -------
+        ndarray
+            (n, n_free): normal around the estimate for standard and robust errors; the replicates for the
+            bootstrap (the first n, resampled if n exceeds them).
+        """
+        count, start = _whole(n, 1), None if seed is None else _whole(seed, 0)
+        if count is None:
+            raise RoxError(f"draws({n!r}) was asked for.", allowed="a whole number, at least 1")
+        if seed is not None and start is None:
+            raise RoxError(f"seed= was {seed!r}.", allowed="None or a whole number of at least 0")
+        rng = np.random.default_rng(np.random.SeedSequence(start))
+        if self.resampling is not None:
+            replicates = self.resampling.replicates
+            places = np.arange(count) if count <= len(replicates) else rng.integers(0, len(replicates), count)
+            return np.array(replicates[places])
+        return np.asarray(self.theta + rng.standard_normal((count, len(self.vcov))) @ root_of(self.vcov).T)
+
+    def bootstrap_draws(self) -> FloatArray:
+        """(replicates, n_free) parameters of the bootstrap, failed replicates left out.
+
+        Raises
+        ------
+        RoxError
+            If the fit has no bootstrap.
+        """
+        return np.array(self._resampled().replicates)
+
+    def bootstrap_weights(self, replicate: int) -> FloatArray:
+        """(n,) how often each row (unit, respondent) was drawn for one replicate, so that anyone can refit it.
+
+        Raises
+        ------
+        RoxError
+            If the fit has no bootstrap, was loaded from a document, or has no such replicate.
+        """
+        found = self._resampled()
+        if len(found.codes) == 0:
+            raise RoxError("A loaded document holds the replicates but not the rows they were drawn from.")
+        place = _whole(replicate, 0)
+        if place is None or place >= len(found.replicates):
+            raise RoxError(f"There is no replicate {replicate!r}.", allowed=f"0 to {len(found.replicates) - 1}")
+        return replicate_weights(found.entropy, int(found.numbers[place]), found.codes)
+
+    def _resampled(self) -> Resampling:
+        if self.resampling is None:
+            raise EstimationError("This fit has no bootstrap.", hint="Fit with se='bootstrap', bootstrap=2000, seed=1.")
+        return self.resampling
+
+    def effect_draws(self, curved: bool) -> FloatArray:
+        """Draws that intervals of effects are taken from: fixed in number and seed, so that tables do not move."""
+        if self.resampling is not None:
+            return self.bootstrap_draws()
+        count = int(np.clip(_CURVED_CELLS // self.population.n, 500, 2_000)) if curved else _LINEAR_DRAWS
+        return self.draws(count, seed=0)
+
+    def __repr__(self) -> str:
+        where = (
+            f"{self.population.n_units} units" if self.population.n_units is not None else f"n = {self.population.n}"
+        )
+        return f"<Fit of {self.model.name!r} by method {self.method!r}, {where}>"
+
+
+def _whole(given: object, least: int) -> int | None:
+    """The number if it is whole and not below `least`, else None."""
+    try:
+        value = operator.index(given)  # type: ignore[arg-type]
+    except TypeError:
+        return None
+    return None if value < least or isinstance(given, bool) else value
