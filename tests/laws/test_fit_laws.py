@@ -155,10 +155,11 @@ def test_verdicts_and_small_print_are_always_there(world):
 def test_a_document_brings_back_every_bit(world, seed):
     from roxmodel.document import read_fit, write_document
     from roxmodel.result.persistence import fit_content, fitted_from_content
+    from roxmodel.result.tables import parameter_frame
 
     fit = fitted(*world, bootstrap=5, seed=seed, progress=False)
     loaded = fitted_from_content(read_fit(write_document("fit", fit_content(fit).model_dump(mode="python"))))
-    pd.testing.assert_frame_equal(loaded.parameters(), fit.parameters(), check_exact=True)
+    pd.testing.assert_frame_equal(parameter_frame(loaded), fit.parameters(), check_exact=True)
     np.testing.assert_allclose(loaded.draws(9, seed=seed), fit.draws(9, seed=seed), **BITS)
     np.testing.assert_allclose(loaded.vcov, fit.vcov, **BITS)
 

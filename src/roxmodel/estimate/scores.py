@@ -139,7 +139,7 @@ def _noise_note(model: RoxModel, study: Study) -> tuple[str, ...]:
     tail = f" Reliability of the unit means, ICC(2): {shown}." if shown else ""
     note = (
         "Unit means are taken as if measured without sampling error, so effects of survey constructs are as a rule "
-        f"understated, the more the fewer answers a unit has.{tail}"
+        f"understated, the more the fewer answers a unit has, and the intervals do not count it.{tail}"
     )
     return (note,)
 
