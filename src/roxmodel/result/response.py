@@ -115,7 +115,12 @@ def _inherited(system: System, place: int, changes: list[FloatArray | None], cap
         moved = changes[cause]
         if moved is not None and (system.carries is None or system.carries[place, cause]):
             brought = weights[:, cause, None] * moved
-            change = brought if change is None else change + brought
+            if change is None:
+                change = brought
+            elif change.shape == brought.shape:
+                change += brought
+            else:
+                change = change + brought
     if system.families[place] == LINEAR or change is None:
         return change
     if caps.levels is None or system.intercepts is None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +19,7 @@ from roxmodel.types import FloatArray
 
 __all__ = ["Course", "caps_of", "course_of"]
 
+_WORKERS = min(os.cpu_count() or 1, 4)
 _CELLS = 1 << 16  # cells of one array that stay in the processor's cache
 
 
@@ -75,16 +78,14 @@ def course_of(system: System, actions: Sequence[Action], caps: Caps, horizon: in
     horizon
         Number of waves.
     """
-    draws, k = system.coefficients.shape[:2]
+    draws = len(system.coefficients)
     units = 1 if caps.levels is None else len(caps.levels)
     size = max(1, _CELLS // units)
-    changes = np.empty((draws, horizon, k))
-    capped = np.zeros(k)
-    for start in range(0, draws, size):
-        part = system.slice(start, min(start + size, draws))
-        found, cut = _chunk(part, actions, caps, horizon)
-        changes[start : start + size] = found
-        capped += cut * len(found) / draws
+    parts = [system.slice(start, min(start + size, draws)) for start in range(0, draws, size)]
+    with ThreadPoolExecutor(_WORKERS) as pool:  # numpy lets go of the interpreter; the parts are independent
+        found = list(pool.map(lambda part: _chunk(part, actions, caps, horizon), parts))
+    changes = np.concatenate([change for change, _ in found])
+    capped = np.sum([cut * (len(change) / draws) for change, cut in found], axis=0)
     changes.setflags(write=False)
     return Course(changes, capped)
 

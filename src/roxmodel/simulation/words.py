@@ -36,8 +36,8 @@ def _notes(run: Answer) -> list[str]:
     )
     intervals = (
         f"Intervals: 95 % of {len(run.changes)} draws of the parameters; errors {run.fit.errors}. Intervals and "
-        "chances count sampling error only: a wrong arrow or an unmeasured cause is not in them. (They are percentiles, so "
-        "skewed where effects multiply; fit.effects(..., interval='draws') shows the same kind.)"
+        "chances count sampling error only: a wrong arrow or an unmeasured cause is not in them. (They are "
+        "percentiles, skewed where effects multiply; fit.effects(..., interval='draws') shows the same kind.)"
     )
     whom = "units" if run.fit.level == "between" else "rows"
     average = f"Changes are means over all {whom}, those an action does not cover included."
