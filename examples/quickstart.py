@@ -56,11 +56,7 @@ model = rox.RoxModel(
 
 # 3. Link the surveys and look before estimating.
 study = rox.Study(model, employee=world.employee, customer=world.customer, unit=world.unit, by="branch")
-print(
-    study.linkage()[["construct", "respondents", "units", "matched", "icc1", "icc2"]]
-    .round(2)
-    .to_string(index=False)
-)
+print(study.linkage()[["construct", "respondents", "units", "matched", "icc1", "icc2"]].round(2).to_string(index=False))
 
 # 4. Estimate the edges.
 fit = rox.fit(model, study, method="path")
