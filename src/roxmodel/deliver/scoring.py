@@ -318,7 +318,8 @@ def _column(answers: Any, name: str, codes: Mapping[str, float]) -> FloatArray:
         raise DataError(f"Column {name!r} is not one value for each row.", allowed="a one-dimensional column")
     if values.dtype.kind in "fiub":
         return values.astype(np.float64)
-    numbers = [codes.get(value, value) if isinstance(value, str) else value for value in values.tolist()]
+    plain = list(values) if values.dtype.kind in "mM" else values.tolist()  # tolist makes integers of dates
+    numbers = [codes.get(value, value) if isinstance(value, str) else value for value in plain]
     for value in numbers:
         if not (value is None or type(value).__name__ in _MISSING or _is_number(value)):
             raise _unread(name, value, codes, "Column")
