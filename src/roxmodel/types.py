@@ -16,6 +16,7 @@ __all__ = [
     "Level",
     "Method",
     "Residuals",
+    "Scaling",
     "StandardErrors",
 ]
 
@@ -29,3 +30,4 @@ StandardErrors: TypeAlias = Literal["standard", "robust", "bootstrap"]
 Residuals: TypeAlias = Literal["free", "equal", "zero"]
 Interval: TypeAlias = Literal["delta", "draws"]
 Level: TypeAlias = Literal["between", "within", "single"]
+Scaling: TypeAlias = Literal["marker", "standardized"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,6 +13,8 @@ from roxmodel.estimate.closed_form import solve_moments
 from roxmodel.estimate.path import Solution, check_recursive
 from roxmodel.estimate.rows import solve_rows
 from roxmodel.estimate.scores import Scores, scores_of_frame, scores_of_moments, scores_of_study
+from roxmodel.estimate.sem.door import Asked, fit_sem
+from roxmodel.estimate.sem.options import Estimator, Information, Invariance
 from roxmodel.estimate.tabulate import tabulate
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.moments.single import Moments
@@ -21,7 +23,7 @@ from roxmodel.result.records import Resampling
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable, plan
 from roxmodel.survey.study import Study
-from roxmodel.types import Method, StandardErrors
+from roxmodel.types import Method, Scaling, StandardErrors
 
 __all__ = ["fit"]
 
@@ -43,7 +45,7 @@ def fit(  # noqa: PLR0913 - the contract of DESIGN.md
     data: object,
     *,
     method: Method | None = None,
-    estimator: Literal["ML", "MLR", "DWLS"] = "ML",
+    estimator: Estimator = "ML",
     missing: Literal["listwise", "fiml"] = "listwise",
     se: StandardErrors | None = None,
     bootstrap: int = 0,
@@ -52,6 +54,14 @@ def fit(  # noqa: PLR0913 - the contract of DESIGN.md
     within: Literal["pooled", "saturated", "model"] = "pooled",
     seed: int | None = None,
     progress: bool | None = None,
+    weight: str | None = None,
+    frequency: str | None = None,
+    invariance: Invariance = "configural",
+    equal: Sequence[str] = (),
+    scaling: Scaling = "marker",
+    information: Information | None = None,
+    ordered: Sequence[str] | bool | None = None,
+    means: bool = False,
 ) -> Fit:
     """Estimate the edges of a model.
 
@@ -62,25 +72,49 @@ def fit(  # noqa: PLR0913 - the contract of DESIGN.md
     data
         A `Study` (units linked), a frame with all items of a person in one row, or `Moments` (a printed matrix).
     method
-        ``"path"``: composites, one regression for each effect. ``"sem"`` and ``"linked"`` are not in this version
-        and are refused. None = the best method that stands for these data: ``"path"``.
-    estimator, group, within
-        Of the methods ``"sem"`` and ``"linked"``; refused by ``"path"`` unless left at their defaults.
+        ``"path"``: composites, one regression for each effect. ``"sem"``: latent constructs, all equations at once.
+        ``"linked"`` is not in this version and is refused. None = ``"path"`` for a `Study`, ``"sem"`` for a frame or
+        a matrix.
+    estimator
+        Of ``"sem"``: ``"ML"`` (maximum likelihood), ``"MLR"`` (the same estimates, sandwich errors, Yuan-Bentler
+        scaled test), ``"MLM"`` (robust errors and test of Satorra & Bentler), ``"DWLS"`` (ordinal items: thresholds,
+        polychoric correlations, robust errors, scaled-and-shifted test; also called ``"WLSMV"``).
     missing
-        ``"listwise"``: each equation uses the rows that are complete for it (n is shown). ``"fiml"`` is refused by
-        ``"path"``.
+        ``"listwise"``: rows that miss an answer are left out (``"path"``: equation by equation; n is shown).
+        ``"fiml"``: all answers are used, missing at random (``"sem"`` only).
     se
-        ``"standard"`` (classical), ``"robust"`` (HC3; sandwich for curved equations), ``"bootstrap"`` (by unit, row
-        or cluster; percentile intervals). None = robust with rows, standard from moments.
+        ``"standard"``, ``"robust"`` (``"path"``: HC3; ``"sem"``: Huber-White) or ``"bootstrap"`` (by row or
+        cluster; percentile intervals). None = robust with rows, standard from moments in ``"path"``; what the
+        estimator stands for in ``"sem"``.
     bootstrap
         Number of replicates; 0 = none unless ``se="bootstrap"``, which then takes 2,000.
+    group
+        Column whose values are groups, each with parameters of its own (``"sem"`` only).
     cluster
         Column whose values group rows (of the frame, or of the study's unit frame): errors are clustered, whatever
         `se` says, and the bootstrap draws clusters.
+    within
+        Of the method ``"linked"``; refused unless left at its default.
     seed
         Of the bootstrap; equal seeds give equal replicates.
     progress
         Progress bar on long work: True, False, None = where someone watches.
+    weight, frequency
+        Columns (``"sem"`` only): sampling weights, whose scale does not matter and which ask for robust errors; or
+        counts of identical rows.
+    invariance
+        With `group`: ``"configural"`` (nothing is equal over groups), ``"metric"`` (loadings are), ``"scalar"``
+        (intercepts too; latent means are then free in all groups but the first).
+    equal
+        What else is equal over groups: ``"loadings"``, ``"intercepts"``, ``"residuals"``, ``"edges"``.
+    scaling
+        Unit of a latent construct: ``"marker"`` (its first item's) or ``"standardized"`` (variance 1).
+    information
+        ``"expected"`` or ``"observed"``; None = expected for complete data and normal theory, else observed.
+    ordered
+        With ``"DWLS"``: names of the ordinal items, True for all; None = those whose scale is `Likert` or `Binary`.
+    means
+        Whether item means are parameters where nothing asks for it (groups and missing answers do).
 
     Returns
     -------
@@ -104,10 +138,22 @@ def fit(  # noqa: PLR0913 - the contract of DESIGN.md
     """
     if not isinstance(model, RoxModel):
         raise RoxError(f"model= was a {type(model).__name__}.", allowed="rox.RoxModel", hint="Say fit(model, data).")
-    _check_method(method)
-    _refuse_foreign({"estimator": (estimator, "ML"), "missing": (missing, "listwise"), "group": (group, None)})
-    _refuse_foreign({"within": (within, "pooled")})
+    chosen = _method(method, data)
+    foreign: dict[str, tuple[object, object]] = {"within": (within, "pooled")}
+    own: dict[str, tuple[object, object]] = {
+        "estimator": (estimator, "ML"), "missing": (missing, "listwise"), "group": (group, None),
+        "weight": (weight, None), "frequency": (frequency, None), "invariance": (invariance, "configural"),
+        "equal": (tuple(equal), ()), "scaling": (scaling, "marker"), "information": (information, None),
+        "ordered": (ordered, None), "means": (means, False),
+    }  # fmt: skip
+    _refuse_foreign(chosen, foreign if chosen == "sem" else foreign | own)
     errors = _errors(data, se, bootstrap, seed, progress)
+    if chosen == "sem":
+        asked = Asked(
+            estimator, missing, se, errors.replicates, group, invariance, tuple(equal), cluster, weight, frequency,
+            information, scaling, ordered, means, errors.seed, progress,
+        )  # fmt: skip
+        return fit_sem(model, data, asked)
     scores = _scores(model, data, cluster)
     table = plan(model, "composite", means=scores.values is not None or scores.mean is not None)
     check_recursive(model, table)
@@ -115,22 +161,30 @@ def fit(  # noqa: PLR0913 - the contract of DESIGN.md
     return tabulate(model, table, scores, solution, (errors.se, resampling))
 
 
-def _check_method(method: str | None) -> None:
-    if method is None or method == "path":
-        return
-    if method in _METHODS:
+def _method(method: str | None, data: object) -> Method:
+    if method is None:
+        return "path" if isinstance(data, Study | LinkedMoments) else "sem"
+    if method == "linked":
         raise EstimationError(
-            f"method={method!r} is not in this version.", hint="Use method='path', the regression of composites."
+            "method='linked' is not in this version.", hint="Use method='path', the regression of composites."
         )
-    raise RoxError(f"method= was {method!r}.", hint=did_you_mean(str(method), _METHODS))
+    if method not in _METHODS:
+        raise RoxError(f"method= was {method!r}.", hint=did_you_mean(str(method), _METHODS))
+    if method == "sem" and isinstance(data, Study | LinkedMoments):
+        raise RoxError(
+            "method='sem' needs all items of a person in one row, but a Study holds different people.",
+            hint="Give one frame, or use method='path'.",
+        )
+    return method
 
 
-def _refuse_foreign(options: Mapping[str, tuple[object, object]]) -> None:
+def _refuse_foreign(method: str, options: Mapping[str, tuple[object, object]]) -> None:
     for name, (given, default) in options.items():
         if given != default:
+            belongs = "'linked'" if name == "within" else "'sem'"
             raise RoxError(
-                f"{name}={given!r} is not an option of method='path'.",
-                hint=f"Leave {name}= out; it belongs to the methods 'sem' and 'linked'.",
+                f"{name}={given!r} is not an option of method={method!r}.",
+                hint=f"Leave {name}= out; it belongs to method {belongs}.",
             )
 
 

@@ -12,12 +12,12 @@ import numpy as np
 
 from roxmodel.errors import EstimationError, RoxError
 from roxmodel.result.indices import INDEX_NAMES
-from roxmodel.result.records import Equation, Estimates, Measure, Population, Resampling, Verdict
+from roxmodel.result.records import Equation, Estimates, GroupMoments, Measure, Population, Resampling, Verdict
 from roxmodel.result.resampling import replicate_weights
 from roxmodel.result.system import System, root_of, system_of
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable
-from roxmodel.types import FloatArray, Level, Method, StandardErrors
+from roxmodel.types import FloatArray, Level, Method, Scaling, StandardErrors
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,6 +47,9 @@ class Fitted:
     notes: tuple[str, ...]
     index_values: Mapping[str, float]
     resampling: Resampling | None = None
+    groups: tuple[GroupMoments, ...] = ()
+    scaling: Scaling = "marker"
+    estimator: str = ""
 
     @property
     def converged(self) -> bool:

@@ -9,12 +9,141 @@ import numpy as np
 
 from roxmodel.types import FloatArray
 
-__all__ = ["INDEX_NAMES", "Discrepancy", "fit_indices"]
+__all__ = [
+    "INDEX_NAMES",
+    "ROBUST_NAMES",
+    "Correction",
+    "Discrepancy",
+    "Tested",
+    "comparative",
+    "fit_indices",
+    "noncentrality",
+    "rmsea_of",
+    "tested_indices",
+]
 
 INDEX_NAMES: Final = (
     "chisq", "df", "pvalue", "chisq_scaled", "pvalue_scaled", "scaling_factor", "cfi", "tli", "rmsea",
     "rmsea_ci_lower", "rmsea_ci_upper", "srmr", "loglik", "aic", "bic", "n", "n_units",
 )  # fmt: skip
+
+ROBUST_NAMES: Final = (
+    "df_scaled", "cfi_scaled", "tli_scaled", "rmsea_scaled", "rmsea_ci_lower_scaled", "rmsea_ci_upper_scaled",
+    "cfi_robust", "tli_robust", "rmsea_robust", "rmsea_ci_lower_robust", "rmsea_ci_upper_robust",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """Statistics with what their noncentrality is corrected by: of the model, and of the baseline.
+
+    Attributes
+    ----------
+    chisq, base
+        Statistics.
+    factor, base_factor
+        c: the statistic's expectation is c · df where the model holds.
+    """
+
+    chisq: float
+    base: float
+    factor: float
+    base_factor: float
+
+
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """The tests of a fit.
+
+    Attributes
+    ----------
+    chisq, df, base, base_df
+        Statistic and degrees of freedom of the model and of the baseline.
+    n, groups
+        Rows that RMSEA divides by, and groups.
+    scaled
+        Factors of the scaled test (statistic / c); None without one.
+    shifted
+        Scaled-and-shifted statistics of model and baseline, which then go before `scaled`.
+    robust
+        What CFI, TLI and RMSEA corrected for nonnormality (or missing answers) are computed from.
+    """
+
+    chisq: float
+    df: float
+    base: float
+    base_df: float
+    n: float
+    groups: int = 1
+    scaled: Correction | None = None
+    shifted: tuple[float, float] | None = None
+    robust: Correction | None = None
+
+
+def tested_indices(test: Tested) -> dict[str, float]:
+    """Indices that rest on tests, plain, scaled and robust, as lavaan defines them.
+
+    References
+    ----------
+    Brosseau-Liard & Savalei (2014), doi 10.1080/00273171.2014.933697; Brosseau-Liard, Savalei & Li (2012),
+    doi 10.1080/00273171.2012.715252.
+    """
+    found = _named("", test.chisq, test.df, test.base, test.base_df, (test.n, test.groups))
+    if test.shifted is not None and test.scaled is not None:
+        chisq, base = test.shifted
+        found |= _named("_scaled", chisq, test.df, base, test.base_df, (test.n, test.groups))
+        found |= {"scaling_factor": test.scaled.factor}
+    elif test.scaled is not None:
+        own = test.scaled
+        found |= _named(
+            "_scaled", own.chisq / own.factor, test.df, own.base / own.base_factor, test.base_df, (test.n, test.groups)
+        )
+        names = ("rmsea_scaled", "rmsea_ci_lower_scaled", "rmsea_ci_upper_scaled")
+        at = rmsea_of(own.chisq, own.factor * test.df, test.n, test.groups)
+        found |= dict(zip(names, at, strict=True)) | {"scaling_factor": own.factor}
+    return found | (_robust(test, test.robust) if test.robust is not None else {})
+
+
+def _named(
+    suffix: str, chisq: float, df: float, base: float, base_df: float, whom: tuple[float, int]
+) -> dict[str, float]:
+    from scipy.stats import chi2
+
+    cfi, tli = comparative(chisq, df, base, base_df)
+    point, low, high = rmsea_of(chisq, df, *whom)
+    return {
+        f"chisq{suffix}": chisq,
+        f"df{suffix}": float(df),
+        f"pvalue{suffix}": float(chi2.sf(chisq, df)) if df > 0 else float("nan"),
+        f"cfi{suffix}": cfi,
+        f"tli{suffix}": tli,
+        f"rmsea{suffix}": point,
+        f"rmsea_ci_lower{suffix}": low,
+        f"rmsea_ci_upper{suffix}": high,
+    }
+
+
+def _robust(test: Tested, own: Correction) -> dict[str, float]:
+    df, base_df = own.factor * test.df, own.base_factor * test.base_df
+    worst = max(own.chisq - df, own.base - base_df, 0.0)
+    cfi = 1.0 if worst == 0 else 1 - max(own.chisq - df, 0.0) / worst
+    usable = test.df > 0 and own.base != base_df
+    tli = 1 - (own.chisq - df) * test.base_df / ((own.base - base_df) * test.df) if usable else 1.0
+    point = low = high = 0.0
+    if test.df > 0 and own.factor > 0:
+        size = test.groups / (test.n * test.df)
+        point = float(np.sqrt(size * max(own.chisq - df, 0.0)))
+        low, high = (
+            float(np.sqrt(size * own.factor * noncentrality(own.chisq / own.factor, test.df, level)))
+            for level in (0.95, 0.05)
+        )
+    return {
+        "cfi_robust": cfi,
+        "tli_robust": tli,
+        "rmsea_robust": point,
+        "rmsea_ci_lower_robust": low,
+        "rmsea_ci_upper_robust": high,
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +193,17 @@ def fit_indices(found: Discrepancy) -> dict[str, float]:
     null = np.diag(np.diag(found.sample)).copy()
     null[np.ix_(found.given, found.given)] = found.sample[np.ix_(found.given, found.given)]
     base, base_df = found.n * _discrepancy(found.sample, null), (p * (p - 1) - given * (given - 1)) // 2
-    lower, upper = _rmsea_interval(chisq, df, found.n)
+    cfi, tli = comparative(chisq, df, base, base_df)
+    rmsea, lower, upper = rmsea_of(chisq, df, found.n)
     modelled = [i for i in range(p) if i not in found.given]
     loglik = _loglik(found) - found.n * float(logsd[modelled].sum())
     return {
         "chisq": chisq,
         "df": float(df),
         "pvalue": float(chi2.sf(chisq, df)) if df > 0 else float("nan"),
-        "cfi": _cfi(chisq, df, base, base_df),
-        "tli": _tli(chisq, df, base, base_df),
-        "rmsea": float(np.sqrt(max(chisq - df, 0.0) / (df * found.n))) if df > 0 else 0.0,
+        "cfi": cfi,
+        "tli": tli,
+        "rmsea": rmsea,
         "rmsea_ci_lower": lower,
         "rmsea_ci_upper": upper,
         "srmr": _srmr(found.sample, found.implied),
@@ -109,32 +239,42 @@ def _normal_loglik(sample: FloatArray, implied: FloatArray, n: int) -> float:
     return float(-n / 2 * (p * np.log(2 * np.pi) + logdet + np.trace(np.linalg.solve(implied, sample))))
 
 
-def _cfi(chisq: float, df: int, base: float, base_df: int) -> float:
+def comparative(chisq: float, df: float, base: float, base_df: float) -> tuple[float, float]:
+    """CFI and TLI: the misfit left, of the misfit of uncorrelated variables.
+
+    References
+    ----------
+    Bentler (1990), doi 10.1037/0033-2909.107.2.238; Tucker & Lewis (1973), doi 10.1007/BF02291170.
+    """
     worst = max(chisq - df, base - base_df, 0.0)
-    return 1.0 if worst == 0 else 1 - max(chisq - df, 0.0) / worst
+    cfi = 1.0 if worst == 0 else 1 - max(chisq - df, 0.0) / worst
+    if df == 0 or base_df == 0 or base == base_df:
+        return cfi, 1.0
+    return cfi, 1 - (chisq - df) * base_df / ((base - base_df) * df)
 
 
-def _tli(chisq: float, df: int, base: float, base_df: int) -> float:
-    if df == 0 or base_df == 0 or base / base_df == 1:
-        return 1.0
-    ratio = base / base_df
-    return (ratio - chisq / df) / (ratio - 1)
+def rmsea_of(chisq: float, df: float, n: float, groups: int = 1) -> tuple[float, float, float]:
+    """RMSEA and its 90 % interval from the noncentral chi-square.
+
+    References
+    ----------
+    Steiger (1990), doi 10.1207/s15327906mbr2502_4.
+    """
+    if df <= 0:
+        return 0.0, 0.0, 0.0
+    lower, upper = (np.sqrt(groups * noncentrality(chisq, df, level) / (df * n)) for level in (0.95, 0.05))
+    return float(np.sqrt(groups * max(chisq - df, 0.0) / (df * n))), float(lower), float(upper)
 
 
-def _rmsea_interval(chisq: float, df: int, n: int) -> tuple[float, float]:
+def noncentrality(chisq: float, df: float, level: float) -> float:
+    """Noncentrality at which a chi-square below `chisq` has the probability `level`; 0 if there is none."""
     from scipy.optimize import brentq
     from scipy.stats import chi2, ncx2
 
-    if df <= 0:
-        return 0.0, 0.0
-
-    def noncentrality(level: float) -> float:
-        if chi2.cdf(chisq, df) <= level:
-            return 0.0
-        top = max(chisq, 1.0) * 4 + 100
-        return float(brentq(lambda nc: ncx2.cdf(chisq, df, nc) - level, 1e-10, top))
-
-    return tuple(float(np.sqrt(noncentrality(level) / (df * n))) for level in (0.95, 0.05))  # type: ignore[return-value]
+    if not np.isfinite(chisq) or chi2.cdf(chisq, df) <= level:
+        return 0.0
+    top = max(chisq, 1.0) * 4 + 100
+    return float(brentq(lambda nc: ncx2.cdf(chisq, df, nc) - level, 1e-10, top))
 
 
 def _srmr(sample: FloatArray, implied: FloatArray) -> float:

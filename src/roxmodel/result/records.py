@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from roxmodel.types import FloatArray
 
-__all__ = ["LINEAR", "Equation", "Estimates", "Measure", "Population", "Resampling", "Verdict"]
+__all__ = ["LINEAR", "Equation", "Estimates", "GroupMoments", "Measure", "Population", "Resampling", "Verdict"]
 
 LINEAR = "linear"
 
@@ -82,6 +82,9 @@ class Measure:
         (p,) text answer -> number, empty for an item without labels.
     within
         (p, p) covariance of single answers within a unit (NaN where unknown).
+    errors
+        (p,) error variance of each item as a measure of the construct, in units of the score: of a latent construct
+        θ / λ²; None for item means.
     """
 
     name: str
@@ -95,6 +98,7 @@ class Measure:
     highs: tuple[float | None, ...]
     codes: tuple[Mapping[str, float], ...]
     within: FloatArray
+    errors: FloatArray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,3 +168,25 @@ class Resampling:
     replicates: FloatArray
     numbers: FloatArray
     failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class GroupMoments:
+    """Moments of the items in one group, that a latent model was fitted to.
+
+    Attributes
+    ----------
+    name
+        Of the group, empty for one group.
+    n
+        Rows.
+    mean
+        (p,) means; None where a printed matrix had none.
+    covariance
+        (p, p) covariances, divisor n; with missing answers the maximum-likelihood ones.
+    """
+
+    name: str
+    n: float
+    mean: FloatArray | None
+    covariance: FloatArray

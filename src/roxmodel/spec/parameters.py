@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from roxmodel.errors import SpecError, did_you_mean
 from roxmodel.spec.causal import CausalModel
 from roxmodel.spec.constructs import Construct, Covariance
+from roxmodel.types import Scaling
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -112,7 +113,10 @@ class ParameterTable:
 
 
 def plan(
-    model: CausalModel, measurement: Literal["reflective", "composite"] = "reflective", means: bool = True
+    model: CausalModel,
+    measurement: Literal["reflective", "composite"] = "reflective",
+    means: bool = True,
+    scaling: Scaling = "marker",
 ) -> ParameterTable:
     """Plan the parameters of a model.
 
@@ -125,6 +129,9 @@ def plan(
         constructs are item means; only the structural part has parameters.
     means
         Whether intercepts are parameters.
+    scaling
+        Unit of a latent construct: ``"marker"``, its first item's (loading 1), or ``"standardized"``: the first
+        loading is free and the variance (of what its causes leave) is 1.
 
     Returns
     -------
@@ -145,11 +152,12 @@ def plan(
     """
     rows: list[Parameter] = []
     if measurement == "reflective":
-        rows += [row for construct in model.constructs for row in _loadings(construct)]
+        rows += [row for construct in model.constructs for row in _loadings(construct, scaling)]
     rows += [_edge(model, position) for position in range(len(model.edges))]
     if measurement == "reflective":
         rows += [row for construct in model.constructs for row in _item_variances(model, construct)]
-    rows += [_construct_variance(model, name) for name in model.names]
+    unit = scaling if measurement == "reflective" else "marker"
+    rows += [_construct_variance(model, name, unit) for name in model.names]
     rows += _covariances(model, measurement)
     if means:
         rows += _intercepts(model, measurement)
@@ -190,12 +198,18 @@ def _numbered(rows: list[Parameter]) -> Iterator[Parameter]:
             yield replace(row, free=count)
 
 
-def _loadings(construct: Construct) -> Iterator[Parameter]:
+def _standardized(construct: Construct, scaling: Scaling) -> bool:
+    """Whether a variance of 1 gives a construct its unit: it has several items, and none of them is fixed."""
+    fixed = any(isinstance(item.loading, float) for item in construct.items)
+    return scaling == "standardized" and len(construct.items) > 1 and not fixed
+
+
+def _loadings(construct: Construct, scaling: Scaling) -> Iterator[Parameter]:
     for position, item in enumerate(construct.items):
         parameter = f"loading:{construct.name}=~{item.name}"
         if isinstance(item.loading, float):
             yield Parameter(parameter, "loading", construct.name, item.name, value=item.loading)
-        elif position == 0 and item.loading is None:
+        elif position == 0 and item.loading is None and not _standardized(construct, scaling):
             yield Parameter(parameter, "loading", construct.name, item.name, value=1.0, note="marker")
         else:
             label = item.loading or ""
@@ -254,8 +268,10 @@ def _single_item_variance(construct: Construct, row: Parameter) -> Parameter:
     return replace(row, note=f"(1 - {construct.reliability:g}) of the item's variance")
 
 
-def _construct_variance(model: CausalModel, name: str) -> Parameter:
+def _construct_variance(model: CausalModel, name: str, scaling: Scaling) -> Parameter:
     row = Parameter(f"variance:{name}", "variance", name, name, free=1, lower=0.0)
+    if _standardized(model.find(name), scaling):
+        row = replace(row, free=0, value=1.0, lower=None, note="standardized")
     if _given(model, name):
         row = replace(row, free=0, lower=None, note=_GIVEN)
     return _second_moment(model, name, name, row)

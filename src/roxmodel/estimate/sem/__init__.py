@@ -1,0 +1,1 @@
+"""Method "sem": latent variables by maximum likelihood and weighted least squares."""

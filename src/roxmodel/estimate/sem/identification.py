@@ -1,0 +1,147 @@
+"""Whether the model can be estimated at all, before any data: can parameters be traded against each other?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import networkx as nx
+import numpy as np
+
+from roxmodel.errors import EstimationError, listed
+from roxmodel.implied.layout import Layout
+from roxmodel.implied.matrices import implied, moment_jacobian
+from roxmodel.spec.graph import RoxModel
+from roxmodel.spec.parameters import Parameter, ParameterTable
+from roxmodel.types import FloatArray
+
+__all__ = ["name_parameters", "require_identified"]
+
+_RANK = 1e-13  # smallest eigenvalue of the scaled cross-products of the Jacobian that still counts
+_TRIES = 3
+_PART = 0.1  # share of the largest entry from which a parameter takes part in a direction
+
+
+def require_identified(
+    model: RoxModel, table: ParameterTable, layouts: Sequence[Layout], start: FloatArray
+) -> None:
+    """Refuse a model whose parameters the moments cannot determine, at points chosen at random around the start.
+
+    Raises
+    ------
+    EstimationError
+        Naming the parameters that can be traded, their constructs, and the remedy.
+
+    References
+    ----------
+    Wald (1950), in Statistical inference in dynamic economic models, 238-244 (local rank); Bekker, Merckens &
+    Wansbeek (1994), Identification, equivalent models, and computer algebra.
+    """
+    _refuse_counting(model, table, layouts)
+    rng = np.random.default_rng(20_061)
+    for _ in range(_TRIES):
+        point = _somewhere(table, start, rng)
+        flat = _flat_direction(layouts, point)
+        if flat is None:
+            return
+    rows = _involved(table, flat)
+    constructs = _constructs_of(model, rows)
+    raise EstimationError(
+        f"The model is not identified: {name_parameters(rows)} can be traded against each other without any change "
+        f"in the implied moments (construct {listed(constructs)}).",
+        hint=_remedy(model, rows, constructs),
+    )
+
+
+def _refuse_counting(model: RoxModel, table: ParameterTable, layouts: Sequence[Layout]) -> None:
+    p, groups = len(layouts[0].items), len(layouts)
+    moments = groups * (p * (p + 1) // 2 + (p if layouts[0].means else 0))
+    if table.n_free > moments:
+        raise EstimationError(
+            f"The model has {table.n_free} free parameters, but {p} items give only {moments} moments.",
+            hint="Add items, or fix parameters.",
+        )
+
+
+def _somewhere(table: ParameterTable, start: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """A generic point near the start: no parameter is 0, no two are equal by chance."""
+    point = start * rng.uniform(0.7, 1.3, len(start))
+    size = np.ones(len(start))
+    for row in table:
+        if row.free and row.kind == "covariance":
+            size[row.free - 1] = 0.1
+    small = np.abs(point) < 1e-8
+    point[small] = (size * rng.uniform(0.1, 0.3, len(start)))[small]
+    return point
+
+
+def _flat_direction(layouts: Sequence[Layout], point: FloatArray) -> FloatArray | None:
+    """(n_free,) a direction that changes no moment, by parameters of unit length; None if there is none."""
+    products = np.zeros((len(point),) * 2)
+    for layout in layouts:
+        by_sigma, by_mu = moment_jacobian(layout, implied(layout, point))
+        rows = np.vstack([by_sigma[np.tril_indices(len(by_mu))], by_mu]) @ layout.link
+        products += rows.T @ rows
+    scale = np.sqrt(np.diag(products))
+    silent = np.flatnonzero(~(scale > 1e-12))
+    if len(silent):
+        found = np.zeros(len(point))
+        found[silent[0]] = 1.0
+        return found
+    values, vectors = np.linalg.eigh(products / np.outer(scale, scale))
+    return vectors[:, 0] if values[0] < _RANK * values[-1] * len(point) else None
+
+
+def _involved(table: ParameterTable, flat: FloatArray) -> list[Parameter]:
+    part = np.abs(flat) > _PART * np.abs(flat).max()
+    seen: set[int] = set()
+    rows = []
+    for row in table:
+        if row.free and part[row.free - 1] and row.free not in seen:
+            seen.add(row.free)
+            rows.append(row)
+    return rows
+
+
+def name_parameters(rows: Sequence[Parameter], most: int = 6) -> str:
+    """Parameters in words."""
+    words = {"loading": "=~", "edge": "->", "covariance": "<->"}
+    names = [
+        f"{row.left} {words[row.kind]} {row.right}" if row.kind in words else f"the {row.kind} of {row.left}"
+        for row in rows
+    ]
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _constructs_of(model: RoxModel, rows: Sequence[Parameter]) -> list[str]:
+    owner = {item: c.name for c in model.constructs for item in c.item_names}
+    found: dict[str, None] = {}
+    for row in rows:
+        for name in (row.left, row.right):
+            found[name if name in model.names else owner.get(name, name)] = None
+    return list(found)
+
+
+def _remedy(model: RoxModel, rows: Sequence[Parameter], constructs: Sequence[str]) -> str:
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    graph.add_edges_from((edge.cause, edge.effect) for edge in model.edges if edge.lag == 0)
+    loops = [part for part in nx.strongly_connected_components(graph) if len(part) > 1]
+    for loop in loops:
+        if loop & set(constructs):
+            return (
+                f"{listed(sorted(loop))} cause each other: each needs an instrument of its own, a cause that acts on "
+                "it and not on the other."
+            )
+    few = [name for name in constructs if name in model.names and 1 < len(model.find(name).items) < 3]
+    if few:
+        linked = [name for name in few if name in graph]
+        if linked != few:
+            lonely = next(name for name in few if name not in graph)
+            return (
+                f"{lonely!r} has {len(model.find(lonely).items)} items and no edge: give it a third item, "
+                "rox.Construct(..., residuals='equal') with equal loadings, or an edge."
+            )
+    single = [name for name in constructs if name in model.names and len(model.find(name).items) == 1]
+    if single and any(row.kind == "variance" for row in rows):
+        return f"{single[0]!r} has one item: state its reliability= or fix a variance."
+    return "Fix one of them (rox.Edge(fixed=...), rox.Item(loading=...)), label two of them equal, or add items."

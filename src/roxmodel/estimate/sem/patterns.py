@@ -1,0 +1,187 @@
+"""Missing answers: moments for each pattern of missingness, and the likelihood of the observed answers on them.
+
+One pass over the rows makes one mean and one covariance for every pattern; the likelihood never sees a row again
+(full information maximum likelihood; Arbuckle 1996, in Advanced structural equation modeling, 243-277).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from roxmodel.implied.matrices import Implied, bank_of, implied, mean_weight, moment_jacobian, second_order
+from roxmodel.implied.layout import Layout
+from roxmodel.implied.normal import Expansion
+from roxmodel.types import BoolArray, FloatArray, IntArray
+
+__all__ = ["Patterns", "expand_patterns", "half_deviance", "inverted", "patterns_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Patterns:
+    """Moments of the rows that miss the same answers; zeros stand where nothing was observed.
+
+    Attributes
+    ----------
+    seen
+        (J, p) which variables a pattern holds.
+    weight
+        (J,) rows of the pattern over all rows (or their weights), summing to 1.
+    mean, covariance
+        (J, p) and (J, p, p), divisor: the rows of the pattern.
+    code
+        (n,) pattern of each row; -1 for a row without any answer.
+    """
+
+    seen: BoolArray
+    weight: FloatArray
+    mean: FloatArray
+    covariance: FloatArray
+    code: IntArray
+
+
+def patterns_of(rows: FloatArray, weights: FloatArray | None = None) -> Patterns:
+    """Condense rows with holes (NaN) by their pattern of missingness.
+
+    Parameters
+    ----------
+    rows
+        (n, p).
+    weights
+        (n,) sampling weights or frequencies; None = ones.
+    """
+    there = ~np.isnan(rows)
+    keys = np.packbits(there, axis=1)
+    _, first, code = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+    seen, code = there[first], code.reshape(-1).astype(np.int64)
+    empty = ~seen.any(axis=1)
+    if empty.any():
+        seen, moved = seen[~empty], np.where(empty, -1, np.cumsum(~empty) - 1)
+        code = moved[code]
+    return moments_by_pattern(rows, seen, code, np.ones(len(rows)) if weights is None else weights)
+
+
+def moments_by_pattern(rows: FloatArray, seen: BoolArray, code: IntArray, weights: FloatArray) -> Patterns:
+    """Moments for known patterns; a pattern whose rows all weigh nothing has weight 0."""
+    count, p = seen.shape
+    kept = code >= 0
+    order = np.flatnonzero(kept)[np.argsort(code[kept], kind="stable")]
+    filled, own = np.nan_to_num(rows[order]), weights[order]
+    starts = np.searchsorted(code[order], np.arange(count))
+    total = np.add.reduceat(own, starts)
+    safe = np.where(total > 0, total, 1.0)
+    mean = np.add.reduceat(filled * own[:, None], starts, axis=0) / safe[:, None]
+    deviations = np.where(seen[code[order]], filled - mean[code[order]], 0.0)
+    covariance = np.empty((count, p, p))
+    step = max(1, (1 << 22) // (p * p))
+    ends = np.append(starts[1:], len(order))
+    for low in range(0, count, step):  # blocks of patterns, so that long tables do not fill the memory
+        high = min(low + step, count)
+        covariance[low:high] = _scatter(deviations, own, starts[low:high], ends[low:high])
+    return Patterns(seen, total / total.sum(), mean, covariance / safe[:, None, None], code)
+
+
+def _scatter(deviations: FloatArray, weights: FloatArray, starts: IntArray, ends: IntArray) -> FloatArray:
+    """(patterns, p, p) weighted cross-products of consecutive blocks of rows."""
+    p, sizes = deviations.shape[1], ends - starts
+    found = np.empty((len(starts), p, p))
+    single = sizes == 1
+    ones = deviations[starts[single]]
+    found[single] = weights[starts[single], None, None] * ones[:, :, None] * ones[:, None, :]
+    for place in np.flatnonzero(~single):
+        block = deviations[starts[place] : ends[place]]
+        found[place] = (block * weights[starts[place] : ends[place], None]).T @ block
+    return found
+
+
+def inverted(sigma: FloatArray, seen: BoolArray) -> tuple[FloatArray, FloatArray]:
+    """Inverse of what each pattern sees of Σ, zeros elsewhere, (J, p, p), and its log determinant, (J,).
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If Σ is not positive definite.
+    """
+    p = len(sigma)
+    both = seen[:, :, None] & seen[:, None, :]
+    padded = np.where(both, sigma, np.eye(p))
+    roots = np.linalg.cholesky(padded)
+    logdet = 2 * np.log(np.einsum("jii->ji", roots)).sum(axis=1)
+    return np.where(both, np.linalg.inv(padded), 0.0), logdet
+
+
+def half_deviance(layout: Layout, theta: FloatArray, data: Patterns) -> float:
+    """Half of -2 loglik per row, without the constant log 2π; infinite where Σ is not positive definite."""
+    at = implied(layout, theta)
+    try:
+        inverse, logdet = inverted(at.sigma, data.seen)
+    except np.linalg.LinAlgError:
+        return float("inf")
+    return _value(data, at, inverse, logdet)
+
+
+def _value(data: Patterns, at: Implied, inverse: FloatArray, logdet: FloatArray) -> float:
+    rest = np.where(data.seen, data.mean - at.mu, 0.0)
+    distance = np.einsum("jp,jpq,jq->j", rest, inverse, rest, optimize=True)
+    trace = (inverse * data.covariance).sum(axis=(1, 2))
+    return float(0.5 * data.weight @ (logdet + trace + distance))
+
+
+def expand_patterns(layout: Layout, theta: FloatArray, data: Patterns) -> Expansion:
+    """Half the deviance per row with its derivatives, at one theta where Σ is positive definite."""
+    at = implied(layout, theta)
+    inverse, logdet = inverted(at.sigma, data.seen)
+    rest = np.where(data.seen, data.mean - at.mu, 0.0)
+    pushed = (inverse @ rest[:, :, None])[:, :, 0]
+    half = inverse @ data.covariance @ inverse + pushed[:, :, None] * pushed[:, None, :]  # W S* W
+    weight, p = data.weight, len(layout.items)
+    flat = weight @ (inverse - half).reshape(len(weight), p * p)
+    bank = bank_of(layout, at)
+    pull, push = bank.T @ flat.reshape(p, p) @ bank, bank.T @ (weight @ pushed)
+    by_mean, link = mean_weight(layout, at), layout.link
+    gradient = layout.share * pull[layout.u, layout.v] - by_mean * push[layout.d]
+    expected, observed = _curvature(layout, at, (weight, inverse, half, pushed))
+    observed = observed + second_order(layout, at, pull, push)
+    value = _value(data, at, inverse, logdet)
+    return Expansion(value, gradient @ link, link.T @ observed @ link, link.T @ expected @ link)
+
+
+def _curvature(
+    layout: Layout, at: Implied, parts: tuple[FloatArray, FloatArray, FloatArray, FloatArray]
+) -> tuple[FloatArray, FloatArray]:
+    """Expected and observed information by the rows of the table, without the second derivatives of Σ and μ.
+
+    Sums over patterns of W ⊗ W, W ⊗ W S* W and W ⊗ w are three matrix products over their lower triangles.
+    """
+    weight, inverse, half, pushed = parts
+    p = inverse.shape[-1]
+    low = np.tril_indices(p)
+    packed = inverse[:, low[0], low[1]]
+    place = np.zeros((p, p), dtype=np.int64)
+    place[low] = place.T[low] = np.arange(len(low[0]))
+    weighted = packed * weight[:, None]
+    plain = weighted.T @ packed
+    mixed = weighted.T @ half[:, low[0], low[1]]
+    by_sigma, by_mu = moment_jacobian(layout, at)
+    expected = by_mu.T @ np.tensordot(weight, inverse, 1) @ by_mu
+    observed = expected.copy()
+    cross = np.zeros_like(expected)
+    joint = weighted.T @ pushed if layout.means else np.zeros((len(low[0]), p))
+    flat = by_sigma.reshape(p * p, -1)
+    for a in range(p):  # one row of Σ at a time, so that 80 variables need no p⁴ table
+        one = plain[place[a][:, None, None], place[None]]  # [c, b, d] of Σ W_ac W_bd
+        two = mixed[place[a][:, None, None], place[None]]
+        left = by_sigma[a]
+        first = _around(left, one, flat)
+        expected += first / 2
+        observed += _around(left, two, flat) - first / 2
+        if layout.means:  # d_rᵀ W ∂Σ_q w = Σ d_r[a] W_ac ∂Σ_q[c, d] w_d
+            cross += np.outer(by_mu[a], 1.0) * (joint[place[a]].reshape(-1) @ flat)
+    return expected, observed + cross + cross.T
+
+
+def _around(left: FloatArray, middle: FloatArray, flat: FloatArray) -> FloatArray:
+    """Σ_b,c,d left[b, r] middle[c, b, d] flat[(c, d), q]."""
+    p = len(left)
+    return np.asarray((left.T @ middle.swapaxes(0, 1).reshape(p, p * p)) @ flat)

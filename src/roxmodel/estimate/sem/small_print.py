@@ -1,0 +1,183 @@
+"""The small print of a latent fit: how errors were computed, what was assumed, whether it can be believed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from roxmodel.errors import listed
+from roxmodel.estimate.sem.identification import name_parameters
+from roxmodel.implied.layout import DISTURBANCES, RESIDUALS
+from roxmodel.implied.matrices import Implied, filled
+from roxmodel.result.records import Verdict
+from roxmodel.spec.graph import RoxModel
+
+if TYPE_CHECKING:
+    from roxmodel.estimate.sem.options import Options
+    from roxmodel.estimate.sem.solve import LatentSolution
+
+__all__ = ["error_words", "notes_of", "verdicts_of"]
+
+_CAUSAL = (
+    "Causal reading assumes that the arrows point the right way and that no unmeasured cause acts on both ends "
+    "of an edge, beyond the context constructs in the graph; robustness_value says how strong one would have to be."
+)
+_RIDGE = 1e5  # condition of the information from which estimates move far for little
+_ALIKE = 0.95  # correlation of two constructs from which they cannot be told apart in practice
+
+
+def error_words(solution: LatentSolution, options: Options) -> str:
+    """How standard errors and intervals were computed."""
+    found = solution.resampling
+    if found is not None:
+        whom = options.cluster or "row"
+        failed = f", {found.failed} failed and left out" if found.failed else ""
+        return f"bootstrap by {whom}, {len(found.replicates)} replicates{failed}, percentile intervals"
+    if options.cluster is not None:
+        return f"sandwich, clustered by {options.cluster}"
+    if options.estimator == "MLM":
+        return "robust (Satorra-Bentler), expected information"
+    if options.estimator in {"DWLS", "WLSMV"}:
+        return "robust, of diagonally weighted least squares"
+    observed = "observed" if _observed(solution, options) else "expected"
+    if options.estimator == "MLR" or options.se == "robust" or options.weight is not None:
+        return f"sandwich (Huber-White), {observed} information"
+    return f"normal theory, {observed} information"
+
+
+def _observed(solution: LatentSolution, options: Options) -> bool:
+    if options.information is not None:
+        return options.information == "observed"
+    robust = options.estimator == "MLR" or options.se == "robust" or options.weight is not None
+    return robust or not solution.sample.complete
+
+
+def notes_of(model: RoxModel, solution: LatentSolution, options: Options) -> tuple[str, ...]:
+    """What a reader must know, in sentences."""
+    notes = [_CAUSAL] if model.edges else []
+    notes += solution.sample.notes
+    if not solution.sample.complete:
+        notes.append(
+            "Missing answers: full information maximum likelihood, which assumes that what is missing depends on "
+            "what was observed only (missing at random)."
+        )
+    table = solution.table
+    assumed = [f"{r.left} -> {r.right} = {r.value:g}" for r in table.of("edge") if not r.free and r.value is not None]
+    if assumed:
+        notes.append(f"Assumed, not estimated: {', '.join(dict.fromkeys(assumed))}.")
+    held = [row for row in table if row.free and solution.found.bound[row.free - 1]]
+    if held:
+        notes.append(f"Held at the bound 0, without a standard error: {name_parameters(held)}.")
+    if solution.bread.negative:
+        notes.append("The observed information is not positive definite; errors rest on the expected one.")
+    notes += _signs(model, solution)
+    if model.feedback:
+        notes.append("Effects through the loop are those of the equilibrium that it settles in.")
+    if options.cluster is not None:
+        count = sum(len(np.unique(group.clusters)) for group in solution.sample.groups)
+        if count < 30:
+            notes.append(f"Only {count} clusters: errors that rest on so few are rough, and as a rule too small.")
+    return tuple(notes)
+
+
+def _signs(model: RoxModel, solution: LatentSolution) -> list[str]:
+    notes = []
+    for row in solution.table.of("loading"):
+        value = solution.found.theta[row.free - 1] if row.free else row.value or 0.0
+        if row.free and value < 0 and not row.label:
+            notes.append(f"{row.right} loads negatively on {row.left} ({value:.3g}): was it meant to be reversed?")
+    expected = {(edge.cause, edge.effect): edge.expected for edge in model.edges if edge.expected and not edge.lag}
+    for row in solution.table.of("edge"):
+        sign = expected.get((row.left, row.right))
+        if sign is None or not row.free or row.lag:
+            continue
+        value = solution.found.theta[row.free - 1]
+        if (value > 0) != (sign == "positive"):
+            edge = f"{row.left} -> {row.right}"
+            notes.append(f"{edge} was expected {sign} but is {value:.3g}: check the items' direction.")
+    return notes
+
+
+def verdicts_of(model: RoxModel, solution: LatentSolution, at: Mapping[str, Implied]) -> dict[str, Verdict]:
+    """Converged, identified, admissible, each with its reason and the next step."""
+    return {
+        "converged": _converged(solution),
+        "identified": _identified(solution),
+        "admissible": _admissible(model, solution, at),
+    }
+
+
+def _converged(solution: LatentSolution) -> Verdict:
+    found = solution.found
+    if found.converged:
+        return Verdict(True, f"the gradient vanishes after {found.steps} steps")
+    return Verdict(
+        False,
+        f"no optimum was found in {found.steps} steps; simplify the model, give start= values, or look for constructs "
+        "that cannot be told apart",
+    )
+
+
+def _identified(solution: LatentSolution) -> Verdict:
+    flat = solution.bread.flat
+    if flat is None:
+        return Verdict(True, f"the information has full rank (condition {solution.bread.condition:.3g})")
+    part = np.abs(flat) > 0.1 * np.abs(flat).max()
+    rows = [row for row in solution.table if row.free and part[row.free - 1]]
+    return Verdict(
+        False, f"these data cannot tell apart {name_parameters(rows)}; fix one of them or merge their constructs"
+    )
+
+
+def _admissible(model: RoxModel, solution: LatentSolution, at: Mapping[str, Implied]) -> Verdict:
+    held = [row for row in solution.table if row.free and solution.found.bound[row.free - 1]]
+    reasons = []
+    if held:
+        reasons.append(
+            f"{name_parameters(held)} stopped at its bound 0 (a Heywood case): the items or causes explain more than "
+            "there is; check for too few items, too small a sample, or a wrong model"
+        )
+    for group, layout in zip(solution.sample.groups, solution.layouts, strict=True):
+        where = f" in group {group.name!r}" if group.name else ""
+        for which, what in ((DISTURBANCES, "disturbances"), (RESIDUALS, "item residuals")):
+            lowest = _lowest(filled(layout, solution.found.theta, which))
+            if lowest < -1e-8:
+                reasons.append(f"the covariances of the {what} contradict each other{where}")
+        reasons += _inseparable(model, at[group.name], where)
+    if solution.bread.condition > _RIDGE:
+        reasons.append(f"the optimum lies on a ridge (condition number {solution.bread.condition:.2g})")
+    if not reasons:
+        return Verdict(True, "every variance is positive and no two constructs coincide")
+    return Verdict(False, "; ".join(reasons))
+
+
+def _lowest(matrix: np.ndarray) -> float:
+    """Smallest eigenvalue of a covariance matrix as correlations; rows without variance are left out."""
+    spread = np.diag(matrix)
+    kept = spread > 0
+    if not kept.any():
+        return 0.0
+    own = matrix[np.ix_(kept, kept)] / np.sqrt(np.outer(spread[kept], spread[kept]))
+    return float(np.linalg.eigvalsh(own)[0])
+
+
+def _inseparable(model: RoxModel, at: Implied, where: str) -> list[str]:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        spread = np.sqrt(np.diag(at.latent))
+        correlation = at.latent / np.outer(spread, spread)
+    several = [len(construct.items) > 1 for construct in model.constructs]
+    pairs = [
+        (abs(correlation[a, b]), f"{model.names[b]} and {model.names[a]} ({correlation[a, b]:+.2f})")
+        for a in range(len(several))
+        for b in range(a)
+        if (several[a] or several[b]) and abs(correlation[a, b]) > _ALIKE
+    ]
+    if not pairs:
+        return []
+    words = [text for _, text in sorted(pairs, reverse=True)[:4]]
+    return [
+        f"constructs that can hardly be told apart{where}: {listed(words)}; merge them, or measure what tells them "
+        "apart"
+    ]

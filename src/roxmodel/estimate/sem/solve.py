@@ -1,0 +1,186 @@
+"""Method "sem": from a model and data to the estimate, its errors and its tests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from roxmodel.errors import EstimationError, RoxError
+from roxmodel.estimate.sem.bootstrap import resample
+from roxmodel.estimate.sem.identification import require_identified
+from roxmodel.estimate.sem.inference import Bread, bread_of, huber_white, satorra_bentler
+from roxmodel.estimate.sem.objective import Objective, Part
+from roxmodel.estimate.sem.optimizer import Minimum, minimise
+from roxmodel.estimate.sem.options import Options
+from roxmodel.estimate.sem.planning import given_by_data, layouts_of, lower_bounds, refuse_free_lags, table_of
+from roxmodel.estimate.sem.sample import Sample, sample_of_frame, sample_of_moments
+from roxmodel.estimate.sem.starts import start_values
+from roxmodel.estimate.sem.tests_of_fit import Judged, likelihood_indices
+from roxmodel.implied.layout import Layout
+from roxmodel.implied.normal import Target
+from roxmodel.moments.single import Moments
+from roxmodel.result.records import Resampling
+from roxmodel.spec.graph import RoxModel
+from roxmodel.spec.parameters import ParameterTable
+from roxmodel.types import FloatArray
+
+__all__ = ["LatentSolution", "objective_of", "solve_sem"]
+
+
+@dataclass(frozen=True, slots=True)
+class LatentSolution:
+    """What method "sem" found.
+
+    Attributes
+    ----------
+    table, layouts, sample
+        The parameters, where they stand, what they were estimated from.
+    given
+        Values of the rows that the data give, by id.
+    found
+        The optimum.
+    vcov
+        (n_free, n_free); zero rows for parameters at their bound.
+    bread
+        The inverse information, and how well the data determine the parameters.
+    indices
+        Fit indices by name.
+    moments
+        Saturated means and covariances of each group, in units of the scale.
+    resampling
+        Replicates of the bootstrap, or None.
+    """
+
+    table: ParameterTable
+    layouts: tuple[Layout, ...]
+    sample: Sample
+    given: dict[str, float]
+    found: Minimum
+    vcov: FloatArray
+    bread: Bread
+    indices: dict[str, float]
+    moments: tuple[Target, ...]
+    resampling: Resampling | None
+
+
+def objective_of(layouts: Sequence[Layout], sample: Sample) -> Objective:
+    """What is minimised."""
+    return Objective(
+        [
+            Part(layout, group.target if group.patterns is None else group.patterns, group.n / sample.n)
+            for layout, group in zip(layouts, sample.groups, strict=True)
+        ]
+    )
+
+
+def solve_sem(model: RoxModel, data: object, options: Options) -> LatentSolution:
+    """Estimate a model with latent variables by maximum likelihood.
+
+    Raises
+    ------
+    EstimationError, DataError, SpecError
+        For a model that is not identified, or data that cannot be used.
+    """
+    sample = _sample(model, data, options)
+    names = [group.name for group in sample.groups]
+    table = table_of(model, options, names)
+    refuse_free_lags(table)
+    given = given_by_data(model, table, sample)
+    layouts = layouts_of(model, table, names, given, sample.scale)
+    start = start_values(model, table, [(group.name, group.target) for group in sample.groups], sample.scale)
+    require_identified(model, table, layouts, start)
+    objective = objective_of(layouts, sample)
+    found = minimise(objective, _feasible(objective, start, table), lower_bounds(table))
+    observed = _observed(options, sample)
+    bread = bread_of(found, observed)
+    vcov = _covariance(options, (layouts, sample), found, bread)
+    places = given_places(model, table)
+    judged = Judged(
+        layouts, sample, found.theta, found.expansion.value, table.n_free, places, bread.inverse, _test(options)
+    )
+    indices, moments = likelihood_indices(judged)
+    resampling = None
+    if options.replicates:
+        resampling = resample((model, table, layouts, sample, given), found, bread.inverse, options)
+    return LatentSolution(
+        table, layouts, sample, given, found, vcov, bread, indices, moments, resampling
+    )
+
+
+def _sample(model: RoxModel, data: object, options: Options) -> Sample:
+    if not isinstance(data, Moments):
+        return sample_of_frame(model, data, options)
+    asked = {
+        "group": options.group, "cluster": options.cluster, "weight": options.weight, "frequency": options.frequency,
+    }  # fmt: skip
+    for name, value in asked.items():
+        if value is not None:
+            raise RoxError(f"{name}={value!r}: a printed matrix has no rows.", hint=f"Leave {name}= out.")
+    if options.estimator != "ML" or options.se != "standard" or options.missing != "listwise":
+        raise RoxError(
+            "A printed matrix has no rows, so only normal-theory maximum likelihood exists.",
+            hint="Use estimator='ML' and leave se= and missing= out.",
+        )
+    return sample_of_moments(model, data)
+
+
+def _feasible(objective: Objective, start: FloatArray, table: ParameterTable) -> FloatArray:
+    """The start, or where Σ is not positive definite there: smaller edges and covariances, until it is."""
+    found = start.copy()
+    for _ in range(6):
+        if np.isfinite(objective.value(found)):
+            return found
+        for row in table:
+            if row.free and row.kind in {"edge", "covariance"} and row.start is None:
+                found[row.free - 1] *= 0.5
+    for row in table:
+        if row.free and row.kind == "covariance":
+            found[row.free - 1] = 0.0
+    if np.isfinite(objective.value(found)):
+        return found
+    raise EstimationError(
+        "The starting values give a covariance matrix that is not positive definite.",
+        hint="Check fixed values and start= values: a fixed variance may be too small for its loadings.",
+    )
+
+
+def _observed(options: Options, sample: Sample) -> bool:
+    if options.information is not None:
+        return options.information == "observed"
+    if options.estimator == "MLM":
+        return False
+    return options.estimator == "MLR" or options.se == "robust" or not sample.complete or _weighted(options)
+
+
+def _weighted(options: Options) -> bool:
+    """Sampling weights and clusters need a sandwich, whatever was asked for."""
+    return options.weight is not None or options.cluster is not None
+
+
+def _test(options: Options) -> str:
+    if options.estimator == "MLM":
+        return "satorra-bentler"
+    return "yuan-bentler" if options.estimator == "MLR" or _weighted(options) else ""
+
+
+def _covariance(
+    options: Options, model: tuple[tuple[Layout, ...], Sample], found: Minimum, bread: Bread
+) -> FloatArray:
+    layouts, sample = model
+    inverse = bread.inverse
+    if options.estimator == "MLM":
+        middle, _ = satorra_bentler(layouts, sample, found.theta)
+    elif options.estimator == "MLR" or options.se == "robust" or _weighted(options):
+        middle = huber_white(layouts, sample, found.theta)
+    else:
+        return inverse / sample.n
+    return np.asarray(inverse @ middle @ inverse / sample.n)
+
+
+def given_places(model: RoxModel, table: ParameterTable) -> tuple[int, ...]:
+    """Places of the items whose moments among themselves the data give (exogenous, fixed)."""
+    at = {item.name: i for i, item in enumerate(model.items)}
+    names = dict.fromkeys(row.left for row in table.of("variance") if row.note == "given by the data")
+    return tuple(at[model.find(name).item_names[0]] for name in names if name in model.names)

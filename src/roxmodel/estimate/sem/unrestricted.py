@@ -1,0 +1,133 @@
+"""The models that a fit is compared with: no structure at all, and no covariances."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from roxmodel.estimate.sem.objective import Objective, Part
+from roxmodel.estimate.sem.optimizer import minimise
+from roxmodel.estimate.sem.patterns import Patterns, half_deviance, inverted
+from roxmodel.estimate.sem.sample import GroupSample, Sample
+from roxmodel.implied.layout import Layout, saturated
+from roxmodel.implied.normal import Target, half_discrepancy
+from roxmodel.types import FloatArray
+
+__all__ = ["Yardstick", "baseline_of", "saturated_of"]
+
+_NEWTON = 45  # variables up to which the saturated moments are finished by Newton's method
+_EM_STEPS = 8
+_MOST_EM = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Yardstick:
+    """A model without structure, one layout and theta for each group.
+
+    Attributes
+    ----------
+    layouts
+        One for each group, each with a theta of its own.
+    thetas
+        (own n_free,) estimates.
+    value
+        F/2 (complete data) or half of -2 loglik (missing answers), per observation over all groups.
+    moments
+        Means and covariances at the estimates, in units of the scale.
+    """
+
+    layouts: tuple[Layout, ...]
+    thetas: tuple[FloatArray, ...]
+    value: float
+    moments: tuple[Target, ...]
+
+    @property
+    def n_free(self) -> int:
+        """Parameters over all groups."""
+        return sum(layout.n_free for layout in self.layouts)
+
+
+def saturated_of(sample: Sample, means: bool, given: tuple[int, ...]) -> Yardstick:
+    """Estimate all moments freely: the sample's own, or with missing answers by EM and Newton's method.
+
+    References
+    ----------
+    Dempster, Laird & Rubin (1977), doi 10.1111/j.2517-6161.1977.tb01600.x.
+    """
+    found = [_saturated_group(sample, group, means, given) for group in sample.groups]
+    return _joined(sample, found)
+
+
+def baseline_of(sample: Sample, means: bool, given: tuple[int, ...]) -> Yardstick:
+    """Estimate uncorrelated variables; those given keep the covariances among themselves."""
+    found = []
+    for group in sample.groups:
+        known = (group.target.mean, group.target.covariance)
+        layout, theta = saturated(sample.items, sample.scale, known, diagonal=True, means=means, given=given)
+        if group.patterns is not None:
+            theta = minimise(Objective([Part(layout, group.patterns, 1.0)]), theta, _positive(layout)).theta
+        spread = np.diag(np.diag(group.target.covariance)) if not given else group.target.covariance
+        found.append((layout, theta, _value(layout, theta, group), Target(group.target.mean, spread)))
+    return _joined(sample, found)
+
+
+Found = tuple[Layout, FloatArray, float, Target]
+
+
+def _joined(sample: Sample, found: Sequence[Found]) -> Yardstick:
+    shares = [group.n / sample.n for group in sample.groups]
+    value = float(sum(s * one[2] for s, one in zip(shares, found, strict=True)))
+    return Yardstick(
+        tuple(one[0] for one in found), tuple(one[1] for one in found), value, tuple(one[3] for one in found)
+    )
+
+
+def _positive(layout: Layout) -> FloatArray:
+    lower = np.full(layout.n_free, -np.inf)
+    lower[layout.theta[layout.share == 0.5]] = 0.0
+    return lower
+
+
+def _value(layout: Layout, theta: FloatArray, group: GroupSample) -> float:
+    if group.patterns is not None:
+        return half_deviance(layout, theta, group.patterns)
+    return half_discrepancy(layout, theta, group.target)
+
+
+def _saturated_group(sample: Sample, group: GroupSample, means: bool, given: tuple[int, ...]) -> Found:
+    target = group.target
+    if group.patterns is not None:
+        target = _expected_moments(group.patterns, group.target, len(sample.items) <= _NEWTON)
+    known = (target.mean, target.covariance)
+    layout, theta = saturated(sample.items, sample.scale, known, means=means, given=given)
+    if group.patterns is not None and len(sample.items) <= _NEWTON:
+        objective = Objective([Part(layout, group.patterns, 1.0)])
+        theta = minimise(objective, theta, np.full(layout.n_free, -np.inf)).theta
+        target = _target_of(layout, theta)
+    return layout, theta, _value(layout, theta, group), target
+
+
+def _target_of(layout: Layout, theta: FloatArray) -> Target:
+    from roxmodel.implied.matrices import implied
+
+    at = implied(layout, theta)
+    return Target(at.mu, at.sigma)
+
+
+def _expected_moments(data: Patterns, start: Target, short: bool) -> Target:
+    """EM steps: Σ moves by -Σ G Σ, G the gradient of the deviance."""
+    mean, covariance = start.mean, start.covariance
+    for _ in range(_EM_STEPS if short else _MOST_EM):
+        inverse, _ = inverted(covariance, data.seen)
+        rest = np.where(data.seen, data.mean - mean, 0.0)
+        pushed = (inverse @ rest[:, :, None])[:, :, 0]
+        half = inverse @ data.covariance @ inverse + pushed[:, :, None] * pushed[:, None, :]
+        pull = np.tensordot(data.weight, inverse - half, 1)
+        shift = covariance @ (data.weight @ pushed)
+        change = covariance @ pull @ covariance + np.outer(shift, shift)
+        mean, covariance = mean + shift, covariance - (change + change.T) / 2
+        if np.abs(change).max() < 1e-12 and np.abs(shift).max() < 1e-12:
+            break
+    return Target(mean, covariance)

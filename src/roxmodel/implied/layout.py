@@ -1,0 +1,230 @@
+"""A parameter table laid out in matrices: where every parameter stands, and what its derivative is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from roxmodel.spec.parameters import Parameter
+from roxmodel.types import FloatArray, IntArray
+
+__all__ = [
+    "DISTURBANCES",
+    "EDGES",
+    "ITEM_MEANS",
+    "LATENT_MEANS",
+    "LOADINGS",
+    "RESIDUALS",
+    "Layout",
+    "lay_out",
+    "residual_of",
+    "saturated",
+]
+
+LOADINGS, EDGES, DISTURBANCES, RESIDUALS, ITEM_MEANS, LATENT_MEANS = range(6)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """One group's matrices, and the places of the free parameters in them.
+
+    Σ = Λ T Ψ Tᵀ Λᵀ + Θ and μ = ν + Λ T α with T = (I - B)⁻¹ (Bollen 1989, Structural equations with latent
+    variables, ch. 8). With the bank of columns [I | A | C], A = Λ T and C = A Ψ Tᵀ, the derivative of Σ by any row of
+    the table is ``s (u vᵀ + v uᵀ)`` and that of μ is ``m·d`` with u, v, d columns of the bank.
+
+    Attributes
+    ----------
+    items, constructs
+        Names: p observed variables, k constructs.
+    base
+        Λ (p, k), B (k, k), Ψ (k, k), Θ (p, p), ν (p), α (k) with the fixed values in place.
+    matrix, row, column
+        (r,) which matrix and which entry each free row of the table is.
+    theta
+        (r,) its place in theta; several rows may share one.
+    n_free
+        Length of theta.
+    u, v, d
+        (r,) places in the bank.
+    share
+        (r,) s: 1, ½ on a diagonal, 0 for means.
+    scale
+        (p,) units that Σ and μ are expressed in (standard deviations of the sample), so that a variance of euros
+        squared beside one of points costs no digit.
+    means
+        Whether μ is modelled; if not, it is the sample's.
+    """
+
+    items: tuple[str, ...]
+    constructs: tuple[str, ...]
+    base: tuple[FloatArray, ...]
+    matrix: IntArray
+    row: IntArray
+    column: IntArray
+    theta: IntArray
+    n_free: int
+    u: IntArray
+    v: IntArray
+    d: IntArray
+    share: FloatArray
+    scale: FloatArray
+    means: bool
+
+    @property
+    def link(self) -> FloatArray:
+        """(r, n_free) incidence: which element of theta each free row takes."""
+        found = np.zeros((len(self.theta), self.n_free))
+        found[np.arange(len(self.theta)), self.theta] = 1.0
+        return found
+
+
+def residual_of(row: Parameter, constructs: Sequence[str]) -> bool:
+    """Whether a variance or covariance is one of item residuals (an item may bear its construct's name)."""
+    return "|" in row.id or row.left not in constructs
+
+
+def lay_out(
+    rows: Sequence[Parameter],
+    names: tuple[tuple[str, ...], tuple[str, ...]],
+    given: Mapping[str, float],
+    scale: FloatArray,
+    n_free: int,
+) -> Layout:
+    """Lay the rows of one group out in matrices.
+
+    Parameters
+    ----------
+    rows
+        Rows of the parameter table.
+    names
+        Items and constructs.
+    given
+        Values of the rows that the data give, by id.
+    scale
+        (p,) units of the items.
+    n_free
+        Length of theta, over all groups.
+    """
+    items, constructs = names
+    item_at = {name: i for i, name in enumerate(items)}
+    construct_at = {name: i for i, name in enumerate(constructs)}
+    p, k = len(items), len(constructs)
+    base = tuple(np.zeros(shape) for shape in ((p, k), (k, k), (k, k), (p, p), (p,), (k,)))
+    spots: list[tuple[int, int, int, int]] = []
+    means = False
+    for row in rows:
+        spot = _spot(row, item_at, construct_at)
+        if spot is None:
+            continue
+        means |= spot[0] >= ITEM_MEANS
+        if row.free:
+            spots.append((*spot, row.free - 1))
+        else:
+            _put(base, spot, given.get(row.id, 0.0) if row.value is None else row.value)
+    return _indexed(names, base, spots, (scale, n_free, means))
+
+
+def _put(base: tuple[FloatArray, ...], spot: tuple[int, int, int], value: float) -> None:
+    matrix, row, column = spot
+    if matrix >= ITEM_MEANS:
+        base[matrix][row] = value
+        return
+    base[matrix][row, column] = value
+    if matrix in {DISTURBANCES, RESIDUALS}:
+        base[matrix][column, row] = value
+
+
+def _spot(
+    row: Parameter, items: Mapping[str, int], constructs: Mapping[str, int]
+) -> tuple[int, int, int] | None:
+    """Matrix and entry of one row; None for definitions, thresholds and lagged edges."""
+    if row.kind == "loading":
+        return LOADINGS, items[row.right], constructs[row.left]
+    if row.kind == "edge":
+        return None if row.lag else (EDGES, constructs[row.right], constructs[row.left])
+    if row.kind in {"variance", "covariance"}:
+        residual = residual_of(row, tuple(constructs))
+        at = items if residual else constructs
+        return (RESIDUALS if residual else DISTURBANCES), at[row.left], at[row.right]
+    if row.kind == "intercept":
+        if row.left in constructs and not row.id.endswith(f"|{row.left}"):
+            return LATENT_MEANS, constructs[row.left], 0
+        return ITEM_MEANS, items[row.left], 0
+    return None
+
+
+def _indexed(
+    names: tuple[tuple[str, ...], tuple[str, ...]],
+    base: tuple[FloatArray, ...],
+    spots: Sequence[tuple[int, int, int, int]],
+    rest: tuple[FloatArray, int, bool],
+) -> Layout:
+    """Find each free row's columns in the bank [I | A | C]."""
+    p, k = len(names[0]), len(names[1])
+    table = np.array(spots, dtype=np.int64).reshape(-1, 4)
+    matrix, row, column, theta = (np.ascontiguousarray(part) for part in table.T)
+    is_loading, is_edge, is_psi, is_theta, is_nu, is_alpha = (matrix == i for i in range(6))
+    zero = np.zeros_like(row)
+    through_item = np.where(is_loading | is_theta | is_nu, row, zero)
+    u = np.where(is_edge | is_psi, p + row, through_item)
+    v = np.where(is_loading | is_edge, p + k + column, np.where(is_psi, p + column, np.where(is_theta, column, zero)))
+    d = np.where(is_edge | is_alpha, p + row, through_item)
+    share = np.where((is_psi | is_theta) & (row == column), 0.5, 1.0)
+    share = np.where(is_nu | is_alpha, 0.0, share)
+    scale, n_free, means = rest
+    return Layout(*names, base, matrix, row, column, theta, n_free, u, v, d, share, scale, means)
+
+
+def saturated(
+    items: tuple[str, ...],
+    scale: FloatArray,
+    known: tuple[FloatArray, FloatArray],
+    *,
+    diagonal: bool = False,
+    means: bool = True,
+    given: tuple[int, ...] = (),
+) -> tuple[Layout, FloatArray]:
+    """Lay out the model without structure: every (co)variance free, or (the baseline) variances only.
+
+    Parameters
+    ----------
+    items, scale
+        (p) observed variables and their units.
+    known
+        (p,) means and (p, p) covariances in units of the scale.
+    diagonal
+        Whether covariances are 0.
+    means
+        Whether means are parameters.
+    given
+        Variables whose moments among themselves the data give.
+
+    Returns
+    -------
+    Layout
+        Its parameters are the means (if modelled) and the lower triangle of Σ, column by column, or its diagonal.
+    ndarray
+        (n_free,) the known moments as parameters.
+    """
+    p, fixed = len(items), set(given)
+    mean, covariance = known[0] * scale, known[1] * np.outer(scale, scale)
+    nu, theta = np.zeros(p), np.zeros((p, p))
+    spots: list[tuple[int, int, int, int]] = []
+    values: list[float] = []
+    for i in range(p) if means else ():
+        if i in fixed:
+            nu[i] = mean[i]
+            continue
+        spots.append((ITEM_MEANS, i, 0, len(spots)))
+        values.append(mean[i])
+    for j in range(p):
+        for i in range(j, p):
+            if i in fixed and j in fixed:
+                theta[i, j] = theta[j, i] = covariance[i, j]
+            elif i == j or not diagonal:
+                spots.append((RESIDUALS, i, j, len(spots)))
+                values.append(covariance[i, j])
+    base = (np.zeros((p, 0)), np.zeros((0, 0)), np.zeros((0, 0)), theta, nu, np.zeros(0))
+    return _indexed((items, ()), base, spots, (scale, len(spots), means)), np.array(values)

@@ -1,0 +1,153 @@
+"""Parameters to moments: theta -> Σ(theta), μ(theta), and what their derivatives are made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from roxmodel.implied.layout import (
+    DISTURBANCES,
+    EDGES,
+    ITEM_MEANS,
+    LATENT_MEANS,
+    LOADINGS,
+    RESIDUALS,
+    Layout,
+)
+from roxmodel.types import FloatArray
+
+__all__ = ["Implied", "bank_of", "filled", "implied", "mean_weight", "moment_jacobian", "second_order"]
+
+
+@dataclass(frozen=True, slots=True)
+class Implied:
+    """Model-implied moments and what they were made of; leading axes are draws.
+
+    Attributes
+    ----------
+    sigma, mu
+        (…, p, p) and (…, p), in units of `Layout.scale`.
+    reach, spread
+        A = Λ T and C = A Ψ Tᵀ, (…, p, k), in units of the scale.
+    total, latent
+        T = (I - B)⁻¹ and Φ = T Ψ Tᵀ, (…, k, k), in the constructs' own units.
+    levels
+        T α, (…, k).
+    """
+
+    sigma: FloatArray
+    mu: FloatArray
+    reach: FloatArray
+    spread: FloatArray
+    total: FloatArray
+    latent: FloatArray
+    levels: FloatArray
+
+
+def filled(layout: Layout, theta: FloatArray, which: int) -> FloatArray:
+    base = layout.base[which]
+    own = base.shape[-1:] if which >= ITEM_MEANS else base.shape[-2:]  # a base may have draws of its own in front
+    found = np.broadcast_to(base, (*theta.shape[:-1], *own)).copy()
+    at = layout.matrix == which
+    rows, columns, values = layout.row[at], layout.column[at], theta[..., layout.theta[at]]
+    if which >= ITEM_MEANS:
+        found[..., rows] = values
+        return found
+    found[..., rows, columns] = values
+    if which in {DISTURBANCES, RESIDUALS}:
+        found[..., columns, rows] = values
+    return found
+
+
+def implied(layout: Layout, theta: FloatArray) -> Implied:
+    """Model-implied moments.
+
+    Parameters
+    ----------
+    layout
+        Where the parameters stand.
+    theta
+        (…, n_free).
+    """
+    lam, beta, psi, residuals = (filled(layout, theta, i) for i in (LOADINGS, EDGES, DISTURBANCES, RESIDUALS))
+    nu, alpha = filled(layout, theta, ITEM_MEANS), filled(layout, theta, LATENT_MEANS)
+    k, scale = beta.shape[-1], layout.scale
+    total = np.linalg.inv(np.eye(k) - beta) if (beta != 0).any() else np.broadcast_to(np.eye(k), beta.shape)
+    reach = (lam @ total) / scale[:, None]
+    latent = total @ psi @ total.swapaxes(-1, -2)
+    spread = reach @ psi @ total.swapaxes(-1, -2)
+    sigma = reach @ psi @ reach.swapaxes(-1, -2) + residuals / np.outer(scale, scale)
+    mu = nu / scale + (reach @ alpha[..., None])[..., 0]
+    return Implied(sigma, mu, reach, spread, total, latent, (total @ alpha[..., None])[..., 0])
+
+
+def bank_of(layout: Layout, at: Implied) -> FloatArray:
+    """Columns that every derivative is made of: [I | A | C], (…, p, p + 2k)."""
+    unit = np.broadcast_to(np.diag(1.0 / layout.scale), (*at.reach.shape[:-2], len(layout.items), len(layout.items)))
+    return np.concatenate([unit, at.reach, at.spread], axis=-1)
+
+
+def mean_weight(layout: Layout, at: Implied) -> FloatArray:
+    """(…, r) m of dμ = m·d: the level of the cause for loadings and edges, 1 for intercepts."""
+    found = np.zeros((*at.levels.shape[:-1], len(layout.row)))
+    if layout.means:
+        through = (layout.matrix == LOADINGS) | (layout.matrix == EDGES)
+        found[..., through] = at.levels[..., layout.column[through]]
+        found[..., layout.matrix >= ITEM_MEANS] = 1.0
+    return found
+
+
+def moment_jacobian(layout: Layout, at: Implied) -> tuple[FloatArray, FloatArray]:
+    """Derivatives of Σ, (p, p, r), and of μ, (p, r), by every free row, at one point (no leading axes)."""
+    bank = bank_of(layout, at)
+    u, v = bank[:, layout.u], bank[:, layout.v] * layout.share
+    by_sigma = u[:, None, :] * v[None, :, :]
+    return by_sigma + by_sigma.swapaxes(0, 1), bank[:, layout.d] * mean_weight(layout, at)
+
+
+def second_order(layout: Layout, at: Implied, pull: FloatArray, push: FloatArray) -> FloatArray:
+    """½ tr(G ∂²Σ) - ∂²μᵀ w for every pair of free rows, at one point.
+
+    Parameters
+    ----------
+    layout, at
+        The model at theta.
+    pull
+        G, (p + 2k, p + 2k): the gradient by Σ, seen through the bank.
+    push
+        w, (p + 2k,): the gradient by μ, seen through the bank.
+
+    Returns
+    -------
+    ndarray
+        (r, r).
+    """
+    if not layout.constructs or not len(layout.row):
+        return np.zeros((len(layout.row),) * 2)
+    edge, psi = layout.matrix == EDGES, layout.matrix == DISTURBANCES
+    through = (layout.matrix == LOADINGS) | edge
+    cause = np.where(through | psi, layout.column, 0)
+    effect = np.where(edge | psi | (layout.matrix == LATENT_MEANS), layout.row, 0)
+    onto = at.total[cause][:, effect]  # T[cause of the one, effect of the other]
+    both, sidewise = at.latent[cause][:, cause], at.total[cause][:, cause]
+    uu, uv = pull[layout.u][:, layout.u], pull[layout.u][:, layout.v]
+    # Rows r (down) hold u and v; column q (across) moves them: A_e by T[c_q, e] bank[u_q], C_c by Φ[c_q, c] bank[u_q]
+    # + T[c, e_q] bank[v_q], and by a disturbance (a, b): T[c, b] bank[u_q] + T[c, a] bank[v_q].
+    found = np.outer(edge | psi, through) * onto.T * uv.T
+    found += np.outer(psi, through) * sidewise.T * uu
+    found += np.outer(through, through) * both * uu
+    found += np.outer(through, edge) * onto * uv
+    found += np.outer(through, psi * layout.share) * (sidewise * uu + onto * uv)
+    found *= layout.share[:, None]
+    return found - _bent_means(layout, at, push, onto) if layout.means else found
+
+
+def _bent_means(layout: Layout, at: Implied, push: FloatArray, onto: FloatArray) -> FloatArray:
+    """(r, r) ∂²μᵀ w: A_e moves with loadings and edges, the levels T α with edges and latent means."""
+    edge, alpha = layout.matrix == EDGES, layout.matrix == LATENT_MEANS
+    through = (layout.matrix == LOADINGS) | edge
+    level = np.where(through, at.levels[np.where(through, layout.column, 0)], 0.0)
+    down = np.where(through, push[layout.d], 0.0)
+    moved = np.where(edge, level, 0.0) + alpha
+    return np.outer(moved, np.where(through, push[layout.u], 0.0)) * onto.T + np.outer(down, moved) * onto

@@ -1,0 +1,130 @@
+"""The normal discrepancy of complete data: value, gradient, Hessian and information, per observation.
+
+F/2 = ½ (log|Σ| + tr(Σ⁻¹ S*) - log|S| - p), S* = S + (m - μ)(m - μ)ᵀ. Leading axes are draws.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from roxmodel.implied.matrices import Implied, bank_of, implied, mean_weight, second_order
+from roxmodel.implied.layout import Layout
+from roxmodel.types import FloatArray
+
+__all__ = ["Expansion", "Target", "expand", "half_discrepancy", "slope"]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Sample moments in units of the layout's scale.
+
+    Attributes
+    ----------
+    mean, covariance
+        (…, p) and (…, p, p), divisor n.
+    """
+
+    mean: FloatArray
+    covariance: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Expansion:
+    """F/2 around one theta, per observation.
+
+    Attributes
+    ----------
+    value
+        F/2, infinite where Σ is not positive definite.
+    gradient
+        (n_free,).
+    hessian, information
+        (n_free, n_free): observed and expected.
+    """
+
+    value: float
+    gradient: FloatArray
+    hessian: FloatArray
+    information: FloatArray
+
+
+def _rest(layout: Layout, at: Implied, target: Target) -> FloatArray:
+    return target.mean - at.mu if layout.means else np.zeros_like(at.mu)
+
+
+def half_discrepancy(layout: Layout, theta: FloatArray, target: Target) -> float:
+    """F/2 at one theta; infinite where Σ is not positive definite."""
+    at = implied(layout, theta)
+    try:
+        root = np.linalg.cholesky(at.sigma)
+    except np.linalg.LinAlgError:
+        return float("inf")
+    whitened = np.linalg.solve(root, np.linalg.solve(root, target.covariance).T)
+    distance = np.linalg.solve(root, _rest(layout, at, target))
+    own = np.linalg.slogdet(target.covariance)[1]
+    logdet = 2 * np.log(np.diagonal(root)).sum()
+    return float(0.5 * (logdet - own + np.trace(whitened) - len(root) + distance @ distance))
+
+
+def expand(layout: Layout, theta: FloatArray, target: Target) -> Expansion:
+    """F/2 with its derivatives at one theta where Σ is positive definite."""
+    at = implied(layout, theta)
+    rest = _rest(layout, at, target)
+    inverse = np.linalg.inv(at.sigma)
+    inverse = (inverse + inverse.T) / 2
+    pulled = inverse - inverse @ (target.covariance + np.outer(rest, rest)) @ inverse
+    bank = bank_of(layout, at)
+    pull, plain, push = bank.T @ pulled @ bank, bank.T @ inverse @ bank, bank.T @ (inverse @ rest)
+    weight, link = mean_weight(layout, at), layout.link
+    gradient = layout.share * pull[layout.u, layout.v] - weight * push[layout.d]
+    information = _contracted(layout, plain, plain / 2) + np.outer(weight, weight) * plain[layout.d][:, layout.d]
+    observed = information - _contracted(layout, plain, pull) + second_order(layout, at, pull, push)
+    if layout.means:
+        cross = _crossed(layout, plain, push) * weight[:, None]
+        observed = observed + cross + cross.T
+    value = half_discrepancy(layout, theta, target)
+    return Expansion(value, gradient @ link, link.T @ observed @ link, link.T @ information @ link)
+
+
+def _contracted(layout: Layout, one: FloatArray, two: FloatArray) -> FloatArray:
+    """tr(X ∂Σ_q Y ∂Σ_r) for every pair of rows, X and Y seen through the bank."""
+    u, v = layout.u, layout.v
+    found = one[v][:, u] * two[u][:, v] + one[u][:, u] * two[v][:, v]
+    found += one[v][:, v] * two[u][:, u] + one[u][:, v] * two[v][:, u]
+    return found * np.outer(layout.share, layout.share)
+
+
+def _crossed(layout: Layout, plain: FloatArray, push: FloatArray) -> FloatArray:
+    """d_rᵀ W ∂Σ_q w for every pair of rows."""
+    u, v, d = layout.u, layout.v, layout.d
+    return (plain[d][:, u] * push[v] + plain[d][:, v] * push[u]) * layout.share
+
+
+def slope(layout: Layout, theta: FloatArray, target: Target) -> FloatArray:
+    """Gradient of F/2 for many draws at once, (draws, n_free).
+
+    Parameters
+    ----------
+    layout
+        The model.
+    theta
+        (draws, n_free), where Σ is positive definite.
+    target
+        Moments of each draw.
+    """
+    at = implied(layout, theta)
+    inverse = np.linalg.inv(at.sigma)
+    rest = _rest(layout, at, target)
+    pushed = (inverse @ rest[..., None])[..., 0]
+    pulled = inverse - inverse @ target.covariance @ inverse
+    if layout.means:
+        pulled -= pushed[..., :, None] * pushed[..., None, :]
+    bank = bank_of(layout, at)
+    pull = bank.swapaxes(-1, -2) @ pulled @ bank
+    rows = layout.share * pull[..., layout.u, layout.v]
+    if layout.means:
+        push = (bank.swapaxes(-1, -2) @ pushed[..., None])[..., 0]
+        rows -= mean_weight(layout, at) * push[..., layout.d]
+    return np.asarray(rows @ layout.link)
