@@ -55,6 +55,10 @@ class Layout:
         squared beside one of points costs no digit.
     means
         Whether μ is modelled; if not, it is the sample's.
+    entries
+        For each matrix the rows, columns and places in theta of its free entries.
+    link
+        (r, n_free) incidence: which element of theta each free row takes.
     """
 
     items: tuple[str, ...]
@@ -71,13 +75,8 @@ class Layout:
     share: FloatArray
     scale: FloatArray
     means: bool
-
-    @property
-    def link(self) -> FloatArray:
-        """(r, n_free) incidence: which element of theta each free row takes."""
-        found = np.zeros((len(self.theta), self.n_free))
-        found[np.arange(len(self.theta)), self.theta] = 1.0
-        return found
+    entries: tuple[tuple[IntArray, IntArray, IntArray], ...]
+    link: FloatArray
 
 
 def residual_of(row: Parameter, constructs: Sequence[str]) -> bool:
@@ -174,7 +173,10 @@ def _indexed(
     share = np.where((is_psi | is_theta) & (row == column), 0.5, 1.0)
     share = np.where(is_nu | is_alpha, 0.0, share)
     scale, n_free, means = rest
-    return Layout(*names, base, matrix, row, column, theta, n_free, u, v, d, share, scale, means)
+    entries = tuple((row[at], column[at], theta[at]) for at in (matrix == i for i in range(6)))
+    link = np.zeros((len(theta), n_free))
+    link[np.arange(len(theta)), theta] = 1.0
+    return Layout(*names, base, matrix, row, column, theta, n_free, u, v, d, share, scale, means, entries, link)
 
 
 def saturated(

@@ -48,9 +48,12 @@ class Implied:
 def filled(layout: Layout, theta: FloatArray, which: int) -> FloatArray:
     base = layout.base[which]
     own = base.shape[-1:] if which >= ITEM_MEANS else base.shape[-2:]  # a base may have draws of its own in front
-    found = np.broadcast_to(base, (*theta.shape[:-1], *own)).copy()
-    at = layout.matrix == which
-    rows, columns, values = layout.row[at], layout.column[at], theta[..., layout.theta[at]]
+    found = np.empty((*theta.shape[:-1], *own))
+    found[...] = base
+    rows, columns, places = layout.entries[which]
+    if not len(rows):
+        return found
+    values = theta[..., places]
     if which >= ITEM_MEANS:
         found[..., rows] = values
         return found

@@ -56,7 +56,10 @@ def _rest(layout: Layout, at: Implied, target: Target) -> FloatArray:
 
 def half_discrepancy(layout: Layout, theta: FloatArray, target: Target) -> float:
     """F/2 at one theta; infinite where Σ is not positive definite."""
-    at = implied(layout, theta)
+    return _value(implied(layout, theta), layout, target)
+
+
+def _value(at: Implied, layout: Layout, target: Target) -> float:
     try:
         root = np.linalg.cholesky(at.sigma)
     except np.linalg.LinAlgError:
@@ -69,8 +72,12 @@ def half_discrepancy(layout: Layout, theta: FloatArray, target: Target) -> float
 
 
 def expand(layout: Layout, theta: FloatArray, target: Target) -> Expansion:
-    """F/2 with its derivatives at one theta where Σ is positive definite."""
+    """F/2 with its derivatives at one theta; where Σ is not positive definite, only an infinite value."""
     at = implied(layout, theta)
+    value = _value(at, layout, target)
+    if not np.isfinite(value):
+        nothing = np.full((layout.n_free,) * 2, np.nan)
+        return Expansion(value, np.full(layout.n_free, np.nan), nothing, nothing)
     rest = _rest(layout, at, target)
     inverse = np.linalg.inv(at.sigma)
     inverse = (inverse + inverse.T) / 2
@@ -84,7 +91,6 @@ def expand(layout: Layout, theta: FloatArray, target: Target) -> Expansion:
     if layout.means:
         cross = _crossed(layout, plain, push) * weight[:, None]
         observed = observed + cross + cross.T
-    value = half_discrepancy(layout, theta, target)
     return Expansion(value, gradient @ link, link.T @ observed @ link, link.T @ information @ link)
 
 

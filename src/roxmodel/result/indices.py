@@ -107,14 +107,14 @@ def tested_indices(test: Tested) -> dict[str, float]:
 def _named(
     suffix: str, chisq: float, df: float, base: float, base_df: float, whom: tuple[float, int]
 ) -> dict[str, float]:
-    from scipy.stats import chi2
+    from scipy.special import chdtrc
 
     cfi, tli = comparative(chisq, df, base, base_df)
     point, low, high = rmsea_of(chisq, df, *whom)
     return {
         f"chisq{suffix}": chisq,
         f"df{suffix}": float(df),
-        f"pvalue{suffix}": float(chi2.sf(chisq, df)) if df > 0 else float("nan"),
+        f"pvalue{suffix}": float(chdtrc(df, chisq)) if df > 0 else float("nan"),
         f"cfi{suffix}": cfi,
         f"tli{suffix}": tli,
         f"rmsea{suffix}": point,
@@ -269,12 +269,12 @@ def rmsea_of(chisq: float, df: float, n: float, groups: int = 1) -> tuple[float,
 def noncentrality(chisq: float, df: float, level: float) -> float:
     """Noncentrality at which a chi-square below `chisq` has the probability `level`; 0 if there is none."""
     from scipy.optimize import brentq
-    from scipy.stats import chi2, ncx2
+    from scipy.special import chdtr, chndtr
 
-    if not np.isfinite(chisq) or chi2.cdf(chisq, df) <= level:
+    if not np.isfinite(chisq) or chdtr(df, chisq) <= level:
         return 0.0
     top = max(chisq, 1.0) * 4 + 100
-    return float(brentq(lambda nc: ncx2.cdf(chisq, df, nc) - level, 1e-10, top))
+    return float(brentq(lambda nc: chndtr(chisq, df, nc) - level, 1e-10, top))
 
 
 def _srmr(sample: FloatArray, implied: FloatArray) -> float:

@@ -95,7 +95,7 @@ def _from_the_end(h: FloatArray, k: FloatArray, rho: FloatArray) -> FloatArray:
     """
     sign = np.where(rho < 0.0, -1.0, 1.0)
     end = np.where(sign > 0.0, ndtr(np.minimum(h, k)), np.maximum(ndtr(h) - ndtr(-k), 0.0))
-    width = np.maximum(np.sqrt((1.0 - rho) * (1.0 + rho)), 1e-150)
+    width = np.maximum(np.sqrt((1.0 - rho) * (1.0 + rho)), 1e-100)
     product, gap = sign * h * k, (h - sign * k) ** 2
     first, second = (4.0 - product) / 8.0, (4.0 - product) * (12.0 - product) / 128.0
     total = _series_integral(width, gap, product, first, second)

@@ -22,9 +22,16 @@ _PART = 0.1  # share of the largest entry from which a parameter takes part in a
 
 
 def require_identified(
-    model: RoxModel, table: ParameterTable, layouts: Sequence[Layout], start: FloatArray
+    model: RoxModel, table: ParameterTable, layouts: Sequence[Layout], start: tuple[FloatArray, FloatArray]
 ) -> None:
     """Refuse a model whose parameters the moments cannot determine, at points chosen at random around the start.
+
+    Parameters
+    ----------
+    model, table, layouts
+        What is estimated.
+    start
+        Starting values and sizes of the parameters.
 
     Raises
     ------
@@ -39,7 +46,7 @@ def require_identified(
     _refuse_counting(model, table, layouts)
     rng = np.random.default_rng(20_061)
     for _ in range(_TRIES):
-        point = _somewhere(table, start, rng)
+        point = _somewhere(start, rng)
         flat = _flat_direction(layouts, point)
         if flat is None:
             return
@@ -62,16 +69,12 @@ def _refuse_counting(model: RoxModel, table: ParameterTable, layouts: Sequence[L
         )
 
 
-def _somewhere(table: ParameterTable, start: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """A generic point near the start: no parameter is 0, no two are equal by chance."""
-    point = start * rng.uniform(0.7, 1.3, len(start))
-    size = np.ones(len(start))
-    for row in table:
-        if row.free and row.kind == "covariance":
-            size[row.free - 1] = 0.1
-    small = np.abs(point) < 1e-8
-    point[small] = (size * rng.uniform(0.1, 0.3, len(start)))[small]
-    return point
+def _somewhere(start: tuple[FloatArray, FloatArray], rng: np.random.Generator) -> FloatArray:
+    """A generic point near the start: no parameter is 0 for its size, no two are equal by chance."""
+    values, sizes = start
+    point = values * rng.uniform(0.7, 1.3, len(values))
+    small = np.abs(point) < 0.02 * sizes
+    return np.asarray(np.where(small, sizes * rng.uniform(0.05, 0.2, len(values)), point))
 
 
 def _flat_direction(layouts: Sequence[Layout], point: FloatArray) -> FloatArray | None:
@@ -87,7 +90,13 @@ def _flat_direction(layouts: Sequence[Layout], point: FloatArray) -> FloatArray 
         found = np.zeros(len(point))
         found[silent[0]] = 1.0
         return found
-    values, vectors = np.linalg.eigh(products / np.outer(scale, scale))
+    scaled = products / np.outer(scale, scale)
+    try:
+        if np.diag(np.linalg.cholesky(scaled)).min() ** 2 > 1e-9:  # clearly of full rank: no eigenvalues needed
+            return None
+    except np.linalg.LinAlgError:
+        pass
+    values, vectors = np.linalg.eigh(scaled)
     return vectors[:, 0] if values[0] < _RANK * values[-1] * len(point) else None
 
 

@@ -29,7 +29,7 @@ class Bread:
     information
         (n_free, n_free) that was inverted.
     condition
-        Ratio of the largest to the smallest eigenvalue of the scaled information.
+        Condition number of the scaled information (by the 1-norm; by eigenvalues where it is nearly singular).
     flat
         (n_free,) direction that the data do not determine, scaled to unit length; None if there is none.
     negative
@@ -76,14 +76,23 @@ def _inverted(
         return inverse, 1.0, None, 1.0
     at = np.ix_(moving, moving)
     scale = np.sqrt(np.maximum(np.diag(reference)[moving], 1e-300))
-    values, vectors = np.linalg.eigh(matrix[at] / np.outer(scale, scale))
+    outer = np.outer(scale, scale)
+    scaled = matrix[at] / outer
+    try:
+        if np.diag(np.linalg.cholesky(scaled)).min() ** 2 > 1e-6:  # clearly positive definite: no eigenvalues needed
+            own = np.linalg.inv(scaled)
+            inverse[at] = (own + own.T) / 2 / outer
+            return inverse, float(np.linalg.norm(scaled, 1) * np.linalg.norm(own, 1)), None, 1.0
+    except np.linalg.LinAlgError:
+        pass
+    values, vectors = np.linalg.eigh(scaled)
     top, low = float(values[-1]), float(values[0])
     flat = None
     if abs(low) < _FLAT * top:
         flat = np.zeros(count)
         flat[moving] = vectors[:, 0]
     usable = np.where(np.abs(values) < _FLAT * top, np.inf, values)
-    inverse[at] = (vectors / usable) @ vectors.T / np.outer(scale, scale)
+    inverse[at] = (vectors / usable) @ vectors.T / outer
     return inverse, top / max(abs(low), 1e-300), flat, low
 
 

@@ -87,8 +87,7 @@ def minimise(objective: Minimisable, start: FloatArray, lower: FloatArray) -> Mi
                 break
             damping = max(10 * damping, 1e-4)
             continue
-        theta, damping = moved, damping / 10 if damping > 1e-8 else 0.0
-        here = objective.expand(theta)
+        (theta, here), damping = moved, damping / 10 if damping > 1e-8 else 0.0
     bound = np.isfinite(lower) & (theta <= lower)
     return Minimum(theta, here, bool(decrement < 1e-9), steps, bound, float(decrement))
 
@@ -100,31 +99,51 @@ def _direction(here: Expansion, held: BoolArray, damping: float) -> tuple[FloatA
     if not free.any():
         return step, 0.0, True
     gradient = here.gradient[free]
+    scale = np.sqrt(np.maximum(np.diag(here.information)[free], 1e-300))
+    whole = free.all()
+    ridge = damping * np.eye(len(scale)) if damping else 0.0
     for matrix, newton in ((here.hessian, True), (here.information, False)):
-        own = matrix[np.ix_(free, free)]
-        scale = np.sqrt(np.maximum(np.diag(here.information)[free], 1e-300))
-        scaled = own / np.outer(scale, scale)
-        if damping:
-            scaled = scaled + damping * np.eye(len(scaled))
-        values, vectors = np.linalg.eigh((scaled + scaled.T) / 2)
-        if values[0] > 1e-10 * values[-1] or not newton:
-            # A flat direction of the information is left alone, rather than followed to infinity.
-            usable = np.where(values > 1e-11 * values[-1], values, np.inf)
-            step[free] = -(vectors @ ((vectors.T @ (gradient / scale)) / usable)) / scale
+        own = (matrix if whole else matrix[np.ix_(free, free)]) / np.outer(scale, scale) + ridge
+        solved = _solved(own, gradient / scale, strict=newton)
+        if solved is not None:
+            step[free] = -solved / scale
             return step, float(-gradient @ step[free]), newton
     raise AssertionError("unreachable: scoring always gives a step")
 
 
+def _solved(matrix: FloatArray, right: FloatArray, strict: bool) -> FloatArray | None:
+    """Solve a positive definite system; None (strict), or without its flat directions, where it is not.
+
+    Cholesky's factorisation answers in the usual case; the eigenvalues, which cost more, only where it does not.
+    """
+    try:
+        root = np.linalg.cholesky(matrix)
+        if np.diag(root).min() ** 2 > 1e-10:
+            return np.asarray(np.linalg.solve(root.T, np.linalg.solve(root, right)))
+    except np.linalg.LinAlgError:
+        pass
+    if not np.isfinite(matrix).all():
+        return None if strict else np.zeros(len(right))
+    values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
+    if strict and not values[0] > 1e-10 * values[-1]:
+        return None
+    # A flat direction of the information is left alone, rather than followed to infinity.
+    usable = np.where(values > 1e-11 * values[-1], values, np.inf)
+    return np.asarray(vectors @ ((vectors.T @ right) / usable))
+
+
 def _search(
     objective: Minimisable, theta: FloatArray, here: Expansion, step: FloatArray, lower: FloatArray
-) -> FloatArray | None:
+) -> tuple[FloatArray, Expansion] | None:
     """Shorten the step until the value falls (projected on the bounds); None if it never does."""
     length = 1.0
     while length > _LEAST_STEP:
         moved = np.maximum(theta + length * step, lower)
-        value = objective.value(moved)
+        # The whole step is taken nearly always: its derivatives come along with its value.
+        there = objective.expand(moved) if length == 1.0 else None
+        value = there.value if there is not None else objective.value(moved)
         expected = float(here.gradient @ (moved - theta))
         if value <= here.value + 1e-4 * min(expected, 0.0) + 1e-15 * abs(here.value):
-            return moved
+            return moved, there if there is not None else objective.expand(moved)
         length /= 2
     return None

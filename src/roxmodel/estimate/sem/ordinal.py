@@ -257,8 +257,9 @@ def _both_ordinal(items: list[_Item], weight: FloatArray) -> dict[tuple[int, int
         }
         rows, columns = np.stack([padded[i] for i, _ in at]), np.stack([padded[j] for _, j in at])
         filled = without_empty_cell(tables, np.full(len(at), k == 2))
-        rho = polychoric(filled, rows, columns)
-        rho[perfectly_associated(filled)] = np.nan
+        inside = ~perfectly_associated(filled)
+        rho = np.full(len(at), np.nan)
+        rho[inside] = polychoric(filled[inside], rows[inside], columns[inside])
         influence = cell_influence(tables, rows, columns, np.where(np.abs(rho) < _PERFECT, rho, 0.0))
         found.update({pair: _Pair(float(r), one) for pair, r, one in zip(at, rho, influence, strict=True)})
     return found

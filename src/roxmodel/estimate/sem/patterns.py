@@ -129,9 +129,13 @@ def _value(data: Patterns, at: Implied, inverse: FloatArray, logdet: FloatArray)
 
 
 def expand_patterns(layout: Layout, theta: FloatArray, data: Patterns) -> Expansion:
-    """Half the deviance per row with its derivatives, at one theta where Σ is positive definite."""
+    """Half the deviance per row with its derivatives; where Σ is not positive definite, only an infinite value."""
     at = implied(layout, theta)
-    inverse, logdet = inverted(at.sigma, data.seen)
+    try:
+        inverse, logdet = inverted(at.sigma, data.seen)
+    except np.linalg.LinAlgError:
+        nothing = np.full((layout.n_free,) * 2, np.nan)
+        return Expansion(float("inf"), np.full(layout.n_free, np.nan), nothing, nothing)
     rest = np.where(data.seen, data.mean - at.mu, 0.0)
     pushed = (inverse @ rest[:, :, None])[:, :, 0]
     half = inverse @ data.covariance @ inverse + pushed[:, :, None] * pushed[:, None, :]  # W S* W

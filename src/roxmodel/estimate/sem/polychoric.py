@@ -290,6 +290,16 @@ def _cell_probability(tables: FloatArray, rows: FloatArray, columns: FloatArray,
     return found
 
 
+def _panels(panels: int, count: int) -> tuple[FloatArray, FloatArray]:
+    """Gauss–Legendre nodes and weights on (0, 1), in panels of one width."""
+    nodes, weights = np.polynomial.legendre.leggauss(count)
+    inside = (np.arange(panels)[:, None] + 0.5 * (1.0 + nodes)) / panels
+    return inside.ravel(), np.tile(0.5 * weights / panels, panels)
+
+
+_NODES, _NODE_WEIGHTS = _panels(40, 16)
+
+
 def _rare_probability(limits: tuple[FloatArray, ...], rho: FloatArray) -> FloatArray:
     """(cells,) probabilities of rectangles so improbable that a difference of Φ₂ is only rounding.
 
@@ -297,15 +307,13 @@ def _rare_probability(limits: tuple[FloatArray, ...], rho: FloatArray) -> FloatA
     positive, so that the relative error stays small.
     """
     left, right, low, high = (np.clip(one, -_EDGE, _EDGE)[:, None] for one in limits)
-    nodes, weights = np.polynomial.legendre.leggauss(16)
-    panels = np.linspace(0.0, 1.0, 41)[:-1, None] + (1.0 + nodes) / 80.0
-    x = left + (right - left) * panels.reshape(1, -1)
-    root = np.sqrt(1.0 - rho * rho)[:, None]
-    upper, lower = (high - rho[:, None] * x) / root, (low - rho[:, None] * x) / root
+    x = left + (right - left) * _NODES
+    root, shift = np.sqrt(1.0 - rho * rho)[:, None], rho[:, None] * x
+    upper, lower = (high - shift) / root, (low - shift) / root
     flip = upper + lower > 0.0
     given = ndtr(np.where(flip, -lower, upper)) - ndtr(np.where(flip, -upper, lower))
-    density = np.exp(-0.5 * x * x) * np.tile(weights / 80.0, 40) / np.sqrt(2.0 * np.pi)
-    return np.asarray((density * given).sum(axis=1) * (right - left)[:, 0])
+    density = np.exp(-0.5 * x * x) / np.sqrt(2.0 * np.pi)
+    return np.asarray((density * given) @ _NODE_WEIGHTS * (right - left)[:, 0])
 
 
 def _put(array: NDArray[Any], at: NDArray[np.intp], new: NDArray[Any]) -> NDArray[Any]:

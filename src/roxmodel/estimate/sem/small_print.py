@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from roxmodel.errors import listed
 from roxmodel.estimate.sem.identification import name_parameters
 from roxmodel.implied.layout import DISTURBANCES, RESIDUALS
 from roxmodel.implied.matrices import Implied, filled
@@ -25,7 +24,8 @@ _CAUSAL = (
     "of an edge, beyond the context constructs in the graph; robustness_value says how strong one would have to be."
 )
 _RIDGE = 1e5  # condition of the information from which estimates move far for little
-_ALIKE = 0.95  # correlation of two constructs from which they cannot be told apart in practice
+_ALIKE = 0.95  # correlation of two constructs from which they can hardly be told apart
+_SAME = 0.995  # from which they cannot
 
 
 def error_words(solution: LatentSolution, options: Options) -> str:
@@ -145,11 +145,16 @@ def _admissible(model: RoxModel, solution: LatentSolution, at: Mapping[str, Impl
             lowest = _lowest(filled(layout, solution.found.theta, which))
             if lowest < -1e-8:
                 reasons.append(f"the covariances of the {what} contradict each other{where}")
-        reasons += _inseparable(model, at[group.name], where)
+        reasons += _inseparable(model, at[group.name], where, _SAME)
     if solution.bread.condition > _RIDGE:
         reasons.append(f"the optimum lies on a ridge (condition number {solution.bread.condition:.2g})")
     if not reasons:
-        return Verdict(True, "every variance is positive and no two constructs coincide")
+        heed = [
+            text
+            for group in solution.sample.groups
+            for text in _inseparable(model, at[group.name], f" in group {group.name!r}" if group.name else "", _ALIKE)
+        ]
+        return Verdict(True, "; ".join(["every variance is positive and no two constructs coincide", *heed]))
     return Verdict(False, "; ".join(reasons))
 
 
@@ -163,7 +168,7 @@ def _lowest(matrix: np.ndarray) -> float:
     return float(np.linalg.eigvalsh(own)[0])
 
 
-def _inseparable(model: RoxModel, at: Implied, where: str) -> list[str]:
+def _inseparable(model: RoxModel, at: Implied, where: str, limit: float) -> list[str]:
     with np.errstate(invalid="ignore", divide="ignore"):
         spread = np.sqrt(np.diag(at.latent))
         correlation = at.latent / np.outer(spread, spread)
@@ -172,12 +177,12 @@ def _inseparable(model: RoxModel, at: Implied, where: str) -> list[str]:
         (abs(correlation[a, b]), f"{model.names[b]} and {model.names[a]} ({correlation[a, b]:+.2f})")
         for a in range(len(several))
         for b in range(a)
-        if (several[a] or several[b]) and abs(correlation[a, b]) > _ALIKE
+        if (several[a] or several[b]) and abs(correlation[a, b]) > limit
     ]
     if not pairs:
         return []
     words = [text for _, text in sorted(pairs, reverse=True)[:4]]
     return [
-        f"constructs that can hardly be told apart{where}: {listed(words)}; merge them, or measure what tells them "
-        "apart"
+        f"constructs that can {'not' if limit > _ALIKE else 'hardly'} be told apart{where}: {', '.join(words)}; merge "
+        "them, or measure what tells them apart"
     ]

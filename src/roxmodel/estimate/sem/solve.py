@@ -92,7 +92,7 @@ def solve_sem(model: RoxModel, data: object, options: Options) -> LatentSolution
     start = start_values(model, table, [(group.name, group.target) for group in sample.groups], sample.scale)
     require_identified(model, table, layouts, start)
     objective = objective_of(layouts, sample)
-    found = minimise(objective, _feasible(objective, start, table), lower_bounds(table))
+    found = minimise(objective, _feasible(objective, start[0], table), lower_bounds(table))
     observed = _observed(options, sample)
     bread = bread_of(found, observed)
     vcov = _covariance(options, (layouts, sample), found, bread)

@@ -14,13 +14,14 @@ from roxmodel.types import FloatArray
 
 __all__ = ["start_values"]
 
+Known = dict[tuple[str, str, str], float]
 _LEAST, _MOST = 0.1, 0.9  # share of an item's variance that is its residual
 
 
 def start_values(
     model: RoxModel, table: ParameterTable, groups: Sequence[tuple[str, Target]], scale: FloatArray
-) -> FloatArray:
-    """Starting values of all free parameters, (n_free,).
+) -> tuple[FloatArray, FloatArray]:
+    """Starting values of all free parameters, and the size that each may be expected to have, (n_free,) both.
 
     A construct's loadings come from the correlations of its items (one factor, in closed form), its covariances with
     others from the correlations of the items of both, edges from regressions on these. Starting values that the model
@@ -30,7 +31,7 @@ def start_values(
     ----------
     Spearman (1904), doi 10.2307/1412107 (triads); Hägglund (1982), doi 10.1007/BF02296276 (instruments).
     """
-    total, times = np.zeros(table.n_free), np.zeros(table.n_free)
+    total, times, sizes = (np.zeros(table.n_free) for _ in range(3))
     for group, target in groups:
         known = _guess(model, target, scale)
         for row in table:
@@ -40,11 +41,22 @@ def start_values(
             if value is None:
                 value = _plain(model, row.kind, row.left, known, residual_of(row, model.names))
             total[row.free - 1] += value
+            sizes[row.free - 1] += _size(row.kind, row.left, row.right, known, residual_of(row, model.names))
             times[row.free - 1] += 1
-    return np.asarray(total / np.maximum(times, 1))
+    count = np.maximum(times, 1)
+    return total / count, sizes / count
 
 
-Known = dict[tuple[str, str, str], float]
+def _size(kind: str, left: str, right: str, known: Known, residual: bool) -> float:
+    """Magnitude of a parameter in standardised terms, brought to its units."""
+    if kind == "loading":
+        return known["item", right, right] / known["unit", left, left]
+    if kind == "edge":
+        return known["unit", right, right] / known["unit", left, left]
+    own = "item" if residual or (kind == "intercept" and ("unit", left, left) not in known) else "unit"
+    if kind in {"variance", "covariance"}:
+        return known[own, left, left] * known[own, right, right]
+    return known[own, left, left]
 
 
 def _plain(model: RoxModel, kind: str, left: str, known: Known, residual: bool) -> float:
@@ -69,8 +81,10 @@ def _guess(model: RoxModel, target: Target, scale: FloatArray) -> Known:
         unit[place] = shares[0] * sd[own[0]] / marker if free_unit and shares[0] else 1.0
         for item, i, share in zip(construct.item_names, own, shares, strict=True):
             known["loading", construct.name, item] = share * sd[i] / unit[place]
+            known["item", item, item] = float(sd[i])
             known["residual", item, item] = float(np.clip(1 - share**2, _LEAST, _MOST)) * sd[i] ** 2
             known["intercept", item, item] = float(target.mean[i] * scale[i])
+        known["unit", construct.name, construct.name] = abs(float(unit[place]))
         if len(own) == 1:
             known["intercept", construct.name, construct.name] = float(target.mean[own[0]] * scale[own[0]])
         weights[place, own] = shares / float(shares @ shares)
