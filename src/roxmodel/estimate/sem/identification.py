@@ -12,7 +12,7 @@ from roxmodel.implied.layout import Layout
 from roxmodel.implied.matrices import implied, moment_jacobian
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import Parameter, ParameterTable
-from roxmodel.types import FloatArray
+from roxmodel.types import FloatArray, IntArray
 
 __all__ = ["name_parameters", "require_identified"]
 
@@ -22,7 +22,11 @@ _PART = 0.1  # share of the largest entry from which a parameter takes part in a
 
 
 def require_identified(
-    model: RoxModel, table: ParameterTable, layouts: Sequence[Layout], start: tuple[FloatArray, FloatArray]
+    model: RoxModel,
+    table: ParameterTable,
+    layouts: Sequence[Layout],
+    start: tuple[FloatArray, FloatArray],
+    picked: tuple[IntArray, IntArray] | None = None,
 ) -> None:
     """Refuse a model whose parameters the moments cannot determine, at points chosen at random around the start.
 
@@ -32,6 +36,9 @@ def require_identified(
         What is estimated.
     start
         Starting values and sizes of the parameters.
+    picked
+        Rows and columns of the covariances that are known, where not all are (ordinal items); thresholds and means
+        are then free for each item.
 
     Raises
     ------
@@ -43,11 +50,12 @@ def require_identified(
     Wald (1950), in Statistical inference in dynamic economic models, 238-244 (local rank); Bekker, Merckens &
     Wansbeek (1994), Identification, equivalent models, and computer algebra.
     """
-    _refuse_counting(model, table, layouts)
+    if picked is None:
+        _refuse_counting(table, layouts)
     rng = np.random.default_rng(20_061)
     for _ in range(_TRIES):
         point = _somewhere(start, rng)
-        flat = _flat_direction(layouts, point)
+        flat = _flat_direction(table, layouts, point, picked)
         if flat is None:
             return
     rows = _involved(table, flat)
@@ -59,7 +67,7 @@ def require_identified(
     )
 
 
-def _refuse_counting(model: RoxModel, table: ParameterTable, layouts: Sequence[Layout]) -> None:
+def _refuse_counting(table: ParameterTable, layouts: Sequence[Layout]) -> None:
     p, groups = len(layouts[0].items), len(layouts)
     moments = groups * (p * (p + 1) // 2 + (p if layouts[0].means else 0))
     if table.n_free > moments:
@@ -77,13 +85,21 @@ def _somewhere(start: tuple[FloatArray, FloatArray], rng: np.random.Generator) -
     return np.asarray(np.where(small, sizes * rng.uniform(0.05, 0.2, len(values)), point))
 
 
-def _flat_direction(layouts: Sequence[Layout], point: FloatArray) -> FloatArray | None:
+def _flat_direction(
+    table: ParameterTable,
+    layouts: Sequence[Layout],
+    point: FloatArray,
+    picked: tuple[IntArray, IntArray] | None,
+) -> FloatArray | None:
     """(n_free,) a direction that changes no moment, by parameters of unit length; None if there is none."""
     products = np.zeros((len(point),) * 2)
     for layout in layouts:
         by_sigma, by_mu = moment_jacobian(layout, implied(layout, point))
-        rows = np.vstack([by_sigma[np.tril_indices(len(by_mu))], by_mu]) @ layout.link
+        at = np.tril_indices(len(by_mu)) if picked is None else picked
+        rows = np.vstack([by_sigma[at], by_mu]) @ layout.link
         products += rows.T @ rows
+    for row in table.of("threshold"):
+        products[row.free - 1, row.free - 1] = 1.0
     scale = np.sqrt(np.diag(products))
     silent = np.flatnonzero(~(scale > 1e-12))
     if len(silent):

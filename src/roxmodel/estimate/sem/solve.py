@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from roxmodel.errors import EstimationError, RoxError
-from roxmodel.estimate.sem.bootstrap import resample
+from roxmodel.estimate.sem.bootstrap import resample, resample_categorical
+from roxmodel.estimate.sem.categorical import solve_categorical
 from roxmodel.estimate.sem.identification import require_identified
 from roxmodel.estimate.sem.inference import Bread, bread_of, huber_white, satorra_bentler
 from roxmodel.estimate.sem.objective import Objective, Part
@@ -83,6 +84,8 @@ def solve_sem(model: RoxModel, data: object, options: Options) -> LatentSolution
     EstimationError, DataError, SpecError
         For a model that is not identified, or data that cannot be used.
     """
+    if options.estimator in {"DWLS", "WLSMV"}:
+        return _categorical(model, data, options)
     sample = _sample(model, data, options)
     names = [group.name for group in sample.groups]
     table = table_of(model, options, names)
@@ -107,6 +110,17 @@ def solve_sem(model: RoxModel, data: object, options: Options) -> LatentSolution
     return LatentSolution(
         table, layouts, sample, given, found, vcov, bread, indices, moments, resampling
     )
+
+
+def _categorical(model: RoxModel, data: object, options: Options) -> LatentSolution:
+    found = solve_categorical(model, data, options)
+    resampling = None
+    if options.replicates:
+        resampling = resample_categorical(model, found, options)
+    return LatentSolution(
+        found.table, (found.layout,), found.sample, found.given, found.found, found.vcov, found.bread,
+        found.indices, (found.moments,), resampling,
+    )  # fmt: skip
 
 
 def _sample(model: RoxModel, data: object, options: Options) -> Sample:

@@ -1,0 +1,193 @@
+"""Diagonally weighted least squares on the moments of ordinal items: value, derivatives, errors and test.
+
+F = ½ Σ w (s - σ)² with w the inverse asymptotic variances (Muthén, du Toit & Spisic 1997). The residual variance of an
+ordinal item is what its construct leaves of 1 (delta parameterisation), so its diagonal entry is no statistic.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from roxmodel.estimate.sem.ordinal import OrdinalMoments
+from roxmodel.implied.layout import Layout, saturated
+from roxmodel.implied.matrices import bank_of, implied, moment_jacobian, second_order
+from roxmodel.implied.normal import Expansion, Target, expand, half_discrepancy
+from roxmodel.result.indices import Correction, Tested, tested_indices
+from roxmodel.types import FloatArray, IntArray
+
+__all__ = ["WeightedCovariances", "covariance_part", "weighted_indices", "weighted_vcov"]
+
+
+@dataclass(frozen=True, slots=True)
+class WeightedCovariances:
+    """The covariance statistics with their weights, as something to minimise.
+
+    Attributes
+    ----------
+    layout
+        The model.
+    rows, columns
+        (m,) entries of Σ that the statistics are.
+    statistics, weights
+        (m,) s and 1 / asymptotic variance.
+    places
+        (m,) their places among all statistics.
+    """
+
+    layout: Layout
+    rows: IntArray
+    columns: IntArray
+    statistics: FloatArray
+    weights: FloatArray
+    places: IntArray
+
+    def value(self, theta: FloatArray) -> float:
+        """½ Σ w (s - σ)²."""
+        rest = self.statistics - implied(self.layout, theta).sigma[self.rows, self.columns]
+        return float(0.5 * rest @ (self.weights * rest))
+
+    def jacobian(self, theta: FloatArray) -> FloatArray:
+        """(m, n_free) derivatives of σ."""
+        by_sigma, _ = moment_jacobian(self.layout, implied(self.layout, theta))
+        return np.asarray(by_sigma[self.rows, self.columns] @ self.layout.link)
+
+    def expand(self, theta: FloatArray) -> Expansion:
+        """The value with its derivatives; the information is Δᵀ W Δ."""
+        layout = self.layout
+        at = implied(layout, theta)
+        rest = self.statistics - at.sigma[self.rows, self.columns]
+        jacobian = self.jacobian(theta)
+        information = jacobian.T @ (self.weights[:, None] * jacobian)
+        pull = np.zeros_like(at.sigma)
+        pull[self.rows, self.columns] = -self.weights * rest
+        pull = pull + pull.T  # twice on the diagonal, as ½ tr(G ∂²Σ) counts it once
+        bank = bank_of(layout, at)
+        bent = second_order(layout, at, bank.T @ pull @ bank, np.zeros(bank.shape[1]))
+        hessian = information + layout.link.T @ bent @ layout.link
+        value = float(0.5 * rest @ (self.weights * rest))
+        return Expansion(value, -jacobian.T @ (self.weights * rest), hessian, information)
+
+
+def covariance_part(layout: Layout, moments: OrdinalMoments) -> WeightedCovariances:
+    """Pick the variances of continuous items and all covariances out of the statistics."""
+    at = {name: i for i, name in enumerate(moments.names)}
+    places = [i for i, label in enumerate(moments.labels) if label[0] in {"variance", "covariance"}]
+    rows = np.array([at[moments.labels[i][2]] for i in places], dtype=np.int64)
+    columns = np.array([at[moments.labels[i][1]] for i in places], dtype=np.int64)
+    where = np.array(places, dtype=np.int64)
+    weights = 1.0 / np.diag(moments.gamma)[where]
+    return WeightedCovariances(layout, rows, columns, moments.statistics[where], weights, where)
+
+
+def weighted_vcov(
+    part: WeightedCovariances, theta: FloatArray, first: tuple[IntArray, IntArray], moments: OrdinalMoments, robust: bool
+) -> FloatArray:
+    """Covariance of all parameters, E⁻¹ Δᵀ W Γ W Δ E⁻¹ / (n - 1) (or E⁻¹ / (n - 1)).
+
+    Parameters
+    ----------
+    part, theta
+        The covariance part at its estimate.
+    first
+        Thresholds and means: their places in theta and among the statistics.
+    moments
+        The statistics with their asymptotic covariance.
+    robust
+        Whether Γ is used.
+    """
+    jacobian = part.jacobian(theta)
+    bread = np.linalg.pinv(jacobian.T @ (part.weights[:, None] * jacobian), hermitian=True)
+    n_free = len(theta)
+    reach = np.zeros((n_free, len(moments.labels)))
+    reach[:, part.places] = bread @ (jacobian * part.weights[:, None]).T
+    at, where = first
+    reach[at, where] = 1.0
+    if robust:
+        return np.asarray(reach @ moments.gamma @ reach.T / (moments.n - 1))
+    found = bread.copy()
+    found[at, at] = np.diag(moments.gamma)[where]
+    return np.asarray(found / (moments.n - 1))
+
+
+def weighted_indices(
+    part: WeightedCovariances, theta: FloatArray, moments: OrdinalMoments, n_free: int
+) -> dict[str, float]:
+    """Test and indices: scaled and shifted (Asparouhov & Muthén 2010), robust ones by normal-theory misfit.
+
+    References
+    ----------
+    Asparouhov & Muthén (2010), Simple second order chi-square correction; Savalei (2021),
+    doi 10.1080/00273171.2020.1717922 (robust CFI and RMSEA).
+    """
+    n, total = moments.n, len(moments.labels)
+    df = total - n_free
+    gamma = moments.gamma[np.ix_(part.places, part.places)]
+    jacobian = part.jacobian(theta)
+    chisq = 2 * (n - 1) * part.value(theta)
+    variances = part.rows == part.columns
+    off = ~variances
+    base_chisq = float((n - 1) * (part.weights * part.statistics**2)[off].sum())
+    base_df = int(off.sum())
+    keep = np.diag(variances.astype(float))[:, variances]
+    found: dict[str, float] = {}
+    if df > 0:
+        own, base = (_traces(part.weights, gamma, slopes) for slopes in (jacobian, keep))
+        shifts = [_shifted(x, d, traces) for x, d, traces in ((chisq, df, own), (base_chisq, base_df, base))]
+        (stat, factor), (base_stat, base_factor) = shifts
+        scaled = Correction(chisq, base_chisq, factor, base_factor)
+        robust = None if variances.any() else _normal_misfit(part, theta, (gamma, jacobian), (n, df, base_df))
+        tested = Tested(chisq, df, base_chisq, base_df, n - 1, 1, scaled, (stat, base_stat), robust)
+        found = tested_indices(tested)
+    else:
+        found = tested_indices(Tested(chisq, df, base_chisq, base_df, n - 1))
+    p = len(moments.names)
+    sd = np.sqrt(moments.variance)
+    at = implied(part.layout, theta).sigma
+    rest = ((part.statistics - at[part.rows, part.columns]) / (sd[part.rows] * sd[part.columns])) ** 2
+    return found | {"srmr": float(np.sqrt(rest.sum() / (p * (p + 1) / 2))), "n": float(n)}
+
+
+def _traces(weights: FloatArray, gamma: FloatArray, jacobian: FloatArray) -> tuple[float, float]:
+    """tr(U Γ) and tr((U Γ)²), U = W - W Δ (Δᵀ W Δ)⁻¹ Δᵀ W."""
+    weighted = weights[:, None] * jacobian
+    residual = np.diag(weights)
+    if jacobian.shape[1]:
+        residual = residual - weighted @ np.linalg.pinv(jacobian.T @ weighted, hermitian=True) @ weighted.T
+    product = residual @ gamma
+    return float(np.trace(product)), float((product * product.T).sum())
+
+
+def _shifted(chisq: float, df: int, traces: tuple[float, float]) -> tuple[float, float]:
+    """The statistic with the mean and variance of a chi-square, and 1 / its slope."""
+    slope = np.sqrt(df / traces[1])
+    return float(slope * chisq + df - slope * traces[0]), float(1.0 / slope)
+
+
+def _normal_misfit(
+    part: WeightedCovariances, theta: FloatArray, known: tuple[FloatArray, FloatArray], counts: tuple[float, int, int]
+) -> Correction | None:
+    """n·F_ML of the polychoric correlations at the weighted estimate, with what it is expected to be."""
+    (gamma, jacobian), (n, df, base_df) = known, counts
+    p = len(part.layout.items)
+    observed, expected = np.eye(p), implied(part.layout, theta).sigma.copy()
+    observed[part.rows, part.columns] = observed[part.columns, part.rows] = part.statistics
+    np.fill_diagonal(expected, 1.0)
+    if min(np.linalg.eigvalsh(observed)[0], np.linalg.eigvalsh(expected)[0]) <= 0:
+        return None  # polychoric correlations need not be positive definite: no such index then
+    weighted = part.weights[:, None] * jacobian
+    solved = np.linalg.pinv(jacobian.T @ weighted, hermitian=True)
+    bent = np.eye(len(part.rows)) - jacobian @ solved @ weighted.T
+    found = []
+    for matrix, turn, freedom in ((expected, bent, df), (np.eye(p), np.eye(len(part.rows)), base_df)):
+        layout, point = saturated(part.layout.items, np.ones(p), (np.zeros(p), matrix), means=False)
+        target = Target(np.zeros(p), observed)
+        information = expand(layout, point, Target(np.zeros(p), matrix)).information
+        order = {(int(i), int(j)): k for k, (i, j) in enumerate(zip(layout.row, layout.column, strict=True))}
+        pick = [order[int(i), int(j)] for i, j in zip(part.rows, part.columns, strict=True)]
+        weight = information[np.ix_(pick, pick)]
+        chisq = 2 * n * half_discrepancy(layout, point, target)
+        found.append((chisq, float(np.trace(turn.T @ weight @ turn @ gamma)) / freedom))
+    (chisq, factor), (base, base_factor) = found
+    return Correction(chisq, base, factor, base_factor)
