@@ -25,6 +25,7 @@ __all__ = [
     "CheckRecord",
     "EquationRecord",
     "FitContent",
+    "GroupRecord",
     "MeasureRecord",
     "ParameterRecord",
     "PopulationRecord",
@@ -38,7 +39,7 @@ __all__ = [
 ]
 
 FORMAT: Final = "roxmodel"
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2  # 2: latent constructs (what a parameter is fixed to, errors of measures, groups)
 
 
 class _Record(BaseModel):
@@ -46,7 +47,10 @@ class _Record(BaseModel):
 
 
 class ParameterRecord(_Record):
-    """One row of the parameter table; `free` is 0 for a fixed parameter, else its place in theta (from 1)."""
+    """One row of the parameter table; `free` is 0 for a fixed parameter, else its place in theta (from 1).
+
+    From `value` on: what the plan of the row says (fixed value, starting value, lower bound, why).
+    """
 
     id: str
     kind: str
@@ -65,6 +69,10 @@ class ParameterRecord(_Record):
     standardized: float
     df: float
     partial_r2: float = float("nan")
+    value: float | None = None
+    start: float | None = None
+    lower: float | None = None
+    note: str = ""
 
 
 class EquationRecord(_Record):
@@ -78,7 +86,11 @@ class EquationRecord(_Record):
 
 
 class MeasureRecord(_Record):
-    """How answers become the score of one construct: ``score = sum(weight * (offset + sign * answer))``."""
+    """How answers become the score of one construct: ``score = sum(weight * (offset + sign * answer))``.
+
+    `errors` are the error variances of the items as measures of a latent construct, in units of the score; None for
+    item means.
+    """
 
     name: str
     factor: str
@@ -91,6 +103,7 @@ class MeasureRecord(_Record):
     highs: tuple[float | None, ...]
     codes: tuple[dict[str, float], ...]
     within_covariance: tuple[tuple[float, ...], ...]
+    errors: tuple[float, ...] | None = None
 
 
 class PopulationRecord(_Record):
@@ -103,6 +116,15 @@ class PopulationRecord(_Record):
     covariance: tuple[tuple[float, ...], ...]
     low: tuple[float, ...] | None
     high: tuple[float, ...] | None
+
+
+class GroupRecord(_Record):
+    """Moments of the items in one group that a latent model was fitted to; `n` rows, name empty for one group."""
+
+    name: str
+    n: float
+    mean: tuple[float, ...] | None
+    covariance: tuple[tuple[float, ...], ...]
 
 
 class CheckRecord(_Record):
@@ -131,6 +153,9 @@ class FitContent(_Record):
     identified: CheckRecord
     admissible: CheckRecord
     notes: tuple[str, ...]
+    groups: tuple[GroupRecord, ...] = ()
+    scaling: str = "marker"
+    estimator: str = ""
 
 
 def content_hash(content: object) -> str:

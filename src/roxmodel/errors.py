@@ -93,10 +93,10 @@ class EstimationError(RoxError):
     >>> import roxmodel as rox
     >>> model = rox.five_factor({"pride": ["pride"], "outcomes": ["sales"]}, sources={"outcomes": "employee"})
     >>> try:
-    ...     rox.fit(model, {"pride": [1.0, 2.0, 4.0], "sales": [3.0, 5.0, 4.0]}, method="sem")
+    ...     rox.fit(model, {"pride": [1.0, 2.0, 4.0], "sales": [3.0, 5.0, 4.0]}, method="linked")
     ... except rox.EstimationError as error:
     ...     print(error.problem)
-    method='sem' is not in this version.
+    method='linked' is not in this version.
     """
 
 

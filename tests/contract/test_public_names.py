@@ -19,6 +19,8 @@ FUNCTIONS = {
     "fit": {
         "model": ..., "data": ..., "method": None, "estimator": "ML", "missing": "listwise", "se": None,
         "bootstrap": 0, "group": None, "cluster": None, "within": "pooled", "seed": None, "progress": None,
+        "weight": None, "frequency": None, "invariance": "configural", "equal": (), "scaling": "marker",
+        "information": None, "ordered": None, "means": False,
     },
     "simulate": {
         "fit": ..., "interventions": ..., "horizon": 8, "draws": 2_000, "seed": None, "value": None,
@@ -261,7 +263,7 @@ def test_a_misspelt_name_gets_the_likely_one():
         rox.RoxModle  # noqa: B018
 
 
-@pytest.mark.parametrize("room", sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py")))
+@pytest.mark.parametrize("room", sorted(path.parent.relative_to(PACKAGE).as_posix() for path in PACKAGE.glob("*/**/__init__.py")))
 def test_the_inner_init_holds_a_docstring_and_nothing_else(room):
     tree = ast.parse((PACKAGE / room / "__init__.py").read_text(encoding="utf-8"))
     assert ast.get_docstring(tree)

@@ -48,7 +48,7 @@ def study(m, table):
 def test_refitting_with_every_unit_once_gives_the_estimate(curved, holes, exogenous):
     m = model(curved).replace(exogenous=exogenous)
     table = frame(curved, holes=holes)
-    fit = rox.fit(m, table)
+    fit = rox.fit(m, table, method="path")
     scores = scores_of_frame(m, table, None)
     np.testing.assert_allclose(refit(m, fit.table, scores, np.ones((2, 80)))[1], fit.theta, **EXACT)
 
@@ -57,7 +57,7 @@ def test_refitting_with_every_unit_once_gives_the_estimate(curved, holes, exogen
 def test_refitting_covers_fixed_edges_and_common_causes(extra):
     m = rox.RoxModel(name="m", constructs=[construct(n) for n in "abcd"], edges=["a -> b", "a -> d", "a -> c", *extra])
     table = frame().assign(d=lambda t: t["a"] + np.random.default_rng(8).normal(size=80))
-    fit = rox.fit(m, table)
+    fit = rox.fit(m, table, method="path")
     np.testing.assert_allclose(
         refit(m, fit.table, scores_of_frame(m, table, None), np.ones((1, 80)))[0], fit.theta, **EXACT
     )
@@ -99,23 +99,23 @@ def test_any_replicate_of_a_curved_equation_can_be_refitted_by_hand():
 def test_equal_seeds_give_equal_bits_and_more_replicates_only_add():
     options = {"se": "bootstrap", "seed": 9, "progress": False}
     for m, table, size in ((model(), frame(), 130), (model(True), frame(True), 70)):
-        one, two = (rox.fit(m, table, bootstrap=size, **options) for _ in range(2))
+        one, two = (rox.fit(m, table, method="path", bootstrap=size, **options) for _ in range(2))
         np.testing.assert_array_equal(one.bootstrap_draws(), two.bootstrap_draws())
         pd.testing.assert_frame_equal(one.edges(), two.edges(), check_exact=True)
-        fewer = rox.fit(m, table, bootstrap=20, **options)
+        fewer = rox.fit(m, table, method="path", bootstrap=20, **options)
         np.testing.assert_array_equal(fewer.bootstrap_draws(), one.bootstrap_draws()[:20])
-        other = rox.fit(m, table, bootstrap=20, se="bootstrap", seed=10, progress=False)
+        other = rox.fit(m, table, method="path", bootstrap=20, se="bootstrap", seed=10, progress=False)
         assert not np.isin(other.bootstrap_draws(), fewer.bootstrap_draws()).any()
 
 
 def test_no_seed_gives_other_replicates_each_time():
-    one, two = (rox.fit(model(), frame(), bootstrap=5, progress=False) for _ in range(2))
+    one, two = (rox.fit(model(), frame(), method="path", bootstrap=5, progress=False) for _ in range(2))
     assert (one.bootstrap_draws() != two.bootstrap_draws()).all()
     assert not np.isin(one.bootstrap_weights(0).tobytes(), two.bootstrap_weights(0).tobytes())
 
 
 def test_tables_are_percentiles_of_the_replicates():
-    fit = rox.fit(model(), frame(), bootstrap=400, seed=1, progress=False)
+    fit = rox.fit(model(), frame(), method="path", bootstrap=400, seed=1, progress=False)
     draws, edges = fit.bootstrap_draws(), fit.edges()
     for row in edges.itertuples():
         own = draws[:, fit.table.row(f"edge:{row.cause}->{row.effect}").free - 1]
@@ -132,7 +132,7 @@ def test_tables_are_percentiles_of_the_replicates():
 
 
 def test_draws_of_a_bootstrap_are_its_replicates():
-    fit = rox.fit(model(), frame(), bootstrap=40, seed=1, progress=False)
+    fit = rox.fit(model(), frame(), method="path", bootstrap=40, seed=1, progress=False)
     np.testing.assert_array_equal(fit.draws(40, seed=3), fit.bootstrap_draws())
     np.testing.assert_array_equal(fit.draws(10), fit.bootstrap_draws()[:10])
     more = fit.draws(500, seed=3)
@@ -166,7 +166,7 @@ def test_a_bootstrap_of_which_half_fails_is_refused():
     table.loc[7, "b"] = 1.0
     m = model(edges=("a + b -> c",))
     with pytest.raises(EstimationError, match=r"of 100 bootstrap replicates could not be estimated"):
-        rox.fit(m, table, bootstrap=100, seed=1, progress=False)
+        rox.fit(m, table, method="path", bootstrap=100, seed=1, progress=False)
 
 
 def test_a_cluster_bootstrap_draws_clusters():
@@ -176,14 +176,14 @@ def test_a_cluster_bootstrap_draws_clusters():
         assert weight.reshape(8, 5).std(axis=1).max() == 0
         assert weight[::5].sum() == 8
     table = frame()
-    fit = rox.fit(model(), table, se="bootstrap", bootstrap=50, seed=1, cluster="region", progress=False)
+    fit = rox.fit(model(), table, method="path", se="bootstrap", bootstrap=50, seed=1, cluster="region", progress=False)
     assert "by region" in fit.errors
 
 
 def test_standard_errors_agree_with_the_sandwich():
     table = frame(n=400)
-    robust = rox.fit(model(), table).edges()["se"]
-    boot = rox.fit(model(), table, bootstrap=2000, seed=1, progress=False).edges()["se"]
+    robust = rox.fit(model(), table, method="path").edges()["se"]
+    boot = rox.fit(model(), table, method="path", bootstrap=2000, seed=1, progress=False).edges()["se"]
     # The spread of a standard deviation of 2,000 draws, and HC3's own distance from the bootstrap (order 1/n).
     np.testing.assert_allclose(boot / robust, 1.0, atol=MONTE_CARLO / np.sqrt(2 * 2000) + 10 / 400)
 
@@ -191,7 +191,7 @@ def test_standard_errors_agree_with_the_sandwich():
 def test_long_frames_are_refitted_in_small_batches():
     """Batches shrink with the rows, and replicates do not depend on them."""
     table = frame(n=60)
-    fit = rox.fit(model(), table, bootstrap=7, seed=1, progress=False)
+    fit = rox.fit(model(), table, method="path", bootstrap=7, seed=1, progress=False)
     scores = scores_of_frame(model(), table, None)
     for place in range(7):
         alone = refit(model(), fit.table, scores, fit.bootstrap_weights(place)[None, :])[0]
@@ -199,16 +199,16 @@ def test_long_frames_are_refitted_in_small_batches():
 
 
 def test_the_progress_bar_can_be_had_and_left(capsys):
-    rox.fit(model(), frame(), bootstrap=60, seed=1, progress=True)
+    rox.fit(model(), frame(), method="path", bootstrap=60, seed=1, progress=True)
     assert "bootstrap" in capsys.readouterr().err
-    rox.fit(model(), frame(), bootstrap=60, seed=1, progress=False)
+    rox.fit(model(), frame(), method="path", bootstrap=60, seed=1, progress=False)
     assert capsys.readouterr() == ("", "")
 
 
 def test_what_cannot_be_asked_of_a_bootstrap():
     with pytest.raises(RoxError, match="no bootstrap"):
-        rox.fit(model(), frame()).bootstrap_draws()
-    fit = rox.fit(model(), frame(), bootstrap=5, seed=1, progress=False)
+        rox.fit(model(), frame(), method="path").bootstrap_draws()
+    fit = rox.fit(model(), frame(), method="path", bootstrap=5, seed=1, progress=False)
     for place in (5, -1, 1.5, "0", True):
         with pytest.raises(RoxError, match="There is no replicate"):
             fit.bootstrap_weights(place)

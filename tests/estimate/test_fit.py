@@ -36,12 +36,19 @@ def study(m, table):
     ("options", "message"),
     [
         ({"method": "pth"}, r"method= was 'pth'\. Did you mean 'path'\?"),
-        ({"method": "sem"}, r"method='sem' is not in this version"),
         ({"method": "linked"}, r"method='linked' is not in this version"),
         ({"estimator": "MLR"}, r"estimator='MLR' is not an option of method='path'"),
         ({"missing": "fiml"}, r"missing='fiml' is not an option"),
         ({"group": "u"}, r"group='u' is not an option"),
-        ({"within": "model"}, r"within='model' is not an option"),
+        ({"weight": "u"}, r"weight='u' is not an option of method='path'.*belongs to method 'sem'"),
+        ({"frequency": "u"}, r"frequency='u' is not an option"),
+        ({"invariance": "metric"}, r"invariance='metric' is not an option"),
+        ({"equal": ["loadings"]}, r"equal=\('loadings',\) is not an option"),
+        ({"scaling": "standardized"}, r"scaling='standardized' is not an option"),
+        ({"information": "observed"}, r"information='observed' is not an option"),
+        ({"ordered": True}, r"ordered=True is not an option"),
+        ({"means": True}, r"means=True is not an option"),
+        ({"within": "model"}, r"within='model' is not an option of method='path'.*belongs to method 'linked'"),
         ({"se": "hc3"}, r"se= was 'hc3'\. Allowed: 'standard', 'robust' or 'bootstrap'"),
         ({"bootstrap": -1}, r"bootstrap= was -1\. Allowed: a whole number"),
         ({"bootstrap": 2.5}, r"bootstrap= was 2\.5"),
@@ -56,14 +63,38 @@ def study(m, table):
 @pytest.mark.parametrize("kind", [frame, lambda: study(model(), frame())])
 def test_foreign_options_are_refused(options, message, kind):
     with pytest.raises(RoxError, match=message):
-        rox.fit(model(), kind(), **options)
+        rox.fit(model(), kind(), **{"method": "path"} | options)
 
 
+@pytest.mark.parametrize("kind", [frame, lambda: rox.Moments.from_correlation("ab", np.eye(2), n=50)])
+def test_within_belongs_to_the_method_linked(kind):
+    with pytest.raises(RoxError, match="within='model' is not an option of method='sem'.*belongs to method 'linked'"):
+        rox.fit(model(), kind(), within="model")
+
+
+def test_the_data_say_which_method_is_meant():
+    table = frame()
+    data = {"path": study(model(), table), "sem": table}
+    for method, given in data.items():
+        assert rox.fit(model(), given).method == method
+    assert rox.fit(model(), rox.Moments.from_correlation("ab", np.eye(2), n=50)).method == "sem"
+
+
+def test_a_study_has_nobody_who_answered_everything():
+    given = study(model(), frame())
+    for data in (given, given.moments):
+        with pytest.raises(RoxError, match=r"method='sem' needs all items of a person in one row, but a Study holds"):
+            rox.fit(model(), data, method="sem")
+    with pytest.raises(RoxError, match=r"estimator='MLR' is not an option of method='path'"):
+        rox.fit(model(), given, estimator="MLR")
+
+
+@pytest.mark.parametrize("method", ["path", "sem"])
 @pytest.mark.parametrize("options", [{"se": "robust"}, {"se": "bootstrap"}, {"bootstrap": 10}, {"cluster": "a"}])
-def test_a_printed_matrix_has_no_rows(options):
+def test_a_printed_matrix_has_no_rows(options, method):
     moments = rox.Moments.from_correlation(["a", "b"], [[1, 0.3], [0.3, 1]], n=50)
     with pytest.raises(RoxError, match="printed matrix has no rows"):
-        rox.fit(model(), moments, **options)
+        rox.fit(model(), moments, method=method, **options)
 
 
 @pytest.mark.parametrize(
@@ -83,13 +114,13 @@ def test_a_printed_matrix_has_no_rows(options):
 )
 def test_what_regressions_cannot_estimate_is_refused(edges, options, message):
     with pytest.raises(EstimationError, match=message):
-        rox.fit(model("abc", edges, **options), frame("abc"))
+        rox.fit(model("abc", edges, **options), frame("abc"), method="path")
 
 
 def test_a_declared_loop_names_edges_of_the_loop_only():
     with pytest.raises(EstimationError, match=r"edges b -> c -> b are"):
-        rox.fit(model("cab", ["a -> b", "b -> c", "c -> b", "c -> a"][:3], feedback=True), frame("abc"))
-    assert rox.fit(model("ba", ["a -> b"], feedback=True), frame()).converged
+        rox.fit(model("cab", ["a -> b", "b -> c", "c -> b", "c -> a"][:3], feedback=True), frame("abc"), method="path")
+    assert rox.fit(model("ba", ["a -> b"], feedback=True), frame(), method="path").converged
 
 
 @pytest.mark.parametrize(
@@ -101,14 +132,14 @@ def test_a_declared_loop_names_edges_of_the_loop_only():
     ],
 )
 def test_a_common_cause_that_confounds_no_edge_is_fine(edges):
-    assert rox.fit(model("abcd", edges), frame("abcd")).identified
+    assert rox.fit(model("abcd", edges), frame("abcd"), method="path").identified
 
 
 def test_a_fixed_edge_is_not_confounded_but_what_it_carries_is():
     fixed = rox.Edge(cause="b", effect="c", fixed=0.3)
-    rox.fit(model("abc", ["a -> b", "a -> c", fixed, "b <-> c"]), frame("abc"))
+    rox.fit(model("abc", ["a -> b", "a -> c", fixed, "b <-> c"]), frame("abc"), method="path")
     with pytest.raises(EstimationError, match="b <-> d confounds the edge c -> d"):
-        rox.fit(model("abcd", ["a -> b", fixed, "c -> d", "b <-> d"]), frame("abcd"))
+        rox.fit(model("abcd", ["a -> b", fixed, "c -> d", "b <-> d"]), frame("abcd"), method="path")
 
 
 @pytest.mark.parametrize("kind", ["study", "frame", "moments"])
@@ -121,18 +152,18 @@ def test_too_few_are_refused(kind):
         else:
             data = study(m, table) if kind == "study" else table
         with pytest.raises(EstimationError, match=f"equation of '{effect}' has .* cause"):
-            rox.fit(m, data)
+            rox.fit(m, data, method="path")
 
 
 def test_collinear_causes_are_named_from_rows_and_from_moments():
     table = frame("abcd")
     table["b"] = 2 * table["a"] + 1
     with pytest.raises(EstimationError, match="causes 'a', 'b' of 'd' cannot be told apart"):
-        rox.fit(model("abcd", ["a + b + c -> d"]), table)
+        rox.fit(model("abcd", ["a + b + c -> d"]), table, method="path")
     r = 1 - 1e-10
     rows = rox.Moments(tuple("abc"), 50, None, np.array([[1, r, 0.1], [r, 1, 0.1], [0.1, 0.1, 1]]))
     with pytest.raises(EstimationError, match="causes 'a', 'b' of 'c' cannot be told apart"):
-        rox.fit(model("abc", ["a + b -> c"]), rows)
+        rox.fit(model("abc", ["a + b -> c"]), rows, method="path")
 
 
 def test_a_score_that_cancels_out_is_named():
@@ -146,21 +177,21 @@ def test_a_score_that_cancels_out_is_named():
     rows = rox.Moments.from_rows(table[["p1", "p2", "b"]].to_numpy(), ["p1", "p2", "b"])
     for data in (table, study(m, table), rows):
         with pytest.raises(EstimationError, match=r"score of 'p' is constant.* reversed"):
-            rox.fit(m, data)
+            rox.fit(m, data, method="path")
 
 
 def test_separated_outcomes_are_named():
     table = frame("abc")
     table["c"] = (table["a"] > 0).astype(float)
     with pytest.raises(EstimationError, match="logit equation of 'c' has no finite estimate"):
-        rox.fit(model("abc", ["a + b -> c"], {"c": rox.Binary()}), table)
+        rox.fit(model("abc", ["a + b -> c"], {"c": rox.Binary()}), table, method="path")
 
 
 def test_leverage_one_is_refused_with_a_way_out():
     table = frame().assign(a=lambda t: (t["u"] == 7).astype(float))
     with pytest.raises(EstimationError, match=r"equation of 'b' \(leverage 1\).*se='standard'"):
-        rox.fit(model(), table)
-    assert np.isfinite(rox.fit(model(), table, se="standard").edges()["se"]).all()
+        rox.fit(model(), table, method="path")
+    assert np.isfinite(rox.fit(model(), table, method="path", se="standard").edges()["se"]).all()
 
 
 def test_clusters_must_be_there_and_differ():
@@ -168,7 +199,7 @@ def test_clusters_must_be_there_and_differ():
     for values, message in (([1] * 60, "one cluster only"), ([None] + [1, 2] * 29 + [1], r"empty in 1 row\(s\)")):
         for data in (table.assign(k=values), study(model(), table.assign(k=values))):
             with pytest.raises(DataError, match=f"cluster= column 'k'.*{message}"):
-                rox.fit(model(), data, cluster="k")
+                rox.fit(model(), data, method="path", cluster="k")
 
 
 def test_things_that_are_no_model_or_no_data_are_refused():
@@ -176,13 +207,13 @@ def test_things_that_are_no_model_or_no_data_are_refused():
         rox.fit(frame(), model())
     for data in (None, 3, "file.csv"):
         with pytest.raises(RoxError, match="no frame"):
-            rox.fit(model(), data)
+            rox.fit(model(), data, method="path")
     with pytest.raises(RoxError, match="Linked moments"):
         rox.fit(model(), study(model(), frame()).moments)
     with pytest.raises(RoxError, match="no column 'b'"):
-        rox.fit(model(), frame("ac"))
+        rox.fit(model(), frame("ac"), method="path")
     with pytest.raises(RoxError, match="moments hold no variable 'b'"):
-        rox.fit(model(), rox.Moments.from_correlation(["a", "c"], np.eye(2), n=40))
+        rox.fit(model(), rox.Moments.from_correlation(["a", "c"], np.eye(2), n=40), method="path")
 
 
 def test_a_study_of_other_items_or_scales_is_refused():
@@ -199,13 +230,13 @@ def test_a_study_of_other_items_or_scales_is_refused():
 def test_exogenous_constructs_that_never_meet_are_named():
     table = frame("abc").assign(a=lambda t: t["a"].where(t["u"] < 30), b=lambda t: t["b"].where(t["u"] >= 30))
     with pytest.raises(EstimationError, match=r"Only 0 row\(s\) have all of 'a', 'b'"):
-        rox.fit(model("abc", ["a -> c"]), table)
+        rox.fit(model("abc", ["a -> c"]), table, method="path")
 
 
 def test_common_causes_of_effects_that_never_meet_are_named():
     table = frame("abc").assign(b=lambda t: t["b"].where(t["u"] < 30), c=lambda t: t["c"].where(t["u"] >= 30))
     with pytest.raises(EstimationError, match="No row has both 'b' and 'c'"):
-        rox.fit(model("abc", ["a -> b", "a -> c", "b <-> c"]), table)
+        rox.fit(model("abc", ["a -> b", "a -> c", "b <-> c"]), table, method="path")
 
 
 # --- odd models
@@ -238,7 +269,7 @@ def odd():
 def test_odd_models_are_fitted_and_shown(name, kind):
     m, table = odd()[name]
     options = {"standard": {"se": "standard"}, "bootstrap": {"bootstrap": 30, "seed": 1, "progress": False}}
-    fit = rox.fit(m, study(m, table) if kind == "study" else table, **options.get(kind, {}))
+    fit = rox.fit(m, study(m, table) if kind == "study" else table, method="path", **options.get(kind, {}))
     assert fit.converged
     assert len(fit.edges()) == len(m.edges)
     assert np.isfinite(fit.parameters()["estimate"]).all()
@@ -291,7 +322,7 @@ def defined(**options):
     texts = {"ind": "p * q", "ratio": "ind / (p + 2)", "own": "p", "k": "f * p"}
     edges.append(rox.Edge(cause="a", effect="c", fixed=0.5, label="f"))
     table = frame("abc", 80).assign(b=lambda t: t["a"] + t["b"], c=lambda t: 0.5 * t["a"] + t["b"] + t["c"])
-    return rox.fit(model("abc", edges, definitions=texts), table, **options)
+    return rox.fit(model("abc", edges, definitions=texts), table, method="path", **options)
 
 
 def test_definitions_are_delta_method_effects():
@@ -323,7 +354,7 @@ def test_definitions_that_cannot_be_computed_are_nan_and_said():
     m = rox.RoxModel(name="m", constructs=[latent, construct("b")], edges=edges, definitions=texts)
     table = frame(["a1", "a2", "b"])
     for options in ({}, {"bootstrap": 20, "seed": 1, "progress": False}):
-        fit = rox.fit(m, table, **options)
+        fit = rox.fit(m, table, method="path", **options)
         rows = fit.parameters().set_index("left").loc[list(texts)]
         assert rows["estimate"].isna().tolist() == [True, True, True, False]
         assert rows["se"].isna().tolist() == [True, True, True, False]
@@ -343,7 +374,7 @@ def test_definitions_that_cannot_be_computed_are_nan_and_said():
 )
 def test_where_regressions_are_not_maximum_likelihood_there_are_no_indices(edges, scales, reason):
     table = frame("abc").assign(c=lambda t: (t["c"] > 0).astype(float) if scales else t["c"])
-    fit = rox.fit(model("abc", edges, scales), table)
+    fit = rox.fit(model("abc", edges, scales), table, method="path")
     assert np.isnan(fit.indices()["chisq"])
     assert fit.indices()["n"] == 60
     assert any("No fit indices" in note and reason in note for note in fit.notes)
@@ -351,13 +382,13 @@ def test_where_regressions_are_not_maximum_likelihood_there_are_no_indices(edges
 
 def test_missing_scores_and_singular_covariances_have_no_indices():
     table = frame("abc").assign(b=lambda t: t["b"].where(t["u"] > 3))
-    assert any("some scores are missing" in note for note in rox.fit(model("abc"), table).notes)
+    assert any("some scores are missing" in note for note in rox.fit(model("abc"), table, method="path").notes)
     table = frame("abc").assign(c=lambda t: t["a"] + t["b"])
-    assert any("singular" in note for note in rox.fit(model("abc"), table).notes)
+    assert any("singular" in note for note in rox.fit(model("abc"), table, method="path").notes)
 
 
 def test_terminal_covariances_are_correlated_disturbances():
-    fit = rox.fit(model("abc", ["a -> b", "a -> c"], terminal_covariances=True), frame("abc"))
+    fit = rox.fit(model("abc", ["a -> b", "a -> c"], terminal_covariances=True), frame("abc"), method="path")
     assert np.isnan(fit.indices()["chisq"])
 
 
@@ -365,7 +396,7 @@ def test_contradictory_covariances_are_not_admissible():
     pairs = [
         rox.Covariance(left=x, right=y, fixed=v) for x, y, v in (("a", "b", 0.9), ("b", "c", 0.9), ("a", "c", -0.9))
     ]
-    fit = rox.fit(model("abcd", ["a -> d", *pairs]), frame("abcd"))
+    fit = rox.fit(model("abcd", ["a -> d", *pairs]), frame("abcd"), method="path")
     assert not fit.admissible
     assert fit.converged
     assert "NO" in fit.summary()
@@ -385,7 +416,7 @@ def test_hc3_intervals_cover_the_truth_as_often_as_they_say():
         a = rng.normal(size=60)
         b = 0.5 * a + rng.normal(size=60) * (0.5 + 0.5 * np.abs(a))
         c = 0.3 * a - 0.4 * b + rng.normal(size=60) * (0.5 + 0.5 * np.abs(a))
-        fit = rox.fit(m, pd.DataFrame({"a": a, "b": b, "c": c}))
+        fit = rox.fit(m, pd.DataFrame({"a": a, "b": b, "c": c}), method="path")
         ends = {
             row.id: (low, high) for row, low, high in zip(fit.table, fit.estimates.low, fit.estimates.high, strict=True)
         }
@@ -404,4 +435,4 @@ def test_a_correlation_matrix_in_a_frame_is_not_taken_for_people():
     matrix = pd.DataFrame([[1.0, 0.4], [0.4, 1.0]], index=names, columns=names)
     model = rox.five_factor({"pride": ["pride"], "outcomes": ["outcomes"]})
     with pytest.raises(rox.RoxError, match="The frame is a matrix.*Moments.from_correlation"):
-        rox.fit(model, matrix)
+        rox.fit(model, matrix, method="path")

@@ -53,7 +53,7 @@ def by_hand(frame, effect, causes, kind):
 
 def fitted(model, frame, kind, level="between"):
     options = {"cluster": "region"} if kind == "cluster" else {"se": kind}
-    return rox.fit(model, units(model, frame) if level == "between" else frame, **options)
+    return rox.fit(model, units(model, frame) if level == "between" else frame, method="path", **options)
 
 
 def edge(fit, cause, effect):
@@ -104,7 +104,7 @@ def test_least_squares_is_statsmodels(kind, level, holes):
 
 def test_robust_is_the_default_with_rows():
     frame = linear_frame()
-    fit = rox.fit(linear_model(), frame)
+    fit = rox.fit(linear_model(), frame, method="path")
     assert fit.se == "robust"
     pd.testing.assert_frame_equal(fit.edges(), fitted(linear_model(), frame, "robust", "single").edges())
 
@@ -346,7 +346,10 @@ def test_moments_give_what_rows_give(means, extra):
     read = rox.Moments.from_rows(frame[names].to_numpy(), names)
     if not means:
         read = rox.Moments.from_covariance(names, read.covariance, n=read.n)
-    one, two = rox.fit(model, frame, se="standard").parameters(), rox.fit(model, read).parameters()
+    one, two = (
+        rox.fit(model, frame, method="path", se="standard").parameters(),
+        rox.fit(model, read, method="path").parameters(),
+    )
     if not means:
         one = one[one["kind"] != "intercept"].reset_index(drop=True)
     numbers = ["estimate", "se", "z", "p", "ci_low", "ci_high", "standardized"]
@@ -357,8 +360,8 @@ def test_moments_give_what_rows_give(means, extra):
 def test_moments_and_rows_have_one_covariance_of_all_parameters():
     frame, model = linear_frame(), linear_model([*EDGES[:1], "influencers -> value", "pride <-> value"])
     names = list(model.names)
-    rows = rox.fit(model, frame, se="standard")
-    read = rox.fit(model, rox.Moments.from_rows(frame[names].to_numpy(), names))
+    rows = rox.fit(model, frame, method="path", se="standard")
+    read = rox.fit(model, rox.Moments.from_rows(frame[names].to_numpy(), names), method="path")
     spread = np.sqrt(np.diag(rows.vcov))
     np.testing.assert_allclose(rows.vcov / np.outer(spread, spread), read.vcov / np.outer(spread, spread), atol=1e-9)
     np.testing.assert_allclose(
@@ -389,7 +392,7 @@ def test_composites_of_reversed_items_from_moments_are_those_from_rows():
     hand = sm.OLS(frame["y"], sm.add_constant(score.rename("pride"))).fit()
     names = ["p1", "p2", "p3", "y"]
     for data in (frame, rox.Moments.from_rows(frame[names].to_numpy(), names)):
-        fit = rox.fit(model, data, se="standard")
+        fit = rox.fit(model, data, method="path", se="standard")
         np.testing.assert_allclose(block(fit, "y", ["pride"])[0], hand.params, **EXACT)
         np.testing.assert_allclose(block(fit, "y", ["pride"])[1], hand.cov_params(), **EXACT)
         signed = np.cov(answers * [1, -1, 1], rowvar=False)

@@ -215,7 +215,7 @@ items = {n: [rox.Item(name=n, scale=s)] for n, s in names.items()}
 constructs = [rox.Construct(name=n, factor="outcomes", source="unit", items=i) for n, i in items.items()]
 model = rox.RoxModel(name="m", constructs=constructs, edges=["a -> b"])
 large = np.round(1e9 * np.exp(0.1 * a + rng.normal(0, 0.1, 80)))  # the search for alpha does not converge
-print(rox.fit(model, pd.DataFrame({"a": a, "b": large})).families)
+print(rox.fit(model, pd.DataFrame({"a": a, "b": large}), method="path").families)
 """
     found = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
     assert found.stderr == ""

@@ -47,7 +47,7 @@ def frame(n=150, seed=0, curved=()):
 
 @pytest.fixture(scope="module")
 def fit():
-    return rox.fit(model(), frame())
+    return rox.fit(model(), frame(), method="path")
 
 
 def value(fit, cause, effect):
@@ -87,7 +87,7 @@ def paths_at(fit, theta, cause, effect):
 @pytest.mark.parametrize("se", ["robust", "standard"])
 @pytest.mark.parametrize(("cause", "effect"), [("a", "e"), ("b", "e")])
 def test_delta_errors_are_those_of_numeric_gradients(se, cause, effect):
-    fit = rox.fit(model(), frame(), se=se)
+    fit = rox.fit(model(), frame(), method="path", se=se)
     step = 1e-5
     gradient = np.stack(
         [
@@ -105,7 +105,7 @@ def test_delta_errors_are_those_of_numeric_gradients(se, cause, effect):
 
 
 def test_delta_and_draws_agree_where_effects_are_nearly_normal():
-    fit = rox.fit(model(), frame(n=3000))
+    fit = rox.fit(model(), frame(n=3000), method="path")
     delta, drawn = fit.effects("a", "e"), fit.effects("a", "e", interval="draws")
     pd.testing.assert_series_equal(delta["estimate"], drawn["estimate"])
     # 10,000 draws: a spread is known to 1/sqrt(20,000); products are a little skewed.
@@ -131,7 +131,7 @@ def test_an_interval_from_draws_is_theirs(fit):
 
 @pytest.mark.parametrize("se", ["robust", "standard"])
 def test_a_direct_effect_is_the_edge(se):
-    fit = rox.fit(model(), frame(), se=se)
+    fit = rox.fit(model(), frame(), method="path", se=se)
     numbers = ["estimate", "se", "ci_low", "ci_high", "p", "standardized"]
     for row in fit.edges().itertuples():
         direct = fit.effects(row.cause, row.effect).query("kind == 'direct'")
@@ -142,7 +142,7 @@ def test_a_direct_effect_is_the_edge(se):
 def test_the_weakest_equation_gives_the_degrees_of_freedom():
     table = frame()
     table.loc[15:, "d"] = np.nan
-    fit = rox.fit(model(), table)
+    fit = rox.fit(model(), table, method="path")
     from scipy.stats import t
 
     row = fit.effects("b", "e").query("path == 'b -> d -> e'").iloc[0]
@@ -153,7 +153,7 @@ def test_the_weakest_equation_gives_the_degrees_of_freedom():
 
 def test_fixed_edges_take_part_without_error():
     edges = [rox.Edge(cause="a", effect="b", fixed=0.5), rox.Edge(cause="b", effect="c", fixed=-2.0), ("c", "d")]
-    fit = rox.fit(model(edges), frame())
+    fit = rox.fit(model(edges), frame(), method="path")
     sure = fit.effects("a", "c")
     assert sure["estimate"].tolist() == [-1.0, -1.0, -1.0]
     assert sure[["se", "ci_low", "ci_high", "p"]].isna().all().all()
@@ -164,7 +164,7 @@ def test_fixed_edges_take_part_without_error():
 
 def test_lagged_edges_take_no_part():
     lagged = rox.Edge(cause="a", effect="e", lag=1, fixed=5.0)
-    fit = rox.fit(model([("a", "b"), lagged]), frame())
+    fit = rox.fit(model([("a", "b"), lagged]), frame(), method="path")
     assert fit.effects("a", "e")["estimate"].tolist() == [0.0, 0.0]
     assert fit.effects("a", "e")["path"].tolist() == ["all", "all"]
 
@@ -183,7 +183,7 @@ def test_a_large_graph_is_walked_only_between_the_two():
         name="m", constructs=[construct(n) for n in ("x", "y", *names)], edges=["x -> y", "x -> n0", *dense]
     )
     rng = np.random.default_rng(1)
-    fit = rox.fit(m, pd.DataFrame(rng.normal(size=(200, 38)), columns=list(m.names)))
+    fit = rox.fit(m, pd.DataFrame(rng.normal(size=(200, 38)), columns=list(m.names)), method="path")
     assert fit.effects("x", "y")["path"].tolist() == ["x -> y", "all", "all"]
     with pytest.raises(RoxError, match="More than 2000 paths lead from 'x' to 'n35'"):
         fit.effects("x", "n35")
@@ -237,7 +237,7 @@ def change_by_hand(coefficients, intercepts, families, levels, keep=None):
 def test_curved_effects_are_average_changes_over_the_units(curved):
     scales = {name: rox.Binary() if kind == "logit" else rox.Count() for name, kind in curved.items()}
     table = frame(curved=curved)
-    fit = rox.fit(model(scales=scales), table)
+    fit = rox.fit(model(scales=scales), table, method="path")
     assert [fit.families[NAMES.index(name)] for name in curved] == list(curved.values())
     system = fit.system()
     by_hand = (system.coefficients[0], system.intercepts[0], fit.families, table.to_numpy())
@@ -255,7 +255,7 @@ def test_curved_effects_are_average_changes_over_the_units(curved):
 
 def test_curved_intervals_come_from_draws():
     table = frame(curved={"e": "logit"})
-    fit = rox.fit(model(scales={"e": rox.Binary()}), table)
+    fit = rox.fit(model(scales={"e": rox.Binary()}), table, method="path")
     draws = fit.draws(2_000, seed=0)  # 150 units: the largest number of draws
     totals = []
     for theta in draws[:60]:
@@ -270,7 +270,10 @@ def test_curved_intervals_come_from_draws():
 def test_only_curved_equations_on_the_way_matter():
     """Upstream of a yes/no outcome everything is as in a linear graph, delta intervals included."""
     table = frame(curved={"e": "logit"})
-    curved, linear = rox.fit(model(scales={"e": rox.Binary()}), table), rox.fit(model(), table)
+    curved, linear = (
+        rox.fit(model(scales={"e": rox.Binary()}), table, method="path"),
+        rox.fit(model(), table, method="path"),
+    )
     for cause, effect in (("a", "d"), ("a", "c"), ("b", "d")):
         pd.testing.assert_frame_equal(curved.effects(cause, effect), linear.effects(cause, effect), check_exact=True)
     with pytest.raises(RoxError, match="equation of 'e' is curved, so the delta method"):
@@ -279,7 +282,7 @@ def test_only_curved_equations_on_the_way_matter():
 
 def test_a_cause_that_is_itself_curved_is_pushed_on_its_own_scale():
     curved = {"b": "logit"}
-    fit = rox.fit(model(scales={"b": rox.Binary()}), frame(curved=curved))
+    fit = rox.fit(model(scales={"b": rox.Binary()}), frame(curved=curved), method="path")
     table = fit.effects("b", "d")
     assert table.iloc[0]["estimate"] == pytest.approx(value(fit, "b", "d"))
     assert table.iloc[0]["se"] == pytest.approx(fit.edges().set_index(["cause", "effect"]).loc[("b", "d"), "se"])

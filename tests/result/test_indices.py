@@ -40,7 +40,7 @@ def discrepancy(sample, implied):
 def test_least_squares_is_the_maximum_of_the_likelihood():
     """A search over all nine parameters of the graph finds nothing better."""
     table = frame()
-    sample, found = table.cov(ddof=0).to_numpy(), rox.fit(model(), table).indices()
+    sample, found = table.cov(ddof=0).to_numpy(), rox.fit(model(), table, method="path").indices()
 
     def implied(theta):
         coefficients = np.zeros((4, 4))
@@ -61,7 +61,7 @@ def test_least_squares_is_the_maximum_of_the_likelihood():
 
 def test_every_index_is_its_definition():
     table = frame()
-    fit = rox.fit(model(), table)
+    fit = rox.fit(model(), table, method="path")
     found, sample = fit.indices(), table.cov(ddof=0).to_numpy()
     base = 120 * discrepancy(sample, np.diag(np.diag(sample)))
     chisq, df = found["chisq"], found["df"]
@@ -80,7 +80,7 @@ def test_every_index_is_its_definition():
 
 @pytest.mark.parametrize("factors", [(1, 1, 1, 1), (1e9, 1e-6, 1, 1e3)])
 def test_units_of_measurement_do_not_matter(factors):
-    one, two = (rox.fit(model(), table).indices() for table in (frame(), frame() * list(factors)))
+    one, two = (rox.fit(model(), table, method="path").indices() for table in (frame(), frame() * list(factors)))
     free = [name for name in INDEX_NAMES if name not in {"loglik", "aic", "bic"}]
     np.testing.assert_allclose(two[free], one[free], rtol=1e-6, atol=1e-8)
     shift = 120 * np.log(factors).sum()
@@ -91,7 +91,7 @@ def test_given_constructs_are_not_modelled():
     """Fixed exogenous constructs: same chi-square, their own part of likelihood, baseline and counts left out."""
     table = frame()
     edges = ["a + b -> c", "c -> d"]
-    free, given = (rox.fit(model(edges, exogenous=e), table).indices() for e in ("free", "fixed"))
+    free, given = (rox.fit(model(edges, exogenous=e), table, method="path").indices() for e in ("free", "fixed"))
     same = ["chisq", "df", "pvalue", "rmsea", "srmr", "n"]
     np.testing.assert_allclose(given[same], free[same], **EXACT)
     own = multivariate_normal(table[["a", "b"]].mean(), table[["a", "b"]].cov(ddof=0)).logpdf(table[["a", "b"]]).sum()
@@ -105,7 +105,7 @@ def test_given_constructs_are_not_modelled():
 
 def test_saturated_graphs_fit_by_construction():
     for edges, names in ((["a -> b", "a + b -> c", "a + b + c -> d"], "abcd"), ([], "abc"), ([], "a")):
-        found = rox.fit(model(edges, names), frame()[list(names)]).indices()
+        found = rox.fit(model(edges, names), frame()[list(names)], method="path").indices()
         assert (found["df"], found["cfi"], found["tli"], found["rmsea"]) == (0, 1, 1, 0)
         assert found["chisq"] == pytest.approx(0, abs=1e-9)
         assert found[["rmsea_ci_lower", "rmsea_ci_upper"]].tolist() == [0, 0]
@@ -115,9 +115,9 @@ def test_saturated_graphs_fit_by_construction():
 def test_fixed_edges_are_no_parameters():
     table = frame()
     fixed = [rox.Edge(cause="a", effect="b", fixed=0.5), *EDGES[1:]]
-    found = rox.fit(model(fixed), table).indices()
+    found = rox.fit(model(fixed), table, method="path").indices()
     assert found["df"] == 3
-    assert found["chisq"] > rox.fit(model(), table).indices()["chisq"]
+    assert found["chisq"] > rox.fit(model(), table, method="path").indices()["chisq"]
 
 
 def test_an_interval_exists_for_very_bad_and_very_good_fits():

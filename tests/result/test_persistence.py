@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import roxmodel as rox
-from roxmodel.document import content_hash
+from roxmodel.document import SCHEMA_VERSION, content_hash
 from roxmodel.errors import DocumentError, RoxError
 
 CANARY = 31.415926535897
@@ -55,15 +55,15 @@ def fits():
     names = ["a1", "a2", "b", "c", "d"]
     world = rox.datasets.make_world(40, seed=1, without_customers=0.1)
     yield "robust", rox.fit(m, study)
-    yield "standard", rox.fit(m, table, se="standard")
+    yield "standard", rox.fit(m, table, method="path", se="standard")
     yield "bootstrap", rox.fit(m, study, bootstrap=30, seed=3, progress=False)
-    yield "moments", rox.fit(m, rox.Moments.from_rows(table[names].to_numpy(), names))
+    yield "moments", rox.fit(m, rox.Moments.from_rows(table[names].to_numpy(), names), method="path")
     no_means = rox.Moments.from_covariance(names, table[names].cov(), n=90)
-    yield "no means", rox.fit(m, no_means)
+    yield "no means", rox.fit(m, no_means, method="path")
     yield "world", rox.fit(world.model, world.study())
     yield "curved", rox.fit(rich(True)[0], rox.Study(rich(True)[0], unit=rich(True)[1], by="u"))
     one = rox.RoxModel(name="one", constructs=[construct("b")])
-    yield "one construct", rox.fit(one, table)
+    yield "one construct", rox.fit(one, table, method="path")
 
 
 FITS = dict(fits())
@@ -164,7 +164,7 @@ def test_the_ends_of_what_was_observed_are_means_of_five_units(tmp_path):
     assert loaded.population.low[1] == pytest.approx(column[:5].mean())
     assert loaded.population.high[1] == pytest.approx(column[-5:].mean())
     m, table = rich()
-    few = rox.load(rox.fit(m, table.iloc[:9], se="standard").save(tmp_path / "few.json"))
+    few = rox.load(rox.fit(m, table.iloc[:9], method="path", se="standard").save(tmp_path / "few.json"))
     assert few.population.low is None
 
 
@@ -189,7 +189,7 @@ def test_tampered_truncated_newer_and_foreign_documents_are_refused(document):
     for broken, message in (
         (text[:-30], "not a complete JSON document"),
         (text.replace('"estimate": 0.', '"estimate": 1.', 1), "altered"),
-        (text.replace('"schema_version": 1', '"schema_version": 99'), "reads up to"),
+        (text.replace(f'"schema_version": {SCHEMA_VERSION}', '"schema_version": 99'), "reads up to"),
         (text.replace('"kind": "fit"', '"kind": "model"', 1), "'fit' was asked for"),
         ("[]", "not a roxmodel document"),
         ("", "empty"),

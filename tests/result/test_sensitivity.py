@@ -18,7 +18,7 @@ def construct(name):
 
 def fitted(table, **options):
     m = rox.RoxModel(name="m", constructs=[construct(n) for n in "abc"], edges=["a + b -> c"])
-    return rox.fit(m, table, **options)
+    return rox.fit(m, table, method="path", **options)
 
 
 def frame(n=80, seed=0):
@@ -75,4 +75,4 @@ def test_fixed_and_curved_edges_have_none():
     edges = ["a -> b", rox.Edge(cause="a", effect="c", fixed=0.5)]
     m = rox.RoxModel(name="m", constructs=[construct(n) for n in "abc"], edges=edges)
     assert fitted(frame()).edges()["robustness_value"].notna().all()
-    assert rox.fit(m, frame()).edges()["robustness_value"].isna().tolist() == [False, True]
+    assert rox.fit(m, frame(), method="path").edges()["robustness_value"].isna().tolist() == [False, True]

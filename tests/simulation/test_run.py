@@ -32,7 +32,7 @@ def printed():
     ]
     m = rox.RoxModel(name="paper", constructs=constructs, edges=["pride -> value", "value -> sales"])
     matrix = [[1, 0.5, 0.3], [0.5, 1, 0.6], [0.3, 0.6, 1]]
-    return rox.fit(m, rox.Moments.from_correlation(["pride", "value", "sales"], matrix, n=200))
+    return rox.fit(m, rox.Moments.from_correlation(["pride", "value", "sales"], matrix, n=200), method="path")
 
 
 def action(name="coaching", **options):
@@ -144,7 +144,7 @@ def test_a_reversed_item_is_a_lever_the_other_way():
     items = ["p1", rox.Item(name="p2", reverse=True)]
     pride = rox.Construct(name="pride", factor="pride", source="employee", items=items, scale=rox.Likert(1, 7))
     outcome = rox.Construct(name="y", factor="outcomes", source="employee", items=["y"])
-    fit = rox.fit(rox.RoxModel(name="m", constructs=[pride, outcome], edges=["pride -> y"]), table)
+    fit = rox.fit(rox.RoxModel(name="m", constructs=[pride, outcome], edges=["pride -> y"]), table, method="path")
     answer = run(fit, action(shift={"p2": 0.2}))
     assert answer.effects().iloc[0]["mean"] == pytest.approx(-0.1, abs=0.02)
     assert any("(reversed)" in note and "-0.1" in note for note in answer.notes)
@@ -244,7 +244,7 @@ def test_a_loaded_fit_warns_by_its_mean(fit, tmp_path):
 def test_a_matrix_without_means_says_what_could_not_be_checked(printed):
     m = printed.model.replace(constructs=[c.replace(scale=rox.Likert(1, 5)) for c in printed.model.constructs])
     matrix = [[1, 0.5, 0.3], [0.5, 1, 0.6], [0.3, 0.6, 1]]
-    scaled = rox.fit(m, rox.Moments.from_correlation(["pride", "value", "sales"], matrix, n=200))
+    scaled = rox.fit(m, rox.Moments.from_correlation(["pride", "value", "sales"], matrix, n=200), method="path")
     answer = run(scaled)
     assert any("could not be checked" in note for note in answer.notes)
 

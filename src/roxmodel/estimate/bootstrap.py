@@ -14,7 +14,7 @@ from roxmodel.estimate.regression import Task, check_task, frame_of
 from roxmodel.estimate.rows import complete_rows
 from roxmodel.estimate.scores import Scores
 from roxmodel.result.records import LINEAR, Resampling
-from roxmodel.result.resampling import replicate_weights
+from roxmodel.result.resampling import replicate_block
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable
 from roxmodel.types import FloatArray
@@ -58,7 +58,7 @@ def resample(
     batches = [range(start, start + size) for start in range(0, replicates, size)]
     found = np.concatenate(
         [
-            refit(model, table, scores, np.stack([replicate_weights(entropy, number, codes) for number in batch]))
+            refit(model, table, scores, replicate_block(entropy, batch.start, batch.stop, codes))
             for batch in _watched(batches, progress)
         ]
     )[:replicates]

@@ -19,6 +19,7 @@ __all__ = [
     "RESIDUALS",
     "Layout",
     "lay_out",
+    "place_of",
     "residual_of",
     "saturated",
 ]
@@ -123,6 +124,14 @@ def lay_out(
         else:
             _put(base, spot, given.get(row.id, 0.0) if row.value is None else row.value)
     return _indexed(names, base, spots, (scale, n_free, means))
+
+
+def place_of(row: Parameter, items: Sequence[str], constructs: Sequence[str]) -> tuple[int, int, int]:
+    """Matrix and entry of a row that stands in one; a definition or a threshold is a ValueError."""
+    spot = _spot(row, {n: i for i, n in enumerate(items)}, {n: i for i, n in enumerate(constructs)})
+    if spot is None:
+        raise ValueError(f"{row.id} stands in no matrix")
+    return spot
 
 
 def _put(base: tuple[FloatArray, ...], spot: tuple[int, int, int], value: float) -> None:

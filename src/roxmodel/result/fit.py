@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+    from roxmodel.result.factor_scores import ScoreMethod
+
 __all__ = ["Fit", "load"]
 
 
@@ -120,6 +122,18 @@ class Fit(Fitted):
         Bollen (1987), doi 10.2307/271028.
         """
         return effect_table(self, cause, effect, interval)
+
+    def modification_indices(self, least: float = 0.0) -> pd.DataFrame:
+        """M."""
+        from roxmodel.result.modification import modification_indices
+
+        return modification_indices(self, least)
+
+    def factor_scores(self, data: object, method: ScoreMethod = "regression", group: str | None = None) -> pd.DataFrame:
+        """F."""
+        from roxmodel.result.factor_scores import factor_scores
+
+        return factor_scores(self, data, method, group)
 
     def summary(self) -> str:
         """The fit in plain words."""

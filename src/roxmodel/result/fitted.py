@@ -50,6 +50,7 @@ class Fitted:
     groups: tuple[GroupMoments, ...] = ()
     scaling: Scaling = "marker"
     estimator: str = ""
+    missing: str = ""  # "listwise": every row used was complete; "fiml": answers were missing; "": not known
 
     @property
     def converged(self) -> bool:
@@ -82,16 +83,18 @@ class Fitted:
         known = {equation.effect: equation.family for equation in self.equations}
         return tuple(known.get(name, "linear") for name in self.model.names)
 
-    def system(self, theta: FloatArray | None = None) -> System:
+    def system(self, theta: FloatArray | None = None, marker: bool = False) -> System:
         """The structural equations as matrices.
 
         Parameters
         ----------
         theta
             (draws, n_free); None = the estimate, one draw.
+        marker
+            Whether latent constructs count in points of their first item, whatever scaling the fit used.
         """
         values = self.theta[None, :] if theta is None else theta
-        return system_of(self.model, self.table, values, self.families)
+        return system_of(self.model, self.table, values, self.families, marker)
 
     def indices(self) -> pd.Series[float]:
         """Fit indices; NaN where a method has none (``notes`` say why)."""

@@ -13,6 +13,7 @@ from roxmodel.document import (
     CheckRecord,
     EquationRecord,
     FitContent,
+    GroupRecord,
     MeasureRecord,
     ParameterRecord,
     PopulationRecord,
@@ -22,10 +23,10 @@ from roxmodel.document import (
 )
 from roxmodel.errors import DocumentError, RoxError, listed
 from roxmodel.result.fitted import Fitted
-from roxmodel.result.records import Equation, Estimates, Measure, Population, Resampling, Verdict
+from roxmodel.result.records import Equation, Estimates, GroupMoments, Measure, Population, Resampling, Verdict
 from roxmodel.spec.graph import RoxModel
-from roxmodel.spec.parameters import ParameterTable, plan
-from roxmodel.types import FloatArray, Level, Method, StandardErrors
+from roxmodel.spec.parameters import Kind, Parameter, ParameterTable, plan
+from roxmodel.types import FloatArray, Level, Method, Scaling, StandardErrors
 
 __all__ = ["fit_content", "fitted_from_content", "load_fitted", "save_fit"]
 
@@ -63,6 +64,9 @@ def fit_content(fit: Fitted) -> FitContent:
         identified=CheckRecord(**asdict(fit.verdicts["identified"])),
         admissible=CheckRecord(**asdict(fit.verdicts["admissible"])),
         notes=fit.notes,
+        groups=tuple(_group(group) for group in fit.groups),
+        scaling=fit.scaling,
+        estimator=fit.estimator,
     )
 
 
@@ -78,6 +82,10 @@ def _parameters(fit: Fitted) -> list[ParameterRecord]:
             free=row.free,
             lag=row.lag,
             label=row.label,
+            value=row.value,
+            start=row.start,
+            lower=row.lower,
+            note=row.note,
             estimate=float(estimates.value[i]),
             ci_low=float(estimates.low[i]),
             ci_high=float(estimates.high[i]),
@@ -100,6 +108,16 @@ def _measure(measure: Measure) -> MeasureRecord:
         highs=measure.highs,
         codes=tuple(dict(codes) for codes in measure.codes),
         within_covariance=_rows(measure.within),
+        errors=None if measure.errors is None else _row(measure.errors),
+    )
+
+
+def _group(group: GroupMoments) -> GroupRecord:
+    return GroupRecord(
+        name=group.name,
+        n=group.n,
+        mean=None if group.mean is None else _row(group.mean),
+        covariance=_rows(group.covariance),
     )
 
 
@@ -148,6 +166,7 @@ def fitted_from_content(content: FitContent) -> Fitted:
     for what, given, known in (
         ("method", content.method, get_args(Method)),
         ("level", content.level, get_args(Level)),
+        ("scaling", content.scaling, get_args(Scaling)),
         ("errors", se, get_args(StandardErrors)),
     ):
         if given not in known:
@@ -162,13 +181,14 @@ def _read_model(content: FitContent) -> tuple[RoxModel, ParameterTable]:
     try:
         model = RoxModel(**content.model)
         means = any(record.kind == "intercept" for record in content.parameters)
-        table = plan(model, "composite", means)
+        table = plan(model, "composite", means) if content.method == "path" else _table(content)
     except (RoxError, TypeError) as error:
         raise DocumentError(f"The document's model cannot be read: {error}") from None
     if model.content_hash != content.model_hash:
         raise DocumentError("The document's model is not the one that was fitted (its hash differs).")
     known = [(row.id, row.free) for row in table]
-    if known != [(record.id, record.free) for record in content.parameters]:
+    same = known == [(record.id, record.free) for record in content.parameters]
+    if not same or (content.method != "path" and not _is_latent_of(table, model)):
         raise DocumentError("The document's parameters are not those of its model.", hint="Save the fit again.")
     for what, names in (
         ("measures", tuple(m.name for m in content.measures)),
@@ -177,6 +197,45 @@ def _read_model(content: FitContent) -> tuple[RoxModel, ParameterTable]:
         if names != model.names:
             raise DocumentError(f"The document's {what} names {listed(names)}, its model {listed(model.names)}.")
     return model, table
+
+
+def _table(content: FitContent) -> ParameterTable:
+    """The rows of a latent model as they were saved: its groups and what is equal over them are in no model."""
+    return ParameterTable(
+        tuple(
+            Parameter(
+                id=record.id,
+                kind=cast(Kind, record.kind),
+                left=record.left,
+                right=record.right,
+                group=record.group,
+                free=record.free,
+                value=record.value,
+                start=record.start,
+                label=record.label,
+                lag=record.lag,
+                lower=record.lower,
+                note=record.note,
+            )
+            for record in content.parameters
+        )
+    )
+
+
+def _is_latent_of(table: ParameterTable, model: RoxModel) -> bool:
+    """Whether each group has the model's loadings and edges, and theta is numbered without a hole."""
+    if {row.free for row in table if row.free} != set(range(1, table.n_free + 1)):
+        return False
+    if any(row.kind not in get_args(Kind) for row in table):
+        return False
+    wanted = [(construct.name, item, 0) for construct in model.constructs for item in construct.item_names]
+    wanted += [(edge.cause, edge.effect, edge.lag) for edge in model.edges]
+    groups = dict.fromkeys(row.group for row in table if row.kind != "defined")
+    return all(
+        [(row.left, row.right, row.lag) for row in table if row.group == group and row.kind in {"loading", "edge"}]
+        == wanted
+        for group in groups
+    )
 
 
 def _fit(content: FitContent, model: RoxModel, table: ParameterTable, words: tuple[str, str]) -> Fitted:
@@ -200,6 +259,19 @@ def _fit(content: FitContent, model: RoxModel, table: ParameterTable, words: tup
         notes=content.notes,
         index_values=dict(content.indices),
         resampling=_read_resampling(content, table.n_free),
+        groups=tuple(_read_group(record) for record in content.groups),
+        scaling=cast(Scaling, content.scaling),
+        estimator=content.estimator,
+    )
+
+
+def _read_group(record: GroupRecord) -> GroupMoments:
+    p = len(record.covariance)
+    return GroupMoments(
+        name=record.name,
+        n=record.n,
+        mean=None if record.mean is None else _array(record.mean, (p,)),
+        covariance=_array(record.covariance, (p, p)),
     )
 
 
@@ -235,6 +307,7 @@ def _read_measure(record: MeasureRecord) -> Measure:
         highs=record.highs,
         codes=record.codes,
         within=_array(record.within_covariance, (p, p)),
+        errors=None if record.errors is None else _array(record.errors, (p,)),
     )
 
 

@@ -161,6 +161,8 @@ class Resampling:
         (R,) which replicate each row is.
     failed
         How many replicates failed and are left out.
+    bounded
+        How many are kept though a variance stopped at its bound 0 (a Heywood case).
     """
 
     entropy: int
@@ -168,6 +170,7 @@ class Resampling:
     replicates: FloatArray
     numbers: FloatArray
     failed: int
+    bounded: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,10 @@ import numpy as np
 
 from roxmodel.types import FloatArray
 
-__all__ = ["replicate_weights"]
+__all__ = ["replicate_block", "replicate_weights"]
+
+_BLOCK = 128  # replicates drawn from one generator
+_CELLS = 1 << 21  # draws of one generator at most
 
 
 def replicate_weights(entropy: int, replicate: int, codes: FloatArray) -> FloatArray:
@@ -35,8 +38,27 @@ def replicate_weights(entropy: int, replicate: int, codes: FloatArray) -> FloatA
     >>> int(replicate_weights(7, 0, np.arange(10.0)).sum())
     10
     """
+    return replicate_block(entropy, replicate, replicate + 1, codes)[0]
+
+
+def replicate_block(entropy: int, start: int, stop: int, codes: FloatArray) -> FloatArray:
+    """Counts of the replicates start…stop-1, (stop - start, n); see `replicate_weights`.
+
+    Replicates are drawn in blocks, one generator a block, because making a generator costs more than drawing.
+    """
     places = np.asarray(codes, dtype=np.int64)
     clusters = int(places.max()) + 1
-    rng = np.random.default_rng(np.random.SeedSequence(entropy, spawn_key=(replicate,)))
-    counts = np.bincount(rng.integers(0, clusters, clusters), minlength=clusters)
-    return np.asarray(counts[places], dtype=np.float64)
+    size = int(np.clip(_CELLS // clusters, 1, _BLOCK))
+    first, last = start // size, (stop - 1) // size
+    counts = np.concatenate([_drawn(entropy, block, clusters, size) for block in range(first, last + 1)])
+    own = counts[start - first * size : stop - first * size]
+    if clusters == len(places) and (places == np.arange(clusters)).all():
+        return own.astype(np.float64)
+    return own[:, places].astype(np.float64)
+
+
+def _drawn(entropy: int, block: int, clusters: int, size: int) -> np.ndarray:
+    rng = np.random.default_rng(np.random.SeedSequence(entropy, spawn_key=(block,)))
+    picked = rng.integers(0, clusters, (size, clusters), dtype=np.int32)
+    picked += np.arange(size, dtype=np.int32)[:, None] * np.int32(clusters)
+    return np.bincount(picked.ravel(), minlength=size * clusters).reshape(size, clusters)

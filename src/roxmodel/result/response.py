@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit
 
+from roxmodel.result.loops import Loop, settled
 from roxmodel.result.records import LINEAR
 from roxmodel.result.system import System
 from roxmodel.types import FloatArray
@@ -88,15 +89,18 @@ def travel(system: System, push: Push, caps: Caps, carried: Mapping[int, FloatAr
     Returns
     -------
     Travel
+        Around a feedback loop: the change of the equilibrium that the push settles in.
     """
     draws, k = system.coefficients.shape[:2]
     still = np.zeros((draws, 1))
     changes: list[FloatArray | None] = [None] * k
     capped = np.zeros(k)
-    for place in system.order:
-        change = _inherited(system, place, changes, caps)
-        if carried is not None and place in carried:
-            change = carried[place] if change is None else change + carried[place]
+    for step in system.steps:
+        place = step[0]
+        if len(step) > 1:
+            _around(system, step, (changes, capped), (push, caps, carried or {}))
+            continue
+        change = _brought(system, place, changes, caps, carried or {})
         if place in push.level:
             change = _set(still if change is None else change, push, caps, place)
         if place in push.shift:
@@ -104,6 +108,49 @@ def travel(system: System, push: Push, caps: Caps, carried: Mapping[int, FloatAr
         if change is not None:
             changes[place], capped[place] = _held(change, caps, place)
     return Travel(tuple(still if change is None else change for change in changes), capped)
+
+
+def _around(
+    system: System,
+    loop: tuple[int, ...],
+    found: tuple[list[FloatArray | None], FloatArray],
+    acting: tuple[Push, Caps, Mapping[int, FloatArray]],
+) -> None:
+    """Fill in where the constructs of a loop settle: their changes, and the share that the ends of scales cut."""
+    (changes, capped), (push, caps, carried) = found, acting
+    if any(system.families[place] != LINEAR for place in loop):
+        raise ValueError("a feedback loop has linear equations only")  # callers see to it
+    outside = [_brought(system, place, changes, caps, carried) for place in loop]
+    if all(change is None for change in outside) and not any(p in push.level or p in push.shift for p in loop):
+        return
+    still = np.zeros((len(system.coefficients), 1))
+    given, kept = [], []
+    for place, change in zip(loop, outside, strict=True):
+        one = still if change is None else change
+        if place in push.level:
+            one = _set(one, push, caps, place)
+        given.append(one + push.shift[place] if place in push.shift else one)
+        kept.append(1.0 - push.share[place] if place in push.level else np.ones(1))
+    down, up = _room(caps, list(loop))
+    inner = system.coefficients[:, loop][:, :, loop]
+    whole = np.stack(np.broadcast_arrays(*given), axis=-1)
+    change, held = settled(Loop(inner, np.stack(np.broadcast_arrays(*kept), axis=-1), whole, down, up))
+    for i, place in enumerate(loop):
+        changes[place], capped[place] = change[:, :, i], float(held[:, :, i].mean())
+
+
+def _brought(
+    system: System,
+    place: int,
+    changes: list[FloatArray | None],
+    caps: Caps,
+    carried: Mapping[int, FloatArray],
+) -> FloatArray | None:
+    """What causes bring within the wave, and earlier waves by lagged edges; None = no change."""
+    change = _inherited(system, place, changes, caps)
+    if place not in carried:
+        return change
+    return carried[place] if change is None else change + carried[place]
 
 
 def _inherited(system: System, place: int, changes: list[FloatArray | None], caps: Caps) -> FloatArray | None:
@@ -146,12 +193,20 @@ def _set(change: FloatArray, push: Push, caps: Caps, place: int) -> FloatArray:
 
 def _held(change: FloatArray, caps: Caps, place: int) -> tuple[FloatArray, float]:
     """Keep every unit inside the ends of the scale; the share of cells that were cut."""
-    low, high = caps.low[place], caps.high[place]
-    if caps.levels is None or (np.isinf(low) and np.isinf(high)):
+    down, up = _room(caps, [place])
+    if down is None or up is None:
         return change, 0.0
-    down = np.minimum(low - caps.levels[:, place], 0.0)
-    up = np.maximum(high - caps.levels[:, place], 0.0)
+    down, up = down[:, 0], up[:, 0]
     if change.max() <= up.min() and change.min() >= down.max():
         return change, 0.0
     held = np.clip(change, down, up)
     return held, float((held != change).mean())
+
+
+def _room(caps: Caps, places: list[int]) -> tuple[FloatArray | None, FloatArray | None]:
+    """(units, m) largest changes down and up; None where nothing is bounded."""
+    low, high = caps.low[places], caps.high[places]
+    if caps.levels is None or (np.isinf(low) & np.isinf(high)).all():
+        return None, None
+    levels = caps.levels[:, places]
+    return np.minimum(low - levels, 0.0), np.maximum(high - levels, 0.0)

@@ -29,7 +29,7 @@ def disturbances(model: RoxModel, table: ParameterTable, theta: FloatArray, samp
     psi = np.zeros((len(theta), len(place), len(place)))
     for row in table:
         if row.kind in {"variance", "covariance"} and row.left in place and row.right in place:
-            if row.kind == "variance" and row.id != f"variance:{row.left}":
+            if row.kind == "variance" and row.id.removesuffix(f"@{row.group}") != f"variance:{row.left}":
                 continue  # the residual of an item that bears its construct's name
             a, b = place[row.left], place[row.right]
             given = sample[a, b] if row.value is None else row.value

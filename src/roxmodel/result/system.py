@@ -15,7 +15,7 @@ from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable
 from roxmodel.types import BoolArray, FloatArray
 
-__all__ = ["System", "implied_covariance", "root_of", "system_of", "total_effects"]
+__all__ = ["System", "implied_covariance", "root_of", "stability_index", "system_of", "total_effects"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +27,19 @@ class System:
     names
         (k,) constructs.
     order
-        (k,) their places, causes before effects.
+        (k,) their places, causes before effects; those of one loop stand together.
     coefficients
         (draws, k, k) within the wave, ``[d, effect, cause]``.
     intercepts
-        (draws, k) or None where there are no means.
+        (draws, k) or None where there are no means, or where the units are marker-item points.
     families
         (k,) ``linear``, ``logit``, ``poisson`` or ``negative binomial``.
     lagged
         Lag and (k, k) fixed coefficients of the assumed lagged edges.
     carries
         (k, k) edges along which a change runs; None = all of them.
+    loops
+        Places of the constructs that cause each other, loop by loop.
     """
 
     names: tuple[str, ...]
@@ -47,19 +49,35 @@ class System:
     families: tuple[str, ...]
     lagged: tuple[tuple[int, FloatArray], ...] = ()
     carries: BoolArray | None = None
+    loops: tuple[tuple[int, ...], ...] = ()
 
     @property
     def linear(self) -> bool:
         """Whether every equation is linear."""
         return all(family == LINEAR for family in self.families)
 
+    @property
+    def steps(self) -> tuple[tuple[int, ...], ...]:
+        """The order in which changes are known: one construct at a time, a loop all at once."""
+        member = {place: loop for loop in self.loops for place in loop}
+        return tuple(dict.fromkeys(member.get(place, (place,)) for place in self.order))
+
     def slice(self, start: int, stop: int) -> System:
         """Some of the draws."""
-        intercepts = None if self.intercepts is None else self.intercepts[start:stop]
-        return replace(self, coefficients=self.coefficients[start:stop], intercepts=intercepts)
+        return self._of(slice(start, stop))
+
+    def only(self, kept: BoolArray) -> System:
+        """The draws that are marked, (draws,)."""
+        return self._of(kept)
+
+    def _of(self, draws: slice | BoolArray) -> System:
+        intercepts = None if self.intercepts is None else self.intercepts[draws]
+        return replace(self, coefficients=self.coefficients[draws], intercepts=intercepts)
 
 
-def system_of(model: RoxModel, table: ParameterTable, theta: FloatArray, families: tuple[str, ...]) -> System:
+def system_of(
+    model: RoxModel, table: ParameterTable, theta: FloatArray, families: tuple[str, ...], marker: bool = False
+) -> System:
     """Put parameters into matrices.
 
     Parameters
@@ -70,6 +88,10 @@ def system_of(model: RoxModel, table: ParameterTable, theta: FloatArray, familie
         (draws, n_free).
     families
         (k,) family of each construct's equation.
+    marker
+        Whether a latent construct counts in points of its first item, whatever unit the table gives it: each
+        coefficient is multiplied by that item's loading on the effect and divided by that on the cause. (Fixed
+        lagged edges, which act in the simulation only, are in these points already.)
     """
     place = {name: i for i, name in enumerate(model.names)}
     draws, k = len(theta), len(place)
@@ -86,18 +108,60 @@ def system_of(model: RoxModel, table: ParameterTable, theta: FloatArray, familie
         elif row.kind == "intercept" and row.left in place and row.free:
             intercepts[:, place[row.left]] = theta[:, row.free - 1]
     means = any(row.kind == "intercept" for row in table)
+    latent = any(row.kind == "loading" for row in table)
+    if marker and latent:
+        unit = _marker_loadings(model, table, theta)
+        coefficients *= unit[:, :, None] / unit[:, None, :]
     return System(
         names=model.names,
         order=tuple(place[name] for name in model.order()),
         coefficients=coefficients,
-        intercepts=intercepts if means else None,
+        intercepts=intercepts if means and not (marker and latent) else None,
         families=families,
         lagged=tuple(sorted(lagged.items(), key=lambda pair: pair[0])),
+        loops=tuple(tuple(place[name] for name in loop) for loop in model.loops()),
     )
+
+
+def _marker_loadings(model: RoxModel, table: ParameterTable, theta: FloatArray) -> FloatArray:
+    """(draws, k) loading of each construct's first item."""
+    first = {(c.name, c.item_names[0]): i for i, c in enumerate(model.constructs)}
+    found = np.ones((len(theta), len(first)))
+    for row in table:
+        if row.kind == "loading" and (row.left, row.right) in first:
+            found[:, first[row.left, row.right]] = theta[:, row.free - 1] if row.free else row.value
+    for (name, item), i in first.items():
+        if (found[:, i] == 0).any():
+            raise EstimationError(
+                f"{item!r}, the first item of {name!r}, does not load on it, so that its points measure nothing.",
+                hint="Put another item first: changes are counted in points of the first.",
+            )
+    return found
+
+
+def stability_index(coefficients: FloatArray) -> FloatArray:
+    """Largest modulus of the eigenvalues of B, (draws,): below 1 a push around the loops dies out, from 1 on it grows.
+
+    It is 0 without a loop.
+
+    References
+    ----------
+    Bentler & Freeman (1983), doi 10.1007/BF02294026.
+
+    Examples
+    --------
+    >>> stability_index(np.array([[[0.0, 0.9], [0.4, 0.0]]])).round(6)
+    array([0.6])
+    """
+    if coefficients.shape[-1] == 0:
+        return np.zeros(len(coefficients))
+    return np.asarray(np.abs(np.linalg.eigvals(coefficients)).max(axis=-1))
 
 
 def total_effects(coefficients: FloatArray) -> FloatArray:
     """Total effects within the wave, (I - B)⁻¹, with ones on the diagonal of a graph without loops.
+
+    With loops they are those of the equilibrium, which there is where `stability_index` is below 1.
 
     Parameters
     ----------

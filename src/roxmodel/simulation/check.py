@@ -9,7 +9,10 @@ import numpy as np
 
 from roxmodel.errors import SimulationError, did_you_mean, listed
 from roxmodel.result.fit import Fit
+from roxmodel.result.system import System, stability_index
 from roxmodel.simulation.intervention import Intervention, shares
+from roxmodel.simulation.units import ends_of
+from roxmodel.spec.constructs import Construct
 from roxmodel.types import BoolArray, FloatArray
 
 __all__ = [
@@ -17,8 +20,11 @@ __all__ = [
     "check_question",
     "check_value",
     "read_actions",
+    "require_equilibrium",
     "support_notes",
 ]
+
+_STEADY = 0.5  # share of draws with an equilibrium below which nothing is simulated
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,11 @@ def check_question(fit: Fit, interventions: Sequence[Intervention], horizon: int
             f"This fit did not converge ({fit.verdicts['converged'].reason}), so nothing is simulated from it.",
             hint="Mend the fit first.",
         )
+    if len(fit.groups) > 1:
+        raise SimulationError(
+            f"This fit has {len(fit.groups)} groups, each with its own effects: {listed(g.name for g in fit.groups)}.",
+            hint=f"Say which: simulate(fit.group({fit.groups[0].name!r}), [...]).",
+        )
     _check_names(interventions)
     _require_whole("horizon", horizon, "a whole number of waves, at least 1")
     _require_whole("draws", draws, "a whole number, at least 1, better 2,000")
@@ -84,6 +95,44 @@ def check_question(fit: Fit, interventions: Sequence[Intervention], horizon: int
                 f"{horizon}.",
                 hint="Let it start earlier, or look further.",
             )
+
+
+def require_equilibrium(fit: Fit, system: System) -> tuple[System, tuple[str, ...]]:
+    """The draws in which every feedback loop settles, and how many did not.
+
+    Raises
+    ------
+    SimulationError
+        If a push around a loop grows for ever at the estimate, or in most draws (Bentler & Freeman 1983,
+        doi 10.1007/BF02294026).
+    """
+    loops = fit.model.loops()
+    if not loops:
+        return system, ()
+    names = " and ".join(f"of {listed(loop)}" for loop in loops)
+    at = float(stability_index(fit.system().coefficients)[0])
+    if not at < 1:
+        raise SimulationError(
+            f"The feedback loop {names} has no equilibrium: a push around it grows for ever (largest eigenvalue "
+            f"{at:.3g} in modulus).",
+            allowed="below 1",
+            hint="An edge of it is probably wrong, or an instrument is weak.",
+        )
+    steady = stability_index(system.coefficients) < 1
+    share = float(steady.mean())
+    if share < _STEADY:
+        raise SimulationError(
+            f"The feedback loop {names} has an equilibrium in {share:.0%} of the draws only: the data cannot tell "
+            "whether a push around it settles.",
+            hint="More data, or stronger instruments.",
+        )
+    if share == 1:
+        return system, ()
+    count = int((~steady).sum())
+    return system.only(steady), (
+        f"In {count} of {len(steady)} draws the feedback loop {names} has no equilibrium; they are left out, so that "
+        "intervals are those of a loop that settles.",
+    )
 
 
 def _check_names(interventions: Sequence[Intervention]) -> None:
@@ -177,7 +226,7 @@ def read_actions(
 def _shift(fit: Fit, who: str, name: str, amount: float) -> tuple[int, float, list[str]]:
     if name in fit.model.names:
         construct = fit.model.find(name)
-        _refuse_beyond(who, name, amount, construct.ends)
+        _refuse_beyond(who, name, amount, ends_of(fit, construct))
         return fit.model.names.index(name), amount, []
     items = {item.name: (item, construct) for construct in fit.model.constructs for item in construct.items}
     if name not in items:
@@ -187,13 +236,38 @@ def _shift(fit: Fit, who: str, name: str, amount: float) -> tuple[int, float, li
         )
     item, construct = items[name]
     _refuse_beyond(who, name, amount, item.ends)
-    points = item.reading[0] * amount / len(construct.items)
+    points = item.reading[0] * amount / _items_that_move(fit, construct)
     turned = " (reversed)" if item.reading[0] < 0 else ""
+    what = f"points of {construct.item_names[0]!r} for" if fit.table.of("loading") else "of the item mean of"
     note = (
-        f"{who}: item {name!r}{turned} is treated as a lever: {amount:g} points of it are {points:g} of the item mean "
-        f"of {construct.name!r} (assumed, not estimated)."
+        f"{who}: item {name!r}{turned} is treated as a lever: {amount:g} points of it are {points:g} {what} "
+        f"{construct.name!r} (assumed, not estimated)."
     )
     return fit.model.names.index(construct.name), points, [note]
+
+
+def _items_that_move(fit: Fit, construct: Construct) -> float:
+    """Points that all items together move with one point of the construct: their number, or the sum of loadings.
+
+    Raises
+    ------
+    SimulationError
+        If the loadings cancel.
+    """
+    loadings = {
+        row.right: float(fit.theta[row.free - 1]) if row.free else float(row.value or 0.0)
+        for row in fit.table.of("loading")
+        if row.left == construct.name
+    }
+    if not loadings:
+        return float(len(construct.items))
+    total = sum(loadings.values()) / loadings[construct.item_names[0]]
+    if not total > 0:
+        raise SimulationError(
+            f"The loadings of {construct.name!r} cancel, so that moving one of its items says nothing of it.",
+            hint="Shift the construct, or turn items with rox.Item(reverse=True).",
+        )
+    return total
 
 
 def _refuse_beyond(who: str, name: str, amount: float, ends: tuple[float | None, float | None]) -> None:
@@ -216,7 +290,7 @@ def _set(fit: Fit, who: str, name: str, level: float) -> int:
             f"Intervention {who!r} sets a level, but this fit has no means (it comes from a printed matrix).",
             hint="Use shift=, or give the matrix its means.",
         )
-    low, high = fit.model.find(name).ends
+    low, high = ends_of(fit, fit.model.find(name))
     if (low is not None and level < low) or (high is not None and level > high):
         raise SimulationError(
             f"Intervention {who!r} sets {name!r} to {level:g}, outside its scale.",

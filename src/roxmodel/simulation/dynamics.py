@@ -15,6 +15,7 @@ from roxmodel.result.response import Caps, Push, travel
 from roxmodel.result.system import System
 from roxmodel.result.tables import complete_levels
 from roxmodel.simulation.check import Action
+from roxmodel.simulation.units import ends_of
 from roxmodel.types import FloatArray
 
 __all__ = ["Course", "caps_of", "course_of"]
@@ -51,7 +52,7 @@ def caps_of(fit: Fit, actions: Sequence[Action], seed: int | None) -> Caps:
     low, high = np.full(k, -np.inf), np.full(k, np.inf)
     for place, (construct, family) in enumerate(zip(fit.model.constructs, fit.families, strict=True)):
         if family == LINEAR:
-            ends = construct.ends
+            ends = ends_of(fit, construct)
             low[place] = -np.inf if ends[0] is None else ends[0]
             high[place] = np.inf if ends[1] is None else ends[1]
     if fit.population.mean is None:

@@ -18,6 +18,7 @@ from roxmodel.simulation.check import (
     check_question,
     check_value,
     read_actions,
+    require_equilibrium,
     support_notes,
 )
 from roxmodel.simulation.dynamics import caps_of, course_of
@@ -123,13 +124,14 @@ def simulate(  # noqa: PLR0913 - the contract of DESIGN.md
     Raises
     ------
     SimulationError
-        For unknown constructs or units, moves beyond a scale, a horizon of 0, money without units.
+        For unknown constructs or units, moves beyond a scale, a horizon of 0, money without units, a fit of several
+        groups, a feedback loop without equilibrium.
 
     Warns
     -----
     RoxWarning
-        If an action moves units beyond what was observed, two priced outcomes act on one another, or the discount is
-        100 % a wave or more.
+        If an action moves units beyond what was observed, two priced outcomes act on one another, the discount is
+        100 % a wave or more, or a feedback loop has no equilibrium in some draws.
 
     Examples
     --------
@@ -147,10 +149,10 @@ def simulate(  # noqa: PLR0913 - the contract of DESIGN.md
     prices = check_value(fit, value)
     actions, assumed = read_actions(fit, given, horizon)
     units = _units(fit, n_units, bool(prices), given)
-    heed = (*support_notes(fit, actions), *money_notes(fit, prices, discount))
+    system, lost = require_equilibrium(fit, fit.system(fit.draws(draws, seed), marker=True))
+    heed = (*support_notes(fit, actions), *money_notes(fit, prices, discount), *lost)
     for note in heed:
         warnings.warn(note, RoxWarning, stacklevel=2)
-    system = fit.system(fit.draws(draws, seed))
     caps = caps_of(fit, actions, seed)
     together = course_of(system, actions, caps, horizon)
     money: list[Money] = []

@@ -8,6 +8,7 @@ import numpy as np
 
 from roxmodel.result.fit import Fit
 from roxmodel.simulation.dynamics import Course
+from roxmodel.simulation.units import ends_of
 
 __all__ = ["cap_notes", "coverage_notes", "money_notes"]
 
@@ -31,7 +32,13 @@ def money_notes(fit: Fit, prices: Mapping[int, float], discount: float) -> tuple
 
 
 def coverage_notes(fit: Fit, prices: Mapping[int, float], units: int | None) -> tuple[str, ...]:
-    """Outcomes that were measured in fewer units than the money is counted over."""
+    """What the money is counted over, where that is not what was measured."""
+    if prices and fit.level == "single":
+        return (
+            f"The fit compares rows with one another (single level), and the money takes {units} units to move as rows "
+            "do: right if each row was a unit. If rows are persons, effects are between persons, and those between "
+            "units may differ: fit a rox.Study.",
+        )
     levels = fit.population.levels
     if levels is None or units is None or fit.level != "between":
         return ()
@@ -48,7 +55,7 @@ def coverage_notes(fit: Fit, prices: Mapping[int, float], units: int | None) -> 
 
 def cap_notes(fit: Fit, course: Course, no_levels: bool) -> list[str]:
     """Where the end of a scale cut a change, and how levels were found."""
-    bounded = [c.name for c in fit.model.constructs if None not in c.ends]
+    bounded = [c.name for c in fit.model.constructs if None not in ends_of(fit, c)]
     if no_levels and bounded and fit.population.mean is None:
         return ["No means in this fit: ends of scales and what was observed could not be checked."]
     notes = [
@@ -58,7 +65,9 @@ def cap_notes(fit: Fit, course: Course, no_levels: bool) -> list[str]:
     ]
     people = fit.population
     if people.levels is None and bounded:
-        notes.append("Levels of the units are drawn from their mean and covariance (no unit is in a document).")
+        why = "a latent level is not observed" if fit.table.of("loading") else "no unit is in a document"
+        whom = "rows" if fit.level == "single" else "units"
+        notes.append(f"Levels of the {whom} are drawn from their mean and covariance ({why}).")
     elif people.levels is not None and bounded and np.isnan(people.levels).any():
         holes = int(np.isnan(people.levels).any(axis=1).sum())
         notes.append(f"{holes} unit(s) lack some score; they are taken to stand at the mean.")

@@ -1,12 +1,15 @@
-"""In what a construct's change is counted."""
+"""In what a construct's change is counted, and between which ends."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from roxmodel.spec.constructs import Construct
 
-__all__ = ["unit_of"]
+if TYPE_CHECKING:
+    from roxmodel.result.fit import Fit
+
+__all__ = ["ends_of", "unit_of"]
 
 _UNITS: Final = {
     "likert": "points",
@@ -30,3 +33,8 @@ def unit_of(construct: Construct) -> str:
     if scale is None:
         return "points" if construct.source != "unit" else "own units"
     return str(getattr(scale, "unit", None) or _UNITS.get(scale.kind, "points"))
+
+
+def ends_of(fit: Fit, construct: Construct) -> tuple[float | None, float | None]:
+    """Ends of a construct's scale: those of its first item where it is latent, of the item mean where it is one."""
+    return construct.items[0].ends if fit.table.of("loading") else construct.ends

@@ -148,14 +148,25 @@ class CausalModel(Frozen):
         return tuple(edge.cause for edge in self.edges if edge.effect == effect and edge.lag == 0)
 
     def order(self) -> tuple[str, ...]:
-        """Order the constructs, every cause before its effects (as given where loops were declared)."""
+        """Order the constructs, every cause before its effects; those of one loop stand together, as given."""
+        graph = self._within_wave()
+        rank = {name: i for i, name in enumerate(self.names)}
+        parts = nx.condensation(graph)
+        members = {part: sorted(data["members"], key=rank.__getitem__) for part, data in parts.nodes(data=True)}
+        order = nx.lexicographical_topological_sort(parts, key=lambda part: rank[members[part][0]])
+        return tuple(name for part in order for name in members[part])
+
+    def loops(self) -> tuple[tuple[str, ...], ...]:
+        """Constructs that cause each other within the wave, loop by loop (loops that share a construct are one)."""
+        found = [part for part in nx.strongly_connected_components(self._within_wave()) if len(part) > 1]
+        ordered = [tuple(name for name in self.names if name in part) for part in found]
+        return tuple(sorted(ordered, key=lambda part: self.names.index(part[0])))
+
+    def _within_wave(self) -> nx.DiGraph[str]:
         graph: nx.DiGraph[str] = nx.DiGraph()
         graph.add_nodes_from(self.names)
         graph.add_edges_from((edge.cause, edge.effect) for edge in self.edges if edge.lag == 0)
-        rank = {name: i for i, name in enumerate(self.names)}
-        if not nx.is_directed_acyclic_graph(graph):
-            return self.names
-        return tuple(nx.lexicographical_topological_sort(graph, key=rank.__getitem__))
+        return graph
 
     def to_json(self) -> str:
         """Write the model as a versioned JSON document."""

@@ -64,9 +64,15 @@ INDICES = {
 ESTIMATORS = {"WLSMV": "DWLS"}
 INVARIANCE = {(): "configural", ("loadings",): "metric", ("intercepts", "loadings"): "scalar"}
 EQUAL = {"regressions": "edges"}
-RENAMED = {"sampling.weights": "weight", "cluster": "cluster", "group": "group", "missing": "missing"}
+RENAMED = {
+    "sampling.weights": "weight",
+    "cluster": "cluster",
+    "group": "group",
+    "missing": "missing",
+    "ordered": "ordered",
+}
 IMPLY_MEANS = {"missing", "group", "by", "ordered"}
-PASSED_BY = {"ordered", "se", "bootstrap", "meanstructure", "estimator", "group.equal", "by", "iseed"}
+PASSED_BY = {"se", "bootstrap", "meanstructure", "estimator", "group.equal", "by", "iseed"}
 
 _TABLES = ("_lrt_", "_bootstrap", "ordinal_moments")
 CASES = sorted(p.stem for p in (HERE / "lavaan").glob("*.json") if not any(part in p.stem for part in _TABLES))

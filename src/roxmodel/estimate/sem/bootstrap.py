@@ -1,5 +1,289 @@
-"""The bootstrap of method "sem": every replicate refitted to convergence, many at once."""
+"""The bootstrap of method "sem": every replicate refitted to convergence, many at once.
+
+Complete data: a replicate is a covariance matrix, and all replicates of a batch take quasi-Newton steps together,
+from the estimate and with its inverse information as the first guess of theirs. A replicate that does not settle, or
+leaves the bounds, is fitted by itself with `minimise`. Missing answers and ordinal items: one by one.
+"""
+
 from __future__ import annotations
-def resample(model, found, inverse, options):
-    raise NotImplementedError
-def resample_categorical(*a): raise NotImplementedError
+
+import os
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from roxmodel.errors import EstimationError
+from roxmodel.estimate.sem.batched import settle
+from roxmodel.estimate.sem.categorical import CategoricalSolution, ordinal_items, refit_categorical
+from roxmodel.estimate.sem.objective import Objective, Part
+from roxmodel.estimate.sem.optimizer import Minimum, minimise
+from roxmodel.estimate.sem.options import Options
+from roxmodel.estimate.sem.patterns import moments_by_pattern
+from roxmodel.estimate.sem.planning import given_by_data, lower_bounds, with_given
+from roxmodel.estimate.sem.sample import GroupSample, Sample
+from roxmodel.implied.layout import Layout
+from roxmodel.implied.normal import Target
+from roxmodel.result.records import Resampling
+from roxmodel.result.resampling import replicate_block
+from roxmodel.spec.graph import RoxModel
+from roxmodel.spec.parameters import ParameterTable
+from roxmodel.types import FloatArray, IntArray
+
+__all__ = ["Refit", "refit_rows", "resample", "resample_categorical"]
+
+_BATCH = 256
+_CELLS = 1 << 22  # counts held at once
+_MOST_PRODUCTS = 1 << 21  # products of answers held at once
+
+
+@dataclass(frozen=True, slots=True)
+class Refit:
+    """What a replicate needs to be fitted again.
+
+    Attributes
+    ----------
+    model, table, layouts, sample
+        As they were estimated.
+    found
+        The estimate.
+    inverse
+        (n_free, n_free) its inverse information, per observation.
+    """
+
+    model: RoxModel
+    table: ParameterTable
+    layouts: tuple[Layout, ...]
+    sample: Sample
+    found: Minimum
+    inverse: FloatArray
+
+
+def resample(known: Refit, options: Options) -> Resampling:
+    """Draw rows (or clusters) with replacement and refit.
+
+    Returns
+    -------
+    Resampling
+        A replicate that does not converge is left out and counted; one that stops at a bound is kept and counted.
+
+    Raises
+    ------
+    EstimationError
+        If half of the replicates or more fail.
+    """
+    codes, rows = _codes(known.sample)
+    entropy = secrets.randbits(63) if options.seed is None else options.seed
+
+    def run(start: int, stop: int) -> FloatArray:
+        return refit_rows(known, _row_counts(known.sample, replicate_block(entropy, start, stop, codes), rows))
+
+    size = int(np.clip(_CELLS // len(codes), 1, _BATCH)) if known.sample.complete else 8
+    return _gathered(run, (entropy, codes, size), options, lower_bounds(known.table))
+
+
+def resample_categorical(model: RoxModel, solution: CategoricalSolution, options: Options) -> Resampling:
+    """Draw rows with replacement, and estimate thresholds, correlations and the model again."""
+    codes, rows = _codes(solution.sample)
+    entropy = secrets.randbits(63) if options.seed is None else options.seed
+    ordinal = ordinal_items(model, options.ordered)
+
+    def run(start: int, stop: int) -> FloatArray:
+        counts = _row_counts(solution.sample, replicate_block(entropy, start, stop, codes), rows)
+        return np.stack([_one_categorical(model, solution, own[0], ordinal) for own in zip(*counts, strict=True)])
+
+    return _gathered(run, (entropy, codes, 8), options, lower_bounds(solution.table))
+
+
+def _one_categorical(
+    model: RoxModel, solution: CategoricalSolution, counts: FloatArray, ordinal: np.ndarray
+) -> FloatArray:
+    try:
+        found = refit_categorical(model, solution, counts, ordinal)
+    except (EstimationError, ValueError):  # a category that nobody of the replicate chose
+        return np.full(solution.table.n_free, np.nan)
+    return found if len(found) == solution.table.n_free else np.full(solution.table.n_free, np.nan)
+
+
+def _gathered(
+    run: Callable[[int, int], FloatArray],
+    drawn: tuple[int, FloatArray, int],
+    options: Options,
+    lower: FloatArray,
+) -> Resampling:
+    """Run whole batches side by side, so that a replicate is the same whatever their number and the number of cores."""
+    entropy, codes, size = drawn
+    starts = range(0, options.replicates, size)
+    with ThreadPoolExecutor(max_workers=max(1, min(os.cpu_count() or 1, 8))) as pool:
+        batches = pool.map(lambda start: run(start, start + size), starts)
+        found = np.concatenate(list(_watched(batches, len(starts), options.progress)))[: options.replicates]
+    good = np.isfinite(found).all(axis=1)
+    failed = int((~good).sum())
+    if failed >= options.replicates / 2:
+        raise EstimationError(
+            f"{failed} of {options.replicates} bootstrap replicates could not be estimated.",
+            hint="The data are too thin for this model: use fewer items or constructs, or more rows.",
+        )
+    kept = found[good]
+    bounded = int((kept <= lower).any(axis=1).sum())
+    return Resampling(entropy, codes, kept, np.flatnonzero(good).astype(np.float64), failed, bounded)
+
+
+def _watched(batches: Iterator[FloatArray], count: int, progress: bool | None) -> Iterator[FloatArray]:
+    from tqdm.auto import tqdm
+
+    disable = None if progress is None else not progress
+    yield from tqdm(batches, total=count, desc="bootstrap", unit="batch", disable=disable, leave=False)
+
+
+def _codes(sample: Sample) -> tuple[FloatArray, tuple[IntArray, ...]]:
+    """Cluster (or person) of each row over all groups, and the rows of each group among them."""
+    ends = np.cumsum([0, *(0 if group.rows is None else len(group.rows) for group in sample.groups)])
+    rows = tuple(np.arange(a, b) for a, b in zip(ends[:-1], ends[1:], strict=True))
+    clusters = [group.clusters for group in sample.groups]
+    if all(own is not None for own in clusters):
+        together = np.concatenate([own for own in clusters if own is not None])
+        return np.unique(together, return_inverse=True)[1].astype(np.float64), rows
+    if any(group.weights is not None and not group.sampling for group in sample.groups):
+        # A row with a frequency stands for so many persons, each drawn by itself.
+        times = [np.ones(0) if group.weights is None else group.weights for group in sample.groups]
+        return np.arange(float(np.concatenate(times).sum())), rows
+    return np.arange(float(ends[-1])), rows
+
+
+def _row_counts(sample: Sample, counts: FloatArray, rows: tuple[IntArray, ...]) -> list[FloatArray]:
+    """Weight of each row of each group in each replicate, (replicates, rows)."""
+    counted = [group.weights for group in sample.groups if group.weights is not None and not group.sampling]
+    if counted:
+        persons = np.concatenate(counted).astype(np.int64)
+        ends = np.concatenate([[0], np.cumsum(persons)[:-1]])
+        counts = np.add.reduceat(counts, ends, axis=1) * (persons > 0)
+    found = []
+    for group, own in zip(sample.groups, rows, strict=True):
+        picked = counts[:, own]
+        found.append(picked * group.weights if group.sampling and group.weights is not None else picked)
+    return found
+
+
+def refit_rows(known: Refit, counts: Sequence[FloatArray]) -> FloatArray:
+    """Estimate all parameters for each set of row weights.
+
+    Parameters
+    ----------
+    known
+        The model and its estimate.
+    counts
+        For each group (replicates, rows) weights of the rows.
+
+    Returns
+    -------
+    ndarray
+        (replicates, n_free); a row of NaN where a replicate cannot be estimated.
+    """
+    sizes = np.stack([own.sum(axis=1) for own in counts], axis=1)
+    shares = sizes / sizes.sum(axis=1, keepdims=True)
+    if not known.sample.complete:
+        return _one_by_one(known, counts, shares)
+    targets = [_moments(group, own) for group, own in zip(known.sample.groups, counts, strict=True)]
+    layouts = _layouts_of(known, targets)
+    lower = lower_bounds(known.table)
+    draws = len(shares)
+    theta, settled = settle(layouts, targets, shares, known.found.theta, known.inverse)
+    settled &= (theta > lower).all(axis=1)
+    for draw in np.flatnonzero(~settled):
+        parts = [
+            Part(_drawn(layout, draw), Target(target.mean[draw], target.covariance[draw]), float(shares[draw, place]))
+            for place, (layout, target) in enumerate(zip(layouts, targets, strict=True))
+        ]
+        theta[draw] = _alone(Objective(parts), known.found.theta, lower)
+    assert len(theta) == draws
+    return theta
+
+
+def _alone(objective: Objective, start: FloatArray, lower: FloatArray) -> FloatArray:
+    """One replicate by itself, with bounds; NaN where it does not converge."""
+    nothing = np.full(len(start), np.nan)
+    try:
+        if not np.isfinite(objective.value(start)):
+            return nothing
+        found = minimise(objective, start, lower)
+    except np.linalg.LinAlgError:
+        return nothing
+    return found.theta if found.converged else nothing
+
+
+def _one_by_one(known: Refit, counts: Sequence[FloatArray], shares: FloatArray) -> FloatArray:
+    """Replicates with missing answers: moments of each pattern again, then Newton's method."""
+    lower = lower_bounds(known.table)
+    found = np.empty((len(shares), known.table.n_free))
+    for draw in range(len(shares)):
+        parts = []
+        for place, (layout, group) in enumerate(zip(known.layouts, known.sample.groups, strict=True)):
+            own = counts[place][draw]
+            parts.append(Part(layout, _reweighted(group, own), float(shares[draw, place])))
+        found[draw] = _alone(Objective(parts), known.found.theta, lower)
+    return found
+
+
+def _reweighted(group: GroupSample, weights: FloatArray) -> object:
+    rows = group.rows
+    if rows is None:
+        raise ValueError("a bootstrap needs rows")  # callers refuse moments before
+    if group.patterns is None:
+        target = _moments(group, weights[None])
+        return Target(target.mean[0], target.covariance[0])
+    data = moments_by_pattern(rows, group.patterns.seen, group.patterns.code, weights)
+    drawn = data.weight > 0
+    if drawn.all():
+        return data
+    return replace(
+        data, seen=data.seen[drawn], weight=data.weight[drawn], mean=data.mean[drawn], covariance=data.covariance[drawn]
+    )
+
+
+def _moments(group: GroupSample, weights: FloatArray) -> Target:
+    """Means and covariances of each replicate: one matrix product over the products of the answers."""
+    rows = group.rows
+    if rows is None:
+        raise ValueError("a bootstrap needs rows")  # callers refuse moments before
+    p = rows.shape[1]
+    low = np.tril_indices(p)
+    count = weights.sum(axis=1, keepdims=True)
+    first, second = np.zeros((len(weights), p)), np.zeros((len(weights), len(low[0])))
+    step = max(1, _MOST_PRODUCTS // len(low[0]))
+    for start in range(0, len(rows), step):
+        block = rows[start : start + step] - group.target.mean
+        own = weights[:, start : start + step]
+        first += own @ block
+        second += own @ (block[:, low[0]] * block[:, low[1]])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        first, second = first / count, second / count
+    covariance = np.empty((len(weights), p, p))
+    covariance[:, low[0], low[1]] = covariance[:, low[1], low[0]] = second
+    covariance -= first[:, :, None] * first[:, None, :]
+    return Target(first + group.target.mean, covariance)
+
+
+def _layouts_of(known: Refit, targets: Sequence[Target]) -> tuple[Layout, ...]:
+    """The layouts with the values that the replicates' own data give, if there are any."""
+    groups = tuple(
+        replace(group, target=target) for group, target in zip(known.sample.groups, targets, strict=True)
+    )
+    given = given_by_data(known.model, known.table, replace(known.sample, groups=groups))
+    if not given:
+        return known.layouts
+    return tuple(
+        with_given(layout, [row for row in known.table if row.group == group.name], given)
+        for layout, group in zip(known.layouts, known.sample.groups, strict=True)
+    )
+
+
+def _drawn(layout: Layout, draw: int) -> Layout:
+    """The layout of one draw, where its given values have draws in front."""
+    nominal = (2, 2, 2, 2, 1, 1)
+    if all(base.ndim == n for base, n in zip(layout.base, nominal, strict=True)):
+        return layout
+    base = tuple(own[draw] if own.ndim > n else own for own, n in zip(layout.base, nominal, strict=True))
+    return replace(layout, base=base)

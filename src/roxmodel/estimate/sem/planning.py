@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,12 +10,12 @@ import numpy as np
 from roxmodel.errors import RoxError, SpecError, did_you_mean
 from roxmodel.estimate.sem.options import Options
 from roxmodel.estimate.sem.sample import Sample
-from roxmodel.implied.layout import Layout, lay_out, residual_of
+from roxmodel.implied.layout import ITEM_MEANS, Layout, lay_out, place_of, residual_of
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import Parameter, ParameterTable, plan
 from roxmodel.types import FloatArray
 
-__all__ = ["EQUAL_KINDS", "given_by_data", "layouts_of", "lower_bounds", "refuse_free_lags", "table_of"]
+__all__ = ["EQUAL_KINDS", "given_by_data", "layouts_of", "lower_bounds", "refuse_free_lags", "table_of", "with_given"]
 
 EQUAL_KINDS = ("loadings", "intercepts", "residuals", "edges")
 
@@ -72,10 +72,13 @@ def _shared(model: RoxModel, row: Parameter, equal: Sequence[str]) -> bool:
     return row.kind == "variance" and "residuals" in equal and residual_of(row, model.names)
 
 
-def given_by_data(model: RoxModel, table: ParameterTable, sample: Sample) -> dict[str, float]:
-    """Values of the rows that are neither free nor fixed by the model: the data's, or a share of an item's variance."""
+def given_by_data(model: RoxModel, table: ParameterTable, sample: Sample) -> dict[str, FloatArray]:
+    """Values of the rows that are neither free nor fixed by the model: the data's, or a share of an item's variance.
+
+    Where the sample's moments have draws in front, so have the values.
+    """
     items = {name: i for i, name in enumerate(sample.items)}
-    found: dict[str, float] = {}
+    found: dict[str, FloatArray] = {}
     for row in table:
         if row.free or row.value is not None or row.kind == "defined":
             continue
@@ -86,25 +89,43 @@ def given_by_data(model: RoxModel, table: ParameterTable, sample: Sample) -> dic
             reliability = model.find(owner).reliability
             share = 1.0 - (1.0 if reliability is None else reliability)
             at = items[row.left]
-            found[row.id] = share * group.target.covariance[at, at] * sample.scale[at] ** 2
+            found[row.id] = share * group.target.covariance[..., at, at] * sample.scale[at] ** 2
         elif row.kind in {"variance", "covariance"}:
             a, b = (items[model.find(name).item_names[0]] for name in (row.left, row.right))
-            found[row.id] = group.target.covariance[a, b] * sample.scale[a] * sample.scale[b]
+            found[row.id] = group.target.covariance[..., a, b] * sample.scale[a] * sample.scale[b]
         elif row.kind == "intercept":
             at = items[model.find(row.left).item_names[0]]
-            found[row.id] = group.target.mean[at] * sample.scale[at]
+            found[row.id] = group.target.mean[..., at] * sample.scale[at]
     return found
 
 
 def layouts_of(
-    model: RoxModel, table: ParameterTable, groups: Sequence[str], given: dict[str, float], scale: FloatArray
+    model: RoxModel, table: ParameterTable, groups: Sequence[str], given: Mapping[str, FloatArray], scale: FloatArray
 ) -> tuple[Layout, ...]:
     """One layout a group."""
     items = tuple(item.name for item in model.items)
+    values = {name: float(value) for name, value in given.items()}
     return tuple(
-        lay_out([row for row in table if row.group == group], (items, model.names), given, scale, table.n_free)
+        lay_out([row for row in table if row.group == group], (items, model.names), values, scale, table.n_free)
         for group in groups
     )
+
+
+def with_given(layout: Layout, rows: Sequence[Parameter], given: Mapping[str, FloatArray]) -> Layout:
+    """The layout with given values that differ by draw, (draws,) each."""
+    base = list(layout.base)
+    for row in rows:
+        if row.id not in given or row.free or row.value is not None:
+            continue
+        values = np.atleast_1d(given[row.id])
+        which, i, j = place_of(row, layout.items, layout.constructs)
+        own = np.array(np.broadcast_to(base[which], (len(values), *layout.base[which].shape[-(1 + (which < ITEM_MEANS)):])))
+        if which >= ITEM_MEANS:
+            own[:, i] = values
+        else:
+            own[:, i, j] = own[:, j, i] = values
+        base[which] = own
+    return replace(layout, base=tuple(base))
 
 
 def lower_bounds(table: ParameterTable) -> FloatArray:

@@ -20,6 +20,7 @@ from roxmodel.types import FloatArray, IntArray
 __all__ = ["GroupSample", "Sample", "sample_of_frame", "sample_of_moments"]
 
 _BLOCK = 1 << 15  # rows handled at once
+_FEWEST = 5  # respondents in any number that a fit keeps
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ class Sample:
     mean
         (p,) means over all groups in the items' units, None where a printed matrix had none.
     low, high
-        (p,) smallest and largest answer, None without rows.
+        (p,) means of the five smallest and of the five largest answers (no respondent's own), None without ten.
     dropped
         Rows left out because an answer was missing (listwise) or all were (fiml).
     notes
@@ -144,7 +145,7 @@ def sample_of_frame(model: RoxModel, native: object, options: Options) -> Sample
     whole = len(kept) == len(found.values)
     values = found.values if whole else found.values[kept]
     scale, mean = _scale(values, None if found.weights is None else found.weights[kept], names)
-    low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
+    low, high = _outermost(values)
     values /= scale
     codes, labels = found.groups
     dropped = len(found.values) - len(kept)
@@ -160,6 +161,18 @@ def sample_of_frame(model: RoxModel, native: object, options: Options) -> Sample
     if options.missing == "fiml" and dropped:
         notes = (f"{dropped} of {len(kept) + dropped} rows hold no answer at all and are left out.",)
     return Sample(names, scale, groups, mean, low, high, dropped, notes)
+
+
+def _outermost(values: FloatArray) -> tuple[FloatArray | None, FloatArray | None]:
+    """Ends of what was answered: a fit and its document hold no respondent's own answer."""
+    ends = np.empty((2, values.shape[1]))
+    for place, column in enumerate(values.T):
+        known = column[~np.isnan(column)]
+        if len(known) < 2 * _FEWEST:
+            return None, None
+        parted = np.partition(known, (_FEWEST - 1, -_FEWEST))
+        ends[:, place] = parted[:_FEWEST].mean(), parted[-_FEWEST:].mean()
+    return ends[0], ends[1]
 
 
 def _columns(model: RoxModel, native: object, options: Options) -> _Columns:

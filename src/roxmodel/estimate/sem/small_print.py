@@ -75,6 +75,12 @@ def notes_of(model: RoxModel, solution: LatentSolution, options: Options) -> tup
     notes += _signs(model, solution)
     if model.feedback:
         notes.append("Effects through the loop are those of the equilibrium that it settles in.")
+    if solution.resampling is not None and (solution.resampling.failed or solution.resampling.bounded):
+        again = solution.resampling
+        notes.append(
+            f"Of {len(again.replicates) + again.failed} bootstrap replicates {again.failed} did not converge and are "
+            f"left out; {again.bounded} stopped at a bound (a variance of 0) and are kept."
+        )
     if options.cluster is not None:
         count = sum(len(np.unique(group.clusters)) for group in solution.sample.groups)
         if count < 30:

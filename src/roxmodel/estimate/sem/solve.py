@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from roxmodel.errors import EstimationError, RoxError
-from roxmodel.estimate.sem.bootstrap import resample, resample_categorical
+from roxmodel.estimate.sem.bootstrap import Refit, resample, resample_categorical
 from roxmodel.estimate.sem.categorical import solve_categorical
 from roxmodel.estimate.sem.identification import require_identified
 from roxmodel.estimate.sem.inference import Bread, bread_of, huber_white, satorra_bentler
@@ -106,7 +106,7 @@ def solve_sem(model: RoxModel, data: object, options: Options) -> LatentSolution
     indices, moments = likelihood_indices(judged)
     resampling = None
     if options.replicates:
-        resampling = resample((model, table, layouts, sample, given), found, bread.inverse, options)
+        resampling = resample(Refit(model, table, layouts, sample, found, bread.inverse), options)
     return LatentSolution(
         table, layouts, sample, given, found, vcov, bread, indices, moments, resampling
     )

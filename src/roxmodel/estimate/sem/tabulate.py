@@ -50,6 +50,7 @@ def fit_of(model: RoxModel, solution: LatentSolution, options: Options) -> Fit:
         groups=_moments(solution),
         scaling=options.scaling,
         estimator=options.estimator,
+        missing="listwise" if solution.sample.complete else "fiml",
     )
 
 

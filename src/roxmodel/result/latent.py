@@ -1,0 +1,164 @@
+"""A latent fit in matrices again, group by group: layouts, implied moments, sample moments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from roxmodel.errors import EstimationError, RoxError, did_you_mean, listed
+from roxmodel.implied.layout import DISTURBANCES, RESIDUALS, Layout, lay_out, residual_of
+from roxmodel.implied.matrices import Implied, filled, implied
+from roxmodel.implied.normal import Target
+from roxmodel.result.records import GroupMoments
+from roxmodel.spec.parameters import Parameter
+from roxmodel.types import FloatArray
+
+if TYPE_CHECKING:
+    from roxmodel.result.fitted import Fitted
+
+__all__ = ["LatentGroup", "group_rows", "latent_groups", "only_group", "units_of_epc"]
+
+_ORDINAL = ("DWLS", "WLSMV")
+
+
+@dataclass(frozen=True, slots=True)
+class LatentGroup:
+    """One group of a latent fit, at its estimate.
+
+    Attributes
+    ----------
+    name
+        Of the group, empty for one group.
+    n, share
+        Rows, and their share of all rows.
+    layout
+        Where its parameters stand.
+    at
+        Implied moments, in units of `Layout.scale`.
+    sample
+        Sample moments in the same units (with missing answers the maximum-likelihood ones).
+    means
+        Whether the sample has means.
+    """
+
+    name: str
+    n: float
+    share: float
+    layout: Layout
+    at: Implied
+    sample: Target
+    means: bool
+
+    @property
+    def sigma(self) -> FloatArray:
+        """(p, p) implied covariances of the items, in their units."""
+        return np.asarray(self.at.sigma * np.outer(self.layout.scale, self.layout.scale))
+
+    @property
+    def covariance(self) -> FloatArray:
+        """(p, p) sample covariances of the items, in their units."""
+        return np.asarray(self.sample.covariance * np.outer(self.layout.scale, self.layout.scale))
+
+
+def group_rows(fit: Fitted, name: str) -> list[Parameter]:
+    """Rows of the parameter table that belong to one group; definitions belong to none."""
+    return [row for row in fit.table if row.group == name and row.kind != "defined"]
+
+
+def latent_groups(fit: Fitted, extra: Sequence[Parameter] = (), theta: FloatArray | None = None) -> list[LatentGroup]:
+    """Lay a fit out in matrices.
+
+    Parameters
+    ----------
+    fit
+        By method "sem".
+    extra
+        Further rows, whose places in theta follow those of the fit.
+    theta
+        Parameters with those of the further rows; None = the fit's.
+
+    Raises
+    ------
+    EstimationError
+        If the fit has no latent model, or one of ordinal items.
+    """
+    if not fit.groups:
+        raise EstimationError(
+            f"This is a fit by method {fit.method!r}, which has no latent constructs.", hint="Fit with method='sem'."
+        )
+    if fit.estimator in _ORDINAL:
+        raise EstimationError(
+            f"This needs continuous items, but the fit is of ordinal ones (estimator={fit.estimator!r}).",
+            hint="Fit with estimator='ML' or 'MLR'.",
+        )
+    items = tuple(item.name for item in fit.model.items)
+    scale = _scale(fit.groups)
+    given = {row.id: float(v) for row, v in zip(fit.table, fit.estimates.value, strict=True) if not row.free}
+    n_free = fit.table.n_free + len({row.free for row in extra})
+    whole = sum(group.n for group in fit.groups)
+    values = fit.theta if theta is None else theta
+    found = []
+    for group in fit.groups:
+        rows = [*group_rows(fit, group.name), *(row for row in extra if row.group == group.name)]
+        layout = lay_out(rows, (items, fit.model.names), given, scale, n_free)
+        mean = np.zeros(len(items)) if group.mean is None else group.mean / scale
+        sample = Target(mean, group.covariance / np.outer(scale, scale))
+        at = implied(layout, values)
+        found.append(LatentGroup(group.name, group.n, group.n / whole, layout, at, sample, group.mean is not None))
+    return found
+
+
+def only_group(fit: Fitted, name: str | None) -> str:
+    """Name of the group that was meant.
+
+    Raises
+    ------
+    RoxError
+        If there is none of that name, or several and none was named.
+    """
+    known = [group.name for group in fit.groups]
+    if name is None and len(known) == 1:
+        return known[0]
+    if name is None or name not in known:
+        if known in ([], [""]):
+            raise RoxError(f"This fit has no groups, so there is no group {name!r}.", hint="Fit with group=.")
+        if name is None:
+            raise RoxError(f"This fit has {len(known)} groups.", hint=f"Name one of {listed(known)}.")
+        raise RoxError(f"There is no group {name!r}.", hint=did_you_mean(str(name), known))
+    return name
+
+
+def units_of_epc(group: LatentGroup, row: Parameter, theta: FloatArray) -> float:
+    """What a value of this row is multiplied by when items and constructs have the variance 1.
+
+    Covariances are in units of the (residual) variances that stand in the model beside them.
+    """
+    layout, constructs = group.layout, group.layout.constructs
+    latent = _spread(np.diag(group.at.latent))
+    if row.kind == "loading":
+        item = _spread(np.diag(group.sigma))
+        return float(latent[constructs.index(row.left)] / item[layout.items.index(row.right)])
+    if row.kind == "edge":
+        return float(latent[constructs.index(row.left)] / latent[constructs.index(row.right)])
+    if row.kind == "intercept":
+        own = row.left in constructs and "|" not in row.id
+        sd = latent[constructs.index(row.left)] if own else _spread(np.diag(group.sigma))[layout.items.index(row.left)]
+        return float(1.0 / sd)
+    residual = residual_of(row, constructs)
+    names = layout.items if residual else constructs
+    own_sd = _spread(np.diag(filled(layout, theta, RESIDUALS if residual else DISTURBANCES)))
+    return float(1.0 / (own_sd[names.index(row.left)] * own_sd[names.index(row.right)]))
+
+
+def _spread(variances: FloatArray) -> FloatArray:
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(variances > 0, np.sqrt(np.maximum(variances, 0.0)), np.nan))
+
+
+def _scale(groups: Sequence[GroupMoments]) -> FloatArray:
+    """(p,) standard deviations within groups, so that variances of very unequal size cost no digit."""
+    whole = sum(group.n for group in groups)
+    return np.asarray(np.sqrt(sum(np.diag(group.covariance) * (group.n / whole) for group in groups)))
