@@ -32,7 +32,8 @@ class Score:
     Attributes
     ----------
     score
-        Mean of the answered items (reversed ones turned), on the items' scale; NaN where none was answered.
+        Mean of the answered items (reversed ones turned), on the items' scale; of a latent construct Bartlett's score
+        in points of its first item. NaN where none was answered.
     se
         Standard error of measurement of one respondent; NaN where a single item or the document cannot tell.
     answered
@@ -50,6 +51,10 @@ class ScoringEngine:
     The standard error is that of the mean of parallel items: ``sqrt((v - c) / m)`` with v the mean within-unit item
     variance, c the mean covariance of two items and m the number of answered items, which is
     ``sd · sqrt(1 - alpha)`` when all are answered (Cronbach 1951, doi 10.1007/BF02310555).
+
+    A latent construct has Bartlett's score from its own items: each says where the construct stands, in points of the
+    first item, with an error of variance e, and counts by 1 / e. The standard error ``1 / sqrt(Σ 1 / e)`` over the
+    answered items is exact where residuals do not covary (Bartlett 1937, doi 10.1111/j.2044-8295.1937.tb00863.x).
 
     Examples
     --------
@@ -146,26 +151,29 @@ class ScoringEngine:
         return found
 
     def what_if(self, shift: Mapping[str, float]) -> dict[str, float]:
-        """Expected change of every construct, at the estimate, within the wave.
+        """Expected change of every construct, at the estimate, within the wave; around feedback loops, once settled.
 
         Parameters
         ----------
         shift
-            Construct -> points added.
+            Construct -> points added (of a latent construct: points of its first item).
 
         Returns
         -------
         dict
-            Construct -> change, in its own units.
+            Construct -> change, in the same units.
 
         Raises
         ------
         SimulationError
-            For an unknown construct, or a shift that is not finite.
+            For an unknown construct, a shift that is not finite, or a feedback loop that never settles.
         """
         moves = {name: self._points(name, given) for name, given in _mapping(shift, "shift", SimulationError).items()}
         coefficients, intercepts, families = _matrices(self._content, self.constructs)
         mean = self._content.population.mean
+        if not self._order:
+            pushed = np.array([moves.get(name, 0.0) for name in self.constructs])
+            return dict(zip(self.constructs, _settled(coefficients, pushed).tolist(), strict=True))
         change = np.zeros(len(self.constructs))
         for place in self._order:
             moved = float(coefficients[place] @ change)
@@ -186,9 +194,9 @@ class ScoringEngine:
         if points is None or not math.isfinite(points):
             raise SimulationError(f"{name!r} is shifted by {given!r}.", allowed="a finite number")
         measure = self._content.measures[self.constructs.index(str(name))]
-        ends = zip(measure.lows, measure.highs, strict=True)
+        ends = list(zip(measure.lows, measure.highs, strict=True))[: None if measure.errors is None else 1]
         lengths = [high - low for low, high in ends if low is not None and high is not None]
-        if len(lengths) == len(measure.items) and abs(points) > sum(lengths) / len(lengths):
+        if len(lengths) == len(ends) and abs(points) > sum(lengths) / len(lengths):
             raise SimulationError(
                 f"{name!r} is shifted by {points:g} points, more than its whole scale.",
                 allowed=f"at most {sum(lengths) / len(lengths):g} points up or down",
@@ -214,9 +222,15 @@ def _check_whole(content: FitContent, names: tuple[str, ...]) -> None:
     edges = {name for row in content.parameters if row.kind == "edge" for name in (row.left, row.right)}
     lengths = (
         len(part) == len(measure.items)
-        for measure in content.measures
-        for part in (measure.weights, measure.signs, measure.offsets, measure.lows, measure.highs, measure.codes)
+        for m in content.measures
+        for measure, parts in ((m, (m.weights, m.signs, m.offsets, m.lows, m.highs, m.codes)),)
+        for part in (parts if m.errors is None else (*parts, m.errors))
     )
+    if len(content.groups) > 1:
+        raise DocumentError(
+            f"The document holds a fit of {len(content.groups)} groups, each with its own effects.",
+            hint=f"Save one of them: fit.group({content.groups[0].name!r}).save(...).",
+        )
     if names != content.population.names or not edges <= set(names) or not all(lengths):
         raise DocumentError("The document's constructs and its measures do not match.", hint="Save the fit again.")
 
@@ -246,15 +260,24 @@ def _real(given: Any) -> float | None:
 
 
 def _score(measure: MeasureRecord, answers: Mapping[str, object]) -> Score:
-    there, total, weight = [], 0.0, 0.0
+    there, turned = [], []
     for place, item in enumerate(measure.items):
         value = _number(measure, place, answers.get(item))
         if value is not None:
             there.append(place)
-            total += measure.weights[place] * (measure.offsets[place] + measure.signs[place] * value)
-            weight += measure.weights[place]
-    score = total / weight if weight else float("nan")
-    return Score(score, _error(measure, there), len(there))
+            turned.append(measure.offsets[place] + measure.signs[place] * value)
+    for weights in (measure.weights, _precision(measure)):
+        weight = sum(weights[place] for place in there)
+        if weight:
+            total = sum(weights[place] * value for place, value in zip(there, turned, strict=True))
+            return Score(total / weight, _error(measure, there), len(there))
+    return Score(float("nan"), float("nan"), len(there))
+
+
+def _precision(measure: MeasureRecord) -> tuple[float, ...]:
+    """What items tell where those that tell all were not answered: 1 / e; 0 where e is 0, infinite or unknown."""
+    errors = measure.errors or (math.inf,) * len(measure.items)
+    return tuple(1 / error if error > 0 else 0.0 for error in errors)
 
 
 def _number(measure: MeasureRecord, place: int, given: object) -> float | None:
@@ -284,7 +307,11 @@ def _outside(item: str, value: float, low: float | None, high: float | None) -> 
 
 
 def _error(measure: MeasureRecord, there: list[int]) -> float:
-    """Standard error of the mean of the answered items; NaN for fewer than two items or an unknown covariance."""
+    """Standard error of the score from the answered items; NaN where the document cannot tell."""
+    if measure.errors is not None:
+        errors = [measure.errors[place] for place in there]
+        told = sum(1 / error if error > 0 else math.inf for error in errors)
+        return 1 / math.sqrt(told) if told > 0 else float("nan")
     if len(measure.items) < 2 or not there:
         return float("nan")
     within = np.array(measure.within_covariance)
@@ -328,7 +355,8 @@ def _column(answers: Any, name: str, codes: Mapping[str, float]) -> FloatArray:
 
 
 def _score_columns(measure: MeasureRecord, read: Mapping[str, FloatArray], n: int) -> tuple[FloatArray, FloatArray]:
-    total, weight, count = np.zeros(n), np.zeros(n), np.zeros(n, dtype=np.int64)
+    total, weight, count, told = np.zeros((2, n)), np.zeros((2, n)), np.zeros(n, dtype=np.int64), np.zeros(n)
+    weights = np.array([measure.weights, _precision(measure)])
     for place, item in enumerate(measure.items):
         if item not in read:
             continue
@@ -339,12 +367,18 @@ def _score_columns(measure: MeasureRecord, read: Mapping[str, FloatArray], n: in
         if wrong.any():
             raise _outside(item, float(values[wrong][0]), low, high)
         turned = measure.offsets[place] + measure.signs[place] * np.where(there, values, 0.0)
-        total += measure.weights[place] * turned * there
-        weight += measure.weights[place] * there
+        total += weights[:, [place]] * turned * there
+        weight += weights[:, [place]] * there
         count += there
-    score = np.divide(total, weight, out=np.full(n, np.nan), where=weight > 0)
-    one = _error(measure, [0])
-    return score, np.where(count > 0, one / np.sqrt(np.maximum(count, 1)), np.nan)
+        if measure.errors is not None:
+            error = measure.errors[place]
+            told[there] += 1 / error if error > 0 else math.inf
+    score = np.divide(total, weight, out=np.full((2, n), np.nan), where=weight > 0)
+    if measure.errors is None:
+        se = np.where(count > 0, _error(measure, [0]) / np.sqrt(np.maximum(count, 1)), np.nan)
+    else:
+        se = np.where(told > 0, 1 / np.sqrt(np.where(told > 0, told, 1.0)), np.nan)
+    return np.where(weight[0] > 0, score[0], score[1]), se
 
 
 def _or(end: float | None, otherwise: float) -> float:
@@ -352,20 +386,43 @@ def _or(end: float | None, otherwise: float) -> float:
 
 
 def _matrices(content: FitContent, names: tuple[str, ...]) -> tuple[FloatArray, FloatArray, list[str]]:
-    """Coefficients (k, k) [effect, cause], intercepts (k,), families (k)."""
+    """Coefficients (k, k) [effect, cause] in points of items, intercepts (k,), families (k)."""
     place = {name: i for i, name in enumerate(names)}
     coefficients, intercepts = np.zeros((len(names), len(names))), np.zeros(len(names))
+    first = {(measure.name, measure.items[0]) for measure in content.measures}
+    unit = np.ones(len(names))
     for row in content.parameters:
         if row.kind == "edge" and row.lag == 0:
             coefficients[place[row.right], place[row.left]] = row.estimate
         elif row.kind == "intercept" and row.left in place:
             intercepts[place[row.left]] = row.estimate
+        elif row.kind == "loading" and (row.left, row.right) in first:
+            unit[place[row.left]] = row.estimate
+    if (unit == 0).any():
+        name = names[int(np.argmin(np.abs(unit)))]
+        raise SimulationError(f"The first item of {name!r} does not load on it, so that its points measure nothing.")
+    coefficients *= unit[:, None] / unit[None, :]
     known = {equation.effect: equation.family for equation in content.equations}
     return coefficients, intercepts, [known.get(name, "linear") for name in names]
 
 
+def _settled(coefficients: FloatArray, pushed: FloatArray) -> FloatArray:
+    """(k,) changes once feedback loops have settled, (I - B)⁻¹ of the push (Bollen 1987, doi 10.2307/271028).
+
+    They settle where every eigenvalue of B is below 1 in modulus (Bentler & Freeman 1983, doi 10.1007/BF02294026).
+    """
+    largest = float(np.abs(np.linalg.eigvals(coefficients)).max())
+    if not largest < 1:
+        raise SimulationError(
+            f"A feedback loop has no equilibrium: a push around it grows for ever (largest eigenvalue {largest:.3g} in "
+            "modulus).",
+            allowed="below 1",
+        )
+    return np.asarray(np.linalg.solve(np.eye(len(pushed)) - coefficients, pushed))
+
+
 def _order(content: FitContent, names: tuple[str, ...]) -> tuple[int, ...]:
-    """Places of the constructs, causes before effects."""
+    """Places of the constructs, causes before effects; empty where feedback was declared and there is a loop."""
     causes: dict[int, set[int]] = {i: set() for i in range(len(names))}
     for row in content.parameters:
         if row.kind == "edge" and row.lag == 0:
@@ -374,7 +431,10 @@ def _order(content: FitContent, names: tuple[str, ...]) -> tuple[int, ...]:
     while causes:
         ready = [i for i, open_ in causes.items() if not open_ - set(order)]
         if not ready:
-            raise DocumentError("The document's edges run in a loop, which this version does not score.")
+            linear = all(equation.family == "linear" for equation in content.equations)
+            if content.model.get("feedback") is True and linear:
+                return ()
+            raise DocumentError("The document's edges run in a loop that its model does not declare.")
         order += ready
         for i in ready:
             del causes[i]

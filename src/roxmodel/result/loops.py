@@ -1,7 +1,7 @@
 """Where a push around feedback loops settles: exactly where nothing is bounded, by active sets where scales end.
 
-For one draw and one unit a loop of m constructs is ``x = clip(A x + r, low, high)``: A is what the constructs pass on to
-each other (less the share in which a level is set), r what comes from outside. Without ends ``x = (I - A)⁻¹ r``.
+For one draw and one unit a loop of m constructs is ``x = clip(A x + r, down, up)``: A is what the constructs pass on
+to each other (less the share in which a level is set), r what comes from outside. Without ends ``x = (I - A)⁻¹ r``.
 """
 
 from __future__ import annotations

@@ -161,7 +161,6 @@ def fitted_from_content(content: FitContent) -> Fitted:
     DocumentError
         If the parts of the document contradict each other.
     """
-    model, table = _read_model(content)
     se, _, errors = content.errors.partition(": ")
     for what, given, known in (
         ("method", content.method, get_args(Method)),
@@ -171,6 +170,7 @@ def fitted_from_content(content: FitContent) -> Fitted:
     ):
         if given not in known:
             raise DocumentError(f"The document's {what} is {given!r}.", allowed=listed(known))
+    model, table = _read_model(content)
     try:
         return _fit(content, model, table, (se, errors))
     except ValueError as error:

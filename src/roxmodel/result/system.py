@@ -64,15 +64,16 @@ class System:
 
     def slice(self, start: int, stop: int) -> System:
         """Some of the draws."""
-        return self._of(slice(start, stop))
+        return _drawn(self, np.s_[start:stop])
 
     def only(self, kept: BoolArray) -> System:
         """The draws that are marked, (draws,)."""
-        return self._of(kept)
+        return _drawn(self, kept)
 
-    def _of(self, draws: slice | BoolArray) -> System:
-        intercepts = None if self.intercepts is None else self.intercepts[draws]
-        return replace(self, coefficients=self.coefficients[draws], intercepts=intercepts)
+
+def _drawn(system: System, draws: slice | BoolArray) -> System:
+    intercepts = None if system.intercepts is None else system.intercepts[draws]
+    return replace(system, coefficients=system.coefficients[draws], intercepts=intercepts)
 
 
 def system_of(

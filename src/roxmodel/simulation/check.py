@@ -129,10 +129,11 @@ def require_equilibrium(fit: Fit, system: System) -> tuple[System, tuple[str, ..
     if share == 1:
         return system, ()
     count = int((~steady).sum())
-    return system.only(steady), (
+    note = (
         f"In {count} of {len(steady)} draws the feedback loop {names} has no equilibrium; they are left out, so that "
-        "intervals are those of a loop that settles.",
+        "intervals are those of a loop that settles."
     )
+    return system.only(steady), (note,)
 
 
 def _check_names(interventions: Sequence[Intervention]) -> None:

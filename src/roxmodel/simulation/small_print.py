@@ -34,11 +34,12 @@ def money_notes(fit: Fit, prices: Mapping[int, float], discount: float) -> tuple
 def coverage_notes(fit: Fit, prices: Mapping[int, float], units: int | None) -> tuple[str, ...]:
     """What the money is counted over, where that is not what was measured."""
     if prices and fit.level == "single":
-        return (
+        note = (
             f"The fit compares rows with one another (single level), and the money takes {units} units to move as rows "
             "do: right if each row was a unit. If rows are persons, effects are between persons, and those between "
-            "units may differ: fit a rox.Study.",
+            "units may differ: fit a rox.Study."
         )
+        return (note,)
     levels = fit.population.levels
     if levels is None or units is None or fit.level != "between":
         return ()

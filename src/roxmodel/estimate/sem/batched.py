@@ -17,8 +17,8 @@ __all__ = ["settle"]
 
 _MOST_STEPS = 40
 _MEMORY = 12  # steps that the approximation of the Hessian remembers
-_DONE = 1e-13  # squared distance to the optimum in standard errors of one observation
-_LONGEST = 2.0  # of a step, in the same unit
+_DONE = 1e-7  # squared length of the last step, in standard errors: what it leaves is a small part of it
+_LONGEST = 2.0  # of a step, in standard errors of one observation
 
 
 def settle(
@@ -27,6 +27,7 @@ def settle(
     shares: FloatArray,
     start: FloatArray,
     inverse: FloatArray,
+    n: float,
 ) -> tuple[FloatArray, BoolArray]:
     """Minimise F for many sets of moments.
 
@@ -43,6 +44,8 @@ def settle(
         (n_free,).
     inverse
         (n_free, n_free) inverse Hessian at the start.
+    n
+        Observations, which say how small a step must be to matter no more.
 
     Returns
     -------
@@ -68,7 +71,7 @@ def settle(
         far = finite & (size > _LONGEST**2)
         step[far] *= (_LONGEST / np.sqrt(size[far]))[:, None]
         here = here + np.where(finite[:, None], step, 0.0)
-        ended = finite & (np.abs(size) < _DONE)
+        ended = finite & (np.abs(size) * n < _DONE)
         if ended.any() or not finite.all():
             theta[active[ended]] = here[ended]
             done[active[ended]] = True

@@ -24,6 +24,7 @@ from roxmodel.estimate.sem.options import Options
 from roxmodel.estimate.sem.patterns import moments_by_pattern
 from roxmodel.estimate.sem.planning import given_by_data, lower_bounds, with_given
 from roxmodel.estimate.sem.sample import GroupSample, Sample
+from roxmodel.estimate.sem.threads import one_blas_thread
 from roxmodel.implied.layout import Layout
 from roxmodel.implied.normal import Target
 from roxmodel.result.records import Resampling
@@ -116,7 +117,7 @@ def _gathered(
     """Run whole batches side by side, so that a replicate is the same whatever their number and the number of cores."""
     entropy, codes, size = drawn
     starts = range(0, options.replicates, size)
-    with ThreadPoolExecutor(max_workers=max(1, min(os.cpu_count() or 1, 8))) as pool:
+    with one_blas_thread(), ThreadPoolExecutor(max_workers=max(1, min(os.cpu_count() or 1, 8))) as pool:
         batches = pool.map(lambda start: run(start, start + size), starts)
         found = np.concatenate(list(_watched(batches, len(starts), options.progress)))[: options.replicates]
     good = np.isfinite(found).all(axis=1)
@@ -190,7 +191,7 @@ def refit_rows(known: Refit, counts: Sequence[FloatArray]) -> FloatArray:
     layouts = _layouts_of(known, targets)
     lower = lower_bounds(known.table)
     draws = len(shares)
-    theta, settled = settle(layouts, targets, shares, known.found.theta, known.inverse)
+    theta, settled = settle(layouts, targets, shares, known.found.theta, known.inverse, known.sample.n)
     settled &= (theta > lower).all(axis=1)
     for draw in np.flatnonzero(~settled):
         parts = [

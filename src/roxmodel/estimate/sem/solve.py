@@ -19,6 +19,7 @@ from roxmodel.estimate.sem.planning import given_by_data, layouts_of, lower_boun
 from roxmodel.estimate.sem.sample import Sample, sample_of_frame, sample_of_moments
 from roxmodel.estimate.sem.starts import start_values
 from roxmodel.estimate.sem.tests_of_fit import Judged, likelihood_indices
+from roxmodel.estimate.sem.threads import one_blas_thread
 from roxmodel.implied.layout import Layout
 from roxmodel.implied.normal import Target
 from roxmodel.moments.single import Moments
@@ -84,8 +85,13 @@ def solve_sem(model: RoxModel, data: object, options: Options) -> LatentSolution
     EstimationError, DataError, SpecError
         For a model that is not identified, or data that cannot be used.
     """
-    if options.estimator in {"DWLS", "WLSMV"}:
-        return _categorical(model, data, options)
+    with one_blas_thread():
+        if options.estimator in {"DWLS", "WLSMV"}:
+            return _categorical(model, data, options)
+        return _likelihood(model, data, options)
+
+
+def _likelihood(model: RoxModel, data: object, options: Options) -> LatentSolution:
     sample = _sample(model, data, options)
     names = [group.name for group in sample.groups]
     table = table_of(model, options, names)
