@@ -263,7 +263,9 @@ def test_a_misspelt_name_gets_the_likely_one():
         rox.RoxModle  # noqa: B018
 
 
-@pytest.mark.parametrize("room", sorted(path.parent.relative_to(PACKAGE).as_posix() for path in PACKAGE.glob("*/**/__init__.py")))
+@pytest.mark.parametrize(
+    "room", sorted(path.parent.relative_to(PACKAGE).as_posix() for path in PACKAGE.glob("*/**/__init__.py"))
+)
 def test_the_inner_init_holds_a_docstring_and_nothing_else(room):
     tree = ast.parse((PACKAGE / room / "__init__.py").read_text(encoding="utf-8"))
     assert ast.get_docstring(tree)

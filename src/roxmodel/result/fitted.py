@@ -101,6 +101,7 @@ class Fitted:
         import pandas as pd
 
         values = {name: self.index_values.get(name, np.nan) for name in INDEX_NAMES}
+        values |= {name: value for name, value in self.index_values.items() if name not in values}
         return pd.Series(values, name=self.model.name, dtype=float)
 
     def checks(self) -> pd.DataFrame:

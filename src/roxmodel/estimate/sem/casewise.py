@@ -109,11 +109,14 @@ def score_products(layout: Layout, theta: FloatArray, group: GroupSample) -> Flo
     return np.asarray(layout.link.T @ found @ layout.link)
 
 
-def adf_products(layout: Layout, theta: FloatArray, group: GroupSample) -> tuple[FloatArray, float]:
+def adf_products(
+    layout: Layout, theta: FloatArray, group: GroupSample, given: tuple[int, ...] = ()
+) -> tuple[FloatArray, float]:
     """Distribution-free middle at the model's Σ: Σ_i q_i q_iᵀ / n of Δᵀ A (y yᵀ - S), and tr(A Γ).
 
     A is the normal-theory weight at Σ(θ), Γ the covariance of the second (and first) moments, both as Satorra &
-    Bentler (1994) use them.
+    Bentler (1994) use them. Where the data give some variables, Γ is that of the others given them: what a regression
+    on them predicts is taken off.
 
     References
     ----------
@@ -122,25 +125,45 @@ def adf_products(layout: Layout, theta: FloatArray, group: GroupSample) -> tuple
     rows, target = _rows(group), group.target
     frame = _frame(layout, theta, None)
     inverse = frame.inverse[0]
+    at = list(given)
+    onto = np.linalg.solve(target.covariance[np.ix_(at, at)], target.covariance[at]) if at else np.zeros((0, 0))
+    predicted = onto.T @ target.covariance[np.ix_(at, at)] @ onto if at else np.zeros_like(inverse)
+    left = target.covariance - predicted
     r, quartic, n = len(layout.u), 0.0, group.n
     found = np.zeros((r, r))
-    expected = layout.share * (frame.bank.T @ inverse @ target.covariance @ inverse @ frame.bank)[layout.u, layout.v]
+    expected = layout.share * (frame.bank.T @ inverse @ left @ inverse @ frame.bank)[layout.u, layout.v]
     step = max(256, _CELLS // max(r, 1))
     for low in range(0, len(rows), step):
         rest = rows[low : low + step] - target.mean
         own = np.ones(len(rest)) if group.weights is None else group.weights[low : low + step]
-        pushed = rest @ inverse
-        seen = pushed @ frame.bank
-        scores = layout.share * seen[:, layout.u] * seen[:, layout.v] - expected
+        scores, square = _quadratic(frame, rest)
+        linear = rest
+        if at:
+            fitted = rest[:, at] @ onto
+            taken, fitted_square = _quadratic(frame, fitted)
+            scores -= taken
+            square = square**2 - 2 * (rest * (fitted @ inverse)).sum(axis=1) ** 2 + fitted_square**2
+            linear = rest - fitted
+        else:
+            square = square**2
+        scores -= expected
         if layout.means:
-            scores += seen[:, layout.d] * frame.weight
+            scores += (linear @ inverse @ frame.bank)[:, layout.d] * frame.weight
         found += (scores * own[:, None]).T @ scores
-        quartic += float(own @ (rest * pushed).sum(axis=1) ** 2)
-    seen_cov = inverse @ target.covariance
-    trace = 0.5 * (quartic / n - float(np.trace(seen_cov @ seen_cov)))
+        quartic += float(own @ square)
+    seen = inverse @ left
+    trace = 0.5 * (quartic / n - float(np.trace(seen @ seen)))
     if layout.means:
-        trace += float(np.trace(seen_cov))
+        trace += float(np.trace(seen))
     return np.asarray(layout.link.T @ (found / n) @ layout.link), trace
+
+
+def _quadratic(frame: _Frame, rest: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """(rows, r) s (uᵀ W y)(vᵀ W y), and (rows,) yᵀ W y."""
+    layout = frame.layout
+    pushed = rest @ frame.inverse[0]
+    seen = pushed @ frame.bank
+    return layout.share * seen[:, layout.u] * seen[:, layout.v], (rest * pushed).sum(axis=1)
 
 
 def _rows(group: GroupSample) -> FloatArray:

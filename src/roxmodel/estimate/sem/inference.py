@@ -109,11 +109,13 @@ def huber_white(layouts: Sequence[Layout], sample: Sample, theta: FloatArray) ->
     return found / sample.n
 
 
-def satorra_bentler(layouts: Sequence[Layout], sample: Sample, theta: FloatArray) -> tuple[FloatArray, float]:
+def satorra_bentler(
+    layouts: Sequence[Layout], sample: Sample, theta: FloatArray, given: tuple[int, ...] = ()
+) -> tuple[FloatArray, float]:
     """Distribution-free middle, (n_free, n_free), and tr(A Γ) over all groups."""
     found, trace = np.zeros((len(theta),) * 2), 0.0
     for layout, group in zip(layouts, sample.groups, strict=True):
-        products, own = adf_products(layout, theta, group)
+        products, own = adf_products(layout, theta, group, given)
         found += products * group.n / sample.n
         trace += own
     return found, trace

@@ -15,7 +15,7 @@ from roxmodel.implied.layout import Layout
 from roxmodel.implied.normal import Expansion
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
-__all__ = ["Patterns", "expand_patterns", "half_deviance", "inverted", "patterns_of"]
+__all__ = ["Patterns", "deviance_at", "expand_patterns", "half_deviance", "inverted", "moments_by_pattern", "patterns_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +121,17 @@ def half_deviance(layout: Layout, theta: FloatArray, data: Patterns) -> float:
     return _value(data, at, inverse, logdet)
 
 
+def deviance_at(data: Patterns, mean: FloatArray, covariance: FloatArray) -> float:
+    """Half the deviance per row at given moments, (p,) and (p, p); patterns that see nothing add nothing."""
+    return _deviance(data, mean, *inverted(covariance, data.seen))
+
+
 def _value(data: Patterns, at: Implied, inverse: FloatArray, logdet: FloatArray) -> float:
-    rest = np.where(data.seen, data.mean - at.mu, 0.0)
+    return _deviance(data, at.mu, inverse, logdet)
+
+
+def _deviance(data: Patterns, mean: FloatArray, inverse: FloatArray, logdet: FloatArray) -> float:
+    rest = np.where(data.seen, data.mean - mean, 0.0)
     distance = np.einsum("jp,jpq,jq->j", rest, inverse, rest, optimize=True)
     trace = (inverse * data.covariance).sum(axis=(1, 2))
     return float(0.5 * data.weight @ (logdet + trace + distance))

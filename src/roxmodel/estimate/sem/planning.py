@@ -24,7 +24,7 @@ def table_of(model: RoxModel, options: Options, groups: Sequence[str]) -> Parame
     """Plan the parameters of all groups.
 
     Equal labels are equal parameters, over groups too. With equal intercepts the latent means are free in every
-    group but the first.
+    group but the first; with equal loadings and standardised constructs their variances are.
     """
     for kind in options.equal:
         if kind not in EQUAL_KINDS:
@@ -53,6 +53,9 @@ def _in_group(
     if latent_mean and place and "intercepts" in equal:
         own = replace(own, free=1, value=None, note="difference to the first group")
         key: object = own.id
+    elif row.kind == "variance" and row.note == "standardized" and place and "loadings" in equal:
+        own = replace(own, free=1, value=None, lower=0.0, note="relative to the first group")
+        key = own.id
     elif not row.free:
         return own
     elif (row.label and row.note != "residuals='equal'") or _shared(model, row, equal):

@@ -282,8 +282,7 @@ def _group(
         weights = found.weights[at].astype(np.float64)
         if sampling:
             weights = weights * (len(found.weights) / found.weights.sum())
-        else:
-            n = float(weights.sum())
+        n = float(weights.sum())
     label = labels[place]
     _refuse_thin(names, n, label)
     patterns = patterns_of(rows, weights) if np.isnan(rows).any() else None

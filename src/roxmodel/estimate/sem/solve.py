@@ -104,8 +104,8 @@ def _likelihood(model: RoxModel, data: object, options: Options) -> LatentSoluti
     found = minimise(objective, _feasible(objective, start[0], table), lower_bounds(table))
     observed = _observed(options, sample)
     bread = bread_of(found, observed)
-    vcov = _covariance(options, (layouts, sample), found, bread)
     places = given_places(model, table)
+    vcov = _covariance(options, (layouts, sample, places), found, bread)
     judged = Judged(
         layouts, sample, found.theta, found.expansion.value, table.n_free, places, bread.inverse, _test(options)
     )
@@ -186,12 +186,12 @@ def _test(options: Options) -> str:
 
 
 def _covariance(
-    options: Options, model: tuple[tuple[Layout, ...], Sample], found: Minimum, bread: Bread
+    options: Options, model: tuple[tuple[Layout, ...], Sample, tuple[int, ...]], found: Minimum, bread: Bread
 ) -> FloatArray:
-    layouts, sample = model
+    layouts, sample, given = model
     inverse = bread.inverse
     if options.estimator == "MLM":
-        middle, _ = satorra_bentler(layouts, sample, found.theta)
+        middle, _ = satorra_bentler(layouts, sample, found.theta, given)
     elif options.estimator == "MLR" or options.se == "robust" or _weighted(options):
         middle = huber_white(layouts, sample, found.theta)
     else:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.linalg import block_diag
 
 from roxmodel.estimate.sem.casewise import score_products
 from roxmodel.estimate.sem.inference import satorra_bentler
-from roxmodel.estimate.sem.patterns import expand_patterns
+from roxmodel.estimate.sem.patterns import deviance_at, expand_patterns
 from roxmodel.estimate.sem.sample import GroupSample, Sample
 from roxmodel.estimate.sem.scaled import inverse_of, restricted_trace, saturated_trace
 from roxmodel.estimate.sem.unrestricted import Yardstick, baseline_of, saturated_of
@@ -91,7 +92,7 @@ def _corrections(
         own = whole - restricted_trace(judged.layouts, judged.sample, judged.theta, judged.inverse)
         scaled = Correction(chisq, base_chisq, own / df, (whole - _base_trace(judged, base)) / base_df)
     elif judged.test == "satorra-bentler":
-        factors = [_sb_trace(judged.layouts, judged.sample, judged.theta, None) / df]
+        factors = [_sb_trace(judged.layouts, judged.sample, judged.theta, judged.given) / df]
         factors.append(_sb_base(judged, base) / base_df)
         scaled = Correction(chisq, base_chisq, *factors)
     if judged.sample.complete:
@@ -111,14 +112,13 @@ def _base_trace(judged: Judged, base: Yardstick) -> float:
     return total
 
 
-def _sb_trace(layouts: Sequence[Layout], sample: Sample, theta: FloatArray, inverse: FloatArray | None) -> float:
+def _sb_trace(layouts: Sequence[Layout], sample: Sample, theta: FloatArray, given: tuple[int, ...]) -> float:
     """tr(U Γ) at the model's moments."""
-    middle, whole = satorra_bentler(layouts, sample, theta)
-    if inverse is None:
-        information = np.zeros_like(middle)
-        for layout, group in zip(layouts, sample.groups, strict=True):
-            information += expand(layout, theta, group.target).information * group.n / sample.n
-        inverse = np.linalg.pinv(information, hermitian=True)
+    middle, whole = satorra_bentler(layouts, sample, theta, given)
+    information = np.zeros_like(middle)
+    for layout, group in zip(layouts, sample.groups, strict=True):
+        information += expand(layout, theta, group.target).information * group.n / sample.n
+    inverse = np.linalg.pinv(information, hermitian=True)
     return whole - float(np.trace(inverse @ middle))
 
 
@@ -126,7 +126,7 @@ def _sb_base(judged: Judged, base: Yardstick) -> float:
     total = 0.0
     for layout, theta, group in zip(base.layouts, base.thetas, judged.sample.groups, strict=True):
         one = Sample(judged.sample.items, judged.sample.scale, (group,), None, None, None, 0, ())
-        total += _sb_trace((layout,), one, theta, None)
+        total += _sb_trace((layout,), one, theta, judged.given)
     return total
 
 
@@ -158,13 +158,8 @@ def _complete_misfit(
         layout, theta, target = layouts[place], thetas[place], free.moments[place]
         chisq += 2 * group.n * half_discrepancy(layout, theta, target)
         weights.append(_moment_weights(judged, free, place, (layout, theta)))
-    if layouts[0] is judged.layouts[0]:
-        shares = [group.n / sample.n for group in sample.groups]
-        inner = sum(s * (d.T @ w @ d) for s, (d, w, _, _) in zip(shares, weights, strict=True))
-        inverses = [np.linalg.pinv(np.asarray(inner), hermitian=True) * s for s in shares]
-    else:
-        inverses = [np.linalg.pinv(d.T @ w @ d, hermitian=True) for d, w, _, _ in weights]
-    return chisq, _trace(judged, weights, inverses) / df
+    joint = layouts[0] is judged.layouts[0]
+    return chisq, _trace([group.n / sample.n for group in sample.groups], weights, joint) / df
 
 
 def _moment_weights(
@@ -192,18 +187,21 @@ def _moment_weights(
 
 
 def _trace(
-    judged: Judged,
-    weights: Sequence[tuple[FloatArray, FloatArray, FloatArray, FloatArray]],
-    inverses: Sequence[FloatArray],
+    shares: Sequence[float], weights: Sequence[tuple[FloatArray, FloatArray, FloatArray, FloatArray]], joint: bool
 ) -> float:
-    """tr(U Wm⁻¹ Wc Wm⁻¹ U Γ), Γ = Wm⁻¹ J Wm⁻¹; with J = Wm it is tr(Wc Wm⁻¹ U Wm⁻¹)."""
-    total = 0.0
-    for (jacobian, missing, complete, products), inverse in zip(weights, inverses, strict=True):
-        own = np.linalg.pinv(missing, hermitian=True)
-        residual = missing - missing @ jacobian @ inverse @ jacobian.T @ missing
-        gamma = own @ products @ own
-        total += float(np.trace(residual @ own @ complete @ own @ residual @ gamma))
-    return total
+    """tr(U Wm⁻¹ Wc Wm⁻¹ U Γ), Γ = Wm⁻¹ J Wm⁻¹, over all groups; with J = Wm it is tr(Wc Wm⁻¹ U Wm⁻¹).
+
+    `joint` says that the groups share their parameters, so that U has blocks between them.
+    """
+    slopes = [own[0] for own in weights]
+    jacobian = np.vstack(slopes) if joint else block_diag(*slopes)
+    missing, complete, products = (
+        block_diag(*(share * own[i] for share, own in zip(shares, weights, strict=True))) for i in (1, 2, 3)
+    )
+    own = np.linalg.pinv(missing, hermitian=True)
+    reach = missing @ jacobian
+    residual = missing - reach @ np.linalg.pinv(jacobian.T @ reach, hermitian=True) @ reach.T
+    return float(np.trace(residual @ own @ complete @ own @ residual @ own @ products @ own))
 
 
 def _loglik(judged: Judged) -> float:
@@ -214,7 +212,7 @@ def _loglik(judged: Judged) -> float:
         found = -sample.n * judged.value
         for group in sample.groups:
             found -= _observed(group) @ (logs + 0.5 * np.log(2 * np.pi))
-        return float(found)
+        return float(found - _given_loglik(judged, logs))
     total = -sample.n * judged.value
     given = list(judged.given)
     for group in sample.groups:
@@ -223,6 +221,24 @@ def _loglik(judged: Judged) -> float:
             saturated -= _normal(group.target.covariance[np.ix_(given, given)], group.n)
         total += saturated - group.n * float(np.delete(logs, given).sum())
     return float(total) if p else 0.0
+
+
+def _given_loglik(judged: Judged, logs: FloatArray) -> float:
+    """Log-likelihood of the variables that the data give, missing answers elsewhere left out of it."""
+    if not judged.given:
+        return 0.0
+    at, total = list(judged.given), 0.0
+    for group in judged.sample.groups:
+        target = Target(group.target.mean[at], group.target.covariance[np.ix_(at, at)])
+        if group.patterns is None:
+            total += _normal(target.covariance, group.n)
+        else:
+            own = group.patterns
+            part = replace(own, seen=own.seen[:, at], mean=own.mean[:, at], covariance=own.covariance[:, at][:, :, at])
+            total -= group.n * deviance_at(part, target.mean, target.covariance)
+            total -= float(_observed(group)[at].sum()) * 0.5 * np.log(2 * np.pi)
+        total -= float(_observed(group)[at] @ logs[at])
+    return total
 
 
 def _normal(covariance: FloatArray, n: float) -> float:
