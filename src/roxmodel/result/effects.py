@@ -96,6 +96,8 @@ def linear_effects(
 ) -> list[EffectRow]:
     """Effects where every equation on the way is linear.
 
+    Around a feedback loop there are endlessly many ways: then the direct effect and the total one, at equilibrium.
+
     Parameters
     ----------
     paths
@@ -115,6 +117,9 @@ def linear_effects(
     indirect = [row for row in rows if row.kind == "indirect"]
     none = EffectRow("indirect", "all", 0.0, np.zeros(len(systems[1].coefficients)), np.zeros(table.n_free), np.inf)
     total = _total_row(systems, ends, edges, table.n_free, min((r.df for r in rows), default=np.inf))
+    met = {systems[0].names.index(name) for path in paths for name in path}
+    if any(met & set(loop) for loop in systems[0].loops):
+        return [*(row for row in rows if row.kind == "direct"), total]
     return [*rows, _sum_row(indirect) if indirect else none, total]
 
 

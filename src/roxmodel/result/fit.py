@@ -10,6 +10,7 @@ from roxmodel.errors import RoxError
 from roxmodel.plots.draw import draw_diagram
 from roxmodel.plots.text import to_dot, to_mermaid
 from roxmodel.result.fitted import Fitted
+from roxmodel.result.groups import group_fields
 from roxmodel.result.persistence import load_fitted, save_fit
 from roxmodel.result.summary import fit_html, fit_summary
 from roxmodel.result.tables import edge_table, effect_table, fit_diagram, parameter_frame
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from roxmodel.result.factor_scores import ScoreMethod
+    from roxmodel.result.residuals import ResidualKind
 
 __all__ = ["Fit", "load"]
 
@@ -74,7 +76,7 @@ class Fit(Fitted):
             ci_high (95 %), standardized (by model-implied standard deviations), level, n (rows of this equation),
             n_units, method, then df (of the t distribution, infinite = normal), family, robustness_value (share
             of residual variance that an unmeasured cause must explain on both sides to bring the edge to zero),
-            status.
+            status; in a fit of several groups also group (and n is that of the group).
 
         Raises
         ------
@@ -91,7 +93,8 @@ class Fit(Fitted):
         Returns
         -------
         DataFrame
-            id, kind, left, right, group, free, estimate, se, z, p, ci_low, ci_high, standardized, label, note.
+            id, kind, left, right, group, free, estimate, se, z, p, ci_low, ci_high, standardized, label, note. In a
+            fit of several groups ids end in ``@group``; equal numbers in `free` are parameters held equal.
         """
         return parameter_frame(self)
 
@@ -110,7 +113,7 @@ class Fit(Fitted):
         -------
         DataFrame
             kind (direct, indirect, total), path (``"a -> x -> b"`` or ``"all"``), estimate (units of the effect
-            per unit of the cause), se, ci_low, ci_high, p, standardized.
+            per unit of the cause), se, ci_low, ci_high, p, standardized; in a fit of several groups also group.
 
         Raises
         ------
@@ -123,17 +126,166 @@ class Fit(Fitted):
         """
         return effect_table(self, cause, effect, interval)
 
+    def group(self, name: str) -> Fit:
+        """One group of a fit of several, as a fit of its own.
+
+        Its rows are numbered anew and named as in a fit without groups; estimates, errors and draws are those of the
+        whole fit. Fit indices belong to all groups together and are NaN here. A fit without groups is its own.
+
+        Parameters
+        ----------
+        name
+            Of the group.
+
+        Raises
+        ------
+        RoxError
+            If there is no such group, with the likely one.
+        """
+        return Fit(**group_fields(self, name))
+
+    def edge_differences(self) -> pd.DataFrame:
+        """Compare every edge between the groups, pair by pair.
+
+        Returns
+        -------
+        DataFrame
+            cause, effect, group, other_group, estimate, other_estimate, difference (the group's less the other's), se
+            (delta method with the covariance of both; for the bootstrap that of the replicates), z, p, p_holm
+            (adjusted for the number of differences), ci_low, ci_high (95 %), same_units: whether all loadings of both
+            constructs are equal by design; if not, a difference may be one of units. An edge that was held equal has
+            the difference 0 and no test.
+
+        Raises
+        ------
+        RoxError
+            If the fit has no groups.
+
+        References
+        ----------
+        Holm (1979), A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6.
+        """
+        from roxmodel.result.edge_differences import edge_differences
+
+        return edge_differences(self)
+
+    def factor_scores(self, data: object, method: ScoreMethod = "regression", group: str | None = None) -> pd.DataFrame:
+        """Scores of the latent constructs for people, with standard errors; answers may be missing.
+
+        Parameters
+        ----------
+        data
+            A frame, or a mapping of answers (one person; items may be left out) or of columns. Answers are as in the
+            fit's data: reversed items are turned, labels read. Answers outside an item's scale are refused.
+        method
+            ``"regression"``: the mean of the construct given the answers (Thurstone 1935), shrunken towards the
+            group's mean, which it is for somebody without any answer. ``"bartlett"``: unbiased, from the answers alone
+            (Bartlett 1937); NaN for a construct that the person's answers do not tell.
+        group
+            Column with the groups, if the fit has groups.
+
+        Returns
+        -------
+        DataFrame
+            One row for each of the input, in its order: each construct, in its own units around its mean in the
+            first group (0 without modelled means; a one-item construct stands at its answer), then
+            ``<construct>_se``. Standard errors take the parameters as known.
+
+        Raises
+        ------
+        EstimationError
+            If the fit has no latent constructs, ordinal items, or comes from a matrix without means.
+        DataError
+            For a missing column, an answer that cannot be read, or an unknown group.
+
+        References
+        ----------
+        Thurstone (1935), The vectors of mind; Bartlett (1937), doi 10.1111/j.2044-8295.1937.tb00863.x.
+        """
+        from roxmodel.result.factor_scores import factor_scores
+
+        return factor_scores(self, data, method, group)
+
+    def residuals(self, kind: ResidualKind = "correlation", group: str | None = None) -> pd.DataFrame:
+        """What the model leaves of the items' covariances: sample less implied.
+
+        Parameters
+        ----------
+        kind
+            ``"raw"``: covariances. ``"correlation"``: the sample's correlations less the implied ones (beyond ±.1 a
+            pair deserves a look). ``"standardized"``: covariances over the standard error of their residual, with
+            normal answers (NaN where the model leaves nothing to chance).
+        group
+            One group; None = all of them, stacked (index: group, item).
+
+        Returns
+        -------
+        DataFrame
+            (p, p), items by items. With missing answers the sample's moments are the maximum-likelihood ones.
+
+        Raises
+        ------
+        EstimationError
+            If the fit has no latent constructs.
+
+        References
+        ----------
+        Bollen (1989), Structural equations with latent variables, ch. 7.
+        """
+        from roxmodel.result.residuals import residual_frame
+
+        return residual_frame(self, kind, group)
+
     def modification_indices(self, least: float = 0.0) -> pd.DataFrame:
-        """M."""
+        """What chi-square would fall by if one more parameter were free, and what that parameter would be.
+
+        They say where the model fits badly, not what is true: a change of the model needs a reason of its own and
+        other data to be tested on.
+
+        Parameters
+        ----------
+        least
+            Smallest index shown; 3.84 is the 5 % point of one test.
+
+        Returns
+        -------
+        DataFrame
+            kind, left, right, group, mi, p, epc (expected change of the parameter), epc_standardized, status; the
+            largest first. status: ``absent`` (loadings, covariances of items, covariances and edges of constructs
+            that are not in the model; no edge that closes an undeclared loop), ``fixed`` (to a number), ``equal``
+            (held equal to others: what setting it free in this place alone would bring). What the data could not tell
+            from the parameters in the model is left out.
+
+        Raises
+        ------
+        EstimationError
+            If the fit has no latent constructs, ordinal items, or missing answers.
+
+        References
+        ----------
+        Sörbom (1989), doi 10.1007/BF02294623.
+        """
         from roxmodel.result.modification import modification_indices
 
         return modification_indices(self, least)
 
-    def factor_scores(self, data: object, method: ScoreMethod = "regression", group: str | None = None) -> pd.DataFrame:
-        """F."""
-        from roxmodel.result.factor_scores import factor_scores
+    def r2(self) -> pd.DataFrame:
+        """Share of variance explained.
 
-        return factor_scores(self, data, method, group)
+        Returns
+        -------
+        DataFrame
+            kind (``item``: by its constructs; ``construct``: by its causes), name, r2, and, in a fit of several
+            groups, group. Items measured without error are left out.
+
+        Raises
+        ------
+        EstimationError
+            If the fit has no latent constructs.
+        """
+        from roxmodel.result.residuals import explained
+
+        return explained(self)
 
     def summary(self) -> str:
         """The fit in plain words."""
@@ -146,7 +298,13 @@ class Fit(Fitted):
         return fit_html(self)
 
     def plot(self) -> Figure:
-        """Draw the graph with its estimates: width by strength, the interval on each edge."""
+        """Draw the graph with its estimates: width by strength, the interval on each edge.
+
+        Raises
+        ------
+        EstimationError
+            If the fit has several groups: draw `Fit.group`.
+        """
         return draw_diagram(fit_diagram(self))
 
     def to_dot(self) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from roxmodel.errors import EstimationError, RoxError
+from roxmodel.errors import EstimationError, RoxError, listed
 from roxmodel.result.indices import INDEX_NAMES
 from roxmodel.result.records import Equation, Estimates, GroupMoments, Measure, Population, Resampling, Verdict
 from roxmodel.result.resampling import replicate_weights
@@ -95,6 +95,21 @@ class Fitted:
         """
         values = self.theta[None, :] if theta is None else theta
         return system_of(self.model, self.table, values, self.families, marker)
+
+    def require_one_group(self, what: str) -> None:
+        """Refuse a fit of several groups.
+
+        Raises
+        ------
+        EstimationError
+            Saying which group to ask instead.
+        """
+        if len(self.groups) > 1:
+            names = [group.name for group in self.groups]
+            raise EstimationError(
+                f"This fit has the groups {listed(names)}, each with {what} of its own.",
+                hint=f"Take one of them: fit.group({names[0]!r}).",
+            )
 
     def indices(self) -> pd.Series[float]:
         """Fit indices; NaN where a method has none (``notes`` say why)."""
@@ -183,7 +198,8 @@ class Fitted:
         where = (
             f"{self.population.n_units} units" if self.population.n_units is not None else f"n = {self.population.n}"
         )
-        return f"<Fit of {self.model.name!r} by method {self.method!r}, {where}>"
+        groups = f", {len(self.groups)} groups" if len(self.groups) > 1 else ""
+        return f"<Fit of {self.model.name!r} by method {self.method!r}, {where}{groups}>"
 
 
 def _whole(given: object, least: int) -> int | None:

@@ -16,6 +16,7 @@ from roxmodel.types import BoolArray, FloatArray
 __all__ = ["Loop", "settled"]
 
 _STEPS = 50  # active sets tried; each settles some more of the bounds, a handful is usual
+_SMALL_STEPS, _PART = 2_000, 0.2  # then the loop is followed in small steps
 _TOLERANCE = 1e-9  # of the size of the change
 
 
@@ -55,19 +56,24 @@ def settled(loop: Loop) -> tuple[FloatArray, BoolArray]:
     Bollen (1987), doi 10.2307/271028, on effects in nonrecursive models.
     """
     free = _unbounded(loop)
-    if loop.down is None or loop.up is None:
+    if loop.down is None or loop.up is None or _within(free, loop.down, loop.up):
         return free, np.zeros(free.shape, dtype=bool)
-    down, up = np.broadcast_to(loop.down, free.shape), np.broadcast_to(loop.up, free.shape)
-    beyond = ((free < down) | (free > up)).any(axis=2)
-    held = np.zeros(free.shape, dtype=bool)
-    if beyond.any():
-        draw, unit = np.nonzero(beyond)
-        kept = np.broadcast_to(loop.kept, free.shape[1:])
-        inner = kept[unit][:, :, None] * loop.inner[draw]
-        free[beyond], held[beyond] = _bounded(
-            inner, np.broadcast_to(loop.given, free.shape)[beyond], free[beyond], (down[beyond], up[beyond])
-        )
-    return free, held
+    shape = (len(free), len(loop.down), free.shape[2])
+    given, down, up = (np.broadcast_to(part, shape) for part in (loop.given, loop.down, loop.up))
+    found, held = np.array(np.broadcast_to(free, shape)), np.zeros(shape, dtype=bool)
+    beyond = ((found < down) | (found > up)).any(axis=2)
+    draw, unit = np.nonzero(beyond)
+    inner = np.broadcast_to(loop.kept, shape[1:])[unit][:, :, None] * loop.inner[draw]
+    ends = (down[beyond], up[beyond])
+    found[beyond], held[beyond] = _bounded(inner, given[beyond], found[beyond], ends)
+    return found, held
+
+
+def _within(change: FloatArray, down: FloatArray, up: FloatArray) -> bool:
+    """Whether no unit meets an end in any draw."""
+    return bool(
+        (change.max(axis=(0, 1)) <= up.min(axis=0)).all() and (change.min(axis=(0, 1)) >= down.max(axis=0)).all()
+    )
 
 
 def _unbounded(loop: Loop) -> FloatArray:
@@ -95,7 +101,7 @@ def _bounded(
     """
     found, held = change.copy(), np.zeros(change.shape, dtype=bool)
     open_, m = np.arange(len(change)), change.shape[1]
-    for _ in range(_STEPS):
+    for step in range(_STEPS + _SMALL_STEPS):
         asked = (inner[open_] @ found[open_, :, None])[:, :, 0] + given[open_]
         target = np.clip(asked, ends[0][open_], ends[1][open_])
         held[open_] = asked != target
@@ -104,6 +110,9 @@ def _bounded(
         open_ = open_[far]
         if len(open_) == 0:
             return found, held
+        if step >= _STEPS:
+            found[open_] += _PART * (target[far] - found[open_])
+            continue
         loose = ~held[open_]
         right = np.where(loose, given[open_], target[far])
         found[open_] = _solved(np.eye(m) - loose[:, :, None] * inner[open_], right[:, :, None])[:, :, 0]

@@ -28,7 +28,8 @@ def fit_summary(fit: Fitted) -> str:
     people = fit.population
     whom = f"{people.n_units} units" if people.n_units is not None else f"n = {people.n}"
     parts = [
-        f"{fit.model.name}: {len(fit.table.of('edge'))} edges, method '{fit.method}', {whom}",
+        f"{fit.model.name}: {len(fit.model.edges)} edges, method '{fit.method}', {whom}",
+        *_group_lines(fit),
         f"Level: {_LEVELS[fit.level]}.",
         f"Errors: {fit.errors}. Intervals: 95 %. Standardised by model-implied standard deviations.",
         "",
@@ -42,10 +43,17 @@ def fit_summary(fit: Fitted) -> str:
     return "\n".join(parts)
 
 
+def _group_lines(fit: Fitted) -> list[str]:
+    if len(fit.groups) < 2:
+        return []
+    sizes = ", ".join(f"{group.name} (n = {group.n:.0f})" for group in fit.groups)
+    return [f"Groups: {sizes}; each has edges of its own. fit.edge_differences() compares them, fit.group(name) is one."]
+
+
 def shown_edges(fit: Fitted) -> pd.DataFrame:
     """The columns of the edge table that a reader looks at first, rounded for reading."""
     table = edge_table(fit)
-    shown = table[_SHOWN].copy()
+    shown = table[[*(["group"] if "group" in table else []), *_SHOWN]].copy()
     for column in ("estimate", "se", "ci_low", "ci_high", "standardized"):
         shown[column] = [_number(value) for value in table[column]]
     shown["p"] = [_p(value) for value in table["p"]]
@@ -93,7 +101,9 @@ def edge_sentences(fit: Fitted) -> list[str]:
 
 
 def _pairs(table: pd.DataFrame) -> str:
-    return ", ".join(f"{cause} -> {effect}" for cause, effect in zip(table["cause"], table["effect"], strict=True))
+    groups = [f" ({name})" for name in table["group"]] if "group" in table else [""] * len(table)
+    rows = zip(table["cause"], table["effect"], groups, strict=True)
+    return ", ".join(f"{cause} -> {effect}{group}" for cause, effect, group in rows)
 
 
 def _index_lines(fit: Fitted) -> list[str]:
@@ -123,6 +133,7 @@ def fit_html(fit: Fitted) -> str:
     edges = shown_edges(fit).to_html(index=False, border=0) if fit.model.edges else ""
     return (
         f"<h4>{escape(fit.model.name)}: method {fit.method}, {whom}</h4>"
+        f"{''.join(f'<p>{escape(line)}</p>' for line in _group_lines(fit))}"
         f"<p>Level: {escape(_LEVELS[fit.level])}. Errors: {escape(fit.errors)}. Intervals: 95 %. "
         f"Standardised by model-implied standard deviations.</p>{edges}{sentences}"
         f"<details><summary>Small print</summary><ul>{notes}</ul></details>"

@@ -143,7 +143,7 @@ def _marker_loadings(model: RoxModel, table: ParameterTable, theta: FloatArray) 
 def stability_index(coefficients: FloatArray) -> FloatArray:
     """Largest modulus of the eigenvalues of B, (draws,): below 1 a push around the loops dies out, from 1 on it grows.
 
-    It is 0 without a loop.
+    It is 0 without a loop, and infinite where a coefficient is not finite.
 
     References
     ----------
@@ -154,9 +154,10 @@ def stability_index(coefficients: FloatArray) -> FloatArray:
     >>> stability_index(np.array([[[0.0, 0.9], [0.4, 0.0]]])).round(6)
     array([0.6])
     """
-    if coefficients.shape[-1] == 0:
-        return np.zeros(len(coefficients))
-    return np.asarray(np.abs(np.linalg.eigvals(coefficients)).max(axis=-1))
+    finite = np.isfinite(coefficients).all(axis=(1, 2))
+    found = np.full(len(coefficients), np.inf)
+    found[finite] = np.abs(np.linalg.eigvals(coefficients[finite])).max(axis=-1, initial=0.0)
+    return found
 
 
 def total_effects(coefficients: FloatArray) -> FloatArray:

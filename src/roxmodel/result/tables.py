@@ -9,6 +9,8 @@ import numpy as np
 from roxmodel.errors import EstimationError, RoxError
 from roxmodel.plots.diagram import Arrow, Diagram
 from roxmodel.result.effects import curved_effects, curved_on, effects_frame, linear_effects, paths_between
+from roxmodel.result.fitted import Fitted
+from roxmodel.result.groups import group_fields
 from roxmodel.result.records import LINEAR
 from roxmodel.result.sensitivity import robustness_value
 from roxmodel.result.system import root_of
@@ -17,8 +19,6 @@ from roxmodel.types import FloatArray, Interval
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from roxmodel.result.fitted import Fitted
 
 __all__ = ["complete_levels", "edge_table", "effect_table", "fit_diagram", "implied_sd", "parameter_frame"]
 
@@ -45,7 +45,11 @@ def edge_table(fit: Fitted) -> pd.DataFrame:
     at = [place for place, row in enumerate(fit.table) if row.kind == "edge"]
     equations = {equation.effect: equation for equation in fit.equations}
     known = [None if row.lag else equations.get(row.right) for row in rows]
-    n = np.array([equation.n if equation else 0 for equation in known], dtype=np.int64)
+    sizes = {group.name: round(group.n) for group in fit.groups} if len(fit.groups) > 1 else {}
+    n = np.array(
+        [sizes.get(row.group, equation.n) if equation else 0 for row, equation in zip(rows, known, strict=True)],
+        dtype=np.int64,
+    )
     columns: dict[str, object] = {"cause": [row.left for row in rows], "effect": [row.right for row in rows]}
     columns |= {name: getattr(fit.estimates, array)[at] for name, array in zip(_NUMBERS, _ARRAYS, strict=True)}
     columns |= {
@@ -58,6 +62,8 @@ def edge_table(fit: Fitted) -> pd.DataFrame:
         "robustness_value": robustness_value(fit.estimates.partial_r2[at]),
         "status": [row.note or "estimated" for row in rows],
     }
+    if sizes:
+        columns["group"] = [row.group for row in rows]
     return pd.DataFrame(columns, index=range(len(rows)))
 
 
@@ -72,6 +78,12 @@ def effect_table(fit: Fitted, cause: str, effect: str, interval: Interval | None
     """See `Fit.effects`."""
     if interval not in {None, "delta", "draws"}:
         raise RoxError(f"interval= was {interval!r}.", allowed="'delta' or 'draws'")
+    if len(fit.groups) > 1:
+        import pandas as pd
+
+        parts = {group.name: Fitted(**group_fields(fit, group.name)) for group in fit.groups}
+        tables = [effect_table(one, cause, effect, interval).assign(group=name) for name, one in parts.items()]
+        return pd.concat(tables, ignore_index=True)
     paths, at = paths_between(fit.model, cause, effect), fit.system()
     curved = curved_on(paths, at)
     if interval == "delta" and curved:
@@ -117,7 +129,14 @@ def complete_levels(fit: Fitted, seed: int = 0, units: int = 1_000) -> FloatArra
 
 
 def fit_diagram(fit: Fitted) -> Diagram:
-    """What the path diagram of a fit shows."""
+    """What the path diagram of a fit shows.
+
+    Raises
+    ------
+    EstimationError
+        If the fit has several groups.
+    """
+    fit.require_one_group("estimates")
     names = set(fit.model.names)
     rows = list(zip(fit.table, range(len(fit.table)), strict=True))
     estimates = fit.estimates

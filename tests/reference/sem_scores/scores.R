@@ -67,7 +67,10 @@ freed_of <- function(fit) {
   at <- match(tests$lhs, table$plabel)
   list(lhs = table$lhs[at], op = table$op[at], rhs = table$rhs[at], x2 = tests$X2)
 }
-r2_of <- function(fit) lavInspect(fit, "rsquare")
+r2_of <- function(fit) {
+  found <- lavInspect(fit, "rsquare")
+  if (is.list(found)) lapply(found, as.list) else as.list(found)
+}
 
 all_of <- list(residuals = residuals_of, modification = modification_of, r2 = r2_of)
 written("complete", chain, "chain", add = all_of)

@@ -10,11 +10,12 @@ from roxmodel.estimate.sem.patterns import Patterns, inverted
 from roxmodel.estimate.sem.sample import GroupSample
 from roxmodel.implied.layout import Layout
 from roxmodel.implied.matrices import Implied, bank_of, implied, mean_weight
-from roxmodel.types import FloatArray
+from roxmodel.types import FloatArray, IntArray
 
 __all__ = ["adf_products", "casewise_scores", "score_products", "total_weights"]
 
-_CELLS = 1 << 22  # numbers in one block
+_CELLS = 1 << 20  # numbers in one block
+_ROWS = 1 << 12  # rows in one block, so that what is made of them stays in cache
 
 
 def total_weights(group: GroupSample) -> FloatArray | None:
@@ -49,22 +50,22 @@ def _frame(layout: Layout, theta: FloatArray, patterns: Patterns | None) -> _Fra
     return _Frame(layout, at, bank, mean_weight(layout, at), inverse, expected)
 
 
-def _block(frame: _Frame, rows: FloatArray, code: np.ndarray | None, mean: FloatArray) -> FloatArray:
-    """(rows, r) minus the derivative of half the deviance of each row by each row of the table."""
+def _block(frame: _Frame, rows: FloatArray, code: IntArray | None, mean: FloatArray) -> FloatArray:
+    """(r, rows) minus the derivative of half the deviance of each row by each row of the table."""
     layout = frame.layout
-    rest = np.nan_to_num(rows - mean)
     if code is None:
-        pushed, expected = rest @ frame.inverse[0], frame.expected
+        pushed, expected = frame.inverse[0] @ (rows - mean).T, frame.expected[0][:, None]
     else:
-        pushed = (frame.inverse[code] @ rest[:, :, None])[:, :, 0]
-        expected = frame.expected[code]
-    seen = pushed @ frame.bank
-    scores = seen[:, layout.u]
-    scores *= seen[:, layout.v]
-    scores *= layout.share
+        rest = np.nan_to_num(rows - mean)
+        pushed = (frame.inverse[code] @ rest[:, :, None])[:, :, 0].T
+        expected = frame.expected[code].T
+    seen = frame.bank.T @ pushed  # what is gathered below are whole lines of memory
+    scores = seen[layout.u]
+    scores *= seen[layout.v]
+    scores *= layout.share[:, None]
     scores -= expected
     if layout.means:
-        scores += seen[:, layout.d] * frame.weight
+        scores += seen[layout.d] * frame.weight[:, None]
     return scores
 
 
@@ -74,7 +75,7 @@ def casewise_scores(layout: Layout, theta: FloatArray, group: GroupSample) -> Fl
     frame = _frame(layout, theta, group.patterns)
     mean = frame.at.mu if layout.means else group.target.mean
     code = None if group.patterns is None else group.patterns.code
-    return _block(frame, rows, code, mean) @ layout.link
+    return np.asarray(_block(frame, rows, code, mean).T @ layout.link)
 
 
 def score_products(layout: Layout, theta: FloatArray, group: GroupSample) -> FloatArray:
@@ -89,20 +90,17 @@ def score_products(layout: Layout, theta: FloatArray, group: GroupSample) -> Flo
     r = len(layout.u)
     found, clusters = np.zeros((r, r)), group.clusters
     sums = None if clusters is None else np.zeros((int(clusters.max()) + 1, r))
-    step = max(256, _CELLS // max(r, 1))
-    if group.patterns is not None:
-        step = min(step, max(256, _CELLS // rows.shape[1] ** 2))
-    for low in range(0, len(rows), step):
-        at = slice(low, low + step)
+    for low in range(0, len(rows), _ROWS):
+        at = slice(low, low + _ROWS)
         code = None if group.patterns is None else group.patterns.code[at]
         scores = _block(frame, rows[at], code, mean)
         if group.weights is not None:
             own = group.weights[at]
-            scores *= (own if group.sampling or sums is not None else np.sqrt(own))[:, None]
+            scores *= own if group.sampling or sums is not None else np.sqrt(own)
         if sums is None or clusters is None:
-            found += scores.T @ scores
+            found += scores @ scores.T
         else:
-            np.add.at(sums, clusters[at], scores)
+            np.add.at(sums, clusters[at], scores.T)
     if sums is not None:
         used = np.unique(group.clusters)
         found = sums.T @ sums * (len(used) / (len(used) - 1))
@@ -132,10 +130,9 @@ def adf_products(
     r, quartic, n = len(layout.u), 0.0, group.n
     found = np.zeros((r, r))
     expected = layout.share * (frame.bank.T @ inverse @ left @ inverse @ frame.bank)[layout.u, layout.v]
-    step = max(256, _CELLS // max(r, 1))
-    for low in range(0, len(rows), step):
-        rest = rows[low : low + step] - target.mean
-        own = np.ones(len(rest)) if group.weights is None else group.weights[low : low + step]
+    for low in range(0, len(rows), _ROWS):
+        rest = rows[low : low + _ROWS] - target.mean
+        own = np.ones(len(rest)) if group.weights is None else group.weights[low : low + _ROWS]
         scores, square = _quadratic(frame, rest)
         linear = rest
         if at:

@@ -98,17 +98,34 @@ def _scatter(deviations: FloatArray, weights: FloatArray, starts: IntArray, ends
 def inverted(sigma: FloatArray, seen: BoolArray) -> tuple[FloatArray, FloatArray]:
     """Inverse of what each pattern sees of Σ, zeros elsewhere, (J, p, p), and its log determinant, (J,).
 
+    With P = Σ⁻¹, the inverse of the part that is seen is P_oo - P_om P_mm⁻¹ P_mo, and its determinant |Σ| |P_mm|: only
+    what is missing is factorised, all patterns that miss equally many at once.
+
     Raises
     ------
     numpy.linalg.LinAlgError
         If Σ is not positive definite.
     """
-    p = len(sigma)
-    both = seen[:, :, None] & seen[:, None, :]
-    padded = np.where(both, sigma, np.eye(p))
-    roots = np.linalg.cholesky(padded)
-    logdet = 2 * np.log(np.einsum("jii->ji", roots)).sum(axis=1)
-    return np.where(both, np.linalg.inv(padded), 0.0), logdet
+    root = np.linalg.cholesky(sigma)
+    whole = np.linalg.inv(sigma)
+    whole = (whole + whole.T) / 2
+    full = 2 * float(np.log(np.diag(root)).sum())
+    found = np.empty((len(seen), *sigma.shape))
+    logdet = np.full(len(seen), full)
+    missing = (~seen).sum(axis=1)
+    for count in np.unique(missing):
+        at = np.flatnonzero(missing == count)
+        if count == 0:
+            found[at] = whole
+            continue
+        places = np.argsort(seen[at], axis=1, kind="stable")[:, :count]  # the missing ones come first
+        inner = whole[places[:, :, None], places[:, None, :]]
+        across = whole[places]  # (patterns, count, p)
+        logdet[at] += 2 * np.log(np.diagonal(np.linalg.cholesky(inner), axis1=1, axis2=2)).sum(axis=1)
+        own = whole - across.swapaxes(1, 2) @ np.linalg.solve(inner, across)
+        own *= seen[at][:, :, None] & seen[at][:, None, :]
+        found[at] = own
+    return found, logdet
 
 
 def half_deviance(layout: Layout, theta: FloatArray, data: Patterns) -> float:

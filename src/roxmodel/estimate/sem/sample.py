@@ -9,12 +9,11 @@ import numpy as np
 from roxmodel.errors import DataError, EstimationError, did_you_mean
 from roxmodel.estimate.sem.options import Options
 from roxmodel.estimate.sem.patterns import Patterns, patterns_of
+from roxmodel.estimate.sem.reading import Columns, columns_of, rows_kept
 from roxmodel.implied.normal import Target
 from roxmodel.moments.checks import require_positive_definite
 from roxmodel.moments.single import Moments
 from roxmodel.spec.graph import RoxModel
-from roxmodel.survey.answers import read_answers
-from roxmodel.survey.frames import Frame, open_frame, raw_column, require_columns
 from roxmodel.types import FloatArray, IntArray
 
 __all__ = ["GroupSample", "Sample", "sample_of_frame", "sample_of_moments"]
@@ -121,16 +120,6 @@ def sample_of_moments(model: RoxModel, moments: Moments) -> Sample:
     return Sample(names, scale, (group,), mean, None, None, own.n_dropped, (note,))
 
 
-@dataclass(frozen=True, slots=True)
-class _Columns:
-    """The frame as arrays: answers (n, p) turned, weights, groups and clusters by row."""
-
-    values: FloatArray
-    weights: FloatArray | None
-    groups: tuple[IntArray, tuple[str, ...]]
-    clusters: IntArray | None
-
-
 def sample_of_frame(model: RoxModel, native: object, options: Options) -> Sample:
     """Read a frame that holds all items of a person in one row.
 
@@ -140,33 +129,40 @@ def sample_of_frame(model: RoxModel, native: object, options: Options) -> Sample
         For a column that is missing or cannot be used, constant within a group, collinear, or too few rows.
     """
     names = tuple(item.name for item in model.items)
-    found = _columns(model, native, options)
-    kept = _kept(found, options, names)
-    whole = len(kept) == len(found.values)
-    values = found.values if whole else found.values[kept]
-    scale, mean = _scale(values, None if found.weights is None else found.weights[kept], names)
-    low, high = _outermost(values)
-    values /= scale
-    codes, labels = found.groups
-    dropped = len(found.values) - len(kept)
-    picked = replace(
-        found,
-        values=values,
-        weights=None if found.weights is None else found.weights[kept],
-        groups=(codes[kept], labels),
-        clusters=None if found.clusters is None else found.clusters[kept],
-    )
-    groups = tuple(_group(picked, place, kept, options, names) for place in range(len(labels)))
-    notes = (f"{dropped} of {len(kept) + dropped} rows miss an answer and are left out (listwise).",) if dropped else ()
-    if options.missing == "fiml" and dropped:
-        notes = (f"{dropped} of {len(kept) + dropped} rows hold no answer at all and are left out.",)
+    found = columns_of(model, native, options)
+    kept = rows_kept(found, options, names)
+    every = len(found.values)
+    if kept is not None:
+        found = _picked(found, kept)
+    places = np.arange(every) if kept is None else kept
+    markers = [names.index(construct.item_names[0]) for construct in model.constructs]
+    low, high = _outermost(found.values, markers)
+    raw = [_raw_group(found, group, places, (options, names)) for group in range(len(found.groups[1]))]
+    scale, mean = _scale(raw)
+    groups = tuple(_scaled(group, scale, (options, names)) for group in raw)
+    dropped = every - len(places)
+    why = "hold no answer at all" if options.missing == "fiml" else "miss an answer"
+    how = "" if options.missing == "fiml" else " (listwise)"
+    notes = (f"{dropped} of {every} rows {why} and are left out{how}.",) if dropped else ()
     return Sample(names, scale, groups, mean, low, high, dropped, notes)
 
 
-def _outermost(values: FloatArray) -> tuple[FloatArray | None, FloatArray | None]:
+def _picked(found: Columns, kept: IntArray) -> Columns:
+    codes, labels = found.groups
+    return Columns(
+        values=np.asfortranarray(found.values[kept]),
+        holes=found.holes,
+        weights=None if found.weights is None else found.weights[kept],
+        groups=(None if codes is None else codes[kept], labels),
+        clusters=None if found.clusters is None else found.clusters[kept],
+    )
+
+
+def _outermost(values: FloatArray, columns: list[int]) -> tuple[FloatArray | None, FloatArray | None]:
     """Ends of what was answered: a fit and its document hold no respondent's own answer."""
-    ends = np.empty((2, values.shape[1]))
-    for place, column in enumerate(values.T):
+    ends = np.full((2, values.shape[1]), np.nan)
+    for place in columns:
+        column = values[:, place]
         known = column[~np.isnan(column)]
         if len(known) < 2 * _FEWEST:
             return None, None
@@ -175,121 +171,55 @@ def _outermost(values: FloatArray) -> tuple[FloatArray | None, FloatArray | None
     return ends[0], ends[1]
 
 
-def _columns(model: RoxModel, native: object, options: Options) -> _Columns:
-    others = [c for c in (options.group, options.cluster, options.weight, options.frequency) if c is not None]
-    names = [item.name for item in model.items]
-    frame = open_frame("data", native, [*names, *others])
-    require_columns("data", frame, names)
-    require_columns("data", frame, others)
-    values = np.empty((len(frame), len(names)))
-    for place, item in enumerate(model.items):
-        sign, offset = item.reading
-        answers = read_answers("data", frame, item, coerce=False).values
-        values[:, place] = answers if (sign, offset) == (1.0, 0.0) else offset + sign * answers
-    weights = _weights(frame, options)
-    codes, labels = _labelled(frame, options.group, "group") if options.group is not None else (None, ("",))
-    clusters = None if options.cluster is None else _labelled(frame, options.cluster, "cluster")[0]
-    where = np.zeros(len(frame), dtype=np.int64) if codes is None else codes
-    return _Columns(values, weights, (where, labels), clusters)
-
-
-def _weights(frame: Frame, options: Options) -> FloatArray | None:
-    name, option = (options.weight, "weight") if options.weight is not None else (options.frequency, "frequency")
-    if name is None:
-        return None
-    try:
-        weights = np.asarray(raw_column(frame, name), dtype=np.float64)
-    except (TypeError, ValueError):
-        raise DataError(f"{option}= column {name!r} holds no numbers.", allowed="numbers of at least 0") from None
-    bad = ~np.isfinite(weights) | (weights < 0)
-    if option == "frequency":
-        bad |= weights != np.round(weights)
-    if bad.any():
-        kind = "whole numbers" if option == "frequency" else "numbers"
-        raise DataError(
-            f"{option}= column {name!r} holds {weights[bad][0]:g} in {int(bad.sum())} row(s).",
-            allowed=f"{kind} of at least 0",
-        )
-    if not weights.any():
-        raise DataError(f"{option}= column {name!r} is 0 in every row.", hint="Leave it out.")
-    return weights
-
-
-def _labelled(frame: Frame, column: str, option: str) -> tuple[IntArray, tuple[str, ...]]:
-    """Codes 0…G-1 in order of appearance, and the labels."""
-    import pandas as pd
-
-    codes, found = pd.factorize(np.asarray(raw_column(frame, column).tolist(), dtype=object))
-    missing = int((codes < 0).sum())
-    if missing:
-        raise DataError(f"{option}= column {column!r} is empty in {missing} row(s).", hint="Fill it or drop the rows.")
-    if len(found) < 2:
-        raise DataError(f"{option}= column {column!r} holds one {option} only.", allowed="at least 2")
-    return np.asarray(codes, dtype=np.int64), tuple(str(label) for label in found)
-
-
-def _kept(found: _Columns, options: Options, names: tuple[str, ...]) -> IntArray:
-    """Places of the rows that count."""
-    use = np.ones(len(found.values), dtype=bool) if found.weights is None else found.weights > 0
-    missing = np.zeros(len(names))
-    for low in range(0, len(use), _BLOCK):
-        holes = np.isnan(found.values[low : low + _BLOCK])
-        missing += holes.sum(axis=0)
-        use[low : low + _BLOCK] &= ~(holes.all(axis=1) if options.missing == "fiml" else holes.any(axis=1))
-    kept = np.flatnonzero(use)
-    if len(kept) < 2:
-        worst = int(missing.argmax())
-        raise DataError(
-            f"Only {len(kept)} of {len(use)} rows are complete.",
-            hint=f"{names[worst]!r} is missing most often ({missing[worst]:g} times); missing='fiml' uses all answers.",
-        )
-    return kept
-
-
-def _scale(
-    values: FloatArray, weights: FloatArray | None, names: tuple[str, ...]
-) -> tuple[FloatArray, FloatArray]:
-    """Standard deviations and means of the answers that are there."""
-    count, total, square = (np.zeros(values.shape[1]) for _ in range(3))
-    shift = np.nanmean(values[: min(len(values), 1000)], axis=0)
-    shift = np.where(np.isnan(shift), 0.0, shift)
-    for low in range(0, len(values), _BLOCK):
-        block = values[low : low + _BLOCK] - shift
-        there = ~np.isnan(block)
-        own = np.ones(len(block)) if weights is None else weights[low : low + _BLOCK]
-        block = np.where(there, block, 0.0)
-        count += own @ there
-        total += own @ block
-        square += own @ (block * block)
-    mean = total / count
-    variance = square / count - mean * mean
-    for name, spread, middle in zip(names, variance, mean + shift, strict=True):
-        if not spread > 1e-20 * (middle * middle + 1e-300):
-            raise DataError(f"{name!r} is constant ({middle:g}) in the rows used.", hint="Leave it out.")
-    return np.sqrt(variance), mean + shift
-
-
-def _group(
-    found: _Columns, place: int, kept: IntArray, options: Options, names: tuple[str, ...]
+def _raw_group(
+    found: Columns, place: int, places: IntArray, asked: tuple[Options, tuple[str, ...]]
 ) -> GroupSample:
+    """One group in the items' own units."""
+    options, names = asked
     codes, labels = found.groups
-    one = len(labels) == 1
-    at = slice(None) if one else np.flatnonzero(codes == place)
-    rows, where = found.values[at], kept[at]
-    weights, sampling = None, options.weight is not None
-    n = float(len(rows))
+    at = slice(None) if codes is None else np.flatnonzero(codes == place)
+    rows = found.values[at]
+    weights, n = None, float(len(rows))
     if found.weights is not None:
         weights = found.weights[at].astype(np.float64)
-        if sampling:
+        if options.weight is not None:
             weights = weights * (len(found.weights) / found.weights.sum())
         n = float(weights.sum())
-    label = labels[place]
-    _refuse_thin(names, n, label)
-    patterns = patterns_of(rows, weights) if np.isnan(rows).any() else None
-    target = _available(rows, weights) if patterns is not None else _complete(rows, weights)
-    _refuse_degenerate(target, names, label)
+    _refuse_thin(names, n, labels[place])
+    holes = bool(found.holes.any()) and bool(np.isnan(rows).any())
+    target = _available(rows, weights) if holes else _complete(rows, weights)
     clusters = None if found.clusters is None else found.clusters[at]
-    return GroupSample(label, n, target, patterns, rows, weights, sampling, clusters, where)
+    sampling = options.weight is not None
+    return GroupSample(labels[place], n, target, None, rows, weights, sampling, clusters, places[at])
+
+
+def _scale(groups: list[GroupSample]) -> tuple[FloatArray, FloatArray]:
+    """Standard deviations and means over all groups."""
+    share = np.array([group.n for group in groups]) / sum(group.n for group in groups)
+    mean = share @ np.stack([group.target.mean for group in groups])
+    spread = np.stack([np.diag(g.target.covariance) + (g.target.mean - mean) ** 2 for g in groups])
+    variance = share @ spread
+    return np.sqrt(np.where(variance > 0, variance, 1.0)), np.asarray(mean)
+
+
+def _scaled(group: GroupSample, scale: FloatArray, asked: tuple[Options, tuple[str, ...]]) -> GroupSample:
+    """The group in units of the scale, with its patterns of missingness; without its rows where nothing needs them."""
+    options, names = asked
+    target = Target(group.target.mean / scale, group.target.covariance / np.outer(scale, scale))
+    _refuse_degenerate(target, names, group.name)
+    rows = group.rows
+    if rows is None or not _needs_rows(options):
+        return replace(group, target=target, rows=None)
+    rows /= scale
+    patterns = patterns_of(rows, group.weights) if np.isnan(rows[0]).any() or np.isnan(rows).any() else None
+    return replace(group, target=target, rows=rows, patterns=patterns)
+
+
+def _needs_rows(options: Options) -> bool:
+    """Whether errors, tests or replicates go back to the rows."""
+    plain = options.estimator == "ML" and options.se == "standard" and options.missing == "listwise"
+    sandwich = options.weight is not None or options.cluster is not None
+    return not plain or sandwich or options.replicates > 0
 
 
 def _complete(rows: FloatArray, weights: FloatArray | None) -> Target:
@@ -343,8 +273,8 @@ def _refuse_thin(names: tuple[str, ...], n: float, label: str) -> None:
 def _refuse_degenerate(target: Target, names: tuple[str, ...], label: str) -> None:
     where = f" in group {label!r}" if label else ""
     spread = np.diag(target.covariance)
-    for name, variance in zip(names, spread, strict=True):
-        if not variance > 1e-20:
+    for name, variance, middle in zip(names, spread, target.mean, strict=True):
+        if not variance > 1e-20 * max(1.0, middle * middle):
             raise DataError(f"{name!r} is constant{where}.", hint="Leave the item out, or that group.")
     scale = np.sqrt(spread)
     correlation = target.covariance / np.outer(scale, scale)

@@ -16,7 +16,7 @@ from roxmodel.types import FloatArray
 
 __all__ = ["inverse_of", "restricted_trace", "saturated_trace"]
 
-_BLOCK = 1 << 15
+_BLOCK = 1 << 12
 
 
 def saturated_trace(sample: Sample, free: Yardstick, given: tuple[int, ...]) -> float:

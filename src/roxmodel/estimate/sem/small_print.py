@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from roxmodel.estimate.sem.identification import name_parameters
-from roxmodel.implied.layout import DISTURBANCES, RESIDUALS
+from roxmodel.implied.layout import DISTURBANCES, EDGES, RESIDUALS
 from roxmodel.implied.matrices import Implied, filled
 from roxmodel.result.records import Verdict
+from roxmodel.result.system import stability_index
 from roxmodel.spec.graph import RoxModel
 
 if TYPE_CHECKING:
@@ -152,6 +153,12 @@ def _admissible(model: RoxModel, solution: LatentSolution, at: Mapping[str, Impl
             if lowest < -1e-8:
                 reasons.append(f"the covariances of the {what} contradict each other{where}")
         reasons += _inseparable(model, at[group.name], where, _SAME)
+        largest = float(stability_index(filled(layout, solution.found.theta, EDGES)[None])[0]) if model.loops() else 0.0
+        if largest >= 1:
+            reasons.append(
+                f"the feedback loop{where} has no equilibrium (largest eigenvalue {largest:.3g} in modulus, not below "
+                "1): a push around it grows for ever; an edge of it is wrong, or an instrument is weak"
+            )
     if solution.bread.condition > _RIDGE:
         reasons.append(f"the optimum lies on a ridge (condition number {solution.bread.condition:.2g})")
     if not reasons:

@@ -18,7 +18,7 @@ from roxmodel.types import FloatArray
 __all__ = ["Yardstick", "baseline_of", "saturated_of"]
 
 _NEWTON = 45  # variables up to which the saturated moments are finished by Newton's method
-_EM_STEPS = 8
+_EM_STEPS = 3
 _MOST_EM = 2_000
 
 

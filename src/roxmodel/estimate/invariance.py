@@ -1,0 +1,201 @@
+"""Measurement invariance over groups: configural, metric, scalar fits, compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
+
+import numpy as np
+
+from roxmodel.errors import RoxError, did_you_mean
+from roxmodel.estimate.fit import fit
+from roxmodel.result.comparison import compare
+from roxmodel.result.fit import Fit
+from roxmodel.spec.graph import RoxModel
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Invariance", "InvarianceLevel", "invariance"]
+
+InvarianceLevel: TypeAlias = Literal["configural", "metric", "scalar", "strict"]
+
+_EQUAL: Final[dict[str, tuple[str, ...]]] = {
+    "configural": (),
+    "metric": ("loadings",),
+    "scalar": ("loadings", "intercepts"),
+    "strict": ("loadings", "intercepts", "residuals"),
+}
+_WHAT: Final = {"metric": "loadings", "scalar": "intercepts", "strict": "residual variances"}
+_MEANING: Final = {
+    "metric": "edges may be compared between groups",
+    "scalar": "means of the constructs may be compared too",
+    "strict": "means of the items may be compared too",
+}
+# Chen (2007): falls of CFI, rises of RMSEA and SRMR that speak against invariance; (more than 300 rows, fewer).
+_CFI: Final = (0.010, 0.005)
+_RMSEA: Final = (0.015, 0.010)
+_SRMR: Final = {"metric": (0.030, 0.025), "scalar": (0.010, 0.005), "strict": (0.010, 0.005)}
+_SMALL = 300
+
+
+@dataclass(frozen=True, eq=False)
+class Invariance:
+    """Whether a questionnaire means the same in every group; made by `roxmodel.invariance`.
+
+    Attributes
+    ----------
+    group
+        Column whose values are the groups.
+    fits
+        The fits by level, the least restricted first.
+
+    Examples
+    --------
+    >>> import roxmodel as rox
+    """
+
+    group: str
+    fits: Mapping[str, Fit]
+
+    def table(self) -> pd.DataFrame:
+        """The levels side by side.
+
+        Returns
+        -------
+        DataFrame
+            level, then as `roxmodel.compare` (df, chisq, aic, bic, chisq_diff, df_diff, pvalue, scaling_diff), cfi,
+            rmsea, srmr (corrected for answers that are not normal where the fits are), cfi_diff, rmsea_diff,
+            srmr_diff (this level less the one before), verdict (``holds``, ``doubtful`` or ``fails``; empty in the
+            first row), note.
+
+        References
+        ----------
+        Chen (2007), doi 10.1080/10705510701301834.
+        """
+        found = compare(**self.fits).rename(columns={"fit": "level"})
+        note = found.pop("note")
+        for index in ("cfi", "rmsea", "srmr"):
+            found[index] = [_index(self.fits[level], index) for level in found["level"]]
+        for index in ("cfi", "rmsea", "srmr"):
+            found[f"{index}_diff"] = found[index].diff()
+        n = next(iter(self.fits.values())).population.n
+        found["verdict"] = ["", *(_verdict(row, n) for row in found.iloc[1:].to_dict("records"))]
+        found["note"] = note
+        return found
+
+    @property
+    def verdict(self) -> str:
+        """What may be compared between the groups, in words."""
+        table = self.table()
+        first, steps = table.iloc[0], table.iloc[1:].to_dict("records")
+        lines = [
+            f"Configural: CFI {first['cfi']:.3f}, RMSEA {first['rmsea']:.3f}, SRMR {first['srmr']:.3f}; all further "
+            "levels rest on this fit."
+        ]
+        open_door = True
+        for row in steps:
+            lines.append(_sentence(row, open_door))
+            open_door = open_door and row["verdict"] == "holds"
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        verdicts = ", ".join(f"{r['level']} {r['verdict']}" for r in self.table().iloc[1:].to_dict("records"))
+        return f"<Invariance over {self.group!r}: {verdicts}>"
+
+    def __str__(self) -> str:
+        return self.verdict
+
+
+def _index(found: Fit, name: str) -> float:
+    robust = found.index_values.get(f"{name}_robust", np.nan)
+    return float(found.index_values[name] if np.isnan(robust) else robust)
+
+
+def _verdict(row: Mapping[Any, Any], n: int) -> str:
+    size = 0 if n > _SMALL else 1
+    worse = [
+        -row["cfi_diff"] >= _CFI[size],
+        row["rmsea_diff"] >= _RMSEA[size],
+        row["srmr_diff"] >= _SRMR[row["level"]][size],
+    ]
+    if worse[0] and any(worse[1:]):
+        return "fails"
+    return "doubtful" if any(worse) else "holds"
+
+
+def _sentence(row: Mapping[Any, Any], open_door: bool) -> str:
+    level, what = row["level"], _WHAT[row["level"]]
+    test = "no test" if np.isnan(row["pvalue"]) else f"p = {row['pvalue']:.3f}" if row["pvalue"] >= 0.001 else "p < .001"
+    numbers = (
+        f"CFI {row['cfi_diff']:+.3f}, RMSEA {row['rmsea_diff']:+.3f}, SRMR {row['srmr_diff']:+.3f}, chi-square "
+        f"difference {row['chisq_diff']:.2f} on {row['df_diff']:.0f} df, {test}"
+    )
+    outcome = {
+        "holds": f"equal {what} cost little ({numbers})" + (f": {_MEANING[level]}." if open_door else "."),
+        "doubtful": f"equal {what} are doubtful, the indices disagree ({numbers}).",
+        "fails": f"equal {what} do not hold ({numbers}); modification_indices() of this fit says which.",
+    }
+    return f"{level.capitalize()}: {outcome[row['verdict']]}"
+
+
+def invariance(
+    model: RoxModel,
+    data: object,
+    *,
+    group: str,
+    levels: Sequence[InvarianceLevel] = ("configural", "metric", "scalar"),
+    **options: Any,
+) -> Invariance:
+    """Fit a model with more and more held equal over groups, and say what may be compared between them.
+
+    Parameters
+    ----------
+    model
+        The model; its structural part stays free in every group.
+    data
+        A frame with all items of a person in one row.
+    group
+        Column whose values are the groups.
+    levels
+        ``"configural"`` (nothing is equal), ``"metric"`` (loadings), ``"scalar"`` (intercepts too; latent means are
+        free in all groups but the first), ``"strict"`` (residual variances too).
+    **options
+        Of `roxmodel.fit`: estimator, missing, cluster, weight, ...
+
+    Returns
+    -------
+    Invariance
+        With the fits, their table, and the verdict in words. It follows Chen (2007): a level fails where CFI falls by
+        .010 and RMSEA rises by .015 or SRMR by .030 (.010 from scalar on); with 300 rows or fewer .005, .010, .025
+        (.005). Where only some of the indices say so it is doubtful.
+
+    Raises
+    ------
+    RoxError
+        For an unknown level or option, and as `roxmodel.fit` does.
+
+    References
+    ----------
+    Chen (2007), doi 10.1080/10705510701301834.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import roxmodel as rox
+    """
+    for level in levels:
+        if level not in _EQUAL:
+            raise RoxError(f"levels= names {level!r}.", hint=did_you_mean(str(level), get_args(InvarianceLevel)))
+    for name in ("method", "equal", "invariance", "group"):
+        if name in options:
+            raise RoxError(f"{name}= is not an option here: the levels say what is equal.", hint=f"Leave {name}= out.")
+    if len(set(levels)) < 2:
+        raise RoxError(f"levels= was {tuple(levels)!r}.", allowed="at least two levels")
+    ordered = [level for level in _EQUAL if level in levels]
+    fits = {
+        level: fit(model, data, method="sem", group=group, equal=_EQUAL[level], **options) for level in ordered
+    }
+    return Invariance(group, MappingProxyType(fits))

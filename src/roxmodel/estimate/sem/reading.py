@@ -1,0 +1,115 @@
+"""The frame that method "sem" is given, as arrays: answers, weights, groups, clusters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from roxmodel.errors import DataError
+from roxmodel.estimate.sem.options import Options
+from roxmodel.spec.graph import RoxModel
+from roxmodel.survey.answers import read_answers
+from roxmodel.survey.frames import Frame, open_frame, raw_column, require_columns
+from roxmodel.types import BoolArray, FloatArray, IntArray
+
+__all__ = ["Columns", "columns_of", "rows_kept"]
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The frame as arrays.
+
+    Attributes
+    ----------
+    values
+        (n, p) answers, reversed items turned, one item's answers side by side in memory.
+    holes
+        (p,) which items have missing answers.
+    weights
+        (n,) sampling weights or frequencies, or None.
+    groups
+        (n,) codes 0…G-1, and the labels in order of appearance.
+    clusters
+        (n,) codes, or None.
+    """
+
+    values: FloatArray
+    holes: BoolArray
+    weights: FloatArray | None
+    groups: tuple[IntArray | None, tuple[str, ...]]
+    clusters: IntArray | None
+
+
+def columns_of(model: RoxModel, native: object, options: Options) -> Columns:
+    """Read the frame."""
+    others = [c for c in (options.group, options.cluster, options.weight, options.frequency) if c is not None]
+    names = [item.name for item in model.items]
+    frame = open_frame("data", native, [*names, *others])
+    require_columns("data", frame, names)
+    require_columns("data", frame, others)
+    values, holes = np.empty((len(names), len(frame))).T, np.zeros(len(names), dtype=bool)
+    for place, item in enumerate(model.items):
+        sign, offset = item.reading
+        answers = read_answers("data", frame, item, coerce=False).values
+        values[:, place] = answers if (sign, offset) == (1.0, 0.0) else offset + sign * answers
+        holes[place] = np.isnan(values[:, place]).any()
+    weights = _weights(frame, options)
+    codes, labels = _labelled(frame, options.group, "group") if options.group is not None else (None, ("",))
+    clusters = None if options.cluster is None else _labelled(frame, options.cluster, "cluster")[0]
+    return Columns(values, holes, weights, (codes, labels), clusters)
+
+
+def _weights(frame: Frame, options: Options) -> FloatArray | None:
+    name, option = (options.weight, "weight") if options.weight is not None else (options.frequency, "frequency")
+    if name is None:
+        return None
+    try:
+        weights = np.asarray(raw_column(frame, name), dtype=np.float64)
+    except (TypeError, ValueError):
+        raise DataError(f"{option}= column {name!r} holds no numbers.", allowed="numbers of at least 0") from None
+    bad = ~np.isfinite(weights) | (weights < 0)
+    if option == "frequency":
+        bad |= weights != np.round(weights)
+    if bad.any():
+        kind = "whole numbers" if option == "frequency" else "numbers"
+        raise DataError(
+            f"{option}= column {name!r} holds {weights[bad][0]:g} in {int(bad.sum())} row(s).",
+            allowed=f"{kind} of at least 0",
+        )
+    if not weights.any():
+        raise DataError(f"{option}= column {name!r} is 0 in every row.", hint="Leave it out.")
+    return weights
+
+
+def _labelled(frame: Frame, column: str, option: str) -> tuple[IntArray, tuple[str, ...]]:
+    """Codes 0…G-1 in order of appearance, and the labels."""
+    import pandas as pd
+
+    codes, found = pd.factorize(np.asarray(raw_column(frame, column).tolist(), dtype=object))
+    missing = int((codes < 0).sum())
+    if missing:
+        raise DataError(f"{option}= column {column!r} is empty in {missing} row(s).", hint="Fill it or drop the rows.")
+    if len(found) < 2:
+        raise DataError(f"{option}= column {column!r} holds one {option} only.", allowed="at least 2")
+    return np.asarray(codes, dtype=np.int64), tuple(str(label) for label in found)
+
+
+def rows_kept(found: Columns, options: Options, names: tuple[str, ...]) -> IntArray | None:
+    """Places of the rows that count; None = all of them."""
+    some = found.weights is not None and not found.weights.all()
+    if not found.holes.any() and not some:
+        return None if len(found.values) > 1 else _refused(found, np.ones(1, dtype=bool), names)
+    use = np.ones(len(found.values), dtype=bool) if found.weights is None else found.weights > 0
+    there = ~np.isnan(found.values)
+    use &= there.any(axis=1) if options.missing == "fiml" else there.all(axis=1)
+    return np.flatnonzero(use) if use.sum() > 1 else _refused(found, use, names)
+
+
+def _refused(found: Columns, use: BoolArray, names: tuple[str, ...]) -> IntArray:
+    missing = np.isnan(found.values).sum(axis=0)
+    worst = int(missing.argmax())
+    hint = f"{names[worst]!r} is missing most often ({missing[worst]} times); missing='fiml' uses all answers."
+    raise DataError(
+        f"Only {int(use.sum())} of {len(use)} rows are complete.", hint=hint if missing.any() else "Give more rows."
+    )
