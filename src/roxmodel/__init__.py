@@ -26,8 +26,10 @@ if TYPE_CHECKING:  # what a type checker sees; a test holds it against the table
         SpecError as SpecError,
     )
     from roxmodel.estimate.fit import fit as fit
+    from roxmodel.estimate.invariance import invariance as invariance
     from roxmodel.moments.linked import LinkedMoments as LinkedMoments
     from roxmodel.moments.single import Moments as Moments
+    from roxmodel.result.comparison import compare as compare
     from roxmodel.result.fit import Fit as Fit, load as load
     from roxmodel.simulation.intervention import Intervention as Intervention
     from roxmodel.simulation.run import simulate as simulate
@@ -77,8 +79,10 @@ _PUBLIC = {
     "SimulationError": "roxmodel.errors",
     "SpecError": "roxmodel.errors",
     "Study": "roxmodel.survey.study",
+    "compare": "roxmodel.result.comparison",
     "fit": "roxmodel.estimate.fit",
     "five_factor": "roxmodel.spec.five_factor",
+    "invariance": "roxmodel.estimate.invariance",
     "load": "roxmodel.result.fit",
     "simulate": "roxmodel.simulation.run",
 }

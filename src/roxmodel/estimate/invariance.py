@@ -52,9 +52,6 @@ class Invariance:
     fits
         The fits by level, the least restricted first.
 
-    Examples
-    --------
-    >>> import roxmodel as rox
     """
 
     group: str
@@ -81,23 +78,23 @@ class Invariance:
             found[index] = [_index(self.fits[level], index) for level in found["level"]]
         for index in ("cfi", "rmsea", "srmr"):
             found[f"{index}_diff"] = found[index].diff()
-        n = next(iter(self.fits.values())).population.n
-        found["verdict"] = ["", *(_verdict(row, n) for row in found.iloc[1:].to_dict("records"))]
+        found["verdict"] = ["", *(_verdict(row, self._n) for row in found.iloc[1:].to_dict("records"))]
         found["note"] = note
         return found
 
     @property
+    def _n(self) -> int:
+        return next(iter(self.fits.values())).population.n
+
+    @property
     def verdict(self) -> str:
         """What may be compared between the groups, in words."""
-        table = self.table()
-        first, steps = table.iloc[0], table.iloc[1:].to_dict("records")
-        lines = [
-            f"Configural: CFI {first['cfi']:.3f}, RMSEA {first['rmsea']:.3f}, SRMR {first['srmr']:.3f}; all further "
-            "levels rest on this fit."
-        ]
+        first, *steps = self.table().to_dict("records")
+        numbers = f"CFI {first['cfi']:.3f}, RMSEA {first['rmsea']:.3f}, SRMR {first['srmr']:.3f}"
+        lines = [f"{first['level'].capitalize()}: {numbers}; all further levels rest on this fit."]
         open_door = True
         for row in steps:
-            lines.append(_sentence(row, open_door))
+            lines.append(_sentence(row, self._n, open_door))
             open_door = open_door and row["verdict"] == "holds"
         return "\n".join(lines)
 
@@ -114,28 +111,37 @@ def _index(found: Fit, name: str) -> float:
     return float(found.index_values[name] if np.isnan(robust) else robust)
 
 
-def _verdict(row: Mapping[Any, Any], n: int) -> str:
+def _beyond(row: Mapping[Any, Any], n: int) -> list[str]:
+    """Indices that speak against this level."""
     size = 0 if n > _SMALL else 1
-    worse = [
-        -row["cfi_diff"] >= _CFI[size],
-        row["rmsea_diff"] >= _RMSEA[size],
-        row["srmr_diff"] >= _SRMR[row["level"]][size],
-    ]
-    if worse[0] and any(worse[1:]):
+    worse = {
+        "CFI": -row["cfi_diff"] >= _CFI[size],
+        "RMSEA": row["rmsea_diff"] >= _RMSEA[size],
+        "SRMR": row["srmr_diff"] >= _SRMR[row["level"]][size],
+    }
+    return [name for name, beyond in worse.items() if beyond]
+
+
+def _verdict(row: Mapping[Any, Any], n: int) -> str:
+    beyond = _beyond(row, n)
+    if "CFI" in beyond and len(beyond) > 1:
         return "fails"
-    return "doubtful" if any(worse) else "holds"
+    return "doubtful" if beyond else "holds"
 
 
-def _sentence(row: Mapping[Any, Any], open_door: bool) -> str:
+def _sentence(row: Mapping[Any, Any], n: int, open_door: bool) -> str:
     level, what = row["level"], _WHAT[row["level"]]
-    test = "no test" if np.isnan(row["pvalue"]) else f"p = {row['pvalue']:.3f}" if row["pvalue"] >= 0.001 else "p < .001"
+    test = (
+        "no test" if np.isnan(row["pvalue"]) else f"p = {row['pvalue']:.3f}" if row["pvalue"] >= 0.001 else "p < .001"
+    )
     numbers = (
         f"CFI {row['cfi_diff']:+.3f}, RMSEA {row['rmsea_diff']:+.3f}, SRMR {row['srmr_diff']:+.3f}, chi-square "
         f"difference {row['chisq_diff']:.2f} on {row['df_diff']:.0f} df, {test}"
     )
     outcome = {
         "holds": f"equal {what} cost little ({numbers})" + (f": {_MEANING[level]}." if open_door else "."),
-        "doubtful": f"equal {what} are doubtful, the indices disagree ({numbers}).",
+        "doubtful": f"equal {what} are doubtful: {' and '.join(_beyond(row, n))} alone "
+        f"{'is' if len(_beyond(row, n)) == 1 else 'are'} beyond the limit ({numbers}).",
         "fails": f"equal {what} do not hold ({numbers}); modification_indices() of this fit says which.",
     }
     return f"{level.capitalize()}: {outcome[row['verdict']]}"
@@ -185,6 +191,13 @@ def invariance(
     --------
     >>> import numpy as np
     >>> import roxmodel as rox
+    >>> rng = np.random.default_rng(1)
+    >>> common = rng.normal(size=(600, 1))
+    >>> answers = 4 + common * [1.0, 0.9, 0.8, 1.1] + 0.6 * rng.normal(size=(600, 4))
+    >>> rows = {f"p{i}": column for i, column in enumerate(answers.T)} | {"region": ["north", "south"] * 300}
+    >>> model = rox.RoxModel.from_lavaan("pride =~ p0 + p1 + p2 + p3")
+    >>> rox.invariance(model, rows, group="region")
+    <Invariance over 'region': metric holds, scalar holds>
     """
     for level in levels:
         if level not in _EQUAL:
@@ -195,7 +208,5 @@ def invariance(
     if len(set(levels)) < 2:
         raise RoxError(f"levels= was {tuple(levels)!r}.", allowed="at least two levels")
     ordered = [level for level in _EQUAL if level in levels]
-    fits = {
-        level: fit(model, data, method="sem", group=group, equal=_EQUAL[level], **options) for level in ordered
-    }
+    fits = {level: fit(model, data, method="sem", group=group, equal=_EQUAL[level], **options) for level in ordered}
     return Invariance(group, MappingProxyType(fits))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["compare"]
 
-_SCALED = ("MLR", "MLM")
+_ORDINAL = ("DWLS", "WLSMV")
 _SAME = 1e-3  # difference of sample moments, in standard deviations, up to which they are of the same rows
 
 
@@ -32,7 +33,7 @@ class _Difference:
 
 
 def compare(*fits: Fit, **named: Fit) -> pd.DataFrame:
-    """Compare nested fits of method "sem": does the more restricted model fit worse than chance explains?
+    """Compare nested fits of method "sem": whether the more restricted ones fit worse than chance explains.
 
     Whether the models are nested is for the user to know: every model must be the one before it with some
     parameters fixed, held equal or left out.
@@ -64,14 +65,23 @@ def compare(*fits: Fit, **named: Fit) -> pd.DataFrame:
     Examples
     --------
     >>> import roxmodel as rox
-    >>> moments = rox.Moments.from_correlation(["a", "b", "c"], [[1, 0.5, 0.3], [0.5, 1, 0.4], [0.3, 0.4, 1]], n=200)
-    >>> small = rox.fit(rox.RoxModel.from_lavaan("b ~ a", name="chain").replace(name="chain"), moments, method="sem")
+    >>> moments = rox.Moments.from_correlation(["a", "b", "c"], [[1, 0.5, 0.4], [0.5, 1, 0.5], [0.4, 0.5, 1]], n=200)
+    >>> skip, chain = (rox.RoxModel.from_lavaan(f"b ~ a; c ~ b{more}") for more in (" + a", ""))
+    >>> table = rox.compare(*(rox.fit(model, moments, method="sem") for model in (skip, chain)))
+    >>> table[["df", "chisq_diff", "df_diff", "pvalue"]].iloc[1].round(4).tolist()
+    [1.0, 8.1644, 1.0, 0.0043]
     """
-    every = [(fit.model.name, fit) for fit in fits] + list(named.items())
+    every = [*zip(_names(fits), fits, strict=True), *named.items()]
     _refuse(every)
     every.sort(key=lambda pair: pair[1].index_values["df"])
-    differences = [_difference(small, large) for (_, large), (_, small) in zip(every, every[1:], strict=False)]
+    differences = [_difference(small, large) for (_, large), (_, small) in pairwise(every)]
     return _frame(every, differences)
+
+
+def _names(fits: Sequence[Fit]) -> list[str]:
+    """Names of the models; those that occur twice are numbered."""
+    names = [fit.model.name if isinstance(fit, Fit) else repr(fit) for fit in fits]
+    return [f"{name} [{i + 1}]" if names.count(name) > 1 else name for i, name in enumerate(names)]
 
 
 def _frame(every: Sequence[tuple[str, Fit]], differences: Sequence[_Difference]) -> pd.DataFrame:
@@ -105,7 +115,7 @@ def _difference(small: Fit, large: Fit) -> _Difference:
     if plain < -1e-6:
         note = "The more restricted model fits better: the two are not nested, or one did not reach its optimum."
         return _Difference(plain, df, np.nan, np.nan, note)
-    if small.estimator not in _SCALED:
+    if not (_scaled(small) or _scaled(large)):
         return _Difference(plain, df, float(chi2.sf(plain, df)), np.nan, "")
     factor = (_weight(small) - _weight(large)) / df
     if not factor > 0:
@@ -113,6 +123,10 @@ def _difference(small: Fit, large: Fit) -> _Difference:
         return _Difference(np.nan, df, np.nan, factor, note)
     scaled = plain / factor
     return _Difference(scaled, df, float(chi2.sf(scaled, df)), factor, "")
+
+
+def _scaled(fit: Fit) -> bool:
+    return bool(np.isfinite(fit.index_values.get("scaling_factor", np.nan)))
 
 
 def _weight(fit: Fit) -> float:
@@ -132,6 +146,11 @@ def _refuse(every: Sequence[tuple[str, Fit]]) -> None:
                 f"{fit.model.name!r} (method {fit.method!r}) has no chi-square of its own to compare.",
                 hint="Compare fits by method='sem', of all groups together.",
             )
+        if fit.estimator in _ORDINAL:
+            raise EstimationError(
+                f"{name!r} is a fit by {fit.estimator!r}, whose chi-squares have no such difference.",
+                hint="Compare fits by estimator='MLR'.",
+            )
     first = every[0][1]
     for name, fit in every[1:]:
         _refuse_other_rows(first, fit, name)
@@ -150,6 +169,8 @@ def _refuse_other_rows(first: Fit, fit: Fit, name: str) -> None:
         raise differ("estimator", repr(first.estimator), repr(fit.estimator))
     if {g.name for g in first.groups} != {g.name for g in fit.groups}:
         raise differ("groups", listed(g.name for g in first.groups), listed(g.name for g in fit.groups))
+    if first.errors != fit.errors and _scaled(first) != _scaled(fit):
+        raise differ("errors", repr(first.errors), repr(fit.errors))
     if first.population.n != fit.population.n:
         raise differ("rows", f"n = {first.population.n}", f"n = {fit.population.n}")
     if _models_means(first) != _models_means(fit):

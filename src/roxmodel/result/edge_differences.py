@@ -65,7 +65,11 @@ def _difference(fit: Fitted, row: Parameter, other: Parameter) -> tuple[float, .
 def _same_measures(fit: Fitted, construct: str, names: tuple[str, str]) -> bool:
     """Whether all loadings of a construct are equal in two groups by design, so that its units are."""
     loadings = [
-        {row.right: (row.free, row.value) for row in group_rows(fit, name) if row.kind == "loading" and row.left == construct}
+        {
+            row.right: (row.free, row.value)
+            for row in group_rows(fit, name)
+            if row.kind == "loading" and row.left == construct
+        }
         for name in names
     ]
     return loadings[0] == loadings[1]

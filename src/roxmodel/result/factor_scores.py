@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import numpy as np
 
 from roxmodel.errors import DataError, EstimationError, RoxError, did_you_mean, listed
-from roxmodel.result.latent import LatentGroup, latent_groups
+from roxmodel.implied.layout import LOADINGS
+from roxmodel.implied.matrices import filled
+from roxmodel.result.latent import LatentGroup, latent_groups, require_continuous
 from roxmodel.spec.questionnaire import Item
-from roxmodel.types import FloatArray, IntArray
+from roxmodel.types import BoolArray, FloatArray, IntArray
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,12 +26,16 @@ __all__ = ["ScoreMethod", "factor_scores"]
 ScoreMethod: TypeAlias = Literal["regression", "bartlett"]
 
 _SOURCE = "data"
+_AT_ONCE = 1 << 10  # patterns whose weights are found at once
 _FLAT = 1e-9  # share of the largest eigenvalue below which answers say nothing of a direction
 
 
 @dataclass(frozen=True, slots=True)
 class _Weights:
-    """How one pattern of answers becomes scores: level + (answers - mean) @ weights, with se; (k,) and (a, k)."""
+    """How each pattern of answers becomes scores: level + (answers - mean) @ weights, (P, p, k), with se, (P, k).
+
+    Items not answered have the weight 0; se is NaN where the answers do not tell a construct.
+    """
 
     weights: FloatArray
     se: FloatArray
@@ -42,6 +48,7 @@ def factor_scores(fit: Fitted, data: object, method: ScoreMethod, group: str | N
     if method not in get_args(ScoreMethod):
         raise RoxError(f"method= was {method!r}.", hint=did_you_mean(str(method), get_args(ScoreMethod)))
     parts = latent_groups(fit)
+    require_continuous(fit)
     if not all(part.means for part in parts):
         raise EstimationError(
             "This fit comes from a printed matrix without means, so nobody's answers can be scored.",
@@ -141,69 +148,81 @@ def _codes(fit: Fitted, frame: Frame, group: str | None) -> IntArray:
 
 
 def _scored(fit: Fitted, part: LatentGroup, answers: FloatArray, method: ScoreMethod) -> tuple[FloatArray, FloatArray]:
-    """Scores and standard errors, (n, k) each, pattern by pattern."""
-    layout = part.layout
+    """Scores and standard errors, (n, k) each; people of one pattern of missing answers have the same weights."""
     levels, mean = _levels(fit, part)
-    deviations = answers / layout.scale - mean
+    known = ~np.isnan(answers)
+    deviations = np.where(known, answers / part.layout.scale - mean, 0.0)
     scores, errors = (np.empty((len(answers), len(levels))) for _ in range(2))
-    for rows, there in _patterns(answers):
-        how = _regression(part, there) if method == "regression" else _bartlett(part, there)
-        found = levels + deviations[np.ix_(rows, there)] @ how.weights
-        scores[rows] = np.where(np.isnan(how.se), np.nan, found)
-        errors[rows] = how.se
-    return scores, errors
+    patterns, people = _patterns(known)
+    weigh = _regression if method == "regression" else _bartlett
+    for start in range(0, len(patterns), _AT_ONCE):
+        how = weigh(part, patterns[start : start + _AT_ONCE])
+        for rows, weights, se in zip(people[start : start + _AT_ONCE], how.weights, how.se, strict=True):
+            scores[rows] = levels + deviations[rows] @ weights
+            errors[rows] = se
+    return np.where(np.isnan(errors), np.nan, scores), errors
 
 
 def _levels(fit: Fitted, part: LatentGroup) -> tuple[FloatArray, FloatArray]:
     """(k,) levels of the constructs and (p,) means of the items, in units of the scale.
 
-    Where no means are modelled they are the sample's, and a one-item construct stands at its item's mean.
+    Where no means are modelled they are the sample's: a one-item construct stands at its item's mean, and a latent
+    one where its causes put it.
     """
     if part.layout.means:
         return part.at.levels, part.at.mu
-    levels = np.zeros(len(fit.model.names))
+    k = len(fit.model.names)
+    equations, known = np.linalg.inv(part.at.total), np.zeros(k)
+    loadings = filled(part.layout, fit.theta, LOADINGS)
     for place, construct in enumerate(fit.model.constructs):
         if len(construct.items) == 1:
             at = part.layout.items.index(construct.item_names[0])
-            loading = next((r.value for r in fit.table.of("loading") if r.left == construct.name), None)
-            levels[place] = part.sample.mean[at] * part.layout.scale[at] / (loading or 1.0)
-    return levels, part.sample.mean
+            equations[place] = np.eye(k)[place]
+            known[place] = part.sample.mean[at] * part.layout.scale[at] / loadings[at, place]
+    return np.linalg.solve(equations, known), part.sample.mean
 
 
-def _patterns(answers: FloatArray) -> Iterator[tuple[IntArray, IntArray]]:
-    """Rows of each pattern of missing answers, and the places of the items answered."""
-    there = ~np.isnan(answers)
-    if not len(there):
-        return
-    packed = np.packbits(there, axis=1)
-    keys = packed.view(np.dtype((np.void, packed.shape[1]))).ravel()
+def _patterns(known: BoolArray) -> tuple[BoolArray, list[IntArray]]:
+    """(P, p) distinct patterns of answers, and the rows of each."""
+    if not len(known):
+        return known, []
+    packed = np.packbits(known, axis=1)
+    keys = np.ascontiguousarray(packed).view(np.dtype((np.void, packed.shape[1]))).ravel()
     _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
     order = np.argsort(inverse, kind="stable")
     ends = np.cumsum(np.bincount(inverse, minlength=len(first)))
-    for one, rows in zip(first, np.split(order, ends[:-1]), strict=True):
-        yield rows, np.flatnonzero(there[one])
+    return known[first], np.split(order, ends[:-1])
 
 
-def _regression(part: LatentGroup, there: IntArray) -> _Weights:
+def _weighted(part: LatentGroup, there: BoolArray, columns: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """(P, p, k) columns of the items answered, 0 for the others, and Σ⁻¹ times them."""
+    both = there[:, :, None] & there[:, None, :]
+    masked = np.where(both, part.at.sigma, np.eye(there.shape[1]))
+    kept = np.where(there[:, :, None], columns, 0.0)
+    return kept, np.linalg.solve(masked, kept)
+
+
+def _regression(part: LatentGroup, there: BoolArray) -> _Weights:
     """E[η | answers]: Φ Λ' Σ⁻¹, se √diag(Φ - Φ Λ' Σ⁻¹ Λ Φ)."""
-    spread = part.at.spread[there]
-    weights = np.linalg.solve(part.at.sigma[np.ix_(there, there)], spread)
-    return _Weights(weights, _root(np.diag(part.at.latent) - (spread * weights).sum(axis=0), part))
+    spread, weights = _weighted(part, there, part.at.spread)
+    return _Weights(weights, _root(np.diag(part.at.latent) - (spread * weights).sum(axis=1), part))
 
 
-def _bartlett(part: LatentGroup, there: IntArray) -> _Weights:
+def _bartlett(part: LatentGroup, there: BoolArray) -> _Weights:
     """(Λ'Σ⁻¹Λ)⁻¹ Λ'Σ⁻¹, se √diag((Λ'Σ⁻¹Λ)⁻¹ - Φ): with Σ⁻¹ it is the same as with Θ⁻¹, and Θ may be singular."""
-    lam = np.linalg.solve(part.at.total.T, part.at.reach[there].T).T
-    inner = np.linalg.solve(part.at.sigma[np.ix_(there, there)], lam)
-    precision = lam.T @ inner
-    unit = np.sqrt(np.maximum(np.diag(precision), 0.0))
+    loadings = np.asarray(np.linalg.solve(part.at.total.T, part.at.reach.T).T)
+    lam, inner = _weighted(part, there, loadings)
+    precision = lam.swapaxes(1, 2) @ inner
+    unit = np.sqrt(np.maximum(np.diagonal(precision, axis1=1, axis2=2), 0.0))
     unit = np.where(unit > 0, unit, 1.0)
-    values, vectors = np.linalg.eigh(precision / np.outer(unit, unit))
-    known = values > _FLAT * max(values[-1], _FLAT)
-    inverse = (vectors[:, known] / values[known]) @ vectors[:, known].T / np.outer(unit, unit)
-    told = (np.abs(vectors[:, ~known]) < 1e-6).all(axis=1)
-    weights, se = inner @ inverse, _root(np.diag(inverse) - np.diag(part.at.latent), part)
-    return _Weights(np.where(told, weights, np.nan), np.where(told, se, np.nan))
+    units = unit[:, :, None] * unit[:, None, :]
+    values, vectors = np.linalg.eigh(precision / units)
+    known = values > _FLAT * np.maximum(values[:, -1:], _FLAT)
+    shares = np.where(known, 1.0 / np.where(known, values, 1.0), 0.0)
+    inverse = (vectors * shares[:, None, :]) @ vectors.swapaxes(1, 2) / units
+    told = (np.where(known[:, None, :], 0.0, np.abs(vectors)) < 1e-6).all(axis=2)
+    se = _root(np.diagonal(inverse, axis1=1, axis2=2) - np.diag(part.at.latent), part)
+    return _Weights(inner @ inverse, np.where(told, se, np.nan))
 
 
 def _root(variances: FloatArray, part: LatentGroup) -> FloatArray:

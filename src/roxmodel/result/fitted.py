@@ -92,7 +92,13 @@ class Fitted:
             (draws, n_free); None = the estimate, one draw.
         marker
             Whether latent constructs count in points of their first item, whatever scaling the fit used.
+
+        Raises
+        ------
+        EstimationError
+            If the fit has several groups, each with equations of its own.
         """
+        self.require_one_group("equations")
         values = self.theta[None, :] if theta is None else theta
         return system_of(self.model, self.table, values, self.families, marker)
 

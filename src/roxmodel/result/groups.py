@@ -43,7 +43,7 @@ def group_fields(fit: Fitted, name: str) -> dict[str, Any]:
     ]
     found: dict[str, Any] = {field.name: getattr(fit, field.name) for field in fields(Fitted)}
     found |= {
-        "model": fit.model.model_copy(update={"name": f"{fit.model.name}: {wanted}"}),
+        "model": fit.model.model_copy(update={"name": f"{fit.model.name} ({wanted})"}),
         "table": ParameterTable(tuple(own)),
         "estimates": Estimates(**{f.name: getattr(fit.estimates, f.name)[at] for f in fields(Estimates)}),
         "vcov": fit.vcov[np.ix_(keep, keep)],

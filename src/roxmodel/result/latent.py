@@ -19,7 +19,7 @@ from roxmodel.types import FloatArray
 if TYPE_CHECKING:
     from roxmodel.result.fitted import Fitted
 
-__all__ = ["LatentGroup", "group_rows", "latent_groups", "only_group", "units_of_epc"]
+__all__ = ["LatentGroup", "group_rows", "latent_groups", "only_group", "require_continuous", "units_of_epc"]
 
 _ORDINAL = ("DWLS", "WLSMV")
 
@@ -83,16 +83,11 @@ def latent_groups(fit: Fitted, extra: Sequence[Parameter] = (), theta: FloatArra
     Raises
     ------
     EstimationError
-        If the fit has no latent model, or one of ordinal items.
+        If the fit has no latent model.
     """
     if not fit.groups:
         raise EstimationError(
             f"This is a fit by method {fit.method!r}, which has no latent constructs.", hint="Fit with method='sem'."
-        )
-    if fit.estimator in _ORDINAL:
-        raise EstimationError(
-            f"This needs continuous items, but the fit is of ordinal ones (estimator={fit.estimator!r}).",
-            hint="Fit with estimator='ML' or 'MLR'.",
         )
     items = tuple(item.name for item in fit.model.items)
     scale = _scale(fit.groups)
@@ -109,6 +104,21 @@ def latent_groups(fit: Fitted, extra: Sequence[Parameter] = (), theta: FloatArra
         at = implied(layout, values)
         found.append(LatentGroup(group.name, group.n, group.n / whole, layout, at, sample, group.mean is not None))
     return found
+
+
+def require_continuous(fit: Fitted) -> None:
+    """Refuse a fit of ordinal items, whose answers are not on the scale of its covariances.
+
+    Raises
+    ------
+    EstimationError
+        Naming the estimator.
+    """
+    if fit.estimator in _ORDINAL:
+        raise EstimationError(
+            f"This needs continuous items, but the fit is of ordinal ones (estimator={fit.estimator!r}).",
+            hint="Fit with estimator='ML' or 'MLR'.",
+        )
 
 
 def only_group(fit: Fitted, name: str | None) -> str:

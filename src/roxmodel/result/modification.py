@@ -12,7 +12,7 @@ import numpy as np
 
 from roxmodel.errors import EstimationError, RoxError
 from roxmodel.implied.normal import expand
-from roxmodel.result.latent import latent_groups, units_of_epc
+from roxmodel.result.latent import latent_groups, require_continuous, units_of_epc
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import Parameter
 from roxmodel.types import FloatArray
@@ -62,6 +62,7 @@ def _refuse(fit: Fitted, least: float) -> None:
     if not least >= 0:
         raise RoxError(f"least= was {least!r}.", allowed="a number of at least 0")
     latent_groups(fit)
+    require_continuous(fit)
     if fit.missing != "listwise":
         raise EstimationError(
             "Modification indices need complete answers, but this fit used answers with holes (or does not say).",

@@ -9,7 +9,7 @@ import numpy as np
 from roxmodel.errors import EstimationError, RoxError, did_you_mean
 from roxmodel.implied.layout import DISTURBANCES, RESIDUALS
 from roxmodel.implied.matrices import filled, moment_jacobian
-from roxmodel.result.latent import LatentGroup, latent_groups, only_group
+from roxmodel.result.latent import LatentGroup, latent_groups, only_group, require_continuous
 from roxmodel.types import FloatArray
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ def residual_frame(fit: Fitted, kind: ResidualKind, group: str | None) -> pd.Dat
     if kind not in get_args(ResidualKind):
         raise RoxError(f"kind= was {kind!r}.", hint=did_you_mean(str(kind), get_args(ResidualKind)))
     parts = latent_groups(fit)
+    if kind == "standardized":
+        require_continuous(fit)
     if kind == "standardized" and (fit.missing != "listwise" or len(parts) > 1):
         raise EstimationError(
             "Standardised residuals need one group and complete answers.", hint="Ask for kind='correlation'."
@@ -60,18 +62,23 @@ def _correlation(covariance: FloatArray) -> FloatArray:
 
 
 def _residual_variance(part: LatentGroup) -> FloatArray:
-    """n times the sampling variance of each residual: that of the sample's covariance, less what the model takes.
+    """(p, p) n times the sampling variance of each residual, with normal answers: of (I - Δ E⁻¹ Δᵀ A) vec S.
 
-    With normal answers: σ_ii σ_jj + σ_ij² - Δ I⁻¹ Δᵀ, where I is the expected information of one observation.
+    Δ, A and E (derivatives, weight, expected information of one observation) stand at the model, the covariance of S
+    at the sample.
     """
-    sigma = part.at.sigma
-    whole = np.outer(np.diag(sigma), np.diag(sigma)) + sigma**2
+    sigma, sample = part.at.sigma, part.sample.covariance
     by_sigma, by_mu = moment_jacobian(part.layout, part.at)
     delta, means = by_sigma @ part.layout.link, by_mu @ part.layout.link
     inverse = np.linalg.inv(sigma)
-    half = np.einsum("ab,bcr->acr", inverse, delta)
-    information = 0.5 * np.einsum("abr,bas->rs", half, half) + means.T @ inverse @ means
-    taken = np.einsum("abr,rs,abs->ab", delta, np.linalg.pinv(information, hermitian=True), delta, optimize=True)
+    weighted = np.einsum("ab,bcr,cd->adr", inverse, delta, inverse, optimize=True) / 2
+    with_score = 2 * np.einsum("ab,bcr,cd->adr", sample, weighted, sample, optimize=True)
+    pushed = inverse @ means
+    expected = np.einsum("abr,abs->rs", delta, weighted) + means.T @ pushed
+    spread = np.einsum("abr,abs->rs", weighted, with_score) + pushed.T @ sample @ pushed
+    moved = delta @ np.linalg.pinv(expected, hermitian=True)
+    whole = np.outer(np.diag(sample), np.diag(sample)) + sample**2
+    taken = 2 * (with_score * moved).sum(axis=2) - np.einsum("abr,rs,abs->ab", moved, spread, moved, optimize=True)
     return np.asarray(np.where(whole - taken > _ROUNDING * whole, whole - taken, 0.0))
 
 

@@ -47,7 +47,9 @@ def _group_lines(fit: Fitted) -> list[str]:
     if len(fit.groups) < 2:
         return []
     sizes = ", ".join(f"{group.name} (n = {group.n:.0f})" for group in fit.groups)
-    return [f"Groups: {sizes}; each has edges of its own. fit.edge_differences() compares them, fit.group(name) is one."]
+    return [
+        f"Groups: {sizes}; each has edges of its own. fit.edge_differences() compares them, fit.group(name) is one."
+    ]
 
 
 def shown_edges(fit: Fitted) -> pd.DataFrame:
@@ -78,6 +80,11 @@ def _p(value: float) -> str:
     if np.isnan(value):
         return ""
     return "<.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _p_words(value: float) -> str:
+    shown = _p(value)
+    return shown if shown.startswith("<") else f"= {shown}"
 
 
 def edge_sentences(fit: Fitted) -> list[str]:
@@ -114,7 +121,7 @@ def _index_lines(fit: Fitted) -> list[str]:
         return ["Every edge that the data could hold is in the graph, so its fit cannot be tested (df = 0)."]
     line = (
         f"Fit of the graph to the covariances: chisq({found['df']:.0f}) = {found['chisq']:.2f}, "
-        f"p = {_p(found['pvalue'])}, CFI {found['cfi']:.3f}, RMSEA {found['rmsea']:.3f} "
+        f"p {_p_words(found['pvalue'])}, CFI {found['cfi']:.3f}, RMSEA {found['rmsea']:.3f} "
         f"[90 %: {found['rmsea_ci_lower']:.3f} to {found['rmsea_ci_upper']:.3f}], SRMR {found['srmr']:.3f}."
     )
     return [line]

@@ -76,7 +76,6 @@ all_of <- list(residuals = residuals_of, modification = modification_of, r2 = r2
 written("complete", chain, "chain", add = all_of)
 written("means", chain, "chain", meanstructure = TRUE)
 written("holes", chain, "chain_missing", missing = "fiml", add = list(r2 = r2_of))
-written("observed", covariates_free, "chain", meanstructure = TRUE)
 written("configural", chain, "chain", group = "region", add = list(modification = modification_of))
 written("scalar", chain, "chain", group = "region", group.equal = c("loadings", "intercepts"),
   add = list(freed = freed_of, r2 = r2_of))

@@ -1,4 +1,4 @@
-"""Newton's method with bounds: analytic derivatives, line search, scoring where the Hessian is not convex."""
+"""Newton's method with bounds: analytic derivatives, and a ridge as high as the way down needs (trust region)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ __all__ = ["Minimum", "minimise"]
 
 _MOST_STEPS = 200
 _DONE = 1e-13  # Newton decrement: squared distance to the optimum in standard errors of one observation
-_LEAST_STEP = 1e-8
+_LEVEL = 1e-15  # the same by the gradient alone, where the Hessian needs a ridge
+_FIRST, _MOST_RIDGE = 1e-4, 1e8  # of the ridge, beside a scaled information with ones on its diagonal
 
 
 class Minimisable(Protocol):
@@ -55,7 +56,7 @@ class Minimum:
     decrement: float
 
 
-def minimise(objective: Minimisable, start: FloatArray, lower: FloatArray) -> Minimum:
+def minimise(objective: Minimisable, start: FloatArray, lower: FloatArray, most: int = _MOST_STEPS) -> Minimum:
     """Minimise from a start.
 
     Parameters
@@ -66,6 +67,8 @@ def minimise(objective: Minimisable, start: FloatArray, lower: FloatArray) -> Mi
         (n_free,).
     lower
         (n_free,) lower bounds, -inf for none.
+    most
+        Steps at most.
 
     References
     ----------
@@ -73,77 +76,118 @@ def minimise(objective: Minimisable, start: FloatArray, lower: FloatArray) -> Mi
     """
     theta = np.maximum(start, lower)
     here = objective.expand(theta)
-    decrement, steps, damping = np.inf, 0, 0.0
-    held = np.zeros(len(theta), dtype=bool)
-    while steps < _MOST_STEPS:
-        held = (theta <= lower) & (here.gradient > 0)
-        step, decrement, newton = _direction(here, held, damping)
-        if decrement < _DONE and newton:
-            break
-        moved = _search(objective, theta, here, step, lower)
+    decrement, steps, ridge, done = np.inf, 0, 0.0, False
+    while steps < most and not done and ridge < _MOST_RIDGE:
+        model = _model(here, theta, lower)
+        step, ridge = _step(model, ridge)
+        decrement = float(-model.gradient @ step)
+        done = decrement < _DONE if ridge == 0 else model.level < _LEVEL
+        there = objective.expand(theta + step / model.scale)
+        predicted = decrement - 0.5 * float(step @ model.curved(step))
+        gain = (here.value - there.value) / predicted if predicted > 0 else 0.0
         steps += 1
-        if moved is None:
-            if damping > 1e6 or decrement < 1e-10:
-                break
-            damping = max(10 * damping, 1e-4)
-            continue
-        (theta, here), damping = moved, damping / 10 if damping > 1e-8 else 0.0
+        # Close to the optimum the values differ by rounding only: the step is taken if it does no harm.
+        if np.isfinite(there.value) and (gain > 1e-4 or (done and there.value <= here.value + 1e-13)):
+            theta, here = np.maximum(theta + step / model.scale, lower), there
+            ridge = ridge * 3 if gain < 0.25 and ridge else ridge / 5 if gain > 0.75 else ridge
+            ridge = 0.0 if ridge < 1e-9 else ridge
+        elif decrement < 1e-11:  # nothing is left to gain in the digits there are
+            done = True
+        else:
+            ridge = max(5 * ridge, _FIRST)
     bound = np.isfinite(lower) & (theta <= lower)
-    return Minimum(theta, here, bool(decrement < 1e-9), steps, bound, float(decrement))
+    return Minimum(theta, here, done, steps, bound, decrement)
 
 
-def _direction(here: Expansion, held: BoolArray, damping: float) -> tuple[FloatArray, float, bool]:
-    """A descent step of what is not held, its decrement, and whether it is Newton's."""
-    free = ~held
-    step = np.zeros(len(held))
-    if not free.any():
-        return step, 0.0, True
-    gradient = here.gradient[free]
-    scale = np.sqrt(np.maximum(np.diag(here.information)[free], 1e-300))
-    whole = free.all()
-    ridge = damping * np.eye(len(scale)) if damping else 0.0
-    for matrix, newton in ((here.hessian, True), (here.information, False)):
-        own = (matrix if whole else matrix[np.ix_(free, free)]) / np.outer(scale, scale) + ridge
-        solved = _solved(own, gradient / scale, strict=newton)
-        if solved is not None:
-            step[free] = -solved / scale
-            return step, float(-gradient @ step[free]), newton
-    raise AssertionError("unreachable: scoring always gives a step")
+@dataclass(frozen=True, slots=True)
+class _Model:
+    """The quadratic model in units in which the information has ones on its diagonal.
 
-
-def _solved(matrix: FloatArray, right: FloatArray, strict: bool) -> FloatArray | None:
-    """Solve a positive definite system; None (strict), or without its flat directions, where it is not.
-
-    Cholesky's factorisation answers in the usual case; the eigenvalues, which cost more, only where it does not.
+    Attributes
+    ----------
+    gradient, hessian
+        (n_free,), (n_free, n_free).
+    room
+        (n_free,) how far down each parameter may go, at most 0.
+    scale
+        (n_free,) what parameters are multiplied by to get to these units.
     """
+
+    gradient: FloatArray
+    hessian: FloatArray
+    room: FloatArray
+    scale: FloatArray
+
+    @property
+    def level(self) -> float:
+        """Squared length of the gradient, what is pushed against a bound left out."""
+        pushed = (self.room >= 0) & (self.gradient > 0)
+        return float((np.where(pushed, 0.0, self.gradient) ** 2).sum())
+
+    def curved(self, step: FloatArray) -> FloatArray:
+        """H d."""
+        return np.asarray(self.hessian @ step)
+
+
+def _model(here: Expansion, theta: FloatArray, lower: FloatArray) -> _Model:
+    scale = np.sqrt(np.maximum(np.diag(here.information), 1e-300))
+    room = np.minimum((lower - theta) * scale, 0.0)
+    return _Model(here.gradient / scale, here.hessian / np.outer(scale, scale), room, scale)
+
+
+def _step(model: _Model, ridge: float) -> tuple[FloatArray, float]:
+    """Minimise the model on the bounds, with as much of a ridge as its Hessian needs to be convex.
+
+    References
+    ----------
+    Moré & Sorensen (1983), doi 10.1137/0904038; Nocedal & Wright (2006), Numerical optimization, ch. 16 (active sets).
+    """
+    size = len(model.gradient)
+    while ridge < _MOST_RIDGE:
+        found = _bounded(model.hessian + ridge * np.eye(size) if ridge else model.hessian, model)
+        if found is not None:
+            return found, ridge
+        ridge = max(4 * ridge, _FIRST)
+    return np.where(model.room < 0, -model.gradient / ridge, 0.0), ridge
+
+
+def _bounded(matrix: FloatArray, model: _Model) -> FloatArray | None:
+    """Minimise gᵀ d + ½ dᵀ H d with d >= room; None where H is not positive definite on what is free."""
+    gradient, room = model.gradient, model.room
+    step = np.zeros(len(gradient))
+    held = (room >= 0) & (gradient > 0)
+    for _ in range(2 * len(gradient) + 2):
+        free = ~held
+        if free.all():
+            solved = _solved(matrix, gradient)
+        elif free.any():
+            solved = _solved(matrix[np.ix_(free, free)], gradient[free] + matrix[np.ix_(free, held)] @ step[held])
+        else:
+            solved = np.zeros(0)
+        if solved is None:
+            return None
+        step[free] = -solved
+        leaving = free & (step < room)
+        if leaving.any():
+            held |= leaving
+            step[held] = room[held]
+            continue
+        pushed = gradient + matrix @ step
+        wrong = held & (pushed < -1e-12)
+        if not wrong.any():
+            return step
+        held[np.argmin(np.where(wrong, pushed, np.inf))] = False
+    return step if float(gradient @ step) < 0 else None
+
+
+def _solved(matrix: FloatArray, right: FloatArray) -> FloatArray | None:
+    """Solve a positive definite system; None where it is not."""
+    if not np.isfinite(matrix).all():
+        return None
     try:
         root = np.linalg.cholesky(matrix)
-        if np.diag(root).min() ** 2 > 1e-10:
-            return np.asarray(np.linalg.solve(root.T, np.linalg.solve(root, right)))
     except np.linalg.LinAlgError:
-        pass
-    if not np.isfinite(matrix).all():
-        return None if strict else np.zeros(len(right))
-    values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
-    if strict and not values[0] > 1e-10 * values[-1]:
         return None
-    # A flat direction of the information is left alone, rather than followed to infinity.
-    usable = np.where(values > 1e-11 * values[-1], values, np.inf)
-    return np.asarray(vectors @ ((vectors.T @ right) / usable))
-
-
-def _search(
-    objective: Minimisable, theta: FloatArray, here: Expansion, step: FloatArray, lower: FloatArray
-) -> tuple[FloatArray, Expansion] | None:
-    """Shorten the step until the value falls (projected on the bounds); None if it never does."""
-    length = 1.0
-    while length > _LEAST_STEP:
-        moved = np.maximum(theta + length * step, lower)
-        # The whole step is taken nearly always: its derivatives come along with its value.
-        there = objective.expand(moved) if length == 1.0 else None
-        value = there.value if there is not None else objective.value(moved)
-        expected = float(here.gradient @ (moved - theta))
-        if value <= here.value + 1e-4 * min(expected, 0.0) + 1e-15 * abs(here.value):
-            return moved, there if there is not None else objective.expand(moved)
-        length /= 2
-    return None
+    if np.diag(root).min() ** 2 < 1e-12:
+        return None
+    return np.asarray(np.linalg.solve(root.T, np.linalg.solve(root, right)))
