@@ -211,6 +211,26 @@ def test_a_loop_that_never_settles_is_refused(tmp_path):
         rox.ScoringEngine.load(path).what_if({"a": 0.1})
 
 
+def test_ordinal_items_are_not_added_up(tmp_path):
+    frame = table().assign(**{f"val{i}": np.digitize(table()[f"val{i}"], [9, 10, 11]) for i in (1, 2, 3)})
+    scale = rox.Likert(0, 3)
+    constructs = [construct("pride", "pride", [f"pri{i}" for i in (1, 2, 3)], scale=rox.Likert(1, 7))]
+    constructs.append(construct("value", "value_drivers", [f"val{i}" for i in (1, 2, 3)], scale=scale))
+    model = rox.RoxModel(name="ordinal", constructs=constructs, edges=["pride -> value"])
+    fit = rox.fit(model, frame.assign(pri2=8 - frame["pri2"]), estimator="DWLS")
+    engine = rox.ScoringEngine.load(fit.save(tmp_path / "ordinal.json"))
+    pd.testing.assert_frame_equal(rox.load(tmp_path / "ordinal.json").parameters(), fit.parameters(), check_exact=True)
+    for ask in (engine.score, engine.score_batch):
+        with pytest.raises(rox.DataError, match="'val1' was fitted as ordinal"):
+            ask({"val1": [2] if ask == engine.score_batch else 2})
+    total = fit.system().coefficients[0, 1, 0]
+    assert engine.what_if({"pride": 0.5})["value"] == pytest.approx(0.5 * total, rel=EXACT)
+    run = rox.simulate(fit, [rox.Intervention(name="x", shift={"pride": 0.5})], horizon=1, draws=50, seed=1)
+    assert "standard deviations" in run.summary()
+    with pytest.raises(rox.SimulationError, match="ordinal items"):
+        rox.simulate(fit, [rox.Intervention(name="x", set={"pride": 4.0})], horizon=1)
+
+
 def test_a_fit_of_groups_is_scored_group_by_group(tmp_path):
     frame = table().assign(site=np.where(np.arange(N) % 2, "north", "south"))
     fit = rox.fit(MODEL, frame, group="site")

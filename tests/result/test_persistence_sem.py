@@ -1,4 +1,4 @@
-"""A latent fit survives its document bit for bit: groups, scaling, errors of measures; nobody's answer leaves with it."""
+"""A latent fit survives its document bit for bit (groups, scaling, errors); nobody's answer leaves with it."""
 
 import json
 import re

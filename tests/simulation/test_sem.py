@@ -85,9 +85,7 @@ def test_coefficients_are_converted_draw_by_draw():
     theta = fit.draws(5, seed=2)
     plain, marker = fit.system(theta), fit.system(theta, marker=True)
     pride, value, sales = (fit.model.names.index(name) for name in ("pride", "value", "sales"))
-    loading = {
-        name: theta[:, fit.table.row(f"loading:{name}=~{name}1").free - 1] for name in ("pride", "value")
-    }
+    loading = {name: theta[:, fit.table.row(f"loading:{name}=~{name}1").free - 1] for name in ("pride", "value")}
     np.testing.assert_allclose(
         marker.coefficients[:, value, pride],
         plain.coefficients[:, value, pride] * loading["value"] / loading["pride"],

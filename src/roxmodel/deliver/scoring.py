@@ -63,19 +63,21 @@ class ScoringEngine:
     5.5
     """
 
-    __slots__ = ("_content", "_items", "_order", "constructs")
+    __slots__ = ("_content", "_items", "_order", "_ordinal", "constructs")
 
     constructs: tuple[str, ...]
     _content: FitContent
     _items: Mapping[str, MeasureRecord]
     _order: tuple[int, ...]
+    _ordinal: frozenset[str]
 
     def __init__(self, content: FitContent) -> None:
         items = {item: measure for measure in content.measures for item in measure.items}
         names = tuple(measure.name for measure in content.measures)
         _check_whole(content, names)
-        values = (content, MappingProxyType(items), _order(content, names), names)
-        for name, value in zip(("_content", "_items", "_order", "constructs"), values, strict=True):
+        ordinal = frozenset(row.left for row in content.parameters if row.kind == "threshold")
+        values = (content, MappingProxyType(items), ordinal, _order(content, names), names)
+        for name, value in zip(("_content", "_items", "_ordinal", "_order", "constructs"), values, strict=True):
             object.__setattr__(self, name, value)
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -114,7 +116,7 @@ class ScoringEngine:
         Raises
         ------
         DataError
-            If an answer is no number or outside its scale, or no key is an item.
+            If an answer is no number or outside its scale, no key is an item, or an item was fitted as ordinal.
         """
         given = _mapping(answers, "answers", DataError)
         self._check_known(given)
@@ -196,7 +198,8 @@ class ScoringEngine:
         measure = self._content.measures[self.constructs.index(str(name))]
         ends = list(zip(measure.lows, measure.highs, strict=True))[: None if measure.errors is None else 1]
         lengths = [high - low for low, high in ends if low is not None and high is not None]
-        if len(lengths) == len(ends) and abs(points) > sum(lengths) / len(lengths):
+        bounded = len(lengths) == len(ends) and measure.items[0] not in self._ordinal
+        if bounded and abs(points) > sum(lengths) / len(lengths):
             raise SimulationError(
                 f"{name!r} is shifted by {points:g} points, more than its whole scale.",
                 allowed=f"at most {sum(lengths) / len(lengths):g} points up or down",
@@ -211,6 +214,12 @@ class ScoringEngine:
             raise DataError(
                 f"None of the answers {listed(given, 4)} is an item of this document.",
                 hint=did_you_mean(str(given[0]), self._items),
+            )
+        ordinal = [name for name in given if name in self._ordinal]
+        if ordinal:
+            raise DataError(
+                f"{listed(ordinal, 4)} was fitted as ordinal (thresholds), so that its answers add up to no score.",
+                hint="Leave it out, or save a fit with estimator='MLR'.",
             )
 
     def __repr__(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 from roxmodel.errors import EstimationError, RoxError, did_you_mean
 from roxmodel.estimate.bootstrap import resample
@@ -139,6 +139,7 @@ def fit(  # noqa: PLR0913 - the contract of DESIGN.md
     if not isinstance(model, RoxModel):
         raise RoxError(f"model= was a {type(model).__name__}.", allowed="rox.RoxModel", hint="Say fit(model, data).")
     chosen = _method(method, data)
+    equal = (equal,) if isinstance(equal, str) else tuple(equal or ())
     foreign: dict[str, tuple[object, object]] = {"within": (within, "pooled")}
     own: dict[str, tuple[object, object]] = {
         "estimator": (estimator, "ML"), "missing": (missing, "listwise"), "group": (group, None),
@@ -175,7 +176,7 @@ def _method(method: str | None, data: object) -> Method:
             "method='sem' needs all items of a person in one row, but a Study holds different people.",
             hint="Give one frame, or use method='path'.",
         )
-    return method
+    return cast(Method, method)
 
 
 def _refuse_foreign(method: str, options: Mapping[str, tuple[object, object]]) -> None:

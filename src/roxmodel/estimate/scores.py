@@ -15,7 +15,7 @@ from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.questionnaire import Binary, Count
 from roxmodel.survey.answers import read_answers
 from roxmodel.survey.composites import item_mean, unit_composites
-from roxmodel.survey.frames import Frame, open_frame, raw_column, require_columns
+from roxmodel.survey.frames import Frame, open_frame, raw_column, refuse_matrix, require_columns
 from roxmodel.survey.linkage import agreement
 from roxmodel.survey.study import Study
 from roxmodel.types import BoolArray, FloatArray, IntArray, Level
@@ -163,21 +163,9 @@ def _check_same_items(model: RoxModel, other: RoxModel) -> None:
                 )
 
 
-def _refuse_matrix(native: object) -> None:
-    """A correlation matrix in a frame is not the rows of so many people."""
-    rows, columns = getattr(native, "index", None), getattr(native, "columns", None)
-    if rows is None or columns is None or callable(rows):
-        return
-    if len(columns) > 1 and list(rows) == list(columns):
-        raise DataError(
-            f"The frame is a matrix: its {len(columns)} rows have the names of its columns.",
-            hint="Fit rox.Moments.from_correlation(names, matrix, sd=sd, n=n) or from_covariance instead.",
-        )
-
-
 def scores_of_frame(model: RoxModel, native: object, cluster: str | None) -> Scores:
     """Composites of the rows of one frame that holds all items (the single-level case)."""
-    _refuse_matrix(native)
+    refuse_matrix(native)
     wanted = [*(item.name for item in model.items), *([cluster] if cluster is not None else [])]
     frame = open_frame("data", native, wanted)
     require_columns("data", frame, [item.name for item in model.items])

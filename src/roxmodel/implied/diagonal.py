@@ -45,12 +45,12 @@ def slope_diagonal(layout: Layout, theta: FloatArray, covariance: FloatArray) ->
     residual = np.diagonal(filled(layout, theta, RESIDUALS), axis1=-2, axis2=-1) / layout.scale**2
     k = beta.shape[-1]
     eye = np.eye(k)
-    total = np.linalg.inv(eye - beta) if len(layout.entries[EDGES][0]) or beta.any() else eye
+    total = np.asarray(np.linalg.inv(eye - beta), dtype=np.float64)
     phi = total @ psi @ np.swapaxes(total, -1, -2)
     precision = 1.0 / residual
     weighted = lam * precision[..., None]  # F = D Λ
     inner = np.swapaxes(lam, -1, -2) @ weighted  # J
-    shrink = np.linalg.solve(eye + phi @ inner, phi)  # N
+    shrink = np.asarray(np.linalg.solve(eye + phi @ inner, phi), dtype=np.float64)  # N
     kept = eye - shrink @ inner
     spread = covariance @ weighted  # S F
     seen = spread @ kept  # S Σ⁻¹ Λ
@@ -58,14 +58,14 @@ def slope_diagonal(layout: Layout, theta: FloatArray, covariance: FloatArray) ->
     back = weighted @ (kept - shrink @ -across)  # Σ⁻¹ Λ + F N Fᵀ S Σ⁻¹ Λ
     pulled = back - seen * precision[..., None]  # G Λ
     middle = np.swapaxes(lam, -1, -2) @ pulled  # Λᵀ G Λ
-    return _rows(layout, (pulled @ phi, middle, total, phi), _residual_part(
-        (precision, weighted, shrink, spread), np.diagonal(covariance, axis1=-2, axis2=-1)
-    ))
+    return _rows(
+        layout,
+        (pulled @ phi, middle, total, phi),
+        _residual_part((precision, weighted, shrink, spread), np.diagonal(covariance, axis1=-2, axis2=-1)),
+    )
 
 
-def _residual_part(
-    parts: tuple[FloatArray, FloatArray, FloatArray, FloatArray], variances: FloatArray
-) -> FloatArray:
+def _residual_part(parts: tuple[FloatArray, FloatArray, FloatArray, FloatArray], variances: FloatArray) -> FloatArray:
     """(draws, p) diagonal of G = Σ⁻¹ - Σ⁻¹ S Σ⁻¹."""
     precision, weighted, shrink, spread = parts
     reached = weighted @ shrink  # F N
@@ -82,15 +82,13 @@ def _rows(
     by_loading, middle, total, phi = parts
     draws = by_loading.shape[0]
     found = np.zeros((draws, len(layout.row)))
-    scale, turned = layout.scale, np.swapaxes(total, -1, -2)
-    half = turned @ middle
-    for which, value in (
-        (LOADINGS, lambda i, j: by_loading[:, i, j] / scale[i]),
-        (EDGES, lambda i, j: (half @ phi)[:, i, j]),
-        (DISTURBANCES, lambda i, j: (half @ total)[:, i, j]),
-        (RESIDUALS, lambda i, j: diagonal[:, i] / scale[i] ** 2),
-    ):
-        at = np.flatnonzero(layout.matrix == which)
-        if len(at):
-            found[:, at] = layout.share[at] * value(layout.row[at], layout.column[at])
+    scale, half = layout.scale, np.swapaxes(total, -1, -2) @ middle
+    by_edge, by_disturbance = half @ phi, half @ total
+    at = {which: np.flatnonzero(layout.matrix == which) for which in (LOADINGS, EDGES, DISTURBANCES, RESIDUALS)}
+    for which, matrix in ((LOADINGS, by_loading), (EDGES, by_edge), (DISTURBANCES, by_disturbance)):
+        places = at[which]
+        found[:, places] = layout.share[places] * matrix[:, layout.row[places], layout.column[places]]
+    found[:, at[LOADINGS]] /= scale[layout.row[at[LOADINGS]]]
+    own = layout.row[at[RESIDUALS]]
+    found[:, at[RESIDUALS]] = layout.share[at[RESIDUALS]] * diagonal[:, own] / scale[own] ** 2
     return np.asarray(found @ layout.link)

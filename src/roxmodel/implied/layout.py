@@ -82,7 +82,9 @@ class Layout:
 
 def residual_of(row: Parameter, constructs: Sequence[str]) -> bool:
     """Whether a variance or covariance is one of item residuals (an item may bear its construct's name)."""
-    return "|" in row.id or row.left not in constructs
+    if row.left not in constructs or row.kind != "variance":
+        return row.left not in constructs
+    return row.id.removesuffix(f"@{row.group}") != f"variance:{row.left}"
 
 
 def lay_out(
@@ -144,9 +146,7 @@ def _put(base: tuple[FloatArray, ...], spot: tuple[int, int, int], value: float)
         base[matrix][column, row] = value
 
 
-def _spot(
-    row: Parameter, items: Mapping[str, int], constructs: Mapping[str, int]
-) -> tuple[int, int, int] | None:
+def _spot(row: Parameter, items: Mapping[str, int], constructs: Mapping[str, int]) -> tuple[int, int, int] | None:
     """Matrix and entry of one row; None for definitions, thresholds and lagged edges."""
     if row.kind == "loading":
         return LOADINGS, items[row.right], constructs[row.left]
@@ -157,7 +157,7 @@ def _spot(
         at = items if residual else constructs
         return (RESIDUALS if residual else DISTURBANCES), at[row.left], at[row.right]
     if row.kind == "intercept":
-        if row.left in constructs and not row.id.endswith(f"|{row.left}"):
+        if row.left in constructs:
             return LATENT_MEANS, constructs[row.left], 0
         return ITEM_MEANS, items[row.left], 0
     return None

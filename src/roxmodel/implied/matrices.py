@@ -46,6 +46,7 @@ class Implied:
 
 
 def filled(layout: Layout, theta: FloatArray, which: int) -> FloatArray:
+    """One of the six matrices (`roxmodel.implied.layout.LOADINGS` …) at theta; leading axes of theta are draws."""
     base = layout.base[which]
     own = base.shape[-1:] if which >= ITEM_MEANS else base.shape[-2:]  # a base may have draws of its own in front
     found = np.empty((*theta.shape[:-1], *own))
@@ -76,7 +77,9 @@ def implied(layout: Layout, theta: FloatArray) -> Implied:
     lam, beta, psi, residuals = (filled(layout, theta, i) for i in (LOADINGS, EDGES, DISTURBANCES, RESIDUALS))
     nu, alpha = filled(layout, theta, ITEM_MEANS), filled(layout, theta, LATENT_MEANS)
     k, scale = beta.shape[-1], layout.scale
-    total = np.linalg.inv(np.eye(k) - beta) if (beta != 0).any() else np.broadcast_to(np.eye(k), beta.shape)
+    total = np.broadcast_to(np.eye(k), beta.shape)
+    if (beta != 0).any():
+        total = np.asarray(np.linalg.inv(np.eye(k) - beta), dtype=np.float64)
     reach = (lam @ total) / scale[:, None]
     latent = total @ psi @ total.swapaxes(-1, -2)
     spread = reach @ psi @ total.swapaxes(-1, -2)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from roxmodel.implied.matrices import Implied, bank_of, implied, mean_weight, second_order
 from roxmodel.implied.layout import Layout
+from roxmodel.implied.matrices import Implied, bank_of, implied, mean_weight, second_order
 from roxmodel.types import FloatArray
 
 __all__ = ["Expansion", "Target", "expand", "half_discrepancy", "slope"]

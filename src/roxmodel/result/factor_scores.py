@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 import numpy as np
 
 from roxmodel.errors import DataError, EstimationError, RoxError, did_you_mean, listed
-from roxmodel.implied.layout import LOADINGS
-from roxmodel.implied.matrices import filled
 from roxmodel.result.latent import LatentGroup, latent_groups, require_continuous
 from roxmodel.spec.questionnaire import Item
 from roxmodel.types import BoolArray, FloatArray, IntArray
@@ -173,12 +171,11 @@ def _levels(fit: Fitted, part: LatentGroup) -> tuple[FloatArray, FloatArray]:
         return part.at.levels, part.at.mu
     k = len(fit.model.names)
     equations, known = np.linalg.inv(part.at.total), np.zeros(k)
-    loadings = filled(part.layout, fit.theta, LOADINGS)
     for place, construct in enumerate(fit.model.constructs):
         if len(construct.items) == 1:
             at = part.layout.items.index(construct.item_names[0])
             equations[place] = np.eye(k)[place]
-            known[place] = part.sample.mean[at] * part.layout.scale[at] / loadings[at, place]
+            known[place] = part.sample.mean[at] / part.loadings[at, place]
     return np.linalg.solve(equations, known), part.sample.mean
 
 
@@ -210,8 +207,7 @@ def _regression(part: LatentGroup, there: BoolArray) -> _Weights:
 
 def _bartlett(part: LatentGroup, there: BoolArray) -> _Weights:
     """(Λ'Σ⁻¹Λ)⁻¹ Λ'Σ⁻¹, se √diag((Λ'Σ⁻¹Λ)⁻¹ - Φ): with Σ⁻¹ it is the same as with Θ⁻¹, and Θ may be singular."""
-    loadings = np.asarray(np.linalg.solve(part.at.total.T, part.at.reach.T).T)
-    lam, inner = _weighted(part, there, loadings)
+    lam, inner = _weighted(part, there, part.loadings)
     precision = lam.swapaxes(1, 2) @ inner
     unit = np.sqrt(np.maximum(np.diagonal(precision, axis1=1, axis2=2), 0.0))
     unit = np.where(unit > 0, unit, 1.0)

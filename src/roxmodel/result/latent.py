@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from roxmodel.errors import EstimationError, RoxError, did_you_mean, listed
-from roxmodel.implied.layout import DISTURBANCES, RESIDUALS, Layout, lay_out, residual_of
+from roxmodel.implied.layout import DISTURBANCES, LOADINGS, RESIDUALS, Layout, lay_out, residual_of
 from roxmodel.implied.matrices import Implied, filled, implied
 from roxmodel.implied.normal import Target
 from roxmodel.result.records import GroupMoments
@@ -36,10 +36,12 @@ class LatentGroup:
         Rows, and their share of all rows.
     layout
         Where its parameters stand.
+    loadings
+        Λ, (p, k), in units of `Layout.scale`.
     at
-        Implied moments, in units of `Layout.scale`.
+        Implied moments, in the same units.
     sample
-        Sample moments in the same units (with missing answers the maximum-likelihood ones).
+        Sample moments, likewise (with missing answers the maximum-likelihood ones).
     means
         Whether the sample has means.
     """
@@ -48,6 +50,7 @@ class LatentGroup:
     n: float
     share: float
     layout: Layout
+    loadings: FloatArray
     at: Implied
     sample: Target
     means: bool
@@ -101,8 +104,9 @@ def latent_groups(fit: Fitted, extra: Sequence[Parameter] = (), theta: FloatArra
         layout = lay_out(rows, (items, fit.model.names), given, scale, n_free)
         mean = np.zeros(len(items)) if group.mean is None else group.mean / scale
         sample = Target(mean, group.covariance / np.outer(scale, scale))
-        at = implied(layout, values)
-        found.append(LatentGroup(group.name, group.n, group.n / whole, layout, at, sample, group.mean is not None))
+        loadings, at = filled(layout, values, LOADINGS) / scale[:, None], implied(layout, values)
+        known = group.mean is not None
+        found.append(LatentGroup(group.name, group.n, group.n / whole, layout, loadings, at, sample, known))
     return found
 
 

@@ -53,12 +53,12 @@ def replicate_block(entropy: int, start: int, stop: int, codes: FloatArray) -> F
     counts = np.concatenate([_drawn(entropy, block, clusters, size) for block in range(first, last + 1)])
     own = counts[start - first * size : stop - first * size]
     if clusters == len(places) and (places == np.arange(clusters)).all():
-        return own.astype(np.float64)
-    return own[:, places].astype(np.float64)
+        return np.asarray(own, dtype=np.float64)
+    return np.asarray(own[:, places], dtype=np.float64)
 
 
 def _drawn(entropy: int, block: int, clusters: int, size: int) -> np.ndarray:
     rng = np.random.default_rng(np.random.SeedSequence(entropy, spawn_key=(block,)))
     picked = rng.integers(0, clusters, (size, clusters), dtype=np.int32)
     picked += np.arange(size, dtype=np.int32)[:, None] * np.int32(clusters)
-    return np.bincount(picked.ravel(), minlength=size * clusters).reshape(size, clusters)
+    return np.asarray(np.bincount(picked.ravel(), minlength=size * clusters).reshape(size, clusters))

@@ -288,7 +288,8 @@ def _set(fit: Fit, who: str, name: str, level: float) -> int:
         )
     if fit.population.mean is None:
         raise SimulationError(
-            f"Intervention {who!r} sets a level, but this fit has no means (it comes from a printed matrix).",
+            f"Intervention {who!r} sets a level, but this fit has no means (it comes from a printed matrix, or "
+            "from ordinal items).",
             hint="Use shift=, or give the matrix its means.",
         )
     low, high = ends_of(fit, fit.model.find(name))

@@ -30,7 +30,7 @@ def effects_figure(run: Answer) -> Figure:
             mean=mean[:, place],
             low=low[:, place],
             high=high[:, place],
-            unit=unit_of(construct),
+            unit=unit_of(construct, run.fit),
         )
         for place, construct in enumerate(run.fit.model.constructs)
         if np.abs(mean[:, place]).max() > 1e-12

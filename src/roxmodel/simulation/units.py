@@ -20,8 +20,8 @@ _UNITS: Final = {
 }
 
 
-def unit_of(construct: Construct) -> str:
-    """Name the unit of a construct's score, for tables and axes.
+def unit_of(construct: Construct, fit: Fit | None = None) -> str:
+    """Name the unit of a construct's score, for tables and axes (in a fit: of ordinal items, what lies behind them).
 
     Examples
     --------
@@ -29,6 +29,8 @@ def unit_of(construct: Construct) -> str:
     >>> unit_of(Construct(name="churn", factor="outcomes", source="unit", items=[Item(name="churn", scale=Percent())]))
     'percentage points'
     """
+    if fit is not None and _ordinal(fit, construct):
+        return "standard deviations"
     scale = construct.items[0].scale
     if scale is None:
         return "points" if construct.source != "unit" else "own units"
@@ -36,5 +38,15 @@ def unit_of(construct: Construct) -> str:
 
 
 def ends_of(fit: Fit, construct: Construct) -> tuple[float | None, float | None]:
-    """Ends of a construct's scale: those of its first item where it is latent, of the item mean where it is one."""
+    """Ends of a construct's scale: those of its first item where it is latent, of the item mean where it is one.
+
+    What lies behind an ordinal item has no ends.
+    """
+    if _ordinal(fit, construct):
+        return None, None
     return construct.items[0].ends if fit.table.of("loading") else construct.ends
+
+
+def _ordinal(fit: Fit, construct: Construct) -> bool:
+    """Whether the first item has thresholds: then a point is a standard deviation of the normal variable behind it."""
+    return any(row.left == construct.items[0].name for row in fit.table.of("threshold"))

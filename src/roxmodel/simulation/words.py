@@ -61,7 +61,7 @@ def _shown_effects(run: Answer) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "construct": peak["construct"],
-            "unit": [unit_of(run.fit.model.find(name)) for name in peak["construct"]],
+            "unit": [unit_of(run.fit.model.find(name), run.fit) for name in peak["construct"]],
             "largest change": [_change(value) for value in peak["mean"]],
             "95 % interval": [
                 f"{_change(low)} to {_change(high)}" for low, high in zip(peak["ci_low"], peak["ci_high"], strict=True)

@@ -16,7 +16,7 @@ from roxmodel.types import BoolArray, IntArray
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Frame", "distinct", "holds_text", "open_frame", "raw_column", "require_columns"]
+__all__ = ["Frame", "distinct", "holds_text", "open_frame", "raw_column", "refuse_matrix", "require_columns"]
 
 Frame = nw.DataFrame[Any]
 
@@ -64,6 +64,24 @@ def open_frame(source: str, native: object, wanted: Collection[str] | None = Non
         hint = "Check how it was read or filtered."
         raise DataError(f"The {source} frame is empty: it has no rows.", hint=hint)
     return frame
+
+
+def refuse_matrix(native: object) -> None:
+    """Refuse a correlation matrix in a frame: it is not the rows of so many people.
+
+    Raises
+    ------
+    DataError
+        If rows and columns have the same names.
+    """
+    rows, columns = getattr(native, "index", None), getattr(native, "columns", None)
+    if rows is None or columns is None or callable(rows):
+        return
+    if len(columns) > 1 and list(rows) == list(columns):
+        raise DataError(
+            f"The frame is a matrix: its {len(columns)} rows have the names of its columns.",
+            hint="Fit rox.Moments.from_correlation(names, matrix, sd=sd, n=n) or from_covariance instead.",
+        )
 
 
 def require_columns(source: str, frame: Frame, names: Iterable[str]) -> None:

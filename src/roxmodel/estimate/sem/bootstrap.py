@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from roxmodel.estimate.sem.categorical import CategoricalSolution, ordinal_items
 from roxmodel.estimate.sem.objective import Objective, Part
 from roxmodel.estimate.sem.optimizer import Minimum, minimise
 from roxmodel.estimate.sem.options import Options
-from roxmodel.estimate.sem.patterns import moments_by_pattern
+from roxmodel.estimate.sem.patterns import Patterns, moments_by_pattern
 from roxmodel.estimate.sem.planning import given_by_data, lower_bounds, with_given
 from roxmodel.estimate.sem.sample import GroupSample, Sample
 from roxmodel.estimate.sem.threads import one_blas_thread
@@ -36,6 +37,7 @@ from roxmodel.types import FloatArray, IntArray
 __all__ = ["Refit", "refit_rows", "resample", "resample_categorical"]
 
 _BATCH = 256
+_STEPS = 100  # of a replicate that is fitted by itself
 _CELLS = 1 << 22  # counts held at once
 _MOST_PRODUCTS = 1 << 21  # products of answers held at once
 
@@ -142,7 +144,7 @@ def _watched(batches: Iterator[FloatArray], count: int, progress: bool | None) -
 def _codes(sample: Sample) -> tuple[FloatArray, tuple[IntArray, ...]]:
     """Cluster (or person) of each row over all groups, and the rows of each group among them."""
     ends = np.cumsum([0, *(0 if group.rows is None else len(group.rows) for group in sample.groups)])
-    rows = tuple(np.arange(a, b) for a, b in zip(ends[:-1], ends[1:], strict=True))
+    rows = tuple(np.arange(a, b) for a, b in pairwise(ends))
     clusters = [group.clusters for group in sample.groups]
     if all(own is not None for own in clusters):
         together = np.concatenate([own for own in clusters if own is not None])
@@ -190,16 +192,18 @@ def refit_rows(known: Refit, counts: Sequence[FloatArray]) -> FloatArray:
     targets = [_moments(group, own) for group, own in zip(known.sample.groups, counts, strict=True)]
     layouts = _layouts_of(known, targets)
     lower = lower_bounds(known.table)
-    draws = len(shares)
     theta, settled = settle(layouts, targets, shares, known.found.theta, known.inverse, known.sample.n)
     settled &= (theta > lower).all(axis=1)
     for draw in np.flatnonzero(~settled):
         parts = [
-            Part(_drawn(layout, draw), Target(target.mean[draw], target.covariance[draw]), float(shares[draw, place]))
+            Part(
+                _drawn(layout, int(draw)),
+                Target(target.mean[draw], target.covariance[draw]),
+                float(shares[draw, place]),
+            )
             for place, (layout, target) in enumerate(zip(layouts, targets, strict=True))
         ]
         theta[draw] = _alone(Objective(parts), known.found.theta, lower)
-    assert len(theta) == draws
     return theta
 
 
@@ -209,7 +213,7 @@ def _alone(objective: Objective, start: FloatArray, lower: FloatArray) -> FloatA
     try:
         if not np.isfinite(objective.value(start)):
             return nothing
-        found = minimise(objective, start, lower)
+        found = minimise(objective, start, lower, _STEPS)
     except np.linalg.LinAlgError:
         return nothing
     return found.theta if found.converged else nothing
@@ -228,7 +232,7 @@ def _one_by_one(known: Refit, counts: Sequence[FloatArray], shares: FloatArray) 
     return found
 
 
-def _reweighted(group: GroupSample, weights: FloatArray) -> object:
+def _reweighted(group: GroupSample, weights: FloatArray) -> Target | Patterns:
     rows = group.rows
     if rows is None:
         raise ValueError("a bootstrap needs rows")  # callers refuse moments before
@@ -269,9 +273,7 @@ def _moments(group: GroupSample, weights: FloatArray) -> Target:
 
 def _layouts_of(known: Refit, targets: Sequence[Target]) -> tuple[Layout, ...]:
     """The layouts with the values that the replicates' own data give, if there are any."""
-    groups = tuple(
-        replace(group, target=target) for group, target in zip(known.sample.groups, targets, strict=True)
-    )
+    groups = tuple(replace(group, target=target) for group, target in zip(known.sample.groups, targets, strict=True))
     given = given_by_data(known.model, known.table, replace(known.sample, groups=groups))
     if not given:
         return known.layouts

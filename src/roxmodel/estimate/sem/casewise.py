@@ -39,7 +39,7 @@ def _frame(layout: Layout, theta: FloatArray, patterns: Patterns | None) -> _Fra
     at = implied(layout, theta)
     bank = bank_of(layout, at)
     if patterns is None:
-        inverse = np.linalg.inv(at.sigma)[None]
+        inverse = np.asarray(np.linalg.inv(at.sigma)[None], dtype=np.float64)
     else:
         inverse, _ = inverted(at.sigma, patterns.seen)
     expected = np.empty((len(inverse), len(layout.u)))
@@ -66,7 +66,7 @@ def _block(frame: _Frame, rows: FloatArray, code: IntArray | None, mean: FloatAr
     scores -= expected
     if layout.means:
         scores += seen[layout.d] * frame.weight[:, None]
-    return scores
+    return np.asarray(scores)
 
 
 def casewise_scores(layout: Layout, theta: FloatArray, group: GroupSample) -> FloatArray:
@@ -101,8 +101,8 @@ def score_products(layout: Layout, theta: FloatArray, group: GroupSample) -> Flo
             found += scores @ scores.T
         else:
             np.add.at(sums, clusters[at], scores.T)
-    if sums is not None:
-        used = np.unique(group.clusters)
+    if sums is not None and clusters is not None:
+        used = np.unique(clusters)
         found = sums.T @ sums * (len(used) / (len(used) - 1))
     return np.asarray(layout.link.T @ found @ layout.link)
 

@@ -13,7 +13,7 @@ from roxmodel.estimate.sem.inference import Bread, bread_of
 from roxmodel.estimate.sem.optimizer import Minimum, minimise
 from roxmodel.estimate.sem.options import Options
 from roxmodel.estimate.sem.ordinal import OrdinalMoments, ordinal_moments
-from roxmodel.estimate.sem.planning import lower_bounds, refuse_free_lags
+from roxmodel.estimate.sem.planning import lower_bounds, owner_of, refuse_free_lags
 from roxmodel.estimate.sem.sample import GroupSample, Sample, sample_of_frame
 from roxmodel.estimate.sem.starts import start_values
 from roxmodel.estimate.sem.weighted import WeightedCovariances, covariance_part, weighted_indices, weighted_vcov
@@ -202,11 +202,12 @@ def _table(model: RoxModel, options: Options, ordinal: BoolArray, moments: Ordin
         if row.kind == "defined":
             continue
         if row.kind == "variance" and residual_of(row, model.names) and row.left in are and row.left not in alone:
-            row = replace(row, free=0, value=None, lower=None, note=_LEFT)
+            rows.append(replace(row, free=0, value=None, lower=None, note=_LEFT))
         elif row.kind == "variance" and row.left in alone and not residual_of(row, model.names):
-            endogenous = row.left in model.endogenous
-            row = replace(row, free=0, value=None if endogenous else 1.0, lower=None, note=_LEFT if endogenous else "")
-        rows.append(row)
+            value, note = (None, _LEFT) if row.left in model.endogenous else (1.0, "")
+            rows.append(replace(row, free=0, value=value, lower=None, note=note))
+        else:
+            rows.append(row)
     for name, thresholds in zip(names, moments.thresholds, strict=True):
         for place in range(len(thresholds)):
             rows.append(Parameter(f"threshold:{name}|t{place + 1}", "threshold", name, f"t{place + 1}", free=-1))
@@ -254,8 +255,7 @@ def _fixed_residuals(
         if row.note == _LEFT:
             found[row.id] = 1.0 - explained.get(row.left, 0.0)
         else:
-            owner = row.id.rpartition("|")[2]
-            reliability = model.find(owner).reliability
+            reliability = owner_of(model, row.left).reliability
             i = at[row.left]
             share = 1.0 - (1.0 if reliability is None else reliability)
             found[row.id] = share * target.covariance[i, i] * sample.scale[i] ** 2
@@ -285,12 +285,8 @@ def _first_step(table: ParameterTable, moments: OrdinalMoments) -> tuple[IntArra
             where.append(at["threshold", row.left, row.right])
         elif row.kind == "intercept" and row.free:
             first.append(row.free - 1)
-            where.append(at["mean", _item_of(row, moments), ""])
+            where.append(at["mean", row.left, ""])
     return np.array(first, dtype=np.int64), np.array(where, dtype=np.int64)
-
-
-def _item_of(row: Parameter, moments: OrdinalMoments) -> str:
-    return row.left if row.left in moments.names else row.id.rpartition("|")[2]
 
 
 def _unit_of(table: ParameterTable, first: IntArray, sample: Sample) -> FloatArray:

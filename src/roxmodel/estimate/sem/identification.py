@@ -1,4 +1,4 @@
-"""Whether the model can be estimated at all, before any data: can parameters be traded against each other?"""
+"""Whether the model can be estimated at all, before any data: no parameters may be traded against each other."""
 
 from __future__ import annotations
 
@@ -52,19 +52,27 @@ def require_identified(
     """
     if picked is None:
         _refuse_counting(table, layouts)
+    if not table.n_free:
+        return
     rng = np.random.default_rng(20_061)
+    flat = np.zeros(0)
     for _ in range(_TRIES):
-        point = _somewhere(start, rng)
-        flat = _flat_direction(table, layouts, point, picked)
-        if flat is None:
+        found = _flat_direction(table, layouts, (_somewhere(start, rng), start[1]), picked)
+        if found is None:
             return
+        flat = found
     rows = _involved(table, flat)
     constructs = _constructs_of(model, rows)
     raise EstimationError(
-        f"The model is not identified: {name_parameters(rows)} can be traded against each other without any change "
-        f"in the implied moments (construct {listed(constructs)}).",
+        f"The model is not identified: {_traded(rows)} (construct {listed(constructs)}).",
         hint=_remedy(model, rows, constructs),
     )
+
+
+def _traded(rows: Sequence[Parameter]) -> str:
+    if len(rows) == 1:
+        return f"{name_parameters(rows)} can take any value without any change in the implied moments"
+    return f"{name_parameters(rows)} can be traded against each other without any change in the implied moments"
 
 
 def _refuse_counting(table: ParameterTable, layouts: Sequence[Layout]) -> None:
@@ -88,15 +96,19 @@ def _somewhere(start: tuple[FloatArray, FloatArray], rng: np.random.Generator) -
 def _flat_direction(
     table: ParameterTable,
     layouts: Sequence[Layout],
-    point: FloatArray,
+    where: tuple[FloatArray, FloatArray],
     picked: tuple[IntArray, IntArray] | None,
 ) -> FloatArray | None:
-    """(n_free,) a direction that changes no moment, by parameters of unit length; None if there is none."""
+    """(n_free,) a direction that changes no moment, by parameters of unit length; None if there is none.
+
+    `where` is a point, and the size that each parameter may have: units of measurement must not decide.
+    """
+    point, sizes = where
     products = np.zeros((len(point),) * 2)
     for layout in layouts:
         by_sigma, by_mu = moment_jacobian(layout, implied(layout, point))
         at = np.tril_indices(len(by_mu)) if picked is None else picked
-        rows = np.vstack([by_sigma[at], by_mu]) @ layout.link
+        rows = np.vstack([by_sigma[at], by_mu]) @ layout.link * sizes
         products += rows.T @ rows
     for row in table.of("threshold"):
         products[row.free - 1, row.free - 1] = 1.0

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from roxmodel.estimate.sem.patterns import Patterns, expand_patterns, half_deviance
 from roxmodel.implied.layout import Layout
 from roxmodel.implied.normal import Expansion, Target, expand, half_discrepancy
-from roxmodel.estimate.sem.patterns import Patterns, expand_patterns, half_deviance
 from roxmodel.types import FloatArray
 
 __all__ = ["Objective", "Part"]

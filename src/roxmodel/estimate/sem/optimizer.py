@@ -76,6 +76,8 @@ def minimise(objective: Minimisable, start: FloatArray, lower: FloatArray, most:
     """
     theta = np.maximum(start, lower)
     here = objective.expand(theta)
+    if not len(theta):
+        return Minimum(theta, here, True, 0, np.zeros(0, dtype=bool), 0.0)
     decrement, steps, ridge, done = np.inf, 0, 0.0, False
     while steps < most and not done and ridge < _MOST_RIDGE:
         model = _model(here, theta, lower)

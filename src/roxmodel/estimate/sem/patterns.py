@@ -10,12 +10,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from roxmodel.implied.matrices import Implied, bank_of, implied, mean_weight, moment_jacobian, second_order
 from roxmodel.implied.layout import Layout
+from roxmodel.implied.matrices import Implied, bank_of, implied, mean_weight, moment_jacobian, second_order
 from roxmodel.implied.normal import Expansion
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
-__all__ = ["Patterns", "deviance_at", "expand_patterns", "half_deviance", "inverted", "moments_by_pattern", "patterns_of"]
+__all__ = [
+    "Patterns",
+    "deviance_at",
+    "expand_patterns",
+    "half_deviance",
+    "inverted",
+    "moments_by_pattern",
+    "patterns_of",
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,21 @@ from roxmodel.errors import RoxError, SpecError, did_you_mean
 from roxmodel.estimate.sem.options import Options
 from roxmodel.estimate.sem.sample import Sample
 from roxmodel.implied.layout import ITEM_MEANS, Layout, lay_out, place_of, residual_of
+from roxmodel.spec.constructs import Construct
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import Parameter, ParameterTable, plan
 from roxmodel.types import FloatArray
 
-__all__ = ["EQUAL_KINDS", "given_by_data", "layouts_of", "lower_bounds", "refuse_free_lags", "table_of", "with_given"]
+__all__ = [
+    "EQUAL_KINDS",
+    "given_by_data",
+    "layouts_of",
+    "lower_bounds",
+    "owner_of",
+    "refuse_free_lags",
+    "table_of",
+    "with_given",
+]
 
 EQUAL_KINDS = ("loadings", "intercepts", "residuals", "edges")
 
@@ -88,8 +98,7 @@ def given_by_data(model: RoxModel, table: ParameterTable, sample: Sample) -> dic
         place = max((i for i, group in enumerate(sample.groups) if group.name == row.group), default=0)
         group = sample.groups[place]
         if row.kind == "variance" and residual_of(row, model.names):
-            owner = row.id.split("@")[0].rpartition("|")[2]
-            reliability = model.find(owner).reliability
+            reliability = owner_of(model, row.left).reliability
             share = 1.0 - (1.0 if reliability is None else reliability)
             at = items[row.left]
             found[row.id] = share * group.target.covariance[..., at, at] * sample.scale[at] ** 2
@@ -102,14 +111,18 @@ def given_by_data(model: RoxModel, table: ParameterTable, sample: Sample) -> dic
     return found
 
 
+def owner_of(model: RoxModel, item: str) -> Construct:
+    """The construct that an item measures."""
+    return next(construct for construct in model.constructs if item in construct.item_names)
+
+
 def layouts_of(
-    model: RoxModel, table: ParameterTable, groups: Sequence[str], given: Mapping[str, FloatArray], scale: FloatArray
+    model: RoxModel, table: ParameterTable, groups: Sequence[str], given: Mapping[str, float], scale: FloatArray
 ) -> tuple[Layout, ...]:
     """One layout a group."""
     items = tuple(item.name for item in model.items)
-    values = {name: float(value) for name, value in given.items()}
     return tuple(
-        lay_out([row for row in table if row.group == group], (items, model.names), values, scale, table.n_free)
+        lay_out([row for row in table if row.group == group], (items, model.names), given, scale, table.n_free)
         for group in groups
     )
 
@@ -122,7 +135,9 @@ def with_given(layout: Layout, rows: Sequence[Parameter], given: Mapping[str, Fl
             continue
         values = np.atleast_1d(given[row.id])
         which, i, j = place_of(row, layout.items, layout.constructs)
-        own = np.array(np.broadcast_to(base[which], (len(values), *layout.base[which].shape[-(1 + (which < ITEM_MEANS)):])))
+        own = np.array(
+            np.broadcast_to(base[which], (len(values), *layout.base[which].shape[-(1 + (which < ITEM_MEANS)) :]))
+        )
         if which >= ITEM_MEANS:
             own[:, i] = values
         else:

@@ -10,7 +10,7 @@ from roxmodel.errors import DataError
 from roxmodel.estimate.sem.options import Options
 from roxmodel.spec.graph import RoxModel
 from roxmodel.survey.answers import read_answers
-from roxmodel.survey.frames import Frame, open_frame, raw_column, require_columns
+from roxmodel.survey.frames import Frame, open_frame, raw_column, refuse_matrix, require_columns
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = ["Columns", "columns_of", "rows_kept"]
@@ -43,8 +43,15 @@ class Columns:
 
 def columns_of(model: RoxModel, native: object, options: Options) -> Columns:
     """Read the frame."""
+    refuse_matrix(native)
     others = [c for c in (options.group, options.cluster, options.weight, options.frequency) if c is not None]
     names = [item.name for item in model.items]
+    for name in others:
+        if name in names:
+            raise DataError(
+                f"The column {name!r} is an item of the model and was to group or weigh the rows too.",
+                hint="Leave it out of the model, or name another column.",
+            )
     frame = open_frame("data", native, [*names, *others])
     require_columns("data", frame, names)
     require_columns("data", frame, others)

@@ -6,12 +6,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from roxmodel.errors import DataError, EstimationError, did_you_mean
+from roxmodel.errors import DataError, EstimationError, did_you_mean, listed
 from roxmodel.estimate.sem.options import Options
 from roxmodel.estimate.sem.patterns import Patterns, patterns_of
 from roxmodel.estimate.sem.reading import Columns, columns_of, rows_kept
 from roxmodel.implied.normal import Target
-from roxmodel.moments.checks import require_positive_definite
 from roxmodel.moments.single import Moments
 from roxmodel.spec.graph import RoxModel
 from roxmodel.types import FloatArray, IntArray
@@ -171,9 +170,7 @@ def _outermost(values: FloatArray, columns: list[int]) -> tuple[FloatArray | Non
     return ends[0], ends[1]
 
 
-def _raw_group(
-    found: Columns, place: int, places: IntArray, asked: tuple[Options, tuple[str, ...]]
-) -> GroupSample:
+def _raw_group(found: Columns, place: int, places: IntArray, asked: tuple[Options, tuple[str, ...]]) -> GroupSample:
     """One group in the items' own units."""
     options, names = asked
     codes, labels = found.groups
@@ -187,7 +184,7 @@ def _raw_group(
         n = float(weights.sum())
     _refuse_thin(names, n, labels[place])
     holes = bool(found.holes.any()) and bool(np.isnan(rows).any())
-    target = _available(rows, weights) if holes else _complete(rows, weights)
+    target = _available(rows, weights, names) if holes else _complete(rows, weights)
     clusters = None if found.clusters is None else found.clusters[at]
     sampling = options.weight is not None
     return GroupSample(labels[place], n, target, None, rows, weights, sampling, clusters, places[at])
@@ -241,14 +238,22 @@ def _complete(rows: FloatArray, weights: FloatArray | None) -> Target:
     return Target(middle + shift, products / count - np.outer(middle, middle))
 
 
-def _available(rows: FloatArray, weights: FloatArray | None) -> Target:
+def _available(rows: FloatArray, weights: FloatArray | None, names: tuple[str, ...]) -> Target:
     """Means and variances of the available answers, covariances of the available pairs: only to start from."""
     own = np.ones(len(rows)) if weights is None else weights
     there = ~np.isnan(rows)
+    together = (there * own[:, None]).T @ there
+    apart = np.argwhere(np.tril(together) + np.triu(np.ones_like(together), 1) <= 0)
+    if len(apart):
+        b, a = (names[i] for i in apart[0])
+        raise EstimationError(
+            f"Nobody answered both {a!r} and {b!r}, so these data say nothing of how they go together.",
+            hint="Leave one of them out, or ask both of the same people; method='linked' is for different people.",
+        )
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = (own @ np.where(there, rows, 0.0)) / (own @ there)
         centred = np.where(there, rows - mean, 0.0)
-        pairs = (centred * own[:, None]).T @ centred / ((there * own[:, None]).T @ there)
+        pairs = (centred * own[:, None]).T @ centred / together
     spread = np.sqrt(np.diag(pairs))
     with np.errstate(invalid="ignore", divide="ignore"):
         correlation = np.nan_to_num(pairs / np.outer(spread, spread))
@@ -262,9 +267,9 @@ def _available(rows: FloatArray, weights: FloatArray | None) -> Target:
 
 def _refuse_thin(names: tuple[str, ...], n: float, label: str) -> None:
     if n <= len(names):
-        where = f" in group {label!r}" if label else ""
+        whose = f"Group {label!r} has only" if label else "The data have only"
         raise EstimationError(
-            f"There are {n:g} rows{where} for {len(names)} items: their covariance matrix is singular.",
+            f"{whose} {n:g} row{'' if n == 1 else 's'} for {len(names)} items: their covariance matrix is singular.",
             allowed="more rows than items, better 10 rows for each parameter",
             hint="Use fewer items or groups, or method='path'.",
         )
@@ -286,8 +291,11 @@ def _refuse_degenerate(target: Target, names: tuple[str, ...], label: str) -> No
             f"{correlation[twins[0][0], twins[0][1]]:+.6f}.",
             hint="Leave one of them out.",
         )
-    try:
-        require_positive_definite(correlation, names)
-    except DataError as error:
-        raise EstimationError(f"{error.problem}{where}", hint=error.hint) from None
-
+    values, vectors = np.linalg.eigh(correlation)
+    if values[0] < 1e-10:
+        part = np.abs(vectors[:, 0]) > 0.1
+        raise EstimationError(
+            f"The items {listed([name for name, own in zip(names, part, strict=True) if own])} determine each other "
+            f"exactly{where}: one of them is a sum of the others.",
+            hint="Leave one of them out.",
+        )

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from roxmodel.estimate.sem.casewise import score_products
+from roxmodel.estimate.sem.patterns import Patterns, expand_patterns
 from roxmodel.estimate.sem.sample import GroupSample, Sample
 from roxmodel.estimate.sem.unrestricted import Yardstick
 from roxmodel.implied.layout import Layout
 from roxmodel.implied.normal import Target, expand
-from roxmodel.estimate.sem.patterns import Patterns, expand_patterns
 from roxmodel.types import FloatArray
 
 __all__ = ["inverse_of", "restricted_trace", "saturated_trace"]

@@ -13,6 +13,7 @@ from roxmodel.implied.matrices import Implied, filled
 from roxmodel.result.records import Verdict
 from roxmodel.result.system import stability_index
 from roxmodel.spec.graph import RoxModel
+from roxmodel.spec.questionnaire import Binary, Count
 
 if TYPE_CHECKING:
     from roxmodel.estimate.sem.options import Options
@@ -74,6 +75,12 @@ def notes_of(model: RoxModel, solution: LatentSolution, options: Options) -> tup
     if solution.bread.negative:
         notes.append("The observed information is not positive definite; errors rest on the expected one.")
     notes += _signs(model, solution)
+    notes += _scales(model, options)
+    if solution.sample.n < 5 * table.n_free:
+        notes.append(
+            f"Few rows: {solution.sample.n:g} for {table.n_free} free parameters; errors and tests are those of large "
+            "samples and as a rule too optimistic here."
+        )
     if model.feedback:
         notes.append("Effects through the loop are those of the equilibrium that it settles in.")
     if solution.resampling is not None and (solution.resampling.failed or solution.resampling.bounded):
@@ -83,10 +90,22 @@ def notes_of(model: RoxModel, solution: LatentSolution, options: Options) -> tup
             f"left out; {again.bounded} stopped at a bound (a variance of 0) and are kept."
         )
     if options.cluster is not None:
-        count = sum(len(np.unique(group.clusters)) for group in solution.sample.groups)
+        count = sum(len(np.unique(g.clusters)) for g in solution.sample.groups if g.clusters is not None)
         if count < 30:
             notes.append(f"Only {count} clusters: errors that rest on so few are rough, and as a rule too small.")
     return tuple(notes)
+
+
+def _scales(model: RoxModel, options: Options) -> list[str]:
+    """Answers that are no measurements but are taken as such."""
+    if options.estimator in {"DWLS", "WLSMV"}:
+        return []
+    found = [item.name for item in model.items if isinstance(item.scale, Binary | Count)]
+    if not found:
+        return []
+    names = ", ".join(found)
+    note = f"Yes/no answers and counts are taken as numbers with linear equations: {names}; estimator='DWLS' (yes/no) "
+    return [note + "or method='path' (logit, Poisson) respect their scale."]
 
 
 def _signs(model: RoxModel, solution: LatentSolution) -> list[str]:
@@ -195,7 +214,5 @@ def _inseparable(model: RoxModel, at: Implied, where: str, limit: float) -> list
     if not pairs:
         return []
     words = [text for _, text in sorted(pairs, reverse=True)[:4]]
-    return [
-        f"constructs that can {'not' if limit > _ALIKE else 'hardly'} be told apart{where}: {', '.join(words)}; merge "
-        "them, or measure what tells them apart"
-    ]
+    how = "not" if limit > _ALIKE else "hardly"
+    return [f"constructs that can {how} be told apart{where}: {', '.join(words)}; merge them, or measure what differs"]

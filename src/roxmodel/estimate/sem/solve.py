@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,7 +58,7 @@ class LatentSolution:
     table: ParameterTable
     layouts: tuple[Layout, ...]
     sample: Sample
-    given: dict[str, float]
+    given: Mapping[str, float]
     found: Minimum
     vcov: FloatArray
     bread: Bread
@@ -96,7 +96,7 @@ def _likelihood(model: RoxModel, data: object, options: Options) -> LatentSoluti
     names = [group.name for group in sample.groups]
     table = table_of(model, options, names)
     refuse_free_lags(table)
-    given = given_by_data(model, table, sample)
+    given = {name: float(value) for name, value in given_by_data(model, table, sample).items()}
     layouts = layouts_of(model, table, names, given, sample.scale)
     start = start_values(model, table, [(group.name, group.target) for group in sample.groups], sample.scale)
     require_identified(model, table, layouts, start)
@@ -113,9 +113,7 @@ def _likelihood(model: RoxModel, data: object, options: Options) -> LatentSoluti
     resampling = None
     if options.replicates:
         resampling = resample(Refit(model, table, layouts, sample, found, bread.inverse), options)
-    return LatentSolution(
-        table, layouts, sample, given, found, vcov, bread, indices, moments, resampling
-    )
+    return LatentSolution(table, layouts, sample, given, found, vcov, bread, indices, moments, resampling)
 
 
 def _categorical(model: RoxModel, data: object, options: Options) -> LatentSolution:
@@ -143,6 +141,8 @@ def _sample(model: RoxModel, data: object, options: Options) -> Sample:
             "A printed matrix has no rows, so only normal-theory maximum likelihood exists.",
             hint="Use estimator='ML' and leave se= and missing= out.",
         )
+    if options.means and data.mean is None:
+        raise RoxError("means=True, but the matrix has no means.", hint="Give Moments their mean=, or leave it out.")
     return sample_of_moments(model, data)
 
 
@@ -161,8 +161,9 @@ def _feasible(objective: Objective, start: FloatArray, table: ParameterTable) ->
     if np.isfinite(objective.value(found)):
         return found
     raise EstimationError(
-        "The starting values give a covariance matrix that is not positive definite.",
-        hint="Check fixed values and start= values: a fixed variance may be too small for its loadings.",
+        "With the fixed and start values that the model states, its implied covariance matrix is not positive "
+        "definite: they contradict each other, or the data.",
+        hint="Check fixed variances against the covariances and loadings beside them.",
     )
 
 

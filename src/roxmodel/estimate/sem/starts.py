@@ -39,7 +39,7 @@ def start_values(
                 continue
             value = row.start if row.start is not None else known.get((row.kind, row.left, row.right))
             if value is None:
-                value = _plain(model, row.kind, row.left, known, residual_of(row, model.names))
+                value = _plain(row.kind, row.left, known, residual_of(row, model.names))
             total[row.free - 1] += value
             sizes[row.free - 1] += _size(row.kind, row.left, row.right, known, residual_of(row, model.names))
             times[row.free - 1] += 1
@@ -59,7 +59,7 @@ def _size(kind: str, left: str, right: str, known: Known, residual: bool) -> flo
     return known[own, left, left]
 
 
-def _plain(model: RoxModel, kind: str, left: str, known: Known, residual: bool) -> float:
+def _plain(kind: str, left: str, known: Known, residual: bool) -> float:
     if kind != "variance":
         return 0.0
     return known["residual", left, left] if residual else known["disturbance", left, left]
@@ -100,12 +100,12 @@ def _one_factor(correlation: FloatArray, reliability: float | None) -> FloatArra
     off = np.abs(correlation - np.diag(np.diag(correlation)))
     if p == 2:
         size = np.full(2, np.sqrt(np.clip(off[0, 1], _LEAST, _MOST)))
-        return size * np.array([1.0, 1.0 if correlation[0, 1] >= 0 else -1.0])
+        return np.asarray(size * np.array([1.0, 1.0 if correlation[0, 1] >= 0 else -1.0]))
     total = off.sum(axis=0)
     square = (total**2 - (off**2).sum(axis=0)) / np.maximum(off.sum() - 2 * total, 1e-3)
     size = np.sqrt(np.clip(square, _LEAST, _MOST))
     signs = np.where(np.linalg.eigh(correlation)[1][:, -1] >= 0, 1.0, -1.0)
-    return size * signs * signs[0]
+    return np.asarray(size * signs * signs[0])
 
 
 def _latent_correlation(weights: FloatArray, correlation: FloatArray) -> FloatArray:

@@ -82,9 +82,7 @@ def _values(solution: LatentSolution) -> FloatArray:
     return found
 
 
-def _estimates(
-    model: RoxModel, solution: LatentSolution, at: dict[str, Implied], vcov: FloatArray
-) -> Estimates:
+def _estimates(model: RoxModel, solution: LatentSolution, at: dict[str, Implied], vcov: FloatArray) -> Estimates:
     table, count = solution.table, len(solution.table)
     free = np.array([row.free for row in table])
     moving, places = free > 0, free[free > 0] - 1
@@ -102,7 +100,7 @@ def _estimates(
     standardized = _standardized(model, solution, at, value)
     partial = _partial_r2(model, solution, at, value)
     infinite = np.full(table.n_free, np.inf)
-    path = Solution(solution.found.theta, solution.given, vcov, infinite, infinite, (), ())
+    path = Solution(solution.found.theta, dict(solution.given), vcov, infinite, infinite, (), ())
     for i, one in define(model, table, path, (vcov, solution.resampling)).items():
         value[i], se[i], low[i], high[i], p[i], df[i] = one
     _standardize_definitions(model, solution, standardized)
@@ -143,9 +141,7 @@ def _spreads(
     return found
 
 
-def _standardized(
-    model: RoxModel, solution: LatentSolution, at: dict[str, Implied], value: FloatArray
-) -> FloatArray:
+def _standardized(model: RoxModel, solution: LatentSolution, at: dict[str, Implied], value: FloatArray) -> FloatArray:
     spreads = _spreads(model, solution, at, value)
     found = np.full(len(value), np.nan)
     for i, row in enumerate(solution.table):
@@ -186,9 +182,7 @@ def _standardize_definitions(model: RoxModel, solution: LatentSolution, standard
                     standardized[rows[name]] = float(np.ravel(values)[0])
 
 
-def _partial_r2(
-    model: RoxModel, solution: LatentSolution, at: dict[str, Implied], value: FloatArray
-) -> FloatArray:
+def _partial_r2(model: RoxModel, solution: LatentSolution, at: dict[str, Implied], value: FloatArray) -> FloatArray:
     """Share of what the other causes leave that each edge explains, from the implied moments of the constructs."""
     found = np.full(len(value), np.nan)
     place = {name: i for i, name in enumerate(model.names)}
@@ -293,9 +287,7 @@ def _measure(model: RoxModel, name: str, solution: LatentSolution) -> Measure:
     )
 
 
-def _own_measurement(
-    model: RoxModel, name: str, solution: LatentSolution
-) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _own_measurement(model: RoxModel, name: str, solution: LatentSolution) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Loadings, residual variances and means of a construct's own items (means over groups)."""
     sample = solution.sample
     own = [sample.items.index(item) for item in model.find(name).item_names]

@@ -130,9 +130,7 @@ def _sb_base(judged: Judged, base: Yardstick) -> float:
     return total
 
 
-def _missing_correction(
-    judged: Judged, free: Yardstick, base: Yardstick, dfs: tuple[int, int]
-) -> Correction:
+def _missing_correction(judged: Judged, free: Yardstick, base: Yardstick, dfs: tuple[int, int]) -> Correction:
     """Corrected noncentrality with missing answers: the complete-data misfit of the estimated moments.
 
     References

@@ -82,7 +82,11 @@ def covariance_part(layout: Layout, moments: OrdinalMoments) -> WeightedCovarian
 
 
 def weighted_vcov(
-    part: WeightedCovariances, theta: FloatArray, first: tuple[IntArray, IntArray], moments: OrdinalMoments, robust: bool
+    part: WeightedCovariances,
+    theta: FloatArray,
+    first: tuple[IntArray, IntArray],
+    moments: OrdinalMoments,
+    robust: bool,
 ) -> FloatArray:
     """Covariance of all parameters, E⁻¹ Δᵀ W Γ W Δ E⁻¹ / (n - 1) (or E⁻¹ / (n - 1)).
 
