@@ -84,7 +84,9 @@ def test_bartlett_scores_are_weighted_least_squares(covariates, chain_rows):
 
 
 def test_modelled_means_change_no_score(covariates, chain_rows):
-    one, other = (rox.fit(covariates, chain_rows, method="sem", means=m).factor_scores(chain_rows) for m in (True, False))
+    one, other = (
+        rox.fit(covariates, chain_rows, method="sem", means=m).factor_scores(chain_rows) for m in (True, False)
+    )
     pd.testing.assert_frame_equal(one, other, atol=1e-6)
 
 
@@ -110,7 +112,7 @@ def test_somebody_who_answered_nothing(complete, chain_rows):
 
 
 def test_bartlett_leaves_out_only_what_the_answers_do_not_tell(complete, chain_rows):
-    silent = chain_rows.assign(**{item: np.nan for item in complete.model.find("pride").item_names})
+    silent = chain_rows.assign(**dict.fromkeys(complete.model.find("pride").item_names, np.nan))
     found = complete.factor_scores(silent, method="bartlett")
     whole = complete.factor_scores(chain_rows, method="bartlett")
     assert found[["pride", "pride_se"]].isna().all(axis=None)

@@ -98,7 +98,7 @@ def test_no_edge_closes_a_loop(complete):
 
 
 def test_units_of_measurement_do_not_matter(chain_model, chain_rows, complete):
-    rows = chain_rows.assign(inf1=chain_rows["inf1"] * 1e3, val2=chain_rows["val2"] * 1e-4)
+    rows = chain_rows.assign(inf1=chain_rows["inf1"] * 1e6, val2=chain_rows["val2"] * 1e-4)
     one, other = complete.modification_indices(), rox.fit(chain_model, rows, method="sem").modification_indices()
     keys = ["kind", "left", "right"]
     both = one.merge(other, on=keys, suffixes=("", "_2"))

@@ -82,7 +82,9 @@ def fits():
     yield "bootstrap", rox.fit(model(), TABLE, bootstrap=20, seed=1, progress=False)
     moments = rox.Moments.from_covariance(ITEMS, TABLE[ITEMS].cov(), n=N)
     yield "matrix", rox.fit(model(exogenous="fixed"), moments, method="sem")
-    yield "groups", rox.fit(model(), TABLE, group="site")
+    grouped = rox.fit(model(), TABLE, group="site")
+    yield "groups", grouped
+    yield "one group", grouped.group(grouped.groups[0].name)
     yield "equal groups", rox.fit(model(), TABLE, group="site", invariance="scalar", equal=("edges", "residuals"))
     yield "loop", looped()
     lonely = rox.RoxModel(name="one", constructs=[construct("pride", "pride", 3)])

@@ -18,7 +18,7 @@ from roxmodel.spec.graph import RoxModel
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Invariance", "InvarianceLevel", "invariance"]
+__all__ = ["Invariance", "InvarianceLevel", "invariance", "verdict_of"]
 
 InvarianceLevel: TypeAlias = Literal["configural", "metric", "scalar", "strict"]
 
@@ -78,7 +78,7 @@ class Invariance:
             found[index] = [_index(self.fits[level], index) for level in found["level"]]
         for index in ("cfi", "rmsea", "srmr"):
             found[f"{index}_diff"] = found[index].diff()
-        found["verdict"] = ["", *(_verdict(row, self._n) for row in found.iloc[1:].to_dict("records"))]
+        found["verdict"] = ["", *(verdict_of(row, self._n) for row in found.iloc[1:].to_dict("records"))]
         found["note"] = note
         return found
 
@@ -111,7 +111,7 @@ def _index(found: Fit, name: str) -> float:
     return float(found.index_values[name] if np.isnan(robust) else robust)
 
 
-def _beyond(row: Mapping[Any, Any], n: int) -> list[str]:
+def _beyond(row: Mapping[str, Any], n: int) -> list[str]:
     """Indices that speak against this level."""
     size = 0 if n > _SMALL else 1
     worse = {
@@ -122,14 +122,38 @@ def _beyond(row: Mapping[Any, Any], n: int) -> list[str]:
     return [name for name, beyond in worse.items() if beyond]
 
 
-def _verdict(row: Mapping[Any, Any], n: int) -> str:
+def verdict_of(row: Mapping[str, Any], n: int) -> str:
+    """Judge one level by how its indices differ from those of the level before.
+
+    Parameters
+    ----------
+    row
+        level, cfi_diff, rmsea_diff, srmr_diff.
+    n
+        Rows of all groups.
+
+    Returns
+    -------
+    str
+        ``fails`` where CFI and another index are beyond their limits, ``doubtful`` where only some are, else
+        ``holds``.
+
+    References
+    ----------
+    Chen (2007), doi 10.1080/10705510701301834.
+
+    Examples
+    --------
+    >>> verdict_of({"level": "metric", "cfi_diff": -0.012, "rmsea_diff": 0.016, "srmr_diff": 0.0}, n=500)
+    'fails'
+    """
     beyond = _beyond(row, n)
     if "CFI" in beyond and len(beyond) > 1:
         return "fails"
     return "doubtful" if beyond else "holds"
 
 
-def _sentence(row: Mapping[Any, Any], n: int, open_door: bool) -> str:
+def _sentence(row: Mapping[str, Any], n: int, open_door: bool) -> str:
     level, what = row["level"], _WHAT[row["level"]]
     test = (
         "no test" if np.isnan(row["pvalue"]) else f"p = {row['pvalue']:.3f}" if row["pvalue"] >= 0.001 else "p < .001"

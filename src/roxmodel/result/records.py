@@ -163,6 +163,9 @@ class Resampling:
         How many replicates failed and are left out.
     bounded
         How many are kept though a variance stopped at its bound 0 (a Heywood case).
+    influence
+        (m, n_free) influence of each resampled row or cluster on the parameters, for accelerated intervals; None where
+        it was not computed. Never written to a document.
     """
 
     entropy: int
@@ -171,6 +174,7 @@ class Resampling:
     numbers: FloatArray
     failed: int
     bounded: int = 0
+    influence: FloatArray | None = None
 
 
 @dataclass(frozen=True, slots=True)

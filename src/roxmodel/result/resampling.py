@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from roxmodel.types import FloatArray
+from roxmodel.types import FloatArray, IntArray
 
 __all__ = ["replicate_block", "replicate_weights"]
 
@@ -57,8 +57,8 @@ def replicate_block(entropy: int, start: int, stop: int, codes: FloatArray) -> F
     return np.asarray(own[:, places], dtype=np.float64)
 
 
-def _drawn(entropy: int, block: int, clusters: int, size: int) -> np.ndarray:
+def _drawn(entropy: int, block: int, clusters: int, size: int) -> IntArray:
     rng = np.random.default_rng(np.random.SeedSequence(entropy, spawn_key=(block,)))
     picked = rng.integers(0, clusters, (size, clusters), dtype=np.int32)
     picked += np.arange(size, dtype=np.int32)[:, None] * np.int32(clusters)
-    return np.asarray(np.bincount(picked.ravel(), minlength=size * clusters).reshape(size, clusters))
+    return np.bincount(picked.ravel(), minlength=size * clusters).reshape(size, clusters).astype(np.int64)

@@ -28,6 +28,7 @@ _CAUSAL = (
 _RIDGE = 1e5  # condition of the information from which estimates move far for little
 _ALIKE = 0.95  # correlation of two constructs from which they can hardly be told apart
 _SAME = 0.995  # from which they cannot
+_INFLATED = 20.0  # variance inflation from which a cause is nearly determined by the others
 
 
 def error_words(solution: LatentSolution, options: Options) -> str:
@@ -179,7 +180,7 @@ def _admissible(model: RoxModel, solution: LatentSolution, at: Mapping[str, Impl
                 "1): a push around it grows for ever; an edge of it is wrong, or an instrument is weak"
             )
     if solution.bread.condition > _RIDGE:
-        reasons.append(f"the optimum lies on a ridge (condition number {solution.bread.condition:.2g})")
+        reasons.append(_ridge(model, solution, at))
     if not reasons:
         heed = [
             text
@@ -188,6 +189,36 @@ def _admissible(model: RoxModel, solution: LatentSolution, at: Mapping[str, Impl
         ]
         return Verdict(True, "; ".join(["every variance is positive and no two constructs coincide", *heed]))
     return Verdict(False, "; ".join(reasons))
+
+
+def _ridge(model: RoxModel, solution: LatentSolution, at: Mapping[str, Implied]) -> str:
+    """Along which constructs the optimum is flat, and what to do."""
+    condition = f"condition number {solution.bread.condition:.2g}"
+    text = f"the optimum lies on a ridge ({condition}): edges can move far for little"
+    alike = [words for group in solution.sample.groups for words in _tangled(model, at[group.name])]
+    if not alike:
+        return text + "; fix or leave out an edge, or add items"
+    return (
+        f"{text}. {'; '.join(dict.fromkeys(alike))}; merge these constructs, leave out edges, or measure what differs"
+    )
+
+
+def _tangled(model: RoxModel, at: Implied) -> list[str]:
+    """Effects whose causes are nearly determined by each other (variance inflation)."""
+    place, found = {name: i for i, name in enumerate(model.names)}, []
+    for effect in model.endogenous:
+        causes = [name for name in model.causes(effect) if at.latent[place[name], place[name]] > 0]
+        own = at.latent[np.ix_([place[c] for c in causes], [place[c] for c in causes])]
+        spread = np.sqrt(np.diag(own))
+        correlation = own / np.outer(spread, spread)
+        inflation = np.diag(np.linalg.pinv(correlation, hermitian=True))
+        worst = [name for name, value in zip(causes, inflation, strict=True) if value > _INFLATED]
+        if len(worst) > 1:
+            found.append(
+                f"{', '.join(worst)} can not be told apart as causes of {effect} (variance inflation up to "
+                f"{inflation.max():.0f})"
+            )
+    return found
 
 
 def _lowest(matrix: np.ndarray) -> float:
