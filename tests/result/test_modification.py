@@ -128,3 +128,21 @@ def test_what_has_none_is_refused(complete, chain_model, holed_rows):
         holed.modification_indices()
     with pytest.raises(RoxError, match="least= was -1"):
         complete.modification_indices(least=-1)
+
+
+COVARIATES = """influencers =~ inf1 + inf2 + inf3 + inf4
+pride =~ pri1 + pri2 + pri3 + pri4
+influencers ~ tenure
+pride ~ influencers + size"""
+
+
+def test_moments_that_the_data_give_count_as_estimated(chain_rows):
+    """Exogenous moments fixed at the sample's or free: the same estimates, hence the same tests and residuals."""
+    texts = (COVARIATES, f"{COVARIATES}\ntenure ~~ tenure + size\nsize ~~ size")
+    fits = [rox.fit(rox.RoxModel.from_lavaan(text), chain_rows, method="sem") for text in texts]
+    assert fits[0].table.n_free < fits[1].table.n_free
+    one, other = (as_lavaan(fit.modification_indices()) for fit in fits)
+    assert set(one) == set(other)
+    np.testing.assert_allclose([one[key] for key in one], [other[key] for key in one], rtol=1e-5, atol=1e-6)
+    one, other = (fit.residuals(kind="standardized") for fit in fits)
+    np.testing.assert_allclose(one, other.loc[one.index, one.columns], rtol=1e-4, atol=1e-6)

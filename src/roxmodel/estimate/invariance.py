@@ -111,7 +111,7 @@ def _index(found: Fit, name: str) -> float:
     return float(found.index_values[name] if np.isnan(robust) else robust)
 
 
-def _beyond(row: Mapping[str, Any], n: int) -> list[str]:
+def _beyond(row: Mapping[Any, Any], n: int) -> list[str]:
     """Indices that speak against this level."""
     size = 0 if n > _SMALL else 1
     worse = {
@@ -122,7 +122,7 @@ def _beyond(row: Mapping[str, Any], n: int) -> list[str]:
     return [name for name, beyond in worse.items() if beyond]
 
 
-def verdict_of(row: Mapping[str, Any], n: int) -> str:
+def verdict_of(row: Mapping[Any, Any], n: int) -> str:
     """Judge one level by how its indices differ from those of the level before.
 
     Parameters
@@ -153,7 +153,7 @@ def verdict_of(row: Mapping[str, Any], n: int) -> str:
     return "doubtful" if beyond else "holds"
 
 
-def _sentence(row: Mapping[str, Any], n: int, open_door: bool) -> str:
+def _sentence(row: Mapping[Any, Any], n: int, open_door: bool) -> str:
     level, what = row["level"], _WHAT[row["level"]]
     test = (
         "no test" if np.isnan(row["pvalue"]) else f"p = {row['pvalue']:.3f}" if row["pvalue"] >= 0.001 else "p < .001"

@@ -23,7 +23,7 @@ __all__ = ["ScoreMethod", "factor_scores"]
 
 ScoreMethod: TypeAlias = Literal["regression", "bartlett"]
 
-_SOURCE = "data"
+_SOURCE = "scored"
 _AT_ONCE = 1 << 10  # patterns whose weights are found at once
 _FLAT = 1e-9  # share of the largest eigenvalue below which answers say nothing of a direction
 

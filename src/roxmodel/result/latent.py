@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,9 +19,18 @@ from roxmodel.types import FloatArray
 if TYPE_CHECKING:
     from roxmodel.result.fitted import Fitted
 
-__all__ = ["LatentGroup", "group_rows", "latent_groups", "only_group", "require_continuous", "units_of_epc"]
+__all__ = [
+    "LatentGroup",
+    "given_by_data",
+    "group_rows",
+    "latent_groups",
+    "only_group",
+    "require_continuous",
+    "units_of_epc",
+]
 
 _ORDINAL = ("DWLS", "WLSMV")
+_GIVEN = "given by the data"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +117,22 @@ def latent_groups(fit: Fitted, extra: Sequence[Parameter] = (), theta: FloatArra
         known = group.mean is not None
         found.append(LatentGroup(group.name, group.n, group.n / whole, layout, loadings, at, sample, known))
     return found
+
+
+def given_by_data(fit: Fitted) -> tuple[list[Parameter], FloatArray]:
+    """Moments of exogenous constructs that the data give, as if they were free, and their values.
+
+    They are estimated by the sample's whatever the model says, so that residuals and score tests must count them in.
+    Their places in theta follow those of the fit.
+    """
+    found = [
+        (row, float(value))
+        for row, value in zip(fit.table, fit.estimates.value, strict=True)
+        if not row.free and row.value is None and row.note == _GIVEN
+    ]
+    start = fit.table.n_free + 1
+    rows = [replace(row, free=start + i) for i, (row, _) in enumerate(found)]
+    return rows, np.array([value for _, value in found])
 
 
 def require_continuous(fit: Fitted) -> None:

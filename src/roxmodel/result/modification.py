@@ -12,7 +12,7 @@ import numpy as np
 
 from roxmodel.errors import EstimationError, RoxError
 from roxmodel.implied.normal import expand
-from roxmodel.result.latent import latent_groups, require_continuous, units_of_epc
+from roxmodel.result.latent import given_by_data, latent_groups, require_continuous, units_of_epc
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import Parameter
 from roxmodel.types import FloatArray
@@ -130,12 +130,13 @@ def _tested(fit: Fitted, candidates: Sequence[_Candidate]) -> tuple[FloatArray, 
 
     MI = n g² / V with V = I₁₁ - I₁₂ I₂₂⁻¹ I₂₁ (expected information by observation), change = -g / V.
     """
-    m, own = fit.table.n_free, len(candidates)
+    given, known = given_by_data(fit)
+    m, own = fit.table.n_free + len(given), len(candidates)
     rows = [replace(one.row, free=m + i + 1, value=None) for i, one in enumerate(candidates)]
-    theta = np.concatenate([fit.theta, [one.value for one in candidates]])
+    theta = np.concatenate([fit.theta, known, [one.value for one in candidates]])
     gradient, information = np.zeros(m + own), np.zeros((m + own, m + own))
     units = np.ones(own)
-    groups = latent_groups(fit, rows, theta)
+    groups = latent_groups(fit, [*given, *rows], theta)
     for group in groups:
         at = expand(group.layout, theta, group.sample)
         gradient += group.share * at.gradient
@@ -155,7 +156,7 @@ def _tested(fit: Fitted, candidates: Sequence[_Candidate]) -> tuple[FloatArray, 
 
 def _explained(fit: Fitted, information: FloatArray, m: int) -> FloatArray:
     """I₁₂ I₂₂⁻¹ I₂₁, its diagonal; parameters at their bound count as fixed."""
-    moving = np.flatnonzero(np.diag(fit.vcov) > 0)
+    moving = np.flatnonzero(np.append(np.diag(fit.vcov) > 0, np.ones(m - fit.table.n_free, dtype=bool)))
     block, cross = information[np.ix_(moving, moving)], information[moving, m:]
     unit = np.sqrt(np.diag(block))
     cross = cross / unit[:, None]

@@ -38,7 +38,7 @@ def replicate_weights(entropy: int, replicate: int, codes: FloatArray) -> FloatA
     >>> int(replicate_weights(7, 0, np.arange(10.0)).sum())
     10
     """
-    return replicate_block(entropy, replicate, replicate + 1, codes)[0]
+    return np.asarray(replicate_block(entropy, replicate, replicate + 1, codes)[0], dtype=np.float64)
 
 
 def replicate_block(entropy: int, start: int, stop: int, codes: FloatArray) -> FloatArray:

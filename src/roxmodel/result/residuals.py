@@ -9,7 +9,7 @@ import numpy as np
 from roxmodel.errors import EstimationError, RoxError, did_you_mean
 from roxmodel.implied.layout import DISTURBANCES, RESIDUALS
 from roxmodel.implied.matrices import filled, moment_jacobian
-from roxmodel.result.latent import LatentGroup, latent_groups, only_group, require_continuous
+from roxmodel.result.latent import LatentGroup, given_by_data, latent_groups, only_group, require_continuous
 from roxmodel.types import FloatArray
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ def residual_frame(fit: Fitted, kind: ResidualKind, group: str | None) -> pd.Dat
 
     if kind not in get_args(ResidualKind):
         raise RoxError(f"kind= was {kind!r}.", hint=did_you_mean(str(kind), get_args(ResidualKind)))
-    parts = latent_groups(fit)
+    given, known = given_by_data(fit)
+    parts = latent_groups(fit, given, np.concatenate([fit.theta, known]))
     if kind == "standardized":
         require_continuous(fit)
     if kind == "standardized" and (fit.missing != "listwise" or len(parts) > 1):

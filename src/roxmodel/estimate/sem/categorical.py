@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from roxmodel.errors import RoxError, SpecError, did_you_mean
+from roxmodel.estimate.sem.first_step import first_step_of
 from roxmodel.estimate.sem.identification import require_identified
 from roxmodel.estimate.sem.inference import Bread, bread_of
 from roxmodel.estimate.sem.optimizer import Minimum, minimise
@@ -97,16 +98,13 @@ def solve_categorical(model: RoxModel, data: object, options: Options) -> Catego
     layout = _layout(model, table, given, sample)
     start = start_values(model, table, [("", target)], sample.scale)
     part = covariance_part(layout, moments)
-    first, where = _first_step(table, moments)
+    first = first_step_of(model, table, moments)
     require_identified(model, table, (layout,), start, (part.rows, part.columns))
-    begin = start[0].copy()
-    begin[first] = moments.statistics[where] * _unit_of(table, first, sample)
-    found = minimise(_Bordered(part, first), begin, lower_bounds(table))
+    found = minimise(_Bordered(part, first.theta), start[0], lower_bounds(table))
+    found = replace(found, theta=first.solved(layout, found.theta, moments.statistics))
     given = _fixed_residuals(model, table, target, sample, _explained(layout, found.theta))
     robust = options.se != "standard"
-    scale = np.ones(len(found.theta))
-    scale[first] = _unit_of(table, first, sample)
-    vcov = weighted_vcov(part, found.theta, (first, where), moments, robust) * np.outer(scale, scale)
+    vcov = weighted_vcov(part, found.theta, first, moments, robust)
     vcov[found.bound] = vcov[:, found.bound] = 0.0
     indices = weighted_indices(part, found.theta, moments, table.n_free)
     layout = _layout(model, table, given, sample)
@@ -144,11 +142,10 @@ def refit_categorical(
     sample = replace(solution.sample, groups=(group,))
     moments = categories_of(model, sample, ordinal)
     part = covariance_part(solution.layout, moments)
-    first, where = _first_step(solution.table, moments)
-    begin = solution.found.theta.copy()
-    begin[first] = moments.statistics[where] * _unit_of(solution.table, first, sample)
-    found = minimise(_Bordered(part, first), begin, lower_bounds(solution.table))
-    return found.theta if found.converged else np.full(len(begin), np.nan)
+    first = first_step_of(model, solution.table, moments)
+    found = minimise(_Bordered(part, first.theta), solution.found.theta, lower_bounds(solution.table))
+    theta = first.solved(solution.layout, found.theta, moments.statistics)
+    return theta if found.converged else np.full(len(theta), np.nan)
 
 
 def _refuse(model: RoxModel, data: object, options: Options) -> None:
@@ -163,7 +160,7 @@ def _refuse(model: RoxModel, data: object, options: Options) -> None:
             )
     if options.means:
         raise RoxError("means=True has no place with estimator='DWLS': ordinal items have thresholds instead.")
-    if model.exogenous == "fixed" and any(model.find(name).observed for name in model.exogenous_names):
+    if any(row.note == "given by the data" for row in plan(model, "reflective", means=False)):
         raise SpecError(
             "Exogenous variables that the data give (exogenous='fixed') are not available with estimator='DWLS'.",
             hint="Use exogenous='free'.",
@@ -273,24 +270,3 @@ def _explained(layout: Layout, theta: FloatArray) -> dict[str, float]:
 def _layout(model: RoxModel, table: ParameterTable, given: dict[str, float], sample: Sample) -> Layout:
     names = (tuple(item.name for item in model.items), model.names)
     return lay_out([row for row in table if row.kind != "threshold"], names, given, sample.scale, table.n_free)
-
-
-def _first_step(table: ParameterTable, moments: OrdinalMoments) -> tuple[IntArray, IntArray]:
-    """Places of thresholds and means in theta and among the statistics."""
-    at = {label: i for i, label in enumerate(moments.labels)}
-    first, where = [], []
-    for row in table:
-        if row.kind == "threshold":
-            first.append(row.free - 1)
-            where.append(at["threshold", row.left, row.right])
-        elif row.kind == "intercept" and row.free:
-            first.append(row.free - 1)
-            where.append(at["mean", row.left, ""])
-    return np.array(first, dtype=np.int64), np.array(where, dtype=np.int64)
-
-
-def _unit_of(table: ParameterTable, first: IntArray, sample: Sample) -> FloatArray:
-    """Units of thresholds (1) and means (those of the item)."""
-    scale = dict(zip(sample.items, sample.scale.tolist(), strict=True))
-    by_place = {row.free - 1: scale.get(row.left, 1.0) for row in table if row.kind == "intercept" and row.free}
-    return np.array([by_place.get(int(place), 1.0) for place in first])

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from roxmodel.estimate.sem.first_step import FirstStep
 from roxmodel.estimate.sem.ordinal import OrdinalMoments
 from roxmodel.implied.layout import Layout, saturated
 from roxmodel.implied.matrices import bank_of, implied, moment_jacobian, second_order
@@ -82,11 +83,7 @@ def covariance_part(layout: Layout, moments: OrdinalMoments) -> WeightedCovarian
 
 
 def weighted_vcov(
-    part: WeightedCovariances,
-    theta: FloatArray,
-    first: tuple[IntArray, IntArray],
-    moments: OrdinalMoments,
-    robust: bool,
+    part: WeightedCovariances, theta: FloatArray, first: FirstStep, moments: OrdinalMoments, robust: bool
 ) -> FloatArray:
     """Covariance of all parameters, E⁻¹ Δᵀ W Γ W Δ E⁻¹ / (n - 1) (or E⁻¹ / (n - 1)).
 
@@ -95,7 +92,7 @@ def weighted_vcov(
     part, theta
         The covariance part at its estimate.
     first
-        Thresholds and means: their places in theta and among the statistics.
+        Thresholds and means.
     moments
         The statistics with their asymptotic covariance.
     robust
@@ -103,16 +100,15 @@ def weighted_vcov(
     """
     jacobian = part.jacobian(theta)
     bread = np.linalg.pinv(jacobian.T @ (part.weights[:, None] * jacobian), hermitian=True)
-    n_free = len(theta)
-    reach = np.zeros((n_free, len(moments.labels)))
+    reach = np.zeros((len(theta), len(moments.labels)))  # how theta moves with the statistics
     reach[:, part.places] = bread @ (jacobian * part.weights[:, None]).T
-    at, where = first
-    reach[at, where] = 1.0
-    if robust:
-        return np.asarray(reach @ moments.gamma @ reach.T / (moments.n - 1))
-    found = bread.copy()
-    found[at, at] = np.diag(moments.gamma)[where]
-    return np.asarray(found / (moments.n - 1))
+    if len(first.theta):
+        slopes = first.jacobian(part.layout, theta)
+        rest = -slopes @ reach
+        rest[np.arange(len(first.theta)), first.statistics] += 1.0
+        reach[first.theta] = np.linalg.solve(slopes[:, first.theta], rest)
+    gamma = moments.gamma if robust else np.diag(np.diag(moments.gamma))
+    return np.asarray(reach @ gamma @ reach.T / (moments.n - 1))
 
 
 def weighted_indices(

@@ -1,0 +1,83 @@
+"""Thresholds and means beside weighted least squares: as many parameters as statistics, so they are solved for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from roxmodel.estimate.sem.ordinal import OrdinalMoments
+from roxmodel.implied.layout import Layout
+from roxmodel.implied.matrices import implied, moment_jacobian
+from roxmodel.spec.graph import RoxModel
+from roxmodel.spec.parameters import ParameterTable
+from roxmodel.types import BoolArray, FloatArray, IntArray
+
+__all__ = ["FirstStep", "first_step_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class FirstStep:
+    """Where thresholds and means stand.
+
+    A threshold's statistic is the threshold less the mean that the causes give its item; a mean's is the implied mean.
+
+    Attributes
+    ----------
+    theta
+        (m,) places in theta.
+    statistics
+        (m,) places among the statistics.
+    item
+        (m,) places of the items.
+    threshold
+        (m,) whether it is a threshold.
+    """
+
+    theta: IntArray
+    statistics: IntArray
+    item: IntArray
+    threshold: BoolArray
+
+    def jacobian(self, layout: Layout, theta: FloatArray) -> FloatArray:
+        """(m, n_free) derivatives of the statistics."""
+        _, by_mu = moment_jacobian(layout, implied(layout, theta))
+        found = (by_mu @ layout.link)[self.item]
+        found[self.threshold] *= -1.0
+        at = np.flatnonzero(self.threshold)
+        found[at, self.theta[at]] += 1.0
+        return np.asarray(found)
+
+    def solved(self, layout: Layout, theta: FloatArray, statistics: FloatArray) -> FloatArray:
+        """Theta with the thresholds and means that give these statistics; they enter linearly, so one step is exact."""
+        if not len(self.theta):
+            return theta
+        found = theta.copy()
+        found[self.theta] = 0.0
+        mu = implied(layout, found).mu[self.item]
+        here = np.where(self.threshold, -mu, mu)
+        own = self.jacobian(layout, found)[:, self.theta]
+        found[self.theta] = np.linalg.solve(own, statistics[self.statistics] - here)
+        return found
+
+
+def first_step_of(model: RoxModel, table: ParameterTable, moments: OrdinalMoments) -> FirstStep:
+    """Find thresholds and means in the table and among the statistics."""
+    at = {label: i for i, label in enumerate(moments.labels)}
+    items = {name: i for i, name in enumerate(moments.names)}
+    theta, statistics, item, threshold = [], [], [], []
+    for row in table:
+        if not row.free or row.kind not in {"threshold", "intercept"}:
+            continue
+        # an observed construct bears the mean of its item
+        name = model.find(row.left).item_names[0] if row.left in model.names and row.kind == "intercept" else row.left
+        theta.append(row.free - 1)
+        item.append(items[name])
+        threshold.append(row.kind == "threshold")
+        statistics.append(at["threshold", name, row.right] if row.kind == "threshold" else at["mean", name, ""])
+    return FirstStep(
+        np.array(theta, dtype=np.int64),
+        np.array(statistics, dtype=np.int64),
+        np.array(item, dtype=np.int64),
+        np.array(threshold, dtype=bool),
+    )
