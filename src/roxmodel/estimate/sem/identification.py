@@ -50,8 +50,6 @@ def require_identified(
     Wald (1950), in Statistical inference in dynamic economic models, 238-244 (local rank); Bekker, Merckens &
     Wansbeek (1994), Identification, equivalent models, and computer algebra.
     """
-    if picked is None:
-        _refuse_counting(table, layouts)
     if not table.n_free:
         return
     rng = np.random.default_rng(20_061)
@@ -73,16 +71,6 @@ def _traded(rows: Sequence[Parameter]) -> str:
     if len(rows) == 1:
         return f"{name_parameters(rows)} can take any value without any change in the implied moments"
     return f"{name_parameters(rows)} can be traded against each other without any change in the implied moments"
-
-
-def _refuse_counting(table: ParameterTable, layouts: Sequence[Layout]) -> None:
-    p, groups = len(layouts[0].items), len(layouts)
-    moments = groups * (p * (p + 1) // 2 + (p if layouts[0].means else 0))
-    if table.n_free > moments:
-        raise EstimationError(
-            f"The model has {table.n_free} free parameters, but {p} items give only {moments} moments.",
-            hint="Add items, or fix parameters.",
-        )
 
 
 def _somewhere(start: tuple[FloatArray, FloatArray], rng: np.random.Generator) -> FloatArray:
