@@ -28,6 +28,6 @@ Factor: TypeAlias = Literal["pride", "influencers", "behaviours", "value_drivers
 Method: TypeAlias = Literal["linked", "sem", "path"]
 StandardErrors: TypeAlias = Literal["standard", "robust", "bootstrap"]
 Residuals: TypeAlias = Literal["free", "equal", "zero"]
-Interval: TypeAlias = Literal["delta", "draws"]
+Interval: TypeAlias = Literal["delta", "draws", "bca"]
 Level: TypeAlias = Literal["between", "within", "single"]
 Scaling: TypeAlias = Literal["marker", "standardized"]

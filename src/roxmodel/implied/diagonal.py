@@ -47,7 +47,8 @@ def slope_diagonal(layout: Layout, theta: FloatArray, covariance: FloatArray) ->
     eye = np.eye(k)
     total = np.asarray(np.linalg.inv(eye - beta), dtype=np.float64)
     phi = total @ psi @ np.swapaxes(total, -1, -2)
-    precision = 1.0 / residual
+    with np.errstate(divide="ignore"):
+        precision = 1.0 / residual  # infinite at the bound: such a draw is told by its gradient
     weighted = lam * precision[..., None]  # F = D Λ
     inner = np.swapaxes(lam, -1, -2) @ weighted  # J
     shrink = np.asarray(np.linalg.solve(eye + phi @ inner, phi), dtype=np.float64)  # N

@@ -71,15 +71,22 @@ def _value(at: Implied, layout: Layout, target: Target) -> float:
     return float(0.5 * (logdet - own + np.trace(whitened) - len(root) + distance @ distance))
 
 
+def _inverse(sigma: FloatArray) -> FloatArray | None:
+    """None where it is singular to the last digit, whatever its Cholesky factor says."""
+    try:
+        return np.asarray(np.linalg.inv(sigma), dtype=np.float64)
+    except np.linalg.LinAlgError:
+        return None
+
+
 def expand(layout: Layout, theta: FloatArray, target: Target) -> Expansion:
     """F/2 with its derivatives at one theta; where Σ is not positive definite, only an infinite value."""
     at = implied(layout, theta)
-    value = _value(at, layout, target)
-    if not np.isfinite(value):
+    value, inverse = _value(at, layout, target), _inverse(at.sigma)
+    if not np.isfinite(value) or inverse is None:
         nothing = np.full((layout.n_free,) * 2, np.nan)
-        return Expansion(value, np.full(layout.n_free, np.nan), nothing, nothing)
+        return Expansion(float("inf"), np.full(layout.n_free, np.nan), nothing, nothing)
     rest = _rest(layout, at, target)
-    inverse = np.linalg.inv(at.sigma)
     inverse = (inverse + inverse.T) / 2
     pulled = inverse - inverse @ (target.covariance + np.outer(rest, rest)) @ inverse
     bank = bank_of(layout, at)

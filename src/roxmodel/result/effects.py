@@ -15,6 +15,7 @@ import networkx as nx
 import numpy as np
 
 from roxmodel.errors import RoxError, did_you_mean
+from roxmodel.result.bca import acceleration, bca_interval
 from roxmodel.result.intervals import spread_of, wald
 from roxmodel.result.records import LINEAR
 from roxmodel.result.response import Caps, Push, travel
@@ -228,7 +229,9 @@ def _only(system: System, paths: Sequence[tuple[str, ...]]) -> System:
     return replace(system, carries=carries)
 
 
-def effects_frame(rows: Sequence[EffectRow], vcov: FloatArray | None, scale: float) -> pd.DataFrame:
+def effects_frame(
+    rows: Sequence[EffectRow], vcov: FloatArray | None, scale: float, influence: FloatArray | None = None
+) -> pd.DataFrame:
     """Put effects into a table.
 
     Parameters
@@ -239,6 +242,8 @@ def effects_frame(rows: Sequence[EffectRow], vcov: FloatArray | None, scale: flo
         Covariance of theta for the delta method; None takes standard error and percentiles from the draws.
     scale
         Standard deviation of the cause over that of the effect.
+    influence
+        (m, n_free) influence of resampled rows on theta, for accelerated instead of percentile intervals.
     """
     import pandas as pd
 
@@ -246,6 +251,10 @@ def effects_frame(rows: Sequence[EffectRow], vcov: FloatArray | None, scale: flo
     if vcov is None:
         spread = spread_of(np.stack([row.draws for row in rows], axis=1))
         se, low, high, p = spread.se, spread.low, spread.high, spread.p
+        if influence is not None:
+            draws = np.stack([row.draws for row in rows], axis=1)
+            slopes = np.stack([np.zeros(influence.shape[1]) if r.gradient is None else r.gradient for r in rows])
+            low, high = bca_interval(draws, estimate, acceleration(influence @ slopes.T))
     else:
         se = np.array([_delta(row, vcov) for row in rows])
         low, high, p = wald(estimate, se, np.array([row.df for row in rows]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from roxmodel.errors import RoxError
 from roxmodel.plots.draw import draw_diagram
@@ -12,6 +12,7 @@ from roxmodel.plots.text import to_dot, to_mermaid
 from roxmodel.result.fitted import Fitted
 from roxmodel.result.groups import group_fields
 from roxmodel.result.persistence import load_fitted, save_fit
+from roxmodel.result.standardized import standardized_table
 from roxmodel.result.summary import fit_html, fit_summary
 from roxmodel.result.tables import edge_table, effect_table, fit_diagram, parameter_frame
 from roxmodel.types import Interval, Level
@@ -87,8 +88,14 @@ class Fit(Fitted):
             raise RoxError(f"This fit has no edges at level {level!r}.", allowed=repr(self.level))
         return edge_table(self)
 
-    def parameters(self) -> pd.DataFrame:
+    def parameters(self, interval: Literal["percentile", "bca"] | None = None) -> pd.DataFrame:
         """The whole parameter table.
+
+        Parameters
+        ----------
+        interval
+            ``"percentile"`` or ``"bca"`` (bias-corrected and accelerated, of the free parameters; Efron 1987, doi
+            10.1080/01621459.1987.10478410) of a bootstrap; None = percentile of a bootstrap, else by standard errors.
 
         Returns
         -------
@@ -96,7 +103,7 @@ class Fit(Fitted):
             id, kind, left, right, group, free, estimate, se, z, p, ci_low, ci_high, standardized, label, note. In a
             fit of several groups ids end in ``@group``; equal numbers in `free` are parameters held equal.
         """
-        return parameter_frame(self)
+        return parameter_frame(self, interval)
 
     def effects(self, cause: str, effect: str, interval: Interval | None = None) -> pd.DataFrame:
         """Direct, indirect and total effects of one construct on another.
@@ -106,8 +113,9 @@ class Fit(Fitted):
         cause, effect
             Names of constructs.
         interval
-            ``"delta"`` (default for standard and robust errors) or ``"draws"`` (default, and percentile, for the
-            bootstrap and wherever an equation is curved).
+            ``"delta"`` (default for standard and robust errors), ``"draws"`` (default, and percentile, for the
+            bootstrap and wherever an equation is curved), or ``"bca"`` (bias-corrected and accelerated; needs a
+            bootstrap by method "sem").
 
         Returns
         -------
@@ -125,6 +133,22 @@ class Fit(Fitted):
         Bollen (1987), doi 10.2307/271028.
         """
         return effect_table(self, cause, effect, interval)
+
+    def standardized(self) -> pd.DataFrame:
+        """Standardised parameters with errors of their own (a p of the raw parameter says nothing of them).
+
+        Returns
+        -------
+        DataFrame
+            id, kind, left, right, group, estimate, se, z, p, ci_low, ci_high: everything in model-implied standard
+            deviations; by the delta method, or from the replicates of a bootstrap.
+
+        Raises
+        ------
+        EstimationError
+            If the fit has no latent model.
+        """
+        return standardized_table(self)
 
     def group(self, name: str) -> Fit:
         """One group of a fit of several, as a fit of its own.

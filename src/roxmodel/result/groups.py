@@ -54,7 +54,11 @@ def group_fields(fit: Fitted, name: str) -> dict[str, Any]:
         "index_values": {"n": float(part.n)},
         "resampling": None
         if fit.resampling is None
-        else replace(fit.resampling, replicates=fit.resampling.replicates[:, keep]),
+        else replace(
+            fit.resampling,
+            replicates=fit.resampling.replicates[:, keep],
+            influence=None if fit.resampling.influence is None else fit.resampling.influence[:, keep],
+        ),
         "groups": (GroupMoments("", moments.n, moments.mean, moments.covariance),),
     }
     return found

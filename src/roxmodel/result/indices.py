@@ -248,7 +248,7 @@ def comparative(chisq: float, df: float, base: float, base_df: float) -> tuple[f
     """
     worst = max(chisq - df, base - base_df, 0.0)
     cfi = 1.0 if worst == 0 else 1 - max(chisq - df, 0.0) / worst
-    if df == 0 or base_df == 0 or base == base_df:
+    if df == 0 or base_df in {0, base}:
         return cfi, 1.0
     return cfi, 1 - (chisq - df) * base_df / ((base - base_df) * df)
 

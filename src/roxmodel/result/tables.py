@@ -8,6 +8,7 @@ import numpy as np
 
 from roxmodel.errors import EstimationError, RoxError
 from roxmodel.plots.diagram import Arrow, Diagram
+from roxmodel.result.bca import acceleration, bca_interval
 from roxmodel.result.effects import curved_effects, curved_on, effects_frame, linear_effects, paths_between
 from roxmodel.result.fitted import Fitted
 from roxmodel.result.groups import group_fields
@@ -26,15 +27,27 @@ _NUMBERS = ("estimate", "se", "z", "p", "ci_low", "ci_high", "standardized")
 _ARRAYS = ("value", "se", "statistic", "p", "low", "high", "standardized")
 
 
-def parameter_frame(fit: Fitted) -> pd.DataFrame:
+def parameter_frame(fit: Fitted, interval: str | None = None) -> pd.DataFrame:
     """See `Fit.parameters`."""
+    if interval not in {None, "percentile", "bca"}:
+        raise RoxError(f"interval= was {interval!r}.", allowed="None, 'percentile' or 'bca'")
+    if interval == "percentile" and fit.resampling is None:
+        raise EstimationError("interval='percentile' needs a bootstrap.", hint="Fit with bootstrap=5000, seed=1.")
     import pandas as pd
 
     first = ("id", "kind", "left", "right", "group", "free")
     columns = {name: [getattr(row, name) for row in fit.table] for name in first}
     columns |= {name: getattr(fit.estimates, array) for name, array in zip(_NUMBERS, _ARRAYS, strict=True)}
     columns |= {name: [getattr(row, name) for row in fit.table] for name in ("label", "note")}
-    return pd.DataFrame(columns)
+    found = pd.DataFrame(columns)
+    if interval == "bca" and fit.resampling is not None:
+        low, high = bca_interval(fit.resampling.replicates, fit.theta, acceleration(_influence(fit)))
+        at = [i for i, row in enumerate(fit.table) if row.free]
+        places = [row.free - 1 for row in fit.table if row.free]
+        found.loc[at, "ci_low"], found.loc[at, "ci_high"] = low[places], high[places]
+    elif interval == "bca":
+        _influence(fit)
+    return found
 
 
 def edge_table(fit: Fitted) -> pd.DataFrame:
@@ -76,8 +89,8 @@ def implied_sd(fit: Fitted) -> FloatArray:
 
 def effect_table(fit: Fitted, cause: str, effect: str, interval: Interval | None) -> pd.DataFrame:
     """See `Fit.effects`."""
-    if interval not in {None, "delta", "draws"}:
-        raise RoxError(f"interval= was {interval!r}.", allowed="'delta' or 'draws'")
+    if interval not in {None, "delta", "draws", "bca"}:
+        raise RoxError(f"interval= was {interval!r}.", allowed="'delta', 'draws' or 'bca'")
     if len(fit.groups) > 1:
         import pandas as pd
 
@@ -86,9 +99,10 @@ def effect_table(fit: Fitted, cause: str, effect: str, interval: Interval | None
         return pd.concat(tables, ignore_index=True)
     paths, at = paths_between(fit.model, cause, effect), fit.system()
     curved = curved_on(paths, at)
-    if interval == "delta" and curved:
+    influence = _influence(fit) if interval == "bca" else None
+    if interval in {"delta", "bca"} and curved:
         raise RoxError(
-            f"The equation of {curved[0]!r} is curved, so the delta method does not apply to effects through it.",
+            f"The equation of {curved[0]!r} is curved, so interval={interval!r} does not apply to effects through it.",
             hint="Use interval='draws'.",
         )
     delta = interval == "delta" or (interval is None and fit.resampling is None and not curved)
@@ -98,7 +112,20 @@ def effect_table(fit: Fitted, cause: str, effect: str, interval: Interval | None
     else:
         rows = linear_effects(paths, fit.table, (at, drawn), (cause, effect), fit.estimates.df)
     sd = dict(zip(fit.model.names, implied_sd(fit), strict=True))
-    return effects_frame(rows, fit.vcov if delta else None, sd[cause] / sd[effect])
+    return effects_frame(rows, fit.vcov if delta else None, sd[cause] / sd[effect], influence)
+
+
+def _influence(fit: Fitted) -> FloatArray:
+    """(m, n_free) influence of the resampled rows, for accelerated intervals."""
+    if fit.resampling is None:
+        raise EstimationError("interval='bca' needs a bootstrap.", hint="Fit with bootstrap=5000, seed=1.")
+    if fit.resampling.influence is None:
+        raise EstimationError(
+            "This fit does not hold the influence of its rows, which interval='bca' needs: it was loaded, weighted, "
+            "very large, or is not by maximum likelihood.",
+            hint="Use interval='draws' (percentiles).",
+        )
+    return fit.resampling.influence
 
 
 def complete_levels(fit: Fitted, seed: int = 0, units: int = 1_000) -> FloatArray:

@@ -180,7 +180,10 @@ def _codes(sample: Sample) -> tuple[FloatArray, tuple[IntArray, ...]]:
 def _row_counts(sample: Sample, counts: FloatArray, rows: tuple[IntArray, ...]) -> list[FloatArray]:
     """Weight of each row of each group in each replicate, (replicates, rows)."""
     counted = [group.weights for group in sample.groups if group.weights is not None and not group.sampling]
-    if counted:
+    clustered = all(group.clusters is not None for group in sample.groups)
+    if counted and clustered:
+        counts = counts * np.concatenate(counted)
+    elif counted:
         persons = np.concatenate(counted).astype(np.int64)
         ends = np.concatenate([[0], np.cumsum(persons)[:-1]])
         counts = np.add.reduceat(counts, ends, axis=1) * (persons > 0)

@@ -70,7 +70,7 @@ def ordinal_items(model: RoxModel, ordered: Sequence[str] | bool | None) -> Bool
         return found
     for name in ordered:
         if name not in names:
-            raise RoxError(f"ordered= names {name!r}, which is no item.", hint=did_you_mean(name, names))
+            raise RoxError(f"ordered= names {name!r}, which is no item.", hint=did_you_mean(str(name), names))
     return np.array([name in set(ordered) for name in names])
 
 

@@ -11,9 +11,12 @@ from roxmodel.estimate.sem.options import Options
 from roxmodel.spec.graph import RoxModel
 from roxmodel.survey.answers import read_answers
 from roxmodel.survey.frames import Frame, open_frame, raw_column, refuse_matrix, require_columns
+from roxmodel.survey.numbers import LARGEST, number_column
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = ["Columns", "columns_of", "rows_kept"]
+
+_MOST_PERSONS = 1e9  # that one row may stand for: a test over 1e15 and more has no digits left
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,18 +74,16 @@ def _weights(frame: Frame, options: Options) -> FloatArray | None:
     name, option = (options.weight, "weight") if options.weight is not None else (options.frequency, "frequency")
     if name is None:
         return None
-    try:
-        weights = np.asarray(raw_column(frame, name), dtype=np.float64)
-    except (TypeError, ValueError):
-        raise DataError(f"{option}= column {name!r} holds no numbers.", allowed="numbers of at least 0") from None
-    bad = ~np.isfinite(weights) | (weights < 0)
+    weights = np.asarray(number_column("data", frame, name, {}), dtype=np.float64)
+    most = LARGEST if option == "weight" else _MOST_PERSONS
+    bad = ~((weights >= 0) & (weights <= most))
     if option == "frequency":
         bad |= weights != np.round(weights)
     if bad.any():
         kind = "whole numbers" if option == "frequency" else "numbers"
         raise DataError(
             f"{option}= column {name!r} holds {weights[bad][0]:g} in {int(bad.sum())} row(s).",
-            allowed=f"{kind} of at least 0",
+            allowed=f"{kind} from 0 to {most:g}",
         )
     if not weights.any():
         raise DataError(f"{option}= column {name!r} is 0 in every row.", hint="Leave it out.")
@@ -93,13 +94,29 @@ def _labelled(frame: Frame, column: str, option: str) -> tuple[IntArray, tuple[s
     """Codes 0…G-1 in order of appearance, and the labels."""
     import pandas as pd
 
-    codes, found = pd.factorize(np.asarray(raw_column(frame, column).tolist(), dtype=object))
-    missing = int((codes < 0).sum())
+    values = raw_column(frame, column).tolist()
+    given = np.empty(len(values), dtype=object)
+    given[:] = values
+    try:
+        codes, found = pd.factorize(given)
+    except (TypeError, ValueError):
+        raise DataError(
+            f"{option}= column {column!r} holds nested values.", hint="Make it text or a whole number."
+        ) from None
+    blank = np.array([isinstance(label, str) and not label.strip() for label in found] + [True])
+    missing = int(blank[codes].sum())
     if missing:
         raise DataError(f"{option}= column {column!r} is empty in {missing} row(s).", hint="Fill it or drop the rows.")
     if len(found) < 2:
         raise DataError(f"{option}= column {column!r} holds one {option} only.", allowed="at least 2")
-    return np.asarray(codes, dtype=np.int64), tuple(str(label) for label in found)
+    labels = tuple(str(label) for label in found)
+    if option == "group" and len(set(labels)) < len(labels):
+        twin = next(label for label in labels if labels.count(label) > 1)
+        raise DataError(
+            f"{option}= column {column!r} holds different values that are written alike: {twin!r}.",
+            hint="Make them all text, or all numbers.",
+        )
+    return np.asarray(codes, dtype=np.int64), labels
 
 
 def rows_kept(found: Columns, options: Options, names: tuple[str, ...]) -> IntArray | None:

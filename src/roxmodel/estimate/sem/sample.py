@@ -107,6 +107,7 @@ def sample_of_moments(model: RoxModel, moments: Moments) -> Sample:
         if name not in moments.names:
             raise DataError(f"The moments hold no variable {name!r}.", hint=did_you_mean(name, moments.names))
     own = moments.select(names)
+    own = Moments.from_covariance(names, own.covariance, own.mean, own.n)  # whoever made them may not have checked
     signs = np.array([item.reading[0] for item in model.items])
     offsets = np.array([item.reading[1] for item in model.items])
     covariance = own.covariance * np.outer(signs, signs) * (own.n - 1) / own.n
@@ -116,7 +117,7 @@ def sample_of_moments(model: RoxModel, moments: Moments) -> Sample:
     group = GroupSample("", float(own.n), target, None, None, None, False, None, None)
     _refuse_thin(names, float(own.n), "")
     note = "From moments: no rows, so errors rest on normal answers."
-    return Sample(names, scale, (group,), mean, None, None, own.n_dropped, (note,))
+    return Sample(names, scale, (group,), mean, None, None, moments.n_dropped, (note,))
 
 
 def sample_of_frame(model: RoxModel, native: object, options: Options) -> Sample:
@@ -186,6 +187,13 @@ def _raw_group(found: Columns, place: int, places: IntArray, asked: tuple[Option
     holes = bool(found.holes.any()) and bool(np.isnan(rows).any())
     target = _available(rows, weights, names) if holes else _complete(rows, weights)
     clusters = None if found.clusters is None else found.clusters[at]
+    if clusters is not None and len(np.unique(clusters)) < 2:
+        whose = f"Group {labels[place]!r} has" if labels[place] else "The rows that are left have"
+        raise EstimationError(
+            f"{whose} one cluster only ({options.cluster!r}): nothing says how much clusters differ.",
+            allowed="at least 2, better 30",
+            hint="Leave cluster= out, or group the rows by another column.",
+        )
     sampling = options.weight is not None
     return GroupSample(labels[place], n, target, None, rows, weights, sampling, clusters, places[at])
 
@@ -280,7 +288,8 @@ def _refuse_degenerate(target: Target, names: tuple[str, ...], label: str) -> No
     spread = np.diag(target.covariance)
     for name, variance, middle in zip(names, spread, target.mean, strict=True):
         if not variance > 1e-20 * max(1.0, middle * middle):
-            raise DataError(f"{name!r} is constant{where}.", hint="Leave the item out, or that group.")
+            problem = f"{name!r} is constant{where}, or varies by less than a ten-billionth of its mean."
+            raise DataError(problem, hint=f"Leave the item out{', or that group' if label else ''}.")
     scale = np.sqrt(spread)
     correlation = target.covariance / np.outer(scale, scale)
     twins = np.argwhere(np.abs(np.tril(correlation, -1)) > 1 - 1e-10)
