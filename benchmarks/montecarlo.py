@@ -15,12 +15,11 @@ import argparse
 import itertools
 import os
 import platform
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")  # the processes are what works side by side
@@ -42,7 +41,7 @@ MODEL = "\n".join(
     [f"{name} =~ " + " + ".join(f"{name[:3]}{k}" for k in range(1, 5)) for name in CONSTRUCTS]
     + ["pride ~ influencers", "behaviours ~ influencers + pride"]
 )
-ESTIMATORS = {
+ESTIMATORS: dict[tuple[str, float], tuple[Literal["ML", "MLR", "DWLS"], ...]] = {
     ("continuous", 0.0): ("ML", "MLR"),
     ("heavy tails", 0.0): ("ML", "MLR"),
     ("5 points", 0.0): ("ML", "MLR", "DWLS"),
@@ -196,4 +195,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -30,7 +30,7 @@ rows <- as.data.frame(rows)
 invisible(gc())
 
 fit_once <- function(data = rows, ...) {
-  suppressWarnings(do.call(sem, c(list(job$model, data), as.list(job$options), list(...))))
+  suppressWarnings(do.call("sem", c(list(job$model, data), as.list(job$options), list(...))))
 }
 
 if (job$repeats > 1) fit <- fit_once()  # warm
@@ -53,7 +53,9 @@ answer <- list(
 
 if (!is.null(job$bootstrap)) {
   run <- elapsed(function() {
-    suppressWarnings(bootstrapLavaan(fit, R = job$bootstrap, FUN = "coef", parallel = "multicore", ncpus = 2L, iseed = 1))
+    suppressWarnings(
+      bootstrapLavaan(fit, R = job$bootstrap, FUN = "coef", parallel = "multicore", ncpus = 2L, iseed = 1)
+    )
   })
   answer$bootstrap <- list(draws = job$bootstrap, seconds = run$seconds)
 }

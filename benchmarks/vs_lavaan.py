@@ -2,10 +2,10 @@
 
     python benchmarks/vs_lavaan.py [case ...] [--long] [--semopy] [--draws 10000]
 
-Cases: chain, ecsi, wlsmv, growth and, with ``--long`` (some ten minutes, 8 GB for lavaan), rows and fiml. Every fit runs
-in a process of its own, ours and theirs, on the same simulated, seeded rows; the ECSI case needs ``../shared``. Without
+Cases: chain, ecsi, wlsmv, growth10 to growth80 and, with ``--long`` (some minutes, 8 GB for lavaan), rows and fiml. Every
+fit runs in a process of its own, ours and theirs, on the same simulated, seeded rows; ecsi needs ``../shared``. Without
 Rscript and lavaan only our own figures are printed. ``--semopy`` installs semopy into a throw-away environment for the
-case growth. Times are medians of warm fits; lavaan's is that of ``sem()`` alone (standard errors and test, without the
+growth with items. Times are medians of warm fits; lavaan's is that of ``sem()`` alone (standard errors and test, without the
 indices of ``fitMeasures``), ours that of ``rox.fit`` (standard errors, test and all indices).
 """
 
@@ -202,7 +202,7 @@ def fit_here(case: Case, folder: Path, draws: int) -> dict[str, Any]:
     if "bootstrap" in case.extra:
         answer["bootstrap"] = bootstrap_here(model, rows, fit, folder, draws if "refits" in case.extra else REFITS)
     if "refits" in case.extra:
-        answer["bootstrap"]["refits"] = refit_differences(model, rows, fit, folder)
+        answer["bootstrap"]["refits"] = refit_differences(rows, fit, folder)
     if "passes" in case.extra:
         answer["passes"] = passes_here(model, rows)
     return answer
@@ -239,10 +239,9 @@ def passes_here(model: rox.RoxModel, rows: pd.DataFrame) -> dict[str, float]:
 
 def named(fit: rox.Fit) -> tuple[list[str], list[float], list[float]]:
     """Free parameters by lavaan's names."""
-    table = fit.parameters()
-    table = table[table["free"] > 0]
-    names = [lavaan_name(row.kind, row.left, row.right) for row in table.itertuples()]
-    return names, table["estimate"].tolist(), table["se"].tolist()
+    kept = [k for k, row in enumerate(fit.table) if row.free]
+    names = [lavaan_name(fit.table.rows[k].kind, fit.table.rows[k].left, fit.table.rows[k].right) for k in kept]
+    return names, fit.estimates.value[kept].tolist(), fit.estimates.se[kept].tolist()
 
 
 def lavaan_name(kind: str, left: str, right: str) -> str:
@@ -256,7 +255,7 @@ def lavaan_name(kind: str, left: str, right: str) -> str:
 # --- the bootstrap's draws, fitted again by another optimiser on a plainly written likelihood
 
 
-def refit_differences(model: rox.RoxModel, rows: pd.DataFrame, fit: rox.Fit, folder: Path) -> dict[str, float]:
+def refit_differences(rows: pd.DataFrame, fit: rox.Fit, folder: Path) -> dict[str, float]:
     """Largest distance of our draws from the refits, in standard errors, and the steepest slope left to these."""
     weights = np.fromfile(folder / "weights.bin").reshape(-1, len(rows))
     ours, errors = np.load(folder / "replicates.npy"), np.sqrt(np.diag(fit.vcov))
@@ -275,19 +274,19 @@ class PlainLikelihood:
     """F_ML = log|Σ| + tr(SΣ⁻¹), with Σ = F(I - A)⁻¹P(I - A)⁻ᵀF' over items and constructs (McArdle & McDonald 1984)."""
 
     def __init__(self, fit: rox.Fit, items: Sequence[str]) -> None:
-        table = fit.parameters()
         constructs = [name for name in fit.model.names if name not in items]
         place = {name: k for k, name in enumerate([*items, *constructs])}
         self.p, self.k = len(items), len(place)
         self.fixed = np.zeros((self.k, self.k))
-        self.arrows, self.spreads = [], []
-        for row in table.itertuples():
+        self.arrows: list[tuple[int, int, int]] = []  # place in theta, effect, cause
+        self.spreads: list[tuple[int, int, int]] = []  # place in theta, the two that vary together
+        for row, estimate in zip(fit.table, fit.estimates.value, strict=True):
             left, right = place.get(row.left, -1), place.get(row.right, -1)
             if row.kind in {"loading", "edge"}:
                 if row.free:
                     self.arrows.append((row.free - 1, right, left))
                 else:
-                    self.fixed[right, left] = row.estimate
+                    self.fixed[right, left] = estimate
             elif row.free:
                 self.spreads.append((row.free - 1, left, right))
         self.size = fit.table.n_free
@@ -424,8 +423,9 @@ def lines_of(name: str, ours: dict[str, Any], theirs: dict[str, Any] | None) -> 
         yield from bootstrap_lines(case, ours["bootstrap"], theirs, ours)
     if name == "rows":
         peak = "" if theirs is None else f"{theirs['peak_mb'] / 1000:.2g} GB"
-        yield (f"| … peak memory of the process (beyond frame and libraries) | {peak} | {ours['peak_mb'] / 1000:.2g} GB "
-               f"({ours['extra_mb'] / 1000:.2g} GB) | | ≤ 1 GB | |")  # fmt: skip
+        whole, extra = ours["peak_mb"] / 1000, ours["extra_mb"] / 1000
+        here = f"{whole:.2g} GB ({extra:.2g} GB)"
+        yield f"| … peak memory of the process (beyond frame and libraries) | {peak} | {here} | | ≤ 1 GB | |"
         own = ours["passes"]
         for other in ("numpy", "moments"):
             what = {"numpy": "`np.cov`", "moments": "`rox.Moments.from_rows`"}[other]

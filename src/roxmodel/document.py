@@ -156,6 +156,7 @@ class FitContent(_Record):
     groups: tuple[GroupRecord, ...] = ()
     scaling: str = "marker"
     estimator: str = ""
+    missing: str = ""
 
 
 def content_hash(content: object) -> str:

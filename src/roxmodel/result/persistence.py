@@ -67,6 +67,7 @@ def fit_content(fit: Fitted) -> FitContent:
         groups=tuple(_group(group) for group in fit.groups),
         scaling=fit.scaling,
         estimator=fit.estimator,
+        missing=fit.missing,
     )
 
 
@@ -262,6 +263,7 @@ def _fit(content: FitContent, model: RoxModel, table: ParameterTable, words: tup
         groups=tuple(_read_group(record) for record in content.groups),
         scaling=cast(Scaling, content.scaling),
         estimator=content.estimator,
+        missing=content.missing,
     )
 
 

@@ -216,8 +216,10 @@ def refit_rows(known: Refit, counts: Sequence[FloatArray]) -> FloatArray:
     targets = [_moments(group, own) for group, own in zip(known.sample.groups, counts, strict=True)]
     layouts = _layouts_of(known, targets)
     lower = lower_bounds(known.table)
-    theta, settled = settle(layouts, targets, shares, known.found.theta, known.inverse, known.sample.n)
-    settled &= (theta > lower).all(axis=1)
+    theta, settled = np.repeat(known.found.theta[None], len(shares), axis=0), np.zeros(len(shares), dtype=bool)
+    if not known.found.bound.any():  # steps of all draws know no bounds
+        theta, settled = settle(layouts, targets, shares, known.found.theta, known.inverse, known.sample.n)
+        settled &= (theta > lower).all(axis=1)
     for draw in np.flatnonzero(~settled):
         parts = [
             Part(

@@ -141,6 +141,8 @@ def refit_categorical(
     group = replace(group, rows=None if group.rows is None else group.rows[kept], weights=weights[kept])
     sample = replace(solution.sample, groups=(group,))
     moments = categories_of(model, sample, ordinal)
+    if sum(map(len, moments.thresholds)) < len(solution.table.of("threshold")):
+        return np.full(solution.table.n_free, np.nan)  # a category that nobody of the replicate chose
     part = covariance_part(solution.layout, moments)
     first = first_step_of(model, solution.table, moments)
     found = minimise(_Bordered(part, first.theta), solution.found.theta, lower_bounds(solution.table))

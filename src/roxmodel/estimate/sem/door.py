@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -61,6 +61,7 @@ def _options(asked: Asked) -> Options:
         _one_of("information", asked.information, get_args(Information))
     for kind in asked.equal:
         _one_of("equal", kind, EQUAL_KINDS)
+    _check_columns(asked)
     equal = tuple(dict.fromkeys((*_INVARIANCE[asked.invariance], *asked.equal)))
     if equal and asked.group is None:
         raise RoxError(f"{', '.join(equal)} were to be equal over groups, but there is no group.", hint="Say group=.")
@@ -94,6 +95,15 @@ def _one_of(name: str, given: object, allowed: Sequence[str]) -> None:
         raise RoxError(f"{name}= was {given!r}.", hint=did_you_mean(str(given), allowed))
 
 
+def _check_columns(asked: Asked) -> None:
+    for name in ("group", "cluster", "weight", "frequency"):
+        given: object = getattr(asked, name)
+        if not (given is None or isinstance(given, str)):
+            raise RoxError(f"{name}= was {given!r}.", allowed="the name of a column, or None")
+    if not (asked.ordered is None or isinstance(asked.ordered, bool | Iterable)):
+        raise RoxError(f"ordered= was {asked.ordered!r}.", allowed="names of items, True for all, or None")
+
+
 def _check_estimator(asked: Asked) -> None:
     ordinal = asked.estimator in {"DWLS", "WLSMV"}
     if asked.missing == "fiml" and (ordinal or asked.estimator == "MLM"):
@@ -109,5 +119,7 @@ def _check_estimator(asked: Asked) -> None:
         )
     if asked.estimator == "MLM" and (asked.weight is not None or asked.cluster is not None):
         raise RoxError("estimator='MLM' knows no weights and no clusters.", hint="Use estimator='MLR'.")
-    if asked.information == "observed" and asked.estimator == "MLM":
-        raise RoxError("estimator='MLM' rests on the expected information.", hint="Use estimator='MLR'.")
+    if asked.information == "observed" and (ordinal or asked.estimator == "MLM"):
+        raise RoxError(
+            f"estimator={asked.estimator!r} rests on the expected information.", hint="Leave information= out."
+        )

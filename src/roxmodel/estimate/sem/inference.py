@@ -75,7 +75,8 @@ def _inverted(
     if not moving.any():
         return inverse, 1.0, None, 1.0
     at = np.ix_(moving, moving)
-    scale = np.sqrt(np.maximum(np.diag(reference)[moving], 1e-300))
+    own = np.diag(reference)[moving]
+    scale = np.sqrt(np.where(own > 0, own, max(float(own.max()), 1e-200)))  # 0 or less: only rounding is left of it
     outer = np.outer(scale, scale)
     scaled = matrix[at] / outer
     try:

@@ -132,7 +132,8 @@ class _Model:
 
 
 def _model(here: Expansion, theta: FloatArray, lower: FloatArray) -> _Model:
-    scale = np.sqrt(np.maximum(np.diag(here.information), 1e-300))
+    own = np.diag(here.information)
+    scale = np.sqrt(np.where(own > 0, own, max(float(own.max()), 1e-200)))  # 0 or less: only rounding is left of it
     room = np.minimum((lower - theta) * scale, 0.0)
     return _Model(here.gradient / scale, here.hessian / np.outer(scale, scale), room, scale)
 

@@ -51,7 +51,16 @@ def table_of(model: RoxModel, options: Options, groups: Sequence[str]) -> Parame
                 continue
             rows.append(_in_group(model, row, (group, place), options.equal, numbers))
     rows += list(table.of("defined"))
+    _refuse_equal_ids(rows)
     return ParameterTable(tuple(rows))
+
+
+def _refuse_equal_ids(rows: Sequence[Parameter]) -> None:
+    seen: set[str] = set()
+    for row in rows:
+        if row.id in seen:
+            raise SpecError(f"Two parameters would be called {row.id!r}.", hint=f"Rename the group {row.group!r}.")
+        seen.add(row.id)
 
 
 def _in_group(

@@ -185,7 +185,7 @@ def _raw_group(found: Columns, place: int, places: IntArray, asked: tuple[Option
         n = float(weights.sum())
     _refuse_thin(names, n, labels[place])
     holes = bool(found.holes.any()) and bool(np.isnan(rows).any())
-    target = _available(rows, weights, names) if holes else _complete(rows, weights)
+    target = _available(rows, weights, names, labels[place]) if holes else _complete(rows, weights)
     clusters = None if found.clusters is None else found.clusters[at]
     if clusters is not None and len(np.unique(clusters)) < 2:
         whose = f"Group {labels[place]!r} has" if labels[place] else "The rows that are left have"
@@ -246,7 +246,7 @@ def _complete(rows: FloatArray, weights: FloatArray | None) -> Target:
     return Target(middle + shift, products / count - np.outer(middle, middle))
 
 
-def _available(rows: FloatArray, weights: FloatArray | None, names: tuple[str, ...]) -> Target:
+def _available(rows: FloatArray, weights: FloatArray | None, names: tuple[str, ...], label: str) -> Target:
     """Means and variances of the available answers, covariances of the available pairs: only to start from."""
     own = np.ones(len(rows)) if weights is None else weights
     there = ~np.isnan(rows)
@@ -254,6 +254,9 @@ def _available(rows: FloatArray, weights: FloatArray | None, names: tuple[str, .
     apart = np.argwhere(np.tril(together) + np.triu(np.ones_like(together), 1) <= 0)
     if len(apart):
         b, a = (names[i] for i in apart[0])
+        if a == b:
+            where = f" in group {label!r}" if label else ""
+            raise DataError(f"Nobody answered {a!r}{where}.", hint="Leave the item out, or that group.")
         raise EstimationError(
             f"Nobody answered both {a!r} and {b!r}, so these data say nothing of how they go together.",
             hint="Leave one of them out, or ask both of the same people; method='linked' is for different people.",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from roxmodel.errors import EstimationError, listed
 from roxmodel.estimate.sem.objective import Objective, Part
 from roxmodel.estimate.sem.optimizer import minimise
 from roxmodel.estimate.sem.patterns import Patterns, half_deviance, inverted
@@ -20,6 +21,7 @@ __all__ = ["Yardstick", "baseline_of", "saturated_of"]
 _NEWTON = 45  # variables up to which the saturated moments are finished by Newton's method
 _EM_STEPS = 3
 _MOST_EM = 2_000
+_SINGULAR = 1e-8  # smallest eigenvalue of a correlation matrix that has an estimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,16 +99,41 @@ def _value(layout: Layout, theta: FloatArray, group: GroupSample) -> float:
 
 
 def _saturated_group(sample: Sample, group: GroupSample, means: bool, given: tuple[int, ...]) -> Found:
-    target = group.target
+    target, settled = group.target, False
     if group.patterns is not None:
-        target = _expected_moments(group.patterns, group.target, len(sample.items) <= _NEWTON)
+        try:
+            target = _expected_moments(group.patterns, group.target, len(sample.items) <= _NEWTON)
+        except np.linalg.LinAlgError:
+            raise _without_moments(sample.items, group, target.covariance) from None
     known = (target.mean, target.covariance)
     layout, theta = saturated(sample.items, sample.scale, known, means=means, given=given)
     if group.patterns is not None and len(sample.items) <= _NEWTON:
         objective = Objective([Part(layout, group.patterns, 1.0)])
-        theta = minimise(objective, theta, np.full(layout.n_free, -np.inf)).theta
+        found = minimise(objective, theta, np.full(layout.n_free, -np.inf))
+        theta, settled = found.theta, found.converged
         target = _target_of(layout, theta)
+    if group.patterns is not None:
+        lowest = float(np.linalg.eigvalsh(_correlation(target.covariance))[0])
+        if not lowest > (_SINGULAR if settled else 100 * _SINGULAR):
+            raise _without_moments(sample.items, group, target.covariance)
     return layout, theta, _value(layout, theta, group), target
+
+
+def _correlation(covariance: FloatArray) -> FloatArray:
+    spread = np.sqrt(np.diag(covariance))
+    return np.asarray(covariance / np.outer(spread, spread))
+
+
+def _without_moments(items: Sequence[str], group: GroupSample, covariance: FloatArray) -> EstimationError:
+    """Say that the likelihood of the moments grows for ever: some items determine each other where they are seen."""
+    share = np.abs(np.linalg.eigh(_correlation(covariance))[1][:, 0])
+    names = [items[place] for place in np.flatnonzero(share > 0.3 * share.max())]
+    where = f" in group {group.name!r}" if group.name else ""
+    return EstimationError(
+        f"With the answers that are there, the items {listed(names)} determine each other exactly{where}, so their "
+        "covariance matrix has no estimate.",
+        hint="Leave one of them out if it is a copy or a sum of others; else use fewer items, or more complete rows.",
+    )
 
 
 def _target_of(layout: Layout, theta: FloatArray) -> Target:
