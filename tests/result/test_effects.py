@@ -195,7 +195,7 @@ def test_a_large_graph_is_walked_only_between_the_two():
         (("A", "e"), None, "no construct 'A'"),
         (("a", "eh"), None, r"no construct 'eh'"),
         (("a", "a"), None, "effect of 'a' on itself"),
-        (("a", "e"), "bayes", r"interval= was 'bayes'\. Allowed: 'delta' or 'draws'"),
+        (("a", "e"), "bayes", r"interval= was 'bayes'\. Allowed: 'delta', 'draws' or 'bca'"),
     ],
 )
 def test_what_cannot_be_asked_is_named(fit, ends, interval, message):
@@ -276,7 +276,7 @@ def test_only_curved_equations_on_the_way_matter():
     )
     for cause, effect in (("a", "d"), ("a", "c"), ("b", "d")):
         pd.testing.assert_frame_equal(curved.effects(cause, effect), linear.effects(cause, effect), check_exact=True)
-    with pytest.raises(RoxError, match="equation of 'e' is curved, so the delta method"):
+    with pytest.raises(RoxError, match="equation of 'e' is curved, so interval='delta'"):
         curved.effects("a", "e", interval="delta")
 
 

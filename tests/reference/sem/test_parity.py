@@ -87,18 +87,10 @@ def test_differences_of_nested_models(table):
 # --- what a fit says besides
 
 
-def of(fit, *names):
-    """The first of these methods that the fit has."""
-    for name in names:
-        if hasattr(fit, name):
-            return getattr(fit, name)
-    return pytest.skip(f"Fit has none of {', '.join(names)} yet")
-
-
 @pytest.mark.parametrize("name", ["hs_ml", "chain_ml"])
 def test_modification_indices(name):
     case, fit = fitted(name)
-    table = of(fit, "modification_indices")()
+    table = fit.modification_indices()
     found = {
         (row.kind, *(sorted((row.left, row.right)) if row.kind == "covariance" else (row.left, row.right))): row
         for row in table.itertuples()
@@ -117,16 +109,17 @@ def test_modification_indices(name):
 @pytest.mark.parametrize("name", ["hs_ml", "chain_ml", "chain_fiml", "pd_ml", "chain_wlsmv"])
 def test_explained_variance(name):
     case, fit = fitted(name)
-    found = of(fit, "r2", "rsquare")()
+    found = fit.r2().set_index("name")["r2"]
     for variable, value in case["r2"].items():
         if variable in found.index:
             assert found[variable] == pytest.approx(value, abs=1e-5)
+    assert set(case["r2"]) <= set(found.index)
 
 
 @pytest.mark.parametrize("name", ["hs_ml", "chain_ml"])
 def test_residual_covariances(name):
     case, fit = fitted(name)
-    table = of(fit, "residual_covariances", "residuals")()
+    table = fit.residuals(kind="raw")
     names = case["residuals"]["names"]
     own = table.loc[names, names].to_numpy()
     lower = np.concatenate([own[k:, k] for k in range(len(names))])
@@ -137,7 +130,7 @@ def test_residual_covariances(name):
 @pytest.mark.parametrize("method", ["regression", "bartlett"])
 def test_factor_scores(name, method):
     case, fit = fitted(name)
-    found = of(fit, "scores")(parity.data_of(case).head(5), method=method)
+    found = fit.factor_scores(parity.data_of(case).head(5), method=method)
     for construct, values in case["scores"][method].items():
         np.testing.assert_allclose(found[construct], values, atol=1e-5)
 
