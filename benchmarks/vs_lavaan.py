@@ -2,11 +2,11 @@
 
     python benchmarks/vs_lavaan.py [case ...] [--long] [--semopy] [--draws 10000]
 
-Cases: chain, ecsi, wlsmv, growth10 to growth80 and, with ``--long`` (some minutes, 8 GB for lavaan), rows and fiml. Every
-fit runs in a process of its own, ours and theirs, on the same simulated, seeded rows; ecsi needs ``../shared``. Without
-Rscript and lavaan only our own figures are printed. ``--semopy`` installs semopy into a throw-away environment for the
-growth with items. Times are medians of warm fits; lavaan's is that of ``sem()`` alone (standard errors and test, without the
-indices of ``fitMeasures``), ours that of ``rox.fit`` (standard errors, test and all indices).
+Cases: chain, ecsi, wlsmv, growth10 to growth80 and, with ``--long`` (some minutes, 8 GB for lavaan), rows and fiml.
+Every fit runs in a process of its own, ours and theirs, on the same simulated, seeded rows; ecsi needs ``../shared``.
+Without Rscript and lavaan only our own figures are printed. ``--semopy`` installs semopy into a throw-away environment
+for the growth with items. Times are medians of warm fits; lavaan's is that of ``sem()`` alone (standard errors and
+test, without the indices of ``fitMeasures``), ours that of ``rox.fit`` (standard errors, test and all indices).
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ import roxmodel as rox
 HERE = Path(__file__).resolve().parent
 MOBI = HERE.parents[1] / "shared" / "data" / "ecsi_mobile" / "mobi.csv"
 HEAD = "| case | lavaan | roxmodel | ratio | asked | largest difference of an estimate (standard errors) |"
-REFITS = 200
+REFITS = 200  # draws that are fitted again
+R_DRAWS = {"chain": 200, "ecsi": 40}  # of lavaan's bootstrap
 
 Floats = NDArray[np.float64]
 
@@ -177,7 +178,7 @@ def forget_peak() -> None:
         Path("/proc/self/clear_refs").write_text("5")
 
 
-def measured(work: Callable[[], Any], repeats: int) -> tuple[Any, dict[str, float]]:
+def measured(work: Callable[[], Any], repeats: int) -> tuple[Any, dict[str, Any]]:
     """Result, median seconds and memory at the peak and beyond what was held before."""
     forget_peak()
     before = memory("VmRSS")
@@ -195,6 +196,7 @@ def fit_here(case: Case, folder: Path, draws: int) -> dict[str, Any]:
     model, rows = rox.RoxModel.from_lavaan(case.model), read_rows(folder)
     few = rows.head(500)
     rox.fit(model, few, method="sem", **case.ours)  # warm: imports
+    answer: dict[str, Any]
     fit, answer = measured(lambda: rox.fit(model, rows, method="sem", **case.ours), case.repeats[0])
     names, values, errors = named(fit)
     answer |= {"names": names, "estimates": values, "errors": errors, "chisq": fit.indices()["chisq"]}
@@ -338,16 +340,16 @@ def read_rows(folder: Path) -> pd.DataFrame:
     return pd.DataFrame(np.fromfile(folder / "rows.bin").reshape(len(names), -1).T, columns=names, copy=False)
 
 
-def fit_in_r(case: Case, folder: Path) -> dict[str, Any] | None:
+def fit_in_r(name: str, folder: Path) -> dict[str, Any] | None:
     """What lavaan says, or None where it is not."""
     if shutil.which("Rscript") is None:
         return None
-    names = json.loads((folder / "names.json").read_text())
+    case, names = CASES[name], json.loads((folder / "names.json").read_text())
     n = (folder / "rows.bin").stat().st_size // (8 * len(names))
     job: dict[str, Any] = {"file": str(folder / "rows.bin"), "n": n, "names": names, "model": case.model}
     job |= {"options": case.theirs, "repeats": case.repeats[1]}
     if "bootstrap" in case.extra:
-        job["bootstrap"] = REFITS
+        job["bootstrap"] = R_DRAWS[name]
     if "refits" in case.extra:
         job |= {"weights": str(folder / "weights.bin"), "replicates": REFITS}
     (folder / "job.json").write_text(json.dumps(job))
@@ -465,7 +467,7 @@ def run_case(name: str, folder: Path, draws: int) -> tuple[dict[str, Any], dict[
     ours = json.loads((folder / "ours.json").read_text())
     if "refits" in ours.get("bootstrap", {}):
         ours["bootstrap"]["kept"] = np.load(folder / "replicates.npy").tolist()
-    return ours, fit_in_r(CASES[name], folder)
+    return ours, fit_in_r(name, folder)
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from roxmodel.implied.layout import residual_of
 from roxmodel.implied.normal import Target
 from roxmodel.spec.graph import RoxModel
-from roxmodel.spec.parameters import ParameterTable
+from roxmodel.spec.parameters import Parameter, ParameterTable
 from roxmodel.types import FloatArray
 
 __all__ = ["start_values"]
@@ -33,9 +33,10 @@ def start_values(
     """
     total, times, sizes = (np.zeros(table.n_free) for _ in range(3))
     for group, target in groups:
-        known = _guess(model, target, scale)
-        for row in table:
-            if not row.free or row.group not in {group, ""}:
+        rows = [row for row in table if row.group in {group, ""}]
+        known = _guess(model, rows, target, scale)
+        for row in rows:
+            if not row.free:
                 continue
             value = row.start if row.start is not None else known.get((row.kind, row.left, row.right))
             if value is None:
@@ -65,31 +66,43 @@ def _plain(kind: str, left: str, known: Known, residual: bool) -> float:
     return known["residual", left, left] if residual else known["disturbance", left, left]
 
 
-def _guess(model: RoxModel, target: Target, scale: FloatArray) -> Known:
+def _guess(model: RoxModel, rows: Sequence[Parameter], target: Target, scale: FloatArray) -> Known:
     spread = np.sqrt(np.diag(target.covariance))
     correlation = target.covariance / np.outer(spread, spread)
     at = {item.name: i for i, item in enumerate(model.items)}
     sd, known = spread * scale, {}
     weights = np.zeros((len(model.names), len(at)))
-    unit = np.zeros(len(model.names))
+    standard: dict[tuple[str, str], float] = {}
     for place, construct in enumerate(model.constructs):
         own = [at[name] for name in construct.item_names]
         shares = _one_factor(correlation[np.ix_(own, own)], construct.reliability)
-        fixed = [item.loading for item in construct.items]
-        free_unit = construct.items[0].loading is None or isinstance(fixed[0], float)
-        marker = float(fixed[0]) if isinstance(fixed[0], float) and fixed[0] else 1.0
-        unit[place] = shares[0] * sd[own[0]] / marker if free_unit and shares[0] else 1.0
+        weights[place, own] = shares / float(shares @ shares)
         for item, i, share in zip(construct.item_names, own, shares, strict=True):
-            known["loading", construct.name, item] = share * sd[i] / unit[place]
+            standard[construct.name, item] = float(share * sd[i])
             known["item", item, item] = float(sd[i])
             known["residual", item, item] = float(np.clip(1 - share**2, _LEAST, _MOST)) * sd[i] ** 2
             known["intercept", item, item] = float(target.mean[i] * scale[i])
-        known["unit", construct.name, construct.name] = abs(float(unit[place]))
         if len(own) == 1:
             known["intercept", construct.name, construct.name] = float(target.mean[own[0]] * scale[own[0]])
-        weights[place, own] = shares / float(shares @ shares)
     latent = _latent_correlation(weights, correlation)
-    return known | _structure(model, latent, np.abs(unit))
+    slopes = _regressions(model, latent)
+    unit = {name: _unit(name, rows, standard, slopes[name][1]) for name in model.names}
+    for (name, item), value in standard.items():
+        known["loading", name, item] = value / unit[name]
+    for name in model.names:
+        known["unit", name, name] = abs(unit[name])
+    return known | _structure(model, latent, slopes, {name: abs(own) for name, own in unit.items()})
+
+
+def _unit(name: str, rows: Sequence[Parameter], standard: dict[tuple[str, str], float], left: float) -> float:
+    """Standard deviation that a construct has by a loading that is fixed, else by its variance; with a sign."""
+    for row in rows:
+        if row.kind == "loading" and row.left == name and not row.free and row.value and standard[name, row.right]:
+            return standard[name, row.right] / row.value
+    for row in rows:
+        if row.id.removesuffix(f"@{row.group}") == f"variance:{name}" and not row.free and row.value:
+            return float(np.sqrt(abs(row.value) / left))
+    return float(np.sqrt(1.0 / left))
 
 
 def _one_factor(correlation: FloatArray, reliability: float | None) -> FloatArray:
@@ -120,23 +133,33 @@ def _latent_correlation(weights: FloatArray, correlation: FloatArray) -> FloatAr
     return np.asarray(latent)
 
 
-def _structure(model: RoxModel, latent: FloatArray, unit: FloatArray) -> Known:
+def _regressions(model: RoxModel, latent: FloatArray) -> dict[str, tuple[dict[str, float], float]]:
+    """Standardised edges into each construct, and the share of its variance that they leave."""
+    found = {}
+    place = {name: i for i, name in enumerate(model.names)}
+    for name in model.names:
+        causes, at, left = list(model.causes(name)), place[name], 1.0
+        slopes: FloatArray = np.zeros(0)
+        if causes:
+            own = [place[cause] for cause in causes]
+            slopes = np.asarray(np.linalg.solve(latent[np.ix_(own, own)], latent[own, at]), dtype=np.float64)
+            left = float(np.clip(1 - slopes @ latent[own, at], 0.05, 1.0))
+        found[name] = (dict(zip(causes, slopes.tolist(), strict=True)), left)
+    return found
+
+
+def _structure(
+    model: RoxModel, latent: FloatArray, slopes: dict[str, tuple[dict[str, float], float]], unit: dict[str, float]
+) -> Known:
     """Edges by regression, and what they leave."""
     known: Known = {}
     place = {name: i for i, name in enumerate(model.names)}
-    for name in model.names:
-        causes = [place[cause] for cause in model.causes(name)]
-        at, left = place[name], 1.0
-        if causes:
-            slopes = np.linalg.solve(latent[np.ix_(causes, causes)], latent[causes, at])
-            left = float(np.clip(1 - slopes @ latent[causes, at], 0.05, 1.0))
-            for cause, value in zip(causes, slopes, strict=True):
-                known["edge", model.names[cause], name] = float(value * unit[at] / unit[cause])
-        known["disturbance", name, name] = left * float(unit[at]) ** 2
-    exogenous = [place[name] for name in model.exogenous_names]
-    for a in exogenous:
-        for b in exogenous:
+    for name, (causes, left) in slopes.items():
+        for cause, value in causes.items():
+            known["edge", cause, name] = value * unit[name] / unit[cause]
+        known["disturbance", name, name] = left * unit[name] ** 2
+    for a in model.exogenous_names:
+        for b in model.exogenous_names:
             if a != b:
-                value = float(latent[a, b] * unit[a] * unit[b])
-                known["covariance", model.names[a], model.names[b]] = value
+                known["covariance", a, b] = float(latent[place[a], place[b]]) * unit[a] * unit[b]
     return known

@@ -22,6 +22,8 @@ from roxmodel.types import FloatArray
 
 __all__ = ["Judged", "likelihood_indices"]
 
+_MOST_CORRECTED = 50  # items up to which indices are corrected for missing answers: the work grows with their 6th power
+
 
 @dataclass(frozen=True, slots=True)
 class Judged:
@@ -97,6 +99,8 @@ def _corrections(
         scaled = Correction(chisq, base_chisq, *factors)
     if judged.sample.complete:
         return scaled, scaled
+    if len(judged.sample.items) > _MOST_CORRECTED:
+        return scaled, None
     return scaled, _missing_correction(judged, free, base, (df, base_df))
 
 
@@ -196,10 +200,11 @@ def _trace(
     missing, complete, products = (
         block_diag(*(share * own[i] for share, own in zip(shares, weights, strict=True))) for i in (1, 2, 3)
     )
-    own = np.linalg.pinv(missing, hermitian=True)
+    own = inverse_of(missing)
     reach = missing @ jacobian
     residual = missing - reach @ np.linalg.pinv(jacobian.T @ reach, hermitian=True) @ reach.T
-    return float(np.trace(residual @ own @ complete @ own @ residual @ own @ products @ own))
+    turned = own @ residual @ own
+    return float(((complete @ turned) * (products @ turned).T).sum())
 
 
 def _loglik(judged: Judged) -> float:

@@ -127,7 +127,7 @@ def _correlation(covariance: FloatArray) -> FloatArray:
 def _without_moments(items: Sequence[str], group: GroupSample, covariance: FloatArray) -> EstimationError:
     """Say that the likelihood of the moments grows for ever: some items determine each other where they are seen."""
     share = np.abs(np.linalg.eigh(_correlation(covariance))[1][:, 0])
-    names = [items[place] for place in np.flatnonzero(share > 0.3 * share.max())]
+    names = [name for name, own in zip(items, share, strict=True) if own > 0.3 * share.max()]
     where = f" in group {group.name!r}" if group.name else ""
     return EstimationError(
         f"With the answers that are there, the items {listed(names)} determine each other exactly{where}, so their "
