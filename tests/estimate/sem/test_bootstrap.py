@@ -88,16 +88,17 @@ def test_twenty_draws_are_scipys():
         weights = fit.bootstrap_weights(place)
         s = np.cov(frame[NAMES], rowvar=False, bias=True, fweights=weights.astype(int))
         theirs = by_scipy(lambda t, s=s: discrepancy(t, s), fit.theta[order])
-        assert np.abs(draws[place, order] - theirs).max() < (CLOSE * spread).min() * 10
         assert (np.abs(draws[place, order] - theirs) / spread).max() < CLOSE
 
 
 def test_with_missing_answers_two_draws_are_scipys():
-    frame = answers(n=80, holes=0.15)
-    fit = fitted(frame, missing="fiml", bootstrap=4)
+    frame = answers(n=120, holes=0.15)
+    fit = fitted(frame, missing="fiml", bootstrap=2)
     order = places_of_means(fit)
     draws = fit.bootstrap_draws()
-    se = rox.fit(MODEL, frame, method="sem", missing="fiml").parameters()["se"].dropna().to_numpy()
+    plain = rox.fit(MODEL, frame, method="sem", missing="fiml")
+    assert plain.admissible
+    se = np.sqrt(np.diag(plain.vcov))
     for place in range(2):
         rows = drawn(fit, frame, place)[NAMES].to_numpy()
         theirs = by_scipy(lambda t, rows=rows: casewise_deviance(t, rows), fit.theta[order])

@@ -82,14 +82,15 @@ def resample(known: Refit, options: Options) -> Resampling:
     entropy = secrets.randbits(63) if options.seed is None else options.seed
 
     def run(start: int, stop: int) -> FloatArray:
-        return refit_rows(known, _row_counts(known.sample, replicate_block(entropy, start, stop, codes), rows))
+        counts = _row_counts(known.sample, replicate_block(entropy, start, stop, codes), rows)
+        return refit_rows(known, counts, options.replicates - start)
 
     size = int(np.clip(_CELLS // len(codes), 1, _BATCH)) if known.sample.complete else 8
     found = _gathered(run, (entropy, codes, size), options, lower_bounds(known.table))
-    return replace(found, influence=_influence(known, codes))
+    return replace(found, influence=_influence(known, codes, rows))
 
 
-def _influence(known: Refit, codes: FloatArray) -> FloatArray | None:
+def _influence(known: Refit, codes: FloatArray, places: Sequence[IntArray]) -> FloatArray | None:
     """What each resampled row or cluster moves: inverse information times its score (infinitesimal jackknife)."""
     if any(group.weights is not None for group in known.sample.groups):
         return None
@@ -104,7 +105,7 @@ def _influence(known: Refit, codes: FloatArray) -> FloatArray | None:
     )
     moved = scores @ known.inverse
     sums = np.zeros((int(codes.max()) + 1, moved.shape[1]))
-    np.add.at(sums, codes.astype(np.int64), moved)
+    np.add.at(sums, codes[np.concatenate(places)].astype(np.int64), moved)
     return sums
 
 
@@ -115,6 +116,7 @@ def resample_categorical(model: RoxModel, solution: CategoricalSolution, options
     ordinal = ordinal_items(model, options.ordered)
 
     def run(start: int, stop: int) -> FloatArray:
+        stop = min(stop, options.replicates)
         counts = _row_counts(solution.sample, replicate_block(entropy, start, stop, codes), rows)
         return np.stack([_one_categorical(model, solution, own[0], ordinal) for own in zip(*counts, strict=True)])
 
@@ -163,30 +165,51 @@ def _watched(batches: Iterator[FloatArray], count: int, progress: bool | None) -
 
 
 def _codes(sample: Sample) -> tuple[FloatArray, tuple[IntArray, ...]]:
-    """Cluster (or person) of each row over all groups, and the rows of each group among them."""
-    ends = np.cumsum([0, *(0 if group.rows is None else len(group.rows) for group in sample.groups)])
-    rows = tuple(np.arange(a, b) for a, b in pairwise(ends))
-    clusters = [group.clusters for group in sample.groups]
-    if all(own is not None for own in clusters):
-        together = np.concatenate([own for own in clusters if own is not None])
+    """Cluster (or person) of each row, in the order of the frame, and the rows of each group among them."""
+    rows = _rows_of(sample)
+    total = sum(map(len, rows))
+    clusters = [group.clusters for group in sample.groups if group.clusters is not None]
+    if len(clusters) == len(sample.groups):
+        together = np.empty(total, dtype=np.int64)
+        together[np.concatenate(rows)] = np.concatenate(clusters)
         return np.unique(together, return_inverse=True)[1].astype(np.float64), rows
-    if any(group.weights is not None and not group.sampling for group in sample.groups):
-        # A row with a frequency stands for so many persons, each drawn by itself.
-        times = [np.ones(0) if group.weights is None else group.weights for group in sample.groups]
-        return np.arange(float(np.concatenate(times).sum())), rows
-    return np.arange(float(ends[-1])), rows
+    persons = _persons(sample, rows)
+    # A row with a frequency stands for so many persons, each drawn by itself.
+    return np.arange(float(total if persons is None else persons.sum())), rows
+
+
+def _rows_of(sample: Sample) -> tuple[IntArray, ...]:
+    """Places of each group's rows among all rows that count, in the order of the frame."""
+    counts = [0 if group.rows is None else len(group.rows) for group in sample.groups]
+    ends = np.cumsum([0, *counts])
+    known = [group.places for group in sample.groups if group.places is not None]
+    if len(known) < len(counts):
+        return tuple(np.arange(a, b) for a, b in pairwise(ends))
+    every = np.concatenate(known)
+    rank = np.empty(len(every), dtype=np.int64)
+    rank[np.argsort(every)] = np.arange(len(every))
+    return tuple(rank[a:b] for a, b in pairwise(ends))
+
+
+def _persons(sample: Sample, rows: Sequence[IntArray]) -> IntArray | None:
+    """Persons that each row stands for, in the order of the frame; None where each stands for one."""
+    if not any(group.weights is not None and not group.sampling for group in sample.groups):
+        return None
+    found = np.ones(sum(map(len, rows)), dtype=np.int64)
+    for group, places in zip(sample.groups, rows, strict=True):
+        if group.weights is not None:
+            found[places] = group.weights
+    return found
 
 
 def _row_counts(sample: Sample, counts: FloatArray, rows: tuple[IntArray, ...]) -> list[FloatArray]:
     """Weight of each row of each group in each replicate, (replicates, rows)."""
-    counted = [group.weights for group in sample.groups if group.weights is not None and not group.sampling]
-    clustered = all(group.clusters is not None for group in sample.groups)
-    if counted and clustered:
-        counts = counts * np.concatenate(counted)
-    elif counted:
-        persons = np.concatenate(counted).astype(np.int64)
+    persons = _persons(sample, rows)
+    if persons is not None and all(group.clusters is not None for group in sample.groups):
+        counts = counts * persons
+    elif persons is not None:
         ends = np.concatenate([[0], np.cumsum(persons)[:-1]])
-        counts = np.add.reduceat(counts, ends, axis=1) * (persons > 0)
+        counts = np.add.reduceat(counts, ends, axis=1)
     found = []
     for group, own in zip(sample.groups, rows, strict=True):
         picked = counts[:, own]
@@ -194,7 +217,7 @@ def _row_counts(sample: Sample, counts: FloatArray, rows: tuple[IntArray, ...]) 
     return found
 
 
-def refit_rows(known: Refit, counts: Sequence[FloatArray]) -> FloatArray:
+def refit_rows(known: Refit, counts: Sequence[FloatArray], wanted: int | None = None) -> FloatArray:
     """Estimate all parameters for each set of row weights.
 
     Parameters
@@ -203,6 +226,8 @@ def refit_rows(known: Refit, counts: Sequence[FloatArray]) -> FloatArray:
         The model and its estimate.
     counts
         For each group (replicates, rows) weights of the rows.
+    wanted
+        How many of the replicates are asked for, None = all: the others may stay NaN.
 
     Returns
     -------
@@ -211,8 +236,9 @@ def refit_rows(known: Refit, counts: Sequence[FloatArray]) -> FloatArray:
     """
     sizes = np.stack([own.sum(axis=1) for own in counts], axis=1)
     shares = sizes / sizes.sum(axis=1, keepdims=True)
+    wanted = len(shares) if wanted is None else min(wanted, len(shares))
     if not known.sample.complete:
-        return _one_by_one(known, counts, shares)
+        return _one_by_one(known, counts, shares, wanted)
     targets = [_moments(group, own) for group, own in zip(known.sample.groups, counts, strict=True)]
     layouts = _layouts_of(known, targets)
     lower = lower_bounds(known.table)
@@ -220,7 +246,7 @@ def refit_rows(known: Refit, counts: Sequence[FloatArray]) -> FloatArray:
     if not known.found.bound.any():  # steps of all draws know no bounds
         theta, settled = settle(layouts, targets, shares, known.found.theta, known.inverse, known.sample.n)
         settled &= (theta > lower).all(axis=1)
-    for draw in np.flatnonzero(~settled):
+    for draw in np.flatnonzero(~settled[:wanted]):
         parts = [
             Part(
                 _drawn(layout, int(draw)),
@@ -245,11 +271,11 @@ def _alone(objective: Objective, start: FloatArray, lower: FloatArray) -> FloatA
     return found.theta if found.converged else nothing
 
 
-def _one_by_one(known: Refit, counts: Sequence[FloatArray], shares: FloatArray) -> FloatArray:
+def _one_by_one(known: Refit, counts: Sequence[FloatArray], shares: FloatArray, wanted: int) -> FloatArray:
     """Replicates with missing answers: moments of each pattern again, then Newton's method."""
     lower = lower_bounds(known.table)
-    found = np.empty((len(shares), known.table.n_free))
-    for draw in range(len(shares)):
+    found = np.full((len(shares), known.table.n_free), np.nan)
+    for draw in range(wanted):
         parts = []
         for place, (layout, group) in enumerate(zip(known.layouts, known.sample.groups, strict=True)):
             own = counts[place][draw]

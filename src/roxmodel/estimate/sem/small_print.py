@@ -66,6 +66,8 @@ def notes_of(model: RoxModel, solution: LatentSolution, options: Options) -> tup
             "Missing answers: full information maximum likelihood, which assumes that what is missing depends on "
             "what was observed only (missing at random)."
         )
+        if solution.indices["df"] > 0 and "cfi_robust" not in solution.indices:
+            notes.append("CFI, TLI and RMSEA corrected for missing answers are left out beyond 50 items.")
     table = solution.table
     assumed = [f"{r.left} -> {r.right} = {r.value:g}" for r in table.of("edge") if not r.free and r.value is not None]
     if assumed:
