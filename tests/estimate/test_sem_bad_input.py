@@ -15,7 +15,17 @@ from roxmodel.errors import DataError, EstimationError, RoxError, SpecError
 TEXT = "a =~ a1 + a2 + a3\nb =~ b1 + b2 + b3\nb ~ a"
 MODEL = rox.RoxModel.from_lavaan(TEXT)
 ITEMS = ["a1", "a2", "a3", "b1", "b2", "b3"]
-JARGON = ("lapack", "linalg", "singular matrix", "traceback", "keyerror", "nan encountered", "divide", "converge to", "dgesv")
+JARGON = (
+    "lapack",
+    "linalg",
+    "singular matrix",
+    "traceback",
+    "keyerror",
+    "nan encountered",
+    "divide",
+    "converge to",
+    "dgesv",
+)
 
 
 def answers(n=200, seed=1):

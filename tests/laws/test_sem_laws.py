@@ -91,9 +91,7 @@ def test_group_order_does_not_matter(seed, invariance, estimator):
     frame = answers(seed)
     turned = frame.sort_values("g", ascending=frame["g"].iloc[0] != "north", kind="stable")
     assert turned["g"].iloc[0] != frame["g"].iloc[0]
-    one, two = (
-        fitted(f, {"group": "g", "invariance": invariance, "estimator": estimator}) for f in (frame, turned)
-    )
+    one, two = (fitted(f, {"group": "g", "invariance": invariance, "estimator": estimator}) for f in (frame, turned))
     assert_same_indices(one, two)
     if invariance == "scalar":  # latent means count from the first group
         keep = [i for i in by_id(one, "estimate").index if not i.startswith("intercept")]

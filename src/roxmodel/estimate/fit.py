@@ -123,7 +123,8 @@ def fit(  # noqa: PLR0913 - the contract of DESIGN.md
     Raises
     ------
     EstimationError
-        If there are fewer rows than parameters, causes that cannot be told apart, a loop or a confounded edge.
+        If there are fewer rows than parameters, causes that cannot be told apart, a model that is not identified; with
+        ``"path"`` also for a loop or a confounded edge.
     RoxError
         For an option that the method does not have.
 

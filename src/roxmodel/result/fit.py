@@ -38,7 +38,7 @@ class Fit(Fitted):
     model
         The model that was estimated.
     method, level
-        ``path`` (later ``sem``, ``linked``); ``between`` units, or ``single`` for respondents and matrices.
+        ``path`` or ``sem``; ``between`` units, or ``single`` for respondents and matrices.
     se, errors
         Kind of standard errors asked for, and how they are computed, in words.
     table, estimates

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from roxmodel.result.latent_words import latent_lines
 from roxmodel.result.tables import edge_table
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ __all__ = ["edge_sentences", "fit_html", "fit_summary", "shown_edges"]
 
 _LEVELS = {
     "between": "between units: how units that differ in the cause differ in the effect",
-    "single": "single level: how rows that differ in the cause differ in the effect",
+    "single": "single level: how respondents (rows) that differ in the cause differ in the effect",
     "within": "within units",
 }
 _SHOWN = ["cause", "effect", "estimate", "se", "p", "ci_low", "ci_high", "standardized", "n"]
@@ -25,16 +26,17 @@ _SHOWN = ["cause", "effect", "estimate", "se", "p", "ci_low", "ci_high", "standa
 
 def fit_summary(fit: Fitted) -> str:
     """See `Fit.summary`."""
-    people = fit.population
-    whom = f"{people.n_units} units" if people.n_units is not None else f"n = {people.n}"
+    edges = len(fit.model.edges)
     parts = [
-        f"{fit.model.name}: {len(fit.model.edges)} edges, method '{fit.method}', {whom}",
+        f"{fit.model.name}: {edges} edge{'' if edges == 1 else 's'}, {_how(fit)}",
+        *_failed_lines(fit),
         *_group_lines(fit),
         f"Level: {_LEVELS[fit.level]}.",
         f"Errors: {fit.errors}. Intervals: 95 %. Standardised by model-implied standard deviations.",
         "",
         *([shown_edges(fit).to_string(index=False), ""] if fit.model.edges else []),
         *edge_sentences(fit),
+        *latent_lines(fit),
         *_index_lines(fit),
         "",
         "Small print",
@@ -43,13 +45,40 @@ def fit_summary(fit: Fitted) -> str:
     return "\n".join(parts)
 
 
+def _how(fit: Fitted) -> str:
+    """Method, estimator and whom the numbers speak of."""
+    people = fit.population
+    whom = f"{people.n_units} units" if people.n_units is not None else f"n = {people.n}"
+    estimator = f" ({fit.estimator}{', all answers by FIML' if fit.missing == 'fiml' else ''})" if fit.estimator else ""
+    return f"method '{fit.method}'{estimator}, {whom}"
+
+
+def _failed_lines(fit: Fitted) -> list[str]:
+    """Verdicts that failed stand before any number."""
+    return [f"NOT {name.upper()}: {verdict.reason}." for name, verdict in fit.verdicts.items() if not verdict.ok]
+
+
 def _group_lines(fit: Fitted) -> list[str]:
     if len(fit.groups) < 2:
         return []
     sizes = ", ".join(f"{group.name} (n = {group.n:.0f})" for group in fit.groups)
-    return [
-        f"Groups: {sizes}; each has edges of its own. fit.edge_differences() compares them, fit.group(name) is one."
-    ]
+    lines = [f"Groups: {sizes}. fit.edge_differences() compares their edges, fit.group(name) is one of them."]
+    shared = _shared_over_groups(fit)
+    if shared:
+        lines.append(f"Held equal over groups: {', '.join(shared)}.")
+    return lines
+
+
+def _shared_over_groups(fit: Fitted) -> list[str]:
+    """Kinds of parameters that are equal over groups, edges by name (a label in the model holds them equal too)."""
+    groups: dict[int, set[str]] = {}
+    for row in fit.table:
+        if row.free and row.kind != "defined":
+            groups.setdefault(row.free, set()).add(row.group)
+    shared = [row for row in fit.table if row.free and len(groups.get(row.free, ())) > 1]
+    edges = dict.fromkeys(f"the edge {row.left} -> {row.right}" for row in shared if row.kind == "edge")
+    kinds = dict.fromkeys(f"{row.kind}s" for row in shared if row.kind != "edge")
+    return [*kinds, *edges]
 
 
 def shown_edges(fit: Fitted) -> pd.DataFrame:
@@ -91,6 +120,8 @@ def edge_sentences(fit: Fitted) -> list[str]:
     """What the edges say, in a few sentences."""
     table = edge_table(fit)
     tested = table[table["se"].notna()]
+    if not fit.model.edges:
+        return []
     if len(tested) == 0:
         return ["No edge was estimated."]
     clear = tested[(tested["ci_low"] > 0) | (tested["ci_high"] < 0)]
@@ -118,11 +149,16 @@ def _index_lines(fit: Fitted) -> list[str]:
     if np.isnan(found.get("chisq", np.nan)):
         return []
     if found["df"] <= 0:
-        return ["Every edge that the data could hold is in the graph, so its fit cannot be tested (df = 0)."]
+        return ["The model has as many parameters as the data have moments, so its fit cannot be tested (df = 0)."]
+    scaled = "_scaled" if "chisq_scaled" in found else ""
+    robust = "_robust" if "cfi_robust" in found else scaled
+    test = f" (scaled; {found['chisq']:.2f} unscaled)" if scaled else ""
+    which = {"_robust": " (robust)", "_scaled": " (scaled)", "": ""}[robust]
     line = (
-        f"Fit of the graph to the covariances: chisq({found['df']:.0f}) = {found['chisq']:.2f}, "
-        f"p {_p_words(found['pvalue'])}, CFI {found['cfi']:.3f}, RMSEA {found['rmsea']:.3f} "
-        f"[90 %: {found['rmsea_ci_lower']:.3f} to {found['rmsea_ci_upper']:.3f}], SRMR {found['srmr']:.3f}."
+        f"Fit of the graph to the covariances: chisq({found['df']:.0f}) = {found['chisq' + scaled]:.2f}{test}, "
+        f"p {_p_words(found['pvalue' + scaled])}, CFI {found['cfi' + robust]:.3f}{which}, "
+        f"RMSEA {found['rmsea' + robust]:.3f}{which} [90 %: {found['rmsea_ci_lower' + robust]:.3f} to "
+        f"{found['rmsea_ci_upper' + robust]:.3f}], SRMR {found['srmr']:.3f}."
     )
     return [line]
 
@@ -133,13 +169,14 @@ def _verdict_lines(fit: Fitted) -> list[str]:
 
 def fit_html(fit: Fitted) -> str:
     """See `Fit._repr_html_`."""
-    people = fit.population
-    whom = f"{people.n_units} units" if people.n_units is not None else f"n = {people.n}"
     notes = "".join(f"<li>{escape(line)}</li>" for line in [*_verdict_lines(fit), *fit.notes])
-    sentences = "".join(f"<p>{escape(line)}</p>" for line in [*edge_sentences(fit), *_index_lines(fit)])
+    sentences = "".join(
+        f"<p>{escape(line)}</p>" for line in [*edge_sentences(fit), *latent_lines(fit), *_index_lines(fit)]
+    )
+    failed = "".join(f"<p><strong>{escape(line)}</strong></p>" for line in _failed_lines(fit))
     edges = shown_edges(fit).to_html(index=False, border=0) if fit.model.edges else ""
     return (
-        f"<h4>{escape(fit.model.name)}: method {fit.method}, {whom}</h4>"
+        f"<h4>{escape(fit.model.name)}: {escape(_how(fit))}</h4>{failed}"
         f"{''.join(f'<p>{escape(line)}</p>' for line in _group_lines(fit))}"
         f"<p>Level: {escape(_LEVELS[fit.level])}. Errors: {escape(fit.errors)}. Intervals: 95 %. "
         f"Standardised by model-implied standard deviations.</p>{edges}{sentences}"

@@ -189,7 +189,8 @@ def fit_diagram(fit: Fitted) -> Diagram:
     ]
     units = fit.population.n_units
     whom = f"{units} units" if units is not None else f"n = {fit.population.n}"
-    caption = f"Method {fit.method}, level {fit.level}, {whom}."
+    failed = "".join(f" NOT {name}: see fit.checks()." for name, verdict in fit.verdicts.items() if not verdict.ok)
+    caption = f"Method {fit.method}, level {fit.level}, {whom}.{failed}"
     return Diagram(nodes=model_nodes(fit.model), arrows=(*edges, *pairs), title=fit.model.name, caption=caption)
 
 

@@ -36,7 +36,7 @@ class Construct(Frozen):
     reliability
         Reliability of a single item, 0 < r <= 1; None = measured without error.
     residuals
-        Between-unit item residuals of the linked method: ``free``, ``equal`` or ``zero``; None = the method's
+        Variances of the items' residuals (method "sem"): ``free``, ``equal`` or ``zero``; None = the method's
         default.
     scale
         Scale of every item that has none of its own.

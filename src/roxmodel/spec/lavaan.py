@@ -231,7 +231,7 @@ def _terms(statement: str, text: str) -> list[_Term]:
     found: dict[str, _Term] = {}
     for *modifiers, name in _products(statement, text):
         if _NUMBER.fullmatch(name):
-            raise _unread(statement, "intercept formulas (~ 1) are not read; means are always in the model")
+            raise _unread(statement, "intercept formulas (~ 1) are not read; rox.fit(..., means=True) estimates means")
         term = found.get(_name(statement, name), _Term(name))
         for modifier in modifiers:
             term = _modified(statement, term, modifier)

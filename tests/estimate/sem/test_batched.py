@@ -91,9 +91,7 @@ def test_a_draw_that_cannot_be_computed_is_told_and_harms_no_other(bad):
     covariance = targets[0].covariance.copy()
     covariance[4] = bad
     with np.errstate(all="ignore"):
-        theta, settled = settle(
-            layouts, [replace(targets[0], covariance=covariance)], shares, found.theta, inverse, n
-        )
+        theta, settled = settle(layouts, [replace(targets[0], covariance=covariance)], shares, found.theta, inverse, n)
     assert not settled[4]
     others = np.arange(len(shares)) != 4
     assert settled[others].all()

@@ -169,7 +169,9 @@ def test_heywood_cases_stop_where_scipy_stops(name):
     items = tuple(item.name for item in model.items)
     layout = lay_out(list(table), (items, model.names), {}, np.ones(len(items)), table.n_free)
     objective = Discrepancy(layout, Target(np.zeros(len(items)), np.array(matrix)))
-    start = np.array([0.7 if row.kind == "loading" else 0.3 if row.kind == "edge" else 0.5 for row in table if row.free])
+    start = np.array(
+        [0.7 if row.kind == "loading" else 0.3 if row.kind == "edge" else 0.5 for row in table if row.free]
+    )
     lower = np.array([-np.inf if row.lower is None else row.lower for row in table if row.free])
     found = minimise(objective, start, lower)
     rng = np.random.default_rng(1)

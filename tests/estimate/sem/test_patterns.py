@@ -21,7 +21,9 @@ from roxmodel.spec.parameters import plan
 EXACT = 1e-10  # algebra in double precision
 NUMERIC = 2e-6  # central differences, steps of 1e-5
 
-TEXT = "a =~ a1 + a2 + a3\nb =~ b1 + k*b2 + b3\na ~ b\nb ~ a\nc =~ c1\nb ~ c\nd =~ d1\na ~ d\na1 ~~ b1\nc ~~ 1*c\nd ~~ d"
+TEXT = (
+    "a =~ a1 + a2 + a3\nb =~ b1 + k*b2 + b3\na ~ b\nb ~ a\nc =~ c1\nb ~ c\nd =~ d1\na ~ d\na1 ~~ b1\nc ~~ 1*c\nd ~~ d"
+)
 NAMES = ("a1", "a2", "a3", "b1", "b2", "b3", "c1", "d1")
 
 

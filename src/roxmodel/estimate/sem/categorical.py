@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from roxmodel.errors import RoxError, SpecError, did_you_mean
+from roxmodel.errors import DataError, RoxError, SpecError, did_you_mean
 from roxmodel.estimate.sem.first_step import first_step_of
 from roxmodel.estimate.sem.identification import require_identified
 from roxmodel.estimate.sem.inference import Bread, bread_of
@@ -29,6 +29,7 @@ from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = ["CategoricalSolution", "categories_of", "ordinal_items", "refit_categorical", "solve_categorical"]
 
+_MOST_CATEGORIES = 30
 _LEFT = "1 minus what its construct explains"
 
 
@@ -82,6 +83,14 @@ def categories_of(model: RoxModel, sample: Sample, ordinal: BoolArray) -> Ordina
         raise ValueError("ordinal items need rows")  # callers refuse moments before
     weights = group.weights
     names = [item.name for item in model.items]
+    for name, column, own in zip(names, rows.T, ordinal, strict=True):
+        count = len(np.unique(column)) if own else 0
+        if count > _MOST_CATEGORIES:
+            raise DataError(
+                f"{name!r} was to be ordinal, but it has {count} different answers.",
+                allowed=f"at most {_MOST_CATEGORIES}",
+                hint="Leave it out of ordered= (it is then continuous), or merge categories.",
+            )
     return ordinal_moments(rows, ordinal, names, weights)
 
 
@@ -165,7 +174,7 @@ def _refuse(model: RoxModel, data: object, options: Options) -> None:
     if any(row.note == "given by the data" for row in plan(model, "reflective", means=False)):
         raise SpecError(
             "Exogenous variables that the data give (exogenous='fixed') are not available with estimator='DWLS'.",
-            hint="Use exogenous='free'.",
+            hint="Use model.replace(exogenous='free').",
         )
 
 

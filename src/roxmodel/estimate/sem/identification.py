@@ -131,7 +131,8 @@ def name_parameters(rows: Sequence[Parameter], most: int = 6) -> str:
     """Parameters in words."""
     words = {"loading": "=~", "edge": "->", "covariance": "<->"}
     names = [
-        f"{row.left} {words[row.kind]} {row.right}" if row.kind in words else f"the {row.kind} of {row.left}"
+        (f"{row.left} {words[row.kind]} {row.right}" if row.kind in words else f"the {row.kind} of {row.left}")
+        + (f" ({row.group})" if row.group else "")
         for row in rows
     ]
     more = f" and {len(names) - most} more" if len(names) > most else ""
@@ -154,8 +155,8 @@ def _remedy(model: RoxModel, rows: Sequence[Parameter], constructs: Sequence[str
     for loop in loops:
         if loop & set(constructs):
             return (
-                f"{listed(sorted(loop))} cause each other: each needs an instrument of its own, a cause that acts on "
-                "it and not on the other."
+                f"{listed(sorted(loop))} cause each other: give each an instrument of its own, a cause that acts on "
+                "it and not on the other, or let their disturbances be uncorrelated."
             )
     few = [name for name in constructs if name in model.names and 1 < len(model.find(name).items) < 3]
     if few:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from roxmodel.estimate.sem.identification import name_parameters
-from roxmodel.implied.layout import DISTURBANCES, EDGES, RESIDUALS
+from roxmodel.implied.layout import DISTURBANCES, EDGES, RESIDUALS, Layout
 from roxmodel.implied.matrices import Implied, filled
 from roxmodel.result.records import Verdict
 from roxmodel.result.system import stability_index
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.questionnaire import Binary, Count
+from roxmodel.types import FloatArray
 
 if TYPE_CHECKING:
     from roxmodel.estimate.sem.options import Options
@@ -116,7 +117,9 @@ def _signs(model: RoxModel, solution: LatentSolution) -> list[str]:
     for row in solution.table.of("loading"):
         value = solution.found.theta[row.free - 1] if row.free else row.value or 0.0
         if row.free and value < 0 and not row.label:
-            notes.append(f"{row.right} loads negatively on {row.left} ({value:.3g}): was it meant to be reversed?")
+            turned = {item.name for item in model.items if item.reverse}
+            why = "it is declared reversed, were its answers turned already?" if row.right in turned else "reverse it?"
+            notes.append(f"{row.right} loads negatively on {row.left} ({value:.3g}): {why}")
     expected = {(edge.cause, edge.effect): edge.expected for edge in model.edges if edge.expected and not edge.lag}
     for row in solution.table.of("edge"):
         sign = expected.get((row.left, row.right))
@@ -141,7 +144,7 @@ def verdicts_of(model: RoxModel, solution: LatentSolution, at: Mapping[str, Impl
 def _converged(solution: LatentSolution) -> Verdict:
     found = solution.found
     if found.converged:
-        return Verdict(True, f"the gradient vanishes after {found.steps} steps")
+        return Verdict(True, f"the gradient vanishes after {found.steps} step{'' if found.steps == 1 else 's'}")
     return Verdict(
         False,
         f"no optimum was found in {found.steps} steps; simplify the model, give start= values, or look for constructs "
@@ -170,10 +173,8 @@ def _admissible(model: RoxModel, solution: LatentSolution, at: Mapping[str, Impl
         )
     for group, layout in zip(solution.sample.groups, solution.layouts, strict=True):
         where = f" in group {group.name!r}" if group.name else ""
-        for which, what in ((DISTURBANCES, "disturbances"), (RESIDUALS, "item residuals")):
-            lowest = _lowest(filled(layout, solution.found.theta, which))
-            if lowest < -1e-8:
-                reasons.append(f"the covariances of the {what} contradict each other{where}")
+        for which, what in ((DISTURBANCES, "constructs (of what causes leave)"), (RESIDUALS, "item residuals")):
+            reasons += _impossible(filled(layout, solution.found.theta, which), (layout, which), what + where)
         reasons += _inseparable(model, at[group.name], where, _SAME)
         largest = float(stability_index(filled(layout, solution.found.theta, EDGES)[None])[0]) if model.loops() else 0.0
         if largest >= 1:
@@ -223,7 +224,21 @@ def _tangled(model: RoxModel, at: Implied) -> list[str]:
     return found
 
 
-def _lowest(matrix: np.ndarray) -> float:
+def _impossible(matrix: FloatArray, where: tuple[Layout, int], what: str) -> list[str]:
+    """Covariances that no answers can have together, with the largest correlation among them."""
+    if _lowest(matrix) >= -1e-8:
+        return []
+    layout, which = where
+    names = layout.constructs if which == DISTURBANCES else layout.items
+    spread = np.sqrt(np.where(np.diag(matrix) > 0, np.diag(matrix), np.inf))
+    correlation = np.abs(np.tril(matrix / np.outer(spread, spread), -1))
+    a, b = np.unravel_index(int(correlation.argmax()), correlation.shape)
+    largest = f"{names[b]} and {names[a]}, {correlation[a, b]:.2f}"
+    way = "merge the two, free fewer covariances, or get more rows"
+    return [f"the correlations of the {what} are impossible together (largest: {largest}); {way}"]
+
+
+def _lowest(matrix: FloatArray) -> float:
     """Smallest eigenvalue of a covariance matrix as correlations; rows without variance are left out."""
     spread = np.diag(matrix)
     kept = spread > 0
