@@ -314,7 +314,7 @@ def test_categories():
     ordinal(WHOLE.assign(a1=[2.0] + [3.0] * 199), "'a1'", "perfectly associated")
     ordinal(WHOLE.assign(a2=WHOLE["a1"]), "'a1' and 'a2'")
     ordinal(WHOLE, "outside its scale", model=scaled(3), ordered=None)
-    ordinal(D.assign(a1=(D["a1"] > 4) * 1.0), "'a1'", "two values only", ordered=["a2", "b1"])
+    ordinal(WHOLE.assign(a1=(D["a1"] > 4) * 1.0), "'a1'", "two values only", ordered=["a2", "b1"])
     assert fitted(WHOLE, scaled(9), estimator="DWLS").converged  # categories that nobody chose have no threshold
 
 

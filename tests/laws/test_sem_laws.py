@@ -203,18 +203,6 @@ def test_fiml_without_holes_is_complete_data(seed, way):
 
 
 @laws
-@given(seeds, st.integers(0, 5))
-def test_one_hole_goes_through_patterns_to_nearly_the_same(seed, column):
-    """The patterns' likelihood joins that of complete data without a seam."""
-    frame = answers(seed)
-    one = fitted(frame, missing="fiml")
-    two = fitted(frame.assign(**{ITEMS[column]: frame[ITEMS[column]].mask(frame.index == 0)}), missing="fiml")
-    a, b = by_id(one, "estimate"), by_id(two, "estimate")
-    se = by_id(one, "se")["se"].to_numpy()
-    assert np.nanmax(np.abs(a - b)["estimate"].to_numpy() / se) < 0.5
-
-
-@laws
 @given(seeds, st.sampled_from([{}, {"estimator": "MLR"}, {"estimator": "MLM"}, {"missing": "fiml"}, ORDERED]))
 def test_a_frequency_of_two_is_every_row_twice(seed, way):
     frame = of(seed, way)

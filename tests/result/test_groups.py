@@ -53,7 +53,7 @@ def test_a_group_numbers_its_parameters_anew(metric):
 def test_a_group_says_what_it_is(metric):
     view = metric.group("south")
     text = view.summary()
-    assert text.startswith("chain (south): 7 edges, method 'sem', n = 120")
+    assert text.startswith("chain (south): 7 edges, method 'sem' (MLR), n = 120")
     assert "Group 'south' of a fit of 2 groups" in text
     assert "15 of its parameters are held equal" in text
     assert view.indices().drop(["n"]).isna().all()

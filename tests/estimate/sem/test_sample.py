@@ -99,6 +99,19 @@ def test_listwise_and_fiml():
     assert np.linalg.eigvalsh(sample.groups[0].target.covariance)[0] > 0
 
 
+def test_rows_that_miss_what_the_data_give_are_left_out_even_with_fiml():
+    frame = answers().assign(x=np.random.default_rng(2).normal(size=60))
+    frame.loc[:4, "x"] = frame.loc[10:12, "a1"] = np.nan
+    model = rox.RoxModel.from_lavaan("a =~ a1 + a2 + a3\na ~ x")
+    sample = sample_of_frame(model, frame, Options(missing="fiml"))
+    assert sample.n == 55
+    assert "(x)" in sample.notes[0]
+    assert "exogenous='free'" in sample.notes[0]
+    assert sample_of_frame(model.replace(exogenous="free"), frame, Options(missing="fiml")).n == 60
+    fit = rox.fit(rox.RoxModel.from_lavaan("a1 ~ x\nb1 ~ a1 + x"), frame, method="sem", missing="fiml")
+    assert fit.indices()["chisq"] == pytest.approx(0.0, abs=1e-6)
+
+
 def test_no_respondents_own_answer_is_kept():
     frame = answers()
     sample = read(frame)

@@ -82,7 +82,7 @@ def test_a_fixed_edge_is_assumed():
 
 def test_a_loading_of_the_wrong_sign():
     frame = answers()
-    assert said(fitted(frame.assign(a2=8 - frame["a2"])), "a2 loads negatively on a", "reversed")
+    assert said(fitted(frame.assign(a2=8 - frame["a2"])), "a2 loads negatively on a", "reverse it?")
 
 
 def test_an_edge_of_the_wrong_sign():
@@ -140,7 +140,7 @@ def test_residuals_whose_covariances_contradict_each_other():
     model = rox.RoxModel.from_lavaan("a =~ 1*p + 1*q + 1*r + 0.2*s\nr ~~ 0.3*r\ns ~~ 0.3*s\nr ~~ -0.35*s")
     fit = fitted(rox.Moments.from_covariance(["p", "q", "r", "s"], matrix, n=100), model)
     assert not fit.admissible
-    assert "covariances of the item residuals contradict" in fit.verdicts["admissible"].reason
+    assert "correlations of the item residuals are impossible together" in fit.verdicts["admissible"].reason
 
 
 def test_counts_and_yes_no_answers_are_taken_as_numbers():

@@ -119,14 +119,17 @@ def _labelled(frame: Frame, column: str, option: str) -> tuple[IntArray, tuple[s
     return np.asarray(codes, dtype=np.int64), labels
 
 
-def rows_kept(found: Columns, options: Options, names: tuple[str, ...]) -> IntArray | None:
-    """Places of the rows that count; None = all of them."""
+def rows_kept(found: Columns, options: Options, names: tuple[str, ...], given: tuple[int, ...] = ()) -> IntArray | None:
+    """Places of the rows that count; None = all of them. What the data give must be there, even with "fiml"."""
     some = found.weights is not None and not found.weights.all()
     if not found.holes.any() and not some:
         return None if len(found.values) > 1 else _refused(found, np.ones(1, dtype=bool), names)
     use = np.ones(len(found.values), dtype=bool) if found.weights is None else found.weights > 0
     there = ~np.isnan(found.values)
-    use &= there.any(axis=1) if options.missing == "fiml" else there.all(axis=1)
+    if options.missing == "fiml":
+        use &= there.any(axis=1) & there[:, list(given)].all(axis=1)
+    else:
+        use &= there.all(axis=1)
     return np.flatnonzero(use) if use.sum() > 1 else _refused(found, use, names)
 
 

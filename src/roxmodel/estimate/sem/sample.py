@@ -13,6 +13,7 @@ from roxmodel.estimate.sem.reading import Columns, columns_of, rows_kept
 from roxmodel.implied.normal import Target
 from roxmodel.moments.single import Moments
 from roxmodel.spec.graph import RoxModel
+from roxmodel.spec.parameters import plan
 from roxmodel.types import FloatArray, IntArray
 
 __all__ = ["GroupSample", "Sample", "sample_of_frame", "sample_of_moments"]
@@ -130,7 +131,8 @@ def sample_of_frame(model: RoxModel, native: object, options: Options) -> Sample
     """
     names = tuple(item.name for item in model.items)
     found = columns_of(model, native, options)
-    kept = rows_kept(found, options, names)
+    given = _given_items(model)
+    kept = rows_kept(found, options, names, tuple(names.index(name) for name in given))
     every = len(found.values)
     if kept is not None:
         found = _picked(found, kept)
@@ -141,10 +143,26 @@ def sample_of_frame(model: RoxModel, native: object, options: Options) -> Sample
     scale, mean = _scale(raw)
     groups = tuple(_scaled(group, scale, (options, names)) for group in raw)
     dropped = every - len(places)
-    why = "hold no answer at all" if options.missing == "fiml" else "miss an answer"
-    how = "" if options.missing == "fiml" else " (listwise)"
-    notes = (f"{dropped} of {every} rows {why} and are left out{how}.",) if dropped else ()
+    notes = (f"{dropped} of {every} rows {_why(options, given)}.",) if dropped else ()
     return Sample(names, scale, groups, mean, low, high, dropped, notes)
+
+
+def _given_items(model: RoxModel) -> tuple[str, ...]:
+    """Items whose moments among themselves the data give: exogenous, observed, fixed."""
+    rows = plan(model, "reflective", False).of("variance")
+    constructs = dict.fromkeys(row.left for row in rows if row.note == "given by the data" and row.left in model.names)
+    return tuple(model.find(name).item_names[0] for name in constructs)
+
+
+def _why(options: Options, given: tuple[str, ...]) -> str:
+    if options.missing != "fiml":
+        return "miss an answer and are left out (listwise)"
+    if not given:
+        return "hold no answer at all and are left out"
+    return (
+        f"hold no answer at all, or miss an exogenous variable that the data give ({', '.join(given)}), and are left "
+        "out; exogenous='free' would keep them"
+    )
 
 
 def _picked(found: Columns, kept: IntArray) -> Columns:
