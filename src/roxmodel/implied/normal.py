@@ -71,42 +71,51 @@ def _value(at: Implied, layout: Layout, target: Target) -> float:
     return float(0.5 * (logdet - own + np.trace(whitened) - len(root) + distance @ distance))
 
 
-def _inverse(sigma: FloatArray) -> FloatArray | None:
-    """None where it is singular to the last digit, whatever its Cholesky factor says."""
+def _inverse(sigma: FloatArray) -> tuple[FloatArray | None, float]:
+    """Σ⁻¹ and log|Σ|; None where Σ is not positive definite, or singular to the last digit."""
     try:
-        return np.asarray(np.linalg.inv(sigma), dtype=np.float64)
+        root = np.linalg.cholesky(sigma)
+        inverse = np.linalg.inv(sigma)
     except np.linalg.LinAlgError:
-        return None
+        return None, float("inf")
+    return np.asarray((inverse + inverse.T) / 2, dtype=np.float64), 2 * float(np.log(np.diagonal(root)).sum())
 
 
 def expand(layout: Layout, theta: FloatArray, target: Target) -> Expansion:
     """F/2 with its derivatives at one theta; where Σ is not positive definite, only an infinite value."""
     at = implied(layout, theta)
-    value, inverse = _value(at, layout, target), _inverse(at.sigma)
-    if not np.isfinite(value) or inverse is None:
+    inverse, logdet = _inverse(at.sigma)
+    if inverse is None:
         nothing = np.full((layout.n_free,) * 2, np.nan)
         return Expansion(float("inf"), np.full(layout.n_free, np.nan), nothing, nothing)
     rest = _rest(layout, at, target)
-    inverse = (inverse + inverse.T) / 2
-    pulled = inverse - inverse @ (target.covariance + np.outer(rest, rest)) @ inverse
+    seen = target.covariance + np.outer(rest, rest)
+    own = np.linalg.slogdet(target.covariance)[1]
+    value = float(0.5 * (logdet - own + (inverse * seen).sum() - len(seen)))
+    pulled = inverse - inverse @ seen @ inverse
     bank = bank_of(layout, at)
     pull, plain, push = bank.T @ pulled @ bank, bank.T @ inverse @ bank, bank.T @ (inverse @ rest)
     weight, link = mean_weight(layout, at), layout.link
     gradient = layout.share * pull[layout.u, layout.v] - weight * push[layout.d]
-    information = _contracted(layout, plain, plain / 2) + np.outer(weight, weight) * plain[layout.d][:, layout.d]
-    observed = information - _contracted(layout, plain, pull) + second_order(layout, at, pull, push)
+    information, turned = _contracted(layout, plain, pull)
+    if layout.means:
+        information = information + np.outer(weight, weight) * plain[layout.d][:, layout.d]
+    observed = information - turned + second_order(layout, at, pull, push)
     if layout.means:
         cross = _crossed(layout, plain, push) * weight[:, None]
         observed = observed + cross + cross.T
     return Expansion(value, gradient @ link, link.T @ observed @ link, link.T @ information @ link)
 
 
-def _contracted(layout: Layout, one: FloatArray, two: FloatArray) -> FloatArray:
-    """tr(X ∂Σ_q Y ∂Σ_r) for every pair of rows, X and Y seen through the bank."""
+def _contracted(layout: Layout, plain: FloatArray, pull: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """½ tr(W ∂Σ_q W ∂Σ_r) and tr(W ∂Σ_q G ∂Σ_r) for every pair of rows, W and G seen through the bank."""
     u, v = layout.u, layout.v
-    found = one[v][:, u] * two[u][:, v] + one[u][:, u] * two[v][:, v]
-    found += one[v][:, v] * two[u][:, u] + one[u][:, v] * two[v][:, u]
-    return found * np.outer(layout.share, layout.share)
+    across, first, second = plain[v][:, u], plain[u][:, u], plain[v][:, v]
+    pulled, first_pulled, second_pulled = pull[v][:, u], pull[u][:, u], pull[v][:, v]
+    shares = np.outer(layout.share, layout.share)
+    half = across * across.T + first * second
+    turned = across * pulled.T + across.T * pulled + first * second_pulled + second * first_pulled
+    return half * shares, turned * shares
 
 
 def _crossed(layout: Layout, plain: FloatArray, push: FloatArray) -> FloatArray:

@@ -149,6 +149,8 @@ def sample_of_frame(model: RoxModel, native: object, options: Options) -> Sample
 
 def _given_items(model: RoxModel) -> tuple[str, ...]:
     """Items whose moments among themselves the data give: exogenous, observed, fixed."""
+    if model.exogenous == "free" or not any(model.find(name).observed for name in model.exogenous_names):
+        return ()
     rows = plan(model, "reflective", False).of("variance")
     constructs = dict.fromkeys(row.left for row in rows if row.note == "given by the data" and row.left in model.names)
     return tuple(model.find(name).item_names[0] for name in constructs)

@@ -185,26 +185,32 @@ def _standardize_definitions(model: RoxModel, solution: LatentSolution, standard
 def _partial_r2(model: RoxModel, solution: LatentSolution, at: dict[str, Implied], value: FloatArray) -> FloatArray:
     """Share of what the other causes leave that each edge explains, from the implied moments of the constructs."""
     found = np.full(len(value), np.nan)
-    place = {name: i for i, name in enumerate(model.names)}
     if model.feedback:
         return found
+    shares = {group: _shares(model, here.latent) for group, here in at.items()}
     for i, row in enumerate(solution.table):
         if row.kind != "edge" or row.lag or not row.free:
             continue
-        latent = at[row.group].latent
-        cause, effect = place[row.left], place[row.right]
-        others = [place[name] for name in model.causes(row.right) if name != row.left]
-        alone = latent[cause, cause]
-        if others:
-            block = latent[np.ix_(others, others)]
-            alone -= latent[cause, others] @ np.linalg.pinv(block, hermitian=True) @ latent[others, cause]
-        explained = value[i] ** 2 * max(float(alone), 0.0)
-        causes = [place[name] for name in model.causes(row.right)]
-        block = latent[np.ix_(causes, causes)]
-        cross = latent[causes, effect]
-        left = float(latent[effect, effect] - cross @ np.linalg.pinv(block, hermitian=True) @ cross)
+        alone, left = shares[row.group][row.left, row.right]
+        explained = value[i] ** 2 * max(alone, 0.0)
         if explained + left > 0:
             found[i] = explained / (explained + max(left, 0.0))
+    return found
+
+
+def _shares(model: RoxModel, latent: FloatArray) -> dict[tuple[str, str], tuple[float, float]]:
+    """For each edge the variance of the cause that its other causes leave, and that of the effect that all leave."""
+    place = {name: i for i, name in enumerate(model.names)}
+    found: dict[tuple[str, str], tuple[float, float]] = {}
+    for effect in model.endogenous:
+        causes = model.causes(effect)
+        own = [place[name] for name in causes]
+        inverse = np.linalg.pinv(latent[np.ix_(own, own)], hermitian=True)
+        cross = latent[own, place[effect]]
+        left = float(latent[place[effect], place[effect]] - cross @ inverse @ cross)
+        with np.errstate(divide="ignore"):
+            alone = 1.0 / np.diag(inverse)
+        found |= {(cause, effect): (float(alone[k]), left) for k, cause in enumerate(causes)}
     return found
 
 
