@@ -171,7 +171,7 @@ def did_you_mean(name: str, options: Iterable[str]) -> str:
     "Known: 'pride', 'value'."
     """
     known = list(options)
-    close = get_close_matches(name, known, n=1, cutoff=0.6)
+    close = get_close_matches(str(name), known, n=1, cutoff=0.6)
     if close:
         return f"Did you mean {close[0]!r}?"
     return f"Known: {listed(known)}." if known else "Nothing is known by any name here."

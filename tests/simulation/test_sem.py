@@ -343,5 +343,5 @@ def test_each_loop_needs_its_own_instruments():
     edges = ["x -> a", "a -> b -> a", "z + b -> y"]
     m = rox.RoxModel(name="one", constructs=loop_model().constructs, edges=edges, feedback=True)
     assert rox.fit(m, loop_frame()).identified
-    with pytest.raises(rox.RoxError, match="'a', 'b' cause each other: each needs an instrument of its own"):
+    with pytest.raises(rox.RoxError, match="'a', 'b' cause each other: give each an instrument of its own"):
         rox.fit(m.replace(edges=[*edges, "a <-> b"]), loop_frame())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -140,7 +140,7 @@ def fit(  # noqa: PLR0913 - the contract of DESIGN.md
     if not isinstance(model, RoxModel):
         raise RoxError(f"model= was a {type(model).__name__}.", allowed="rox.RoxModel", hint="Say fit(model, data).")
     chosen = _method(method, data)
-    equal = (equal,) if isinstance(equal, str) else tuple(equal or ())
+    equal = _kinds(equal)
     foreign: dict[str, tuple[object, object]] = {"within": (within, "pooled")}
     own: dict[str, tuple[object, object]] = {
         "estimator": (estimator, "ML"), "missing": (missing, "listwise"), "group": (group, None),
@@ -190,10 +190,19 @@ def _refuse_foreign(method: str, options: Mapping[str, tuple[object, object]]) -
             )
 
 
+def _kinds(equal: object) -> tuple[str, ...]:
+    """Kinds of parameters from one name, a sequence of names, or nothing."""
+    if equal is None or isinstance(equal, str):
+        return () if not equal else (equal,)
+    if not isinstance(equal, Iterable):
+        raise RoxError(f"equal= was {equal!r}.", allowed="names such as 'loadings', 'edges'")
+    return tuple(equal)
+
+
 def _errors(
     data: object, se: StandardErrors | None, bootstrap: int, seed: int | None, progress: bool | None
 ) -> _Errors:
-    if se not in {None, "standard", "robust", "bootstrap"}:
+    if se not in (None, "standard", "robust", "bootstrap"):
         raise RoxError(f"se= was {se!r}.", allowed="'standard', 'robust' or 'bootstrap'")
     replicates = _whole("bootstrap", bootstrap, "a whole number of replicates, 0 for none")
     start = None if seed is None else _whole("seed", seed, "None or a whole number of at least 0")

@@ -175,6 +175,8 @@ class Fitted:
     def bootstrap_weights(self, replicate: int) -> FloatArray:
         """(n,) how often each row (unit, respondent) was drawn for one replicate, so that anyone can refit it.
 
+        Rows that the fit left out, because an answer was missing, have 0; with frequencies, persons are counted.
+
         Raises
         ------
         RoxError
@@ -186,7 +188,12 @@ class Fitted:
         place = _whole(replicate, 0)
         if place is None or place >= len(found.replicates):
             raise RoxError(f"There is no replicate {replicate!r}.", allowed=f"0 to {len(found.replicates) - 1}")
-        return replicate_weights(found.entropy, int(found.numbers[place]), found.codes)
+        drawn = replicate_weights(found.entropy, int(found.numbers[place]), found.codes)
+        if found.places is None:
+            return drawn
+        every = np.zeros(found.rows)
+        every[found.places] = drawn
+        return every
 
     def _resampled(self) -> Resampling:
         if self.resampling is None:

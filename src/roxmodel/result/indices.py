@@ -274,6 +274,8 @@ def noncentrality(chisq: float, df: float, level: float) -> float:
     if not np.isfinite(chisq) or chdtr(df, chisq) <= level:
         return 0.0
     top = max(chisq, 1.0) * 4 + 100
+    if not chndtr(chisq, df, top) < level:  # out of reach of the noncentral distribution
+        return float("nan")
     return float(brentq(lambda nc: chndtr(chisq, df, nc) - level, 1e-10, top))
 
 

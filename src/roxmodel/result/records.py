@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 
-from roxmodel.types import FloatArray
+from roxmodel.types import FloatArray, IntArray
 
 __all__ = ["LINEAR", "Equation", "Estimates", "GroupMoments", "Measure", "Population", "Resampling", "Verdict"]
 
@@ -166,6 +166,8 @@ class Resampling:
     influence
         (m, n_free) influence of each resampled row or cluster on the parameters, for accelerated intervals; None where
         it was not computed. Never written to a document.
+    places, rows
+        Where the rows used stand among all rows of the frame, and how many those are; None where all were used.
     """
 
     entropy: int
@@ -175,6 +177,8 @@ class Resampling:
     failed: int
     bounded: int = 0
     influence: FloatArray | None = None
+    places: IntArray | None = None
+    rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)

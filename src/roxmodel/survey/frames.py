@@ -50,8 +50,9 @@ def open_frame(source: str, native: object, wanted: Collection[str] | None = Non
     except DuplicateError:
         opened = nw.from_native(_without_twins(source, table, wanted))
     except TypeError:
+        whose = source if source == "data" else f"{source} data"
         raise DataError(
-            f"The {source} data are of type {type(native).__name__!r}, which is no frame.",
+            f"The {whose} are of type {type(native).__name__!r}, which is no frame.",
             allowed="a pandas, polars or pyarrow frame, or a mapping of columns",
         ) from None
     frame: Frame = _collected(source, opened, wanted) if isinstance(opened, nw.LazyFrame) else opened
@@ -74,8 +75,9 @@ def refuse_matrix(native: object) -> None:
     DataError
         If rows and columns have the same names.
     """
-    rows, columns = getattr(native, "index", None), getattr(native, "columns", None)
-    if rows is None or columns is None or callable(rows):
+    rows = getattr(native, "index", None)
+    columns = None if rows is None or callable(rows) else getattr(native, "columns", None)
+    if rows is None or columns is None:
         return
     if len(columns) > 1 and list(rows) == list(columns):
         raise DataError(

@@ -87,7 +87,16 @@ def resample(known: Refit, options: Options) -> Resampling:
 
     size = int(np.clip(_CELLS // len(codes), 1, _BATCH)) if known.sample.complete else 8
     found = _gathered(run, (entropy, codes, size), options, lower_bounds(known.table))
-    return replace(found, influence=_influence(known, codes, rows))
+    places, every = _used(known.sample)
+    return replace(found, influence=_influence(known, codes, rows), places=places, rows=every)
+
+
+def _used(sample: Sample) -> tuple[IntArray | None, int]:
+    """Where the rows used stand in the frame, in its order, and how many rows it has; None if all are used."""
+    if not sample.dropped or any(group.weights is not None and not group.sampling for group in sample.groups):
+        return None, 0
+    places = np.sort(np.concatenate([group.places for group in sample.groups if group.places is not None]))
+    return places, len(places) + sample.dropped
 
 
 def _influence(known: Refit, codes: FloatArray, places: Sequence[IntArray]) -> FloatArray | None:
@@ -120,7 +129,9 @@ def resample_categorical(model: RoxModel, solution: CategoricalSolution, options
         counts = _row_counts(solution.sample, replicate_block(entropy, start, stop, codes), rows)
         return np.stack([_one_categorical(model, solution, own[0], ordinal) for own in zip(*counts, strict=True)])
 
-    return _gathered(run, (entropy, codes, 8), options, lower_bounds(solution.table))
+    found = _gathered(run, (entropy, codes, 8), options, lower_bounds(solution.table))
+    places, every = _used(solution.sample)
+    return replace(found, places=places, rows=every)
 
 
 def _one_categorical(
