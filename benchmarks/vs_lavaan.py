@@ -387,8 +387,8 @@ def semopy_python(folder: Path) -> Path | None:
 
 def fit_in_semopy(python: Path, case: Case, folder: Path) -> float | None:
     (folder / "model.txt").write_text(case.model)
-    (folder / "semopy.py").write_text(SEMOPY)
-    command = [str(python), str(folder / "semopy.py"), str(folder), "5"]
+    (folder / "timed.py").write_text(SEMOPY)
+    command = [str(python), str(folder / "timed.py"), str(folder), "5"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return None if done.returncode else float(json.loads(done.stdout.splitlines()[-1])["seconds"])
 
@@ -397,7 +397,7 @@ def fit_in_semopy(python: Path, case: Case, folder: Path) -> float | None:
 
 
 def spoken(seconds: float) -> str:
-    return f"{seconds * 1000:.2g} ms" if seconds < 0.1 else f"{seconds:.3g} s"
+    return f"{seconds * 1000:.3g} ms" if seconds < 0.1 else f"{seconds:.3g} s"
 
 
 def row_of(title: str, theirs: float | None, ours: float, asked: str, apart: str = "") -> str:

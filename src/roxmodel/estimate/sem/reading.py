@@ -89,7 +89,7 @@ def _plain_columns(model: RoxModel, native: object, rows: int) -> FloatArray | N
         return None
     if any(item.scale is not None or item.reading != (1.0, 0.0) for item in model.items):
         return None
-    own = native[names]
+    own = native if list(native.columns) == names else native[names]
     if any(dtype != np.float64 for dtype in own.dtypes):
         return None
     found = own.to_numpy(dtype=np.float64)

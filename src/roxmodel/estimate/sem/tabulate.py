@@ -205,13 +205,20 @@ def _shares(model: RoxModel, latent: FloatArray) -> dict[tuple[str, str], tuple[
     for effect in model.endogenous:
         causes = model.causes(effect)
         own = [place[name] for name in causes]
-        inverse = np.linalg.pinv(latent[np.ix_(own, own)], hermitian=True)
+        inverse = _inverted(latent[np.ix_(own, own)])
         cross = latent[own, place[effect]]
         left = float(latent[place[effect], place[effect]] - cross @ inverse @ cross)
         with np.errstate(divide="ignore"):
             alone = 1.0 / np.diag(inverse)
         found |= {(cause, effect): (float(alone[k]), left) for k, cause in enumerate(causes)}
     return found
+
+
+def _inverted(matrix: FloatArray) -> FloatArray:
+    try:
+        return np.asarray(np.linalg.inv(matrix), dtype=np.float64)
+    except np.linalg.LinAlgError:
+        return np.asarray(np.linalg.pinv(matrix, hermitian=True), dtype=np.float64)
 
 
 def _moments(solution: LatentSolution) -> tuple[GroupMoments, ...]:

@@ -63,7 +63,7 @@ class Judged:
 def likelihood_indices(judged: Judged) -> tuple[dict[str, float], tuple[Target, ...]]:
     """All indices of a fit by maximum likelihood, and the saturated moments of each group."""
     sample, n = judged.sample, judged.sample.n
-    free = saturated_of(sample, judged.means, judged.given)
+    free = saturated_of(sample, judged.means, judged.given, laid_out=bool(judged.test))
     base = baseline_of(sample, judged.means, judged.given)
     p, q, groups = len(sample.items), len(judged.given), len(sample.groups)
     moments = groups * ((p * (p + 1) - q * (q + 1)) // 2 + (p - q if judged.means else 0))

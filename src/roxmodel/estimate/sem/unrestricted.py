@@ -51,25 +51,28 @@ class Yardstick:
         return sum(layout.n_free for layout in self.layouts)
 
 
-def saturated_of(sample: Sample, means: bool, given: tuple[int, ...]) -> Yardstick:
+def saturated_of(sample: Sample, means: bool, given: tuple[int, ...], laid_out: bool = True) -> Yardstick:
     """Estimate all moments freely: the sample's own, or with missing answers by EM and Newton's method.
 
     References
     ----------
     Dempster, Laird & Rubin (1977), doi 10.1111/j.2517-6161.1977.tb01600.x.
     """
+    if sample.complete and not laid_out:  # complete data are reproduced exactly: nothing needs to be laid out
+        return Yardstick((), (), 0.0, tuple(group.target for group in sample.groups))
     found = [_saturated_group(sample, group, means, given) for group in sample.groups]
     return _joined(sample, found)
 
 
 def baseline_of(sample: Sample, means: bool, given: tuple[int, ...]) -> Yardstick:
-    """Estimate uncorrelated variables; those given keep the covariances among themselves."""
+    """Estimate uncorrelated variables; those given keep the covariances among themselves.
+
+    Each variable is alone then, so its optimum is the mean and the variance of its own answers, missing ones or not.
+    """
     found = []
     for group in sample.groups:
         known = (group.target.mean, group.target.covariance)
         layout, theta = saturated(sample.items, sample.scale, known, diagonal=True, means=means, given=given)
-        if group.patterns is not None:
-            theta = minimise(Objective([Part(layout, group.patterns, 1.0)]), theta, _positive(layout)).theta
         spread = np.diag(np.diag(group.target.covariance)) if not given else group.target.covariance
         found.append((layout, theta, _value(layout, theta, group), Target(group.target.mean, spread)))
     return _joined(sample, found)
@@ -84,12 +87,6 @@ def _joined(sample: Sample, found: Sequence[Found]) -> Yardstick:
     return Yardstick(
         tuple(one[0] for one in found), tuple(one[1] for one in found), value, tuple(one[3] for one in found)
     )
-
-
-def _positive(layout: Layout) -> FloatArray:
-    lower = np.full(layout.n_free, -np.inf)
-    lower[layout.theta[layout.share == 0.5]] = 0.0
-    return lower
 
 
 def _value(layout: Layout, theta: FloatArray, group: GroupSample) -> float:
