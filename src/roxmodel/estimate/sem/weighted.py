@@ -12,9 +12,9 @@ import numpy as np
 
 from roxmodel.estimate.sem.first_step import FirstStep
 from roxmodel.estimate.sem.ordinal import OrdinalMoments
-from roxmodel.implied.layout import Layout, saturated
+from roxmodel.implied.layout import Layout
 from roxmodel.implied.matrices import bank_of, implied, moment_jacobian, second_order
-from roxmodel.implied.normal import Expansion, Target, expand, half_discrepancy
+from roxmodel.implied.normal import Expansion
 from roxmodel.result.indices import Correction, Tested, tested_indices
 from roxmodel.types import FloatArray, IntArray
 
@@ -180,14 +180,13 @@ def _normal_misfit(
     solved = np.linalg.pinv(jacobian.T @ weighted, hermitian=True)
     bent = np.eye(len(part.rows)) - jacobian @ solved @ weighted.T
     found = []
-    for matrix, turn, freedom in ((expected, bent, df), (np.eye(p), np.eye(len(part.rows)), base_df)):
-        layout, point = saturated(part.layout.items, np.ones(p), (np.zeros(p), matrix), means=False)
-        target = Target(np.zeros(p), observed)
-        information = expand(layout, point, Target(np.zeros(p), matrix)).information
-        order = {(int(i), int(j)): k for k, (i, j) in enumerate(zip(layout.row, layout.column, strict=True))}
-        pick = [order[int(i), int(j)] for i, j in zip(part.rows, part.columns, strict=True)]
-        weight = information[np.ix_(pick, pick)]
-        chisq = 2 * n * half_discrepancy(layout, point, target)
-        found.append((chisq, float(np.trace(turn.T @ weight @ turn @ gamma)) / freedom))
+    i, j = part.rows, part.columns
+    for matrix, turn, freedom in ((expected, bent, df), (np.eye(p), None, base_df)):
+        inverse = np.linalg.inv(matrix)
+        weight = inverse[i][:, i] * inverse[j][:, j] + inverse[i][:, j] * inverse[j][:, i]  # normal theory
+        gap = np.linalg.slogdet(matrix)[1] - np.linalg.slogdet(observed)[1]
+        chisq = n * float(gap + (inverse * observed).sum() - p)
+        turned = weight if turn is None else turn.T @ weight @ turn
+        found.append((chisq, float((turned * gamma).sum()) / freedom))
     (chisq, factor), (base, base_factor) = found
     return Correction(chisq, base, factor, base_factor)
