@@ -6,14 +6,18 @@ F/2 = ½ (log|Σ| + tr(Σ⁻¹ S*) - log|S| - p), S* = S + (m - μ)(m - μ)ᵀ. 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from roxmodel.implied.layout import Layout
 from roxmodel.implied.matrices import Implied, bank_of, implied, mean_weight, second_order
 from roxmodel.types import FloatArray
 
-__all__ = ["Expansion", "Target", "expand", "half_discrepancy", "slope"]
+__all__ = ["Expansion", "Target", "expand", "half_discrepancy", "is_regular", "slope"]
+
+_SINGULAR = 1e-7  # smallest over largest pivot, roots of variances
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +68,19 @@ def _value(at: Implied, layout: Layout, target: Target) -> float:
         root = np.linalg.cholesky(at.sigma)
     except np.linalg.LinAlgError:
         return float("inf")
+    if not is_regular(root):
+        return float("inf")
     whitened = np.linalg.solve(root, np.linalg.solve(root, target.covariance).T)
     distance = np.linalg.solve(root, _rest(layout, at, target))
     own = np.linalg.slogdet(target.covariance)[1]
     logdet = 2 * np.log(np.diagonal(root)).sum()
     return float(0.5 * (logdet - own + np.trace(whitened) - len(root) + distance @ distance))
+
+
+def is_regular(root: NDArray[np.floating[Any]]) -> bool:
+    """Whether a Cholesky factor is that of a matrix with digits left: rounding may factorise a singular one."""
+    pivots = np.diagonal(root)
+    return bool(pivots.min() > _SINGULAR * pivots.max())
 
 
 def _inverse(sigma: FloatArray) -> tuple[FloatArray | None, float]:
@@ -77,6 +89,8 @@ def _inverse(sigma: FloatArray) -> tuple[FloatArray | None, float]:
         root = np.linalg.cholesky(sigma)
         inverse = np.linalg.inv(sigma)
     except np.linalg.LinAlgError:
+        return None, float("inf")
+    if not is_regular(root):
         return None, float("inf")
     return np.asarray((inverse + inverse.T) / 2, dtype=np.float64), 2 * float(np.log(np.diagonal(root)).sum())
 

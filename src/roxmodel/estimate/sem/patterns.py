@@ -12,7 +12,7 @@ import numpy as np
 
 from roxmodel.implied.layout import Layout
 from roxmodel.implied.matrices import Implied, bank_of, implied, mean_weight, moment_jacobian, second_order
-from roxmodel.implied.normal import Expansion
+from roxmodel.implied.normal import Expansion, is_regular
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = [
@@ -115,6 +115,8 @@ def inverted(sigma: FloatArray, seen: BoolArray) -> tuple[FloatArray, FloatArray
         If Σ is not positive definite.
     """
     root = np.linalg.cholesky(sigma)
+    if not is_regular(root):
+        raise np.linalg.LinAlgError("singular to the last digits")
     whole = np.linalg.inv(sigma)
     whole = (whole + whole.T) / 2
     full = 2 * float(np.log(np.diag(root)).sum())
