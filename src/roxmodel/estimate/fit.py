@@ -5,11 +5,13 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
-from roxmodel.errors import EstimationError, RoxError, did_you_mean
+from roxmodel.errors import RoxError, did_you_mean
 from roxmodel.estimate.bootstrap import resample
 from roxmodel.estimate.closed_form import solve_moments
+from roxmodel.estimate.linked.door import fit_linked
+from roxmodel.estimate.linked.options import LinkedOptions, WithinLevel
 from roxmodel.estimate.path import Solution, check_recursive
 from roxmodel.estimate.rows import solve_rows
 from roxmodel.estimate.scores import Scores, scores_of_frame, scores_of_moments, scores_of_study
@@ -51,7 +53,7 @@ def fit(  # noqa: PLR0913 - the contract of DESIGN.md
     bootstrap: int = 0,
     group: str | None = None,
     cluster: str | None = None,
-    within: Literal["pooled", "saturated", "model"] = "pooled",
+    within: WithinLevel = "pooled",
     seed: int | None = None,
     progress: bool | None = None,
     weight: str | None = None,
@@ -72,9 +74,10 @@ def fit(  # noqa: PLR0913 - the contract of DESIGN.md
     data
         A `Study` (units linked), a frame with all items of a person in one row, or `Moments` (a printed matrix).
     method
-        ``"path"``: composites, one regression for each effect. ``"sem"``: latent constructs, all equations at once.
-        ``"linked"`` is not in this version and is refused. None = ``"path"`` for a `Study`, ``"sem"`` for a frame or
-        a matrix.
+        ``"linked"``: surveys of different people joined by their unit, latent constructs between units, the sampling
+        error of the unit means in the likelihood. ``"sem"``: latent constructs, all answers of a person in one row.
+        ``"path"``: composites, one regression for each effect. None = ``"linked"`` for a `Study` or `LinkedMoments`,
+        ``"sem"`` for a frame or a matrix.
     estimator
         Of ``"sem"``: ``"ML"`` (maximum likelihood), ``"MLR"`` (the same estimates, sandwich errors, Yuan-Bentler
         scaled test), ``"MLM"`` (robust errors and test of Satorra & Bentler), ``"DWLS"`` (ordinal items: thresholds,
@@ -83,9 +86,9 @@ def fit(  # noqa: PLR0913 - the contract of DESIGN.md
         ``"listwise"``: rows that miss an answer are left out (``"path"``: equation by equation; n is shown).
         ``"fiml"``: all answers are used, missing at random (``"sem"`` only).
     se
-        ``"standard"``, ``"robust"`` (``"path"``: HC3; ``"sem"``: Huber-White) or ``"bootstrap"`` (by row or
-        cluster; percentile intervals). None = robust with rows, standard from moments in ``"path"``; what the
-        estimator stands for in ``"sem"``.
+        ``"standard"``, ``"robust"`` (``"path"``: HC3; ``"sem"``: Huber-White; ``"linked"``: sandwich by unit) or
+        ``"bootstrap"`` (by row, unit or cluster; percentile intervals). None = robust with rows, standard from moments
+        in ``"path"``; what the estimator stands for in ``"sem"`` and ``"linked"``.
     bootstrap
         Number of replicates; 0 = none unless ``se="bootstrap"``, which then takes 2,000.
     group
@@ -94,7 +97,9 @@ def fit(  # noqa: PLR0913 - the contract of DESIGN.md
         Column whose values group rows (of the frame, or of the study's unit frame): errors are clustered, whatever
         `se` says, and the bootstrap draws clusters.
     within
-        Of the method ``"linked"``; refused unless left at its default.
+        Of the method ``"linked"``, where the covariance of answers within units comes from: ``"pooled"`` over units
+        beforehand; ``"saturated"``: estimated with everything else by the likelihood of all answers (missing at random);
+        ``"model"``: the same, with the graph's constructs and edges of each survey within units too.
     seed
         Of the bootstrap; equal seeds give equal replicates.
     progress
@@ -108,9 +113,10 @@ def fit(  # noqa: PLR0913 - the contract of DESIGN.md
     equal
         What else is equal over groups: ``"loadings"``, ``"intercepts"``, ``"residuals"``, ``"edges"``.
     scaling
-        Unit of a latent construct: ``"marker"`` (its first item's) or ``"standardized"`` (variance 1).
+        (``"sem"``, ``"linked"``) Unit of a latent construct: ``"marker"`` (its first item's) or ``"standardized"`` (variance 1).
     information
-        ``"expected"`` or ``"observed"``; None = expected for complete data and normal theory, else observed.
+        (``"sem"``, ``"linked"``) ``"expected"`` or ``"observed"``; None = expected for complete data and normal theory
+        of ``"sem"``, else observed.
     ordered
         With ``"DWLS"``: names of the ordinal items, True for all; None = those whose scale is `Likert` or `Binary`.
     means
@@ -148,6 +154,8 @@ def fit(  # noqa: PLR0913 - the contract of DESIGN.md
         "equal": (tuple(equal), ()), "scaling": (scaling, "marker"), "information": (information, None),
         "ordered": (ordered, None), "means": (means, False),
     }  # fmt: skip
+    if chosen == "linked":
+        return fit_linked(model, data, _linked_options(own, (se, bootstrap, cluster, within, seed, progress)))
     _refuse_foreign(chosen, foreign if chosen == "sem" else foreign | own)
     errors = _errors(data, se, bootstrap, seed, progress)
     if chosen == "sem":
@@ -163,19 +171,51 @@ def fit(  # noqa: PLR0913 - the contract of DESIGN.md
     return tabulate(model, table, scores, solution, (errors.se, resampling))
 
 
+def _linked_options(
+    own: Mapping[str, tuple[object, object]],
+    rest: tuple[StandardErrors | None, int, str | None, WithinLevel, int | None, bool | None],
+) -> LinkedOptions:
+    se, bootstrap, cluster, within, seed, progress = rest
+    estimator, information = own["estimator"][0], own["information"][0]
+    if estimator not in {"ML", "MLR"}:
+        raise RoxError(
+            f"estimator={estimator!r} is not an option of method='linked'.", allowed="'ML' or 'MLR' (sandwich by unit)"
+        )
+    if own["missing"][0] == "fiml":
+        raise RoxError(
+            "missing='fiml' is an option of method='sem'; method='linked' uses all answers anyway.",
+            hint="Say within='saturated' for the likelihood of all answers, which assumes missing at random.",
+        )
+    if information not in {None, "expected", "observed"}:
+        raise RoxError(f"information= was {information!r}.", allowed="'expected', 'observed' or None")
+    shared = {"estimator", "missing", "information", "scaling"}
+    for name in ("weight", "frequency"):
+        if own[name][0] is not None:
+            raise RoxError(f"{name}= belongs to the Study, which counts the answers.", hint=f"rox.Study(..., {name}=).")
+    _refuse_foreign("linked", {name: pair for name, pair in own.items() if name not in shared})
+    scaling = own["scaling"][0]
+    if scaling not in get_args(Scaling):
+        raise RoxError(f"scaling= was {scaling!r}.", hint=did_you_mean(str(scaling), get_args(Scaling)))
+    if estimator == "MLR" and se == "standard":
+        raise RoxError("estimator='MLR' and se='standard' contradict each other.", hint="Leave one of them out.")
+    if se is None and not bootstrap:
+        se = "robust" if estimator == "MLR" else "standard"
+    errors = _errors(None, se, bootstrap, seed, progress)
+    return LinkedOptions(
+        errors.se, errors.replicates, within, cluster, information != "expected", cast(Scaling, scaling), errors.seed,
+        progress,
+    )  # fmt: skip
+
+
 def _method(method: str | None, data: object) -> Method:
     if method is None:
-        return "path" if isinstance(data, Study | LinkedMoments) else "sem"
-    if method == "linked":
-        raise EstimationError(
-            "method='linked' is not in this version.", hint="Use method='path', the regression of composites."
-        )
+        return "linked" if isinstance(data, Study | LinkedMoments) else "sem"
     if method not in _METHODS:
         raise RoxError(f"method= was {method!r}.", hint=did_you_mean(str(method), _METHODS))
     if method == "sem" and isinstance(data, Study | LinkedMoments):
         raise RoxError(
             "method='sem' needs all items of a person in one row, but a Study holds different people.",
-            hint="Give one frame, or use method='path'.",
+            hint="Give one frame, or use method='linked' or 'path'.",
         )
     return cast(Method, method)
 
@@ -235,7 +275,7 @@ def _scores(model: RoxModel, data: object, cluster: str | None) -> Scores:
             raise RoxError(f"cluster={cluster!r}: a printed matrix has no rows to cluster.", hint="Leave cluster= out.")
         return scores_of_moments(model, data)
     if isinstance(data, LinkedMoments):
-        raise RoxError("Linked moments belong to method='linked', which is not in this version.", hint="Give a Study.")
+        raise RoxError("Linked moments belong to method='linked'.", hint="Give a Study, or use method='linked'.")
     return scores_of_frame(model, data, cluster)
 
 

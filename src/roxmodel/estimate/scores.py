@@ -20,7 +20,7 @@ from roxmodel.survey.linkage import agreement
 from roxmodel.survey.study import Study
 from roxmodel.types import BoolArray, FloatArray, IntArray, Level
 
-__all__ = ["Scores", "scores_of_frame", "scores_of_moments", "scores_of_study"]
+__all__ = ["Scores", "check_same_items", "scores_of_frame", "scores_of_moments", "scores_of_study"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def scores_of_study(model: RoxModel, study: Study, cluster: str | None) -> Score
     SpecError
         If the study was made with another model's items.
     """
-    _check_same_items(model, study.model)
+    check_same_items(model, study.model)
     composites = unit_composites(model, study.moments)
     some: BoolArray = np.asarray(~np.isnan(composites.values).all(axis=1))
     values = composites.values[some]
@@ -144,7 +144,14 @@ def _noise_note(model: RoxModel, study: Study) -> tuple[str, ...]:
     return (note,)
 
 
-def _check_same_items(model: RoxModel, other: RoxModel) -> None:
+def check_same_items(model: RoxModel, other: RoxModel) -> None:
+    """Refuse a study that was read for another model's items.
+
+    Raises
+    ------
+    SpecError
+        Naming the item.
+    """
     if model == other:
         return
     known = {item.name: (item, c.source) for c in other.constructs for item in c.items}

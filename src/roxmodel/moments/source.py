@@ -135,7 +135,7 @@ class SourceMoments:
     @property
     def item_variance(self) -> FloatArray:
         """(G, p) unbiased variance among a unit's respondents in squared points; NaN below two answers."""
-        return ratio(diagonal(self.scatter), diagonal(self._spare()), np.nan)
+        return ratio(diagonal(self.scatter), diagonal(self.spare), np.nan)
 
     @property
     def within_df(self) -> FloatArray:
@@ -147,11 +147,12 @@ class SourceMoments:
     def within_covariance(self) -> FloatArray:
         """(p, p) unbiased covariance among respondents of one unit, pooled; NaN where no unit knows it."""
         known = ~np.isnan(self.scatter)
-        scatter, spare = (array.sum(axis=0, where=known) for array in (self.scatter, self._spare()))
+        scatter, spare = (array.sum(axis=0, where=known) for array in (self.scatter, self.spare))
         pooled = ratio(scatter, spare, np.nan)
         return np.asarray((pooled + pooled.T) / 2.0)
 
-    def _spare(self) -> FloatArray:
+    @property
+    def spare(self) -> FloatArray:
         """(G, p, p) what makes the scatter unbiased: n - 1, or its like with weights; 0 below two answers."""
         n, w, w2 = (compact(array) for array in (self.n, self.weight, self.weight2))
         return np.broadcast_to(np.where(n >= 2, np.maximum(w - ratio(w2, w, 0.0), 0.0), 0.0), self.n.shape)

@@ -14,7 +14,7 @@ from roxmodel.result.groups import group_fields
 from roxmodel.result.persistence import load_fitted, save_fit
 from roxmodel.result.standardized import standardized_table
 from roxmodel.result.summary import fit_html, fit_summary
-from roxmodel.result.tables import edge_table, effect_table, fit_diagram, parameter_frame
+from roxmodel.result.tables import edge_table, effect_table, fit_diagram, parameter_frame, within_table
 from roxmodel.types import Interval, Level
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Fit(Fitted):
     model
         The model that was estimated.
     method, level
-        ``path`` or ``sem``; ``between`` units, or ``single`` for respondents and matrices.
+        ``path``, ``sem`` or ``linked``; ``between`` units, or ``single`` for respondents and matrices.
     se, errors
         Kind of standard errors asked for, and how they are computed, in words.
     table, estimates
@@ -55,6 +55,8 @@ class Fit(Fitted):
         Fit indices by name.
     resampling
         Replicates of the bootstrap, or None.
+    within_edges, predicted
+        Of method "linked": edges among the answers of one unit, and predicted levels of the units (`unit_scores`).
 
     Examples
     --------
@@ -79,14 +81,50 @@ class Fit(Fitted):
             of residual variance that an unmeasured cause must explain on both sides to bring the edge to zero),
             status; in a fit of several groups also group (and n is that of the group).
 
+        Parameters
+        ----------
+        level
+            None: the fit's own. ``"within"`` (method "linked"): edges among the answers of people of one unit, for edges
+            with both ends in one survey; another question, never mixed with the effects between units.
+
         Raises
         ------
         RoxError
-            If another level than the fit's is asked for.
+            If the fit has no edges at that level.
         """
+        if level == "within" and self.level == "between" and self.method == "linked":
+            return within_table(self)
         if level is not None and level != self.level:
-            raise RoxError(f"This fit has no edges at level {level!r}.", allowed=repr(self.level))
+            allowed = "'between' or 'within'" if self.method == "linked" else repr(self.level)
+            raise RoxError(f"This fit has no edges at level {level!r}.", allowed=allowed)
         return edge_table(self)
+
+    def unit_scores(self) -> pd.DataFrame:
+        """Level of every construct in every unit, predicted from all that is known of the unit (method "linked").
+
+        Best linear unbiased predictions: a noisy mean of few answers is drawn towards what the rest of the unit and the
+        graph let expect, so that differences between units come out smaller than those of the raw means.
+
+        Returns
+        -------
+        DataFrame
+            One row a unit: its key; each construct in points of its first item; ``<construct>_se`` (the parameters taken
+            as known); ``predicted``: constructs of which nothing was observed in the unit; ``hidden``: constructs left
+            out (NaN) because fewer than the study's `min_group` people answered there, or because the unit would give
+            such a one away.
+
+        Raises
+        ------
+        EstimationError
+            If the fit is by another method, or was loaded from a document, which holds no unit.
+
+        References
+        ----------
+        Henderson (1975), doi 10.2307/2529430.
+        """
+        from roxmodel.result.unit_scores import unit_score_table
+
+        return unit_score_table(self)
 
     def parameters(self, interval: Literal["percentile", "bca"] | None = None) -> pd.DataFrame:
         """The whole parameter table.

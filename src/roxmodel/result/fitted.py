@@ -12,7 +12,17 @@ import numpy as np
 
 from roxmodel.errors import EstimationError, RoxError, listed
 from roxmodel.result.indices import INDEX_NAMES
-from roxmodel.result.records import Equation, Estimates, GroupMoments, Measure, Population, Resampling, Verdict
+from roxmodel.result.records import (
+    Equation,
+    Estimates,
+    GroupMoments,
+    Measure,
+    Population,
+    Resampling,
+    UnitScores,
+    Verdict,
+    WithinEdge,
+)
 from roxmodel.result.resampling import replicate_weights
 from roxmodel.result.system import System, root_of, system_of
 from roxmodel.spec.graph import RoxModel
@@ -51,6 +61,8 @@ class Fitted:
     scaling: Scaling = "marker"
     estimator: str = ""
     missing: str = ""  # "listwise": every row used was complete; "fiml": answers were missing; "": not known
+    within_edges: tuple[WithinEdge, ...] = ()
+    predicted: UnitScores | None = None
 
     @property
     def converged(self) -> bool:

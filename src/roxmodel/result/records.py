@@ -5,9 +5,20 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 
-from roxmodel.types import FloatArray, IntArray
+from roxmodel.types import BoolArray, FloatArray, IntArray
 
-__all__ = ["LINEAR", "Equation", "Estimates", "GroupMoments", "Measure", "Population", "Resampling", "Verdict"]
+__all__ = [
+    "LINEAR",
+    "Equation",
+    "Estimates",
+    "GroupMoments",
+    "Measure",
+    "Population",
+    "Resampling",
+    "UnitScores",
+    "Verdict",
+    "WithinEdge",
+]
 
 LINEAR = "linear"
 
@@ -201,3 +212,60 @@ class GroupMoments:
     n: float
     mean: FloatArray | None
     covariance: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class WithinEdge:
+    """An edge among the answers of people of one unit: never the effect between units.
+
+    Attributes
+    ----------
+    cause, effect, source
+        Two constructs that the same people answered, and who they are.
+    estimate, se, p, low, high, standardized
+        As in `Estimates`; normal theory.
+    n, n_units
+        Respondents and units.
+    """
+
+    cause: str
+    effect: str
+    source: str
+    estimate: float
+    se: float
+    p: float
+    low: float
+    high: float
+    standardized: float
+    n: int
+    n_units: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class UnitScores:
+    """Predicted levels of the units of a linked fit; kept in memory, never written to a document.
+
+    Attributes
+    ----------
+    units
+        (J,) keys.
+    values, errors
+        (J, k) predictions in points of each construct's first item, and their standard errors (parameters taken as
+        known).
+    fewest
+        (J, k) fewest respondents behind an answered item of the construct; infinite for figures of the unit.
+    known
+        (J, k) whether the unit has something of the construct itself.
+    by
+        Name of the key.
+    min_group
+        Smallest number of respondents that a shown score rests on.
+    """
+
+    units: tuple[Hashable, ...]
+    values: FloatArray
+    errors: FloatArray
+    fewest: FloatArray
+    known: BoolArray
+    by: str = "unit"
+    min_group: int = 5

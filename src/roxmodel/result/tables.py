@@ -21,7 +21,7 @@ from roxmodel.types import FloatArray, Interval
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["complete_levels", "edge_table", "effect_table", "fit_diagram", "implied_sd", "parameter_frame"]
+__all__ = ["complete_levels", "edge_table", "effect_table", "fit_diagram", "implied_sd", "parameter_frame", "within_table"]
 
 _NUMBERS = ("estimate", "se", "z", "p", "ci_low", "ci_high", "standardized")
 _ARRAYS = ("value", "se", "statistic", "p", "low", "high", "standardized")
@@ -78,6 +78,21 @@ def edge_table(fit: Fitted) -> pd.DataFrame:
     if sizes:
         columns["group"] = [row.group for row in rows]
     return pd.DataFrame(columns, index=range(len(rows)))
+
+
+def within_table(fit: Fitted) -> pd.DataFrame:
+    """Edges among the answers of people of one unit, columns as in `Fit.edges`; see there."""
+    import pandas as pd
+
+    rows = fit.within_edges
+    names = ("cause", "effect", "estimate", "se", "p", "low", "high", "standardized", "n", "n_units", "source")
+    found = pd.DataFrame({name: [getattr(row, name) for row in rows] for name in names})
+    found = found.rename(columns={"low": "ci_low", "high": "ci_high"})
+    found["z"] = found["estimate"] / found["se"]
+    found = found.assign(level="within", method=fit.method, df=np.inf, family=LINEAR, robustness_value=np.nan)
+    found["status"] = "estimated"
+    order = ["cause", "effect", "estimate", "se", "z", "p", "ci_low", "ci_high", "standardized", "level", "n", "n_units"]
+    return found[[*order, "method", "df", "family", "robustness_value", "status", "source"]]
 
 
 def implied_sd(fit: Fitted) -> FloatArray:

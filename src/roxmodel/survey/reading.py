@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from roxmodel.errors import DataError, SpecError, did_you_mean, listed
+from roxmodel.moments.cells import Cells
 from roxmodel.moments.design import Design
 from roxmodel.moments.linked import LinkedMoments, UnitFigures
 from roxmodel.moments.source import SourceMoments
@@ -21,7 +24,7 @@ from roxmodel.survey.keys import Keys, read_keys, refuse_mixed_types, refuse_twi
 from roxmodel.survey.numbers import LARGEST, number_column
 from roxmodel.types import FloatArray
 
-__all__ = ["Options", "Reading", "read_frames"]
+__all__ = ["Options", "Reading", "Rows", "read_frames"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,8 @@ class Reading:
         Source -> rows that name no unit.
     coerced
         Item -> answers outside the scale that count as missing.
+    rows
+        Source -> its answers, where some are missing.
     """
 
     moments: LinkedMoments
@@ -68,6 +73,30 @@ class Reading:
     unit_keys: Keys | None
     without_unit: Mapping[str, int]
     coerced: Mapping[str, int]
+    rows: Mapping[str, Rows] = field(default_factory=dict)
+
+    def cells(self, source: str, items: Sequence[str]) -> Cells | None:
+        """Moments by unit and pattern of missing answers; None where rows are not at hand or are weighted."""
+        rows = self.rows.get(source)
+        if rows is None or rows.design.weight is not None:
+            return None
+        at = [rows.names.index(item) for item in items]
+        reading = ([rows.signs[k] for k in at], [rows.offsets[k] for k in at])
+        return Cells.from_columns(items, [rows.columns[k] for k in at], rows.design, reading)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """Answers of one survey in which some are missing, as they were given (columns of the frame, where that can be).
+
+    Kept with the study in memory, never with a document or a pickle.
+    """
+
+    names: tuple[str, ...]
+    columns: tuple[NDArray[Any], ...]
+    design: Design
+    signs: tuple[float, ...]
+    offsets: tuple[float, ...]
 
 
 @dataclass(slots=True)
@@ -76,6 +105,7 @@ class _Book:
 
     keys: dict[str, Keys] = field(default_factory=dict)
     coerced: dict[str, int] = field(default_factory=dict)
+    rows: dict[str, Rows] = field(default_factory=dict)
 
 
 def read_frames(model: RoxModel, frames: Mapping[str, object], options: Options) -> Reading:
@@ -100,7 +130,7 @@ def read_frames(model: RoxModel, frames: Mapping[str, object], options: Options)
         moments = _with_eligible(moments, unit_frame, book, options)
     _check_matched(options.by, moments, book)
     without = {source: keys.without for source, keys in book.keys.items() if keys.without}
-    return Reading(moments, unit_frame, book.keys.get(UNIT), without, book.coerced)
+    return Reading(moments, unit_frame, book.keys.get(UNIT), without, book.coerced, book.rows)
 
 
 def _read_source(source: str, given: object, items: list[Item], options: Options, book: _Book) -> SourceMoments:
@@ -113,7 +143,9 @@ def _read_source(source: str, given: object, items: list[Item], options: Options
         refuse_twice(source, options.by, keys)
         moments, coerced = read_aggregated(source, given, frame, keys, items, options.coerce)
     else:
-        moments, coerced = _read_rows(source, frame, keys, items, options)
+        moments, coerced, rows = _read_rows(source, frame, keys, items, options)
+        if rows is not None:
+            book.rows[source] = rows
     book.coerced |= coerced
     signs, offsets = zip(*(item.reading for item in items), strict=True)
     return moments if all(sign > 0 for sign in signs) else moments.affine(signs, offsets)
@@ -131,7 +163,7 @@ def _named(source: str, given: object, options: Options) -> list[str]:
 
 def _read_rows(
     source: str, frame: Frame, keys: Keys, items: list[Item], options: Options
-) -> tuple[SourceMoments, dict[str, int]]:
+) -> tuple[SourceMoments, dict[str, int], Rows | None]:
     used = keys.used
     answers = [read_answers(source, frame, item, coerce=options.coerce, used=used) for item in items]
     design = Design(
@@ -141,8 +173,12 @@ def _read_rows(
         frequency=_positive("frequency", source, frame, options.frequency.get(source)),
     )
     names = [item.name for item in items]
-    moments = SourceMoments.from_columns(source, names, [a.values for a in answers], design)
-    return moments, {a.item.name: a.coerced for a in answers if a.coerced}
+    columns = tuple(a.values for a in answers)
+    moments = SourceMoments.from_columns(source, names, columns, design)
+    signs, offsets = zip(*(item.reading for item in items), strict=True)
+    holed = moments.n.shape[1:] != (1, 1) and bool((moments.n != moments.n[:, :1, :1]).any())
+    rows = Rows(tuple(names), columns, design, signs, offsets) if holed else None
+    return moments, {a.item.name: a.coerced for a in answers if a.coerced}, rows
 
 
 def _positive(what: str, source: str, frame: Frame, column: str | None) -> FloatArray | None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import html
 import warnings
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from roxmodel.errors import DataError, RoxWarning, SpecError, did_you_mean, listed
+from roxmodel.moments.cells import Cells
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.spec.constructs import UNIT, Construct
 from roxmodel.spec.graph import RoxModel
@@ -34,7 +36,8 @@ class Study:
     """Surveys of different people, and the unit's own figures, linked by unit.
 
     The frames are read once, checked against the model and condensed to `moments`; they are never written
-    into, and no respondent's row is kept. A unit that some frame lacks is kept and reported by `linkage`.
+    into. Of respondents' rows nothing is kept, except that a study whose answers have holes remembers these columns
+    (the frame's own where that can be, never pickled), for the likelihood of what is there. A unit that some frame lacks is kept and reported by `linkage`.
     Columns that no construct uses are ignored.
 
     Parameters
@@ -139,8 +142,22 @@ class Study:
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"A Study does not change; make a new one instead of setting {name!r}.")
 
+    def __getstate__(self) -> tuple[None, dict[str, Any]]:
+        kept = {name: getattr(self, name) for name in self.__slots__}
+        return None, kept | {"_reading": replace(self._reading, rows={})}
+
     def __setstate__(self, state: tuple[None, dict[str, Any]]) -> None:
         self._set(**state[1])
+
+    def cells(self, source: str, items: Sequence[str]) -> Cells | None:
+        """Moments of a survey by unit and pattern of missing answers.
+
+        Returns
+        -------
+        Cells or None
+            None where no answer is missing, rows are not at hand (published means, a pickled study) or are weighted.
+        """
+        return self._reading.cells(source, items)
 
     @property
     def moments(self) -> LinkedMoments:

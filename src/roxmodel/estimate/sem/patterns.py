@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from roxmodel.implied.curvature import curvature, sums_of
 from roxmodel.implied.layout import Layout
-from roxmodel.implied.matrices import Implied, bank_of, implied, mean_weight, moment_jacobian, second_order
+from roxmodel.implied.matrices import Implied, bank_of, implied, mean_weight, second_order
 from roxmodel.implied.normal import Expansion, is_regular
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
@@ -181,80 +182,7 @@ def expand_patterns(layout: Layout, theta: FloatArray, data: Patterns) -> Expans
     pull, push = bank.T @ flat.reshape(p, p) @ bank, bank.T @ (weight @ pushed)
     by_mean, link = mean_weight(layout, at), layout.link
     gradient = layout.share * pull[layout.u, layout.v] - by_mean * push[layout.d]
-    expected, observed = _curvature(layout, at, (weight, inverse, half, pushed))
+    expected, observed = curvature(layout, at, sums_of(weight, inverse, half, pushed, layout.means))
     observed = observed + second_order(layout, at, pull, push)
     value = _value(data, at, inverse, logdet)
     return Expansion(value, gradient @ link, link.T @ observed @ link, link.T @ expected @ link)
-
-
-def _curvature(
-    layout: Layout, at: Implied, parts: tuple[FloatArray, FloatArray, FloatArray, FloatArray]
-) -> tuple[FloatArray, FloatArray]:
-    """Expected and observed information by the rows of the table, without the second derivatives of Σ and μ.
-
-    Sums over patterns of W ⊗ W, W ⊗ W S* W and W ⊗ w are three matrix products over their lower triangles.
-    """
-    weight, inverse, half, pushed = parts
-    p = inverse.shape[-1]
-    low = np.tril_indices(p)
-    packed = inverse[:, low[0], low[1]]
-    place = np.zeros((p, p), dtype=np.int64)
-    place[low] = place.T[low] = np.arange(len(low[0]))
-    weighted = packed * weight[:, None]
-    plain = weighted.T @ packed
-    mixed = weighted.T @ half[:, low[0], low[1]]
-    joint = weighted.T @ pushed if layout.means else np.zeros((len(low[0]), p))
-    _, by_mu = moment_jacobian(layout, at) if layout.constructs else (None, _own_means(layout))
-    means = by_mu.T @ np.tensordot(weight, inverse, 1) @ by_mu
-    if not layout.constructs:
-        expected, mixed_part, cross = _gathered(layout, (plain, mixed, joint), place)
-    else:
-        expected, mixed_part, cross = _around_rows(layout, at, (plain, mixed, joint), place)
-    return means + expected / 2, means + mixed_part - expected / 2 + cross + cross.T
-
-
-def _own_means(layout: Layout) -> FloatArray:
-    """(p, r) derivatives of μ where nothing but the means themselves moves it."""
-    found = np.zeros((len(layout.items), len(layout.row)))
-    at = np.flatnonzero(layout.share == 0.0)
-    found[layout.row[at], at] = 1.0 / layout.scale[layout.row[at]]
-    return found
-
-
-Sums = tuple[FloatArray, FloatArray, FloatArray]
-
-
-def _gathered(layout: Layout, sums: Sums, place: IntArray) -> Sums:
-    """tr(W ∂Σ_q W ∂Σ_r), tr(W ∂Σ_q W S* W ∂Σ_r) and d_rᵀ W ∂Σ_q w where each row is one entry of Σ or μ."""
-    plain, mixed, joint = sums
-    i, j, unit = layout.row, np.where(layout.share == 0.0, layout.row, layout.column), 1.0 / layout.scale
-    size = layout.share * unit[i] * unit[j]
-    ii, ij, jj = place[i][:, i], place[i][:, j], place[j][:, j]
-    both = []
-    for table in (plain, mixed):
-        found = table[ij.T, ij] + table[ii, jj] + table[jj, ii] + table[ij, ij.T]
-        both.append(found * np.outer(size, size))
-    mean = np.where(layout.share == 0.0, unit[i], 0.0)
-    cross = (joint[ii, j[None, :]] + joint[ij, i[None, :]]) * size * mean[:, None]
-    return both[0], both[1], cross
-
-
-def _around_rows(layout: Layout, at: Implied, sums: Sums, place: IntArray) -> Sums:
-    """The same for a model with constructs, one row of Σ at a time, so that 80 variables need no p⁴ table."""
-    plain, mixed, joint = sums
-    by_sigma, by_mu = moment_jacobian(layout, at)
-    p, r = by_mu.shape
-    flat = by_sigma.reshape(p * p, -1)
-    one, two, cross = (np.zeros((r, r)) for _ in range(3))
-    for a in range(p):
-        one += _around(by_sigma[a], plain[place[a][:, None, None], place[None]], flat)  # [c, b, d] of Σ W_ac W_bd
-        two += _around(by_sigma[a], mixed[place[a][:, None, None], place[None]], flat)
-        if layout.means:  # d_rᵀ W ∂Σ_q w = Σ d_r[a] W_ac ∂Σ_q[c, d] w_d
-            cross += np.outer(by_mu[a], joint[place[a]].reshape(-1) @ flat)
-    return one, two, cross
-
-
-def _around(left: FloatArray, middle: FloatArray, flat: FloatArray) -> FloatArray:
-    """Σ_b,c,d left[b, r] middle[c, b, d] flat[(c, d), q]."""
-    p = len(left)
-    return np.asarray((left.T @ middle.swapaxes(0, 1).reshape(p, p * p)) @ flat)

@@ -53,6 +53,8 @@ class LatentSolution:
         Saturated means and covariances of each group, in units of the scale.
     resampling
         Replicates of the bootstrap, or None.
+    df
+        (n_free,) degrees of freedom of the t distribution; None = normal.
     """
 
     table: ParameterTable
@@ -65,6 +67,7 @@ class LatentSolution:
     indices: dict[str, float]
     moments: tuple[Target, ...]
     resampling: Resampling | None
+    df: FloatArray | None = None
 
 
 def objective_of(layouts: Sequence[Layout], sample: Sample) -> Objective:

@@ -87,7 +87,8 @@ def _estimates(model: RoxModel, solution: LatentSolution, at: dict[str, Implied]
     free = np.array([row.free for row in table])
     moving, places = free > 0, free[free > 0] - 1
     value, df, se = _values(solution), *(np.full(count, np.nan) for _ in range(2))
-    df[moving], se[moving] = np.inf, np.sqrt(np.maximum(np.diag(vcov), 0.0))[places]
+    free_df = np.full(table.n_free, np.inf) if solution.df is None else solution.df
+    df[moving], se[moving] = free_df[places], np.sqrt(np.maximum(np.diag(vcov), 0.0))[places]
     held = np.zeros(count, dtype=bool)
     if solution.resampling is None:
         held[moving] = solution.found.bound[places]
@@ -99,8 +100,7 @@ def _estimates(model: RoxModel, solution: LatentSolution, at: dict[str, Implied]
             column[moving] = found[places]
     standardized = _standardized(model, solution, at, value)
     partial = _partial_r2(model, solution, at, value)
-    infinite = np.full(table.n_free, np.inf)
-    path = Solution(solution.found.theta, dict(solution.given), vcov, infinite, infinite, (), ())
+    path = Solution(solution.found.theta, dict(solution.given), vcov, free_df, free_df, (), ())
     for i, one in define(model, table, path, (vcov, solution.resampling)).items():
         value[i], se[i], low[i], high[i], p[i], df[i] = one
     _standardize_definitions(model, solution, standardized)

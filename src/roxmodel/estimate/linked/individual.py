@@ -1,0 +1,145 @@
+"""The level of individuals, beside: edges among the answers of people of one unit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from roxmodel.errors import RoxError
+from roxmodel.estimate.linked.sample import LinkedSample, Source
+from roxmodel.estimate.sem.identification import require_identified
+from roxmodel.estimate.sem.inference import bread_of
+from roxmodel.estimate.sem.objective import Objective, Part
+from roxmodel.estimate.sem.optimizer import minimise
+from roxmodel.estimate.sem.planning import lower_bounds
+from roxmodel.estimate.sem.starts import start_values
+from roxmodel.implied.layout import Layout, lay_out
+from roxmodel.implied.matrices import implied
+from roxmodel.implied.normal import Target
+from roxmodel.result.intervals import wald
+from roxmodel.result.records import WithinEdge
+from roxmodel.spec.graph import RoxModel
+from roxmodel.spec.parameters import ParameterTable, plan
+from roxmodel.types import FloatArray, Scaling
+
+__all__ = ["WithinModel", "edges_of", "within_edges", "within_model", "within_part"]
+
+
+@dataclass(frozen=True, slots=True)
+class WithinModel:
+    """The part of a model that one survey holds, laid out for answers within units.
+
+    Attributes
+    ----------
+    model, table, layout
+        Constructs and edges of one source.
+    theta, vcov
+        Estimates from the covariance within units, and their normal-theory covariance.
+    """
+
+    model: RoxModel
+    table: ParameterTable
+    layout: Layout
+    theta: FloatArray
+    vcov: FloatArray
+
+
+def within_part(model: RoxModel, source: str) -> RoxModel:
+    """Constructs of one source with the edges and covariances among them."""
+    constructs = [
+        c.replace(residuals="equal", reliability=None) if len(c.items) == 2 and c.residuals is None
+        else c.replace(reliability=None)
+        for c in model.constructs
+        if c.source == source
+    ]  # fmt: skip
+    names = {c.name for c in constructs} | {item for c in constructs for item in c.item_names}
+    return RoxModel(
+        name=f"{model.name}: {source}",
+        constructs=tuple(constructs),
+        edges=tuple(
+            edge.replace(fixed=None, label=None, start=None)
+            for edge in model.edges
+            if edge.lag == 0 and {edge.cause, edge.effect} <= names
+        ),
+        covariances=tuple(
+            pair.replace(fixed=None, label=None, start=None)
+            for pair in model.covariances
+            if {pair.left, pair.right} <= names and pair.left != pair.right
+        ),
+        feedback=model.feedback,
+    )
+
+
+def within_model(model: RoxModel, source: Source, scaling: Scaling) -> WithinModel:
+    """Fit the part of a model that one survey holds to the covariance within units.
+
+    Raises
+    ------
+    RoxError
+        If it is not identified, or its covariance is singular.
+    """
+    part = within_part(model, source.name)
+    table = plan(part, "reflective", means=False, scaling=scaling)
+    scale = np.sqrt(np.diag(source.within.covariance))
+    items = tuple(item.name for item in part.items)
+    at = [source.moments.items.index(item) for item in items]
+    covariance = source.within.covariance[np.ix_(at, at)] / np.outer(scale[at], scale[at])
+    if np.linalg.eigvalsh(covariance)[0] < 1e-8:
+        raise RoxError(f"answers of {source.name} determine each other within units")
+    target = Target(np.zeros(len(items)), covariance)
+    layout = lay_out(list(table), (items, part.names), {}, scale[at], table.n_free)
+    values = start_values(part, table, [("", target)], scale[at])
+    require_identified(part, table, (layout,), values)
+    objective = Objective([Part(layout, target, 1.0)])
+    start = values[0]
+    for _ in range(8):
+        if np.isfinite(objective.value(start)):
+            break
+        for row in table:
+            if row.free and row.kind in {"edge", "covariance"}:
+                start[row.free - 1] *= 0.5
+    found = minimise(objective, start, lower_bounds(table))
+    if not found.converged:
+        raise RoxError(f"no optimum was found for {source.name}")
+    vcov = bread_of(found, observed=False).inverse / max(source.within.df, 1.0)
+    return WithinModel(part, table, layout, found.theta, vcov)
+
+
+def edges_of(part: WithinModel, source: Source) -> list[WithinEdge]:
+    """The edges of one survey within units, with normal-theory errors."""
+    latent = implied(part.layout, part.theta).latent
+    sd = dict(zip(part.layout.constructs, np.sqrt(np.maximum(np.diag(latent), 0.0)), strict=True))
+    respondents = source.moments.respondents
+    found = []
+    for row in part.table.of("edge"):
+        if not row.free:
+            continue
+        value, se = part.theta[row.free - 1], float(np.sqrt(max(part.vcov[row.free - 1, row.free - 1], 0.0)))
+        low, high, p = wald(np.array([value]), np.array([se]), np.array([np.inf]))
+        standardized = value * sd[row.left] / sd[row.right] if sd[row.right] > 0 else np.nan
+        found.append(
+            WithinEdge(
+                row.left, row.right, source.name, float(value), se if se > 0 else np.nan, float(p[0]), float(low[0]),
+                float(high[0]), float(standardized), int(respondents.sum()), int((respondents > 0).sum()),
+            )  # fmt: skip
+        )
+    return found
+
+
+def within_edges(model: RoxModel, sample: LinkedSample, scaling: Scaling) -> tuple[tuple[WithinEdge, ...], list[str]]:
+    """Edges among answers of people of one unit, survey by survey, and why some are missing."""
+    found: list[WithinEdge] = []
+    notes: list[str] = []
+    for source in sample.sources:
+        names = {c.name for c in model.constructs if c.source == source.name}
+        if not any(edge.lag == 0 and {edge.cause, edge.effect} <= names for edge in model.edges):
+            continue
+        if source.within.assumed:
+            notes.append(f"No edges within units for {source.name}: how answers correlate there is not known.")
+            continue
+        try:
+            found += edges_of(within_model(model, source, scaling), source)
+        except RoxError as error:
+            notes.append(f"No edges within units for {source.name}: {str(error).splitlines()[0]}")
+    return tuple(found), notes

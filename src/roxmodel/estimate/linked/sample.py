@@ -1,0 +1,252 @@
+"""What method "linked" estimates from: means of the units, and how uncertain each of them is."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from roxmodel.errors import DataError, EstimationError, listed
+from roxmodel.estimate.linked.within import Within, within_of
+from roxmodel.implied.noisy import NoisyMeans
+from roxmodel.moments.cells import Cells
+from roxmodel.moments.linked import LinkedMoments
+from roxmodel.moments.source import SourceMoments
+from roxmodel.spec.graph import RoxModel
+from roxmodel.types import BoolArray, FloatArray, IntArray
+
+__all__ = ["LinkedSample", "Source", "linked_sample", "noise_of", "reweighted", "with_noise"]
+
+_FLOOR = 0.05  # between-unit variance taken at the start, as a share of that of the means
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One survey, laid out over the units of the sample.
+
+    Attributes
+    ----------
+    name
+        Of the source.
+    at
+        (q,) places of its items among those of the model.
+    rows
+        (J,) place of each unit in the source's own moments, -1 where it has none.
+    moments
+        By unit; items in the order of the model.
+    cells
+        By unit and pattern of missing answers, where answers are missing and rows were at hand.
+    within
+        Covariance of answers within units, and how it was found.
+    """
+
+    name: str
+    at: IntArray
+    rows: IntArray
+    moments: SourceMoments
+    cells: Cells | None
+    within: Within
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedSample:
+    """All units that contribute.
+
+    Attributes
+    ----------
+    items
+        (p,) observed variables.
+    units
+        (J,) keys.
+    scale
+        (p,) rough between-unit standard deviations that everything is expressed in.
+    sources
+        The surveys.
+    data
+        Means and noise in units of the scale.
+    raw
+        (J, p) means in the items' points, NaN where there are none.
+    people
+        (J, p) respondents behind each mean; 0 for figures of the unit.
+    notes
+        What a reader must know of how the data were read.
+    """
+
+    items: tuple[str, ...]
+    units: tuple[Hashable, ...]
+    scale: FloatArray
+    sources: tuple[Source, ...]
+    data: NoisyMeans
+    raw: FloatArray
+    people: FloatArray
+    notes: tuple[str, ...]
+
+    @property
+    def n(self) -> int:
+        """Units that contribute."""
+        return len(self.units)
+
+
+def linked_sample(model: RoxModel, moments: LinkedMoments, cells: Mapping[str, Cells]) -> LinkedSample:
+    """Lay the moments of all sources out over the units.
+
+    Raises
+    ------
+    DataError, EstimationError
+        For items that the moments do not hold, within-unit variances that nobody knows, too few units.
+    """
+    items = tuple(item.name for item in model.items)
+    every, raw = _means(items, moments)
+    seen = ~np.isnan(raw)
+    kept = np.flatnonzero(seen.any(axis=1))
+    units, raw, seen = tuple(every[k] for k in kept), raw[kept], seen[kept]
+    _require_units(items, seen, raw)
+    found, people = [], np.zeros(raw.shape)
+    for name in model.respondent_sources:
+        names = [item.name for c in model.constructs if c.source == name for item in c.items]
+        own = moments.source(name).select(names)
+        source = _source(name, names, own, cells.get(name), items, units)
+        people[:, source.at] = np.where(source.rows[:, None] >= 0, own.counts[source.rows], 0.0)
+        found.append(source)
+    noise = noise_of(tuple(found), raw.shape)
+    spread = _spread(raw, noise)
+    data = NoisyMeans(
+        seen, np.where(seen, raw, 0.0) / spread, noise / np.outer(spread, spread), np.ones(len(units))
+    )
+    notes = [note for source in found for note in source.within.notes]
+    notes += _population_notes(tuple(found))
+    empty = len(every) - len(units)
+    if empty:
+        notes.append(f"{empty} unit(s) hold no answer and no figure of this model and are left out.")
+    return LinkedSample(items, units, spread, tuple(found), data, raw, people, tuple(notes))
+
+
+def _means(items: tuple[str, ...], moments: LinkedMoments) -> tuple[tuple[Hashable, ...], FloatArray]:
+    names, values = moments.item_means()
+    missing = [item for item in items if item not in names]
+    if missing:
+        raise DataError(
+            f"The moments hold nothing of {listed(missing)}.",
+            hint="Give moments of every source that the model asks, with its items, and the units' figures.",
+        )
+    return moments.units, values[:, [names.index(item) for item in items]]
+
+
+def _require_units(items: tuple[str, ...], seen: BoolArray, raw: FloatArray) -> None:
+    """Refuse items that do not vary over units, and pairs of items that no two units share."""
+    for k, item in enumerate(items):
+        own = raw[seen[:, k], k]
+        if len(own) < 2 or np.ptp(own) == 0:
+            what = f"is known in {len(own)} unit(s)" if len(own) < 2 else "has the same mean in all units"
+            raise EstimationError(
+                f"Item {item!r} {what}, so nothing between units can be told from it.",
+                hint="Leave it out, or link more units.",
+            )
+    shared = seen.astype(float).T @ seen
+    apart = np.argwhere(np.triu(shared < 2, 1))
+    if len(apart):
+        a, b = (items[k] for k in apart[0])
+        raise EstimationError(
+            f"Items {a!r} and {b!r} are known together in {int(shared[apart[0][0], apart[0][1]])} unit(s), so what "
+            "joins them cannot be told.",
+            hint="Link more units; study.unmatched() lists what is missing.",
+        )
+
+
+def _source(
+    name: str,
+    names: list[str],
+    own: SourceMoments,
+    cells: Cells | None,
+    items: tuple[str, ...],
+    units: tuple[Hashable, ...],
+) -> Source:
+    place = {unit: k for k, unit in enumerate(own.units)}
+    rows = np.array([place.get(unit, -1) for unit in units], dtype=np.int64)
+    at = np.array([items.index(item) for item in names], dtype=np.int64)
+    return Source(name, at, rows, own, cells, within_of(own, cells))
+
+
+def noise_of(sources: tuple[Source, ...], shape: tuple[int, int]) -> FloatArray:
+    """(J, p, p) covariance of the sampling errors of the unit means, in points squared.
+
+    Two means of one unit that rest on n_a, n_b answers, n_ab of them by the same people, have the sampling covariance
+    Σ_W[a, b] (n_ab / (n_a n_b) - 1 / N), N the people who could have answered (infinite where that is not known); with
+    sampling weights Σ_ab w² / (Σ_a w Σ_b w) takes the place of the first part (Cochran 1977, Sampling techniques,
+    ch. 2).
+    """
+    found = np.zeros((shape[0], shape[1], shape[1]))
+    for source in sources:
+        there = np.flatnonzero(source.rows >= 0)
+        found[np.ix_(there, source.at, source.at)] = _own_noise(source)[source.rows[there]]
+    return found
+
+
+def _own_noise(source: Source) -> FloatArray:
+    """(G, q, q) noise by unit of the source's own moments."""
+    own = source.moments
+    weight = np.diagonal(own.weight, axis1=1, axis2=2)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = own.weight2 / (weight[:, :, None] * weight[:, None, :])
+    share = np.where(np.isfinite(share), share, 0.0)
+    if own.eligible is not None:
+        known = np.isfinite(own.eligible) & (own.eligible > 0)
+        finite = np.where(known, 1.0 / np.where(known, own.eligible, 1.0), 0.0)
+        share = np.where(share > 0, np.maximum(share - finite[:, None, None], _least(share, finite)), share)
+        answered = weight > 0
+        both = answered[:, :, None] & answered[:, None, :]
+        apart = both & (np.broadcast_to(own.n, share.shape) == 0)
+        share = np.where(apart, -finite[:, None, None], share)
+    return np.asarray(source.within.covariance * share)
+
+
+def _least(share: FloatArray, finite: FloatArray) -> FloatArray:
+    """No variance below 0, where all who could answer did (rounding)."""
+    eye = np.eye(share.shape[-1], dtype=bool)
+    return np.where(eye, 0.0, -finite[:, None, None])
+
+
+def _spread(raw: FloatArray, noise: FloatArray) -> FloatArray:
+    """(p,) rough standard deviations between units."""
+    variance = np.nanvar(raw, axis=0)
+    error = np.where(np.isnan(raw), np.nan, np.diagonal(noise, axis1=1, axis2=2))
+    return np.asarray(np.sqrt(np.maximum(variance - np.nanmean(error, axis=0), _FLOOR * variance)))
+
+
+def _population_notes(sources: tuple[Source, ...]) -> list[str]:
+    notes = []
+    for source in sources:
+        eligible = source.moments.eligible
+        used = source.rows[source.rows >= 0]
+        if eligible is None or not np.isfinite(eligible[used]).any():
+            notes.append(
+                f"Those who answered ({source.name}) are taken as a sample of very many who could have: their unit "
+                "means carry the full sampling error. If most of a small team answered, say how many there are "
+                "(eligible=)."
+            )
+        elif not np.isfinite(eligible[used]).all():
+            unknown = int((~np.isfinite(eligible[used])).sum())
+            notes.append(
+                f"How many {source.name}s could have answered is not known in {unknown} unit(s); there, very many."
+            )
+    return notes
+
+
+def reweighted(sample: LinkedSample, weight: FloatArray) -> NoisyMeans:
+    """Means and noise when units count `weight` times, (J,): the covariance within units is found again too."""
+    sources = []
+    for source in sample.sources:
+        own = np.zeros(len(source.moments.units))
+        there = source.rows >= 0
+        own[source.rows[there]] = weight[there]
+        sources.append(replace(source, within=within_of(source.moments, source.cells, own, source.within)))
+    return with_noise(sample, tuple(sources), weight)
+
+
+def with_noise(sample: LinkedSample, sources: tuple[Source, ...], weight: FloatArray) -> NoisyMeans:
+    """The sample's means with the noise that other covariances within units imply."""
+    noise = noise_of(sources, sample.raw.shape) / np.outer(sample.scale, sample.scale)
+    return replace(sample.data, noise=noise).weighted(weight)
+
+

@@ -1,0 +1,194 @@
+"""The small print of a linked fit: its level, what was assumed, and how far the answer moves if that is wrong."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from roxmodel.errors import RoxError
+from roxmodel.estimate.linked.sample import LinkedSample, noise_of
+from roxmodel.estimate.linked.solve import Estimate, estimate
+from roxmodel.estimate.sem.identification import name_parameters
+from roxmodel.result.system import system_of, total_effects
+from roxmodel.spec.graph import RoxModel
+from roxmodel.spec.headline import headline
+from roxmodel.spec.questionnaire import Binary, Count
+
+if TYPE_CHECKING:
+    from roxmodel.estimate.linked.options import LinkedOptions
+    from roxmodel.estimate.linked.tabulate import LinkedSolution
+
+__all__ = ["linked_errors", "linked_notes"]
+
+_CAUSAL = (
+    "Causal reading assumes that the arrows point the right way and that no unmeasured cause acts on both ends "
+    "of an edge, beyond the context constructs in the graph; robustness_value says how strong one would have to be."
+)
+_LEVEL = (
+    "The edges are effects between units, not between people: they say how units that differ in the cause differ in the "
+    "effect. Different people answered the surveys; only their unit links them."
+)
+_MANY_ANSWERED = 0.2  # mean share of the eligible who answered from which both extremes are told
+
+
+def linked_errors(solution: LinkedSolution, options: LinkedOptions) -> str:
+    """How standard errors and intervals were computed."""
+    found = solution.resampling
+    if found is not None:
+        whom = options.cluster or "unit"
+        failed = f", {found.failed} failed and left out" if found.failed else ""
+        return f"bootstrap by {whom}, {len(found.replicates)} replicates{failed}, percentile intervals"
+    if options.cluster is not None:
+        how = f"sandwich, clustered by {options.cluster}"
+    elif options.se == "robust":
+        how = "sandwich by unit"
+    else:
+        how = f"normal theory, {'observed' if options.observed else 'expected'} information"
+    return f"{how}, widened for few units, t intervals (units - causes - 1)"
+
+
+def linked_notes(model: RoxModel, solution: LinkedSolution, options: LinkedOptions) -> tuple[str, ...]:
+    """What a reader must know, in sentences."""
+    sample, known = solution.sample, solution.estimate
+    notes = [_LEVEL, *([_CAUSAL] if model.edges else [])]
+    notes += sample.notes
+    notes += _extremes(model, sample, known)
+    notes += _incomplete(model, sample)
+    notes += solution.notes
+    table, theta = known.table, known.found.theta
+    assumed = [f"{r.left} -> {r.right} = {r.value:g}" for r in table.of("edge") if not r.free and r.value is not None]
+    if assumed:
+        notes.append(f"Assumed, not estimated: {', '.join(assumed)}.")
+    held = [row for row in table if row.free and known.found.bound[row.free - 1]]
+    if held:
+        notes.append(
+            f"Held at the bound 0, without a standard error: {name_parameters(held)}. Between units nothing is left of "
+            "them that sampling error does not explain."
+        )
+    equal = [c.name for c in model.constructs if len(c.items) == 2 and c.residuals is None]
+    if equal:
+        notes.append(f"Two items only, so their residual variances between units are held equal: {', '.join(equal)}.")
+    if known.bread.negative:
+        notes.append("The observed information is not positive definite; errors rest on the expected one.")
+    notes += _signs(model, solution)
+    coarse = [item.name for item in model.items if isinstance(item.scale, Binary | Count)]
+    if coarse:
+        notes.append(f"Yes/no answers and counts are taken as numbers with linear equations: {', '.join(coarse)}.")
+    if sample.n < 50:
+        notes.append(f"Only {sample.n} units: intervals are wide, and rest on few units.")
+    if model.exogenous == "fixed":
+        notes.append("exogenous='fixed': moments of causes without causes were estimated too; the edges are the same.")
+    if model.feedback:
+        notes.append("Effects through the loop are those of the equilibrium that it settles in.")
+    if solution.resampling is not None and (solution.resampling.failed or solution.resampling.bounded):
+        again = solution.resampling
+        notes.append(
+            f"Of {len(again.replicates) + again.failed} bootstrap replicates {again.failed} did not converge and are "
+            f"left out; {again.bounded} stopped at a bound (a variance of 0) and are kept."
+        )
+    return tuple(notes)
+
+
+def _incomplete(model: RoxModel, sample: LinkedSample) -> list[str]:
+    """Units that a source did not reach."""
+    found = []
+    for source in model.sources:
+        at = [sample.items.index(item.name) for c in model.constructs if c.source == source for item in c.items]
+        without = int(np.isnan(sample.raw[:, at]).all(axis=1).sum())
+        if without:
+            found.append(f"{without} of {sample.n} without {source}")
+    if not found:
+        return []
+    return [
+        f"Units are used with what is there ({', '.join(found)}): this assumes that what is missing depends on what was "
+        "observed only."
+    ]
+
+
+def _extremes(model: RoxModel, sample: LinkedSample, known: Estimate) -> list[str]:
+    """The headline effect if all who could answer did, and if correlations within units were 0 or 1."""
+    pair = headline(model)
+    if pair is None or not sample.sources or model.loops():
+        return []
+    notes = []
+    whole, unknown = f"Total effect {pair[0]} -> {pair[1]}", _unknown_share(sample)
+    own = _total(model, known, pair)
+    if unknown is not None:
+        still = _again(model, sample, known, None)
+        if still is not None:
+            other = _total(model, still, pair)
+            notes.append(
+                f"{whole}: {own:.3g} with {unknown}; {other:.3g} if everybody who could answer did, so that unit means "
+                "had no sampling error."
+            )
+    if any(source.within.assumed for source in sample.sources):
+        ends = [_again(model, sample, known, value) for value in (0.0, 1.0)]
+        words = [f"{_total(model, end, pair):.3g}" if end is not None else "no estimate" for end in ends]
+        notes.append(
+            f"{whole}: {own:.3g} with the correlations within units that were assumed; {words[0]} if they were 0, "
+            f"{words[1]} if they were 1."
+        )
+    return notes
+
+
+def _unknown_share(sample: LinkedSample) -> str | None:
+    """Whether the share of those who answered is not known or high, in words."""
+    shares = []
+    for source in sample.sources:
+        own = source.moments
+        if own.eligible is None:
+            return "very many who could have answered"
+        with np.errstate(invalid="ignore", divide="ignore"):
+            shares.append(float(np.nanmean(np.where(own.respondents > 0, own.respondents / own.eligible, np.nan))))
+    if np.nanmax(shares) > _MANY_ANSWERED:
+        return f"up to {100 * np.nanmax(shares):.0f} % of the eligible answering, as the study says"
+    return None
+
+
+def _again(model: RoxModel, sample: LinkedSample, known: Estimate, correlation: float | None) -> Estimate | None:
+    """The estimate with no sampling error, or with another correlation within units; None where there is none."""
+    if correlation is None:
+        noise = np.zeros_like(sample.data.noise)
+    else:
+        sources = tuple(
+            replace(s, within=replace(s.within, covariance=s.within.with_correlation(correlation)))
+            if s.within.assumed
+            else s
+            for s in sample.sources
+        )
+        noise = noise_of(sources, sample.raw.shape) / np.outer(sample.scale, sample.scale)
+    data = replace(sample.data, noise=noise)
+    try:
+        found = estimate(model, sample, data=data)
+    except (RoxError, np.linalg.LinAlgError):
+        return None
+    return found if found.found.converged else None
+
+
+def _total(model: RoxModel, known: Estimate, pair: tuple[str, str]) -> float:
+    families = ("linear",) * len(model.names)
+    system = system_of(model, known.table, known.found.theta[None], families, marker=True)
+    totals = total_effects(system.coefficients)
+    return float(totals[0, model.names.index(pair[1]), model.names.index(pair[0])])
+
+
+def _signs(model: RoxModel, solution: LinkedSolution) -> list[str]:
+    notes, theta = [], solution.estimate.found.theta
+    turned = {item.name for item in model.items if item.reverse}
+    for row in solution.estimate.table.of("loading"):
+        if row.free and not row.label and theta[row.free - 1] < 0:
+            why = "it is declared reversed, were its answers turned already?" if row.right in turned else "reverse it?"
+            notes.append(f"{row.right} loads negatively on {row.left} ({theta[row.free - 1]:.3g}): {why}")
+    expected = {(edge.cause, edge.effect): edge.expected for edge in model.edges if edge.expected and not edge.lag}
+    for row in solution.estimate.table.of("edge"):
+        sign = expected.get((row.left, row.right))
+        if sign is None or not row.free or row.lag:
+            continue
+        value = theta[row.free - 1]
+        if (value > 0) != (sign == "positive"):
+            notes.append(
+                f"{row.left} -> {row.right} was expected {sign} but is {value:.3g}: check the items' direction."
+            )
+    return notes

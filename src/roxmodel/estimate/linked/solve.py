@@ -1,0 +1,158 @@
+"""Method "linked": from a model and linked moments to the estimate, its errors and its tests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from roxmodel.errors import EstimationError
+from roxmodel.estimate.linked.sample import LinkedSample
+from roxmodel.estimate.linked.unrestricted import moments_between
+from roxmodel.estimate.sem.identification import require_identified
+from roxmodel.estimate.sem.inference import Bread, bread_of
+from roxmodel.estimate.sem.optimizer import Minimum, minimise
+from roxmodel.estimate.sem.planning import lower_bounds, owner_of, refuse_free_lags
+from roxmodel.estimate.sem.starts import start_values
+from roxmodel.implied.layout import Layout, lay_out, residual_of
+from roxmodel.implied.noisy import NoisyMeans, expand_noisy, half_deviance_noisy
+from roxmodel.implied.normal import Expansion, Target
+from roxmodel.spec.graph import RoxModel
+from roxmodel.spec.parameters import ParameterTable, plan
+from roxmodel.types import FloatArray, Scaling
+
+__all__ = ["Estimate", "NoisyObjective", "between_table", "estimate", "given_values"]
+
+
+@dataclass(frozen=True, slots=True)
+class NoisyObjective:
+    """Half the deviance per unit."""
+
+    layout: Layout
+    data: NoisyMeans
+
+    def value(self, theta: FloatArray) -> float:
+        """At theta; infinite where it is not defined."""
+        return half_deviance_noisy(self.layout, theta, self.data)
+
+    def expand(self, theta: FloatArray) -> Expansion:
+        """With its derivatives."""
+        return expand_noisy(self.layout, theta, self.data)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """The optimum of the between-unit model.
+
+    Attributes
+    ----------
+    table, layout, given
+        The parameters, where they stand, values that the data give.
+    start
+        Moments between units that the iteration started from, in units of the scale.
+    found, bread
+        The optimum; the inverse information per unit.
+    """
+
+    table: ParameterTable
+    layout: Layout
+    given: Mapping[str, float]
+    start: Target
+    found: Minimum
+    bread: Bread
+
+
+def between_table(model: RoxModel, scaling: Scaling) -> ParameterTable:
+    """Plan the parameters: as for method "sem", with equal residuals where a construct has two items.
+
+    Exogenous constructs covary freely whatever the model says of them: the edges are the same, and a mean of
+    respondents is not known exactly.
+
+    Raises
+    ------
+    EstimationError
+        For a construct of two items that nothing is connected with.
+    """
+    connected = {name for edge in model.edges if edge.lag == 0 for name in (edge.cause, edge.effect)}
+    connected |= {name for pair in model.covariances for name in (pair.left, pair.right)}
+    constructs = []
+    for construct in model.constructs:
+        if len(construct.items) == 2 and construct.residuals is None:
+            if construct.name not in connected and len(model.constructs) > 1:
+                raise EstimationError(
+                    f"{construct.name!r} has two items and is connected to nothing, so its loading cannot be told.",
+                    hint="Give it a third item or an edge, or fix a loading: rox.Item(name=..., loading=1.0).",
+                )
+            construct = construct.replace(residuals="equal")
+        constructs.append(construct)
+    return plan(model.replace(constructs=tuple(constructs), exogenous="free"), "reflective", True, scaling=scaling)
+
+
+def given_values(model: RoxModel, table: ParameterTable, start: Target, scale: FloatArray) -> dict[str, float]:
+    """Residual variances that a stated reliability implies, net of the sampling error of the unit means."""
+    items = {item.name: i for i, item in enumerate(model.items)}
+    found: dict[str, float] = {}
+    for row in table:
+        if row.free or row.value is not None or row.kind != "variance" or not residual_of(row, model.names):
+            continue
+        reliability = owner_of(model, row.left).reliability
+        at = items[row.left]
+        found[row.id] = (1.0 - (1.0 if reliability is None else reliability)) * float(
+            start.covariance[at, at] * scale[at] ** 2
+        )
+    return found
+
+
+def estimate(
+    model: RoxModel, sample: LinkedSample, scaling: Scaling = "marker", known: Estimate | None = None,
+    data: NoisyMeans | None = None,
+) -> Estimate:  # fmt: skip
+    """Maximum likelihood of the between-unit model.
+
+    Parameters
+    ----------
+    model, sample, scaling
+        What is estimated, from what.
+    known
+        An estimate with the same parameters, which is where the iteration starts.
+    data
+        Other noise or weights than the sample's.
+
+    Raises
+    ------
+    EstimationError
+        For a model that is not identified, or starting values that contradict each other.
+    """
+    data = sample.data if data is None else data
+    if known is not None:
+        found = minimise(NoisyObjective(known.layout, data), known.found.theta, lower_bounds(known.table))
+        return replace(known, found=found, bread=bread_of(found, observed=True))
+    table = between_table(model, scaling)
+    refuse_free_lags(table)
+    start = moments_between(data)
+    given = given_values(model, table, start, sample.scale)
+    layout = lay_out(list(table), (sample.items, model.names), given, sample.scale, table.n_free)
+    values = start_values(model, table, [("", start)], sample.scale)
+    require_identified(model, table, (layout,), values)
+    objective = NoisyObjective(layout, data)
+    begin = _feasible(objective, values[0], table)
+    found = minimise(objective, begin, lower_bounds(table))
+    return Estimate(table, layout, given, start, found, bread_of(found, observed=True))
+
+
+def _feasible(objective: NoisyObjective, start: FloatArray, table: ParameterTable) -> FloatArray:
+    """The start, or smaller edges and covariances until every unit's covariance is positive definite."""
+    found = start.copy()
+    for _ in range(12):
+        if np.isfinite(objective.value(found)):
+            return found
+        for row in table:
+            if row.free and row.kind in {"edge", "covariance"} and row.start is None:
+                found[row.free - 1] *= 0.5
+    raise EstimationError(
+        "With the fixed and start values that the model states, its implied covariance matrix is not positive "
+        "definite: they contradict each other, or the data.",
+        hint="Check fixed variances against the covariances and loadings beside them.",
+    )
+

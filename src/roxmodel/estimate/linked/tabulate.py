@@ -1,0 +1,178 @@
+"""From a linked solution to a fit: the rows of the table, the units, the small print."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from roxmodel.estimate.linked.levels import predicted_levels
+from roxmodel.estimate.linked.options import LinkedOptions
+from roxmodel.estimate.linked.sample import LinkedSample
+from roxmodel.estimate.linked.small_print import linked_errors, linked_notes
+from roxmodel.estimate.linked.solve import Estimate
+from roxmodel.estimate.sem.options import Options
+from roxmodel.estimate.sem.sample import GroupSample, Sample
+from roxmodel.estimate.sem.solve import LatentSolution
+from roxmodel.estimate.sem.tabulate import fit_of
+from roxmodel.implied.layout import LOADINGS, RESIDUALS
+from roxmodel.implied.matrices import filled, implied
+from roxmodel.implied.normal import Target
+from roxmodel.result.fit import Fit
+from roxmodel.result.records import LINEAR, Equation, GroupMoments, Measure, Population, Resampling, WithinEdge
+from roxmodel.spec.graph import RoxModel
+from roxmodel.types import FloatArray
+
+__all__ = ["LinkedSolution", "linked_fit"]
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedSolution:
+    """What method "linked" found.
+
+    Attributes
+    ----------
+    sample, estimate
+        From what, and the optimum.
+    vcov, df
+        (n_free, n_free) covariance of the estimates, (n_free,) degrees of freedom.
+    indices, moments
+        Fit indices; means and covariances between units without structure, None where they were out of reach.
+    resampling
+        Replicates of the bootstrap, or None.
+    within
+        Edges among the answers of one unit.
+    equation_units
+        Units of each equation, by effect.
+    by, min_group
+        Of the study.
+    notes
+        What the tests and the level within have to say.
+    """
+
+    sample: LinkedSample
+    estimate: Estimate
+    vcov: FloatArray
+    df: FloatArray
+    indices: dict[str, float]
+    moments: Target | None
+    resampling: Resampling | None
+    within: tuple[WithinEdge, ...]
+    equation_units: Mapping[str, int]
+    by: str
+    min_group: int
+    notes: tuple[str, ...]
+
+
+def linked_fit(model: RoxModel, solution: LinkedSolution, options: LinkedOptions) -> Fit:
+    """Make the fit."""
+    sample, known = solution.sample, solution.estimate
+    at = implied(known.layout, known.found.theta)
+    between = Target(at.mu, at.sigma) if solution.moments is None else solution.moments
+    group = GroupSample("", float(sample.n), between, None, None, None, False, None, None)
+    plain = LatentSolution(
+        table=known.table,
+        layouts=(known.layout,),
+        sample=Sample(sample.items, sample.scale, (group,), at.mu * sample.scale, None, None, 0, ()),
+        given=known.given,
+        found=known.found,
+        vcov=solution.vcov,
+        bread=known.bread,
+        indices=solution.indices,
+        moments=(between,),
+        resampling=solution.resampling,
+        df=solution.df,
+    )
+    fit = fit_of(model, plain, Options(se=options.se, scaling=options.scaling))
+    markers = _markers(model, solution)
+    predicted = replace(
+        predicted_levels(model, sample, known.layout, known.found.theta, markers),
+        by=solution.by,
+        min_group=solution.min_group,
+    )
+    return replace(
+        fit,
+        method="linked",
+        level="between",
+        errors=linked_errors(solution, options),
+        equations=_equations(model, solution),
+        measures=tuple(_measure(model, measure, solution) for measure in fit.measures),
+        population=_population(fit.population, solution, predicted.values),
+        notes=linked_notes(model, solution, options),
+        groups=(_moments(sample, between),),
+        estimator="ML",
+        missing="",
+        within_edges=solution.within,
+        predicted=predicted,
+    )
+
+
+def _frozen(values: FloatArray) -> FloatArray:
+    values = np.array(values, dtype=np.float64)
+    values.setflags(write=False)
+    return values
+
+
+def _markers(model: RoxModel, solution: LinkedSolution) -> FloatArray:
+    """(k,) loading of each construct's first item."""
+    known = solution.estimate
+    loadings = filled(known.layout, known.found.theta, LOADINGS)
+    rows = [solution.sample.items.index(construct.item_names[0]) for construct in model.constructs]
+    return np.asarray(loadings[rows, np.arange(len(rows))])
+
+
+def _equations(model: RoxModel, solution: LinkedSolution) -> tuple[Equation, ...]:
+    found = []
+    for name in model.endogenous:
+        n = solution.equation_units[name]
+        found.append(Equation(name, LINEAR, n, float(max(n - len(model.causes(name)) - 1, 1))))
+    return tuple(found)
+
+
+def _moments(sample: LinkedSample, between: Target) -> GroupMoments:
+    unit = np.outer(sample.scale, sample.scale)
+    return GroupMoments("", float(sample.n), _frozen(between.mean * sample.scale), _frozen(between.covariance * unit))
+
+
+def _population(people: Population, solution: LinkedSolution, levels: FloatArray) -> Population:
+    """The units; their levels are predictions in points of each construct's first item."""
+    return replace(
+        people,
+        n=solution.sample.n,
+        n_units=solution.sample.n,
+        units=solution.sample.units,
+        levels=_frozen(levels),
+        mean=_frozen(np.asarray(people.mean)),
+        low=_frozen(levels.min(axis=0)),
+        high=_frozen(levels.max(axis=0)),
+    )
+
+
+def _measure(model: RoxModel, measure: Measure, solution: LinkedSolution) -> Measure:
+    """A respondent's score: items count by what they share with the construct against what is their own.
+
+    The error of an item is its own variance between units and what one answer does not share with the construct's other
+    answers of the same person.
+    """
+    construct, known, sample = model.find(measure.name), solution.estimate, solution.sample
+    source = next((s for s in sample.sources if s.name == construct.source), None)
+    if source is None:
+        return measure
+    own = [sample.items.index(item) for item in construct.item_names]
+    rows = [source.moments.items.index(item) for item in construct.item_names]
+    within = source.within.covariance[np.ix_(rows, rows)]
+    if len(own) == 1:
+        return replace(measure, within=_frozen(within), errors=_frozen(np.array([np.nan])))
+    lam = filled(known.layout, known.found.theta, LOADINGS)[own, model.names.index(construct.name)]
+    theta = np.diag(filled(known.layout, known.found.theta, RESIDUALS))[own]
+    p = len(own)
+    shared = (within.sum() - np.trace(within)) / (p * (p - 1))
+    unique = theta + np.maximum(np.diag(within) - shared, 0.05 * np.diag(within))
+    usable = np.abs(lam) > 1e-8 * np.abs(lam).max()
+    ratio = np.where(usable, (lam[0] if usable[0] else 1.0) / np.where(usable, lam, 1.0), 0.0)
+    errors = np.where(usable, unique * ratio**2, np.inf)
+    precision = np.where(np.isfinite(errors), 1.0 / errors, 0.0)
+    return replace(
+        measure, weights=_frozen(precision / precision.sum()), errors=_frozen(errors), within=_frozen(within)
+    )

@@ -1,0 +1,72 @@
+"""The tests of a linked fit: against any covariance between units, with the sampling errors as they are."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from roxmodel.estimate.linked.joint import Joint
+from roxmodel.estimate.linked.sample import LinkedSample
+from roxmodel.estimate.linked.solve import Estimate
+from roxmodel.estimate.linked.unrestricted import Between, any_covariance, no_covariance
+from roxmodel.implied.matrices import implied
+from roxmodel.implied.normal import Target
+from roxmodel.result.indices import Tested, tested_indices
+from roxmodel.types import FloatArray
+
+__all__ = ["linked_indices"]
+
+
+def linked_indices(
+    sample: LinkedSample, known: Estimate, joint: Joint | None
+) -> tuple[dict[str, float], Target | None, list[str]]:
+    """Fit indices, the moments between units without structure, and what a reader must know of them.
+
+    Parameters
+    ----------
+    sample, known
+        What was estimated, from what.
+    joint
+        The likelihood of all answers, where both levels were estimated together.
+    """
+    n, p, data = float(sample.n), len(sample.items), sample.data
+    own = known.found.expansion.value
+    n_free = known.table.n_free if joint is None else joint.n_free
+    entries = data.seen.sum() if joint is None else joint.answers
+    value = n * (own if joint is None else joint.value) + float((np.log(sample.scale) * data.seen).sum())
+    loglik = -value - float(np.log(2 * np.pi) * entries) / 2
+    found = {"loglik": loglik, "aic": -2 * loglik + 2 * n_free, "bic": -2 * loglik + np.log(n) * n_free}
+    found |= {"n": n, "n_units": n}
+    if joint is not None:
+        note = (
+            "No chi-square: with both levels estimated jointly the saturated model of both is out of reach. loglik, aic "
+            "and bic are those of all answers and compare fits to the same answers."
+        )
+        return found, None, [note]
+    free = any_covariance(sample.items, data, known.start)
+    if free is None or not free.converged:
+        why = "more than 45 items" if free is None else "its estimate did not settle"
+        return found, None if free is None else free.moments, [f"No chi-square: the saturated model is out of reach ({why})."]
+    base_value, base_done = no_covariance(sample.items, data, free.moments)
+    df = p * (p + 1) // 2 + p - known.table.n_free
+    chisq = max(2 * n * (own - free.value), 0.0)
+    base = max(2 * n * (base_value - free.value), 0.0) if base_done else float("nan")
+    tested = tested_indices(Tested(chisq, df, base, p * (p - 1) // 2, n, 1, None, None, None))
+    notes = []
+    if free.edge:
+        notes.append(
+            "The saturated covariance between units lies at the edge of the possible (some combination of items does not "
+            "vary between units), so chi-square has no exact distribution and rejects too seldom."
+        )
+    elif n < 100:
+        notes.append("Chi-square rests on large numbers of units; with fewer than 100 it rejects too often.")
+    return found | tested | {"srmr": _srmr(known, free)}, free.moments, notes
+
+
+def _srmr(known: Estimate, free: Between) -> float:
+    """Root mean square of what the model leaves of the correlations and standardised means between units."""
+    at = implied(known.layout, known.found.theta)
+    sd = np.sqrt(np.diag(free.moments.covariance))
+    left = (free.moments.covariance - at.sigma) / np.outer(sd, sd)
+    means: FloatArray = (free.moments.mean - at.mu) / sd
+    low = np.tril_indices(len(sd))
+    return float(np.sqrt(((left[low] ** 2).sum() + (means**2).sum()) / (len(low[0]) + len(sd))))

@@ -1,0 +1,295 @@
+"""The covariance of answers within units: what makes the sampling error of unit means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from roxmodel.errors import DataError, EstimationError, listed
+from roxmodel.estimate.sem.patterns import inverted
+from roxmodel.moments.cells import Cells
+from roxmodel.moments.source import SourceMoments
+from roxmodel.types import BoolArray, FloatArray
+
+__all__ = ["Within", "WithinStep", "within_of", "within_step"]
+
+_ASSUMED = 0.5  # correlation of two answers of one person, where nothing but their variances is printed
+_MOST_EM = 500
+_DONE = 1e-10  # largest change of a correlation
+
+
+@dataclass(frozen=True, slots=True)
+class Within:
+    """Covariance of answers within units.
+
+    Attributes
+    ----------
+    covariance
+        (q, q) in points squared, positive semi-definite.
+    df
+        Degrees of freedom it rests on: respondents less units.
+    assumed
+        Whether correlations were not known and were taken as 0.5 (`extremes` of 0 and 1 are possible).
+    notes
+        How it was found, where that is not plain.
+    """
+
+    covariance: FloatArray
+    df: float
+    assumed: bool = False
+    notes: tuple[str, ...] = ()
+
+    def with_correlation(self, value: float) -> FloatArray:
+        """The covariance if all pairs correlated by `value`."""
+        sd = np.sqrt(np.diag(self.covariance))
+        return np.asarray(np.outer(sd, sd) * (value + (1 - value) * np.eye(len(sd))))
+
+
+def within_of(
+    own: SourceMoments, cells: Cells | None, weight: FloatArray | None = None, start: Within | None = None
+) -> Within:
+    """Find the covariance within units.
+
+    Complete answers: cross-products about unit means over their degrees of freedom. With holes: maximum likelihood
+    with the units' means as nuisance (REML), by EM on the cells of unit and pattern; without rows at hand (published
+    means, merged moments) or with sampling weights: pair by pair, made positive semi-definite if it is not.
+
+    Parameters
+    ----------
+    own
+        Moments by unit.
+    cells
+        By unit and pattern of missing answers, or None.
+    weight
+        (G,) how often each unit counts; None = once.
+    start
+        Where EM starts, and whose words are kept.
+
+    Raises
+    ------
+    EstimationError, DataError
+        If the variance within units is not known, or nobody answered twice in a unit.
+    """
+    pooled, df, known = _pairwise(own, weight)
+    notes: list[str] = []
+    assumed = False
+    if start is not None and start.assumed:
+        known = np.eye(len(known), dtype=bool) & known
+    if not np.diag(known).all():
+        raise _without_variance(own, np.diag(known))
+    if not known.all():
+        pooled, assumed = _filled(pooled, known), True
+        notes.append(
+            f"{own.source}: how answers correlate within units was not printed; {_ASSUMED} was assumed for every pair."
+        )
+    elif cells is not None:
+        begin = pooled if start is None else start.covariance
+        pooled = _by_em(cells, _positive(begin)[0], weight)
+        notes.append(
+            f"{own.source}: answers are missing; the covariance within units is by maximum likelihood, and unit means "
+            "are those of the answers that are there, which assumes that answers are missing completely at random."
+        )
+    elif _holed(own):
+        notes.append(
+            f"{own.source}: answers are missing; the covariance within units is pooled pair by pair, and unit means "
+            "are those of the answers that are there, which assumes that answers are missing completely at random."
+        )
+    pooled, mended = _positive(pooled)
+    if mended:
+        notes.append(f"{own.source}: the pooled covariance within units was not positive semi-definite and was mended.")
+    return Within(pooled, df, assumed, tuple(notes) if start is None else start.notes)
+
+
+def _pairwise(own: SourceMoments, weight: FloatArray | None) -> tuple[FloatArray, float, BoolArray]:
+    """Pooled covariance, its degrees of freedom (mean over items), and which entries are known."""
+    there = ~np.isnan(own.scatter)
+    scatter, spare = np.where(there, own.scatter, 0.0), np.where(there, own.spare, 0.0)
+    counts = np.where(there, np.maximum(np.broadcast_to(own.n, there.shape) - 1.0, 0.0), 0.0)
+    times = np.ones(len(own.units)) if weight is None else weight
+    total, divisor = np.tensordot(times, scatter, 1), np.tensordot(times, spare, 1)
+    known = divisor > 0
+    pooled = np.where(known, total / np.where(known, divisor, 1.0), np.nan)
+    df = float(np.mean(np.diag(np.tensordot(times, counts, 1))))
+    return (pooled + pooled.T) / 2, df, known
+
+
+def _without_variance(own: SourceMoments, known: BoolArray) -> DataError | EstimationError:
+    names = [item for item, there in zip(own.items, known, strict=True) if not there]
+    if np.isnan(own.scatter).any():
+        return DataError(
+            f"The variance of answers within units is not known for {listed(names)} ({own.source}), so the sampling "
+            "error of their means is not either.",
+            hint="Give rox.Aggregated(variance={item: column}) or covariance=, or use method='path'.",
+        )
+    return EstimationError(
+        f"No unit has two answers to {listed(names)} ({own.source}), so nothing says how much people of one unit "
+        "differ, and with it how uncertain its mean is.",
+        hint="The linked method needs units with two answers or more; method='path' takes means as they are.",
+    )
+
+
+def _filled(pooled: FloatArray, known: BoolArray) -> FloatArray:
+    sd = np.sqrt(np.diag(pooled))
+    return np.where(known, pooled, _ASSUMED * np.outer(sd, sd))
+
+
+def _holed(own: SourceMoments) -> bool:
+    counts = own.counts
+    return bool((np.broadcast_to(own.n, (len(own.units), *[len(own.items)] * 2)) != counts[:, :1, None]).any())
+
+
+def _positive(matrix: FloatArray) -> tuple[FloatArray, bool]:
+    """Nearest correlation by clipped eigenvalues, where a covariance is not positive semi-definite."""
+    sd = np.sqrt(np.maximum(np.diag(matrix), 0.0))
+    safe = np.where(sd > 0, sd, 1.0)
+    values, vectors = np.linalg.eigh(matrix / np.outer(safe, safe))
+    if values[0] >= -1e-10:
+        return matrix, False
+    clipped = (vectors * np.maximum(values, 1e-6)) @ vectors.T
+    own = np.sqrt(np.diag(clipped))
+    return np.asarray(clipped / np.outer(own, own) * np.outer(sd, sd)), True
+
+
+@dataclass(frozen=True, slots=True)
+class WithinStep:
+    """What the respondents of one survey say at one covariance within units.
+
+    Attributes
+    ----------
+    precision
+        Q, (G, q, q): sum over respondents of the inverse of what they show of Σ_W, zeros elsewhere.
+    centre
+        (G, q): the units' means, weighted by these; 0 where nobody answered.
+    noise
+        (G, q, q): their covariance Q⁻¹, zeros where nobody answered.
+    answered
+        (G, q).
+    inverse
+        (P, q, q) inverse by pattern.
+    logdet
+        Σ log|Σ_W| over respondents (what each shows) + Σ log|Q|.
+    """
+
+    precision: FloatArray
+    centre: FloatArray
+    noise: FloatArray
+    answered: BoolArray
+    inverse: FloatArray
+    logdet: float
+
+
+def within_step(cells: Cells, covariance: FloatArray, weight: FloatArray | None = None) -> WithinStep:
+    """Combine the respondents of every unit by generalised least squares.
+
+    Parameters
+    ----------
+    cells
+        By unit and pattern.
+    covariance
+        Σ_W, (q, q), positive definite.
+    weight
+        (G,) how often a unit counts (in `logdet` only).
+    """
+    groups, q = len(cells.units), len(cells.items)
+    inverse, logdets = inverted(covariance, cells.seen)
+    times = np.ones(groups) if weight is None else weight
+    table = _counts(cells, groups)
+    precision = np.asarray(table @ inverse.reshape(len(inverse), q * q)).reshape(groups, q, q)
+    pushed = (inverse[cells.pattern] @ cells.mean[:, :, None])[:, :, 0] * cells.n[:, None]
+    total = np.zeros((groups, q))
+    np.add.at(total, cells.unit, pushed)
+    answered = np.diagonal(precision, axis1=1, axis2=2) > 0
+    full = precision.copy()
+    full[:, np.arange(q), np.arange(q)] += ~answered
+    noise = np.linalg.inv(full)
+    noise[:, np.arange(q), np.arange(q)] -= ~answered
+    noise = (noise + noise.swapaxes(1, 2)) / 2
+    centre = (noise @ total[:, :, None])[:, :, 0]
+    own = float((times[cells.unit] * cells.n) @ logdets[cells.pattern])
+    return WithinStep(
+        precision, centre, noise, answered, inverse, own + float(times @ np.linalg.slogdet(full)[1])
+    )
+
+
+def _counts(cells: Cells, groups: int) -> FloatArray:
+    """(G, P) respondents of each unit and pattern; sparse where that is large."""
+    if groups * len(cells.seen) <= 5_000_000:
+        table = np.zeros((groups, len(cells.seen)))
+        table[cells.unit, cells.pattern] = cells.n
+        return table
+    from scipy.sparse import csr_array
+
+    return csr_array((cells.n, (cells.unit, cells.pattern)), shape=(groups, len(cells.seen)))  # type: ignore[return-value]
+
+
+def spread_within(
+    cells: Cells, step: WithinStep, level: FloatArray, doubt: FloatArray, weight: FloatArray | None = None
+) -> tuple[FloatArray, float]:
+    """M = Σ A (r rᵀ + V) A - A over respondents, (q, q), and Σ rᵀ A r.
+
+    A is the inverse of what a respondent shows of Σ_W, r the deviation from the level of the unit, V what is not
+    known of that level. Σ_W is where it should be when M = 0; Σ_W + Σ_W M Σ_W / n is the EM step.
+
+    Parameters
+    ----------
+    cells, step
+        The survey at one Σ_W.
+    level
+        (G, q) levels of the units.
+    doubt
+        (G, q, q) V.
+    weight
+        (G,) how often a unit counts.
+    """
+    patterns, q = len(cells.seen), len(cells.items)
+    times = np.ones(len(cells.units)) if weight is None else weight
+    n = cells.n * times[cells.unit]
+    rest = np.where(cells.seen[cells.pattern], cells.mean - level[cells.unit], 0.0)
+    scatter = cells.scatter_of(weight)
+    order = np.argsort(cells.pattern, kind="stable")
+    ends = np.searchsorted(cells.pattern[order], np.arange(patterns + 1))
+    weighted = rest * n[:, None]
+    for place in range(patterns):
+        at = order[ends[place] : ends[place + 1]]
+        scatter[place] += weighted[at].T @ rest[at]
+    table = _counts(cells, len(cells.units))
+    table = table * times[:, None] if isinstance(table, np.ndarray) else table.multiply(times[:, None]).tocsr()
+    hidden = np.asarray(table.T @ doubt.reshape(len(doubt), q * q)).reshape(patterns, q, q)
+    sizes = np.bincount(cells.pattern, weights=n, minlength=patterns)
+    inner = step.inverse @ (scatter + hidden) @ step.inverse - sizes[:, None, None] * step.inverse
+    distance = float((step.inverse * scatter).sum())
+    return inner.sum(axis=0), distance
+
+
+def _by_em(cells: Cells, start: FloatArray, weight: FloatArray | None) -> FloatArray:
+    """REML by EM: levels of the units have a flat prior.
+
+    References
+    ----------
+    Dempster, Rubin & Tsutakawa (1981), doi 10.2307/2287835.
+    """
+    times = np.ones(len(cells.units)) if weight is None else weight
+    n = float((cells.n * times[cells.unit]).sum())
+    covariance = _regular(start)
+    for _ in range(_MOST_EM):
+        try:
+            step = within_step(cells, covariance)
+        except np.linalg.LinAlgError:
+            break
+        pull, _ = spread_within(cells, step, step.centre, step.noise, weight)
+        change = covariance @ pull @ covariance / n
+        covariance = covariance + (change + change.T) / 2
+        sd = np.sqrt(np.diag(covariance))
+        if np.abs(change / np.outer(sd, sd)).max() < _DONE:
+            break
+    return covariance
+
+
+def _regular(matrix: FloatArray) -> FloatArray:
+    """A start for EM away from the edge."""
+    sd = np.sqrt(np.diag(matrix))
+    values, vectors = np.linalg.eigh(matrix / np.outer(sd, sd))
+    if values[0] > 1e-3:
+        return matrix
+    return np.asarray(((vectors * np.maximum(values, 1e-2)) @ vectors.T) * np.outer(sd, sd))
