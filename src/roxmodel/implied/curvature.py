@@ -7,6 +7,7 @@ needs sums of W ⊗ W, W ⊗ W S* W and W ⊗ w over the cases, which are matrix
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from roxmodel.implied.matrices import Implied, moment_jacobian
 from roxmodel.types import FloatArray, IntArray
 
 __all__ = ["CaseSums", "curvature", "sums_of"]
+
+_MOST_PAIRED = 40  # variables up to which tables of pairs by pairs are held
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,81 @@ def sums_of(
 
 def curvature(layout: Layout, at: Implied, sums: CaseSums) -> tuple[FloatArray, FloatArray]:
     """Expected and observed information by the rows of the table, without the second derivatives of Σ and μ."""
+    p = len(layout.items)
+    if p > _MOST_PAIRED:
+        return _in_rows(layout, at, sums)
+    places = _places(p)
+    tables = [_over_pairs(own, places) for own in (sums.plain + sums.plain.T, sums.mixed + sums.mixed.T)]
+    if layout.constructs:
+        by_sigma, by_mu = moment_jacobian(layout, at)
+        low = by_sigma[places.row, places.column] * places.share[:, None]
+        expected, mixed = (low.T @ table @ low for table in tables)
+        cross = _cross(by_mu, low, sums.joint, places) if layout.means else np.zeros_like(expected)
+    else:
+        by_mu = _own_means(layout)
+        expected, mixed, cross = _picked(layout, tables, sums.joint, places)
+    means = by_mu.T @ sums.inverse @ by_mu
+    return means + expected / 2, means + mixed - expected / 2 + cross + cross.T
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Pairs a ≥ b of p variables: rows, columns, ½ on the diagonal, and where the products of two pairs stand.
+
+    Attributes
+    ----------
+    straight, crossed
+        (q, q) places of [ac, bd] and [ad, bc] in a flat (q, q) table, for pairs (a, b) and (c, d).
+    pair
+        (p, p) place of each pair.
+    """
+
+    row: IntArray
+    column: IntArray
+    share: FloatArray
+    pair: IntArray
+    straight: IntArray
+    crossed: IntArray
+
+
+@lru_cache(maxsize=8)
+def _places(p: int) -> _Places:
+    a, b = np.tril_indices(p)
+    pair = np.zeros((p, p), dtype=np.int64)
+    pair[a, b] = pair[b, a] = np.arange(len(a))
+    aa, ab, bb = pair[a][:, a], pair[a][:, b], pair[b][:, b]
+    return _Places(
+        a, b, np.where(a == b, 0.5, 1.0), pair, aa * len(a) + bb, ab * len(a) + ab.T
+    )
+
+
+def _over_pairs(table: FloatArray, places: _Places) -> FloatArray:
+    """Σ of X_ac Y_bd over all orders of two pairs, from the table X ⊗ Y + Y ⊗ X."""
+    return np.asarray(table.take(places.straight) + table.take(places.crossed))
+
+
+def _cross(by_mu: FloatArray, low: FloatArray, joint: FloatArray, places: _Places) -> FloatArray:
+    """d_rᵀ W ∂Σ_q w for every pair of rows."""
+    p = len(by_mu)
+    every = joint[places.pair[:, places.row], places.column] + joint[places.pair[:, places.column], places.row]
+    return np.asarray(by_mu.T @ every.reshape(p, -1) @ low)
+
+
+def _picked(
+    layout: Layout, tables: list[FloatArray], joint: FloatArray, places: _Places
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """The same where each row is one entry of Σ or μ."""
+    unit, is_mean = 1.0 / layout.scale, layout.share == 0.0
+    i, j = layout.row, np.where(is_mean, layout.row, layout.column)
+    at, size = places.pair[i, j], layout.share * unit[i] * unit[j]
+    expected, mixed = (table[np.ix_(at, at)] * np.outer(size, size) for table in tables)
+    mean = np.where(is_mean, unit[i], 0.0)
+    cross = (joint[places.pair[i][:, i], j[None, :]] + joint[places.pair[i][:, j], i[None, :]]) * size * mean[:, None]
+    return expected, mixed, cross
+
+
+def _in_rows(layout: Layout, at: Implied, sums: CaseSums) -> tuple[FloatArray, FloatArray]:
+    """The same for many variables, one row of Σ at a time."""
     p = len(layout.items)
     low = np.tril_indices(p)
     place = np.zeros((p, p), dtype=np.int64)

@@ -37,12 +37,15 @@ class NoisyMeans:
         (J, p, p) covariance of their sampling errors; zeros for what is known exactly.
     weight
         (J,) how often a unit counts, summing to J unless units are drawn again.
+    scatter
+        (J, p, p) covariance of the means where a row stands for several units of one noise; None: each for one.
     """
 
     seen: BoolArray
     mean: FloatArray
     noise: FloatArray
     weight: FloatArray
+    scatter: FloatArray | None = None
 
     @property
     def size(self) -> float:
@@ -51,7 +54,8 @@ class NoisyMeans:
 
     def pick(self, places: IntArray) -> NoisyMeans:
         """Some of the units."""
-        return NoisyMeans(self.seen[places], self.mean[places], self.noise[places], self.weight[places])
+        scatter = None if self.scatter is None else self.scatter[places]
+        return NoisyMeans(self.seen[places], self.mean[places], self.noise[places], self.weight[places], scatter)
 
     def weighted(self, weight: FloatArray) -> NoisyMeans:
         """The same units with other weights; those of weight 0 are left out."""
@@ -88,7 +92,8 @@ def inverse_of_noisy(data: NoisyMeans, sigma: FloatArray) -> tuple[FloatArray, F
     inverse = np.linalg.inv(both)
     if not full:
         inverse[:, np.arange(p), np.arange(p)] -= ~data.seen
-    inverse = (inverse + inverse.swapaxes(1, 2)) / 2
+    inverse += inverse.swapaxes(1, 2)
+    inverse *= 0.5
     return inverse, 2 * np.log(pivots).sum(axis=1)
 
 
@@ -101,6 +106,8 @@ def half_deviance_noisy(layout: Layout, theta: FloatArray, data: NoisyMeans) -> 
             inverse, logdet = inverse_of_noisy(block, at.sigma)
             rest = np.where(block.seen, block.mean - at.mu, 0.0)
             distance = ((inverse @ rest[:, :, None])[:, :, 0] * rest).sum(axis=1)
+            if block.scatter is not None:
+                distance += (inverse * block.scatter).sum(axis=(1, 2))
             total += float(block.weight @ (logdet + distance))
     except np.linalg.LinAlgError:
         return float("inf")
@@ -120,7 +127,10 @@ def expand_noisy(layout: Layout, theta: FloatArray, data: NoisyMeans) -> Expansi
             half = pushed[:, :, None] * pushed[:, None, :]
             weight = block.weight / data.size
             total += float(weight @ (logdet + (pushed * rest).sum(axis=1)))
-            flat = flat + weight @ (inverse - half).reshape(len(weight), p * p)
+            if block.scatter is not None:
+                total += float(weight @ (inverse * block.scatter).sum(axis=(1, 2)))
+                half += inverse @ block.scatter @ inverse
+            flat = flat + weight @ half.reshape(len(weight), p * p)
             pushes = pushes + weight @ pushed
             own = sums_of(weight, inverse, half, pushed, layout.means)
             sums = own if sums is None else sums + own
@@ -130,7 +140,8 @@ def expand_noisy(layout: Layout, theta: FloatArray, data: NoisyMeans) -> Expansi
         nothing = np.full((layout.n_free,) * 2, np.nan)
         return Expansion(float("inf"), np.full(layout.n_free, np.nan), nothing, nothing)
     bank = bank_of(layout, at)
-    pull, push = bank.T @ np.reshape(flat, (p, p)) @ bank, bank.T @ np.asarray(pushes)
+    pull = bank.T @ (sums.inverse - np.reshape(flat, (p, p))) @ bank
+    push = bank.T @ np.asarray(pushes)
     link = layout.link
     gradient = layout.share * pull[layout.u, layout.v] - mean_weight(layout, at) * push[layout.d]
     expected, observed = curvature(layout, at, sums)

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from roxmodel.errors import EstimationError
+from roxmodel.estimate.linked.objective import NoisyObjective
 from roxmodel.estimate.linked.sample import LinkedSample, reweighted
-from roxmodel.estimate.linked.solve import Estimate, NoisyObjective
+from roxmodel.estimate.linked.solve import Estimate
 from roxmodel.estimate.sem.optimizer import minimise
 from roxmodel.estimate.sem.planning import lower_bounds
 from roxmodel.estimate.sem.threads import one_blas_thread

@@ -8,37 +8,25 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from roxmodel.errors import EstimationError
+from roxmodel.estimate.linked.objective import NoisyObjective
 from roxmodel.estimate.linked.sample import LinkedSample
-from roxmodel.estimate.linked.unrestricted import moments_between
+from roxmodel.estimate.linked.unrestricted import condensed, moments_between
 from roxmodel.estimate.sem.identification import require_identified
 from roxmodel.estimate.sem.inference import Bread, bread_of
 from roxmodel.estimate.sem.optimizer import Minimum, minimise
 from roxmodel.estimate.sem.planning import lower_bounds, owner_of, refuse_free_lags
 from roxmodel.estimate.sem.starts import start_values
 from roxmodel.implied.layout import Layout, lay_out, residual_of
-from roxmodel.implied.noisy import NoisyMeans, expand_noisy, half_deviance_noisy
-from roxmodel.implied.normal import Expansion, Target
+from roxmodel.implied.matrices import implied, moment_jacobian
+from roxmodel.implied.noisy import NoisyMeans
+from roxmodel.implied.normal import Target
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable, plan
 from roxmodel.types import FloatArray, Scaling
 
-__all__ = ["Estimate", "NoisyObjective", "between_table", "estimate", "given_values"]
+__all__ = ["Estimate", "between_table", "estimate", "given_values"]
 
-
-@dataclass(frozen=True, slots=True)
-class NoisyObjective:
-    """Half the deviance per unit."""
-
-    layout: Layout
-    data: NoisyMeans
-
-    def value(self, theta: FloatArray) -> float:
-        """At theta; infinite where it is not defined."""
-        return half_deviance_noisy(self.layout, theta, self.data)
-
-    def expand(self, theta: FloatArray) -> Expansion:
-        """With its derivatives."""
-        return expand_noisy(self.layout, theta, self.data)
+_ROUGH = 10  # steps with one mean noise for all units, before the first with each unit's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +124,22 @@ def estimate(
     values = start_values(model, table, [("", start)], sample.scale)
     require_identified(model, table, (layout,), values)
     objective = NoisyObjective(layout, data)
-    begin = _feasible(objective, values[0], table)
+    rough = NoisyObjective(layout, condensed(data))
+    level = _at_means(layout, table, _feasible(rough, values[0], table), start.mean)
+    first = minimise(rough, level, lower_bounds(table), _ROUGH)
+    begin = _feasible(objective, first.theta, table)
     found = minimise(objective, begin, lower_bounds(table))
     return Estimate(table, layout, given, start, found, bread_of(found, observed=True))
+
+
+def _at_means(layout: Layout, table: ParameterTable, theta: FloatArray, mean: FloatArray) -> FloatArray:
+    """Intercepts moved so that the implied means are those of the data (causes may have means far from 0)."""
+    at = implied(layout, theta)
+    places = sorted({row.free - 1 for row in table.of("intercept") if row.free})
+    slopes = (moment_jacobian(layout, at)[1] @ layout.link)[:, places]
+    found = theta.copy()
+    found[places] += np.linalg.lstsq(slopes, mean - at.mu, rcond=None)[0]
+    return found
 
 
 def _feasible(objective: NoisyObjective, start: FloatArray, table: ParameterTable) -> FloatArray:

@@ -6,21 +6,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from roxmodel.estimate.linked.objective import NoisyObjective
 from roxmodel.estimate.sem.optimizer import minimise
-from roxmodel.implied.curvature import curvature, sums_of
+from roxmodel.implied.curvature import CaseSums, curvature
 from roxmodel.implied.layout import Layout, saturated
 from roxmodel.implied.matrices import bank_of, implied
-from roxmodel.implied.noisy import NoisyMeans, expand_noisy, half_deviance_noisy, inverse_of_noisy
-from roxmodel.implied.normal import Target
+from roxmodel.implied.noisy import NoisyMeans, expand_noisy, inverse_of_noisy
+from roxmodel.implied.normal import Expansion, Target
 from roxmodel.types import FloatArray
 
-__all__ = ["Between", "any_covariance", "moments_between", "no_covariance"]
+__all__ = ["Between", "any_covariance", "condensed", "moments_between", "no_covariance"]
 
 _MOST_ITEMS = 45  # up to which the model without structure is estimated
-_GAP = 1e-4  # what -2 loglik may lack at the end
-_EM_STEPS = 8
+_GAP = 1e-3  # what -2 loglik may lack at the end
 _MOST_STEPS = 60
-_EIGEN = 0.02  # smallest eigenvalue of the correlation that EM starts from
+_EIGEN = 0.02  # smallest eigenvalue of a correlation that is taken as it is
+_FLOOR = 0.01  # share of what is seen that is taken to lie between units at least, at the start
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,162 +46,146 @@ class Between:
     edge: bool
 
 
-def moments_between(data: NoisyMeans, steps: int = _EM_STEPS) -> Target:
-    """Covariance between units: that of the means less that of their errors, made possible, then some steps of EM.
+def condensed(data: NoisyMeans) -> NoisyMeans:
+    """All units as one, with the mean of their noise: what the iteration of the whole is started with."""
+    weight = data.weight[:, None] * data.seen
+    count = weight.sum(axis=0)
+    mean = (weight * data.mean).sum(axis=0) / count
+    rest = np.where(data.seen, data.mean - mean, 0.0)
+    pairs = np.maximum(weight.T @ data.seen, 1.0)
+    both = data.seen[:, :, None] & data.seen[:, None, :]
+    noise = np.tensordot(data.weight, np.where(both, data.noise, 0.0), 1) / pairs
+    scatter = (weight * rest).T @ rest / pairs
+    values, vectors = np.linalg.eigh(scatter / np.sqrt(np.outer(np.diag(scatter), np.diag(scatter))))
+    if values[0] < _EIGEN:  # pairs of items that rest on different units
+        sd = np.sqrt(np.diag(scatter))
+        scatter = ((vectors * np.maximum(values, _EIGEN)) @ vectors.T) * np.outer(sd, sd)
+    p = len(mean)
+    return NoisyMeans(np.ones((1, p), dtype=bool), mean[None], noise[None], np.ones(1), scatter[None])
+
+
+def moments_between(data: NoisyMeans, floor: float = _FLOOR) -> Target:
+    """Covariance between units as if all had the same noise: exact maximum likelihood there.
+
+    With S the covariance of the means and N their noise, S^½ U max(1 - κ, 0) Uᵀ S^½, κ and U the eigenvalues and
+    vectors of S^-½ N S^-½ (Anderson, Anderson & Olkin 1986, doi 10.1214/aos/1176349932).
 
     Parameters
     ----------
     data
         Units' means with their noise.
-    steps
-        Of EM, each of which raises the likelihood.
-
-    References
-    ----------
-    Dempster, Laird & Rubin (1977), doi 10.1111/j.2517-6161.1977.tb01600.x.
+    floor
+        What takes the place of 0, so that the iteration starts inside.
     """
-    weight = data.weight[:, None] * data.seen
-    count = weight.sum(axis=0)
-    mean = (weight * data.mean).sum(axis=0) / count
-    rest = np.where(data.seen, data.mean - mean, 0.0)
-    pairs = (data.weight[:, None] * data.seen).T @ data.seen
-    total = (data.weight[:, None] * rest).T @ rest
-    both = data.seen[:, :, None] & data.seen[:, None, :]
-    error = np.tensordot(data.weight, np.where(both, data.noise, 0.0), 1)
-    safe = np.maximum(pairs, 1.0)
-    covariance = _possible((total - error) / safe, np.diag(total) / np.diag(safe))
-    for _ in range(steps):
-        try:
-            inverse, _logdet = inverse_of_noisy(data, covariance)
-        except np.linalg.LinAlgError:
-            break
-        rest = np.where(data.seen, data.mean - mean, 0.0)
-        pushed = (inverse @ rest[:, :, None])[:, :, 0]
-        share = data.weight / data.size
-        pull = np.tensordot(share, inverse, 1) - (pushed * share[:, None]).T @ pushed
-        covariance = covariance - covariance @ pull @ covariance
-        covariance = (covariance + covariance.T) / 2
-        information = np.tensordot(data.weight, inverse, 1)
-        mean = mean + np.linalg.solve(information, data.weight @ pushed)
-    return Target(mean, covariance)
-
-
-def _possible(matrix: FloatArray, variance: FloatArray) -> FloatArray:
-    """A positive definite covariance near one that may not be."""
-    own = np.maximum(np.diag(matrix), 0.05 * variance)
-    sd = np.sqrt(own)
-    correlation = matrix / np.outer(sd, sd)
-    np.fill_diagonal(correlation, 1.0)
-    correlation = np.clip(correlation, -0.98, 0.98)
-    np.fill_diagonal(correlation, 1.0)
-    values, vectors = np.linalg.eigh(correlation)
-    if values[0] < _EIGEN:
-        correlation = (vectors * np.maximum(values, _EIGEN)) @ vectors.T
-        unit = np.sqrt(np.diag(correlation))
-        correlation = correlation / np.outer(unit, unit)
-    return np.asarray(correlation * np.outer(sd, sd))
+    one = condensed(data)
+    if one.scatter is None:
+        raise ValueError("condensed means have a scatter")
+    values, vectors = np.linalg.eigh(one.scatter[0])
+    root = (vectors * np.sqrt(np.maximum(values, 1e-12 * values[-1]))) @ vectors.T
+    back = (vectors / np.sqrt(np.maximum(values, 1e-12 * values[-1]))) @ vectors.T
+    share, turned = np.linalg.eigh(back @ one.noise[0] @ back)
+    inner = root @ turned
+    return Target(one.mean[0], np.asarray((inner * np.maximum(1.0 - share, floor)) @ inner.T))
 
 
 def any_covariance(items: tuple[str, ...], data: NoisyMeans, start: Target) -> Between | None:
     """Any means, any positive semi-definite covariance between units; None beyond 45 items.
 
-    Newton's method inside the cone with a falling barrier -τ log|Σ| / 2, at whose end -2 loglik lacks τ p J at most
-    (Boyd & Vandenberghe 2004, Convex optimization, ch. 11); without a barrier where the optimum is inside.
+    A primal-dual interior-point method: Σ and the multiplier Z of its bound stay positive definite while their product
+    falls to 0, at whose end -2 loglik lacks J tr(Σ Z) at most (Boyd & Vandenberghe 2004, Convex optimization, ch. 11;
+    Helmberg et al. 1996, doi 10.1137/0806020).
     """
     p = len(items)
     if p > _MOST_ITEMS:
         return None
     layout, theta = saturated(items, np.ones(p), (start.mean, start.covariance))
     last = _GAP / (p * data.size)
-    barrier, steps, done = 1e-2, 0, False
-    here = _expanded(layout, theta, data, barrier)
-    while steps < _MOST_STEPS:
-        steps += 1
-        moved = _newton(layout, theta, data, barrier, here)
-        if moved is None:
+    found = expand_noisy(layout, theta, data)
+    dual = _multiplier(layout, theta, data)
+    level, done = 0.1 * float((start.covariance * dual).sum()) / p, False
+    for _ in range(_MOST_STEPS):
+        moved = _step(layout, theta, dual, (found, level))
+        rooms = None if moved is None else _rooms(layout, theta, dual, moved[:2])
+        if moved is None or rooms is None:
             break
-        theta, here, decrement = moved
-        if decrement < max(1e-3 * barrier, 1e-12):
-            if barrier <= last:
-                done = True
+        step, turn, decrement = moved
+        size, dual_size = (min(1.0, 0.95 * room) for room in rooms)
+        there, ahead = theta, found
+        for _ in range(20):
+            there = theta + size * step
+            ahead = expand_noisy(layout, there, data)
+            if np.isfinite(ahead.value) and ahead.value <= found.value + 0.5 * abs(decrement) + 1e-9:
                 break
-            barrier = max(barrier * 0.05, last)
-            here = _expanded(layout, theta, data, barrier)
+            size *= 0.5
+        theta, found, dual = there, ahead, dual + dual_size * turn
+        gap = float((implied(layout, theta).sigma * dual).sum()) / p
+        if gap < last and decrement < 1e-3 / data.size and size > 0.5:
+            done = True
+            break
+        level = max((0.1 if min(size, dual_size) > 0.7 else 0.4) * gap, 0.05 * last)
     at = implied(layout, theta)
-    value = half_deviance_noisy(layout, theta, data)
     sd = np.sqrt(np.diag(at.sigma))
     lowest = float(np.linalg.eigvalsh(at.sigma / np.outer(sd, sd))[0])
-    return Between(Target(at.mu, at.sigma), value, done, lowest < 1e-4)
+    return Between(Target(at.mu, at.sigma), found.value, done and bool(np.isfinite(found.value)), lowest < 1e-4)
 
 
-@dataclass(frozen=True, slots=True)
-class _Expanded:
-    value: float
-    gradient: FloatArray
-    curve: FloatArray
-
-
-def _expanded(layout: Layout, theta: FloatArray, data: NoisyMeans, barrier: float) -> _Expanded:
+def _step(
+    layout: Layout, theta: FloatArray, dual: FloatArray, known: tuple[Expansion, float]
+) -> tuple[FloatArray, FloatArray, float] | None:
+    """Newton step of the parameters and of the multiplier, and what it promises; None where there is none."""
+    found, level = known
     at = implied(layout, theta)
-    found = expand_noisy(layout, theta, data)
     inverse = np.linalg.inv(at.sigma)
     inverse = (inverse + inverse.T) / 2
-    zero = np.zeros((1, len(inverse), len(inverse)))
-    own, _ = curvature(layout, at, sums_of(np.ones(1), inverse[None], zero, zero[:, 0]))
-    means = layout.share == 0.0
-    own[np.ix_(means, means)] = 0.0
+    low = np.tril_indices(len(inverse))
+    both = np.outer(inverse[low], dual[low])
+    nothing = np.zeros_like(inverse)
+    own, _ = curvature(layout, at, CaseSums(both, np.zeros_like(both), np.zeros((len(low[0]), len(inverse))), nothing))
     bank = bank_of(layout, at)
-    slope = layout.share * (bank.T @ inverse @ bank)[layout.u, layout.v]
-    value = found.value - barrier * np.linalg.slogdet(at.sigma)[1] / 2
-    curve = found.hessian + barrier * own
+    gradient = found.gradient - level * layout.share * (bank.T @ inverse @ bank)[layout.u, layout.v]
+    curve = found.hessian + own
     try:
         np.linalg.cholesky(curve)
     except np.linalg.LinAlgError:
-        curve = found.information + barrier * own
-    return _Expanded(value, found.gradient - barrier * slope, curve)
-
-
-def _newton(
-    layout: Layout, theta: FloatArray, data: NoisyMeans, barrier: float, here: _Expanded
-) -> tuple[FloatArray, _Expanded, float] | None:
+        curve = found.information + own
     try:
-        step = -np.linalg.solve(here.curve, here.gradient)
+        step = -np.linalg.solve(curve, gradient)
     except np.linalg.LinAlgError:
         return None
-    decrement = -float(here.gradient @ step)
-    if not np.isfinite(decrement) or decrement < 0:
+    if not np.isfinite(step).all():
         return None
-    size = min(1.0, 0.95 * _room(layout, theta, step))
-    for _ in range(30):
-        there = theta + size * step
-        value = half_deviance_noisy(layout, there, data)
-        if np.isfinite(value):
-            value -= barrier * np.linalg.slogdet(implied(layout, there).sigma)[1] / 2
-            if value <= here.value - 1e-4 * size * decrement or decrement < 1e-13:
-                return there, _expanded(layout, there, data, barrier), decrement
-        size /= 2
-    return None
+    ahead = implied(layout, theta + step).sigma - at.sigma
+    turn = level * inverse - dual - (inverse @ ahead @ dual + dual @ ahead @ inverse) / 2
+    return step, turn, -float(gradient @ step)
 
 
-def _room(layout: Layout, theta: FloatArray, step: FloatArray) -> float:
-    """How far a step may go until the covariance is no longer positive definite."""
-    at = implied(layout, theta).sigma
-    ahead = implied(layout, theta + step).sigma - at
-    root = np.linalg.inv(np.linalg.cholesky(at))
-    lowest = float(np.linalg.eigvalsh(root @ ahead @ root.T)[0])
-    return np.inf if lowest >= 0 else -1.0 / lowest
+def _multiplier(layout: Layout, theta: FloatArray, data: NoisyMeans) -> FloatArray:
+    """Z to begin with: what pushes against the bound, and a little in all other directions."""
+    at, pull = implied(layout, theta), np.zeros_like(data.noise[0])
+    for block in data.blocks():
+        inverse, _ = inverse_of_noisy(block, at.sigma)
+        rest = np.where(block.seen, block.mean - at.mu, 0.0)
+        pushed = (inverse @ rest[:, :, None])[:, :, 0]
+        share = block.weight / data.size
+        pull += np.tensordot(share, inverse, 1) - (pushed * share[:, None]).T @ pushed
+    values, vectors = np.linalg.eigh(pull)
+    least = 0.02 * max(float(np.abs(values).max()), 1e-6)
+    return np.asarray((vectors * np.maximum(values, least)) @ vectors.T)
 
 
-@dataclass(frozen=True, slots=True)
-class _Objective:
-    layout: Layout
-    data: NoisyMeans
-
-    def value(self, theta: FloatArray) -> float:
-        return half_deviance_noisy(self.layout, theta, self.data)
-
-    def expand(self, theta: FloatArray):  # type: ignore[no-untyped-def]
-        return expand_noisy(self.layout, theta, self.data)
+def _rooms(
+    layout: Layout, theta: FloatArray, dual: FloatArray, steps: tuple[FloatArray, FloatArray]
+) -> tuple[float, float] | None:
+    """How far the two may go until they are no longer positive definite; None where they no longer are."""
+    at, found = implied(layout, theta).sigma, []
+    for matrix, change in ((at, implied(layout, theta + steps[0]).sigma - at), (dual, steps[1])):
+        try:
+            root = np.linalg.inv(np.linalg.cholesky(matrix))
+        except np.linalg.LinAlgError:
+            return None
+        lowest = float(np.linalg.eigvalsh(root @ change @ root.T)[0])
+        found.append(np.inf if lowest >= 0 else -1.0 / lowest)
+    return found[0], found[1]
 
 
 def no_covariance(items: tuple[str, ...], data: NoisyMeans, start: Target) -> tuple[float, bool]:
@@ -208,5 +193,6 @@ def no_covariance(items: tuple[str, ...], data: NoisyMeans, start: Target) -> tu
     p = len(items)
     layout, theta = saturated(items, np.ones(p), (start.mean, np.diag(np.diag(start.covariance))), diagonal=True)
     lower = np.where(np.arange(layout.n_free) < p, -np.inf, 0.0)
-    found = minimise(_Objective(layout, data), theta, lower)
+    first = minimise(NoisyObjective(layout, condensed(data)), theta, lower)
+    found = minimise(NoisyObjective(layout, data), first.theta, lower)
     return found.expansion.value, found.converged
