@@ -10,7 +10,7 @@ import roxmodel as rox
 from roxmodel.estimate.sem.options import Options
 from roxmodel.estimate.sem.planning import given_by_data, layouts_of, table_of
 from roxmodel.estimate.sem.sample import sample_of_frame
-from roxmodel.estimate.sem.starts import start_values
+from roxmodel.implied.starts import start_values
 
 # residuals that covary, an equality, a fixed loading, a loop with instruments, a construct known up to its reliability
 FULL = """

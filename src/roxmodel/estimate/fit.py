@@ -74,9 +74,9 @@ def fit(  # noqa: PLR0913 - the contract of DESIGN.md
     data
         A `Study` (units linked), a frame with all items of a person in one row, or `Moments` (a printed matrix).
     method
-        ``"linked"``: surveys of different people joined by their unit, latent constructs between units, the sampling
-        error of the unit means in the likelihood. ``"sem"``: latent constructs, all answers of a person in one row.
-        ``"path"``: composites, one regression for each effect. None = ``"linked"`` for a `Study` or `LinkedMoments`,
+        ``"linked"``: surveys of different people joined by their unit, latent constructs between units, the
+        sampling error of the unit means in the likelihood. ``"sem"``: latent constructs, all answers of a person in
+        one row. ``"path"``: composites, one regression for each effect. None = ``"linked"`` for a `Study` or `LinkedMoments`,
         ``"sem"`` for a frame or a matrix.
     estimator
         Of ``"sem"``: ``"ML"`` (maximum likelihood), ``"MLR"`` (the same estimates, sandwich errors, Yuan-Bentler
@@ -98,8 +98,8 @@ def fit(  # noqa: PLR0913 - the contract of DESIGN.md
         `se` says, and the bootstrap draws clusters.
     within
         Of the method ``"linked"``, where the covariance of answers within units comes from: ``"pooled"`` over units
-        beforehand; ``"saturated"``: estimated with everything else by the likelihood of all answers (missing at random);
-        ``"model"``: the same, with the graph's constructs and edges of each survey within units too.
+        beforehand; ``"saturated"``: estimated with everything else by the likelihood of all answers (missing at
+        random); ``"model"``: the same, with the graph's constructs and edges of each survey within units too.
     seed
         Of the bootstrap; equal seeds give equal replicates.
     progress
@@ -113,7 +113,8 @@ def fit(  # noqa: PLR0913 - the contract of DESIGN.md
     equal
         What else is equal over groups: ``"loadings"``, ``"intercepts"``, ``"residuals"``, ``"edges"``.
     scaling
-        (``"sem"``, ``"linked"``) Unit of a latent construct: ``"marker"`` (its first item's) or ``"standardized"`` (variance 1).
+        (``"sem"``, ``"linked"``) Unit of a latent construct: ``"marker"`` (its first item's) or ``"standardized"``
+        (variance 1).
     information
         (``"sem"``, ``"linked"``) ``"expected"`` or ``"observed"``; None = expected for complete data and normal theory
         of ``"sem"``, else observed.

@@ -15,7 +15,7 @@ from roxmodel.implied.layout import Layout
 from roxmodel.implied.matrices import Implied, moment_jacobian
 from roxmodel.types import FloatArray, IntArray
 
-__all__ = ["CaseSums", "curvature", "sums_of"]
+__all__ = ["CaseSums", "curvature", "pair_information", "sums_of"]
 
 _MOST_PAIRED = 40  # variables up to which tables of pairs by pairs are held
 
@@ -68,9 +68,7 @@ def sums_of(
     packed = inverse[:, low[0], low[1]]
     weighted = packed * weight[:, None]
     joint = weighted.T @ pushed if means else np.zeros((len(low[0]), p))
-    return CaseSums(
-        weighted.T @ packed, weighted.T @ half[:, low[0], low[1]], joint, np.tensordot(weight, inverse, 1)
-    )
+    return CaseSums(weighted.T @ packed, weighted.T @ half[:, low[0], low[1]], joint, np.tensordot(weight, inverse, 1))
 
 
 def curvature(layout: Layout, at: Implied, sums: CaseSums) -> tuple[FloatArray, FloatArray]:
@@ -90,6 +88,22 @@ def curvature(layout: Layout, at: Implied, sums: CaseSums) -> tuple[FloatArray, 
         expected, mixed, cross = _picked(layout, tables, sums.joint, places)
     means = by_mu.T @ sums.inverse @ by_mu
     return means + expected / 2, means + mixed - expected / 2 + cross + cross.T
+
+
+def pair_information(inverse: FloatArray, weight: FloatArray) -> FloatArray:
+    """½ Σ w tr(A ∂Σ_ab A ∂Σ_cd) over J cases for all pairs a ≥ b, c ≥ d of p variables, (q, q).
+
+    Parameters
+    ----------
+    inverse
+        A, (J, p, p).
+    weight
+        (J,).
+    """
+    places = _places(inverse.shape[-1])
+    packed = inverse[:, places.row, places.column]
+    plain = (packed * weight[:, None]).T @ packed
+    return np.asarray(_over_pairs(plain + plain.T, places) * np.outer(places.share, places.share) / 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +132,7 @@ def _places(p: int) -> _Places:
     pair = np.zeros((p, p), dtype=np.int64)
     pair[a, b] = pair[b, a] = np.arange(len(a))
     aa, ab, bb = pair[a][:, a], pair[a][:, b], pair[b][:, b]
-    return _Places(
-        a, b, np.where(a == b, 0.5, 1.0), pair, aa * len(a) + bb, ab * len(a) + ab.T
-    )
+    return _Places(a, b, np.where(a == b, 0.5, 1.0), pair, aa * len(a) + bb, ab * len(a) + ab.T)
 
 
 def _over_pairs(table: FloatArray, places: _Places) -> FloatArray:

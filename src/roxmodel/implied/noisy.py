@@ -94,7 +94,7 @@ def inverse_of_noisy(data: NoisyMeans, sigma: FloatArray) -> tuple[FloatArray, F
         inverse[:, np.arange(p), np.arange(p)] -= ~data.seen
     inverse += inverse.swapaxes(1, 2)
     inverse *= 0.5
-    return inverse, 2 * np.log(pivots).sum(axis=1)
+    return np.asarray(inverse, dtype=np.float64), np.asarray(2 * np.log(pivots).sum(axis=1))
 
 
 def half_deviance_noisy(layout: Layout, theta: FloatArray, data: NoisyMeans) -> float:
@@ -117,7 +117,8 @@ def half_deviance_noisy(layout: Layout, theta: FloatArray, data: NoisyMeans) -> 
 def expand_noisy(layout: Layout, theta: FloatArray, data: NoisyMeans) -> Expansion:
     """Half the deviance per unit with its derivatives; only an infinite value where it is not defined."""
     at = implied(layout, theta)
-    p, total, flat, pushes = len(layout.items), 0.0, 0.0, 0.0
+    p, total = len(layout.items), 0.0
+    flat, pushes = np.zeros(p * p), np.zeros(p)
     sums: CaseSums | None = None
     try:
         for block in data.blocks():
@@ -140,8 +141,8 @@ def expand_noisy(layout: Layout, theta: FloatArray, data: NoisyMeans) -> Expansi
         nothing = np.full((layout.n_free,) * 2, np.nan)
         return Expansion(float("inf"), np.full(layout.n_free, np.nan), nothing, nothing)
     bank = bank_of(layout, at)
-    pull = bank.T @ (sums.inverse - np.reshape(flat, (p, p))) @ bank
-    push = bank.T @ np.asarray(pushes)
+    pull = bank.T @ (sums.inverse - flat.reshape(p, p)) @ bank
+    push = bank.T @ pushes
     link = layout.link
     gradient = layout.share * pull[layout.u, layout.v] - mean_weight(layout, at) * push[layout.d]
     expected, observed = curvature(layout, at, sums)
@@ -174,5 +175,3 @@ def scores_noisy(layout: Layout, theta: FloatArray, data: NoisyMeans) -> FloatAr
         rows = pull.reshape(len(pull), -1) @ flat / 2
         found.append((rows - pushed @ by_mu if layout.means else rows) @ layout.link)
     return np.concatenate(found)
-
-

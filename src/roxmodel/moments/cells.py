@@ -19,7 +19,7 @@ __all__ = ["Cells"]
 _BLOCK = 256  # cells whose products are held at once
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Cells:
     """Respondents of a unit who skipped the same items form a cell.
 
@@ -120,7 +120,9 @@ class Cells:
         left = values * weight[:, None]
         for start in range(0, len(several), _BLOCK):
             own_cells = several[start : start + _BLOCK]
-            places = np.concatenate([np.arange(a, a + b) for a, b in zip(starts[own_cells], sizes[own_cells], strict=True)])
+            places = np.concatenate(
+                [np.arange(a, a + b) for a, b in zip(starts[own_cells], sizes[own_cells], strict=True)]
+            )
             products = left[places, :, None] * values[places, None, :]
             begins = np.cumsum(sizes[own_cells]) - sizes[own_cells]
             scatter[start : start + _BLOCK] = np.add.reduceat(products, begins, axis=0)

@@ -84,8 +84,8 @@ class Fit(Fitted):
         Parameters
         ----------
         level
-            None: the fit's own. ``"within"`` (method "linked"): edges among the answers of people of one unit, for edges
-            with both ends in one survey; another question, never mixed with the effects between units.
+            None: the fit's own. ``"within"`` (method "linked"): edges among the answers of people of one unit, for
+            edges with both ends in one survey; another question, never mixed with the effects between units.
 
         Raises
         ------
@@ -108,10 +108,10 @@ class Fit(Fitted):
         Returns
         -------
         DataFrame
-            One row a unit: its key; each construct in points of its first item; ``<construct>_se`` (the parameters taken
-            as known); ``predicted``: constructs of which nothing was observed in the unit; ``hidden``: constructs left
-            out (NaN) because fewer than the study's `min_group` people answered there, or because the unit would give
-            such a one away.
+            One row a unit: its key; each construct in points of its first item; ``<construct>_se`` (the parameters
+            taken as known); ``predicted``: constructs of which nothing was observed in the unit; ``hidden``: constructs
+            left out (NaN) because fewer than the study's `min_group` people answered there, or because the unit would
+            give such a one away.
 
         Raises
         ------

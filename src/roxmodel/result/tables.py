@@ -21,7 +21,15 @@ from roxmodel.types import FloatArray, Interval
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["complete_levels", "edge_table", "effect_table", "fit_diagram", "implied_sd", "parameter_frame", "within_table"]
+__all__ = [
+    "complete_levels",
+    "edge_table",
+    "effect_table",
+    "fit_diagram",
+    "implied_sd",
+    "parameter_frame",
+    "within_table",
+]
 
 _NUMBERS = ("estimate", "se", "z", "p", "ci_low", "ci_high", "standardized")
 _ARRAYS = ("value", "se", "statistic", "p", "low", "high", "standardized")
@@ -91,8 +99,8 @@ def within_table(fit: Fitted) -> pd.DataFrame:
     found["z"] = found["estimate"] / found["se"]
     found = found.assign(level="within", method=fit.method, df=np.inf, family=LINEAR, robustness_value=np.nan)
     found["status"] = "estimated"
-    order = ["cause", "effect", "estimate", "se", "z", "p", "ci_low", "ci_high", "standardized", "level", "n", "n_units"]
-    return found[[*order, "method", "df", "family", "robustness_value", "status", "source"]]
+    order = ["cause", "effect", *_NUMBERS, "level", "n", "n_units", "method", "df", "family"]
+    return found[[*order, "robustness_value", "status", "source"]]
 
 
 def implied_sd(fit: Fitted) -> FloatArray:

@@ -25,7 +25,9 @@ def headline(model: RoxModel) -> tuple[str, str] | None:
     graph: nx.DiGraph[str] = nx.DiGraph()
     graph.add_nodes_from(model.names)
     graph.add_edges_from((edge.cause, edge.effect) for edge in model.edges if edge.lag == 0)
-    ranked = sorted(model.constructs, key=lambda c: (c.factor != "pride", c.factor == "context", model.causes(c.name) != ()))
+    ranked = sorted(
+        model.constructs, key=lambda c: (c.factor != "pride", c.factor == "context", model.causes(c.name) != ())
+    )
     for cause in ranked:
         reached = [model.find(name) for name in model.order() if name in nx.descendants(graph, cause.name)]
         if reached:

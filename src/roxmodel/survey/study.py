@@ -36,8 +36,9 @@ class Study:
     """Surveys of different people, and the unit's own figures, linked by unit.
 
     The frames are read once, checked against the model and condensed to `moments`; they are never written
-    into. Of respondents' rows nothing is kept, except that a study whose answers have holes remembers these columns
-    (the frame's own where that can be, never pickled), for the likelihood of what is there. A unit that some frame lacks is kept and reported by `linkage`.
+    into. Of respondents' rows nothing is kept, except that a study whose answers have holes remembers these
+    columns (the frame's own where that can be; never pickled), for the likelihood of what is there. A unit that
+    some frame lacks is kept and reported by `linkage`.
     Columns that no construct uses are ignored.
 
     Parameters

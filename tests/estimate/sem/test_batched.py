@@ -13,9 +13,9 @@ from roxmodel.estimate.sem.optimizer import minimise
 from roxmodel.estimate.sem.options import Options
 from roxmodel.estimate.sem.planning import layouts_of, lower_bounds, table_of
 from roxmodel.estimate.sem.sample import sample_of_frame
-from roxmodel.estimate.sem.starts import start_values
 from roxmodel.implied.layout import DISTURBANCES
 from roxmodel.implied.normal import Target
+from roxmodel.implied.starts import start_values
 
 CLOSE = 1e-3  # of a standard error
 TEXT = "a =~ a1 + a2 + a3\nb =~ b1 + b2 + b3\nb ~ a"

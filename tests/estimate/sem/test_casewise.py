@@ -10,9 +10,9 @@ from roxmodel.estimate.sem.casewise import adf_products, casewise_scores, score_
 from roxmodel.estimate.sem.options import Options
 from roxmodel.estimate.sem.planning import layouts_of, table_of
 from roxmodel.estimate.sem.sample import sample_of_frame
-from roxmodel.estimate.sem.starts import start_values
 from roxmodel.implied.matrices import implied, moment_jacobian
 from roxmodel.implied.normal import expand
+from roxmodel.implied.starts import start_values
 
 EXACT = {"rtol": 1e-9, "atol": 1e-9}  # algebra in double precision
 NUMERIC = 1e-5  # central differences of log densities, steps of 1e-5

@@ -5,7 +5,7 @@ import pytest
 
 import roxmodel as rox
 from roxmodel.errors import EstimationError
-from roxmodel.estimate.sem.identification import name_parameters
+from roxmodel.implied.identification import name_parameters
 from roxmodel.spec.parameters import plan
 
 ITEMS = ["a1", "a2", "a3", "b1", "b2", "b3", "x", "y", "z"]

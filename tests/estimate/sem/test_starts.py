@@ -7,10 +7,10 @@ import pytest
 import roxmodel as rox
 from roxmodel.estimate.sem.options import Options
 from roxmodel.estimate.sem.planning import layouts_of, table_of
-from roxmodel.estimate.sem.starts import start_values
 from roxmodel.implied.layout import lay_out
 from roxmodel.implied.matrices import implied
 from roxmodel.implied.normal import Target, half_discrepancy
+from roxmodel.implied.starts import start_values
 from roxmodel.spec.parameters import plan
 
 EXACT = 1e-9  # closed forms in double precision

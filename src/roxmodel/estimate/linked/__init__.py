@@ -1,1 +1,1 @@
-"""Method "linked": surveys of different people joined by their unit, the sampling error of unit means in the likelihood."""
+"""Method "linked": surveys of different people joined by their unit, sampling error of unit means included."""

@@ -40,7 +40,7 @@ def fit_linked(model: RoxModel, data: object, options: LinkedOptions) -> Fit:
     RoxError
         For data that are no study, options that contradict each other, a model that is not identified.
     """
-    _check(model, data, options)
+    _check(data, options)
     moments = data.moments if isinstance(data, Study) else data
     if isinstance(data, Study):
         check_same_items(model, data.model)
@@ -48,7 +48,7 @@ def fit_linked(model: RoxModel, data: object, options: LinkedOptions) -> Fit:
         return _fit(model, data, moments, options)  # type: ignore[arg-type]
 
 
-def _check(model: RoxModel, data: object, options: LinkedOptions) -> None:
+def _check(data: object, options: LinkedOptions) -> None:
     if not isinstance(data, Study | LinkedMoments):
         raise RoxError(
             f"method='linked' needs surveys that are linked by unit, but the data are a {type(data).__name__}.",
@@ -56,7 +56,9 @@ def _check(model: RoxModel, data: object, options: LinkedOptions) -> None:
             hint="Make rox.Study(model, employee=..., customer=..., unit=..., by=...).",
         )
     if options.within not in get_args(WithinLevel):
-        raise RoxError(f"within= was {options.within!r}.", hint=did_you_mean(str(options.within), get_args(WithinLevel)))
+        raise RoxError(
+            f"within= was {options.within!r}.", hint=did_you_mean(str(options.within), get_args(WithinLevel))
+        )
     if options.within != "pooled" and (options.replicates or options.cluster is not None or options.se != "standard"):
         raise RoxError(
             f"within={options.within!r} has standard errors by the information of all answers only.",

@@ -8,15 +8,15 @@ import numpy as np
 
 from roxmodel.errors import RoxError
 from roxmodel.estimate.linked.sample import LinkedSample, Source
-from roxmodel.estimate.sem.identification import require_identified
 from roxmodel.estimate.sem.inference import bread_of
 from roxmodel.estimate.sem.objective import Objective, Part
 from roxmodel.estimate.sem.optimizer import minimise
 from roxmodel.estimate.sem.planning import lower_bounds
-from roxmodel.estimate.sem.starts import start_values
+from roxmodel.implied.identification import require_identified
 from roxmodel.implied.layout import Layout, lay_out
 from roxmodel.implied.matrices import implied
 from roxmodel.implied.normal import Target
+from roxmodel.implied.starts import start_values
 from roxmodel.result.intervals import wald
 from roxmodel.result.records import WithinEdge
 from roxmodel.spec.graph import RoxModel
@@ -120,9 +120,18 @@ def edges_of(part: WithinModel, source: Source) -> list[WithinEdge]:
         standardized = value * sd[row.left] / sd[row.right] if sd[row.right] > 0 else np.nan
         found.append(
             WithinEdge(
-                row.left, row.right, source.name, float(value), se if se > 0 else np.nan, float(p[0]), float(low[0]),
-                float(high[0]), float(standardized), int(respondents.sum()), int((respondents > 0).sum()),
-            )  # fmt: skip
+                row.left,
+                row.right,
+                source.name,
+                float(value),
+                se if se > 0 else np.nan,
+                float(p[0]),
+                float(low[0]),
+                float(high[0]),
+                float(standardized),
+                int(respondents.sum()),
+                int((respondents > 0).sum()),
+            )
         )
     return found
 

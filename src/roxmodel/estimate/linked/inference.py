@@ -46,9 +46,7 @@ def degrees_of_freedom(
     return found
 
 
-def small_sample(
-    model: RoxModel, table: ParameterTable, sample: LinkedSample, vcov: FloatArray
-) -> FloatArray:
+def small_sample(model: RoxModel, table: ParameterTable, sample: LinkedSample, vcov: FloatArray) -> FloatArray:
     """Widen the errors of edges by √(n / (n - causes - 1)).
 
     Maximum likelihood divides what an equation leaves unexplained by n; as in a regression it should be divided by

@@ -111,7 +111,9 @@ class JointObjective:
             )
         return value, found / sample.n
 
-    def _within_slope(self, theta: FloatArray, part: _Part, step: object, between: tuple[FloatArray, ...]) -> FloatArray:
+    def _within_slope(
+        self, theta: FloatArray, part: _Part, step: object, between: tuple[FloatArray, ...]
+    ) -> FloatArray:
         """Gradient by the parameters within units: what respondents show around their unit's predicted level."""
         noise, inverse, pushed = between
         at, rows, unit = part.source.at, np.flatnonzero(part.there), self.sample.scale[part.source.at]
@@ -200,9 +202,7 @@ class Joint:
     answers: float
 
 
-def estimate_jointly(
-    model: RoxModel, sample: LinkedSample, known: Estimate, modelled: bool, scaling: Scaling
-) -> Joint:
+def estimate_jointly(model: RoxModel, sample: LinkedSample, known: Estimate, modelled: bool, scaling: Scaling) -> Joint:
     """Maximise the likelihood of all answers, from the estimate with the pooled covariance within units.
 
     Raises
@@ -215,8 +215,8 @@ def estimate_jointly(
     for source in sample.sources:
         if source.moments.eligible is not None:
             raise EstimationError(
-                "eligible= (finite units) belongs to within='pooled': the likelihood of all respondents takes them as a "
-                "sample of very many.",
+                "eligible= (finite units) belongs to within='pooled': the likelihood of all respondents takes them as "
+                "a sample of very many.",
                 hint="Use within='pooled', or leave eligible= out of the study.",
             )
         cells = cells_of(source)
@@ -289,7 +289,9 @@ def _joint(
     for part, model in zip(objective.parts, models, strict=True):
         covariance = part.covariance(theta)
         old = part.source.within
-        sources.append(replace(part.source, within=Within(covariance, old.df, False, _said(old.notes, part.source.name))))
+        sources.append(
+            replace(part.source, within=Within(covariance, old.df, False, _said(old.notes, part.source.name)))
+        )
         if model is not None:
             places = slice(part.first, part.first + part.layout.n_free)
             vcov = bread.inverse[places, places] / sample.n

@@ -12,6 +12,7 @@ from roxmodel.estimate.linked.within import Within, within_of
 from roxmodel.implied.noisy import NoisyMeans
 from roxmodel.moments.cells import Cells
 from roxmodel.moments.linked import LinkedMoments
+from roxmodel.moments.noise import mean_noise
 from roxmodel.moments.source import SourceMoments
 from roxmodel.spec.graph import RoxModel
 from roxmodel.types import BoolArray, FloatArray, IntArray
@@ -111,9 +112,7 @@ def linked_sample(model: RoxModel, moments: LinkedMoments, cells: Mapping[str, C
         found.append(source)
     noise = noise_of(tuple(found), raw.shape)
     spread = _spread(raw, noise)
-    data = NoisyMeans(
-        seen, np.where(seen, raw, 0.0) / spread, noise / np.outer(spread, spread), np.ones(len(units))
-    )
+    data = NoisyMeans(seen, np.where(seen, raw, 0.0) / spread, noise / np.outer(spread, spread), np.ones(len(units)))
     notes = [note for source in found for note in source.within.notes]
     notes += _population_notes(tuple(found))
     empty = len(every) - len(units)
@@ -169,42 +168,13 @@ def _source(
 
 
 def noise_of(sources: tuple[Source, ...], shape: tuple[int, int]) -> FloatArray:
-    """(J, p, p) covariance of the sampling errors of the unit means, in points squared.
-
-    Two means of one unit that rest on n_a, n_b answers, n_ab of them by the same people, have the sampling covariance
-    Σ_W[a, b] (n_ab / (n_a n_b) - 1 / N), N the people who could have answered (infinite where that is not known); with
-    sampling weights Σ_ab w² / (Σ_a w Σ_b w) takes the place of the first part (Cochran 1977, Sampling techniques,
-    ch. 2).
-    """
+    """(J, p, p) covariance of the sampling errors of the unit means, in points squared: see `mean_noise`."""
     found = np.zeros((shape[0], shape[1], shape[1]))
     for source in sources:
         there = np.flatnonzero(source.rows >= 0)
-        found[np.ix_(there, source.at, source.at)] = _own_noise(source)[source.rows[there]]
+        own = mean_noise(source.moments, source.within.covariance)
+        found[np.ix_(there, source.at, source.at)] = own[source.rows[there]]
     return found
-
-
-def _own_noise(source: Source) -> FloatArray:
-    """(G, q, q) noise by unit of the source's own moments."""
-    own = source.moments
-    weight = np.diagonal(own.weight, axis1=1, axis2=2)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        share = own.weight2 / (weight[:, :, None] * weight[:, None, :])
-    share = np.where(np.isfinite(share), share, 0.0)
-    if own.eligible is not None:
-        known = np.isfinite(own.eligible) & (own.eligible > 0)
-        finite = np.where(known, 1.0 / np.where(known, own.eligible, 1.0), 0.0)
-        share = np.where(share > 0, np.maximum(share - finite[:, None, None], _least(share, finite)), share)
-        answered = weight > 0
-        both = answered[:, :, None] & answered[:, None, :]
-        apart = both & (np.broadcast_to(own.n, share.shape) == 0)
-        share = np.where(apart, -finite[:, None, None], share)
-    return np.asarray(source.within.covariance * share)
-
-
-def _least(share: FloatArray, finite: FloatArray) -> FloatArray:
-    """No variance below 0, where all who could answer did (rounding)."""
-    eye = np.eye(share.shape[-1], dtype=bool)
-    return np.where(eye, 0.0, -finite[:, None, None])
 
 
 def _spread(raw: FloatArray, noise: FloatArray) -> FloatArray:
@@ -248,5 +218,3 @@ def with_noise(sample: LinkedSample, sources: tuple[Source, ...], weight: FloatA
     """The sample's means with the noise that other covariances within units imply."""
     noise = noise_of(sources, sample.raw.shape) / np.outer(sample.scale, sample.scale)
     return replace(sample.data, noise=noise).weighted(weight)
-
-

@@ -10,7 +10,7 @@ import numpy as np
 from roxmodel.errors import RoxError
 from roxmodel.estimate.linked.sample import LinkedSample, noise_of
 from roxmodel.estimate.linked.solve import Estimate, estimate
-from roxmodel.estimate.sem.identification import name_parameters
+from roxmodel.implied.identification import name_parameters
 from roxmodel.result.system import system_of, total_effects
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.headline import headline
@@ -27,8 +27,8 @@ _CAUSAL = (
     "of an edge, beyond the context constructs in the graph; robustness_value says how strong one would have to be."
 )
 _LEVEL = (
-    "The edges are effects between units, not between people: they say how units that differ in the cause differ in the "
-    "effect. Different people answered the surveys; only their unit links them."
+    "The edges are effects between units, not between people: they say how units that differ in the cause differ in "
+    "the effect. Different people answered the surveys; only their unit links them."
 )
 _MANY_ANSWERED = 0.2  # mean share of the eligible who answered from which both extremes are told
 
@@ -49,7 +49,7 @@ def linked_errors(solution: LinkedSolution, options: LinkedOptions) -> str:
     return f"{how}, widened for few units, t intervals (units - causes - 1)"
 
 
-def linked_notes(model: RoxModel, solution: LinkedSolution, options: LinkedOptions) -> tuple[str, ...]:
+def linked_notes(model: RoxModel, solution: LinkedSolution) -> tuple[str, ...]:
     """What a reader must know, in sentences."""
     sample, known = solution.sample, solution.estimate
     notes = [_LEVEL, *([_CAUSAL] if model.edges else [])]
@@ -57,7 +57,7 @@ def linked_notes(model: RoxModel, solution: LinkedSolution, options: LinkedOptio
     notes += _extremes(model, sample, known)
     notes += _incomplete(model, sample)
     notes += solution.notes
-    table, theta = known.table, known.found.theta
+    table = known.table
     assumed = [f"{r.left} -> {r.right} = {r.value:g}" for r in table.of("edge") if not r.free and r.value is not None]
     if assumed:
         notes.append(f"Assumed, not estimated: {', '.join(assumed)}.")
@@ -101,10 +101,8 @@ def _incomplete(model: RoxModel, sample: LinkedSample) -> list[str]:
             found.append(f"{without} of {sample.n} without {source}")
     if not found:
         return []
-    return [
-        f"Units are used with what is there ({', '.join(found)}): this assumes that what is missing depends on what was "
-        "observed only."
-    ]
+    words = ", ".join(found)
+    return [f"Units are used with what is there ({words}): what is missing may depend on what was observed only."]
 
 
 def _extremes(model: RoxModel, sample: LinkedSample, known: Estimate) -> list[str]:
@@ -116,7 +114,7 @@ def _extremes(model: RoxModel, sample: LinkedSample, known: Estimate) -> list[st
     whole, unknown = f"Total effect {pair[0]} -> {pair[1]}", _unknown_share(sample)
     own = _total(model, known, pair)
     if unknown is not None:
-        still = _again(model, sample, known, None)
+        still = _again(model, sample, None)
         if still is not None:
             other = _total(model, still, pair)
             notes.append(
@@ -124,7 +122,7 @@ def _extremes(model: RoxModel, sample: LinkedSample, known: Estimate) -> list[st
                 "had no sampling error."
             )
     if any(source.within.assumed for source in sample.sources):
-        ends = [_again(model, sample, known, value) for value in (0.0, 1.0)]
+        ends = [_again(model, sample, value) for value in (0.0, 1.0)]
         words = [f"{_total(model, end, pair):.3g}" if end is not None else "no estimate" for end in ends]
         notes.append(
             f"{whole}: {own:.3g} with the correlations within units that were assumed; {words[0]} if they were 0, "
@@ -147,7 +145,7 @@ def _unknown_share(sample: LinkedSample) -> str | None:
     return None
 
 
-def _again(model: RoxModel, sample: LinkedSample, known: Estimate, correlation: float | None) -> Estimate | None:
+def _again(model: RoxModel, sample: LinkedSample, correlation: float | None) -> Estimate | None:
     """The estimate with no sampling error, or with another correlation within units; None where there is none."""
     if correlation is None:
         noise = np.zeros_like(sample.data.noise)

@@ -10,21 +10,21 @@ import numpy as np
 from roxmodel.errors import EstimationError
 from roxmodel.estimate.linked.objective import NoisyObjective
 from roxmodel.estimate.linked.sample import LinkedSample
-from roxmodel.estimate.linked.unrestricted import condensed, moments_between
-from roxmodel.estimate.sem.identification import require_identified
 from roxmodel.estimate.sem.inference import Bread, bread_of
 from roxmodel.estimate.sem.optimizer import Minimum, minimise
-from roxmodel.estimate.sem.planning import lower_bounds, owner_of, refuse_free_lags
-from roxmodel.estimate.sem.starts import start_values
-from roxmodel.implied.layout import Layout, lay_out, residual_of
+from roxmodel.estimate.sem.planning import lower_bounds, refuse_free_lags
+from roxmodel.implied.between import between_table, condensed, given_values, moments_between
+from roxmodel.implied.identification import require_identified
+from roxmodel.implied.layout import Layout, lay_out
 from roxmodel.implied.matrices import implied, moment_jacobian
 from roxmodel.implied.noisy import NoisyMeans
 from roxmodel.implied.normal import Target
+from roxmodel.implied.starts import start_values
 from roxmodel.spec.graph import RoxModel
-from roxmodel.spec.parameters import ParameterTable, plan
+from roxmodel.spec.parameters import ParameterTable
 from roxmodel.types import FloatArray, Scaling
 
-__all__ = ["Estimate", "between_table", "estimate", "given_values"]
+__all__ = ["Estimate", "estimate"]
 
 _ROUGH = 10  # steps with one mean noise for all units, before the first with each unit's own
 
@@ -49,47 +49,6 @@ class Estimate:
     start: Target
     found: Minimum
     bread: Bread
-
-
-def between_table(model: RoxModel, scaling: Scaling) -> ParameterTable:
-    """Plan the parameters: as for method "sem", with equal residuals where a construct has two items.
-
-    Exogenous constructs covary freely whatever the model says of them: the edges are the same, and a mean of
-    respondents is not known exactly.
-
-    Raises
-    ------
-    EstimationError
-        For a construct of two items that nothing is connected with.
-    """
-    connected = {name for edge in model.edges if edge.lag == 0 for name in (edge.cause, edge.effect)}
-    connected |= {name for pair in model.covariances for name in (pair.left, pair.right)}
-    constructs = []
-    for construct in model.constructs:
-        if len(construct.items) == 2 and construct.residuals is None:
-            if construct.name not in connected and len(model.constructs) > 1:
-                raise EstimationError(
-                    f"{construct.name!r} has two items and is connected to nothing, so its loading cannot be told.",
-                    hint="Give it a third item or an edge, or fix a loading: rox.Item(name=..., loading=1.0).",
-                )
-            construct = construct.replace(residuals="equal")
-        constructs.append(construct)
-    return plan(model.replace(constructs=tuple(constructs), exogenous="free"), "reflective", True, scaling=scaling)
-
-
-def given_values(model: RoxModel, table: ParameterTable, start: Target, scale: FloatArray) -> dict[str, float]:
-    """Residual variances that a stated reliability implies, net of the sampling error of the unit means."""
-    items = {item.name: i for i, item in enumerate(model.items)}
-    found: dict[str, float] = {}
-    for row in table:
-        if row.free or row.value is not None or row.kind != "variance" or not residual_of(row, model.names):
-            continue
-        reliability = owner_of(model, row.left).reliability
-        at = items[row.left]
-        found[row.id] = (1.0 - (1.0 if reliability is None else reliability)) * float(
-            start.covariance[at, at] * scale[at] ** 2
-        )
-    return found
 
 
 def estimate(
@@ -156,4 +115,3 @@ def _feasible(objective: NoisyObjective, start: FloatArray, table: ParameterTabl
         "definite: they contradict each other, or the data.",
         hint="Check fixed variances against the covariances and loadings beside them.",
     )
-

@@ -99,7 +99,7 @@ def linked_fit(model: RoxModel, solution: LinkedSolution, options: LinkedOptions
         equations=_equations(model, solution),
         measures=tuple(_measure(model, measure, solution) for measure in fit.measures),
         population=_population(fit.population, solution, predicted.values),
-        notes=linked_notes(model, solution, options),
+        notes=linked_notes(model, solution),
         groups=(_moments(sample, between),),
         estimator="ML",
         missing="",

@@ -38,14 +38,18 @@ def linked_indices(
     found |= {"n": n, "n_units": n}
     if joint is not None:
         note = (
-            "No chi-square: with both levels estimated jointly the saturated model of both is out of reach. loglik, aic "
-            "and bic are those of all answers and compare fits to the same answers."
+            "No chi-square: with both levels estimated jointly the saturated model of both is out of reach. loglik, "
+            "aic and bic are those of all answers and compare fits to the same answers."
         )
         return found, None, [note]
     free = any_covariance(sample.items, data, known.start)
     if free is None or not free.converged:
         why = "more than 45 items" if free is None else "its estimate did not settle"
-        return found, None if free is None else free.moments, [f"No chi-square: the saturated model is out of reach ({why})."]
+        return (
+            found,
+            None if free is None else free.moments,
+            [f"No chi-square: the saturated model is out of reach ({why})."],
+        )
     base_value, base_done = no_covariance(sample.items, data, free.moments)
     df = p * (p + 1) // 2 + p - known.table.n_free
     chisq = max(2 * n * (own - free.value), 0.0)
@@ -54,8 +58,8 @@ def linked_indices(
     notes = []
     if free.edge:
         notes.append(
-            "The saturated covariance between units lies at the edge of the possible (some combination of items does not "
-            "vary between units), so chi-square has no exact distribution and rejects too seldom."
+            "The saturated covariance between units lies at the edge of the possible (some combination of items does "
+            "not vary between units), so chi-square has no exact distribution and rejects too seldom."
         )
     elif n < 100:
         notes.append("Chi-square rests on large numbers of units; with fewer than 100 it rejects too often.")

@@ -8,6 +8,7 @@ import numpy as np
 
 from roxmodel.estimate.linked.objective import NoisyObjective
 from roxmodel.estimate.sem.optimizer import minimise
+from roxmodel.implied.between import condensed
 from roxmodel.implied.curvature import CaseSums, curvature
 from roxmodel.implied.layout import Layout, saturated
 from roxmodel.implied.matrices import bank_of, implied
@@ -15,13 +16,11 @@ from roxmodel.implied.noisy import NoisyMeans, expand_noisy, inverse_of_noisy
 from roxmodel.implied.normal import Expansion, Target
 from roxmodel.types import FloatArray
 
-__all__ = ["Between", "any_covariance", "condensed", "moments_between", "no_covariance"]
+__all__ = ["Between", "any_covariance", "no_covariance"]
 
 _MOST_ITEMS = 45  # up to which the model without structure is estimated
 _GAP = 1e-3  # what -2 loglik may lack at the end
 _MOST_STEPS = 60
-_EIGEN = 0.02  # smallest eigenvalue of a correlation that is taken as it is
-_FLOOR = 0.01  # share of what is seen that is taken to lie between units at least, at the start
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,48 +43,6 @@ class Between:
     value: float
     converged: bool
     edge: bool
-
-
-def condensed(data: NoisyMeans) -> NoisyMeans:
-    """All units as one, with the mean of their noise: what the iteration of the whole is started with."""
-    weight = data.weight[:, None] * data.seen
-    count = weight.sum(axis=0)
-    mean = (weight * data.mean).sum(axis=0) / count
-    rest = np.where(data.seen, data.mean - mean, 0.0)
-    pairs = np.maximum(weight.T @ data.seen, 1.0)
-    both = data.seen[:, :, None] & data.seen[:, None, :]
-    noise = np.tensordot(data.weight, np.where(both, data.noise, 0.0), 1) / pairs
-    scatter = (weight * rest).T @ rest / pairs
-    values, vectors = np.linalg.eigh(scatter / np.sqrt(np.outer(np.diag(scatter), np.diag(scatter))))
-    if values[0] < _EIGEN:  # pairs of items that rest on different units
-        sd = np.sqrt(np.diag(scatter))
-        scatter = ((vectors * np.maximum(values, _EIGEN)) @ vectors.T) * np.outer(sd, sd)
-    p = len(mean)
-    return NoisyMeans(np.ones((1, p), dtype=bool), mean[None], noise[None], np.ones(1), scatter[None])
-
-
-def moments_between(data: NoisyMeans, floor: float = _FLOOR) -> Target:
-    """Covariance between units as if all had the same noise: exact maximum likelihood there.
-
-    With S the covariance of the means and N their noise, S^½ U max(1 - κ, 0) Uᵀ S^½, κ and U the eigenvalues and
-    vectors of S^-½ N S^-½ (Anderson, Anderson & Olkin 1986, doi 10.1214/aos/1176349932).
-
-    Parameters
-    ----------
-    data
-        Units' means with their noise.
-    floor
-        What takes the place of 0, so that the iteration starts inside.
-    """
-    one = condensed(data)
-    if one.scatter is None:
-        raise ValueError("condensed means have a scatter")
-    values, vectors = np.linalg.eigh(one.scatter[0])
-    root = (vectors * np.sqrt(np.maximum(values, 1e-12 * values[-1]))) @ vectors.T
-    back = (vectors / np.sqrt(np.maximum(values, 1e-12 * values[-1]))) @ vectors.T
-    share, turned = np.linalg.eigh(back @ one.noise[0] @ back)
-    inner = root @ turned
-    return Target(one.mean[0], np.asarray((inner * np.maximum(1.0 - share, floor)) @ inner.T))
 
 
 def any_covariance(items: tuple[str, ...], data: NoisyMeans, start: Target) -> Between | None:
@@ -135,7 +92,7 @@ def _step(
     """Newton step of the parameters and of the multiplier, and what it promises; None where there is none."""
     found, level = known
     at = implied(layout, theta)
-    inverse = np.linalg.inv(at.sigma)
+    inverse = np.asarray(np.linalg.inv(at.sigma), dtype=np.float64)
     inverse = (inverse + inverse.T) / 2
     low = np.tril_indices(len(inverse))
     both = np.outer(inverse[low], dual[low])
@@ -149,7 +106,7 @@ def _step(
     except np.linalg.LinAlgError:
         curve = found.information + own
     try:
-        step = -np.linalg.solve(curve, gradient)
+        step = -np.asarray(np.linalg.solve(curve, gradient), dtype=np.float64)
     except np.linalg.LinAlgError:
         return None
     if not np.isfinite(step).all():

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from roxmodel.errors import DataError, EstimationError, listed
 from roxmodel.estimate.sem.patterns import inverted
+from roxmodel.implied.curvature import pair_information
 from roxmodel.moments.cells import Cells
 from roxmodel.moments.source import SourceMoments
-from roxmodel.types import BoolArray, FloatArray
+from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = ["Within", "WithinStep", "within_of", "within_step"]
 
 _ASSUMED = 0.5  # correlation of two answers of one person, where nothing but their variances is printed
 _MOST_EM = 500
-_DONE = 1e-10  # largest change of a correlation
+_MOST_SCORED = 40  # items up to which scoring steps are made
+_DONE = 1e-8  # largest change of a correlation
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +90,7 @@ def within_of(
         )
     elif cells is not None:
         begin = pooled if start is None else start.covariance
-        pooled = _by_em(cells, _positive(begin)[0], weight)
+        pooled = _by_likelihood(cells, _positive(begin)[0], weight)
         notes.append(
             f"{own.source}: answers are missing; the covariance within units is by maximum likelihood, and unit means "
             "are those of the answers that are there, which assumes that answers are missing completely at random."
@@ -179,6 +184,27 @@ class WithinStep:
     logdet: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What does not change while Σ_W does: respondents by unit and pattern, and cells in the order of patterns."""
+
+    table: FloatArray
+    order: IntArray
+    starts: IntArray
+
+
+_PLANS: WeakKeyDictionary[Cells, _Plan] = WeakKeyDictionary()
+
+
+def _plan(cells: Cells) -> _Plan:
+    found = _PLANS.get(cells)
+    if found is None:
+        order = np.argsort(cells.pattern, kind="stable")
+        starts = np.searchsorted(cells.pattern[order], np.arange(len(cells.seen)))
+        found = _PLANS[cells] = _Plan(_counts(cells, len(cells.units)), order, starts)
+    return found
+
+
 def within_step(cells: Cells, covariance: FloatArray, weight: FloatArray | None = None) -> WithinStep:
     """Combine the respondents of every unit by generalised least squares.
 
@@ -194,11 +220,14 @@ def within_step(cells: Cells, covariance: FloatArray, weight: FloatArray | None 
     groups, q = len(cells.units), len(cells.items)
     inverse, logdets = inverted(covariance, cells.seen)
     times = np.ones(groups) if weight is None else weight
-    table = _counts(cells, groups)
-    precision = np.asarray(table @ inverse.reshape(len(inverse), q * q)).reshape(groups, q, q)
-    pushed = (inverse[cells.pattern] @ cells.mean[:, :, None])[:, :, 0] * cells.n[:, None]
+    plan = _plan(cells)
+    precision = np.asarray(plan.table @ inverse.reshape(len(inverse), q * q)).reshape(groups, q, q)
+    means = (cells.mean * cells.n[:, None])[plan.order]
+    pushed = np.empty_like(means)
+    for place, (start, stop) in enumerate(_stretches(plan, len(means))):  # one product a pattern, not one a cell
+        pushed[start:stop] = means[start:stop] @ inverse[place]
     total = np.zeros((groups, q))
-    np.add.at(total, cells.unit, pushed)
+    np.add.at(total, cells.unit[plan.order], pushed)
     answered = np.diagonal(precision, axis1=1, axis2=2) > 0
     full = precision.copy()
     full[:, np.arange(q), np.arange(q)] += ~answered
@@ -207,9 +236,11 @@ def within_step(cells: Cells, covariance: FloatArray, weight: FloatArray | None 
     noise = (noise + noise.swapaxes(1, 2)) / 2
     centre = (noise @ total[:, :, None])[:, :, 0]
     own = float((times[cells.unit] * cells.n) @ logdets[cells.pattern])
-    return WithinStep(
-        precision, centre, noise, answered, inverse, own + float(times @ np.linalg.slogdet(full)[1])
-    )
+    return WithinStep(precision, centre, noise, answered, inverse, own + float(times @ np.linalg.slogdet(full)[1]))
+
+
+def _stretches(plan: _Plan, count: int) -> Iterator[tuple[int, int]]:
+    yield from pairwise([*plan.starts.tolist(), count])
 
 
 def _counts(cells: Cells, groups: int) -> FloatArray:
@@ -242,35 +273,36 @@ def spread_within(
     weight
         (G,) how often a unit counts.
     """
-    patterns, q = len(cells.seen), len(cells.items)
+    patterns, q, plan = len(cells.seen), len(cells.items), _plan(cells)
     times = np.ones(len(cells.units)) if weight is None else weight
     n = cells.n * times[cells.unit]
-    rest = np.where(cells.seen[cells.pattern], cells.mean - level[cells.unit], 0.0)
+    rest = np.where(cells.seen[cells.pattern], cells.mean - level[cells.unit], 0.0)[plan.order]
     scatter = cells.scatter_of(weight)
-    order = np.argsort(cells.pattern, kind="stable")
-    ends = np.searchsorted(cells.pattern[order], np.arange(patterns + 1))
-    weighted = rest * n[:, None]
-    for place in range(patterns):
-        at = order[ends[place] : ends[place + 1]]
-        scatter[place] += weighted[at].T @ rest[at]
-    table = _counts(cells, len(cells.units))
-    table = table * times[:, None] if isinstance(table, np.ndarray) else table.multiply(times[:, None]).tocsr()
-    hidden = np.asarray(table.T @ doubt.reshape(len(doubt), q * q)).reshape(patterns, q, q)
+    weighted = rest * n[plan.order, None]
+    for place, (start, stop) in enumerate(_stretches(plan, len(rest))):
+        scatter[place] += weighted[start:stop].T @ rest[start:stop]
+    sums = plan.table.T @ (doubt * times[:, None, None]).reshape(len(doubt), q * q)
+    hidden = np.asarray(sums).reshape(patterns, q, q)
     sizes = np.bincount(cells.pattern, weights=n, minlength=patterns)
     inner = step.inverse @ (scatter + hidden) @ step.inverse - sizes[:, None, None] * step.inverse
     distance = float((step.inverse * scatter).sum())
     return inner.sum(axis=0), distance
 
 
-def _by_em(cells: Cells, start: FloatArray, weight: FloatArray | None) -> FloatArray:
-    """REML by EM: levels of the units have a flat prior.
+def _by_likelihood(cells: Cells, start: FloatArray, weight: FloatArray | None) -> FloatArray:
+    """REML, levels of the units with a flat prior: scoring steps, and a step of EM where one would leave the cone.
 
     References
     ----------
-    Dempster, Rubin & Tsutakawa (1981), doi 10.2307/2287835.
+    Patterson & Thompson (1971), doi 10.2307/2334389; Dempster, Rubin & Tsutakawa (1981), doi 10.2307/2287835.
     """
     times = np.ones(len(cells.units)) if weight is None else weight
-    n = float((cells.n * times[cells.unit]).sum())
+    own = cells.n * times[cells.unit]
+    n, q = float(own.sum()), len(cells.items)
+    sizes = np.bincount(cells.pattern, weights=own, minlength=len(cells.seen))
+    spare = 1.0 - float(times[np.unique(cells.unit)].sum()) / n  # what the levels of the units leave
+    low = np.tril_indices(q)
+    share = np.where(low[0] == low[1], 0.5, 1.0)
     covariance = _regular(start)
     for _ in range(_MOST_EM):
         try:
@@ -279,6 +311,12 @@ def _by_em(cells: Cells, start: FloatArray, weight: FloatArray | None) -> FloatA
             break
         pull, _ = spread_within(cells, step, step.centre, step.noise, weight)
         change = covariance @ pull @ covariance / n
+        if q <= _MOST_SCORED:
+            curve = pair_information(step.inverse, np.asarray(sizes * max(spare, 0.1), dtype=np.float64))
+            scored = np.zeros((q, q))
+            scored[low] = scored.T[low] = np.asarray(np.linalg.solve(curve, share * pull[low]))
+            if np.isfinite(scored).all() and np.linalg.eigvalsh(covariance + scored)[0] > 0:
+                change = scored
         covariance = covariance + (change + change.T) / 2
         sd = np.sqrt(np.diag(covariance))
         if np.abs(change / np.outer(sd, sd)).max() < _DONE:

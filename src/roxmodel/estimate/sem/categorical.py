@@ -9,18 +9,18 @@ import numpy as np
 
 from roxmodel.errors import DataError, RoxError, SpecError, did_you_mean
 from roxmodel.estimate.sem.first_step import first_step_of
-from roxmodel.estimate.sem.identification import require_identified
 from roxmodel.estimate.sem.inference import Bread, bread_of
 from roxmodel.estimate.sem.optimizer import Minimum, minimise
 from roxmodel.estimate.sem.options import Options
 from roxmodel.estimate.sem.ordinal import OrdinalMoments, ordinal_moments
 from roxmodel.estimate.sem.planning import lower_bounds, owner_of, refuse_free_lags
 from roxmodel.estimate.sem.sample import GroupSample, Sample, sample_of_frame
-from roxmodel.estimate.sem.starts import start_values
 from roxmodel.estimate.sem.weighted import WeightedCovariances, covariance_part, weighted_indices, weighted_vcov
+from roxmodel.implied.identification import require_identified
 from roxmodel.implied.layout import Layout, lay_out, residual_of
 from roxmodel.implied.matrices import implied
 from roxmodel.implied.normal import Expansion, Target
+from roxmodel.implied.starts import start_values
 from roxmodel.moments.single import Moments
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import Parameter, ParameterTable, plan
