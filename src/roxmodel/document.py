@@ -29,6 +29,7 @@ __all__ = [
     "MeasureRecord",
     "ParameterRecord",
     "PopulationRecord",
+    "WithinRecord",
     "content_hash",
     "load_document",
     "read_document",
@@ -39,7 +40,7 @@ __all__ = [
 ]
 
 FORMAT: Final = "roxmodel"
-SCHEMA_VERSION: Final = 2  # 2: latent constructs (what a parameter is fixed to, errors of measures, groups)
+SCHEMA_VERSION: Final = 3  # 2: latent constructs (what a parameter is fixed to, errors of measures, groups); 3: edges within
 
 
 class _Record(BaseModel):
@@ -134,6 +135,22 @@ class CheckRecord(_Record):
     reason: str
 
 
+class WithinRecord(_Record):
+    """An edge among the answers of people of one unit (method "linked")."""
+
+    cause: str
+    effect: str
+    source: str
+    estimate: float
+    se: float
+    p: float
+    low: float
+    high: float
+    standardized: float
+    n: int
+    n_units: int
+
+
 class FitContent(_Record):
     """Everything a fit says, enough to simulate and to score without the data."""
 
@@ -157,6 +174,7 @@ class FitContent(_Record):
     scaling: str = "marker"
     estimator: str = ""
     missing: str = ""
+    within_edges: tuple[WithinRecord, ...] = ()
 
 
 def content_hash(content: object) -> str:

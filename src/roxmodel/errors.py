@@ -93,10 +93,10 @@ class EstimationError(RoxError):
     >>> import roxmodel as rox
     >>> model = rox.five_factor({"pride": ["pride"], "outcomes": ["sales"]}, sources={"outcomes": "employee"})
     >>> try:
-    ...     rox.fit(model, {"pride": [1.0, 2.0, 4.0], "sales": [3.0, 5.0, 4.0]}, method="linked")
+    ...     rox.fit(model, {"pride": [1.0, 2.0, 4.0], "sales": [3.0, 3.0, 3.0]}, method="path")
     ... except rox.EstimationError as error:
     ...     print(error.problem)
-    method='linked' is not in this version.
+    The score of 'outcomes' is constant: it is 3 in all 3 rows that have it.
     """
 
 

@@ -66,7 +66,16 @@ def test_refitting_covers_fixed_edges_and_common_causes(extra):
 @pytest.mark.parametrize("cluster", [None, "region"])
 def test_any_replicate_can_be_refitted_by_hand(cluster):
     table = frame(holes=True)
-    fit = rox.fit(model(), study(model(), table), se="bootstrap", bootstrap=60, seed=5, cluster=cluster, progress=False)
+    fit = rox.fit(
+        model(),
+        study(model(), table),
+        method="path",
+        se="bootstrap",
+        bootstrap=60,
+        seed=5,
+        cluster=cluster,
+        progress=False,
+    )
     draws = fit.bootstrap_draws()
     assert draws.shape == (60, fit.table.n_free)
     for place in (0, 17, 59):
@@ -87,7 +96,7 @@ def test_any_replicate_can_be_refitted_by_hand(cluster):
 def test_any_replicate_of_a_curved_equation_can_be_refitted_by_hand():
     table = frame(curved=True)
     m = model(curved=True)
-    fit = rox.fit(m, study(m, table), bootstrap=30, seed=5, progress=False)
+    fit = rox.fit(m, study(m, table), method="path", bootstrap=30, seed=5, progress=False)
     for place in (0, 29):
         weight = fit.bootstrap_weights(place)
         design = sm.add_constant(table[["a", "b"]])
@@ -144,7 +153,7 @@ def test_draws_of_a_bootstrap_are_its_replicates():
 def test_replicates_that_cannot_be_estimated_are_counted_and_left_out():
     table = frame(curved=True, n=24, seed=6)
     m = model(curved=True, edges=("a + b -> c",))
-    fit = rox.fit(m, study(m, table), bootstrap=200, seed=3, progress=False)
+    fit = rox.fit(m, study(m, table), method="path", bootstrap=200, seed=3, progress=False)
     failed = fit.resampling.failed
     assert 0 < failed < 100
     assert len(fit.bootstrap_draws()) == 200 - failed

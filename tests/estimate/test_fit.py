@@ -36,7 +36,6 @@ def study(m, table):
     ("options", "message"),
     [
         ({"method": "pth"}, r"method= was 'pth'\. Did you mean 'path'\?"),
-        ({"method": "linked"}, r"method='linked' is not in this version"),
         ({"estimator": "MLR"}, r"estimator='MLR' is not an option of method='path'"),
         ({"missing": "fiml"}, r"missing='fiml' is not an option"),
         ({"group": "u"}, r"group='u' is not an option"),
@@ -74,7 +73,7 @@ def test_within_belongs_to_the_method_linked(kind):
 
 def test_the_data_say_which_method_is_meant():
     table = frame()
-    data = {"path": study(model(), table), "sem": table}
+    data = {"linked": study(model(), table), "sem": table}
     for method, given in data.items():
         assert rox.fit(model(), given).method == method
     assert rox.fit(model(), rox.Moments.from_correlation("ab", np.eye(2), n=50)).method == "sem"
@@ -85,8 +84,12 @@ def test_a_study_has_nobody_who_answered_everything():
     for data in (given, given.moments):
         with pytest.raises(RoxError, match=r"method='sem' needs all items of a person in one row, but a Study holds"):
             rox.fit(model(), data, method="sem")
-    with pytest.raises(RoxError, match=r"estimator='MLR' is not an option of method='path'"):
-        rox.fit(model(), given, estimator="MLR")
+    with pytest.raises(RoxError, match=r"estimator='DWLS' is not an option of method='linked'"):
+        rox.fit(model(), given, estimator="DWLS")
+    with pytest.raises(
+        RoxError, match=r"method='linked' needs surveys that are linked by unit, but the data are a DataF"
+    ):
+        rox.fit(model(), frame(), method="linked")
 
 
 @pytest.mark.parametrize("method", ["path", "sem"])

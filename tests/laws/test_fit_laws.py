@@ -46,7 +46,7 @@ def model(names, edges):
 def fitted(names, edges, table, **options):
     m = model(names, edges)
     try:
-        return rox.fit(m, rox.Study(m, unit=table, by="u"), **options)
+        return rox.fit(m, rox.Study(m, unit=table, by="u"), **{"method": "path"} | options)
     except RoxError:
         assume(False)
 

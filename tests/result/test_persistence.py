@@ -54,14 +54,15 @@ def fits():
     study = rox.Study(m, unit=table, by="u")
     names = ["a1", "a2", "b", "c", "d"]
     world = rox.datasets.make_world(40, seed=1, without_customers=0.1)
-    yield "robust", rox.fit(m, study)
+    yield "robust", rox.fit(m, study, method="path")
     yield "standard", rox.fit(m, table, method="path", se="standard")
-    yield "bootstrap", rox.fit(m, study, bootstrap=30, seed=3, progress=False)
+    yield "bootstrap", rox.fit(m, study, method="path", bootstrap=30, seed=3, progress=False)
     yield "moments", rox.fit(m, rox.Moments.from_rows(table[names].to_numpy(), names), method="path")
     no_means = rox.Moments.from_covariance(names, table[names].cov(), n=90)
     yield "no means", rox.fit(m, no_means, method="path")
-    yield "world", rox.fit(world.model, world.study())
-    yield "curved", rox.fit(rich(True)[0], rox.Study(rich(True)[0], unit=rich(True)[1], by="u"))
+    yield "world", rox.fit(world.model, world.study(), method="path")
+    yield "linked", rox.fit(world.model, world.study())
+    yield "curved", rox.fit(rich(True)[0], rox.Study(rich(True)[0], unit=rich(True)[1], by="u"), method="path")
     one = rox.RoxModel(name="one", constructs=[construct("b")])
     yield "one construct", rox.fit(one, table, method="path")
 
@@ -94,7 +95,7 @@ def test_everything_is_the_same_bit_for_bit(pair):
 
 def test_effects_are_the_same_where_no_levels_are_needed(pair):
     fit, loaded, name = pair
-    ends = {"world": ("pride", "revenue"), "one construct": None}.get(name, ("a", "b" if name == "curved" else "d"))
+    ends = {"world": ("pride", "revenue"), "linked": ("pride", "revenue"), "one construct": None}.get(name, ("a", "b" if name == "curved" else "d"))
     if ends is not None:
         for interval in (None, "draws"):
             pd.testing.assert_frame_equal(
@@ -110,7 +111,7 @@ def test_a_document_is_a_fixed_point(pair, tmp_path):
 
 def test_a_loaded_fit_simulates_the_same_without_caps(pair):
     fit, loaded, name = pair
-    if name in {"world", "one construct", "curved"}:
+    if name in {"world", "linked", "one construct", "curved"}:
         return
     options = {"horizon": 4, "draws": 60, "seed": 2, "value": {"d": 10.0}, "n_units": 90, "discount": 0.03}
     action = rox.Intervention(name="x", shift={"b": 0.2, "c": -0.1}, cost=5.0)
@@ -145,7 +146,7 @@ def test_no_unit_leaves(tmp_path):
     table.loc[3, "b"], table.loc[4, "c"], table.loc[5, "d"] = CANARY, -CANARY, CANARY * 1.5
     study = rox.Study(m, unit=table.assign(region=[f"hush-{i % 9}" for i in range(90)]), by="u")
     for place, options in enumerate(({}, {"bootstrap": 20, "seed": 1, "progress": False}, {"cluster": "region"})):
-        text = rox.fit(m, study, **options).save(tmp_path / f"{place}.json").read_text()
+        text = rox.fit(m, study, **{"method": "path"} | options).save(tmp_path / f"{place}.json").read_text()
         assert "secret" not in text
         assert "hush" not in text
         numbers = {float(number) for number in re.findall(r"-?\d+\.?\d*(?:[eE][-+]?\d+)?", text)}

@@ -219,7 +219,7 @@ def test_a_document_of_version_1_is_read(tmp_path):
     pd.testing.assert_frame_equal(loaded.parameters(), fit.parameters(), check_exact=True)
     pd.testing.assert_frame_equal(loaded.edges(), fit.edges(), check_exact=True)
     assert rox.ScoringEngine.load(path).what_if({"x": 1.0})["x"] == 1.0
-    assert json.loads(loaded.save(tmp_path / "new.json").read_text())["schema_version"] == SCHEMA_VERSION == 2
+    assert json.loads(loaded.save(tmp_path / "new.json").read_text())["schema_version"] == SCHEMA_VERSION == 3
 
 
 def first(content, kind):

@@ -22,7 +22,7 @@ def fitted(edges=("a -> b", "b -> c"), names="abc", scales=None, n=80, name="sho
         table["c"] = (table["c"] > 0).astype(float)
     table["b"] *= factor
     m = rox.RoxModel(name=name, constructs=[construct(x, (scales or {}).get(x)) for x in names], edges=list(edges))
-    return rox.fit(m, rox.Study(m, unit=table.assign(u=range(n)), by="u"), **options)
+    return rox.fit(m, rox.Study(m, unit=table.assign(u=range(n)), by="u"), **{"method": "path"} | options)
 
 
 def test_a_summary_says_level_errors_n_and_what_holds():
@@ -86,6 +86,6 @@ def test_names_cannot_break_the_page():
 
 def test_no_unit_is_named():
     world = rox.datasets.make_world(30, seed=1)
-    fit = rox.fit(world.model, world.study())
+    fit = rox.fit(world.model, world.study(), method="path")
     for text in (fit.summary(), fit._repr_html_(), repr(fit)):
         assert not any(str(unit) in text for unit in world.unit["branch"])

@@ -38,7 +38,7 @@ def frame(n=40, seed=0, counts=False, binary=False):
 
 
 def fitted(m, table):
-    return rox.fit(m, rox.Study(m, unit=table, by="u"))
+    return rox.fit(m, rox.Study(m, unit=table, by="u"), method="path")
 
 
 def response(family, predictor):

@@ -20,7 +20,7 @@ def world():
 
 @pytest.fixture(scope="module")
 def fit(world):
-    return rox.fit(world.model, world.study())
+    return rox.fit(world.model, world.study(), method="path")
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_the_draws_are_those_of_the_fit(fit):
 
 
 def test_draws_of_a_bootstrap_are_its_replicates(world):
-    fit = rox.fit(world.model, world.study(), bootstrap=40, seed=1, progress=False)
+    fit = rox.fit(world.model, world.study(), method="path", bootstrap=40, seed=1, progress=False)
     total = np.linalg.inv(np.eye(7) - fit.system(fit.bootstrap_draws()).coefficients)
     answer = run(fit, action(shift={"pride": 1e-6}), draws=40)
     np.testing.assert_allclose(answer.changes[:, 0, 5], 1e-6 * total[:, 5, 1], rtol=1e-7, atol=1e-14)
@@ -267,7 +267,7 @@ def test_the_summary_says_what_it_rests_on(fit):
 
 def test_missing_scores_stand_at_the_mean_and_it_is_said():
     world = rox.datasets.make_world(50, seed=4, without_customers=0.2)
-    answer = run(rox.fit(world.model, world.study()))
+    answer = run(rox.fit(world.model, world.study(), method="path"))
     assert any("10 unit(s) lack some score" in note for note in answer.notes)
 
 

@@ -33,7 +33,7 @@ def fitted(frame: pd.DataFrame) -> rox.Fit:
         ],
         edges=["complaints + tools -> churn", "churn + complaints -> revenue"],
     )
-    return rox.fit(model, rox.Study(model, unit=frame, by="branch"))
+    return rox.fit(model, rox.Study(model, unit=frame, by="branch"), method="path")
 
 
 def change(run: rox.simulate, name: str) -> float:

@@ -17,10 +17,11 @@ from roxmodel.survey.answers import read_answers
 from roxmodel.survey.composites import item_mean, unit_composites
 from roxmodel.survey.frames import Frame, open_frame, raw_column, refuse_matrix, require_columns
 from roxmodel.survey.linkage import agreement
+from roxmodel.survey.reading import check_same_items
 from roxmodel.survey.study import Study
 from roxmodel.types import BoolArray, FloatArray, IntArray, Level
 
-__all__ = ["Scores", "check_same_items", "scores_of_frame", "scores_of_moments", "scores_of_study"]
+__all__ = ["Scores", "scores_of_frame", "scores_of_moments", "scores_of_study"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,32 +143,6 @@ def _noise_note(model: RoxModel, study: Study) -> tuple[str, ...]:
         f"understated, the more the fewer answers a unit has, and the intervals do not count it.{tail}"
     )
     return (note,)
-
-
-def check_same_items(model: RoxModel, other: RoxModel) -> None:
-    """Refuse a study that was read for another model's items.
-
-    Raises
-    ------
-    SpecError
-        Naming the item.
-    """
-    if model == other:
-        return
-    known = {item.name: (item, c.source) for c in other.constructs for item in c.items}
-    for construct in model.constructs:
-        for item in construct.items:
-            if item.name not in known:
-                raise SpecError(
-                    f"The study was read for model {other.name!r}, which has no item {item.name!r}.",
-                    hint="Make a Study with this model.",
-                )
-            twin, source = known[item.name]
-            if (twin.reading, source) != (item.reading, construct.source):
-                raise SpecError(
-                    f"The study read item {item.name!r} with another source, scale or direction.",
-                    hint="Make a Study with this model.",
-                )
 
 
 def scores_of_frame(model: RoxModel, native: object, cluster: str | None) -> Scores:

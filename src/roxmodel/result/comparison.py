@@ -33,7 +33,7 @@ class _Difference:
 
 
 def compare(*fits: Fit, **named: Fit) -> pd.DataFrame:
-    """Compare nested fits of method "sem": whether the more restricted ones fit worse than chance explains.
+    """Compare nested fits of method "sem" or "linked": whether the more restricted ones fit worse than chance explains.
 
     Whether the models are nested is for the user to know: every model must be the one before it with some
     parameters fixed, held equal or left out.
@@ -141,10 +141,10 @@ def _refuse(every: Sequence[tuple[str, Fit]]) -> None:
     for name, fit in every:
         if not isinstance(fit, Fit):
             raise RoxError(f"{name!r} is a {type(fit).__name__}, not a fit.", hint="Say rox.compare(one, other).")
-        if fit.method != "sem" or np.isnan(fit.index_values.get("chisq", np.nan)):
+        if fit.method == "path" or np.isnan(fit.index_values.get("chisq", np.nan)):
             raise EstimationError(
                 f"{fit.model.name!r} (method {fit.method!r}) has no chi-square of its own to compare.",
-                hint="Compare fits by method='sem', of all groups together.",
+                hint="Compare fits by method='sem', of all groups together, or by method='linked', within='pooled'.",
             )
         if fit.estimator in _ORDINAL:
             raise EstimationError(
@@ -165,6 +165,12 @@ def _refuse_other_rows(first: Fit, fit: Fit, name: str) -> None:
     items, others = ({item.name: i for i, item in enumerate(f.model.items)} for f in (first, fit))
     if set(items) != set(others):
         raise differ("items", listed(sorted(set(items) - set(others))), listed(sorted(set(others) - set(items))))
+    if first.method != fit.method:
+        raise differ("method", repr(first.method), repr(fit.method))
+    if first.method == "linked":
+        if first.population.units != fit.population.units:
+            raise differ("units", f"{first.population.n} units", f"{fit.population.n} units, or other ones")
+        return
     if first.estimator != fit.estimator:
         raise differ("estimator", repr(first.estimator), repr(fit.estimator))
     if {g.name for g in first.groups} != {g.name for g in fit.groups}:

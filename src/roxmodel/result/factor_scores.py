@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 import numpy as np
 
 from roxmodel.errors import DataError, EstimationError, RoxError, did_you_mean, listed
-from roxmodel.result.latent import LatentGroup, latent_groups, require_continuous
+from roxmodel.result.latent import LatentGroup, latent_groups, require_continuous, require_people
 from roxmodel.spec.questionnaire import Item
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
@@ -46,6 +46,7 @@ def factor_scores(fit: Fitted, data: object, method: ScoreMethod, group: str | N
     if method not in get_args(ScoreMethod):
         raise RoxError(f"method= was {method!r}.", hint=did_you_mean(str(method), get_args(ScoreMethod)))
     parts = latent_groups(fit)
+    require_people(fit, "There are no factor scores of people", "Use fit.unit_scores(), or fit.save and the ScoringEngine.")
     require_continuous(fit)
     if not all(part.means for part in parts):
         raise EstimationError(

@@ -26,6 +26,7 @@ __all__ = [
     "latent_groups",
     "only_group",
     "require_continuous",
+    "require_people",
     "units_of_epc",
 ]
 
@@ -148,6 +149,18 @@ def require_continuous(fit: Fitted) -> None:
             f"This needs continuous items, but the fit is of ordinal ones (estimator={fit.estimator!r}).",
             hint="Fit with estimator='ML' or 'MLR'.",
         )
+
+
+def require_people(fit: Fitted, what: str, instead: str) -> None:
+    """Refuse a fit between units, whose rows are no people.
+
+    Raises
+    ------
+    EstimationError
+        Saying what to use instead.
+    """
+    if fit.method == "linked":
+        raise EstimationError(f"{what} of a fit by method 'linked', which speaks of units.", hint=instead)
 
 
 def only_group(fit: Fitted, name: str | None) -> str:

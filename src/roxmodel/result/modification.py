@@ -12,7 +12,7 @@ import numpy as np
 
 from roxmodel.errors import EstimationError, RoxError
 from roxmodel.implied.normal import expand
-from roxmodel.result.latent import given_by_data, latent_groups, require_continuous, units_of_epc
+from roxmodel.result.latent import given_by_data, latent_groups, require_continuous, require_people, units_of_epc
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import Parameter
 from roxmodel.types import FloatArray
@@ -62,6 +62,7 @@ def _refuse(fit: Fitted, least: float) -> None:
     if not least >= 0:
         raise RoxError(f"least= was {least!r}.", allowed="a number of at least 0")
     latent_groups(fit)
+    require_people(fit, "There are no modification indices", "Compare fits with and without a parameter: rox.compare.")
     require_continuous(fit)
     if fit.missing != "listwise":
         raise EstimationError(

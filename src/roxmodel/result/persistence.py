@@ -17,13 +17,14 @@ from roxmodel.document import (
     MeasureRecord,
     ParameterRecord,
     PopulationRecord,
+    WithinRecord,
     load_document,
     write_document,
     write_text,
 )
 from roxmodel.errors import DocumentError, RoxError, listed
 from roxmodel.result.fitted import Fitted
-from roxmodel.result.records import Equation, Estimates, GroupMoments, Measure, Population, Resampling, Verdict
+from roxmodel.result.records import Equation, Estimates, GroupMoments, Measure, Population, Resampling, Verdict, WithinEdge
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import Kind, Parameter, ParameterTable, plan
 from roxmodel.types import FloatArray, Level, Method, Scaling, StandardErrors
@@ -68,6 +69,7 @@ def fit_content(fit: Fitted) -> FitContent:
         scaling=fit.scaling,
         estimator=fit.estimator,
         missing=fit.missing,
+        within_edges=tuple(WithinRecord(**asdict(edge)) for edge in fit.within_edges),
     )
 
 
@@ -264,6 +266,7 @@ def _fit(content: FitContent, model: RoxModel, table: ParameterTable, words: tup
         scaling=cast(Scaling, content.scaling),
         estimator=content.estimator,
         missing=content.missing,
+        within_edges=tuple(WithinEdge(**record.model_dump()) for record in content.within_edges),
     )
 
 

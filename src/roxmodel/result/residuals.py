@@ -9,7 +9,7 @@ import numpy as np
 from roxmodel.errors import EstimationError, RoxError, did_you_mean
 from roxmodel.implied.layout import DISTURBANCES, RESIDUALS
 from roxmodel.implied.matrices import filled, moment_jacobian
-from roxmodel.result.latent import LatentGroup, given_by_data, latent_groups, only_group, require_continuous
+from roxmodel.result.latent import LatentGroup, given_by_data, latent_groups, only_group, require_continuous, require_people
 from roxmodel.types import FloatArray
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def residual_frame(fit: Fitted, kind: ResidualKind, group: str | None) -> pd.Dat
     given, known = given_by_data(fit)
     parts = latent_groups(fit, given, np.concatenate([fit.theta, known]))
     if kind == "standardized":
+        require_people(fit, "There are no standardised residuals", "Ask for kind='correlation'.")
         require_continuous(fit)
     if kind == "standardized" and (fit.missing != "listwise" or len(parts) > 1):
         raise EstimationError(

@@ -36,7 +36,9 @@ def standardized_table(fit: Fitted) -> pd.DataFrame:
         slopes = _slopes(fit)
         variance = np.einsum("rq,qs,rs->r", slopes, fit.vcov, slopes)
         se = np.where(variance > 1e-20, np.sqrt(np.maximum(variance, 0.0)), np.nan)
-        low, high, p = wald(estimate, se, np.full(len(rows), np.inf))
+        places = [i for i, row in enumerate(fit.table) if row.kind not in _SKIPPED and not row.lag]
+        df = fit.estimates.df[places]
+        low, high, p = wald(estimate, se, np.where(np.isnan(df), np.inf, df))
     columns: dict[str, object] = {name: [getattr(row, name) for row in rows] for name in _NAMES}
     with np.errstate(invalid="ignore", divide="ignore"):
         columns |= {"estimate": estimate, "se": se, "z": estimate / se, "p": p, "ci_low": low, "ci_high": high}

@@ -24,7 +24,7 @@ from roxmodel.survey.keys import Keys, read_keys, refuse_mixed_types, refuse_twi
 from roxmodel.survey.numbers import LARGEST, number_column
 from roxmodel.types import FloatArray
 
-__all__ = ["Options", "Reading", "Rows", "read_frames"]
+__all__ = ["Options", "Reading", "Rows", "check_same_items", "read_frames"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,3 +259,29 @@ def _check_matched(by: str, moments: LinkedMoments, book: _Book) -> None:
         f"No unit is in all frames: the keys {by!r} do not match ({shown}).",
         hint="Check spelling, blanks and leading zeros of the keys.",
     )
+
+
+def check_same_items(model: RoxModel, other: RoxModel) -> None:
+    """Refuse a study that was read for another model's items.
+
+    Raises
+    ------
+    SpecError
+        Naming the item.
+    """
+    if model == other:
+        return
+    known = {item.name: (item, c.source) for c in other.constructs for item in c.items}
+    for construct in model.constructs:
+        for item in construct.items:
+            if item.name not in known:
+                raise SpecError(
+                    f"The study was read for model {other.name!r}, which has no item {item.name!r}.",
+                    hint="Make a Study with this model.",
+                )
+            twin, source = known[item.name]
+            if (twin.reading, source) != (item.reading, construct.source):
+                raise SpecError(
+                    f"The study read item {item.name!r} with another source, scale or direction.",
+                    hint="Make a Study with this model.",
+                )

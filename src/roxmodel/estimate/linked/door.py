@@ -18,7 +18,6 @@ from roxmodel.estimate.linked.sample import LinkedSample, linked_sample
 from roxmodel.estimate.linked.solve import Estimate, estimate
 from roxmodel.estimate.linked.tabulate import LinkedSolution, linked_fit
 from roxmodel.estimate.linked.tests_of_fit import linked_indices
-from roxmodel.estimate.scores import check_same_items
 from roxmodel.estimate.sem.inference import bread_of
 from roxmodel.estimate.sem.threads import one_blas_thread
 from roxmodel.moments.linked import LinkedMoments
@@ -26,6 +25,7 @@ from roxmodel.result.fit import Fit
 from roxmodel.result.records import Resampling, WithinEdge
 from roxmodel.spec.constructs import UNIT
 from roxmodel.spec.graph import RoxModel
+from roxmodel.survey.reading import check_same_items
 from roxmodel.survey.study import Study
 from roxmodel.types import FloatArray, IntArray
 
