@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from roxmodel.errors import DataError, EstimationError, SpecError, did_you_mean
+from roxmodel.errors import DataError, EstimationError, did_you_mean
 from roxmodel.moments.single import Moments
 from roxmodel.result.records import LINEAR
 from roxmodel.spec.constructs import UNIT, Construct

@@ -15,7 +15,7 @@ from roxmodel.implied.layout import Layout
 from roxmodel.implied.matrices import Implied, moment_jacobian
 from roxmodel.types import FloatArray, IntArray
 
-__all__ = ["CaseSums", "curvature", "pair_information", "sums_of"]
+__all__ = ["CaseSums", "curvature", "pair_information", "pair_places", "pair_table", "sums_of"]
 
 _MOST_PAIRED = 40  # variables up to which tables of pairs by pairs are held
 
@@ -88,6 +88,17 @@ def curvature(layout: Layout, at: Implied, sums: CaseSums) -> tuple[FloatArray, 
         expected, mixed, cross = _picked(layout, tables, sums.joint, places)
     means = by_mu.T @ sums.inverse @ by_mu
     return means + expected / 2, means + mixed - expected / 2 + cross + cross.T
+
+
+def pair_places(p: int) -> tuple[IntArray, IntArray]:
+    """Rows and columns of the pairs a ≥ b of p variables, (q,) each."""
+    places = _places(p)
+    return places.row, places.column
+
+
+def pair_table(table: FloatArray) -> FloatArray:
+    """Σ of X_ac Y_bd over all orders of two pairs, (q, q), from X ⊗ Y + Y ⊗ X over packed triangles."""
+    return _over_pairs(table, _places(int((np.sqrt(8 * len(table) + 1) - 1) / 2 + 0.5)))
 
 
 def pair_information(inverse: FloatArray, weight: FloatArray) -> FloatArray:

@@ -1,7 +1,10 @@
 """What a number of units can carry, before anything is fitted: expected errors, and the smallest effects found.
 
-An effect b with the standard error s is found with 80 % power at 5 % (two-sided) where b = (t.975 + t.80) s. Since s
-depends on b, the model is moved until both agree; the constructs keep their variances between units meanwhile.
+An edge b with the standard error s is found with 80 % power at 5 % (two-sided) where b / s = t.975 + t.80. A total
+effect is a sum of products, whose error grows with it, so that b / s varies less than a t statistic (by 1 / m for m
+equally strong edges in a row), and below the ratio of the true values: it is found where the 20 % quantile of b / s
+over draws of the edges is t.975. Since errors depend on b, the model is moved until both sides agree; the constructs
+keep their variances between units meanwhile.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ ALPHA, POWER = 0.05, 0.80
 _LEFT = 0.01  # least share of a construct's variance that its causes leave
 _FLAT = 1e-10  # smallest eigenvalue of the scaled information that still tells something
 _MOST_UNITS = 10_000_000
+_DRAWS = 1_024
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,20 +88,21 @@ class _Standard:
     sd: FloatArray
 
 
-Move = Callable[[float], FloatArray]
-
-
 def _standard(planned: Planned) -> _Standard:
-    at = implied(planned.layout, planned.theta)
-    sd = np.sqrt(np.diag(at.latent))
+    try:
+        sd = np.sqrt(np.maximum(np.diag(implied(planned.layout, planned.theta).latent), 0.0))
+    except np.linalg.LinAlgError:  # a loop with a gain of 1
+        sd = np.zeros(len(planned.model.names))
     edges, psi = (filled(planned.layout, planned.theta, which) for which in (EDGES, DISTURBANCES))
+    if not (sd > 0).all():
+        sd = np.full(len(sd), np.nan)  # nothing can be standardised: no size will be possible
     return _Standard(edges * sd[None, :] / sd[:, None], psi / np.outer(sd, sd), sd)
 
 
 def _moved(planned: Planned, standard: _Standard, beta: FloatArray) -> FloatArray | None:
     """(n_free,) values with these standardised edges, variances of the constructs kept; None where that cannot be."""
     k = len(beta)
-    if np.abs(np.linalg.eigvals(beta)).max(initial=0.0) >= 1:
+    if not np.isfinite(beta).all() or np.abs(np.linalg.eigvals(beta)).max(initial=0.0) >= 1:
         return None
     total = np.linalg.inv(np.eye(k) - beta)
     apart = standard.psi - np.diag(np.diag(standard.psi))
@@ -108,11 +113,12 @@ def _moved(planned: Planned, standard: _Standard, beta: FloatArray) -> FloatArra
     if left.min() < _LEFT:
         return None
     found, sd, place = planned.theta.copy(), standard.sd, planned.model.names.index
+    own = {f"variance:{name}" for name in planned.model.names}
     for row in planned.table:
         if row.free and row.kind == "edge" and not row.lag:
             cause, effect = place(row.left), place(row.right)
             found[row.free - 1] = beta[effect, cause] * sd[effect] / sd[cause]
-        elif row.free and row.kind == "variance" and row.id == f"variance:{row.left}" and row.left in planned.model.names:
+        elif row.free and row.id in own:
             found[row.free - 1] = left[place(row.left)] * sd[place(row.left)] ** 2
     return found
 
@@ -129,26 +135,33 @@ def _covariance(planned: Planned, theta: FloatArray) -> FloatArray | None:
     return np.asarray((vectors / values) @ vectors.T / np.outer(size, size))
 
 
+def _quantile(df: float, share: float) -> float:
+    from scipy.special import stdtrit
+
+    return float(stdtrit(df, share))
+
+
 def _freedom(planned: Planned, effect: str, growth: float) -> float:
     return planned.units[effect] * growth - len(planned.model.causes(effect)) - 1
 
 
-def _error(planned: Planned, covariance: FloatArray, slope: Mapping[str, tuple[int, float]], growth: float) -> float:
-    """Standard error of Σ slope · edge with `growth` times the units, widened for few units; slope by row id."""
-    gradient = np.zeros(len(covariance))
+def _widened(planned: Planned, covariance: FloatArray, growth: float) -> FloatArray:
+    """(n_free, n_free) covariance of the edges' estimates with `growth` times the units, widened for few units."""
+    factor = np.zeros(len(covariance))
     for row in planned.table.of("edge"):
-        if row.id in slope:
-            at, value = slope[row.id]
+        if row.free and not row.lag:
             n = planned.units[row.right] * growth
-            gradient[at] += value * np.sqrt(n / max(_freedom(planned, row.right, growth), 1.0))
-    return float(np.sqrt(gradient @ covariance @ gradient / (planned.n * growth)))
+            factor[row.free - 1] = np.sqrt(n / max(_freedom(planned, row.right, growth), 1.0))
+    return np.asarray(covariance * np.outer(factor, factor) / (planned.n * growth))
 
 
-def _needed(df: float) -> float:
-    """How many standard errors an effect must be away from 0."""
-    from scipy.special import stdtrit
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """An effect and its error, standardised, and the ratio of the two that 80 of 100 studies exceed."""
 
-    return float(stdtrit(df, 1 - ALPHA / 2) + stdtrit(df, POWER))
+    value: float
+    se: float
+    exceeded: float
 
 
 def smallest_edge(planned: Planned, row: Parameter) -> Smallest:
@@ -174,44 +187,49 @@ def smallest_edge(planned: Planned, row: Parameter) -> Smallest:
     sign = -1.0 if standard.beta[effect, cause] < 0 else 1.0
 
     def move(size: float) -> FloatArray:
-        beta = standard.beta.copy()
-        beta[effect, cause] = sign * size
+        beta, raw = standard.beta.copy(), sign * size * standard.sd[effect] / standard.sd[cause]
+        for same in (other for other in planned.table.of("edge") if other.free == row.free and not other.lag):
+            at, to = place(same.left), place(same.right)
+            beta[to, at] = raw * standard.sd[at] / standard.sd[to]
         return beta
 
-    def measure(theta: FloatArray, covariance: FloatArray) -> tuple[float, float]:
-        error = _error(planned, covariance, {row.id: (row.free - 1, 1.0)}, 1.0)
-        unit = standard.sd[cause] / standard.sd[effect]
-        return abs(theta[row.free - 1]) * unit, error * unit
+    def measure(theta: FloatArray, covariance: FloatArray) -> _Found:
+        at, unit = row.free - 1, standard.sd[cause] / standard.sd[effect]
+        error = float(np.sqrt(_widened(planned, covariance, 1.0)[at, at]))
+        value = abs(float(theta[at]))
+        return _Found(value * unit, error * unit, value / error - _quantile(df, POWER))
 
     return _search(planned, standard, move, measure, df)
+
+
+Move = Callable[[float], FloatArray]
+Measure = Callable[[FloatArray, FloatArray], _Found]
 
 
 def _search(
     planned: Planned,
     standard: _Standard,
     move: Move,
-    measure: Callable[[FloatArray, FloatArray], tuple[float, float]],
+    measure: Measure,
     df: float,
 ) -> Smallest:
-    """The size at which value / error is what 80 % power needs; nothing if no possible size is."""
+    """The size that is just found with 80 % power; nothing if no possible size is."""
     from scipy.optimize import brentq
 
-    needed = _needed(df)
-
-    def at(size: float) -> tuple[float, float] | None:
+    def at(size: float) -> _Found | None:
         theta = _moved(planned, standard, move(size))
         covariance = None if theta is None else _covariance(planned, theta)
         return None if theta is None or covariance is None else measure(theta, covariance)
 
-    def short(size: float) -> float:
+    def beyond(size: float) -> float:
         found = at(size) if size > 0 else None
-        return -needed if found is None else found[0] / found[1] - needed
+        return -1.0 if found is None else found.exceeded - _quantile(df, 1 - ALPHA / 2)
 
     most = _largest(planned, standard, move)
-    if most <= 0 or short(most) <= 0:
+    if most <= 0 or beyond(most) <= 0:
         return Smallest()
-    found = at(float(brentq(short, 0.0, most, xtol=1e-6, rtol=1e-6)))
-    return Smallest() if found is None else Smallest(*found, df)
+    found = at(float(brentq(beyond, 0.0, most, xtol=1e-4, rtol=1e-4)))
+    return Smallest() if found is None else Smallest(found.value, found.se, df)
 
 
 def _largest(planned: Planned, standard: _Standard, move: Move) -> float:
@@ -229,7 +247,9 @@ def edges_between(model: RoxModel, cause: str, effect: str) -> tuple[tuple[str, 
     graph.add_nodes_from(model.names)
     edges = [(edge.cause, edge.effect) for edge in model.edges if edge.lag == 0]
     graph.add_edges_from(edges)
-    met = ({cause} | nx.descendants(graph, cause)) & ({effect} | nx.ancestors(graph, effect))
+    after: set[str] = nx.descendants(graph, cause)
+    before: set[str] = nx.ancestors(graph, effect)
+    met = (after | {cause}) & (before | {effect})
     return tuple((a, b) for a, b in edges if a in met and b in met)
 
 
@@ -254,26 +274,52 @@ class _Way:
                 beta[place(effect), place(cause)] = sign * strength / beside
         return beta
 
-    def measure(self, growth: float) -> Callable[[FloatArray, FloatArray], tuple[float, float]]:
-        """Standardised total effect and its error with `growth` times the units."""
+    def measure(self, growth: float) -> Measure:
+        """Total effect with `growth` times the units."""
+        df = self.df(growth)
+        return lambda theta, covariance: self._measured(theta, _widened(self.planned, covariance, growth), df)
 
-        def found(theta: FloatArray, covariance: FloatArray) -> tuple[float, float]:
-            (a, b), place = self.ends, self.planned.model.names.index
-            edges = filled(self.planned.layout, theta, EDGES)
-            total = np.linalg.inv(np.eye(len(edges)) - edges)
-            slope = {
-                row.id: (row.free - 1, float(total[b, place(row.right)] * total[place(row.left), a]))
-                for row in self.planned.table.of("edge")
-                if row.free and not row.lag
-            }
-            unit = self.standard.sd[a] / self.standard.sd[b]
-            return abs(float(total[b, a])) * unit, _error(self.planned, covariance, slope, growth) * unit
+    def size(self, theta: FloatArray) -> float:
+        """Total effect at one theta, standardised."""
+        (a, b), edges = self.ends, filled(self.planned.layout, theta, EDGES)
+        total = np.linalg.inv(np.eye(len(edges)) - edges)
+        return abs(float(total[b, a])) * float(self.standard.sd[a] / self.standard.sd[b])
 
-        return found
+    def _measured(self, theta: FloatArray, covariance: FloatArray, df: float) -> _Found:
+        place, edges = self.planned.model.names.index, filled(self.planned.layout, theta, EDGES)
+        free = [row for row in self.planned.table.of("edge") if row.free and (row.left, row.right) in self.edges]
+        numbers = np.unique([row.free - 1 for row in free if not row.lag])
+        at = [(int(np.searchsorted(numbers, row.free - 1)), place(row.right), place(row.left)) for row in free]
+        own = covariance[np.ix_(numbers, numbers)]
+        values, vectors = np.linalg.eigh(own)
+        shocks = _scores(len(numbers), df) @ (vectors * np.sqrt(np.maximum(values, 0.0))).T
+        drawn = theta[numbers] + np.vstack([np.zeros(len(numbers)), shocks])
+        matrix = np.broadcast_to(edges, (len(drawn), *edges.shape)).copy()
+        for k, effect, cause in at:
+            matrix[:, effect, cause] = drawn[:, k]
+        totals = np.linalg.inv(np.eye(len(edges)) - matrix)
+        slope = np.zeros(drawn.shape)
+        for k, effect, cause in at:
+            slope[:, k] += totals[:, self.ends[1], effect] * totals[:, cause, self.ends[0]]
+        value = totals[:, self.ends[1], self.ends[0]]
+        error = np.sqrt(np.einsum("di,ij,dj->d", slope, own, slope))
+        ratio = np.divide(value, error, out=np.zeros(len(value)), where=error > 0) * np.sign(value[0])
+        exceeded = float(np.quantile(ratio[1:], 1 - POWER))
+        unit = float(self.standard.sd[self.ends[0]] / self.standard.sd[self.ends[1]])
+        return _Found(abs(float(value[0])) * unit, float(error[0]) * unit, exceeded)
 
     def df(self, growth: float) -> float:
         """That of the weakest equation on the way."""
         return min((_freedom(self.planned, effect, growth) for _, effect in self.edges), default=0.0)
+
+
+def _scores(count: int, df: float) -> FloatArray:
+    """(draws, count) draws of t statistics, evenly spread in each column (McKay et al. 1979, doi 10.2307/1268522)."""
+    from scipy.special import stdtrit
+
+    rng = np.random.default_rng(20_061)
+    even = stdtrit(df, (np.arange(_DRAWS) + 0.5) / _DRAWS)
+    return np.column_stack([rng.permutation(even) for _ in range(count)])
 
 
 def _way(planned: Planned, cause: str, effect: str) -> _Way:
@@ -319,12 +365,10 @@ def units_needed(planned: Planned, cause: str, effect: str, size: float) -> int 
     from scipy.optimize import brentq
 
     way = _way(planned, cause, effect)
-    plain = way.measure(1.0)
-    nothing = np.zeros((planned.table.n_free,) * 2)
 
     def beyond(strength: float) -> float:
         theta = _moved(planned, way.standard, way.move(strength))
-        return -size if theta is None else plain(theta, nothing)[0] - size
+        return -size if theta is None else way.size(theta) - size
 
     most = _largest(planned, way.standard, way.move)
     if most <= 0 or beyond(most) < 0:
@@ -337,7 +381,7 @@ def units_needed(planned: Planned, cause: str, effect: str, size: float) -> int 
     def enough(units: int) -> bool:
         growth = units / planned.n
         df = way.df(growth)
-        return df >= 1 and size >= _needed(df) * way.measure(growth)(theta, covariance)[1]
+        return df >= 1 and way.measure(growth)(theta, covariance).exceeded >= _quantile(df, 1 - ALPHA / 2)
 
     low, high = 2, 4
     while not enough(high):

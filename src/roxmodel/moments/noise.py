@@ -7,7 +7,7 @@ import numpy as np
 from roxmodel.moments.source import SourceMoments
 from roxmodel.types import FloatArray
 
-__all__ = ["mean_noise"]
+__all__ = ["growth_of", "mean_noise"]
 
 
 def mean_noise(own: SourceMoments, covariance: FloatArray, times: float = 1.0) -> FloatArray:
@@ -38,7 +38,7 @@ def mean_noise(own: SourceMoments, covariance: FloatArray, times: float = 1.0) -
     weight = np.diagonal(own.weight, axis1=1, axis2=2)
     with np.errstate(divide="ignore", invalid="ignore"):
         share = own.weight2 / (weight[:, :, None] * weight[:, None, :])
-    share = np.where(np.isfinite(share), share, 0.0) / _more(own, times)[:, None, None]
+    share = np.where(np.isfinite(share), share, 0.0) / growth_of(own, times)[:, None, None]
     if own.eligible is not None:
         known = np.isfinite(own.eligible) & (own.eligible > 0)
         finite = np.where(known, 1.0 / np.where(known, own.eligible, 1.0), 0.0)
@@ -50,7 +50,7 @@ def mean_noise(own: SourceMoments, covariance: FloatArray, times: float = 1.0) -
     return np.asarray(covariance * share)
 
 
-def _more(own: SourceMoments, times: float) -> FloatArray:
+def growth_of(own: SourceMoments, times: float) -> FloatArray:
     """(G,) by how much the answers of each unit can grow: `times`, or until everybody has answered."""
     found = np.full(len(own.units), times)
     if own.eligible is not None and times > 1:

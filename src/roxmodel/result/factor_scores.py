@@ -46,7 +46,9 @@ def factor_scores(fit: Fitted, data: object, method: ScoreMethod, group: str | N
     if method not in get_args(ScoreMethod):
         raise RoxError(f"method= was {method!r}.", hint=did_you_mean(str(method), get_args(ScoreMethod)))
     parts = latent_groups(fit)
-    require_people(fit, "There are no factor scores of people", "Use fit.unit_scores(), or fit.save and the ScoringEngine.")
+    require_people(
+        fit, "There are no factor scores of people", "Use fit.unit_scores(), or fit.save and the ScoringEngine."
+    )
     require_continuous(fit)
     if not all(part.means for part in parts):
         raise EstimationError(

@@ -24,7 +24,16 @@ from roxmodel.document import (
 )
 from roxmodel.errors import DocumentError, RoxError, listed
 from roxmodel.result.fitted import Fitted
-from roxmodel.result.records import Equation, Estimates, GroupMoments, Measure, Population, Resampling, Verdict, WithinEdge
+from roxmodel.result.records import (
+    Equation,
+    Estimates,
+    GroupMoments,
+    Measure,
+    Population,
+    Resampling,
+    Verdict,
+    WithinEdge,
+)
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import Kind, Parameter, ParameterTable, plan
 from roxmodel.types import FloatArray, Level, Method, Scaling, StandardErrors

@@ -9,7 +9,14 @@ import numpy as np
 from roxmodel.errors import EstimationError, RoxError, did_you_mean
 from roxmodel.implied.layout import DISTURBANCES, RESIDUALS
 from roxmodel.implied.matrices import filled, moment_jacobian
-from roxmodel.result.latent import LatentGroup, given_by_data, latent_groups, only_group, require_continuous, require_people
+from roxmodel.result.latent import (
+    LatentGroup,
+    given_by_data,
+    latent_groups,
+    only_group,
+    require_continuous,
+    require_people,
+)
 from roxmodel.types import FloatArray
 
 if TYPE_CHECKING:

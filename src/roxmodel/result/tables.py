@@ -128,14 +128,27 @@ def effect_table(fit: Fitted, cause: str, effect: str, interval: Interval | None
             f"The equation of {curved[0]!r} is curved, so interval={interval!r} does not apply to effects through it.",
             hint="Use interval='draws'.",
         )
-    delta = interval == "delta" or (interval is None and fit.resampling is None and not curved)
+    mixed = interval is None and fit.resampling is None and not curved and fit.method == "linked"
+    delta = interval == "delta" or (interval is None and fit.resampling is None and not curved and not mixed)
     drawn = fit.system(fit.theta[None, :][:0] if delta else fit.effect_draws(curved=bool(curved)))
     if curved:
         rows = curved_effects(paths, (at, drawn), (cause, effect), complete_levels(fit))
     else:
         rows = linear_effects(paths, fit.table, (at, drawn), (cause, effect), fit.estimates.df)
     sd = dict(zip(fit.model.names, implied_sd(fit), strict=True))
-    return effects_frame(rows, fit.vcov if delta else None, sd[cause] / sd[effect], influence)
+    scale = sd[cause] / sd[effect]
+    if mixed:
+        return _products_by_draws(effects_frame(rows, fit.vcov, scale), effects_frame(rows, None, scale))
+    return effects_frame(rows, fit.vcov if delta else None, scale, influence)
+
+
+def _products_by_draws(delta: pd.DataFrame, drawn: pd.DataFrame) -> pd.DataFrame:
+    """Direct effects by their standard error, products of several edges by draws: these are skewed with few units."""
+    single = len(delta) == 3 and delta["kind"].iloc[0] == "direct"  # nothing but the one edge
+    products = np.zeros(len(delta), dtype=bool) if single else (delta["kind"] != "direct").to_numpy()
+    for column in ("se", "ci_low", "ci_high", "p"):
+        delta[column] = np.where(products, drawn[column], delta[column])
+    return delta
 
 
 def _influence(fit: Fitted) -> FloatArray:

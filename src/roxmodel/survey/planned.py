@@ -66,11 +66,14 @@ class Plan:
         What is wrong with the data; empty if nothing is.
     refusal
         Why the model is not identified; empty if it is.
+    units
+        Units with something of an effect and of all of its causes, by effect.
     """
 
     planned: Planned | None
     why: str
     refusal: str
+    units: Mapping[str, int]
 
 
 def unit_means(model: RoxModel, moments: LinkedMoments, times: Mapping[str, float] | None = None) -> UnitMeans:
@@ -129,7 +132,7 @@ def _within(own: SourceMoments) -> tuple[FloatArray | None, str]:
 
 def plan_study(model: RoxModel, means: UnitMeans) -> Plan:
     """Starting values from the study's own moments between units, and whether the parameters can be told apart."""
-    why = _lacking(means)
+    why, units = _lacking(means), _equation_units(model, means)
     variance = np.ones(len(means.items)) if why else np.nanvar(means.raw, axis=0)
     error = np.where(np.isnan(means.raw), np.nan, np.diagonal(means.noise, axis1=1, axis2=2))
     scale = variance if why else np.maximum(variance - np.nanmean(error, axis=0), _FLOOR * variance)
@@ -147,17 +150,17 @@ def plan_study(model: RoxModel, means: UnitMeans) -> Plan:
         values, sizes = start_values(model, table, [("", start)], scale)
         require_identified(model, table, (layout,), (values, sizes))
     except RoxError as error_found:
-        return Plan(None, why, str(error_found))
+        return Plan(None, why, str(error_found), units)
     except np.linalg.LinAlgError:
-        return Plan(None, why or "the moments between units are singular", "")
+        return Plan(None, why or "the moments between units are singular", "", units)
     why = why or "; ".join(means.unknown.values())
     if why:
-        return Plan(None, why, "")
+        return Plan(None, why, "", units)
     for row in table.of("intercept"):
         if row.free:
             values[row.free - 1] = 0.0
-    planned = Planned(model, table, layout, values, data, _equation_units(model, means))
-    return Plan(with_noise(planned, means), "", "")
+    planned = Planned(model, table, layout, values, data, units)
+    return Plan(with_noise(planned, means), "", "", units)
 
 
 def _lacking(means: UnitMeans) -> str:
@@ -180,9 +183,7 @@ def _lacking(means: UnitMeans) -> str:
 def _equation_units(model: RoxModel, means: UnitMeans) -> dict[str, int]:
     """Units with something of an effect and of all its causes."""
     seen = ~np.isnan(means.raw)
-    own = {
-        c.name: seen[:, [means.items.index(item) for item in c.item_names]].any(axis=1) for c in model.constructs
-    }
+    own = {c.name: seen[:, [means.items.index(item) for item in c.item_names]].any(axis=1) for c in model.constructs}
     return {
         name: int(np.logical_and.reduce([own[name], *(own[cause] for cause in model.causes(name))]).sum())
         for name in model.names

@@ -21,11 +21,13 @@ from roxmodel.survey.frames import raw_column, require_columns
 from roxmodel.survey.linkage import linkage_table, unmatched_table
 from roxmodel.survey.privacy import suppressed
 from roxmodel.survey.quality import quality_table
-from roxmodel.survey.reading import Options, Reading, read_frames
+from roxmodel.survey.reading import Options, Reading, check_same_items, read_frames
 from roxmodel.types import BoolArray
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from roxmodel.survey.check import StudyCheck
 
 __all__ = ["Study"]
 
@@ -199,6 +201,51 @@ class Study:
             ratio with another construct of the source), htmt_with, note.
         """
         return quality_table(self.model, self.moments)
+
+    def check(self, model: RoxModel | None = None) -> StudyCheck:
+        """What this study can carry, before any fit: reliability, identification, power, what to collect next.
+
+        Planned for `rox.fit(model, study)`: errors are those that the likelihood with the sampling error of unit means
+        is expected to have, by its information at values that the study's own moments suggest.
+
+        Parameters
+        ----------
+        model
+            What is to be fitted: the study's own model, or another one with items of the study.
+
+        Returns
+        -------
+        StudyCheck
+            ``constructs`` (ICC(1), reliability of unit means, effective number of units), ``edges`` and ``total`` (the
+            smallest standardised effects found with 80 % power at 5 %, two-sided), ``identified`` and ``reason``,
+            ``collect`` and ``advice`` (more units, or more answers of whom), ``units_for(effect)``, ``summary()``.
+            A number that cannot be had is NaN, with the reason beside it.
+
+        Raises
+        ------
+        SpecError
+            If the study was read for other items than the model asks.
+
+        References
+        ----------
+        Raudenbush & Liu (2000), doi 10.1037/1082-989X.5.2.199 (units against answers per unit); Satorra & Saris
+        (1985), doi 10.1007/BF02294150 (power from expected information).
+
+        Examples
+        --------
+        >>> from roxmodel.datasets import make_world
+        >>> check = make_world(60, seed=1).study().check()
+        >>> check.identified, check.total.cause, check.total.effect
+        (True, 'pride', 'revenue')
+        >>> check.units_for(0.1) > check.units_for(0.2)
+        True
+        """
+        from roxmodel.survey.check import check_study
+
+        if model is not None:
+            _check_plain(model, self.by, self.min_group)
+            check_same_items(model, self.model)
+        return check_study(self.model if model is None else model, self.moments)
 
     def scores(self) -> pd.DataFrame:
         """Item means of every construct in every unit, small groups left out.

@@ -16,7 +16,7 @@ from roxmodel.estimate.linked.sample import LinkedSample, reweighted
 from roxmodel.estimate.linked.solve import Estimate
 from roxmodel.estimate.sem.optimizer import minimise
 from roxmodel.estimate.sem.planning import lower_bounds
-from roxmodel.estimate.sem.threads import one_blas_thread
+from roxmodel.implied.threads import one_blas_thread
 from roxmodel.result.records import Resampling
 from roxmodel.result.resampling import replicate_block
 from roxmodel.types import FloatArray, IntArray

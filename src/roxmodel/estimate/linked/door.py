@@ -19,7 +19,7 @@ from roxmodel.estimate.linked.solve import Estimate, estimate
 from roxmodel.estimate.linked.tabulate import LinkedSolution, linked_fit
 from roxmodel.estimate.linked.tests_of_fit import linked_indices
 from roxmodel.estimate.sem.inference import bread_of
-from roxmodel.estimate.sem.threads import one_blas_thread
+from roxmodel.implied.threads import one_blas_thread
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.result.fit import Fit
 from roxmodel.result.records import Resampling, WithinEdge

@@ -114,7 +114,7 @@ def _extremes(model: RoxModel, sample: LinkedSample, known: Estimate) -> list[st
     whole, unknown = f"Total effect {pair[0]} -> {pair[1]}", _unknown_share(sample)
     own = _total(model, known, pair)
     if unknown is not None:
-        still = _again(model, sample, None)
+        still = _again(model, sample, known, None)
         if still is not None:
             other = _total(model, still, pair)
             notes.append(
@@ -122,7 +122,7 @@ def _extremes(model: RoxModel, sample: LinkedSample, known: Estimate) -> list[st
                 "had no sampling error."
             )
     if any(source.within.assumed for source in sample.sources):
-        ends = [_again(model, sample, value) for value in (0.0, 1.0)]
+        ends = [_again(model, sample, known, value) for value in (0.0, 1.0)]
         words = [f"{_total(model, end, pair):.3g}" if end is not None else "no estimate" for end in ends]
         notes.append(
             f"{whole}: {own:.3g} with the correlations within units that were assumed; {words[0]} if they were 0, "
@@ -145,7 +145,7 @@ def _unknown_share(sample: LinkedSample) -> str | None:
     return None
 
 
-def _again(model: RoxModel, sample: LinkedSample, correlation: float | None) -> Estimate | None:
+def _again(model: RoxModel, sample: LinkedSample, known: Estimate, correlation: float | None) -> Estimate | None:
     """The estimate with no sampling error, or with another correlation within units; None where there is none."""
     if correlation is None:
         noise = np.zeros_like(sample.data.noise)
@@ -159,7 +159,7 @@ def _again(model: RoxModel, sample: LinkedSample, correlation: float | None) -> 
         noise = noise_of(sources, sample.raw.shape) / np.outer(sample.scale, sample.scale)
     data = replace(sample.data, noise=noise)
     try:
-        found = estimate(model, sample, data=data)
+        found = estimate(model, sample, known=known, data=data)
     except (RoxError, np.linalg.LinAlgError):
         return None
     return found if found.found.converged else None

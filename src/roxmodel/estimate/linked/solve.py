@@ -73,7 +73,11 @@ def estimate(
     """
     data = sample.data if data is None else data
     if known is not None:
-        found = minimise(NoisyObjective(known.layout, data), known.found.theta, lower_bounds(known.table))
+        lower = lower_bounds(known.table)
+        rough = NoisyObjective(known.layout, condensed(data))
+        first = minimise(rough, _feasible(rough, known.found.theta, known.table), lower, _ROUGH)
+        objective = NoisyObjective(known.layout, data)
+        found = minimise(objective, _feasible(objective, first.theta, known.table), lower)
         return replace(known, found=found, bread=bread_of(found, observed=True))
     table = between_table(model, scaling)
     refuse_free_lags(table)

@@ -16,11 +16,12 @@ from roxmodel.estimate.sem.options import Options
 from roxmodel.estimate.sem.sample import GroupSample, Sample
 from roxmodel.estimate.sem.solve import LatentSolution
 from roxmodel.estimate.sem.tabulate import fit_of
-from roxmodel.implied.layout import LOADINGS, RESIDUALS
+from roxmodel.implied.identification import name_parameters
+from roxmodel.implied.layout import LOADINGS, RESIDUALS, residual_of
 from roxmodel.implied.matrices import filled, implied
 from roxmodel.implied.normal import Target
 from roxmodel.result.fit import Fit
-from roxmodel.result.records import LINEAR, Equation, GroupMoments, Measure, Population, Resampling, WithinEdge
+from roxmodel.result.records import LINEAR, Equation, GroupMoments, Measure, Population, Resampling, Verdict, WithinEdge
 from roxmodel.spec.graph import RoxModel
 from roxmodel.types import FloatArray
 
@@ -99,6 +100,7 @@ def linked_fit(model: RoxModel, solution: LinkedSolution, options: LinkedOptions
         equations=_equations(model, solution),
         measures=tuple(_measure(model, measure, solution) for measure in fit.measures),
         population=_population(fit.population, solution, predicted.values),
+        verdicts=_verdicts(model, fit.verdicts, solution),
         notes=linked_notes(model, solution),
         groups=(_moments(sample, between),),
         estimator="ML",
@@ -106,6 +108,29 @@ def linked_fit(model: RoxModel, solution: LinkedSolution, options: LinkedOptions
         within_edges=solution.within,
         predicted=predicted,
     )
+
+
+def _verdicts(model: RoxModel, found: Mapping[str, Verdict], solution: LinkedSolution) -> dict[str, Verdict]:
+    """An item residual of 0 between units is no fault: the item's means differ by their construct and by chance only."""
+    table, bound = solution.estimate.table, solution.estimate.found.bound
+    held = [row for row in table if row.free and bound[row.free - 1]]
+    items = [row for row in held if residual_of(row, model.names)]
+    if not items or found["admissible"].ok:
+        return dict(found)
+    words = (
+        f"between units nothing is left of {len(items)} item residual(s) that sampling error does not explain "
+        f"({', '.join(dict.fromkeys(row.left for row in items))}): held at 0"
+    )
+    others = [part for part in found["admissible"].reason.split("; ") if "stopped at its bound 0" not in part]
+    others = [part for part in others if not part.startswith("check for too few items")]
+    structural = [row for row in held if row not in items]
+    if structural:
+        others.insert(
+            0, f"{name_parameters(structural)} stopped at its bound 0: there is no such variance between units"
+        )
+    if others:
+        return {**found, "admissible": Verdict(False, "; ".join([*others, words]))}
+    return {**found, "admissible": Verdict(True, f"every variance is possible; {words}")}
 
 
 def _frozen(values: FloatArray) -> FloatArray:

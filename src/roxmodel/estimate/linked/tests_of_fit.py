@@ -15,6 +15,8 @@ from roxmodel.types import FloatArray
 
 __all__ = ["linked_indices"]
 
+_MANY = 200  # units from which chi-square is taken at its word
+
 
 def linked_indices(
     sample: LinkedSample, known: Estimate, joint: Joint | None
@@ -56,13 +58,17 @@ def linked_indices(
     base = max(2 * n * (base_value - free.value), 0.0) if base_done else float("nan")
     tested = tested_indices(Tested(chisq, df, base, p * (p - 1) // 2, n, 1, None, None, None))
     notes = []
-    if free.edge:
-        notes.append(
-            "The saturated covariance between units lies at the edge of the possible (some combination of items does "
-            "not vary between units), so chi-square has no exact distribution and rejects too seldom."
+    if free.edge or n < _MANY:
+        edge = (
+            " Here the saturated covariance between units lies at the edge of the possible: some combination of items does "
+            "not vary between units."
+            if free.edge
+            else ""
         )
-    elif n < 100:
-        notes.append("Chi-square rests on large numbers of units; with fewer than 100 it rejects too often.")
+        notes.append(
+            f"Chi-square has its distribution with many units and reliable means only; with few it may reject right "
+            f"models too often or too seldom.{edge}"
+        )
     return found | tested | {"srmr": _srmr(known, free)}, free.moments, notes
 
 

@@ -26,9 +26,9 @@ from roxmodel.estimate.sem.options import Options
 from roxmodel.estimate.sem.patterns import Patterns, moments_by_pattern
 from roxmodel.estimate.sem.planning import given_by_data, lower_bounds, with_given
 from roxmodel.estimate.sem.sample import GroupSample, Sample
-from roxmodel.estimate.sem.threads import one_blas_thread
 from roxmodel.implied.layout import Layout
 from roxmodel.implied.normal import Target
+from roxmodel.implied.threads import one_blas_thread
 from roxmodel.result.records import Resampling
 from roxmodel.result.resampling import replicate_block
 from roxmodel.spec.graph import RoxModel

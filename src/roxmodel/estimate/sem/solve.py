@@ -17,11 +17,11 @@ from roxmodel.estimate.sem.options import Options
 from roxmodel.estimate.sem.planning import given_by_data, layouts_of, lower_bounds, refuse_free_lags, table_of
 from roxmodel.estimate.sem.sample import Sample, sample_of_frame, sample_of_moments
 from roxmodel.estimate.sem.tests_of_fit import Judged, likelihood_indices
-from roxmodel.estimate.sem.threads import one_blas_thread
 from roxmodel.implied.identification import require_identified
 from roxmodel.implied.layout import Layout
 from roxmodel.implied.normal import Target
 from roxmodel.implied.starts import start_values
+from roxmodel.implied.threads import one_blas_thread
 from roxmodel.moments.single import Moments
 from roxmodel.result.records import Resampling
 from roxmodel.spec.graph import RoxModel

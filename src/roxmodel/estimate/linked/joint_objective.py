@@ -1,0 +1,131 @@
+"""The likelihood of all answers: value and gradient from cells, whatever is missing; the Hessian by differences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from roxmodel.estimate.linked.sample import LinkedSample, Source
+from roxmodel.estimate.linked.within import WithinStep, spread_within, within_step
+from roxmodel.implied.layout import Layout
+from roxmodel.implied.matrices import bank_of, implied
+from roxmodel.implied.noisy import NoisyMeans, inverse_of_noisy, slope_noisy
+from roxmodel.implied.normal import Expansion
+from roxmodel.moments.cells import Cells
+from roxmodel.types import BoolArray, FloatArray, IntArray
+
+__all__ = ["JointObjective", "JointPart"]
+
+
+@dataclass(frozen=True, slots=True)
+class JointPart:
+    """One survey: its answers by cell, and where the parameters of its covariance within units stand."""
+
+    source: Source
+    cells: Cells
+    layout: Layout
+    first: int
+    there: BoolArray  # (J,) units of the sample with answers
+    rows: IntArray  # (J',) their places in the survey's own units
+
+    def own(self, theta: FloatArray) -> FloatArray:
+        """Its parameters among all of them."""
+        return theta[self.first : self.first + self.layout.n_free]
+
+    def covariance(self, theta: FloatArray) -> FloatArray:
+        """Σ_W in points squared, (q, q)."""
+        scale = self.layout.scale
+        return np.asarray(implied(self.layout, self.own(theta)).sigma * np.outer(scale, scale))
+
+
+@dataclass(slots=True)
+class JointObjective:
+    """Half the deviance of all answers, per unit: parameters between units first, then those within."""
+
+    layout: Layout
+    sample: LinkedSample
+    parts: Sequence[JointPart]
+    weight: FloatArray
+    n_free: int
+    hessian: FloatArray = field(default_factory=lambda: np.zeros((0, 0)))
+
+    def value(self, theta: FloatArray) -> float:
+        """At theta; infinite where it is not defined."""
+        return self.slope(theta, gradient=False)[0]
+
+    def expand(self, theta: FloatArray) -> Expansion:
+        """With its gradient, and the Hessian found last."""
+        value, gradient = self.slope(theta)
+        return Expansion(value, gradient, self.hessian, self.hessian)
+
+    def slope(self, theta: FloatArray, gradient: bool = True) -> tuple[float, FloatArray]:
+        """Value and gradient, per unit."""
+        nothing = np.full(self.n_free, np.nan)
+        try:
+            return self._slope(theta, gradient)
+        except np.linalg.LinAlgError:
+            return float("inf"), nothing
+
+    def _slope(self, theta: FloatArray, gradient: bool) -> tuple[float, FloatArray]:
+        sample, total = self.sample, 0.0
+        mean, noise, seen = sample.data.mean.copy(), np.zeros_like(sample.data.noise), sample.data.seen
+        scale = sample.scale
+        steps = []
+        for part in self.parts:
+            at, own = part.source.at, part.own(theta)
+            if not np.isfinite(own).all():
+                raise np.linalg.LinAlgError("not finite")
+            step = within_step(part.cells, part.covariance(theta))
+            nowhere = np.zeros_like(step.noise)
+            _, distance = spread_within(part.cells, step, step.centre, nowhere)
+            total += step.logdet + distance
+            unit = scale[at]
+            rows = np.flatnonzero(part.there)
+            mean[np.ix_(rows, at)] = step.centre[part.rows] / unit
+            noise[np.ix_(rows, at, at)] = step.noise[part.rows] / np.outer(unit, unit)
+            steps.append(step)
+        data = NoisyMeans(seen, mean, noise, self.weight)
+        at_theta = implied(self.layout, theta[: self.layout.n_free])
+        inverse, logdet = inverse_of_noisy(data, at_theta.sigma)
+        rest = np.where(seen, mean - at_theta.mu, 0.0)
+        pushed = (inverse @ rest[:, :, None])[:, :, 0]
+        total += float(self.weight @ (logdet + (pushed * rest).sum(axis=1)))
+        value = total / (2 * sample.n)
+        if not gradient:
+            return value, np.zeros(0)
+        found = np.zeros(self.n_free)
+        found[: self.layout.n_free] = slope_noisy(self.layout, at_theta, data, inverse)
+        for part, step in zip(self.parts, steps, strict=True):
+            found[part.first : part.first + part.layout.n_free] = self._within_slope(
+                theta, part, step, (noise, inverse, pushed)
+            )
+        return value, found / sample.n
+
+    def _within_slope(
+        self, theta: FloatArray, part: JointPart, step: WithinStep, between: tuple[FloatArray, ...]
+    ) -> FloatArray:
+        """Gradient by the parameters within units: what respondents show around their unit's predicted level."""
+        noise, inverse, pushed = between
+        at, rows, unit = part.source.at, np.flatnonzero(part.there), self.sample.scale[part.source.at]
+        error = noise[np.ix_(rows, at, at)]
+        level, doubt = step.centre.copy(), np.zeros_like(step.noise)
+        level[part.rows] -= (error @ pushed[np.ix_(rows, at)][:, :, None])[:, :, 0] * unit
+        left = error @ inverse[np.ix_(rows, at, at)] @ error
+        doubt[part.rows] = (error - left) * np.outer(unit, unit)
+        pull, _ = spread_within(part.cells, step, level, doubt)
+        scale = part.layout.scale
+        bank = bank_of(part.layout, implied(part.layout, part.own(theta)))
+        inner = bank.T @ (-pull * np.outer(scale, scale)) @ bank
+        return np.asarray((part.layout.share * inner[part.layout.u, part.layout.v]) @ part.layout.link)
+
+    def differentiate(self, theta: FloatArray, size: FloatArray) -> FloatArray:
+        """Hessian by central differences of the gradient, steps of a ten-thousandth of `size`."""
+        found = np.empty((self.n_free, self.n_free))
+        for k in range(self.n_free):
+            ahead, behind = theta.copy(), theta.copy()
+            ahead[k] += 1e-4 * size[k]
+            behind[k] -= 1e-4 * size[k]
+            found[k] = (self.slope(ahead)[1] - self.slope(behind)[1]) / (2e-4 * size[k])
+        return (found + found.T) / 2
