@@ -39,7 +39,6 @@ FORM = 1  # of the records; lines of another form are not read
 ENDS = ("pride", "revenue")
 LOW, HIGH = 93.0, 97.0  # aim for the coverage of 95 % intervals
 TRUTH_UNITS, TRUTH_SEEDS = 20_000, (1, 2)
-DRAWN = 200  # replications of a cell whose total effect also gets an interval from draws of the library
 DRAWS = 2_000
 
 
@@ -163,7 +162,7 @@ def replicate(task: tuple[str, int]) -> dict[str, Any]:
     options: dict[str, Any] = {"missing": "fiml"} if drawn.means().isna().any(axis=None) else {}
     found: dict[str, Any] = {"cell": cell.name, "replication": replication, "seed": cell.seed(replication)}
     found |= {"form": FORM, "version": rox.__version__, "truth": drawn.truth.tolist()}
-    found |= tried("linked", lambda: linked(drawn, replication))
+    found |= tried("linked", lambda: linked(drawn))
     found |= tried("path", lambda: beside(rox.fit(drawn.model, drawn.study, method="path")))
     flat, means = without_scales(drawn.model), drawn.means().drop(columns="team", errors="ignore")
     found |= tried("sem", lambda: beside(rox.fit(flat, means, **options)))
@@ -187,7 +186,7 @@ def beside(fit: rox.Fit) -> dict[str, Any]:
     return {"converged": bool(fit.converged), **{name: both[name].astype(float).tolist() for name in columns}}
 
 
-def linked(drawn: Surveys, replication: int) -> dict[str, Any]:
+def linked(drawn: Surveys) -> dict[str, Any]:
     start, at_work = time.perf_counter(), time.process_time()
     fit = rox.fit(drawn.model, drawn.study, method="linked")
     seconds, cpu = time.perf_counter() - start, time.process_time() - at_work
@@ -211,8 +210,7 @@ def linked(drawn: Surveys, replication: int) -> dict[str, Any]:
     factor = default_factor(n, k)
     own["vcov_raw"] = (fit.vcov[np.ix_(free, free)] / np.outer(factor, factor))[np.tril_indices(len(free))].tolist()
     own["se_raw"] = (edges["se"].to_numpy() / factor).tolist()
-    if replication < DRAWN:
-        own["drawn"] = fit.effects(*ENDS, interval="draws").iloc[-1][["ci_low", "ci_high"]].astype(float).tolist()
+    own["delta"] = fit.effects(*ENDS, interval="delta").iloc[-1][["ci_low", "ci_high"]].astype(float).tolist()
     return beside(fit) | own
 
 
@@ -499,9 +497,9 @@ def rule_rows(found: Found) -> Iterable[list[str]]:
 def interval_rows(found: Found) -> Iterable[list[str]]:
     """Coverage of the total effect by kinds of intervals with the library's standard errors of edges."""
     names, truth = found.records[0]["names"], found.truth[:, -1]
-    kinds = {"delta, t (the library's)": (found.low[:, -1], found.high[:, -1])}
-    some = [place for place, own in enumerate(found.records) if "drawn" in own]
-    ends = np.array([found.records[place]["drawn"] for place in some]).reshape(-1, 2)
+    kinds = {"draws (the library's)": (found.low[:, -1], found.high[:, -1])}
+    ends = np.array([own["delta"] for own in found.records]).reshape(-1, 2)
+    kinds["delta, t"] = (ends[:, 0], ends[:, 1])
     factor = RULES[3].factor(found)
     covariance = covariances(found) * factor[:, :, None] * factor[:, None, :]
     least = found.gathered("df").min(axis=1)
@@ -510,9 +508,6 @@ def interval_rows(found: Found) -> Iterable[list[str]]:
     normal, heavy = (np.array([own[kind] for own in drawn]) for kind in (0, 1))
     kinds |= {"draws, normal": tuple(normal.T), "draws, t": tuple(heavy.T)}
     rows = [(name, np.arange(len(truth)), low, high) for name, (low, high) in kinds.items()]
-    if some:
-        rows.append((f"delta, t: first {DRAWN}", np.array(some), found.low[some, -1], found.high[some, -1]))
-        rows.append((f"draws of the library: first {DRAWN}", np.array(some), ends[:, 0], ends[:, 1]))
     for name, at, low, high in rows:
         own, width = truth[at], found.high[at, -1] - found.low[at, -1]
         yield [

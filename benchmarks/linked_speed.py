@@ -1,13 +1,13 @@
 """Method "linked": seconds and memory, and how they grow with units and with respondents.
 
-    python benchmarks/linked_speed.py [case ...] [--lavaan]
+    python benchmarks/linked_speed.py [case ...]
 
-Cases: units50, units150, units1000, units10000, units100000 (17 items and two figures of 7 constructs, 8 to 12 answers a
-source and unit); respondents (150 units with 10, 100 and 1,000 answers each: the moments exist already); holes (20 % of
-the answers missing); bootstrap (1,000 draws by unit, 150 units, 1 and 2 workers, whose draws are compared); lavaan (its
-two-level fit of its own demonstration data, 2,500 people in 200 clusters, beside ours; needs Rscript, lavaan and
-``../shared``). The time is that of ``rox.fit(model, study)``: estimates, standard errors, chi-square, indices, unit scores
-and the small print. Medians of warm fits.
+Cases: units50, units150, units1000, units10000, units100000 (17 items and two figures of 7 constructs, 8 to 12 answers
+a source and unit); respondents (150 units with 10, 100 and 1,000 answers each: the moments exist already); holes (20 %
+of the answers missing); bootstrap (1,000 draws by unit, 150 units, 1 and 2 workers, whose draws are compared); lavaan
+(its two-level fit of its own demonstration data, 2,500 people in 200 clusters, beside ours; needs Rscript, lavaan and
+``../shared``). The time is that of ``rox.fit(model, study)``: estimates, standard errors, chi-square, indices, unit
+scores and the small print. Medians of warm fits.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 FORMAT: Final = "roxmodel"
-SCHEMA_VERSION: Final = 3  # 2: latent constructs (what a parameter is fixed to, errors of measures, groups); 3: edges within
+SCHEMA_VERSION: Final = 3  # 2: latent constructs (fixed values, errors of measures, groups); 3: edges within units
 
 
 class _Record(BaseModel):

@@ -212,7 +212,7 @@ def test_things_that_are_no_model_or_no_data_are_refused():
         with pytest.raises(RoxError, match="no frame"):
             rox.fit(model(), data, method="path")
     with pytest.raises(RoxError, match="Linked moments"):
-        rox.fit(model(), study(model(), frame()).moments)
+        rox.fit(model(), study(model(), frame()).moments, method="path")
     with pytest.raises(RoxError, match="no column 'b'"):
         rox.fit(model(), frame("ac"), method="path")
     with pytest.raises(RoxError, match="moments hold no variable 'b'"):

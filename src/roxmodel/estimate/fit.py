@@ -76,8 +76,8 @@ def fit(  # noqa: PLR0913 - the contract of DESIGN.md
     method
         ``"linked"``: surveys of different people joined by their unit, latent constructs between units, the
         sampling error of the unit means in the likelihood. ``"sem"``: latent constructs, all answers of a person in
-        one row. ``"path"``: composites, one regression for each effect. None = ``"linked"`` for a `Study` or `LinkedMoments`,
-        ``"sem"`` for a frame or a matrix.
+        one row. ``"path"``: composites, one regression for each effect. None = ``"linked"`` for a `Study` or
+        `LinkedMoments`, ``"sem"`` for a frame or a matrix.
     estimator
         Of ``"sem"``: ``"ML"`` (maximum likelihood), ``"MLR"`` (the same estimates, sandwich errors, Yuan-Bentler
         scaled test), ``"MLM"`` (robust errors and test of Satorra & Bentler), ``"DWLS"`` (ordinal items: thresholds,

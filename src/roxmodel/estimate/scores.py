@@ -138,9 +138,12 @@ def _noise_note(model: RoxModel, study: Study) -> tuple[str, ...]:
                 known.append((icc2, construct.name))
     shown = ", ".join(f"{name} {icc2:.2f}" for icc2, name in sorted(known))
     tail = f" Reliability of the unit means, ICC(2): {shown}." if shown else ""
+    sources = {construct.name: construct.source for construct in model.constructs}
+    same = any(sources[edge.cause] == sources[edge.effect] != UNIT for edge in model.edges)
+    alike = " (where one survey rates both ends, what its raters share can also overstate them)" if same else ""
     note = (
         "Unit means are taken as if measured without sampling error, so effects of survey constructs are as a rule "
-        f"understated, the more the fewer answers a unit has, and the intervals do not count it.{tail}"
+        f"understated{alike}, the more the fewer answers a unit has, and the intervals do not count it.{tail}"
     )
     return (note,)
 

@@ -291,8 +291,9 @@ class _Way:
         numbers = np.unique([row.free - 1 for row in free if not row.lag])
         at = [(int(np.searchsorted(numbers, row.free - 1)), place(row.right), place(row.left)) for row in free]
         own = covariance[np.ix_(numbers, numbers)]
-        values, vectors = np.linalg.eigh(own)
-        shocks = _scores(len(numbers), df) @ (vectors * np.sqrt(np.maximum(values, 0.0))).T
+        size = np.sqrt(np.diag(own))
+        values, vectors = np.linalg.eigh(own / np.outer(size, size))
+        shocks = _scores(len(numbers), df) @ (size[:, None] * vectors * np.sqrt(np.maximum(values, 0.0))).T
         drawn = theta[numbers] + np.vstack([np.zeros(len(numbers)), shocks])
         matrix = np.broadcast_to(edges, (len(drawn), *edges.shape)).copy()
         for k, effect, cause in at:

@@ -153,8 +153,8 @@ class Fit(Fitted):
         interval
             ``"delta"`` (default for standard and robust errors), ``"draws"`` (default, and percentile, for the
             bootstrap, wherever an equation is curved, and for products of several edges by method "linked", whose
-            distribution is skewed with few units: there intervals by delta end below the truth too often), or ``"bca"`` (bias-corrected and accelerated; needs a
-            bootstrap by method "sem").
+            distribution is skewed with few units: there intervals by delta end below the truth too often), or
+            ``"bca"`` (bias-corrected and accelerated; needs a bootstrap by method "sem").
 
         Returns
         -------

@@ -1,8 +1,8 @@
 """The likelihood of all answers where nobody skipped an item: value, gradient and Hessian in closed form.
 
-A unit's means have the covariance Σ_B + Σ_s c_sj E_s Σ_W,s E_sᵀ, c_sj one over its respondents, so that the derivative by
-a parameter within units is that of Σ_W times c_sj; the deviations from the means add (n_s - J_s) times the discrepancy of
-Σ_W,s from their pooled covariance (Muthén 1994, doi 10.1177/0049124194022003006).
+A unit's means have the covariance Σ_B + Σ_s c_sj E_s Σ_W,s E_sᵀ, c_sj one over its respondents, so that the derivative
+by a parameter within units is that of Σ_W times c_sj; the deviations from the means add (n_s - J_s) times the
+discrepancy of Σ_W,s from their pooled covariance (Muthén 1994, doi 10.1177/0049124194022003006).
 """
 
 from __future__ import annotations

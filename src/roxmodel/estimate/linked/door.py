@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import replace
 from typing import get_args
 
 import numpy as np
@@ -15,10 +14,9 @@ from roxmodel.estimate.linked.inference import degrees_of_freedom, equation_unit
 from roxmodel.estimate.linked.joint import Joint, estimate_jointly
 from roxmodel.estimate.linked.options import LinkedOptions, WithinLevel
 from roxmodel.estimate.linked.sample import LinkedSample, linked_sample
-from roxmodel.estimate.linked.solve import Estimate, estimate
+from roxmodel.estimate.linked.solve import Estimate, estimate, with_information
 from roxmodel.estimate.linked.tabulate import LinkedSolution, linked_fit
 from roxmodel.estimate.linked.tests_of_fit import linked_indices
-from roxmodel.estimate.sem.inference import bread_of
 from roxmodel.implied.threads import one_blas_thread
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.result.fit import Fit
@@ -82,7 +80,7 @@ def _fit(model: RoxModel, data: object, moments: LinkedMoments, options: LinkedO
     sample = linked_sample(model, moments, cells)
     known = estimate(model, sample, options.scaling)
     if not options.observed:
-        known = replace(known, bread=bread_of(known.found, observed=False))
+        known = with_information(known, observed=False)
     _require_units(model, known, sample)
     joint: Joint | None = None
     if options.within != "pooled":

@@ -41,7 +41,7 @@ def predicted_levels(
         rest = np.where(block.seen, block.mean - at.mu, 0.0)
         values.append(centre + (inverse @ rest[:, :, None])[:, :, 0] @ spread)
         left = np.diag(latent) - np.einsum("pk,jpq,qk->jk", spread, inverse, spread, optimize=True)
-        errors.append(np.sqrt(np.maximum(left, 0.0)))
+        errors.append(np.sqrt(np.where(left > 1e-10 * np.diag(latent), left, 0.0)))
     fewest = np.zeros((sample.n, len(model.names)))
     known = np.zeros((sample.n, len(model.names)), dtype=bool)
     for k, construct in enumerate(model.constructs):

@@ -102,7 +102,8 @@ def _incomplete(model: RoxModel, sample: LinkedSample) -> list[str]:
     if not found:
         return []
     words = ", ".join(found)
-    return [f"Units are used with what is there ({words}): what is missing may depend on what was observed only."]
+    note = f"Units are used with what is there ({words}): what is missing may depend on what was observed only."
+    return [f"{note} Units of another kind do not become alike by that."]
 
 
 def _extremes(model: RoxModel, sample: LinkedSample, known: Estimate) -> list[str]:
@@ -115,12 +116,11 @@ def _extremes(model: RoxModel, sample: LinkedSample, known: Estimate) -> list[st
     own = _total(model, known, pair)
     if unknown is not None:
         still = _again(model, sample, known, None)
-        if still is not None:
-            other = _total(model, still, pair)
-            notes.append(
-                f"{whole}: {own:.3g} with {unknown}; {other:.3g} if everybody who could answer did, so that unit means "
-                "had no sampling error."
-            )
+        other = "no estimate" if still is None else f"{_total(model, still, pair):.3g}"
+        notes.append(
+            f"{whole}: {own:.3g} with {unknown}; {other} if everybody who could answer did, so that unit means had no "
+            "sampling error."
+        )
     if any(source.within.assumed for source in sample.sources):
         ends = [_again(model, sample, known, value) for value in (0.0, 1.0)]
         words = [f"{_total(model, end, pair):.3g}" if end is not None else "no estimate" for end in ends]
@@ -141,7 +141,7 @@ def _unknown_share(sample: LinkedSample) -> str | None:
         with np.errstate(invalid="ignore", divide="ignore"):
             shares.append(float(np.nanmean(np.where(own.respondents > 0, own.respondents / own.eligible, np.nan))))
     if np.nanmax(shares) > _MANY_ANSWERED:
-        return f"up to {100 * np.nanmax(shares):.0f} % of the eligible answering, as the study says"
+        return f"the shares that answered as the study says (on average up to {100 * np.nanmax(shares):.0f} %)"
     return None
 
 

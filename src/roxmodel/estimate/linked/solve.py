@@ -15,7 +15,7 @@ from roxmodel.estimate.sem.optimizer import Minimum, minimise
 from roxmodel.estimate.sem.planning import lower_bounds, refuse_free_lags
 from roxmodel.implied.between import between_table, condensed, given_values, moments_between
 from roxmodel.implied.identification import require_identified
-from roxmodel.implied.layout import Layout, lay_out
+from roxmodel.implied.layout import Layout, lay_out, residual_of
 from roxmodel.implied.matrices import implied, moment_jacobian
 from roxmodel.implied.noisy import NoisyMeans
 from roxmodel.implied.normal import Target
@@ -24,8 +24,9 @@ from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable
 from roxmodel.types import FloatArray, Scaling
 
-__all__ = ["Estimate", "estimate"]
+__all__ = ["Estimate", "estimate", "with_information"]
 
+_LEAST = 0.05  # share of a variance that is left at least, where an iteration starts from another estimate
 _ROUGH = 10  # steps with one mean noise for all units, before the first with each unit's own
 
 
@@ -75,10 +76,12 @@ def estimate(
     if known is not None:
         lower = lower_bounds(known.table)
         rough = NoisyObjective(known.layout, condensed(data))
-        first = minimise(rough, _feasible(rough, known.found.theta, known.table), lower, _ROUGH)
+        inside = _inside(known, known.found.theta)
+        first = minimise(rough, _feasible(rough, inside, known.table), lower, _ROUGH)
         objective = NoisyObjective(known.layout, data)
-        found = minimise(objective, _feasible(objective, first.theta, known.table), lower)
-        return replace(known, found=found, bread=bread_of(found, observed=True))
+        near = first.theta if np.isfinite(objective.value(first.theta)) else inside
+        found = minimise(objective, _feasible(objective, near, known.table), lower)
+        return replace(known, found=found, bread=_bread(known.table, found))
     table = between_table(model, scaling)
     refuse_free_lags(table)
     start = moments_between(data)
@@ -92,7 +95,39 @@ def estimate(
     first = minimise(rough, level, lower_bounds(table), _ROUGH)
     begin = _feasible(objective, first.theta, table)
     found = minimise(objective, begin, lower_bounds(table))
-    return Estimate(table, layout, given, start, found, bread_of(found, observed=True))
+    return Estimate(table, layout, given, start, found, _bread(table, found))
+
+
+def _bread(table: ParameterTable, found: Minimum, observed: bool = True) -> Bread:
+    """Inverse information; its condition without intercepts, which depend on where the items have their zero."""
+    bread = bread_of(found, observed)
+    kept = ~found.bound
+    kept[[row.free - 1 for row in table.of("intercept") if row.free]] = False
+    own = np.diag(bread.inverse)
+    kept &= own > 0
+    if bread.flat is not None or not kept.any():
+        return bread
+    sd = np.sqrt(own[kept])
+    correlation = bread.inverse[np.ix_(kept, kept)] / np.outer(sd, sd)
+    return replace(bread, condition=float(np.linalg.cond(correlation)))
+
+
+def with_information(known: Estimate, observed: bool) -> Estimate:
+    """The same estimate with errors by the observed or the expected information."""
+    return replace(known, bread=_bread(known.table, known.found, observed))
+
+
+def _inside(known: Estimate, theta: FloatArray) -> FloatArray:
+    """Variances at or near 0 moved away from it, so that noise may shrink."""
+    found, layout = theta.copy(), known.layout
+    latent = np.diag(implied(layout, theta).latent)
+    items = dict(zip(layout.items, (layout.scale**2).tolist(), strict=True))
+    constructs = dict(zip(layout.constructs, latent.tolist(), strict=True))
+    for row in known.table.of("variance"):
+        if row.free:
+            whole = (items if residual_of(row, layout.constructs) else constructs)[row.left]
+            found[row.free - 1] = max(found[row.free - 1], _LEAST * whole)
+    return found
 
 
 def _at_means(layout: Layout, table: ParameterTable, theta: FloatArray, mean: FloatArray) -> FloatArray:

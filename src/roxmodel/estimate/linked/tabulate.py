@@ -111,7 +111,7 @@ def linked_fit(model: RoxModel, solution: LinkedSolution, options: LinkedOptions
 
 
 def _verdicts(model: RoxModel, found: Mapping[str, Verdict], solution: LinkedSolution) -> dict[str, Verdict]:
-    """An item residual of 0 between units is no fault: the item's means differ by their construct and by chance only."""
+    """An item residual of 0 between units is no fault: its means differ by the construct and by chance only."""
     table, bound = solution.estimate.table, solution.estimate.found.bound
     held = [row for row in table if row.free and bound[row.free - 1]]
     items = [row for row in held if residual_of(row, model.names)]

@@ -58,10 +58,10 @@ def linked_indices(
     base = max(2 * n * (base_value - free.value), 0.0) if base_done else float("nan")
     tested = tested_indices(Tested(chisq, df, base, p * (p - 1) // 2, n, 1, None, None, None))
     notes = []
-    if free.edge or n < _MANY:
+    if df > 0 and (free.edge or n < _MANY):
         edge = (
-            " Here the saturated covariance between units lies at the edge of the possible: some combination of items does "
-            "not vary between units."
+            " Here the saturated covariance between units lies at the edge of the possible: some combination of items "
+            "does not vary between units."
             if free.edge
             else ""
         )
