@@ -59,7 +59,7 @@ study = rox.Study(model, employee=world.employee, customer=world.customer, unit=
 print(study.linkage()[["construct", "respondents", "units", "matched", "icc1", "icc2"]].round(2).to_string(index=False))
 
 # 4. Estimate the edges.
-fit = rox.fit(model, study, method="path")
+fit = rox.fit(model, study)
 print()
 print(fit.summary())
 print()

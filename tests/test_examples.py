@@ -26,7 +26,7 @@ def answer(script: str, *arguments: str) -> str:
 def test_quickstart_goes_from_surveys_to_money():
     printed = answer("quickstart.py")
     for sentence in (
-        "10 edges, method 'path', 120 units",
+        "10 edges, method 'linked' (ML), 120 units",
         "Level: between units",
         "Small print",
         "Truth of this simulated world: 8.8",

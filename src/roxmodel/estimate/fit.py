@@ -178,7 +178,7 @@ def _linked_options(
 ) -> LinkedOptions:
     se, bootstrap, cluster, within, seed, progress = rest
     estimator, information = own["estimator"][0], own["information"][0]
-    if estimator not in {"ML", "MLR"}:
+    if estimator not in ("ML", "MLR"):
         raise RoxError(
             f"estimator={estimator!r} is not an option of method='linked'.", allowed="'ML' or 'MLR' (sandwich by unit)"
         )
@@ -187,7 +187,7 @@ def _linked_options(
             "missing='fiml' is an option of method='sem'; method='linked' uses all answers anyway.",
             hint="Say within='saturated' for the likelihood of all answers, which assumes missing at random.",
         )
-    if information not in {None, "expected", "observed"}:
+    if information not in (None, "expected", "observed"):
         raise RoxError(f"information= was {information!r}.", allowed="'expected', 'observed' or None")
     shared = {"estimator", "missing", "information", "scaling"}
     for name in ("weight", "frequency"):

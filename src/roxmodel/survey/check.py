@@ -73,6 +73,8 @@ class EdgeCheck:
 class TotalCheck:
     """The smallest total effect of the model's headline that would be found with 80 % power at 5 %, two-sided.
 
+    Found is an effect whose 95 % interval, as `Fit.effects` gives it, excludes 0.
+
     Attributes
     ----------
     cause, effect
@@ -86,7 +88,7 @@ class TotalCheck:
     units
         Units of the weakest equation on the way.
     df
-        Degrees of freedom of its t test.
+        Degrees of freedom of the weakest equation on the way.
     note
         Why a number is missing.
     """

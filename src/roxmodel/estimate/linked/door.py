@@ -106,6 +106,7 @@ def _fit(model: RoxModel, data: object, moments: LinkedMoments, options: LinkedO
             by=data.by if isinstance(data, Study) else "unit",
             min_group=data.min_group if isinstance(data, Study) else 5,
             notes=(*notes, *words),
+            clusters=0 if clusters is None else int(clusters.max()) + 1,
         ),
         options,
     )

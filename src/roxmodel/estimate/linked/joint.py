@@ -27,7 +27,7 @@ __all__ = ["Joint", "cells_of", "estimate_jointly"]
 
 _ROUNDS = 4
 _MOST_ITEMS = 40  # up to which the Hessian of complete answers is found in closed form
-_STEPS = 40
+_FIRST_STEPS, _STEPS = 200, 40  # with a rough Hessian, with one by differences
 
 
 def cells_of(source: Source) -> Cells:
@@ -154,14 +154,18 @@ def _minimised(objective: JointObjective, start: FloatArray, lower: FloatArray) 
     """Newton's method with a Hessian by differences, found anew until it no longer matters."""
     size = np.maximum(np.abs(start), 0.1)
     theta, found = start, None
-    for _ in range(_ROUNDS):
-        objective.hessian = objective.differentiate(theta, size)
+    for count in range(_ROUNDS):
+        rough = objective.guess(theta) if count == 0 else None
+        if rough is not None and np.isfinite(rough).all():
+            objective.hessian = rough
+        else:
+            objective.hessian = objective.differentiate(theta, size)
         own = np.abs(np.diag(objective.hessian))
         size = 1.0 / np.sqrt(np.where(own > 0, own, 1.0))
-        found = minimise(objective, theta, lower, _STEPS)
+        found = minimise(objective, theta, lower, _STEPS if count else _FIRST_STEPS)
         moved = np.abs(found.theta - theta) / size
         theta = found.theta
-        if found.converged and moved.max() * np.sqrt(objective.sample.n) < 1e-3:
+        if count and found.converged and moved.max() * np.sqrt(objective.sample.n) < 1e-3:
             break
     if found is None:
         raise EstimationError("No step was made.")

@@ -9,9 +9,10 @@ import numpy as np
 
 from roxmodel.estimate.linked.sample import LinkedSample, Source
 from roxmodel.estimate.linked.within import WithinStep, spread_within, within_step
+from roxmodel.implied.curvature import pair_information, pair_places
 from roxmodel.implied.layout import Layout
-from roxmodel.implied.matrices import bank_of, implied
-from roxmodel.implied.noisy import NoisyMeans, inverse_of_noisy, slope_noisy
+from roxmodel.implied.matrices import bank_of, implied, moment_jacobian
+from roxmodel.implied.noisy import NoisyMeans, expand_noisy, inverse_of_noisy, slope_noisy
 from roxmodel.implied.normal import Expansion
 from roxmodel.moments.cells import Cells
 from roxmodel.types import BoolArray, FloatArray, IntArray
@@ -119,6 +120,28 @@ class JointObjective:
         bank = bank_of(part.layout, implied(part.layout, part.own(theta)))
         inner = bank.T @ (-pull * np.outer(scale, scale)) @ bank
         return np.asarray((part.layout.share * inner[part.layout.u, part.layout.v]) @ part.layout.link)
+
+    def guess(self, theta: FloatArray) -> FloatArray:
+        """A Hessian to begin with: of the means as if their noise were known, of the answers as if the levels were."""
+        found, k = np.zeros((self.n_free, self.n_free)), self.layout.n_free
+        noise, mean = np.zeros_like(self.sample.data.noise), self.sample.data.mean.copy()
+        for part in self.parts:
+            at, rows = part.source.at, np.flatnonzero(part.there)
+            step = within_step(part.cells, part.covariance(theta))
+            unit = self.sample.scale[at]
+            mean[np.ix_(rows, at)] = step.centre[part.rows] / unit
+            noise[np.ix_(rows, at, at)] = step.noise[part.rows] / np.outer(unit, unit)
+            sizes = np.bincount(part.cells.pattern, weights=part.cells.n, minlength=len(part.cells.seen))
+            spare = 1.0 - len(np.unique(part.cells.unit)) / sizes.sum()
+            scale = part.layout.scale
+            own = moment_jacobian(part.layout, implied(part.layout, part.own(theta)))[0] @ part.layout.link
+            low = (own * np.outer(scale, scale)[:, :, None])[pair_places(len(scale))]
+            curve = pair_information(step.inverse, np.asarray(sizes * max(spare, 0.1), dtype=np.float64))
+            places = slice(part.first, part.first + part.layout.n_free)
+            found[places, places] = low.T @ curve @ low / self.sample.n
+        data = NoisyMeans(self.sample.data.seen, mean, noise, self.weight)
+        found[:k, :k] = expand_noisy(self.layout, theta[:k], data).hessian
+        return found
 
     def differentiate(self, theta: FloatArray, size: FloatArray) -> FloatArray:
         """Hessian by central differences of the gradient, steps of a ten-thousandth of `size`."""

@@ -38,6 +38,8 @@ class Source:
         By unit; items in the order of the model.
     cells
         By unit and pattern of missing answers, where answers are missing and rows were at hand.
+    groups
+        (q,) construct of each item.
     within
         Covariance of answers within units, and how it was found.
     """
@@ -47,6 +49,7 @@ class Source:
     rows: IntArray
     moments: SourceMoments
     cells: Cells | None
+    groups: IntArray
     within: Within
 
 
@@ -107,14 +110,14 @@ def linked_sample(model: RoxModel, moments: LinkedMoments, cells: Mapping[str, C
     for name in model.respondent_sources:
         names = [item.name for c in model.constructs if c.source == name for item in c.items]
         own = moments.source(name).select(names)
-        source = _source(name, names, own, cells.get(name), items, units)
+        groups = [k for k, c in enumerate(model.constructs) if c.source == name for _ in c.items]
+        source = _source(name, own, cells.get(name), (items, units), np.array(groups, dtype=np.int64))
         people[:, source.at] = np.where(source.rows[:, None] >= 0, own.counts[source.rows], 0.0)
         found.append(source)
     noise = noise_of(tuple(found), raw.shape)
     spread = _spread(raw, noise)
     data = NoisyMeans(seen, np.where(seen, raw, 0.0) / spread, noise / np.outer(spread, spread), np.ones(len(units)))
-    notes = [note for source in found for note in source.within.notes]
-    notes += _population_notes(tuple(found))
+    notes = _population_notes(tuple(found))
     empty = len(every) - len(units)
     if empty:
         notes.append(f"{empty} unit(s) hold no answer and no figure of this model and are left out.")
@@ -155,16 +158,16 @@ def _require_units(items: tuple[str, ...], seen: BoolArray, raw: FloatArray) -> 
 
 def _source(
     name: str,
-    names: list[str],
     own: SourceMoments,
     cells: Cells | None,
-    items: tuple[str, ...],
-    units: tuple[Hashable, ...],
+    known: tuple[tuple[str, ...], tuple[Hashable, ...]],
+    groups: IntArray,
 ) -> Source:
+    items, units = known
     place = {unit: k for k, unit in enumerate(own.units)}
     rows = np.array([place.get(unit, -1) for unit in units], dtype=np.int64)
-    at = np.array([items.index(item) for item in names], dtype=np.int64)
-    return Source(name, at, rows, own, cells, within_of(own, cells))
+    at = np.array([items.index(item) for item in own.items], dtype=np.int64)
+    return Source(name, at, rows, own, cells, groups, within_of(own, cells, groups=groups))
 
 
 def noise_of(sources: tuple[Source, ...], shape: tuple[int, int]) -> FloatArray:
@@ -185,21 +188,22 @@ def _spread(raw: FloatArray, noise: FloatArray) -> FloatArray:
 
 
 def _population_notes(sources: tuple[Source, ...]) -> list[str]:
-    notes = []
+    notes, endless = [], []
     for source in sources:
         eligible = source.moments.eligible
         used = source.rows[source.rows >= 0]
         if eligible is None or not np.isfinite(eligible[used]).any():
-            notes.append(
-                f"Those who answered ({source.name}) are taken as a sample of very many who could have: their unit "
-                "means carry the full sampling error. If most of a small team answered, say how many there are "
-                "(eligible=)."
-            )
+            endless.append(source.name)
         elif not np.isfinite(eligible[used]).all():
             unknown = int((~np.isfinite(eligible[used])).sum())
             notes.append(
-                f"How many {source.name}s could have answered is not known in {unknown} unit(s); there, very many."
+                f"How many could have answered ({source.name}) is not known in {unknown} unit(s); there, very many."
             )
+    if endless:
+        notes.append(
+            f"Those who answered ({', '.join(endless)}) are taken as a sample of very many who could have: their unit "
+            "means carry the full sampling error. If most of a small team answered, say how many there are (eligible=)."
+        )
     return notes
 
 
@@ -210,7 +214,9 @@ def reweighted(sample: LinkedSample, weight: FloatArray) -> NoisyMeans:
         own = np.zeros(len(source.moments.units))
         there = source.rows >= 0
         own[source.rows[there]] = weight[there]
-        sources.append(replace(source, within=within_of(source.moments, source.cells, own, source.within)))
+        sources.append(
+            replace(source, within=within_of(source.moments, source.cells, own, source.within, source.groups))
+        )
     return with_noise(sample, tuple(sources), weight)
 
 

@@ -30,6 +30,7 @@ _LEVEL = (
     "The edges are effects between units, not between people: they say how units that differ in the cause differ in "
     "the effect. Different people answered the surveys; only their unit links them."
 )
+_CORNERS = ((0.0, 0.0), (0.9, 0.0), (0.9, 0.9))  # correlations of one person's answers in a construct, and across
 _MANY_ANSWERED = 0.2  # mean share of the eligible who answered from which both extremes are told
 
 
@@ -46,13 +47,15 @@ def linked_errors(solution: LinkedSolution, options: LinkedOptions) -> str:
         how = "sandwich by unit"
     else:
         how = f"normal theory, {'observed' if options.observed else 'expected'} information"
-    return f"{how}, widened for few units, t intervals (units - causes - 1)"
+    df = "clusters - 1" if options.cluster is not None else "units - causes - 1"
+    return f"{how}, widened for few units, t intervals ({df}); effects along several edges by draws"
 
 
 def linked_notes(model: RoxModel, solution: LinkedSolution) -> tuple[str, ...]:
     """What a reader must know, in sentences."""
     sample, known = solution.sample, solution.estimate
     notes = [_LEVEL, *([_CAUSAL] if model.edges else [])]
+    notes += [note for source in sample.sources for note in source.within.notes]
     notes += sample.notes
     notes += _extremes(model, sample, known)
     notes += _incomplete(model, sample)
@@ -78,6 +81,10 @@ def linked_notes(model: RoxModel, solution: LinkedSolution) -> tuple[str, ...]:
         notes.append(f"Yes/no answers and counts are taken as numbers with linear equations: {', '.join(coarse)}.")
     if sample.n < 50:
         notes.append(f"Only {sample.n} units: intervals are wide, and rest on few units.")
+    if solution.clusters and solution.clusters < 30:
+        notes.append(
+            f"Only {solution.clusters} clusters: errors that rest on so few are rough, and as a rule too small."
+        )
     if model.exogenous == "fixed":
         notes.append("exogenous='fixed': moments of causes without causes were estimated too; the edges are the same.")
     if model.feedback:
@@ -122,36 +129,40 @@ def _extremes(model: RoxModel, sample: LinkedSample, known: Estimate) -> list[st
             "sampling error."
         )
     if any(source.within.assumed for source in sample.sources):
-        ends = [_again(model, sample, known, value) for value in (0.0, 1.0)]
+        ends = [_again(model, sample, known, corner) for corner in _CORNERS]
         words = [f"{_total(model, end, pair):.3g}" if end is not None else "no estimate" for end in ends]
         notes.append(
-            f"{whole}: {own:.3g} with the correlations within units that were assumed; {words[0]} if they were 0, "
-            f"{words[1]} if they were 1."
+            f"{whole}: {own:.3g} with the correlations within units that were assumed; {words[0]} if all were 0, "
+            f"{words[1]} if they were 0.9 among items of a construct and 0 across, {words[2]} if all were 0.9."
         )
     return notes
 
 
 def _unknown_share(sample: LinkedSample) -> str | None:
     """Whether the share of those who answered is not known or high, in words."""
-    shares = []
+    shares: dict[str, float] = {}
+    endless = [source.name for source in sample.sources if source.moments.eligible is None]
     for source in sample.sources:
         own = source.moments
-        if own.eligible is None:
-            return "very many who could have answered"
-        with np.errstate(invalid="ignore", divide="ignore"):
-            shares.append(float(np.nanmean(np.where(own.respondents > 0, own.respondents / own.eligible, np.nan))))
-    if np.nanmax(shares) > _MANY_ANSWERED:
-        return f"the shares that answered as the study says (on average up to {100 * np.nanmax(shares):.0f} %)"
-    return None
+        if own.eligible is not None:
+            with np.errstate(invalid="ignore", divide="ignore"):
+                share = np.where(own.respondents > 0, own.respondents / own.eligible, np.nan)
+            shares[source.name] = float(np.nanmean(share)) if np.isfinite(share).any() else 0.0
+    words = [f"{100 * share:.0f} % of the eligible answering on average ({name})" for name, share in shares.items()]
+    if endless:
+        words.append(f"very many who could have answered ({', '.join(endless)})")
+    return " and ".join(words) if endless or max(shares.values()) > _MANY_ANSWERED else None
 
 
-def _again(model: RoxModel, sample: LinkedSample, known: Estimate, correlation: float | None) -> Estimate | None:
+def _again(
+    model: RoxModel, sample: LinkedSample, known: Estimate, corner: tuple[float, float] | None
+) -> Estimate | None:
     """The estimate with no sampling error, or with another correlation within units; None where there is none."""
-    if correlation is None:
+    if corner is None:
         noise = np.zeros_like(sample.data.noise)
     else:
         sources = tuple(
-            replace(s, within=replace(s.within, covariance=s.within.with_correlation(correlation)))
+            replace(s, within=replace(s.within, covariance=s.within.with_correlations(*corner, s.groups)))
             if s.within.assumed
             else s
             for s in sample.sources

@@ -50,6 +50,8 @@ class LinkedSolution:
         Of the study.
     notes
         What the tests and the level within have to say.
+    clusters
+        Clusters of units that errors rest on, 0 for none.
     """
 
     sample: LinkedSample
@@ -64,6 +66,7 @@ class LinkedSolution:
     by: str
     min_group: int
     notes: tuple[str, ...]
+    clusters: int = 0
 
 
 def linked_fit(model: RoxModel, solution: LinkedSolution, options: LinkedOptions) -> Fit:

@@ -18,7 +18,8 @@ from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = ["Within", "WithinStep", "within_of", "within_step"]
 
-_ASSUMED = 0.5  # correlation of two answers of one person, where nothing but their variances is printed
+# Correlations of two answers of one person that are assumed where nothing but their variances is printed
+_ASSUMED, _ACROSS = 0.5, 0.25  # of items of one construct, of different ones
 _MOST_EM = 500
 _MOST_SCORED = 40  # items up to which scoring steps are made
 _DONE = 1e-8  # largest change of a correlation
@@ -35,7 +36,7 @@ class Within:
     df
         Degrees of freedom it rests on: respondents less units.
     assumed
-        Whether correlations were not known and were taken as 0.5 (`extremes` of 0 and 1 are possible).
+        Whether correlations were not known and were assumed (see `with_correlations`).
     notes
         How it was found, where that is not plain.
     """
@@ -45,14 +46,24 @@ class Within:
     assumed: bool = False
     notes: tuple[str, ...] = ()
 
-    def with_correlation(self, value: float) -> FloatArray:
-        """The covariance if all pairs correlated by `value`."""
+    def with_correlations(self, inside: float, across: float, groups: IntArray) -> FloatArray:
+        """The covariance if items of one construct correlated by `inside`, those of different ones by `across`."""
         sd = np.sqrt(np.diag(self.covariance))
-        return np.asarray(np.outer(sd, sd) * (value + (1 - value) * np.eye(len(sd))))
+        return np.asarray(np.outer(sd, sd) * _correlations(inside, across, groups))
+
+
+def _correlations(inside: float, across: float, groups: IntArray) -> FloatArray:
+    found = np.where(groups[:, None] == groups[None, :], inside, across)
+    np.fill_diagonal(found, 1.0)
+    return np.asarray(found)
 
 
 def within_of(
-    own: SourceMoments, cells: Cells | None, weight: FloatArray | None = None, start: Within | None = None
+    own: SourceMoments,
+    cells: Cells | None,
+    weight: FloatArray | None = None,
+    start: Within | None = None,
+    groups: IntArray | None = None,
 ) -> Within:
     """Find the covariance within units.
 
@@ -70,6 +81,8 @@ def within_of(
         (G,) how often each unit counts; None = once.
     start
         Where EM starts, and whose words are kept.
+    groups
+        (q,) construct of each item; None = one.
 
     Raises
     ------
@@ -84,9 +97,10 @@ def within_of(
     if not np.diag(known).all():
         raise _without_variance(own, np.diag(known))
     if not known.all():
-        pooled, assumed = _filled(pooled, known), True
+        pooled, assumed = _filled(pooled, known, np.zeros(len(known), np.int64) if groups is None else groups), True
         notes.append(
-            f"{own.source}: how answers correlate within units was not printed; {_ASSUMED} was assumed for every pair."
+            f"{own.source}: how answers correlate within units was not printed; {_ASSUMED} was assumed for items of "
+            f"one construct, {_ACROSS} for items of different ones."
         )
     elif cells is not None:
         begin = pooled if start is None else start.covariance
@@ -134,9 +148,9 @@ def _without_variance(own: SourceMoments, known: BoolArray) -> DataError | Estim
     )
 
 
-def _filled(pooled: FloatArray, known: BoolArray) -> FloatArray:
+def _filled(pooled: FloatArray, known: BoolArray, groups: IntArray) -> FloatArray:
     sd = np.sqrt(np.diag(pooled))
-    return np.where(known, pooled, _ASSUMED * np.outer(sd, sd))
+    return np.where(known, pooled, _correlations(_ASSUMED, _ACROSS, groups) * np.outer(sd, sd))
 
 
 def _holed(own: SourceMoments) -> bool:
