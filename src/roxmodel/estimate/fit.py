@@ -182,6 +182,10 @@ def _linked_options(
         raise RoxError(
             f"estimator={estimator!r} is not an option of method='linked'.", allowed="'ML' or 'MLR' (sandwich by unit)"
         )
+    if own["missing"][0] not in ("listwise", "fiml"):
+        raise RoxError(
+            f"missing={own['missing'][0]!r} is not an option of method='linked'.", hint="Leave missing= out."
+        )
     if own["missing"][0] == "fiml":
         raise RoxError(
             "missing='fiml' is an option of method='sem'; method='linked' uses all answers anyway.",

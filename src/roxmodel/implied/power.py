@@ -2,8 +2,9 @@
 
 An edge b with the standard error s is found with 80 % power at 5 % (two-sided) where b / s = t.975 + t.80. A total
 effect of several edges is found where its 95 % interval by draws excludes 0, as in a linked fit: in 80 of 100 studies,
-drawn about the true edges, 97.5 % of the draws about what that study estimates have the true sign. Since errors depend
-on the effect, the model is moved until both sides agree; the constructs keep their variances between units meanwhile.
+drawn about the true edges, 97.5 % of the draws about what that study estimates have the true sign (with loops, as for
+one edge). Since errors depend on the effect, the model is moved until both sides agree; the constructs keep their
+variances between units meanwhile.
 """
 
 from __future__ import annotations
@@ -305,7 +306,7 @@ class _Way:
         found = abs(value) * unit, error * unit
         if not error > 0:
             return _Found(*found, -1.0)
-        if len(self.edges) == 1:
+        if len(self.edges) == 1 or self.planned.model.loops():  # draws of a loop may have no equilibrium
             return _Found(*found, abs(value) / error - _needed(df))
         studies = at + _scores(_STUDIES, len(at)) @ root
         drawn = studies[:, None, :] + (_scores(_DRAWS, len(at)) @ root)[None, :, :]

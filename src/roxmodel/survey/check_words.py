@@ -159,7 +159,8 @@ def _small_print(check: StudyCheck) -> list[str]:
     how = (
         "Planned with the study's own counts, spread within units and moments between units. Every construct on the "
         "way of the total effect is taken to depend to the same strength on what is before it there; if one link is "
-        "much weaker than the others, only larger total effects are found."
+        "much weaker than the others, only larger total effects are found. Found means that the 95 % interval of "
+        "rox.fit(model, study) excludes 0. With few units these numbers are themselves uncertain, as the moments are."
     )
     level = "Level: between units. Effects are in standard deviations between units, sampling error taken out."
     return [level, how, *check.notes]

@@ -43,7 +43,7 @@ def test_levels_are_conditional_expectations(tiny, items, holes):
     frames = (
         frames[0][frames[0]["key"] != "u004"],
         frames[1],
-        frames[2].assign(m=frames[2]["m"].mask([5 == k for k in range(14)])),
+        frames[2].assign(m=frames[2]["m"].mask([k == 5 for k in range(14)])),
     )
     sample = tiny.sample(model, tiny.study(model, frames))
     known = estimate(model, sample)

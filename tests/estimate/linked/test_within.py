@@ -8,6 +8,7 @@ import pytest
 
 import roxmodel as rox
 from roxmodel.errors import DataError, EstimationError
+from roxmodel.estimate.linked.sample import reweighted
 from roxmodel.estimate.linked.within import within_of
 from roxmodel.moments.cells import Cells
 from roxmodel.moments.design import Design
@@ -255,15 +256,37 @@ def aggregated(answers, codes, **printed):
 def test_printed_variances_leave_correlations_to_assume():
     answers, codes = rows_of(sizes=(1, 6))
     moments, _ = both(answers, codes)
-    known = within_of(moments, None).covariance
-    found = within_of(aggregated(answers, codes, variance=True), None)
-    np.testing.assert_allclose(np.diag(found.covariance), np.diag(known), rtol=EXACT)
-    sd = np.sqrt(np.diag(known))
-    np.testing.assert_allclose((found.covariance / np.outer(sd, sd))[np.triu_indices(3, 1)], 0.5, rtol=EXACT)
+    sd = np.sqrt(np.diag(within_of(moments, None).covariance))
+    groups = np.array([0, 0, 1])
+    found = within_of(aggregated(answers, codes, variance=True), None, groups=groups)
+    np.testing.assert_allclose(np.diag(found.covariance), sd**2, rtol=EXACT)
+    correlation = found.covariance / np.outer(sd, sd)
+    assert correlation[0, 1] > correlation[0, 2] > 0
+    assert correlation[0, 2] == pytest.approx(correlation[1, 2])
     assert found.assumed
-    assert any("0.5 was assumed" in note for note in found.notes)
-    one = found.with_correlation(1.0)
-    np.testing.assert_allclose(one, np.outer(sd, sd), rtol=EXACT)
+    assert any(f"{correlation[0, 1]:g} was assumed" in note for note in found.notes)
+    one = found.with_correlations(1.0, 0.5, groups)
+    np.testing.assert_allclose(one / np.outer(sd, sd), [[1, 1, 0.5], [1, 1, 0.5], [0.5, 0.5, 1]], rtol=EXACT)
+
+
+def test_what_was_assumed_is_assumed_of_every_replicate(tiny):
+    """Units that count once each: the covariance within units is the one before."""
+    model, (staff, *rest) = tiny.model(3), tiny.frames(20, 3, sizes=(4, 9))
+    one = staff.assign(e1=staff["e1"].where(staff.index % 2 == 0), e2=staff["e2"].where(staff.index % 2 == 1))
+    printed = staff.groupby("key")[["e1", "e2", "e3"]].mean().assign(n=20.0, v=2.0).reset_index()
+    means = rox.Aggregated(printed, n="n", variance={"e1": "v", "e2": "v", "e3": "v"})
+    across = model.replace(
+        constructs=(
+            model.constructs[0].replace(items=["e1", "e2"]),
+            rox.Construct(name="mood", factor="context", source="employee", items=["e3"]),
+            *model.constructs[1:],
+        )
+    )
+    for m, frame in ((across, means), (model, one)):
+        sample = tiny.sample(m, tiny.study(m, (frame, *rest)))
+        assert sample.sources[0].within.assumed
+        again = reweighted(sample, np.ones(sample.n))
+        np.testing.assert_allclose(again.noise, sample.data.noise, rtol=1e-6, atol=1e-9)
 
 
 def test_a_printed_covariance_is_taken_as_it_is():

@@ -13,7 +13,7 @@ import numpy as np
 from roxmodel.errors import EstimationError
 from roxmodel.estimate.linked.objective import NoisyObjective
 from roxmodel.estimate.linked.sample import LinkedSample, reweighted
-from roxmodel.estimate.linked.solve import Estimate
+from roxmodel.estimate.linked.solve import Estimate, layout_of
 from roxmodel.estimate.sem.optimizer import minimise
 from roxmodel.estimate.sem.planning import lower_bounds
 from roxmodel.implied.threads import one_blas_thread
@@ -55,7 +55,8 @@ def refit_units(sample: LinkedSample, known: Estimate, weight: FloatArray) -> Fl
     """Estimate all parameters when units count `weight` times, (n_free,); NaN where that cannot be."""
     nothing = np.full(known.table.n_free, np.nan)
     try:
-        objective = NoisyObjective(known.layout, reweighted(sample, weight))
+        data = reweighted(sample, weight)
+        objective = NoisyObjective(layout_of(known, sample.scale, data), data)
         if not np.isfinite(objective.value(known.found.theta)):
             return nothing
         found = minimise(objective, known.found.theta, lower_bounds(known.table), _STEPS)

@@ -62,6 +62,10 @@ def _check(data: object, options: LinkedOptions) -> None:
             f"within={options.within!r} has standard errors by the information of all answers only.",
             hint="Leave se=, bootstrap= and cluster= out, or use within='pooled'.",
         )
+    if options.within != "pooled" and not options.observed:
+        raise RoxError(
+            f"within={options.within!r} rests on the observed information.", hint="Leave information='expected' out."
+        )
     if options.cluster is not None and not isinstance(data, Study):
         raise RoxError(
             f"cluster={options.cluster!r}: moments have no unit frame to take it from.", hint="Give the Study."

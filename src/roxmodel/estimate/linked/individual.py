@@ -46,13 +46,19 @@ class WithinModel:
 
 
 def within_part(model: RoxModel, source: str) -> RoxModel:
-    """Constructs of one source with the edges and covariances among them."""
+    """Constructs of one source with the edges and covariances among them.
+
+    What the model says of loadings, residuals and reliability is said of units, and does not hold of single answers.
+    """
     constructs = [
-        c.replace(residuals="equal", reliability=None) if len(c.items) == 2 and c.residuals is None
-        else c.replace(reliability=None)
+        c.replace(
+            items=[item.replace(loading=None, start=None) for item in c.items],
+            residuals="equal" if len(c.items) == 2 else None,
+            reliability=None,
+        )
         for c in model.constructs
         if c.source == source
-    ]  # fmt: skip
+    ]
     names = {c.name for c in constructs} | {item for c in constructs for item in c.item_names}
     return RoxModel(
         name=f"{model.name}: {source}",
@@ -68,6 +74,7 @@ def within_part(model: RoxModel, source: str) -> RoxModel:
             if {pair.left, pair.right} <= names and pair.left != pair.right
         ),
         feedback=model.feedback,
+        terminal_covariances=model.terminal_covariances,
     )
 
 
@@ -86,7 +93,7 @@ def within_model(model: RoxModel, source: Source, scaling: Scaling) -> WithinMod
     at = [source.moments.items.index(item) for item in items]
     covariance = source.within.covariance[np.ix_(at, at)] / np.outer(scale[at], scale[at])
     if np.linalg.eigvalsh(covariance)[0] < 1e-8:
-        raise RoxError(f"answers of {source.name} determine each other within units")
+        raise RoxError(f"Answers of {source.name} determine each other within units.")
     target = Target(np.zeros(len(items)), covariance)
     layout = lay_out(list(table), (items, part.names), {}, scale[at], table.n_free)
     values = start_values(part, table, [("", target)], scale[at])
@@ -101,7 +108,7 @@ def within_model(model: RoxModel, source: Source, scaling: Scaling) -> WithinMod
                 start[row.free - 1] *= 0.5
     found = minimise(objective, start, lower_bounds(table))
     if not found.converged:
-        raise RoxError(f"no optimum was found for {source.name}")
+        raise RoxError(f"No optimum was found for {source.name}.")
     vcov = bread_of(found, observed=False).inverse / max(source.within.df, 1.0)
     return WithinModel(part, table, layout, found.theta, vcov)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from roxmodel.errors import EstimationError, RoxError
+from roxmodel.errors import EstimationError, RoxError, listed
 from roxmodel.estimate.linked.complete import CompleteObjective, is_complete
 from roxmodel.estimate.linked.individual import WithinModel, within_model
 from roxmodel.estimate.linked.joint_objective import JointObjective, JointPart
@@ -26,6 +26,7 @@ from roxmodel.types import FloatArray, Scaling
 __all__ = ["Joint", "cells_of", "estimate_jointly"]
 
 _ROUNDS = 4
+_SINGULAR = 1e-9  # smallest eigenvalue of correlations within units that answers may have
 _MOST_ITEMS = 40  # up to which the Hessian of complete answers is found in closed form
 _FIRST_STEPS, _STEPS = 200, 40  # with a rough Hessian, with one by differences
 
@@ -111,6 +112,7 @@ def estimate_jointly(model: RoxModel, sample: LinkedSample, known: Estimate, mod
                 hint="Use within='pooled', or leave eligible= out of the study.",
             )
         cells = cells_of(source)
+        _require_regular(source)
         layout, theta, lower, own = _within_start(model, source, modelled, scaling)
         there = source.rows >= 0
         answered = np.zeros(len(cells.units), dtype=bool)
@@ -132,6 +134,23 @@ def estimate_jointly(model: RoxModel, sample: LinkedSample, known: Estimate, mod
     return _joint(known, sample, (objective, found, bread), models)
 
 
+def _require_regular(source: Source) -> None:
+    """Refuse answers that determine each other within units: their likelihood grows for ever."""
+    sd = np.sqrt(np.diag(source.within.covariance))
+    names = [item for item, own in zip(source.moments.items, sd, strict=True) if not own > 0]
+    if not names:
+        values, vectors = np.linalg.eigh(source.within.covariance / np.outer(sd, sd))
+        if values[0] > _SINGULAR:
+            return
+        share = np.abs(vectors[:, 0])
+        names = [item for item, own in zip(source.moments.items, share, strict=True) if own > 0.1 * share.max()]
+    raise EstimationError(
+        f"Within units the answers to {listed(names)} ({source.name}) determine each other or do not vary, so the "
+        "likelihood of all answers has no maximum.",
+        hint="Leave one of them out, or use within='pooled'.",
+    )
+
+
 def _within_start(
     model: RoxModel, source: Source, modelled: bool, scaling: Scaling
 ) -> tuple[Layout, FloatArray, FloatArray, WithinModel | None]:
@@ -144,7 +163,7 @@ def _within_start(
         own = within_model(model, source, scaling)
     except RoxError as error:
         raise EstimationError(
-            f"The model within units of the {source.name} survey cannot be estimated: {str(error).splitlines()[0]}",
+            f"The model within units of the {source.name} survey cannot be estimated. {str(error).splitlines()[0]}",
             hint="Use within='pooled' or 'saturated'.",
         ) from None
     return own.layout, own.theta, lower_bounds(own.table), own
@@ -152,7 +171,7 @@ def _within_start(
 
 def _minimised(objective: JointObjective, start: FloatArray, lower: FloatArray) -> tuple[Minimum, Bread]:
     """Newton's method with a Hessian by differences, found anew until it no longer matters."""
-    size = np.maximum(np.abs(start), 0.1)
+    size = np.where(start != 0, np.abs(start), 0.1)
     theta, found = start, None
     for count in range(_ROUNDS):
         rough = objective.guess(theta) if count == 0 else None
@@ -190,7 +209,7 @@ def _joint(
         covariance = part.covariance(theta)
         old = part.source.within
         sources.append(
-            replace(part.source, within=Within(covariance, old.df, False, _said(old.notes, part.source.name)))
+            replace(part.source, within=Within(covariance, old.df, None, _said(old.notes, part.source.name)))
         )
         if model is not None:
             places = slice(part.first, part.first + part.layout.n_free)

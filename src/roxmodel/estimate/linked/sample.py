@@ -19,6 +19,7 @@ from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = ["LinkedSample", "Source", "linked_sample", "noise_of", "reweighted", "with_noise"]
 
+_SAME = 1e-10  # smallest eigenvalue of correlations of unit means that distinct items may have
 _FLOOR = 0.05  # between-unit variance taken at the start, as a share of that of the means
 
 
@@ -114,6 +115,7 @@ def linked_sample(model: RoxModel, moments: LinkedMoments, cells: Mapping[str, C
         source = _source(name, own, cells.get(name), (items, units), np.array(groups, dtype=np.int64))
         people[:, source.at] = np.where(source.rows[:, None] >= 0, own.counts[source.rows], 0.0)
         found.append(source)
+    _require_distinct(items, raw, tuple(found))
     noise = noise_of(tuple(found), raw.shape)
     spread = _spread(raw, noise)
     data = NoisyMeans(seen, np.where(seen, raw, 0.0) / spread, noise / np.outer(spread, spread), np.ones(len(units)))
@@ -139,7 +141,7 @@ def _require_units(items: tuple[str, ...], seen: BoolArray, raw: FloatArray) -> 
     """Refuse items that do not vary over units, and pairs of items that no two units share."""
     for k, item in enumerate(items):
         own = raw[seen[:, k], k]
-        if len(own) < 2 or np.ptp(own) == 0:
+        if len(own) < 2 or np.ptp(own) <= 1e-12 * np.abs(own).max():
             what = f"is known in {len(own)} unit(s)" if len(own) < 2 else "has the same mean in all units"
             raise EstimationError(
                 f"Item {item!r} {what}, so nothing between units can be told from it.",
@@ -154,6 +156,31 @@ def _require_units(items: tuple[str, ...], seen: BoolArray, raw: FloatArray) -> 
             "joins them cannot be told.",
             hint="Link more units; study.unmatched() lists what is missing.",
         )
+
+
+def _require_distinct(items: tuple[str, ...], raw: FloatArray, sources: tuple[Source, ...]) -> None:
+    """Refuse items that determine each other in every unit, sampling error and all: one of them says nothing."""
+    own = {k for source in sources for k in source.at.tolist()}
+    figures = [k for k in range(len(items)) if k not in own]
+    parts = [(source.at, source.within.covariance) for source in sources]
+    parts.append((np.array(figures, dtype=np.int64), np.zeros((len(figures),) * 2)))
+    for at, within in parts:
+        rows = raw[:, at][~np.isnan(raw[:, at]).any(axis=1)]
+        if len(at) < 2 or len(rows) <= len(at):
+            continue
+        sd = rows.std(axis=0)
+        if not (sd > 0).all():
+            continue
+        unit = np.outer(sd, sd)
+        between = np.cov(rows, rowvar=False, ddof=0) / unit
+        values, vectors = np.linalg.eigh(between + within / unit / np.trace(within / unit + np.eye(len(at))))
+        if values[0] < _SAME:
+            share = np.abs(vectors[:, 0])
+            names = [items[k] for k, size in zip(at, share, strict=True) if size > 0.1 * share.max()]
+            raise EstimationError(
+                f"Items {listed(names)} determine each other exactly in every unit, so one of them says nothing new.",
+                hint="Leave one of them out: a copy, or the sum of others.",
+            )
 
 
 def _source(

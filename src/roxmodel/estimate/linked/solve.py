@@ -24,7 +24,7 @@ from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable
 from roxmodel.types import FloatArray, Scaling
 
-__all__ = ["Estimate", "estimate", "with_information"]
+__all__ = ["Estimate", "estimate", "layout_of", "with_information"]
 
 _LEAST = 0.05  # share of a variance that is left at least, where an iteration starts from another estimate
 _ROUGH = 10  # steps with one mean noise for all units, before the first with each unit's own
@@ -36,14 +36,15 @@ class Estimate:
 
     Attributes
     ----------
-    table, layout, given
-        The parameters, where they stand, values that the data give.
+    model, table, layout, given
+        The model, its parameters, where they stand, values that the data give.
     start
         Moments between units that the iteration started from, in units of the scale.
     found, bread
         The optimum; the inverse information per unit.
     """
 
+    model: RoxModel
     table: ParameterTable
     layout: Layout
     given: Mapping[str, float]
@@ -95,7 +96,7 @@ def estimate(
     first = minimise(rough, level, lower_bounds(table), _ROUGH)
     begin = _feasible(objective, first.theta, table)
     found = minimise(objective, begin, lower_bounds(table))
-    return Estimate(table, layout, given, start, found, _bread(table, found))
+    return Estimate(model, table, layout, given, start, found, _bread(table, found))
 
 
 def _bread(table: ParameterTable, found: Minimum, observed: bool = True) -> Bread:
@@ -110,6 +111,15 @@ def _bread(table: ParameterTable, found: Minimum, observed: bool = True) -> Brea
     sd = np.sqrt(own[kept])
     correlation = bread.inverse[np.ix_(kept, kept)] / np.outer(sd, sd)
     return replace(bread, condition=float(np.linalg.cond(correlation)))
+
+
+def layout_of(known: Estimate, scale: FloatArray, data: NoisyMeans) -> Layout:
+    """The layout with the values that other data give (residuals of a stated reliability)."""
+    if not known.given:
+        return known.layout
+    given = given_values(known.model, known.table, moments_between(data), scale)
+    names = (known.layout.items, known.layout.constructs)
+    return lay_out(list(known.table), names, given, scale, known.table.n_free)
 
 
 def with_information(known: Estimate, observed: bool) -> Estimate:

@@ -95,8 +95,11 @@ def linked_fit(model: RoxModel, solution: LinkedSolution, options: LinkedOptions
         by=solution.by,
         min_group=solution.min_group,
     )
+    nothing = np.full(len(fit.table), np.nan)
+    blank = dict.fromkeys(("se", "statistic", "p", "low", "high"), nothing)
     return replace(
         fit,
+        estimates=fit.estimates if known.found.converged else replace(fit.estimates, **blank),
         method="linked",
         level="between",
         errors=linked_errors(solution, options),
@@ -200,7 +203,9 @@ def _measure(model: RoxModel, measure: Measure, solution: LinkedSolution) -> Mea
     usable = np.abs(lam) > 1e-8 * np.abs(lam).max()
     ratio = np.where(usable, (lam[0] if usable[0] else 1.0) / np.where(usable, lam, 1.0), 0.0)
     errors = np.where(usable, unique * ratio**2, np.inf)
-    precision = np.where(np.isfinite(errors), 1.0 / errors, 0.0)
+    exact = errors <= 0  # an item without anything of its own says it all
+    safe = np.where(exact, 1.0, errors)
+    precision = exact.astype(float) if exact.any() else np.where(np.isfinite(errors), 1.0 / safe, 0.0)
     return replace(
         measure, weights=_frozen(precision / precision.sum()), errors=_frozen(errors), within=_frozen(within)
     )

@@ -20,7 +20,7 @@ __all__ = ["Within", "WithinStep", "within_of", "within_step"]
 
 # Correlations of two answers of one person that are assumed where nothing but their variances is printed
 _ASSUMED, _ACROSS = 0.5, 0.25  # of items of one construct, of different ones
-_MOST_EM = 500
+_MOST_STEPS = 200
 _MOST_SCORED = 40  # items up to which scoring steps are made
 _DONE = 1e-8  # largest change of a correlation
 
@@ -35,21 +35,31 @@ class Within:
         (q, q) in points squared, positive semi-definite.
     df
         Degrees of freedom it rests on: respondents less units.
-    assumed
-        Whether correlations were not known and were assumed (see `with_correlations`).
+    guessed
+        (q, q) pairs whose correlation was not known and was assumed; None where all were known.
     notes
         How it was found, where that is not plain.
     """
 
     covariance: FloatArray
     df: float
-    assumed: bool = False
+    guessed: BoolArray | None = None
     notes: tuple[str, ...] = ()
 
+    @property
+    def assumed(self) -> bool:
+        """Whether a correlation was assumed (see `with_correlations`)."""
+        return self.guessed is not None
+
     def with_correlations(self, inside: float, across: float, groups: IntArray) -> FloatArray:
-        """The covariance if items of one construct correlated by `inside`, those of different ones by `across`."""
+        """The covariance if items of one construct correlated by `inside`, those of different ones by `across`.
+
+        What is known stays; the whole is made positive semi-definite if it is not.
+        """
         sd = np.sqrt(np.diag(self.covariance))
-        return np.asarray(np.outer(sd, sd) * _correlations(inside, across, groups))
+        found = np.outer(sd, sd) * _correlations(inside, across, groups)
+        known = np.zeros(found.shape, dtype=bool) if self.guessed is None else ~self.guessed
+        return _positive(np.where(known, self.covariance, found))[0]
 
 
 def _correlations(inside: float, across: float, groups: IntArray) -> FloatArray:
@@ -91,33 +101,36 @@ def within_of(
     """
     pooled, df, known = _pairwise(own, weight)
     notes: list[str] = []
-    assumed = False
-    if start is not None and start.assumed:
-        known = np.eye(len(known), dtype=bool) & known
+    guessed: BoolArray | None = None
+    if start is not None and start.guessed is not None:
+        known = known & ~start.guessed
     if not np.diag(known).all():
         raise _without_variance(own, np.diag(known))
     if not known.all():
-        pooled, assumed = _filled(pooled, known, np.zeros(len(known), np.int64) if groups is None else groups), True
+        places = np.zeros(len(known), np.int64) if groups is None else groups
+        pooled, guessed = _filled(pooled, known, places), ~known
+        why = "was not printed" if np.isnan(own.scatter).any() else "is not known of pairs that nobody answered both of"
         notes.append(
-            f"{own.source}: how answers correlate within units was not printed; {_ASSUMED} was assumed for items of "
-            f"one construct, {_ACROSS} for items of different ones."
-        )
-    elif cells is not None:
-        begin = pooled if start is None else start.covariance
-        pooled = _by_likelihood(cells, _positive(begin)[0], weight)
-        notes.append(
-            f"{own.source}: answers are missing; the covariance within units is by maximum likelihood, and unit means "
-            "are those of the answers that are there, which assumes that answers are missing completely at random."
+            f"{own.source}: how answers correlate within units {why}; {_ASSUMED} was assumed for items of one "
+            f"construct, {_ACROSS} for items of different ones."
         )
     elif _holed(own):
+        found = None
+        if cells is not None and (np.diag(pooled) > 0).all():
+            try:
+                found = _by_likelihood(cells, _positive(pooled if start is None else start.covariance)[0], weight)
+            except np.linalg.LinAlgError:
+                found = None
+        pooled = pooled if found is None else found
+        how = "is pooled pair by pair" if found is None else "is by maximum likelihood"
         notes.append(
-            f"{own.source}: answers are missing; the covariance within units is pooled pair by pair, and unit means "
-            "are those of the answers that are there, which assumes that answers are missing completely at random."
+            f"{own.source}: answers are missing; the covariance within units {how}, and unit means are those of the "
+            "answers that are there, which assumes that answers are missing completely at random."
         )
     pooled, mended = _positive(pooled)
     if mended:
         notes.append(f"{own.source}: the pooled covariance within units was not positive semi-definite and was mended.")
-    return Within(pooled, df, assumed, tuple(notes) if start is None else start.notes)
+    return Within(pooled, df, guessed, tuple(notes) if start is None else start.notes)
 
 
 def _pairwise(own: SourceMoments, weight: FloatArray | None) -> tuple[FloatArray, float, BoolArray]:
@@ -159,7 +172,7 @@ def _holed(own: SourceMoments) -> bool:
 
 
 def _positive(matrix: FloatArray) -> tuple[FloatArray, bool]:
-    """Nearest correlation by clipped eigenvalues, where a covariance is not positive semi-definite."""
+    """A covariance with clipped eigenvalues of its correlations, where it is not positive semi-definite."""
     sd = np.sqrt(np.maximum(np.diag(matrix), 0.0))
     safe = np.where(sd > 0, sd, 1.0)
     values, vectors = np.linalg.eigh(matrix / np.outer(safe, safe))
@@ -176,12 +189,11 @@ class WithinStep:
 
     Attributes
     ----------
-    precision
-        Q, (G, q, q): sum over respondents of the inverse of what they show of Σ_W, zeros elsewhere.
     centre
-        (G, q): the units' means, weighted by these; 0 where nobody answered.
+        (G, q): levels of the units by generalised least squares; 0 where nobody answered.
     noise
-        (G, q, q): their covariance Q⁻¹, zeros where nobody answered.
+        (G, q, q): their covariance Q⁻¹, Q the sum over respondents of the inverse of what they show of Σ_W; zeros
+        where nobody answered.
     answered
         (G, q).
     inverse
@@ -190,7 +202,6 @@ class WithinStep:
         Σ log|Σ_W| over respondents (what each shows) + Σ log|Q|.
     """
 
-    precision: FloatArray
     centre: FloatArray
     noise: FloatArray
     answered: BoolArray
@@ -232,25 +243,29 @@ def within_step(cells: Cells, covariance: FloatArray, weight: FloatArray | None 
         (G,) how often a unit counts (in `logdet` only).
     """
     groups, q = len(cells.units), len(cells.items)
-    inverse, logdets = inverted(covariance, cells.seen)
+    sd = np.sqrt(np.diag(covariance))
+    if not (sd > 0).all():
+        raise np.linalg.LinAlgError("a variance is not positive")
+    unit, size = np.outer(sd, sd), np.log(sd)
+    inverse, logdets = inverted(covariance / unit, cells.seen)
     times = np.ones(groups) if weight is None else weight
     plan = _plan(cells)
-    precision = np.asarray(plan.table @ inverse.reshape(len(inverse), q * q)).reshape(groups, q, q)
-    means = (cells.mean * cells.n[:, None])[plan.order]
+    full = np.asarray(plan.table @ inverse.reshape(len(inverse), q * q)).reshape(groups, q, q)
+    means = (cells.mean / sd * cells.n[:, None])[plan.order]
     pushed = np.empty_like(means)
     for place, (start, stop) in enumerate(_stretches(plan, len(means))):  # one product a pattern, not one a cell
         pushed[start:stop] = means[start:stop] @ inverse[place]
     total = np.zeros((groups, q))
     np.add.at(total, cells.unit[plan.order], pushed)
-    answered = np.diagonal(precision, axis1=1, axis2=2) > 0
-    full = precision.copy()
+    answered = np.diagonal(full, axis1=1, axis2=2) > 0
     full[:, np.arange(q), np.arange(q)] += ~answered
     noise = np.linalg.inv(full)
     noise[:, np.arange(q), np.arange(q)] -= ~answered
     noise = (noise + noise.swapaxes(1, 2)) / 2
-    centre = (noise @ total[:, :, None])[:, :, 0]
-    own = float((times[cells.unit] * cells.n) @ logdets[cells.pattern])
-    return WithinStep(precision, centre, noise, answered, inverse, own + float(times @ np.linalg.slogdet(full)[1]))
+    centre = (noise @ total[:, :, None])[:, :, 0] * sd
+    own = float((times[cells.unit] * cells.n) @ (logdets + 2 * cells.seen @ size)[cells.pattern])
+    levels = np.linalg.slogdet(full)[1] - 2 * answered @ size
+    return WithinStep(centre, noise * unit, answered, inverse / unit, own + float(times @ levels))
 
 
 def _stretches(plan: _Plan, count: int) -> Iterator[tuple[int, int]]:
@@ -304,43 +319,100 @@ def spread_within(
 
 
 def _by_likelihood(cells: Cells, start: FloatArray, weight: FloatArray | None) -> FloatArray:
-    """REML, levels of the units with a flat prior: scoring steps, and a step of EM where one would leave the cone.
+    """REML, levels of the units with a flat prior: scoring steps as far as they help, else a step of EM.
 
     References
     ----------
     Patterson & Thompson (1971), doi 10.2307/2334389; Dempster, Rubin & Tsutakawa (1981), doi 10.2307/2287835.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If the start is singular.
     """
     times = np.ones(len(cells.units)) if weight is None else weight
     own = cells.n * times[cells.unit]
-    n, q = float(own.sum()), len(cells.items)
+    n = float(own.sum())
     sizes = np.bincount(cells.pattern, weights=own, minlength=len(cells.seen))
-    spare = 1.0 - float(times[np.unique(cells.unit)].sum()) / n  # what the levels of the units leave
-    low = np.tril_indices(q)
-    share = np.where(low[0] == low[1], 0.5, 1.0)
+    spare = max(1.0 - float(times[np.unique(cells.unit)].sum()) / n, 0.1)  # what the levels of the units leave
     covariance = _regular(start)
-    for _ in range(_MOST_EM):
-        try:
-            step = within_step(cells, covariance)
-        except np.linalg.LinAlgError:
-            break
-        pull, _ = spread_within(cells, step, step.centre, step.noise, weight)
-        change = covariance @ pull @ covariance / n
-        if q <= _MOST_SCORED:
-            curve = pair_information(step.inverse, np.asarray(sizes * max(spare, 0.1), dtype=np.float64))
-            scored = np.zeros((q, q))
-            scored[low] = scored.T[low] = np.asarray(np.linalg.solve(curve, share * pull[low]))
-            if np.isfinite(scored).all() and np.linalg.eigvalsh(covariance + scored)[0] > 0:
-                change = scored
-        covariance = covariance + (change + change.T) / 2
+    step = within_step(cells, covariance, weight)
+    pull, value = _restricted(cells, step, weight)
+    for _ in range(_MOST_STEPS):
         sd = np.sqrt(np.diag(covariance))
-        if np.abs(change / np.outer(sd, sd)).max() < _DONE:
+        unit = np.outer(sd, sd)
+        moves = (
+            [_scored(step, pull, np.asarray(sizes * spare, dtype=np.float64), unit)] if len(sd) <= _MOST_SCORED else []
+        )
+        moves.append(covariance @ pull @ covariance / n)
+        for move in moves:
+            found = _moved(cells, covariance, move, (value, weight))
+            if found is not None:
+                break
+        if found is None:
+            break
+        change, step, pull, value = found
+        covariance = covariance + change
+        if np.abs(change / unit).max() < _DONE:
             break
     return covariance
 
 
+def _restricted(cells: Cells, step: WithinStep, weight: FloatArray | None) -> tuple[FloatArray, float]:
+    """Where Σ_W is pulled to, and -2 restricted loglik."""
+    pull, _ = spread_within(cells, step, step.centre, step.noise, weight)
+    _, distance = spread_within(cells, step, step.centre, np.zeros_like(step.noise), weight)
+    return pull, step.logdet + distance
+
+
+def _scored(step: WithinStep, pull: FloatArray, sizes: FloatArray, unit: FloatArray) -> FloatArray | None:
+    """A scoring step, the levels of the units taken as known; None where there is none."""
+    q = len(unit)
+    low = np.tril_indices(q)
+    share = np.where(low[0] == low[1], 0.5, 1.0)
+    found = np.zeros((q, q))
+    try:
+        solved = np.linalg.solve(pair_information(step.inverse * unit, sizes), share * (pull * unit)[low])
+    except np.linalg.LinAlgError:
+        return None
+    found[low] = found.T[low] = np.asarray(solved, dtype=np.float64)
+    return np.asarray(found * unit) if np.isfinite(found).all() else None
+
+
+Moved = tuple[FloatArray, WithinStep, FloatArray, float]
+
+
+def _moved(
+    cells: Cells, covariance: FloatArray, move: FloatArray | None, known: tuple[float, FloatArray | None]
+) -> Moved | None:
+    """As much of a move as raises the likelihood inside the cone; None where nothing of it does."""
+    value, weight = known
+    if move is None:
+        return None
+    sd = np.sqrt(np.diag(covariance))
+    unit = np.outer(sd, sd)
+    move = (move + move.T) / 2
+    root = np.linalg.inv(np.linalg.cholesky(covariance / unit))
+    lowest = float(np.linalg.eigvalsh(root @ (move / unit) @ root.T)[0])
+    size = 1.0 if lowest > -0.9 else 0.9 / -lowest
+    for _ in range(12):
+        try:
+            step = within_step(cells, covariance + size * move, weight)
+        except np.linalg.LinAlgError:
+            size /= 4
+            continue
+        pull, there = _restricted(cells, step, weight)
+        if there <= value + 1e-9 * max(abs(value), 1.0):
+            return size * move, step, pull, there
+        size /= 4
+    return None
+
+
 def _regular(matrix: FloatArray) -> FloatArray:
-    """A start for EM away from the edge."""
+    """A start away from the edge."""
     sd = np.sqrt(np.diag(matrix))
+    if not (sd > 0).all():
+        raise np.linalg.LinAlgError("a variance is not positive")
     values, vectors = np.linalg.eigh(matrix / np.outer(sd, sd))
     if values[0] > 1e-3:
         return matrix
