@@ -95,7 +95,8 @@ def test_everything_is_the_same_bit_for_bit(pair):
 
 def test_effects_are_the_same_where_no_levels_are_needed(pair):
     fit, loaded, name = pair
-    ends = {"world": ("pride", "revenue"), "linked": ("pride", "revenue"), "one construct": None}.get(name, ("a", "b" if name == "curved" else "d"))
+    whole = ("pride", "revenue")
+    ends = {"world": whole, "linked": whole, "one construct": None}.get(name, ("a", "b" if name == "curved" else "d"))
     if ends is not None:
         for interval in (None, "draws"):
             pd.testing.assert_frame_equal(
