@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ __all__ = ["compare"]
 
 _ORDINAL = ("DWLS", "WLSMV")
 _SAME = 1e-3  # difference of sample moments, in standard deviations, up to which they are of the same rows
+_ALIKE = 1e-2  # the same between units, where the saturated covariance is itself an optimum at the edge
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +171,7 @@ def _refuse_other_rows(first: Fit, fit: Fit, name: str) -> None:
     if first.method == "linked":
         if first.population.units != fit.population.units:
             raise differ("units", f"{first.population.n} units", f"{fit.population.n} units, or other ones")
+        _refuse_other_data(first, fit, [others[item] for item in items], (differ, _ALIKE))
         return
     if first.estimator != fit.estimator:
         raise differ("estimator", repr(first.estimator), repr(fit.estimator))
@@ -184,12 +186,19 @@ def _refuse_other_rows(first: Fit, fit: Fit, name: str) -> None:
             "One of the fits models means and the other does not, so their AIC do not compare.",
             hint="Say means=True in all of them.",
         )
-    order = [others[item] for item in items]
+    _refuse_other_data(first, fit, [others[item] for item in items], (differ, _SAME))
+
+
+def _refuse_other_data(
+    first: Fit, fit: Fit, order: Sequence[int], rule: tuple[Callable[[str, object, object], RoxError], float]
+) -> None:
+    """Refuse fits whose saturated covariances are not the same."""
+    differ, most = rule
     own = {group.name: group.covariance for group in fit.groups}
     for group in first.groups:
         sd = np.sqrt(np.diag(group.covariance))
         gap = np.abs(group.covariance - own[group.name][np.ix_(order, order)]) / np.outer(sd, sd)
-        if gap.max() > _SAME:
+        if gap.max() > most:
             raise differ("data", "their covariances", f"by up to {gap.max():.3g} of a variance")
 
 

@@ -212,12 +212,24 @@ class Fitted:
             raise EstimationError("This fit has no bootstrap.", hint="Fit with se='bootstrap', bootstrap=2000, seed=1.")
         return self.resampling
 
-    def effect_draws(self, curved: bool) -> FloatArray:
-        """Draws that intervals of effects are taken from: fixed in number and seed, so that tables do not move."""
+    def effect_draws(self, curved: bool, df: float = np.inf) -> FloatArray:
+        """Draws that intervals of effects are taken from: fixed in number and seed, so that tables do not move.
+
+        Parameters
+        ----------
+        curved
+            Whether an equation on the way is curved.
+        df
+            Degrees of freedom; finite = multivariate t instead of normal.
+        """
         if self.resampling is not None:
             return self.bootstrap_draws()
         count = int(np.clip(_CURVED_CELLS // self.population.n, 500, 2_000)) if curved else _LINEAR_DRAWS
-        return self.draws(count, seed=0)
+        found = self.draws(count, seed=0)
+        if not np.isfinite(df):
+            return found
+        rng = np.random.default_rng(np.random.SeedSequence(0, spawn_key=(2,)))
+        return np.asarray(self.theta + (found - self.theta) * np.sqrt(df / rng.chisquare(df, (count, 1))))
 
     def __repr__(self) -> str:
         where = (

@@ -29,6 +29,8 @@ from roxmodel.types import FloatArray, IntArray
 
 __all__ = ["fit_linked"]
 
+_FEWEST_CLUSTERS = 5
+
 
 def fit_linked(model: RoxModel, data: object, options: LinkedOptions) -> Fit:
     """Estimate, and make the fit.
@@ -157,8 +159,12 @@ def _clusters(data: object, sample: LinkedSample, cluster: str | None) -> IntArr
     if any(value is None for value in values):
         raise DataError(f"cluster={cluster!r} is missing for some units.", hint="Fill it in, or leave these units out.")
     place = {value: k for k, value in enumerate(dict.fromkeys(values))}
-    if len(place) < 2:
-        raise DataError(f"cluster={cluster!r} has the same value in all units.", hint="Leave cluster= out.")
+    if len(place) < _FEWEST_CLUSTERS:
+        raise DataError(
+            f"cluster={cluster!r} has {len(place)} different value(s), from which no uncertainty can be told.",
+            allowed=f"at least {_FEWEST_CLUSTERS} clusters of units, better 30",
+            hint="Leave cluster= out, or take a finer one.",
+        )
     return np.array([place[value] for value in values], dtype=np.int64)
 
 

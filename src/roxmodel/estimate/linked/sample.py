@@ -19,6 +19,7 @@ from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = ["LinkedSample", "Source", "linked_sample", "noise_of", "reweighted", "with_noise"]
 
+_FAR = 1e4  # of a mean from 0, in standard deviations between units
 _SAME = 1e-10  # smallest eigenvalue of correlations of unit means that distinct items may have
 _FLOOR = 0.05  # between-unit variance taken at the start, as a share of that of the means
 
@@ -107,6 +108,7 @@ def linked_sample(model: RoxModel, moments: LinkedMoments, cells: Mapping[str, C
     kept = np.flatnonzero(seen.any(axis=1))
     units, raw, seen = tuple(every[k] for k in kept), raw[kept], seen[kept]
     _require_units(items, seen, raw)
+    _require_digits(model, items, raw)
     found, people = [], np.zeros(raw.shape)
     for name in model.respondent_sources:
         names = [item.name for c in model.constructs if c.source == name for item in c.items]
@@ -156,6 +158,21 @@ def _require_units(items: tuple[str, ...], seen: BoolArray, raw: FloatArray) -> 
             "joins them cannot be told.",
             hint="Link more units; study.unmatched() lists what is missing.",
         )
+
+
+def _require_digits(model: RoxModel, items: tuple[str, ...], raw: FloatArray) -> None:
+    """Refuse causes whose values lie so far from 0 that hardly any digits are left of their differences."""
+    causes = {edge.cause for edge in model.edges if edge.lag == 0}
+    mean, sd = np.nanmean(raw, axis=0), np.nanstd(raw, axis=0)
+    for construct in model.constructs:
+        for item in construct.item_names if construct.name in causes else ():
+            k = items.index(item)
+            if abs(mean[k]) > _FAR * sd[k]:
+                raise EstimationError(
+                    f"Item {item!r} lies around {mean[k]:.6g} and varies by {sd[k]:.3g} between units only: too few "
+                    "digits are left of its differences.",
+                    hint="Subtract a constant, such as its mean or its first year.",
+                )
 
 
 def _require_distinct(items: tuple[str, ...], raw: FloatArray, sources: tuple[Source, ...]) -> None:

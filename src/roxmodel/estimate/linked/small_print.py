@@ -10,7 +10,6 @@ import numpy as np
 from roxmodel.errors import RoxError
 from roxmodel.estimate.linked.sample import LinkedSample, noise_of
 from roxmodel.estimate.linked.solve import Estimate, estimate
-from roxmodel.implied.identification import name_parameters
 from roxmodel.result.system import system_of, total_effects
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.headline import headline
@@ -28,8 +27,9 @@ _CAUSAL = (
 )
 _LEVEL = (
     "The edges are effects between units, not between people: they say how units that differ in the cause differ in "
-    "the effect. Different people answered the surveys; only their unit links them."
+    "the effect."
 )
+_PEOPLE = " Different people answered the surveys; only their unit links them."
 _CORNERS = ((0.0, 0.0), (0.9, 0.0), (0.9, 0.9))  # correlations of one person's answers in a construct, and across
 _MANY_ANSWERED = 0.2  # mean share of the eligible who answered from which both extremes are told
 
@@ -54,7 +54,7 @@ def linked_errors(solution: LinkedSolution, options: LinkedOptions) -> str:
 def linked_notes(model: RoxModel, solution: LinkedSolution) -> tuple[str, ...]:
     """What a reader must know, in sentences."""
     sample, known = solution.sample, solution.estimate
-    notes = [_LEVEL, *([_CAUSAL] if model.edges else [])]
+    notes = [_LEVEL + (_PEOPLE if len(sample.sources) > 1 else ""), *([_CAUSAL] if model.edges else [])]
     notes += [note for source in sample.sources for note in source.within.notes]
     notes += sample.notes
     notes += _extremes(model, sample, known)
@@ -64,12 +64,6 @@ def linked_notes(model: RoxModel, solution: LinkedSolution) -> tuple[str, ...]:
     assumed = [f"{r.left} -> {r.right} = {r.value:g}" for r in table.of("edge") if not r.free and r.value is not None]
     if assumed:
         notes.append(f"Assumed, not estimated: {', '.join(assumed)}.")
-    held = [row for row in table if row.free and known.found.bound[row.free - 1]]
-    if held:
-        notes.append(
-            f"Held at the bound 0, without a standard error: {name_parameters(held)}. Between units nothing is left of "
-            "them that sampling error does not explain."
-        )
     equal = [c.name for c in model.constructs if len(c.items) == 2 and c.residuals is None]
     if equal:
         notes.append(f"Two items only, so their residual variances between units are held equal: {', '.join(equal)}.")

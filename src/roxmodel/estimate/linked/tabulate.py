@@ -27,6 +27,8 @@ from roxmodel.types import FloatArray
 
 __all__ = ["LinkedSolution", "linked_fit"]
 
+_HARDLY = 0.4  # mean correlation between units with the other items, below which the first is no marker
+
 
 @dataclass(frozen=True, slots=True)
 class LinkedSolution:
@@ -90,11 +92,8 @@ def linked_fit(model: RoxModel, solution: LinkedSolution, options: LinkedOptions
     )
     fit = fit_of(model, plain, Options(se=options.se, scaling=options.scaling))
     markers = _markers(model, solution)
-    predicted = replace(
-        predicted_levels(model, sample, known.layout, known.found.theta, markers),
-        by=solution.by,
-        min_group=solution.min_group,
-    )
+    levels, shown = predicted_levels(model, sample, (known.layout, known.found.theta), markers, solution.min_group)
+    predicted = replace(shown, by=solution.by)
     nothing = np.full(len(fit.table), np.nan)
     blank = dict.fromkeys(("se", "statistic", "p", "low", "high"), nothing)
     return replace(
@@ -105,7 +104,7 @@ def linked_fit(model: RoxModel, solution: LinkedSolution, options: LinkedOptions
         errors=linked_errors(solution, options),
         equations=_equations(model, solution),
         measures=tuple(_measure(model, measure, solution) for measure in fit.measures),
-        population=_population(fit.population, solution, predicted.values),
+        population=_population(fit.population, solution, levels),
         verdicts=_verdicts(model, fit.verdicts, solution),
         notes=linked_notes(model, solution),
         groups=(_moments(sample, between),),
@@ -118,6 +117,7 @@ def linked_fit(model: RoxModel, solution: LinkedSolution, options: LinkedOptions
 
 def _verdicts(model: RoxModel, found: Mapping[str, Verdict], solution: LinkedSolution) -> dict[str, Verdict]:
     """An item residual of 0 between units is no fault: its means differ by the construct and by chance only."""
+    found = _marker_named(model, found, solution)
     table, bound = solution.estimate.table, solution.estimate.found.bound
     held = [row for row in table if row.free and bound[row.free - 1]]
     items = [row for row in held if residual_of(row, model.names)]
@@ -137,6 +137,30 @@ def _verdicts(model: RoxModel, found: Mapping[str, Verdict], solution: LinkedSol
     if others:
         return {**found, "admissible": Verdict(False, "; ".join([*others, words]))}
     return {**found, "admissible": Verdict(True, f"every variance is possible; {words}")}
+
+
+def _marker_named(model: RoxModel, found: Mapping[str, Verdict], solution: LinkedSolution) -> dict[str, Verdict]:
+    """Name first items that share next to nothing with the others: they cannot be the unit of their construct."""
+    if found["converged"].ok:
+        return dict(found)
+    sample = solution.sample
+    sd = np.sqrt(np.diag(solution.estimate.start.covariance))
+    shared = np.abs(solution.estimate.start.covariance / np.outer(sd, sd))
+    weak = []
+    for construct in model.constructs:
+        own = [sample.items.index(item) for item in construct.item_names]
+        others = own[1:]
+        if len(own) > 2 and shared[own[0], others].mean() < _HARDLY < shared[np.ix_(others, others)].mean():
+            weak.append(f"{construct.item_names[0]} of {construct.name}")
+    if not weak:
+        return dict(found)
+    words = (
+        f"{', '.join(weak)}: the first item is the unit of its construct but shares hardly anything with the others "
+    )
+    return {
+        **found,
+        "converged": Verdict(False, f"{words}between units; put another item first ({found['converged'].reason})"),
+    }
 
 
 def _frozen(values: FloatArray) -> FloatArray:

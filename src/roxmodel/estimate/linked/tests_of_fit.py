@@ -58,17 +58,14 @@ def linked_indices(
     base = max(2 * n * (base_value - free.value), 0.0) if base_done else float("nan")
     tested = tested_indices(Tested(chisq, df, base, p * (p - 1) // 2, n, 1, None, None, None))
     notes = []
-    if df > 0 and (free.edge or n < _MANY):
-        edge = (
-            " Here the saturated covariance between units lies at the edge of the possible: some combination of items "
-            "does not vary between units."
-            if free.edge
-            else ""
-        )
+    if df > 0 and free.edge:
         notes.append(
-            f"Chi-square has its distribution with many units and reliable means only; with few it may reject right "
-            f"models too often or too seldom.{edge}"
+            "Chi-square hardly ever rejects here, and CFI and RMSEA look better than they are: some combination of "
+            "items does not vary between units at all, so the saturated covariance lies at the edge of the possible. "
+            "Look at fit.residuals() too."
         )
+    elif df > 0 and n < _MANY:
+        notes.append("Chi-square rests on many units; with these it rejects right models too often.")
     return found | tested | {"srmr": _srmr(known, free)}, free.moments, notes
 
 
