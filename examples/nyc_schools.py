@@ -170,8 +170,10 @@ def print_comparison(fits: dict[str, rox.Fit]) -> None:
     print(f"- path: Total effect belief -> math: {total(fits['path'], 'belief', 'math')['estimate']:.3g}.")
     for name in ("asked", "in general"):
         for note in fits[name].notes:
-            if note.startswith(("Total effect", "Held at the bound")):
+            if note.startswith("Total effect"):
                 print(f"- {name}: {note}")
+    checks = fits["in general"].checks().set_index("check")
+    print(f"- in general: Admissible: {checks.loc['admissible', 'reason']}.")
 
 
 def total(fit: rox.Fit, cause: str, effect: str) -> pd.Series:

@@ -93,10 +93,10 @@ class EstimationError(RoxError):
     >>> import roxmodel as rox
     >>> model = rox.five_factor({"pride": ["pride"], "outcomes": ["sales"]}, sources={"outcomes": "employee"})
     >>> try:
-    ...     rox.fit(model, {"pride": [1.0, 2.0, 4.0], "sales": [3.0, 3.0, 3.0]}, method="path")
+    ...     rox.fit(model, {"pride": [1.0, 2.0], "sales": [3.0, 5.0]}, method="path")
     ... except rox.EstimationError as error:
     ...     print(error.problem)
-    The score of 'outcomes' is constant: it is 3 in all 3 rows that have it.
+    The equation of 'outcomes' has 1 cause(s), an intercept and a residual variance, but only 2 rows with complete data.
     """
 
 

@@ -49,7 +49,7 @@ def test_the_demo_says_truth_uncertainty_and_limits(demo):
         "simulated",
         "intervals hold the truth",
         "truth 8.8",
-        "understates",
+        "noise shrinks effects",
         "chance of a loss",
         "PwC publishes no formula",
     ):
