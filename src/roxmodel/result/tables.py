@@ -150,7 +150,7 @@ def _least_df(fit: Fitted, paths: Sequence[tuple[str, ...]], mixed: bool) -> flo
     """Degrees of freedom of the weakest edge on the way, for draws by method "linked"."""
     on = {step for path in paths for step in pairwise(path)}
     own = [df for row, df in zip(fit.table, fit.estimates.df, strict=True) if (row.left, row.right) in on]
-    return float(np.nanmin(own, initial=np.inf)) if mixed else np.inf
+    return float(min((df for df in own if not np.isnan(df)), default=np.inf)) if mixed else np.inf
 
 
 def _products_by_draws(delta: pd.DataFrame, drawn: pd.DataFrame) -> pd.DataFrame:

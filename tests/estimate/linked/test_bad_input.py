@@ -82,7 +82,7 @@ def test_clusters_that_are_none(tiny, refused, known):
         DataError, "missing for some units", model=model, data=tiny.study(model, (*frames[:2], holes)), cluster="region"
     )
     one = frames[2].assign(region="all")
-    refused(DataError, "the same value", model=model, data=tiny.study(model, (*frames[:2], one)), cluster="region")
+    refused(DataError, "1 different value", model=model, data=tiny.study(model, (*frames[:2], one)), cluster="region")
     refused(RoxError, "no unit frame", model=model, data=study.moments, cluster="region")
 
 

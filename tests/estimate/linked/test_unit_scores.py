@@ -50,9 +50,10 @@ def test_levels_are_conditional_expectations(tiny, items, holes):
     if holes:
         found = estimate_jointly(model, sample, known, modelled=False, scaling="marker")
         known, sample = found.estimate, found.sample
-    levels = predicted_levels(model, sample, known.layout, known.found.theta, np.ones(3))
+    every, levels = predicted_levels(model, sample, (known.layout, known.found.theta), np.ones(3), min_group=1)
     values, errors = dense_levels(tiny, model, frames, (known.table, known.found.theta, sample))
     np.testing.assert_allclose(levels.values, values, rtol=EXACT, atol=EXACT)
+    np.testing.assert_allclose(every, values, rtol=EXACT, atol=EXACT)
     np.testing.assert_allclose(levels.errors, errors, rtol=1e-5, atol=1e-6)
 
 
@@ -121,3 +122,21 @@ def test_other_methods_have_none(tiny):
     model, frames = tiny.model(3), tiny.frames(20, 3)
     with pytest.raises(EstimationError, match="method 'path'"):
         rox.fit(model, tiny.study(model, frames), method="path").unit_scores()
+
+
+def test_shown_scores_use_no_answers_of_a_small_group():
+    """A unit with one employee and no customers: what is shown of it does not follow the one person's answers."""
+    world = rox.datasets.make_world(60, seed=5)
+    key = world.unit["branch"].min()
+    alone = world.employee["branch"].ne(key) | ~world.employee["branch"].duplicated()
+    staff, guests = world.employee[alone], world.customer[world.customer["branch"] != key]
+    shown = []
+    for answer in (1, 5):
+        people = staff.copy()
+        people.loc[people["branch"] == key, people.columns.drop("branch")] = answer
+        study = rox.Study(world.model, employee=people, customer=guests, unit=world.unit, by="branch")
+        table = rox.fit(world.model, study).unit_scores().set_index("branch")
+        assert "pride" in table.loc[key, "hidden"]
+        assert np.isnan(table.loc[key, "pride"])
+        shown.append(table.loc[key, ["value", "loyalty"]].astype(float))
+    assert (abs(shown[1] - shown[0]) < 0.05).all()  # the parameters move a little

@@ -59,8 +59,9 @@ def linked_indices(
     tested = tested_indices(Tested(chisq, df, base, p * (p - 1) // 2, n, 1, None, None, None))
     notes = []
     if df > 0 and free.edge:
+        rejects = "rejects here although it hardly ever does" if tested["pvalue"] < 0.05 else "hardly ever rejects here"
         notes.append(
-            "Chi-square hardly ever rejects here, and CFI and RMSEA look better than they are: some combination of "
+            f"Chi-square {rejects}, and CFI and RMSEA look better than they are: some combination of "
             "items does not vary between units at all, so the saturated covariance lies at the edge of the possible. "
             "Look at fit.residuals() too."
         )
