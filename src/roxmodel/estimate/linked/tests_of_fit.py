@@ -66,7 +66,10 @@ def linked_indices(
             "Look at fit.residuals() too."
         )
     elif df > 0 and n < _MANY:
-        notes.append("Chi-square rests on many units; with these it rejects right models somewhat too often.")
+        notes.append(
+            "Chi-square rests on many units; with these it rejects right models too often (in simulations of 150 units "
+            "in 8 to 19 % instead of 5 %, the more the more reliable the means)."
+        )
     return found | tested | {"srmr": _srmr(known, free)}, free.moments, notes
 
 
