@@ -7,17 +7,13 @@ import numpy as np
 from roxmodel.estimate.defined import unknown_definitions
 from roxmodel.estimate.path import Solution
 from roxmodel.estimate.scores import Scores
+from roxmodel.estimate.sentences import assumed_notes, causal_notes, sign_notes
 from roxmodel.result.records import LINEAR, Resampling, Verdict
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable
 from roxmodel.types import FloatArray, StandardErrors
 
 __all__ = ["error_words", "notes_of", "verdicts_of"]
-
-_CAUSAL = (
-    "Causal reading assumes that the arrows point the right way and that no unmeasured cause acts on both ends "
-    "of an edge, beyond the context constructs in the graph; robustness_value says how strong one would have to be."
-)
 
 
 def error_words(se: StandardErrors, scores: Scores, solution: Solution, resampling: Resampling | None) -> str:
@@ -38,18 +34,16 @@ def notes_of(
     model: RoxModel, table: ParameterTable, scores: Scores, solution: Solution, resampling: Resampling | None
 ) -> tuple[str, ...]:
     """What a reader must know, in sentences."""
-    notes = [_CAUSAL] if model.edges else []
+    notes = causal_notes(model)
     notes += [*scores.notes, *solution.warnings]
-    assumed = [f"{r.left} -> {r.right} = {r.value:g}" for r in table.of("edge") if not r.free and r.value is not None]
-    if assumed:
-        notes.append(f"Assumed, not estimated: {', '.join(assumed)}.")
+    notes += assumed_notes(table)
     curved = [f"{e.effect} ({e.family})" for e in solution.equations if e.family != LINEAR]
     if curved:
         notes.append(
             f"Curved equations: {', '.join(curved)}. Their edges are on the scale of the predictor; effects() gives "
             "average changes on the response scale."
         )
-    notes += _sign_notes(model, table, solution)
+    notes += sign_notes(model, table, solution.theta)
     notes += _thin_notes(scores, resampling)
     unknown = unknown_definitions(model, table)
     if unknown:
@@ -68,19 +62,6 @@ def _thin_notes(scores: Scores, resampling: Resampling | None) -> list[str]:
         notes.append(f"Only {scores.n} units: intervals are wide and rest on few units.")
     if resampling is not None and resampling.failed:
         notes.append(f"{resampling.failed} bootstrap replicates could not be estimated and are left out.")
-    return notes
-
-
-def _sign_notes(model: RoxModel, table: ParameterTable, solution: Solution) -> list[str]:
-    free = {(row.left, row.right): row.free - 1 for row in table.of("edge") if row.free}
-    notes = []
-    for edge in model.edges:
-        place = free.get((edge.cause, edge.effect))
-        if edge.expected is None or edge.lag or place is None:
-            continue
-        value = solution.theta[place]
-        if (value > 0) != (edge.expected == "positive"):
-            notes.append(f"{edge} was expected {edge.expected} but is {value:.3g}: check the items' direction.")
     return notes
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from roxmodel.errors import RoxError
 from roxmodel.estimate.linked.sample import LinkedSample, Source
+from roxmodel.estimate.sem.feasible import feasible
 from roxmodel.estimate.sem.inference import bread_of
 from roxmodel.estimate.sem.objective import Objective, Part
 from roxmodel.estimate.sem.optimizer import minimise
@@ -99,14 +100,7 @@ def within_model(model: RoxModel, source: Source, scaling: Scaling) -> WithinMod
     values = start_values(part, table, [("", target)], scale[at])
     require_identified(part, table, (layout,), values)
     objective = Objective([Part(layout, target, 1.0)])
-    start = values[0]
-    for _ in range(8):
-        if np.isfinite(objective.value(start)):
-            break
-        for row in table:
-            if row.free and row.kind in {"edge", "covariance"}:
-                start[row.free - 1] *= 0.5
-    found = minimise(objective, start, lower_bounds(table))
+    found = minimise(objective, feasible(objective, values[0], table), lower_bounds(table))
     if not found.converged:
         raise RoxError(f"No optimum was found for {source.name}.")
     vcov = bread_of(found, observed=False).inverse / max(source.within.df, 1.0)

@@ -13,7 +13,7 @@ from roxmodel.estimate.linked.individual import WithinModel, within_model
 from roxmodel.estimate.linked.joint_objective import JointObjective, JointPart
 from roxmodel.estimate.linked.sample import LinkedSample, Source
 from roxmodel.estimate.linked.solve import Estimate
-from roxmodel.estimate.linked.within import Within, within_step
+from roxmodel.estimate.linked.within import Within
 from roxmodel.estimate.sem.inference import Bread, bread_of
 from roxmodel.estimate.sem.optimizer import Minimum, minimise
 from roxmodel.estimate.sem.planning import lower_bounds
@@ -215,8 +215,7 @@ def _joint(
             places = slice(part.first, part.first + part.layout.n_free)
             vcov = bread.inverse[places, places] / sample.n
             within.append(replace(model, theta=part.own(theta), vcov=vcov))
-    data = replace(sample.data, noise=_noise_at(objective, theta), mean=_mean_at(objective, theta))
-    again = replace(sample, sources=tuple(sources), data=data)
+    again = replace(sample, sources=tuple(sources), data=objective.means(theta)[0])
     answers = sum(float(part.cells.n @ part.cells.seen[part.cells.pattern].sum(axis=1)) for part in objective.parts)
     figures = sample.data.seen.copy()
     for part in objective.parts:
@@ -231,20 +230,3 @@ def _said(notes: tuple[str, ...], name: str) -> tuple[str, ...]:
     if not notes:
         return ()
     return (f"{name}: answers are missing; the likelihood of all answers assumes that they are missing at random.",)
-
-
-def _noise_at(objective: JointObjective, theta: FloatArray) -> FloatArray:
-    sample = objective.sample
-    noise = np.zeros_like(sample.data.noise)
-    for part in objective.parts:
-        step, rows, at = within_step(part.cells, part.covariance(theta)), np.flatnonzero(part.there), part.source.at
-        noise[np.ix_(rows, at, at)] = step.noise[part.rows] / np.outer(sample.scale[at], sample.scale[at])
-    return noise
-
-
-def _mean_at(objective: JointObjective, theta: FloatArray) -> FloatArray:
-    sample, mean = objective.sample, objective.sample.data.mean.copy()
-    for part in objective.parts:
-        step, rows, at = within_step(part.cells, part.covariance(theta)), np.flatnonzero(part.there), part.source.at
-        mean[np.ix_(rows, at)] = step.centre[part.rows] / sample.scale[at]
-    return mean

@@ -61,6 +61,18 @@ class JointObjective:
         value, gradient = self.slope(theta)
         return Expansion(value, gradient, self.hessian, self.hessian)
 
+    def means(self, theta: FloatArray) -> tuple[NoisyMeans, list[WithinStep]]:
+        """Levels of the units by generalised least squares with their errors, and what each survey says."""
+        sample = self.sample
+        mean, noise, steps = sample.data.mean.copy(), np.zeros_like(sample.data.noise), []
+        for part in self.parts:
+            at, rows = part.source.at, np.flatnonzero(part.there)
+            unit, step = sample.scale[at], within_step(part.cells, part.covariance(theta))
+            mean[np.ix_(rows, at)] = step.centre[part.rows] / unit
+            noise[np.ix_(rows, at, at)] = step.noise[part.rows] / np.outer(unit, unit)
+            steps.append(step)
+        return NoisyMeans(sample.data.seen, mean, noise, self.weight), steps
+
     def slope(self, theta: FloatArray, gradient: bool = True) -> tuple[float, FloatArray]:
         """Value and gradient, per unit."""
         nothing = np.full(self.n_free, np.nan)
@@ -71,23 +83,13 @@ class JointObjective:
 
     def _slope(self, theta: FloatArray, gradient: bool) -> tuple[float, FloatArray]:
         sample, total = self.sample, 0.0
-        mean, noise, seen = sample.data.mean.copy(), np.zeros_like(sample.data.noise), sample.data.seen
-        scale = sample.scale
-        steps = []
-        for part in self.parts:
-            at, own = part.source.at, part.own(theta)
-            if not np.isfinite(own).all():
-                raise np.linalg.LinAlgError("not finite")
-            step = within_step(part.cells, part.covariance(theta))
-            nowhere = np.zeros_like(step.noise)
-            _, distance = spread_within(part.cells, step, step.centre, nowhere)
+        if not np.isfinite(theta).all():
+            raise np.linalg.LinAlgError("not finite")
+        data, steps = self.means(theta)
+        seen, mean, noise = data.seen, data.mean, data.noise
+        for part, step in zip(self.parts, steps, strict=True):
+            _, distance = spread_within(part.cells, step, step.centre, np.zeros_like(step.noise))
             total += step.logdet + distance
-            unit = scale[at]
-            rows = np.flatnonzero(part.there)
-            mean[np.ix_(rows, at)] = step.centre[part.rows] / unit
-            noise[np.ix_(rows, at, at)] = step.noise[part.rows] / np.outer(unit, unit)
-            steps.append(step)
-        data = NoisyMeans(seen, mean, noise, self.weight)
         at_theta = implied(self.layout, theta[: self.layout.n_free])
         inverse, logdet = inverse_of_noisy(data, at_theta.sigma)
         rest = np.where(seen, mean - at_theta.mu, 0.0)
@@ -124,13 +126,8 @@ class JointObjective:
     def guess(self, theta: FloatArray) -> FloatArray:
         """A Hessian to begin with: of the means as if their noise were known, of the answers as if the levels were."""
         found, k = np.zeros((self.n_free, self.n_free)), self.layout.n_free
-        noise, mean = np.zeros_like(self.sample.data.noise), self.sample.data.mean.copy()
-        for part in self.parts:
-            at, rows = part.source.at, np.flatnonzero(part.there)
-            step = within_step(part.cells, part.covariance(theta))
-            unit = self.sample.scale[at]
-            mean[np.ix_(rows, at)] = step.centre[part.rows] / unit
-            noise[np.ix_(rows, at, at)] = step.noise[part.rows] / np.outer(unit, unit)
+        data, steps = self.means(theta)
+        for part, step in zip(self.parts, steps, strict=True):
             sizes = np.bincount(part.cells.pattern, weights=part.cells.n, minlength=len(part.cells.seen))
             spare = 1.0 - len(np.unique(part.cells.unit)) / sizes.sum()
             scale = part.layout.scale
@@ -139,7 +136,6 @@ class JointObjective:
             curve = pair_information(step.inverse, np.asarray(sizes * max(spare, 0.1), dtype=np.float64))
             places = slice(part.first, part.first + part.layout.n_free)
             found[places, places] = low.T @ curve @ low / self.sample.n
-        data = NoisyMeans(self.sample.data.seen, mean, noise, self.weight)
         found[:k, :k] = expand_noisy(self.layout, theta[:k], data).hessian
         return found
 

@@ -10,6 +10,7 @@ import numpy as np
 from roxmodel.errors import RoxError
 from roxmodel.estimate.linked.sample import LinkedSample, noise_of
 from roxmodel.estimate.linked.solve import Estimate, estimate
+from roxmodel.estimate.sentences import assumed_notes, causal_notes, replicate_notes, sign_notes
 from roxmodel.result.system import system_of, total_effects
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.headline import headline
@@ -20,11 +21,6 @@ if TYPE_CHECKING:
     from roxmodel.estimate.linked.tabulate import LinkedSolution
 
 __all__ = ["linked_errors", "linked_notes"]
-
-_CAUSAL = (
-    "Causal reading assumes that the arrows point the right way and that no unmeasured cause acts on both ends "
-    "of an edge, beyond the context constructs in the graph; robustness_value says how strong one would have to be."
-)
 _LEVEL = (
     "The edges are effects between units, not between people: they say how units that differ in the cause differ in "
     "the effect."
@@ -54,22 +50,20 @@ def linked_errors(solution: LinkedSolution, options: LinkedOptions) -> str:
 def linked_notes(model: RoxModel, solution: LinkedSolution) -> tuple[str, ...]:
     """What a reader must know, in sentences."""
     sample, known = solution.sample, solution.estimate
-    notes = [_LEVEL + (_PEOPLE if len(sample.sources) > 1 else ""), *([_CAUSAL] if model.edges else [])]
+    notes = [_LEVEL + (_PEOPLE if len(sample.sources) > 1 else ""), *causal_notes(model)]
     notes += [note for source in sample.sources for note in source.within.notes]
     notes += sample.notes
     notes += _extremes(model, sample, known)
     notes += _incomplete(model, sample)
     notes += solution.notes
     table = known.table
-    assumed = [f"{r.left} -> {r.right} = {r.value:g}" for r in table.of("edge") if not r.free and r.value is not None]
-    if assumed:
-        notes.append(f"Assumed, not estimated: {', '.join(assumed)}.")
+    notes += assumed_notes(table)
     equal = [c.name for c in model.constructs if len(c.items) == 2 and c.residuals is None]
     if equal:
         notes.append(f"Two items only, so their residual variances between units are held equal: {', '.join(equal)}.")
     if known.bread.negative:
         notes.append("The observed information is not positive definite; errors rest on the expected one.")
-    notes += _signs(model, solution)
+    notes += sign_notes(model, table, known.found.theta)
     coarse = [item.name for item in model.items if isinstance(item.scale, Binary | Count)]
     if coarse:
         notes.append(f"Yes/no answers and counts are taken as numbers with linear equations: {', '.join(coarse)}.")
@@ -83,12 +77,7 @@ def linked_notes(model: RoxModel, solution: LinkedSolution) -> tuple[str, ...]:
         notes.append("exogenous='fixed': moments of causes without causes were estimated too; the edges are the same.")
     if model.feedback:
         notes.append("Effects through the loop are those of the equilibrium that it settles in.")
-    if solution.resampling is not None and (solution.resampling.failed or solution.resampling.bounded):
-        again = solution.resampling
-        notes.append(
-            f"Of {len(again.replicates) + again.failed} bootstrap replicates {again.failed} did not converge and are "
-            f"left out; {again.bounded} stopped at a bound (a variance of 0) and are kept."
-        )
+    notes += replicate_notes(solution.resampling)
     return tuple(notes)
 
 
@@ -175,23 +164,3 @@ def _total(model: RoxModel, known: Estimate, pair: tuple[str, str]) -> float:
     system = system_of(model, known.table, known.found.theta[None], families, marker=True)
     totals = total_effects(system.coefficients)
     return float(totals[0, model.names.index(pair[1]), model.names.index(pair[0])])
-
-
-def _signs(model: RoxModel, solution: LinkedSolution) -> list[str]:
-    notes, theta = [], solution.estimate.found.theta
-    turned = {item.name for item in model.items if item.reverse}
-    for row in solution.estimate.table.of("loading"):
-        if row.free and not row.label and theta[row.free - 1] < 0:
-            why = "it is declared reversed, were its answers turned already?" if row.right in turned else "reverse it?"
-            notes.append(f"{row.right} loads negatively on {row.left} ({theta[row.free - 1]:.3g}): {why}")
-    expected = {(edge.cause, edge.effect): edge.expected for edge in model.edges if edge.expected and not edge.lag}
-    for row in solution.estimate.table.of("edge"):
-        sign = expected.get((row.left, row.right))
-        if sign is None or not row.free or row.lag:
-            continue
-        value = theta[row.free - 1]
-        if (value > 0) != (sign == "positive"):
-            notes.append(
-                f"{row.left} -> {row.right} was expected {sign} but is {value:.3g}: check the items' direction."
-            )
-    return notes

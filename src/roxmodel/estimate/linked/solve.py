@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from roxmodel.errors import EstimationError
 from roxmodel.estimate.linked.objective import NoisyObjective
 from roxmodel.estimate.linked.sample import LinkedSample
+from roxmodel.estimate.sem.feasible import feasible
 from roxmodel.estimate.sem.inference import Bread, bread_of
 from roxmodel.estimate.sem.optimizer import Minimum, minimise
 from roxmodel.estimate.sem.planning import lower_bounds, refuse_free_lags
@@ -78,10 +78,10 @@ def estimate(
         lower = lower_bounds(known.table)
         rough = NoisyObjective(known.layout, condensed(data))
         inside = _inside(known, known.found.theta)
-        first = minimise(rough, _feasible(rough, inside, known.table), lower, _ROUGH)
+        first = minimise(rough, feasible(rough, inside, known.table), lower, _ROUGH)
         objective = NoisyObjective(known.layout, data)
         near = first.theta if np.isfinite(objective.value(first.theta)) else inside
-        found = minimise(objective, _feasible(objective, near, known.table), lower)
+        found = minimise(objective, feasible(objective, near, known.table), lower)
         return replace(known, found=found, bread=_bread(known.table, found))
     table = between_table(model, scaling)
     refuse_free_lags(table)
@@ -92,9 +92,9 @@ def estimate(
     require_identified(model, table, (layout,), values)
     objective = NoisyObjective(layout, data)
     rough = NoisyObjective(layout, condensed(data))
-    level = _at_means(layout, table, _feasible(rough, values[0], table), start.mean)
+    level = _at_means(layout, table, feasible(rough, values[0], table), start.mean)
     first = minimise(rough, level, lower_bounds(table), _ROUGH)
-    begin = _feasible(objective, first.theta, table)
+    begin = feasible(objective, first.theta, table)
     found = minimise(objective, begin, lower_bounds(table))
     return Estimate(model, table, layout, given, start, found, _bread(table, found))
 
@@ -148,19 +148,3 @@ def _at_means(layout: Layout, table: ParameterTable, theta: FloatArray, mean: Fl
     found = theta.copy()
     found[places] += np.linalg.lstsq(slopes, mean - at.mu, rcond=None)[0]
     return found
-
-
-def _feasible(objective: NoisyObjective, start: FloatArray, table: ParameterTable) -> FloatArray:
-    """The start, or smaller edges and covariances until every unit's covariance is positive definite."""
-    found = start.copy()
-    for _ in range(12):
-        if np.isfinite(objective.value(found)):
-            return found
-        for row in table:
-            if row.free and row.kind in {"edge", "covariance"} and row.start is None:
-                found[row.free - 1] *= 0.5
-    raise EstimationError(
-        "With the fixed and start values that the model states, its implied covariance matrix is not positive "
-        "definite: they contradict each other, or the data.",
-        hint="Check fixed variances against the covariances and loadings beside them.",
-    )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from roxmodel.estimate.sentences import assumed_notes, causal_notes, replicate_notes, sign_notes
 from roxmodel.implied.identification import name_parameters
 from roxmodel.implied.layout import DISTURBANCES, EDGES, RESIDUALS, Layout
 from roxmodel.implied.matrices import Implied, filled
@@ -21,11 +22,6 @@ if TYPE_CHECKING:
     from roxmodel.estimate.sem.solve import LatentSolution
 
 __all__ = ["error_words", "notes_of", "verdicts_of"]
-
-_CAUSAL = (
-    "Causal reading assumes that the arrows point the right way and that no unmeasured cause acts on both ends "
-    "of an edge, beyond the context constructs in the graph; robustness_value says how strong one would have to be."
-)
 _RIDGE = 1e5  # condition of the information from which estimates move far for little
 _ALIKE = 0.95  # correlation of two constructs from which they can hardly be told apart
 _SAME = 0.995  # from which they cannot
@@ -60,7 +56,7 @@ def _observed(solution: LatentSolution, options: Options) -> bool:
 
 def notes_of(model: RoxModel, solution: LatentSolution, options: Options) -> tuple[str, ...]:
     """What a reader must know, in sentences."""
-    notes = [_CAUSAL] if model.edges else []
+    notes = causal_notes(model)
     notes += solution.sample.notes
     if not solution.sample.complete:
         notes.append(
@@ -70,15 +66,13 @@ def notes_of(model: RoxModel, solution: LatentSolution, options: Options) -> tup
         if solution.indices["df"] > 0 and "cfi_robust" not in solution.indices:
             notes.append("CFI, TLI and RMSEA corrected for missing answers are left out beyond 50 items.")
     table = solution.table
-    assumed = [f"{r.left} -> {r.right} = {r.value:g}" for r in table.of("edge") if not r.free and r.value is not None]
-    if assumed:
-        notes.append(f"Assumed, not estimated: {', '.join(dict.fromkeys(assumed))}.")
+    notes += assumed_notes(table)
     held = [row for row in table if row.free and solution.found.bound[row.free - 1]]
     if held:
         notes.append(f"Held at the bound 0, without a standard error: {name_parameters(held)}.")
     if solution.bread.negative:
         notes.append("The observed information is not positive definite; errors rest on the expected one.")
-    notes += _signs(model, solution)
+    notes += sign_notes(model, table, solution.found.theta)
     notes += _scales(model, options)
     if solution.sample.n < 5 * table.n_free:
         notes.append(
@@ -87,12 +81,7 @@ def notes_of(model: RoxModel, solution: LatentSolution, options: Options) -> tup
         )
     if model.feedback:
         notes.append("Effects through the loop are those of the equilibrium that it settles in.")
-    if solution.resampling is not None and (solution.resampling.failed or solution.resampling.bounded):
-        again = solution.resampling
-        notes.append(
-            f"Of {len(again.replicates) + again.failed} bootstrap replicates {again.failed} did not converge and are "
-            f"left out; {again.bounded} stopped at a bound (a variance of 0) and are kept."
-        )
+    notes += replicate_notes(solution.resampling)
     if options.cluster is not None:
         count = sum(len(np.unique(g.clusters)) for g in solution.sample.groups if g.clusters is not None)
         if count < 30:
@@ -110,26 +99,6 @@ def _scales(model: RoxModel, options: Options) -> list[str]:
     names = ", ".join(found)
     note = f"Yes/no answers and counts are taken as numbers with linear equations: {names}; estimator='DWLS' (yes/no) "
     return [note + "or method='path' (logit, Poisson) respect their scale."]
-
-
-def _signs(model: RoxModel, solution: LatentSolution) -> list[str]:
-    notes = []
-    for row in solution.table.of("loading"):
-        value = solution.found.theta[row.free - 1] if row.free else row.value or 0.0
-        if row.free and value < 0 and not row.label:
-            turned = {item.name for item in model.items if item.reverse}
-            why = "it is declared reversed, were its answers turned already?" if row.right in turned else "reverse it?"
-            notes.append(f"{row.right} loads negatively on {row.left} ({value:.3g}): {why}")
-    expected = {(edge.cause, edge.effect): edge.expected for edge in model.edges if edge.expected and not edge.lag}
-    for row in solution.table.of("edge"):
-        sign = expected.get((row.left, row.right))
-        if sign is None or not row.free or row.lag:
-            continue
-        value = solution.found.theta[row.free - 1]
-        if (value > 0) != (sign == "positive"):
-            edge = f"{row.left} -> {row.right}"
-            notes.append(f"{edge} was expected {sign} but is {value:.3g}: check the items' direction.")
-    return notes
 
 
 def verdicts_of(model: RoxModel, solution: LatentSolution, at: Mapping[str, Implied]) -> dict[str, Verdict]:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from roxmodel.errors import EstimationError, RoxError
+from roxmodel.errors import RoxError
 from roxmodel.estimate.sem.bootstrap import Refit, resample, resample_categorical
 from roxmodel.estimate.sem.categorical import solve_categorical
+from roxmodel.estimate.sem.feasible import feasible
 from roxmodel.estimate.sem.inference import Bread, bread_of, huber_white, satorra_bentler
 from roxmodel.estimate.sem.objective import Objective, Part
 from roxmodel.estimate.sem.optimizer import Minimum, minimise
@@ -104,7 +105,7 @@ def _likelihood(model: RoxModel, data: object, options: Options) -> LatentSoluti
     start = start_values(model, table, [(group.name, group.target) for group in sample.groups], sample.scale)
     require_identified(model, table, layouts, start)
     objective = objective_of(layouts, sample)
-    found = minimise(objective, _feasible(objective, start[0], table), lower_bounds(table))
+    found = minimise(objective, feasible(objective, start[0], table), lower_bounds(table))
     observed = _observed(options, sample)
     bread = bread_of(found, observed)
     places = given_places(model, table)
@@ -147,27 +148,6 @@ def _sample(model: RoxModel, data: object, options: Options) -> Sample:
     if options.means and data.mean is None:
         raise RoxError("means=True, but the matrix has no means.", hint="Give Moments their mean=, or leave it out.")
     return sample_of_moments(model, data)
-
-
-def _feasible(objective: Objective, start: FloatArray, table: ParameterTable) -> FloatArray:
-    """The start, or where Σ is not positive definite there: smaller edges and covariances, until it is."""
-    found = start.copy()
-    for _ in range(6):
-        if np.isfinite(objective.value(found)):
-            return found
-        for row in table:
-            if row.free and row.kind in {"edge", "covariance"} and row.start is None:
-                found[row.free - 1] *= 0.5
-    for row in table:
-        if row.free and row.kind == "covariance":
-            found[row.free - 1] = 0.0
-    if np.isfinite(objective.value(found)):
-        return found
-    raise EstimationError(
-        "With the fixed and start values that the model states, its implied covariance matrix is not positive "
-        "definite: they contradict each other, or the data.",
-        hint="Check fixed variances against the covariances and loadings beside them.",
-    )
 
 
 def _observed(options: Options, sample: Sample) -> bool:
