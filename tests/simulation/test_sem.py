@@ -9,7 +9,7 @@ import pytest
 
 import roxmodel as rox
 from roxmodel.errors import RoxWarning, SimulationError
-from roxmodel.simulation.check import require_equilibrium
+from roxmodel.simulation.stability import require_equilibrium
 from roxmodel.simulation.units import ends_of
 
 N = 500
@@ -306,7 +306,7 @@ def test_a_loop_that_never_settles_is_inadmissible_and_refused():
     assert fit.converged
     assert not fit.admissible
     assert "no equilibrium" in fit.checks().set_index("check").loc["admissible", "reason"]
-    with pytest.raises(SimulationError, match=r"loop of 'a', 'b' has no equilibrium.*in modulus.*below 1"):
+    with pytest.raises(SimulationError, match=r"loop a -> b -> a has no equilibrium.*in modulus.*below 1"):
         run(fit, action(shift={"a": 0.1}))
 
 

@@ -33,7 +33,8 @@ class Loop:
     given
         (draws, units, m) change from outside: what other causes bring (the share that acts), shifts, settings.
     down, up
-        (units, m) largest changes that the ends of the scales allow, at most 0 and at least 0; None without ends.
+        (units, m) or (draws, units, m) largest changes that the ends of the scales allow, at most 0 and at least 0;
+        None without ends.
     """
 
     inner: FloatArray
@@ -58,7 +59,7 @@ def settled(loop: Loop) -> tuple[FloatArray, BoolArray]:
     free = _unbounded(loop)
     if loop.down is None or loop.up is None or _within(free, loop.down, loop.up):
         return free, np.zeros(free.shape, dtype=bool)
-    shape = (len(free), len(loop.down), free.shape[2])
+    shape = (len(free), loop.down.shape[-2], free.shape[2])
     given, down, up = (np.broadcast_to(part, shape) for part in (loop.given, loop.down, loop.up))
     found, held = np.array(np.broadcast_to(free, shape)), np.zeros(shape, dtype=bool)
     beyond = ((found < down) | (found > up)).any(axis=2)
@@ -72,7 +73,8 @@ def settled(loop: Loop) -> tuple[FloatArray, BoolArray]:
 def _within(change: FloatArray, down: FloatArray, up: FloatArray) -> bool:
     """Whether no unit meets an end in any draw."""
     return bool(
-        (change.max(axis=(0, 1)) <= up.min(axis=0)).all() and (change.min(axis=(0, 1)) >= down.max(axis=0)).all()
+        (change.max(axis=(0, 1)) <= up.reshape(-1, up.shape[-1]).min(axis=0)).all()
+        and (change.min(axis=(0, 1)) >= down.reshape(-1, down.shape[-1]).max(axis=0)).all()
     )
 
 

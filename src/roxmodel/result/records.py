@@ -135,6 +135,9 @@ class Population:
     low, high
         (k,) lowest and highest level seen; in a loaded document the means of the five outermost units (None with
         fewer than ten); None where no rows were.
+    roots
+        (n, k, k) lower roots of the covariance of what is not known of each unit's level (method "linked", where
+        `levels` are predictions); None where levels are taken as known. Never written to a document.
     """
 
     names: tuple[str, ...]
@@ -146,6 +149,7 @@ class Population:
     covariance: FloatArray
     low: FloatArray | None
     high: FloatArray | None
+    roots: FloatArray | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ so that a linear graph without caps costs no more than its closed form.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.special import expit
@@ -32,11 +32,36 @@ class Push:
         Construct's place -> level it is set to, (1,) or (units,).
     share
         Construct's place -> share of the setting that is in force, (1,) or (units,), 0-1.
+    growth
+        Construct's place -> share of its level before the push that is added, (1,) or (units,).
     """
 
     shift: Mapping[int, FloatArray]
     level: Mapping[int, FloatArray]
     share: Mapping[int, FloatArray]
+    growth: Mapping[int, FloatArray] = field(default_factory=dict)
+
+    def acts_on(self, place: int) -> bool:
+        """Whether anything is done to a construct."""
+        return place in self.shift or place in self.level or place in self.growth
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Largest changes of a construct that the ends of its scale allow.
+
+    Attributes
+    ----------
+    down, up
+        (units,) or (draws, units), at most 0 and at least 0.
+    least_down, least_up
+        Changes that every unit has room for.
+    """
+
+    down: FloatArray
+    up: FloatArray
+    least_down: float
+    least_up: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +71,8 @@ class Caps:
     Attributes
     ----------
     levels
-        (units, k) level of each construct before the push; None where levels are not known.
+        (units, k), or (draws, units, k) where they are known with error only: level of each construct before the push;
+        None where levels are not known.
     low, high
         (k,) ends, infinite where there is none.
     """
@@ -54,6 +80,17 @@ class Caps:
     levels: FloatArray | None
     low: FloatArray
     high: FloatArray
+    rooms: dict[int, Room] = field(default_factory=dict, repr=False, compare=False)  # known once they were asked for
+
+    def room(self, place: int) -> Room | None:
+        """Room of a construct; None where nothing bounds it."""
+        if self.levels is None or (np.isinf(self.low[place]) and np.isinf(self.high[place])):
+            return None
+        if place not in self.rooms:
+            level = self.levels[..., place]
+            down, up = np.minimum(self.low[place] - level, 0.0), np.maximum(self.high[place] - level, 0.0)
+            self.rooms[place] = Room(down, up, float(down.max()), float(up.min()))
+        return self.rooms[place]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +138,8 @@ def travel(system: System, push: Push, caps: Caps, carried: Mapping[int, FloatAr
             _around(system, step, (changes, capped), (push, caps, carried or {}))
             continue
         change = _brought(system, place, changes, caps, carried or {})
-        if place in push.level:
-            change = _set(still if change is None else change, push, caps, place)
-        if place in push.shift:
-            change = (still if change is None else change) + push.shift[place]
+        if push.acts_on(place):
+            change = _pushed(still if change is None else change, push, caps, place)
         if change is not None:
             changes[place], capped[place] = _held(change, caps, place)
     return Travel(tuple(still if change is None else change for change in changes), capped)
@@ -121,17 +156,15 @@ def _around(
     if any(system.families[place] != LINEAR for place in loop):
         raise ValueError("a feedback loop has linear equations only")  # callers see to it
     outside = [_brought(system, place, changes, caps, carried) for place in loop]
-    if all(change is None for change in outside) and not any(p in push.level or p in push.shift for p in loop):
+    if all(change is None for change in outside) and not any(push.acts_on(p) for p in loop):
         return
     still = np.zeros((len(system.coefficients), 1))
     given, kept = [], []
     for place, change in zip(loop, outside, strict=True):
         one = still if change is None else change
-        if place in push.level:
-            one = _set(one, push, caps, place)
-        given.append(one + push.shift[place] if place in push.shift else one)
+        given.append(_pushed(one, push, caps, place))
         kept.append(1.0 - push.share[place] if place in push.level else np.ones(1))
-    down, up = _room(caps, list(loop))
+    down, up = _rooms(caps, loop)
     inner = system.coefficients[:, loop][:, :, loop]
     whole = np.stack(np.broadcast_arrays(*given), axis=-1)
     change, held = settled(Loop(inner, np.stack(np.broadcast_arrays(*kept), axis=-1), whole, down, up))
@@ -172,7 +205,7 @@ def _inherited(system: System, place: int, changes: list[FloatArray | None], cap
         return change
     if caps.levels is None or system.intercepts is None:
         raise ValueError("a curved equation needs the units' levels")  # callers give them
-    base = system.intercepts[:, place, None] + weights[:, causes] @ caps.levels[:, causes].T
+    base = system.intercepts[:, place, None] + sum(weights[:, c, None] * caps.levels[..., c] for c in causes)
     return _mean_of(system.families[place], base + change) - _mean_of(system.families[place], base)
 
 
@@ -183,30 +216,37 @@ def _mean_of(family: str, predictor: FloatArray) -> FloatArray:
     return np.asarray(np.exp(np.minimum(predictor, 700.0)))
 
 
-def _set(change: FloatArray, push: Push, caps: Caps, place: int) -> FloatArray:
-    """The do-operator: the causes are cut for the share that is in force."""
+def _pushed(change: FloatArray, push: Push, caps: Caps, place: int) -> FloatArray:
+    """What acts on the construct itself: a level that is set cuts its causes for the share in force; the rest adds."""
+    if place in push.level:
+        share = push.share[place]
+        change = share * (push.level[place] - _level(caps, place)) + (1.0 - share) * change
+    if place in push.growth:
+        change = change + push.growth[place] * _level(caps, place)
+    return change + push.shift[place] if place in push.shift else change
+
+
+def _level(caps: Caps, place: int) -> FloatArray:
+    """(1, units) or (draws, units) level of a construct before the push."""
     if caps.levels is None:
         raise ValueError("setting a level needs the units' levels")  # callers give them
-    share = push.share[place]
-    return np.asarray(share * (push.level[place] - caps.levels[None, :, place]) + (1.0 - share) * change)
+    return np.atleast_2d(caps.levels[..., place])
 
 
 def _held(change: FloatArray, caps: Caps, place: int) -> tuple[FloatArray, float]:
     """Keep every unit inside the ends of the scale; the share of cells that were cut."""
-    down, up = _room(caps, [place])
-    if down is None or up is None:
+    room = caps.room(place)
+    if room is None or (change.max() <= room.least_up and change.min() >= room.least_down):
         return change, 0.0
-    down, up = down[:, 0], up[:, 0]
-    if change.max() <= up.min() and change.min() >= down.max():
-        return change, 0.0
-    held = np.clip(change, down, up)
-    return held, float((held != change).mean())
+    held = np.clip(change, room.down, room.up)
+    return held, 1.0 - float(np.count_nonzero(held == change)) / held.size
 
 
-def _room(caps: Caps, places: list[int]) -> tuple[FloatArray | None, FloatArray | None]:
-    """(units, m) largest changes down and up; None where nothing is bounded."""
-    low, high = caps.low[places], caps.high[places]
-    if caps.levels is None or (np.isinf(low) & np.isinf(high)).all():
+def _rooms(caps: Caps, places: tuple[int, ...]) -> tuple[FloatArray | None, FloatArray | None]:
+    """(units, m) or (draws, units, m) largest changes down and up; None where nothing is bounded."""
+    found = [caps.room(place) for place in places]
+    if caps.levels is None or all(room is None for room in found):
         return None, None
-    levels = caps.levels[:, places]
-    return np.minimum(low - levels, 0.0), np.maximum(high - levels, 0.0)
+    free = np.full(caps.levels.shape[:-1], np.inf)
+    down = np.stack([-free if room is None else room.down for room in found], axis=-1)
+    return down, np.stack([free if room is None else room.up for room in found], axis=-1)

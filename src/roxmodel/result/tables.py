@@ -14,9 +14,9 @@ from roxmodel.result.bca import acceleration, bca_interval
 from roxmodel.result.effects import curved_effects, curved_on, effects_frame, linear_effects, paths_between
 from roxmodel.result.fitted import Fitted
 from roxmodel.result.groups import group_fields
+from roxmodel.result.levels import complete_levels
 from roxmodel.result.records import LINEAR
 from roxmodel.result.sensitivity import robustness_value
-from roxmodel.result.system import root_of
 from roxmodel.spec.diagram import model_nodes
 from roxmodel.types import FloatArray, Interval
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    "complete_levels",
     "edge_table",
     "effect_table",
     "fit_diagram",
@@ -173,33 +172,6 @@ def _influence(fit: Fitted) -> FloatArray:
             hint="Use interval='draws' (percentiles).",
         )
     return fit.resampling.influence
-
-
-def complete_levels(fit: Fitted, seed: int = 0, units: int = 1_000) -> FloatArray:
-    """(units, k) level of each construct in each unit, holes filled.
-
-    A unit that a source did not reach stands at the mean of the others. Without rows (a printed matrix, a loaded
-    document), as many levels as the data had units (`units` at most) are drawn from mean and covariance, so that
-    their mean is the mean.
-
-    Raises
-    ------
-    EstimationError
-        If there are no means.
-    """
-    people = fit.population
-    if people.levels is not None:
-        mean = np.zeros(len(people.names)) if people.mean is None else people.mean
-        return np.where(np.isnan(people.levels), mean, people.levels)
-    if people.mean is None:
-        raise EstimationError(
-            "This fit has no means (it comes from a printed matrix), so levels, caps and 'set' are not available.",
-            hint="Give the matrix its means.",
-        )
-    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1,)))
-    size = min(people.n_units or people.n, units)
-    deviations = rng.standard_normal((size, len(people.names))) @ root_of(people.covariance).T
-    return np.asarray(people.mean + deviations - deviations.mean(axis=0))
 
 
 def fit_diagram(fit: Fitted) -> Diagram:

@@ -1,62 +1,26 @@
-"""Whether a question can be asked of a fit: names, scales, units, contradictions, support."""
+"""Whether a question can be asked of a fit: the fit itself, names, times, rates."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from roxmodel.errors import SimulationError, did_you_mean, listed
 from roxmodel.result.fit import Fit
-from roxmodel.result.system import System, stability_index
-from roxmodel.simulation.intervention import Intervention, shares
-from roxmodel.simulation.units import ends_of
-from roxmodel.spec.constructs import Construct
-from roxmodel.types import BoolArray, FloatArray
+from roxmodel.simulation.intervention import Intervention
 
-__all__ = [
-    "Action",
-    "check_question",
-    "check_value",
-    "read_actions",
-    "require_equilibrium",
-    "support_notes",
-]
-
-_STEADY = 0.5  # share of draws with an equilibrium below which nothing is simulated
+__all__ = ["check_fit", "check_interventions", "check_question", "check_value", "is_number", "require_whole"]
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
-    """An intervention in the fit's own places.
-
-    Attributes
-    ----------
-    name
-        Of the intervention.
-    shift
-        Construct's place -> points.
-    level
-        Construct's place -> level it is set to.
-    share
-        (horizon,) share in force in each wave.
-    covers
-        (units,) 0/1, or (1,) one where all are covered.
-    cost, start
-        One-off cost and the wave it is spent in.
-    """
-
-    name: str
-    shift: Mapping[int, float]
-    level: Mapping[int, float]
-    share: FloatArray
-    covers: FloatArray
-    cost: float
-    start: int
-
-
-def check_question(fit: Fit, interventions: Sequence[Intervention], horizon: int, draws: int, discount: float) -> None:
+def check_question(
+    fit: Fit,
+    interventions: Sequence[Intervention],
+    horizon: int,
+    draws: int,
+    discount: float,
+    unconverged: bool = False,
+) -> None:
     """Refuse what cannot be simulated.
 
     Raises
@@ -64,24 +28,11 @@ def check_question(fit: Fit, interventions: Sequence[Intervention], horizon: int
     SimulationError
         In one sentence, naming the culprit.
     """
-    if not isinstance(fit, Fit):
-        raise SimulationError(
-            f"fit= was a {type(fit).__name__}.", allowed="a rox.Fit", hint="Say simulate(fit, [...])."
-        )
-    if not fit.converged:
-        raise SimulationError(
-            f"This fit did not converge ({fit.verdicts['converged'].reason}), so nothing is simulated from it.",
-            hint="Mend the fit first.",
-        )
-    if len(fit.groups) > 1:
-        raise SimulationError(
-            f"This fit has {len(fit.groups)} groups, each with its own effects: {listed(g.name for g in fit.groups)}.",
-            hint=f"Say which: simulate(fit.group({fit.groups[0].name!r}), [...]).",
-        )
-    _check_names(interventions)
-    _require_whole("horizon", horizon, "a whole number of waves, at least 1")
-    _require_whole("draws", draws, "a whole number, at least 1, better 2,000")
-    if not _is_number(discount) or not np.isfinite(discount) or discount <= -1:
+    check_fit(fit, unconverged)
+    check_interventions(interventions)
+    require_whole("horizon", horizon, "a whole number of waves, at least 1")
+    require_whole("draws", draws, "a whole number, at least 1, better 2,000")
+    if not is_number(discount) or not np.isfinite(discount) or discount <= -1:
         raise SimulationError(f"discount= was {discount!r}.", allowed="a rate per wave above -1, for example 0.02")
     if -horizon * np.log1p(discount) > 200:
         raise SimulationError(
@@ -89,54 +40,51 @@ def check_question(fit: Fit, interventions: Sequence[Intervention], horizon: int
             allowed="a rate nearer to 0, or fewer waves",
         )
     for intervention in interventions:
-        if intervention.start > horizon:
+        late = [wave for wave in (intervention.start, *(intervention.starts or ())) if wave > horizon]
+        if late:
             raise SimulationError(
-                f"Intervention {intervention.name!r} starts in wave {intervention.start}, after the horizon of "
-                f"{horizon}.",
+                f"Intervention {intervention.name!r} starts in wave {late[0]}, after the horizon of {horizon}.",
                 hint="Let it start earlier, or look further.",
             )
 
 
-def require_equilibrium(fit: Fit, system: System) -> tuple[System, tuple[str, ...]]:
-    """The draws in which every feedback loop settles, and how many did not.
+def check_fit(fit: Fit, unconverged: bool = False) -> None:
+    """Refuse a fit from which nothing follows.
+
+    Parameters
+    ----------
+    unconverged
+        Whether a fit that did not converge is used all the same.
 
     Raises
     ------
     SimulationError
-        If a push around a loop grows for ever at the estimate, or in most draws (Bentler & Freeman 1983,
-        doi 10.1007/BF02294026).
+        If it is no fit, did not converge, or has several groups.
     """
-    loops = fit.model.loops()
-    if not loops:
-        return system, ()
-    names = " and ".join(f"of {listed(loop)}" for loop in loops)
-    at = float(stability_index(fit.system().coefficients)[0])
-    if not at < 1:
+    if not isinstance(fit, Fit):
         raise SimulationError(
-            f"The feedback loop {names} has no equilibrium: a push around it grows for ever (largest eigenvalue "
-            f"{at:.3g} in modulus).",
-            allowed="below 1",
-            hint="An edge of it is probably wrong, or an instrument is weak.",
+            f"fit= was a {type(fit).__name__}.", allowed="a rox.Fit", hint="Say simulate(fit, [...])."
         )
-    steady = stability_index(system.coefficients) < 1
-    share = float(steady.mean())
-    if share < _STEADY:
+    if not fit.converged and not unconverged:
         raise SimulationError(
-            f"The feedback loop {names} has an equilibrium in {share:.0%} of the draws only: the data cannot tell "
-            "whether a push around it settles.",
-            hint="More data, or stronger instruments.",
+            f"This fit did not converge ({fit.verdicts['converged'].reason}), so nothing is simulated from it.",
+            hint="Mend the fit first (unconverged=True uses it all the same).",
         )
-    if share == 1:
-        return system, ()
-    count = int((~steady).sum())
-    note = (
-        f"In {count} of {len(steady)} draws the feedback loop {names} has no equilibrium; they are left out, so that "
-        "intervals are those of a loop that settles."
-    )
-    return system.only(steady), (note,)
+    if len(fit.groups) > 1:
+        raise SimulationError(
+            f"This fit has {len(fit.groups)} groups, each with its own effects: {listed(g.name for g in fit.groups)}.",
+            hint=f"Say which: simulate(fit.group({fit.groups[0].name!r}), [...]).",
+        )
 
 
-def _check_names(interventions: Sequence[Intervention]) -> None:
+def check_interventions(interventions: Sequence[Intervention]) -> None:
+    """Refuse what is no list of interventions with names of their own.
+
+    Raises
+    ------
+    SimulationError
+        For nothing at all, other things, or a name given twice.
+    """
     if not interventions:
         raise SimulationError("No intervention was given.", hint="Give [rox.Intervention(...)].")
     for given in interventions:
@@ -152,12 +100,20 @@ def _check_names(interventions: Sequence[Intervention]) -> None:
         raise SimulationError("An intervention is named 'total', which is the name of the sum.", hint="Rename it.")
 
 
-def _require_whole(name: str, given: object, allowed: str) -> None:
+def require_whole(name: str, given: object, allowed: str) -> None:
+    """Refuse what is not a whole number of at least 1.
+
+    Raises
+    ------
+    SimulationError
+        Naming the argument.
+    """
     if isinstance(given, bool) or not isinstance(given, int | np.integer) or given < 1:
         raise SimulationError(f"{name}= was {given!r}.", allowed=allowed)
 
 
-def _is_number(given: object) -> bool:
+def is_number(given: object) -> bool:
+    """Whether something is a number, and no truth value."""
     return isinstance(given, int | float | np.number) and not isinstance(given, bool)
 
 
@@ -184,198 +140,7 @@ def check_value(fit: Fit, value: Mapping[str, float] | None) -> dict[int, float]
                 allowed=listed(outcomes),
                 hint="Money is counted once, at the outcomes.",
             )
-        if not _is_number(amount) or not np.isfinite(amount):
+        if not is_number(amount) or not np.isfinite(amount):
             raise SimulationError(f"value= prices {name!r} at {amount!r}.", allowed="a finite amount")
         found[fit.model.names.index(name)] = float(amount)
     return found
-
-
-def read_actions(
-    fit: Fit, interventions: Sequence[Intervention], horizon: int
-) -> tuple[tuple[Action, ...], tuple[str, ...]]:
-    """Interventions in the fit's own places, and what was assumed on the way.
-
-    Raises
-    ------
-    SimulationError
-        For an unknown construct or unit, a move beyond the scale, or two actions that set the same construct.
-    """
-    notes: list[str] = []
-    actions = []
-    for intervention in interventions:
-        shift: dict[int, float] = {}
-        for name, amount in (intervention.shift or {}).items():
-            place, points, note = _shift(fit, intervention.name, name, amount)
-            shift[place] = shift.get(place, 0.0) + points
-            notes += note
-        level = {_set(fit, intervention.name, name, to): to for name, to in (intervention.set or {}).items()}
-        actions.append(
-            Action(
-                name=intervention.name,
-                shift=shift,
-                level=level,
-                share=shares(intervention, horizon),
-                covers=_covers(fit, intervention),
-                cost=intervention.cost,
-                start=intervention.start,
-            )
-        )
-    _refuse_contradiction(fit, actions)
-    return tuple(actions), tuple(dict.fromkeys(notes))
-
-
-def _shift(fit: Fit, who: str, name: str, amount: float) -> tuple[int, float, list[str]]:
-    if name in fit.model.names:
-        construct = fit.model.find(name)
-        _refuse_beyond(who, name, amount, ends_of(fit, construct))
-        return fit.model.names.index(name), amount, []
-    items = {item.name: (item, construct) for construct in fit.model.constructs for item in construct.items}
-    if name not in items:
-        raise SimulationError(
-            f"Intervention {who!r} shifts {name!r}, which is no construct.",
-            hint=did_you_mean(name, [*fit.model.names, *items]),
-        )
-    item, construct = items[name]
-    _refuse_beyond(who, name, amount, item.ends)
-    points = item.reading[0] * amount / _items_that_move(fit, construct)
-    turned = " (reversed)" if item.reading[0] < 0 else ""
-    what = f"points of {construct.item_names[0]!r} for" if fit.table.of("loading") else "of the item mean of"
-    note = (
-        f"{who}: item {name!r}{turned} is treated as a lever: {amount:g} points of it are {points:g} {what} "
-        f"{construct.name!r} (assumed, not estimated)."
-    )
-    return fit.model.names.index(construct.name), points, [note]
-
-
-def _items_that_move(fit: Fit, construct: Construct) -> float:
-    """Points that all items together move with one point of the construct: their number, or the sum of loadings.
-
-    Raises
-    ------
-    SimulationError
-        If the loadings cancel.
-    """
-    loadings = {
-        row.right: float(fit.theta[row.free - 1]) if row.free else float(row.value or 0.0)
-        for row in fit.table.of("loading")
-        if row.left == construct.name
-    }
-    if not loadings:
-        return float(len(construct.items))
-    total = sum(loadings.values()) / loadings[construct.item_names[0]]
-    if not total > 0:
-        raise SimulationError(
-            f"The loadings of {construct.name!r} cancel, so that moving one of its items says nothing of it.",
-            hint="Shift the construct, or turn items with rox.Item(reverse=True).",
-        )
-    return total
-
-
-def _refuse_beyond(who: str, name: str, amount: float, ends: tuple[float | None, float | None]) -> None:
-    low, high = ends
-    if low is not None and high is not None and abs(amount) > high - low:
-        raise SimulationError(
-            f"Intervention {who!r} shifts {name!r} by {amount:g} points, more than its whole scale "
-            f"({low:g} to {high:g}).",
-            allowed=f"at most {high - low:g} points up or down",
-        )
-
-
-def _set(fit: Fit, who: str, name: str, level: float) -> int:
-    if name not in fit.model.names:
-        raise SimulationError(
-            f"Intervention {who!r} sets {name!r}, which is no construct.", hint=did_you_mean(name, fit.model.names)
-        )
-    if fit.population.mean is None:
-        raise SimulationError(
-            f"Intervention {who!r} sets a level, but this fit has no means (it comes from a printed matrix, or "
-            "from ordinal items).",
-            hint="Use shift=, or give the matrix its means.",
-        )
-    low, high = ends_of(fit, fit.model.find(name))
-    if (low is not None and level < low) or (high is not None and level > high):
-        raise SimulationError(
-            f"Intervention {who!r} sets {name!r} to {level:g}, outside its scale.",
-            allowed=f"{'-inf' if low is None else f'{low:g}'} to {'inf' if high is None else f'{high:g}'}",
-        )
-    return fit.model.names.index(name)
-
-
-def _covers(fit: Fit, intervention: Intervention) -> FloatArray:
-    if intervention.units is None:
-        return np.ones(1)
-    known = fit.population.units
-    if known is None:
-        raise SimulationError(
-            f"Intervention {intervention.name!r} names units, but this fit knows none by name.",
-            hint="Names are kept only in the fit of a Study, not in a document or a matrix; leave units= out.",
-        )
-    unknown = [unit for unit in intervention.units if unit not in known]
-    if unknown:
-        raise SimulationError(
-            f"Intervention {intervention.name!r} names the unit {unknown[0]!r}, which is not in the study.",
-            hint=_unit_hint(unknown[0], known),
-        )
-    covered = set(intervention.units)
-    return np.array([float(unit in covered) for unit in known])
-
-
-def _unit_hint(unknown: object, known: Sequence[object]) -> str:
-    twin = next((unit for unit in known if str(unit) == str(unknown)), None)
-    if twin is not None:
-        return f"The study's keys are of type {type(twin).__name__!r}: write {twin!r}."
-    return did_you_mean(str(unknown), [str(unit) for unit in known])
-
-
-def _refuse_contradiction(fit: Fit, actions: Sequence[Action]) -> None:
-    for i, one in enumerate(actions):
-        for other in actions[i + 1 :]:
-            both = [place for place in one.level if place in other.level]
-            meet = (one.share * other.share > 0).any() and (one.covers * other.covers > 0).any()
-            if both and meet:
-                raise SimulationError(
-                    f"Interventions {one.name!r} and {other.name!r} both set {fit.model.names[both[0]]!r} in the same "
-                    "units and waves.",
-                    hint="Keep one, or let them act in different units or waves.",
-                )
-
-
-def support_notes(fit: Fit, actions: Sequence[Action]) -> tuple[str, ...]:
-    """Where actions leave what was observed: more than a quarter of the units they cover, or their mean.
-
-    Shifts of one construct by several actions are looked at together as well.
-    """
-    people = fit.population
-    if people.mean is None or people.low is None or people.high is None:
-        return ()
-    notes = []
-    for names, place, covered, after in _reached(fit, actions):
-        low, high = people.low[place], people.high[place]
-        reached = after[covered & ~np.isnan(after)]
-        if len(reached) == 0:
-            continue
-        beyond = float(((reached > high) | (reached < low)).mean())
-        if beyond > 0.25 or not low <= reached.mean() <= high:
-            notes.append(
-                f"{names} moves {fit.model.names[place]!r} beyond what was observed ({low:.3g} to {high:.3g}) in "
-                f"{beyond:.0%} of the units: the answer is an extrapolation."
-            )
-    return tuple(notes)
-
-
-def _reached(fit: Fit, actions: Sequence[Action]) -> Iterator[tuple[str, int, BoolArray, FloatArray]]:
-    """Who moves which construct, in which units, to which levels at full force (without caps)."""
-    levels = fit.population.levels if fit.population.levels is not None else np.asarray(fit.population.mean)[None, :]
-    together: dict[int, list[Action]] = {}
-    for action in actions:
-        covered = np.broadcast_to(action.covers > 0, len(levels))
-        for place, points in action.shift.items():
-            yield action.name, place, covered, levels[:, place] + points * action.share.max()
-            together.setdefault(place, []).append(action)
-        for place, level in action.level.items():
-            yield action.name, place, covered, np.where(np.isnan(levels[:, place]), np.nan, level)
-    for place, both in together.items():
-        if len(both) > 1:
-            force = [action.shift[place] * action.share.max() * action.covers for action in both]
-            total = np.broadcast_to(np.sum(np.broadcast_arrays(*force), axis=0), len(levels))
-            yield " and ".join(action.name for action in both), place, total != 0, levels[:, place] + total

@@ -10,18 +10,64 @@ from dataclasses import dataclass
 import numpy as np
 
 from roxmodel.result.fit import Fit
+from roxmodel.result.levels import UnitLevels, unit_levels
 from roxmodel.result.records import LINEAR
 from roxmodel.result.response import Caps, Push, travel
 from roxmodel.result.system import System
-from roxmodel.result.tables import complete_levels
-from roxmodel.simulation.check import Action
+from roxmodel.simulation.actions import Action
 from roxmodel.simulation.units import ends_of
 from roxmodel.types import FloatArray
 
-__all__ = ["Course", "caps_of", "course_of"]
+__all__ = ["Course", "Ground", "Reading", "course_of", "ground_of"]
 
 _WORKERS = min(os.cpu_count() or 1, 4)
 _CELLS = 1 << 16  # cells of one array that stay in the processor's cache
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """Where the units stand before anything is done, and between which ends.
+
+    Attributes
+    ----------
+    levels
+        Of the units; None where they are not known or not needed.
+    low, high
+        (k,) ends of the scales, infinite where there is none.
+    """
+
+    levels: UnitLevels | None
+    low: FloatArray
+    high: FloatArray
+
+    def caps(self, start: int, stop: int, places: tuple[int, ...]) -> Caps:
+        """Levels and ends of some draws."""
+        levels = None if self.levels is None else self.levels.drawn(start, stop, places)
+        return Caps(levels, self.low, self.high)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What is read off the units beside the plain mean: an outcome that counts differently in every unit.
+
+    Attributes
+    ----------
+    place
+        The construct.
+    weights
+        (units,) what a change counts in each unit; None = the same in all.
+    log
+        Whether the construct is the logarithm of what counts: a change is exp(level + change) - exp(level).
+    """
+
+    place: int
+    weights: FloatArray | None = None
+    log: bool = False
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is the mean change."""
+        return self.weights is None and not self.log
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +80,16 @@ class Course:
         (draws, waves, k) mean change against no action.
     capped
         (k,) share of draws, units and waves in which the end of a scale cut the change.
+    readings
+        (draws, waves) each: mean over the units of what was to be read.
     """
 
     changes: FloatArray
     capped: FloatArray
+    readings: tuple[FloatArray, ...] = ()
 
 
-def caps_of(fit: Fit, actions: Sequence[Action], seed: int | None) -> Caps:
+def ground_of(fit: Fit, actions: Sequence[Action], seed: int | None, readings: Sequence[Reading] = ()) -> Ground:
     """Levels of the units and ends of the scales, as far as the question needs them.
 
     A construct with a linear equation, or with none, is held inside the ends its scale has (rating scales, percent,
@@ -56,16 +105,19 @@ def caps_of(fit: Fit, actions: Sequence[Action], seed: int | None) -> Caps:
             low[place] = -np.inf if ends[0] is None else ends[0]
             high[place] = np.inf if ends[1] is None else ends[1]
     if fit.population.mean is None:
-        return Caps(None, low, high)
+        return Ground(None, low, high)
     needed = (
         np.isfinite([low, high]).any()
-        or any(action.level or len(action.covers) > 1 for action in actions)
+        or any(action.level or action.growth or len(action.covers) > 1 for action in actions)
         or any(family != LINEAR for family in fit.families)
+        or any(not reading.plain for reading in readings)
     )
-    return Caps(complete_levels(fit, seed or 0) if needed else None, low, high)
+    return Ground(unit_levels(fit, seed) if needed else None, low, high)
 
 
-def course_of(system: System, actions: Sequence[Action], caps: Caps, horizon: int) -> Course:
+def course_of(
+    system: System, actions: Sequence[Action], ground: Ground, horizon: int, readings: Sequence[Reading] = ()
+) -> Course:
     """Let actions run their course.
 
     Parameters
@@ -74,57 +126,116 @@ def course_of(system: System, actions: Sequence[Action], caps: Caps, horizon: in
         Structural equations, (draws, …).
     actions
         What is done.
-    caps
+    ground
         Levels and ends.
     horizon
         Number of waves.
+    readings
+        What is read off the units.
     """
     draws = len(system.coefficients)
-    units = 1 if caps.levels is None else len(caps.levels)
+    units = 1 if ground.levels is None else len(ground.levels.mean)
     size = max(1, _CELLS // units)
-    parts = [system.slice(start, min(start + size, draws)) for start in range(0, draws, size)]
+    places = _levels_used(system, actions, ground, readings)
+
+    def part(start: int) -> tuple[FloatArray, FloatArray, list[FloatArray]]:
+        stop = min(start + size, draws)
+        chunk = _Chunk(system.slice(start, stop), tuple(actions), ground.caps(start, stop, places), tuple(readings))
+        return chunk.run(horizon)
+
     with ThreadPoolExecutor(_WORKERS) as pool:  # numpy lets go of the interpreter; the parts are independent
-        found = list(pool.map(lambda part: _chunk(part, actions, caps, horizon), parts))
-    changes = np.concatenate([change for change, _ in found])
-    capped = np.sum([cut * (len(change) / draws) for change, cut in found], axis=0)
-    changes.setflags(write=False)
-    return Course(changes, capped)
+        found = list(pool.map(part, range(0, draws, size)))
+    changes = np.concatenate([change for change, _, _ in found])
+    capped = np.sum([cut * (len(change) / draws) for change, cut, _ in found], axis=0)
+    read = tuple(np.concatenate([part[2][i] for part in found]) for i in range(len(readings)))
+    for array in (changes, *read):
+        array.setflags(write=False)
+    return Course(changes, capped, read)
 
 
-def _chunk(system: System, actions: Sequence[Action], caps: Caps, horizon: int) -> tuple[FloatArray, FloatArray]:
-    draws, k = system.coefficients.shape[:2]
-    means, capped = np.empty((draws, horizon, k)), np.zeros(k)
-    past: list[tuple[FloatArray, ...]] = []
-    known: dict[tuple[float, ...], tuple[tuple[FloatArray, ...], FloatArray]] = {}
-    for wave in range(horizon):
-        key = tuple(float(action.share[wave]) for action in actions)
-        if key not in known or system.lagged:
-            found = travel(system, _push(actions, wave), caps, _carried(system, past))
-            known[key] = (found.changes, found.capped)
-        changes, cut = known[key]
-        past.append(changes)
-        capped += cut / horizon
-        for place in range(k):
-            means[:, wave, place] = changes[place].mean(axis=1)
-    return means, capped
+def _levels_used(
+    system: System, actions: Sequence[Action], ground: Ground, readings: Sequence[Reading]
+) -> tuple[int, ...]:
+    """Places of the constructs whose levels are looked at: with ends, set, scaled, read as logarithms, curved."""
+    used = set(np.flatnonzero(np.isfinite(ground.low) | np.isfinite(ground.high)).tolist())
+    used |= {place for action in actions for place in (*action.level, *action.growth)}
+    used |= {reading.place for reading in readings if reading.log}
+    if not system.linear:
+        used |= set(range(len(system.names)))
+    return tuple(sorted(used))
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """Some draws of a course."""
+
+    system: System
+    actions: tuple[Action, ...]
+    caps: Caps
+    readings: tuple[Reading, ...]
+
+    def run(self, horizon: int) -> tuple[FloatArray, FloatArray, list[FloatArray]]:
+        """Changes (draws, horizon, k), shares cut (k,), readings (draws, horizon) each."""
+        draws, k = self.system.coefficients.shape[:2]
+        means, capped = np.empty((draws, horizon, k)), np.zeros(k)
+        read = [np.empty((draws, horizon)) for _ in self.readings]
+        past: list[tuple[FloatArray, ...]] = []
+        first: dict[tuple[float, ...], int] = {}
+        cuts: list[FloatArray] = []
+        for wave in range(horizon):
+            key = tuple(float(action.share[wave]) for action in self.actions)
+            if key in first and not self.system.lagged:
+                twin = first[key]
+                means[:, wave] = means[:, twin]
+                for array in read:
+                    array[:, wave] = array[:, twin]
+                cuts.append(cuts[twin])
+            else:
+                first[key] = wave
+                found = travel(self.system, _push(self.actions, wave), self.caps, _carried(self.system, past))
+                if self.system.lagged:
+                    past.append(found.changes)
+                cuts.append(found.capped)
+                for place in range(k):
+                    means[:, wave, place] = found.changes[place].mean(axis=1)
+                for reading, array in zip(self.readings, read, strict=True):
+                    array[:, wave] = _read(reading, found.changes[reading.place], self.caps)
+            capped += cuts[wave] / horizon
+        return means, capped, read
+
+
+def _read(reading: Reading, change: FloatArray, caps: Caps) -> FloatArray:
+    """(draws,) mean over the units of what a change counts."""
+    if reading.log:
+        if caps.levels is None:
+            raise ValueError("a logarithm needs the units' levels")  # callers give them
+        change = np.exp(np.minimum(caps.levels[..., reading.place], 700.0)) * np.expm1(np.minimum(change, 700.0))
+    if reading.weights is None:
+        return np.asarray(change.mean(axis=1))
+    if change.shape[1] == 1:
+        return np.asarray(change[:, 0] * reading.weights.mean())
+    return np.asarray(change @ reading.weights / len(reading.weights))
 
 
 def _push(actions: Sequence[Action], wave: int) -> Push:
-    """Shifts of all actions add up; a level is set by one action at most in any unit."""
+    """Shifts of all actions add up, factors multiply; a level is set by one action at most in any unit."""
     shift: dict[int, FloatArray] = {}
     level: dict[int, FloatArray] = {}
     share: dict[int, FloatArray] = {}
+    growth: dict[int, FloatArray] = {}
     for action in actions:
         force = action.share[wave] * action.covers
         if not force.any():
             continue
         for place, points in action.shift.items():
             shift[place] = shift.get(place, np.zeros(1)) + points * force
+        for place, more in action.growth.items():
+            growth[place] = (1.0 + growth.get(place, np.zeros(1))) * (1.0 + more * force) - 1.0
         for place, to in action.level.items():
             before = share.get(place, np.zeros(1))
             level[place] = np.where(force > 0, to, level.get(place, np.zeros(1)))
             share[place] = np.where(force > 0, force, before)
-    return Push(shift, level, share)
+    return Push(shift, level, share, growth)
 
 
 def _carried(system: System, past: Sequence[tuple[FloatArray, ...]]) -> dict[int, FloatArray]:

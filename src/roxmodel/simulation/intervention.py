@@ -1,4 +1,4 @@
-"""Interventions as data: what is done to which construct, when, where, and for how much."""
+"""Interventions as data: what is done to which construct, when, where, how strongly, and for how much."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import AfterValidator, Field, PlainSerializer, field_validator, model_validator
+from pydantic import AfterValidator, Field, PlainSerializer, ValidationError, field_validator, model_validator
 
-from roxmodel.errors import SimulationError
-from roxmodel.frozen import Frozen, FrozenMapping, Number, Whole
+from roxmodel.errors import SimulationError, listed
+from roxmodel.frozen import Frozen, FrozenMapping, Number, Whole, sentence
+from roxmodel.simulation.rules import UnitRule
 from roxmodel.types import FloatArray
 
-__all__ = ["Intervention", "shares"]
+__all__ = ["Intervention", "response_to", "shares", "spending"]
 
 Amounts = Annotated[
     Mapping[str, Number],
@@ -22,10 +23,15 @@ Amounts = Annotated[
 
 
 class Intervention(Frozen):
-    """One action.
+    """One action, as data: it goes into JSON and comes back the same (`to_json`, `from_json`).
 
-    In wave t the share ``clip((t - start + 1) / (ramp + 1), 0, 1) · (1 - fade)^max(0, t - start - ramp)`` of its
+    In wave t the share ``clip((t - start + 1) / (ramp + 1), 0, 1) · (1 - fade)^max(0, t - start - ramp - hold)`` of its
     effect is in force.
+
+    Several actions on one construct combine by fixed rules, whatever their order: what its causes bring comes first; a
+    level that is set takes the place of that, for the share in force; shifts add up; factors multiply, and count from
+    the level before any action. Two actions that set one construct, or one that sets and one that scales it, in the
+    same units and waves, contradict each other and are refused.
 
     Parameters
     ----------
@@ -45,18 +51,46 @@ class Intervention(Frozen):
     fade
         Share of the effect lost with every wave after that, 0-1.
     units
-        Keys of the units it covers; None = all.
+        Keys of the units it covers, or a rule (`Lowest`, `Highest`, `Below`, `Above`); None = all.
+    scale
+        Construct (or item, by the same rule as a shift) -> factor that its level is multiplied by, at least 0.
+    hold
+        Waves that the full effect is kept up before it fades. None: it fades at once after the ramp, if it fades at
+        all, and running costs go on to the horizon.
+    running
+        Cost of every wave from `start` on that the action is kept up: to the horizon, or with `hold` for ramp + 1 +
+        hold waves.
+    cost_per_unit, running_per_unit
+        The same two for each unit it covers.
+    cost_blocks
+        What the one-off cost consists of, name -> amount; `cost` is their sum.
+    dose
+        How much of it is done: costs are multiplied by it, effects by ``response_to(dose, half_dose)``, which is 1 at
+        dose 1. Not for `set`.
+    dose_range
+        Smallest and largest dose that can be done.
+    half_dose
+        Dose that reaches half of the largest effect there can be (saturation: diminishing returns); None = effects
+        grow as the dose does.
+    doses, starts
+        Doses and first waves that `optimize` may choose from; None = only `dose`, only `start`.
+    requires, excludes
+        Names of actions it needs beside it (started no later), and of those it cannot go with.
+    must
+        Whether `optimize` has to choose it.
 
     Raises
     ------
     SimulationError
-        If nothing is done, the cost is negative, or a time is out of range.
+        If nothing is done, a cost is negative, or a time or a dose is out of range.
 
     Examples
     --------
     >>> coaching = Intervention(name="coaching", shift={"pride": 0.4}, cost=120_000.0, ramp=1)
     >>> shares(coaching, 4).tolist()
     [0.5, 1.0, 1.0, 1.0]
+    >>> Intervention.from_json(coaching.to_json()) == coaching
+    True
     """
 
     name: str
@@ -66,43 +100,209 @@ class Intervention(Frozen):
     start: Whole = 1
     ramp: Whole = 0
     fade: Number = 0.0
-    units: tuple[Any, ...] | None = Field(default=None)
+    units: UnitRule | tuple[Any, ...] | None = Field(default=None)
+    scale: Amounts | None = None
+    hold: Whole | None = None
+    running: Number = 0.0
+    cost_per_unit: Number = 0.0
+    running_per_unit: Number = 0.0
+    cost_blocks: Amounts | None = None
+    dose: Number = 1.0
+    dose_range: tuple[Number, Number] = (0.0, 1.0)
+    half_dose: Number | None = None
+    doses: tuple[Number, ...] | None = None
+    starts: tuple[Whole, ...] | None = None
+    requires: tuple[str, ...] = ()
+    excludes: tuple[str, ...] = ()
+    must: bool = False
 
     @field_validator("units", mode="before")
     @classmethod
     def _listed(cls, units: object) -> object:
-        if units is None or isinstance(units, str):
-            return units if units is None else (units,)
+        if units is None or isinstance(units, Frozen):
+            return units
+        if isinstance(units, Mapping):  # a rule, read from JSON
+            return dict(units)
+        if isinstance(units, str):
+            return (units,)
         return tuple(units) if hasattr(units, "__iter__") else (units,)
+
+    @field_validator("requires", "excludes", mode="before")
+    @classmethod
+    def _names(cls, given: object) -> object:
+        return (given,) if isinstance(given, str) else given
+
+    @field_validator("doses", "starts", mode="before")
+    @classmethod
+    def _choices(cls, given: object) -> object:
+        return (given,) if isinstance(given, int | float | np.number) and not isinstance(given, bool) else given
+
+    @model_validator(mode="before")
+    @classmethod
+    def _summed(cls, given: Any) -> Any:
+        blocks = given.get("cost_blocks") if isinstance(given, Mapping) else None
+        if isinstance(blocks, Mapping) and blocks and "cost" not in given:
+            try:
+                return {**given, "cost": float(sum(blocks.values()))}
+            except (TypeError, ValueError):
+                return given  # the fields' own check says which block is no number
+        return given
 
     @model_validator(mode="after")
     def _check(self) -> Intervention:
-        who = f"Intervention {self.name!r}"
         if not self.name.strip():
             raise SimulationError("An intervention needs a name.")
-        if not self.shift and not self.set:
-            raise SimulationError(
-                f"{who} does nothing.", hint="Give shift={'construct': points} or set={'construct': level}."
-            )
-        both = sorted(self.shift.keys() & self.set.keys()) if self.shift and self.set else []
+        who = f"Intervention {self.name!r}"
+        _check_deed(self, who)
+        _check_costs(self, who)
+        _check_times(self, who)
+        _check_dose(self, who)
+        for other in (*self.requires, *self.excludes):
+            if other == self.name:
+                raise SimulationError(f"{who} requires or excludes itself.", hint="Name other actions.")
+        both = sorted({*self.requires} & {*self.excludes})
         if both:
-            raise SimulationError(f"{who} shifts and sets {both[0]!r} at once.", hint="Say one of the two.")
-        if self.cost < 0:
-            raise SimulationError(f"{who} has the cost {self.cost:g}.", allowed="0 or a positive amount")
-        if self.start < 1:
-            raise SimulationError(f"{who} starts in wave {self.start}.", allowed="1 or later (wave 0 is the baseline)")
-        if self.ramp < 0:
-            raise SimulationError(f"{who} has a ramp of {self.ramp} waves.", allowed="0 or more")
-        if not 0 <= self.fade <= 1:
-            raise SimulationError(f"{who} has fade={self.fade:g}.", allowed="0 (none) to 1 (all at once)")
+            raise SimulationError(f"{who} both requires and excludes {both[0]!r}.", hint="Keep one of the two.")
         if self.units is not None and not self.units:
             raise SimulationError(f"{who} covers no unit: units= is empty.", hint="Leave units= out to cover all.")
         return self
+
+    def to_json(self) -> str:
+        """Write the intervention as JSON."""
+        return self.model_dump_json(exclude_defaults=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Intervention:
+        """Read it back.
+
+        Raises
+        ------
+        RoxError
+            If the text is no intervention, saying why.
+        """
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            raise sentence(error, cls) from None
+
+
+def _check_deed(given: Intervention, who: str) -> None:
+    if not given.shift and not given.set and not given.scale:
+        hint = "Give shift={'construct': points}, set={'construct': level} or scale={'construct': factor}."
+        raise SimulationError(f"{who} does nothing.", hint=hint)
+    deeds = {"shifts": given.shift or {}, "sets": given.set or {}, "scales": given.scale or {}}
+    named = [(verb, name) for verb, mapping in deeds.items() for name in mapping]
+    for verb, name in named:
+        other = next((v for v, n in named if n == name and v != verb), None)
+        if other is not None:
+            raise SimulationError(f"{who} {verb} and {other} {name!r} at once.", hint="Say one of the two.")
+    for name, factor in (given.scale or {}).items():
+        if factor < 0:
+            raise SimulationError(
+                f"{who} scales {name!r} by {factor:g}.", allowed="a factor of at least 0: 1.1 adds a tenth"
+            )
+
+
+def _check_costs(given: Intervention, who: str) -> None:
+    costs = {
+        "cost": given.cost,
+        "running cost": given.running,
+        "cost per unit": given.cost_per_unit,
+        "running cost per unit": given.running_per_unit,
+        **{f"cost block {name!r} of": amount for name, amount in (given.cost_blocks or {}).items()},
+    }
+    for name, amount in costs.items():
+        if amount < 0:
+            raise SimulationError(f"{who} has the {name} {amount:g}.", allowed="0 or a positive amount")
+    if given.cost_blocks:
+        total = float(sum(given.cost_blocks.values()))
+        if not np.isclose(total, given.cost, rtol=1e-9, atol=0.0):
+            raise SimulationError(
+                f"{who} costs {given.cost:g}, but its cost_blocks come to {total:g}.", hint="Leave cost= out."
+            )
+
+
+def _check_times(given: Intervention, who: str) -> None:
+    if given.start < 1:
+        raise SimulationError(f"{who} starts in wave {given.start}.", allowed="1 or later (wave 0 is the baseline)")
+    if given.ramp < 0:
+        raise SimulationError(f"{who} has a ramp of {given.ramp} waves.", allowed="0 or more")
+    if given.hold is not None and given.hold < 0:
+        raise SimulationError(f"{who} is held for {given.hold} waves.", allowed="0 or more, or None")
+    if not 0 <= given.fade <= 1:
+        raise SimulationError(f"{who} has fade={given.fade:g}.", allowed="0 (none) to 1 (all at once)")
+    if given.starts is not None:
+        if not given.starts:
+            raise SimulationError(f"{who} has starts=().", hint="Leave starts= out to start in wave start=.")
+        if min(given.starts) < 1:
+            raise SimulationError(f"{who} has starts={given.starts}.", allowed="waves from 1 on")
+
+
+def _check_dose(given: Intervention, who: str) -> None:
+    low, high = given.dose_range
+    if not 0 <= low <= high or high <= 0:
+        raise SimulationError(f"{who} has dose_range={given.dose_range}.", allowed="0 <= low <= high, high above 0")
+    if given.half_dose is not None and given.half_dose <= 0:
+        raise SimulationError(f"{who} has half_dose={given.half_dose:g}.", allowed="a dose above 0, or None")
+    if given.doses is not None and not given.doses:
+        raise SimulationError(f"{who} has doses=().", hint="Leave doses= out to do dose=.")
+    for dose in (given.dose, *(given.doses or ())):
+        if not low <= dose <= high or dose <= 0:
+            raise SimulationError(
+                f"{who} has a dose of {dose:g}, outside what can be done.",
+                allowed=f"above 0, from {low:g} to {high:g} (dose_range)",
+            )
+    if given.set and any(dose != 1 for dose in (given.dose, *(given.doses or ()))):
+        raise SimulationError(
+            f"{who} sets {listed(given.set)} to a level, which has no dose.", hint="Set another level, or use shift=."
+        )
+
+
+def response_to(dose: float, half_dose: float | None = None) -> float:
+    """Effect of a dose as a multiple of the effect at dose 1.
+
+    Without `half_dose` it is the dose. With it, ``dose (1 + half_dose) / (dose + half_dose)``: every further dose
+    brings less, and no dose more than ``1 + half_dose``; at `half_dose` half of that is reached (Michaelis & Menten
+    1913, in translation doi 10.1021/bi201284u).
+
+    Examples
+    --------
+    >>> response_to(0.5), response_to(0.5, half_dose=0.5), response_to(1.0, half_dose=0.5)
+    (0.5, 0.75, 1.0)
+    """
+    return float(dose) if half_dose is None else float(dose * (1.0 + half_dose) / (dose + half_dose))
 
 
 def shares(intervention: Intervention, horizon: int) -> FloatArray:
     """(horizon,) share of the intervention's effect that is in force in waves 1…horizon."""
     wave = np.arange(1, horizon + 1)
     risen = np.clip((wave - intervention.start + 1) / (intervention.ramp + 1), 0.0, 1.0)
-    past = np.maximum(0, wave - intervention.start - intervention.ramp)
+    past = np.maximum(0, wave - intervention.start - intervention.ramp - (intervention.hold or 0))
     return np.asarray(risen * (1.0 - intervention.fade) ** past)
+
+
+def spending(intervention: Intervention, horizon: int, covered: float) -> dict[str, FloatArray]:
+    """Money spent in waves 1…horizon, block by block, (horizon,) each, not discounted.
+
+    Parameters
+    ----------
+    covered
+        Number of units covered.
+
+    Examples
+    --------
+    >>> visits = Intervention(name="visits", shift={"pride": 0.1}, cost=5.0, start=2, running_per_unit=1.0, hold=1)
+    >>> {block: money.tolist() for block, money in spending(visits, 4, covered=10).items()}
+    {'one-off': [0.0, 5.0, 0.0, 0.0], 'running per unit': [0.0, 10.0, 10.0, 0.0]}
+    """
+    wave = np.arange(1, horizon + 1)
+    first = (wave == intervention.start).astype(float)
+    kept = wave >= intervention.start
+    if intervention.hold is not None:
+        kept &= wave <= intervention.start + intervention.ramp + intervention.hold
+    blocks = dict(intervention.cost_blocks) if intervention.cost_blocks else {"one-off": intervention.cost}
+    found = {name: amount * first for name, amount in blocks.items()}
+    found["one-off per unit"] = intervention.cost_per_unit * covered * first
+    found["running"] = intervention.running * kept
+    found["running per unit"] = intervention.running_per_unit * covered * kept
+    return {name: intervention.dose * money for name, money in found.items() if money.any()}

@@ -12,20 +12,15 @@ import numpy as np
 from roxmodel.errors import RoxWarning, SimulationError, listed
 from roxmodel.frozen import FrozenMapping
 from roxmodel.result.fit import Fit
+from roxmodel.simulation.actions import Action, contradictions, read_actions, support_notes
 from roxmodel.simulation.answer import Answer
-from roxmodel.simulation.check import (
-    Action,
-    check_question,
-    check_value,
-    read_actions,
-    require_equilibrium,
-    support_notes,
-)
-from roxmodel.simulation.dynamics import caps_of, course_of
+from roxmodel.simulation.check import check_question, check_value
+from roxmodel.simulation.dynamics import course_of, ground_of
 from roxmodel.simulation.finance import Money, money_of
 from roxmodel.simulation.intervention import Intervention
 from roxmodel.simulation.pictures import effects_figure, rox_figure
 from roxmodel.simulation.small_print import cap_notes, coverage_notes, money_notes
+from roxmodel.simulation.stability import assumed_notes, require_equilibrium
 from roxmodel.simulation.words import run_html, run_summary
 
 if TYPE_CHECKING:
@@ -147,20 +142,21 @@ def simulate(  # noqa: PLR0913 - the contract of DESIGN.md
     given = _listed(interventions)
     check_question(fit, given, horizon, draws, discount)
     prices = check_value(fit, value)
-    actions, assumed = read_actions(fit, given, horizon)
     units = _units(fit, n_units, bool(prices), given)
-    system, lost = require_equilibrium(fit, fit.system(fit.draws(draws, seed), marker=True))
+    actions, assumed = read_actions(fit, given, horizon, units, seed)
+    _refuse_contradiction(actions, contradictions(fit, actions))
+    system, loops, lost = require_equilibrium(fit, fit.system(fit.draws(draws, seed), marker=True))
     heed = (*support_notes(fit, actions), *money_notes(fit, prices, discount), *lost)
     for note in heed:
         warnings.warn(note, RoxWarning, stacklevel=2)
-    caps = caps_of(fit, actions, seed)
-    together = course_of(system, actions, caps, horizon)
+    ground = ground_of(fit, actions, seed)
+    together = course_of(system, actions, ground, horizon)
     money: list[Money] = []
     if prices:
         terms = (float(units or 0), discount)
-        alone = [together if len(actions) == 1 else course_of(system, [a], caps, horizon) for a in actions]
+        alone = [together if len(actions) == 1 else course_of(system, [a], ground, horizon) for a in actions]
         for action, course in zip(actions, alone, strict=True):
-            money.append(money_of(action.name, course.changes, {action.start: action.cost}, prices, terms))
+            money.append(money_of(action.name, course.changes, _costs([action]), prices, terms))
         money.append(money_of("total", together.changes, _costs(actions), prices, terms))
     return Run(
         fit=fit,
@@ -171,7 +167,14 @@ def simulate(  # noqa: PLR0913 - the contract of DESIGN.md
         changes=together.changes,
         money=tuple(money),
         value=FrozenMapping(dict(value or {})),
-        notes=(*assumed, *heed, *cap_notes(fit, together, caps.levels is None), *coverage_notes(fit, prices, units)),
+        notes=(
+            *assumed,
+            *assumed_notes(fit),
+            *loops,
+            *heed,
+            *cap_notes(fit, together, ground.levels is None),
+            *coverage_notes(fit, prices, units),
+        ),
     )
 
 
@@ -187,14 +190,25 @@ def _listed(given: object) -> list[Intervention]:
 def _costs(actions: Sequence[Action]) -> dict[int, float]:
     costs: dict[int, float] = {}
     for action in actions:
-        costs[action.start] = costs.get(action.start, 0.0) + action.cost
+        costs[action.start] = costs.get(action.start, 0.0)
+        for wave, money in enumerate(action.spent, start=1):
+            if money:
+                costs[wave] = costs.get(wave, 0.0) + float(money)
     return costs
+
+
+def _refuse_contradiction(actions: Sequence[Action], found: Sequence[tuple[int, int, str]]) -> None:
+    for one, other, why in found:
+        raise SimulationError(
+            f"Interventions {actions[one].name!r} and {actions[other].name!r} {why}.",
+            hint="Keep one, or let them act in different units or waves.",
+        )
 
 
 def _units(fit: Fit, n_units: int | None, money: bool, given: Sequence[Intervention]) -> int | None:
     if n_units is not None and (isinstance(n_units, bool) or not isinstance(n_units, int | np.integer) or n_units < 1):
         raise SimulationError(f"n_units= was {n_units!r}.", allowed="a whole number of at least 1")
-    some = [i.name for i in given if i.units is not None]
+    some = [i.name for i in given if isinstance(i.units, tuple)]
     if n_units is not None and some:
         raise SimulationError(
             f"n_units={n_units} and units= of {listed(some)} contradict each other: one says how many units there are, "

@@ -20,7 +20,7 @@ __all__ = ["predicted_levels"]
 
 def predicted_levels(
     model: RoxModel, sample: LinkedSample, fitted: tuple[Layout, FloatArray], unit: FloatArray, min_group: int
-) -> tuple[FloatArray, UnitScores]:
+) -> tuple[FloatArray, FloatArray, UnitScores]:
     """Predict every construct in every unit from all that is known of the unit, in points of its first item.
 
     η̂_j = α + Cov(η, m) (Σ + N_j)⁻¹ (m_j - μ), with error variance Φ - Cov(η, m) (Σ + N_j)⁻¹ Cov(m, η): shrunken
@@ -40,14 +40,17 @@ def predicted_levels(
     -------
     ndarray
         (J, k) predictions from everything.
+    ndarray
+        (J, k, k) covariance of their errors.
     UnitScores
         Predictions that may be shown: none of them uses answers to a construct that fewer than `min_group` people gave.
     """
     fewest, known = _respondents(model, sample)
-    every, errors = _predicted(model, sample.data, fitted, unit)
+    every, doubts = _predicted(model, sample.data, fitted, unit)
+    errors = _errors(doubts)
     small = (fewest > 0) & (fewest < min_group)
     if not small.any():
-        return every, UnitScores(sample.units, every, errors, fewest, known, min_group=min_group)
+        return every, doubts, UnitScores(sample.units, every, errors, fewest, known, min_group=min_group)
     seen = sample.data.seen.copy()
     for k, construct in enumerate(model.constructs):
         for item in construct.item_names:
@@ -57,8 +60,14 @@ def predicted_levels(
     some = np.flatnonzero(rows)
     masked = replace(sample.data, seen=seen).pick(some)
     masked = replace(masked, mean=np.where(masked.seen, masked.mean, 0.0))
-    shown[some], doubt[some] = _predicted(model, masked, fitted, unit)
-    return every, UnitScores(sample.units, shown, doubt, fewest, known & ~small, min_group=min_group)
+    shown[some], unsure = _predicted(model, masked, fitted, unit)
+    doubt[some] = _errors(unsure)
+    return every, doubts, UnitScores(sample.units, shown, doubt, fewest, known & ~small, min_group=min_group)
+
+
+def _errors(doubts: FloatArray) -> FloatArray:
+    """(J, k) standard errors of the predictions."""
+    return np.sqrt(np.diagonal(doubts, axis1=1, axis2=2))
 
 
 def _predicted(
@@ -75,8 +84,9 @@ def _predicted(
         inverse, _ = inverse_of_noisy(block, at.sigma)
         rest = np.where(block.seen, block.mean - at.mu, 0.0)
         values.append(centre + (inverse @ rest[:, :, None])[:, :, 0] @ spread)
-        left = np.diag(latent) - np.einsum("pk,jpq,qk->jk", spread, inverse, spread, optimize=True)
-        errors.append(np.sqrt(np.where(left > 1e-10 * np.diag(latent), left, 0.0)))
+        left = latent - spread.T @ inverse @ spread
+        unsure = np.diagonal(left, axis1=1, axis2=2) > 1e-10 * np.diag(latent)  # else it is observed without error
+        errors.append(np.where(unsure[:, :, None] & unsure[:, None, :], left, 0.0))
     return np.concatenate(values), np.concatenate(errors)
 
 

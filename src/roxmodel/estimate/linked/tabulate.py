@@ -21,6 +21,7 @@ from roxmodel.implied.layout import LOADINGS, RESIDUALS, residual_of
 from roxmodel.implied.matrices import filled, implied
 from roxmodel.implied.normal import Target
 from roxmodel.result.fit import Fit
+from roxmodel.result.levels import lower_roots
 from roxmodel.result.records import LINEAR, Equation, GroupMoments, Measure, Population, Resampling, Verdict, WithinEdge
 from roxmodel.spec.graph import RoxModel
 from roxmodel.types import FloatArray
@@ -92,7 +93,8 @@ def linked_fit(model: RoxModel, solution: LinkedSolution, options: LinkedOptions
     )
     fit = fit_of(model, plain, Options(se=options.se, scaling=options.scaling))
     markers = _markers(model, solution)
-    levels, shown = predicted_levels(model, sample, (known.layout, known.found.theta), markers, solution.min_group)
+    at_estimate = (known.layout, known.found.theta)
+    levels, doubts, shown = predicted_levels(model, sample, at_estimate, markers, solution.min_group)
     predicted = replace(shown, by=solution.by)
     nothing = np.full(len(fit.table), np.nan)
     blank = dict.fromkeys(("se", "statistic", "p", "low", "high"), nothing)
@@ -104,7 +106,7 @@ def linked_fit(model: RoxModel, solution: LinkedSolution, options: LinkedOptions
         errors=linked_errors(solution, options),
         equations=_equations(model, solution),
         measures=tuple(_measure(model, measure, solution) for measure in fit.measures),
-        population=_population(fit.population, solution, levels),
+        population=_population(fit.population, solution, levels, doubts),
         verdicts=_verdicts(model, fit.verdicts, solution),
         notes=linked_notes(model, solution),
         groups=(_moments(sample, between),),
@@ -190,8 +192,8 @@ def _moments(sample: LinkedSample, between: Target) -> GroupMoments:
     return GroupMoments("", float(sample.n), _frozen(between.mean * sample.scale), _frozen(between.covariance * unit))
 
 
-def _population(people: Population, solution: LinkedSolution, levels: FloatArray) -> Population:
-    """The units; their levels are predictions in points of each construct's first item."""
+def _population(people: Population, solution: LinkedSolution, levels: FloatArray, doubts: FloatArray) -> Population:
+    """The units; their levels are predictions in points of each construct's first item, with their errors."""
     return replace(
         people,
         n=solution.sample.n,
@@ -201,6 +203,7 @@ def _population(people: Population, solution: LinkedSolution, levels: FloatArray
         mean=_frozen(np.asarray(people.mean)),
         low=_frozen(levels.min(axis=0)),
         high=_frozen(levels.max(axis=0)),
+        roots=_frozen(lower_roots(doubts)),
     )
 
 

@@ -1,0 +1,137 @@
+"""Levels of the units: what is known of them, and draws of what is not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from roxmodel.errors import EstimationError
+from roxmodel.result.fitted import Fitted
+from roxmodel.result.system import root_of
+from roxmodel.types import FloatArray
+
+__all__ = ["UnitLevels", "complete_levels", "lower_roots", "unit_levels"]
+
+
+@dataclass(frozen=True, slots=True)
+class UnitLevels:
+    """Levels of the units, in points of each construct.
+
+    Attributes
+    ----------
+    mean
+        (units, k) what is expected of each unit.
+    roots
+        (units, k, k) lower roots of the covariance of what is not known of a unit (`lower_roots`); None where levels
+        are taken as known.
+    entropy
+        Seed of the draws.
+    """
+
+    mean: FloatArray
+    roots: FloatArray | None
+    entropy: int
+
+    def drawn(self, start: int, stop: int, places: tuple[int, ...]) -> FloatArray:
+        """Levels of some draws; each has random numbers of its own, so that parts do not matter.
+
+        Parameters
+        ----------
+        start, stop
+            First draw, and the one after the last.
+        places
+            Constructs that are drawn; the others stand at what is expected.
+
+        Returns
+        -------
+        ndarray
+            (stop - start, units, k), or (units, k) where nothing is uncertain.
+        """
+        if self.roots is None or not places:
+            return self.mean
+        units, k = self.mean.shape
+        last = max(places) + 1
+        noise = np.empty((last, stop - start, units))
+        for draw in range(start, stop):
+            rng = np.random.default_rng(np.random.SeedSequence(self.entropy, spawn_key=(4, draw)))
+            noise[:, draw - start] = rng.standard_normal((k, units))[:last]
+        found = np.empty((k, stop - start, units))
+        found[:] = self.mean.T[:, None, :]
+        for place in places:
+            for source in range(place + 1):
+                weight = self.roots[:, place, source]
+                if weight.any():
+                    found[place] += weight * noise[source]
+        return np.moveaxis(found, 0, -1)
+
+    def of(self, unit: int) -> UnitLevels:
+        """One unit alone."""
+        roots = None if self.roots is None else self.roots[unit : unit + 1]
+        return UnitLevels(self.mean[unit : unit + 1], roots, self.entropy)
+
+
+def lower_roots(covariance: FloatArray) -> FloatArray:
+    """Lower triangular R with R Rᵀ = covariance, for many small matrices that may be singular.
+
+    Parameters
+    ----------
+    covariance
+        (n, k, k), positive semi-definite.
+
+    Examples
+    --------
+    >>> root = lower_roots(np.array([[[4.0, 2.0, 0.0], [2.0, 1.0, 0.0], [0.0, 0.0, 0.0]]]))
+    >>> root[0].tolist()
+    [[2.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
+    """
+    size = covariance.shape[-1]
+    roots = np.zeros_like(covariance)
+    for i in range(size):
+        left = covariance[:, i:, i] - np.einsum("nab,nb->na", roots[:, i:, :i], roots[:, i, :i])
+        sure = left[:, 0] <= 1e-10 * covariance[:, i, i]
+        pivot = np.sqrt(np.where(sure, 1.0, left[:, 0]))
+        roots[:, i:, i] = np.where(sure[:, None], 0.0, left / pivot[:, None])
+    return roots
+
+
+def unit_levels(fit: Fitted, seed: int | None = None) -> UnitLevels:
+    """Levels of the units of a fit, with what is not known of them.
+
+    By method "linked" a latent level is the prediction with its error (parameters taken as known); by the others a
+    score, taken as known. See `complete_levels` for units and fits without scores.
+
+    Raises
+    ------
+    EstimationError
+        If there are no means.
+    """
+    entropy = int(seed or 0)
+    return UnitLevels(complete_levels(fit, entropy), fit.population.roots, entropy)
+
+
+def complete_levels(fit: Fitted, seed: int = 0, units: int = 1_000) -> FloatArray:
+    """(units, k) level of each construct in each unit, holes filled.
+
+    A unit that a source did not reach stands at the mean of the others. Without rows (a printed matrix, a loaded
+    document), as many levels as the data had units (`units` at most) are drawn from mean and covariance, so that
+    their mean is the mean.
+
+    Raises
+    ------
+    EstimationError
+        If there are no means.
+    """
+    people = fit.population
+    if people.levels is not None:
+        mean = np.zeros(len(people.names)) if people.mean is None else people.mean
+        return np.where(np.isnan(people.levels), mean, people.levels)
+    if people.mean is None:
+        raise EstimationError(
+            "This fit has no means (it comes from a printed matrix), so levels, caps and 'set' are not available.",
+            hint="Give the matrix its means.",
+        )
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1,)))
+    size = min(people.n_units or people.n, units)
+    deviations = rng.standard_normal((size, len(people.names))) @ root_of(people.covariance).T
+    return np.asarray(people.mean + deviations - deviations.mean(axis=0))
