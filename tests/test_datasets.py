@@ -182,6 +182,47 @@ def test_standardised_truth_does_not_depend_on_the_points() -> None:
     assert five.to_numpy() == pytest.approx(seven.to_numpy(), abs=EXACT)
 
 
+def test_effects_are_those_asked_for_and_no_others() -> None:
+    asked = {"pride -> behaviours": 0.2, "value -> revenue": -5.0, "affluence -> value": 0.0}
+    plain, own = make_world(20, seed=2).truth, make_world(20, seed=2, effects=asked).truth
+    value = {f"{e.cause} -> {e.effect}": e.value for e in own.edges.itertuples()}
+    before = {f"{e.cause} -> {e.effect}": e.value for e in plain.edges.itertuples()}
+    assert value == before | asked
+    survey = slice(0, len(own.names) - 2)
+    np.testing.assert_allclose(own.sd[survey], plain.sd[survey], rtol=EXACT)  # what is explained varies, not the whole
+    assert own.disturbances[-2:] == pytest.approx(plain.disturbances[-2:], rel=EXACT)
+    total = np.linalg.inv(np.eye(len(own.names)) - own.coefficients)
+    assert own.covariance == pytest.approx(total @ np.diag(own.disturbances) @ total.T, abs=EXACT)
+
+
+def test_effects_do_not_stretch_with_the_scale() -> None:
+    truth = make_world(20, seed=2, points=11, effects={"value -> revenue": 7.0}).truth
+    assert truth.coefficients[truth.names.index("revenue"), truth.names.index("value")] == 7.0
+
+
+def test_effects_that_change_nothing_give_the_same_world_bit_for_bit() -> None:
+    plain = make_world(30, seed=5)
+    for effects in ({}, {"pride -> behaviours": 0.4, "loyalty -> revenue": 40.0}):
+        same = make_world(30, seed=5, effects=effects)
+        for name in FRAMES:
+            pd.testing.assert_frame_equal(getattr(same, name), getattr(plain, name), check_exact=True)
+
+
+def test_effects_change_nothing_before_them() -> None:
+    plain, own = make_world(30, seed=5), make_world(30, seed=5, effects={"behaviours -> value": 0.1})
+    pd.testing.assert_frame_equal(own.employee, plain.employee, check_exact=True)
+    assert not own.customer["val1"].equals(plain.customer["val1"])
+
+
+def test_a_design_with_effects_is_a_record_like_any_other() -> None:
+    design = WorldDesign(effects={"pride -> behaviours": 0.2})
+    assert WorldDesign.model_validate_json(design.model_dump_json()) == design
+    assert hash(design) == hash(WorldDesign(effects={"pride -> behaviours": 0.2}))
+    assert design != WorldDesign()
+    with pytest.raises(TypeError):
+        design.effects["pride -> behaviours"] = 0.3  # type: ignore[index]
+
+
 def test_truth_cannot_be_changed() -> None:
     truth = make_world(20, seed=2).truth
     with pytest.raises(ValueError, match="read-only"):
@@ -257,6 +298,15 @@ def test_rounding_costs_what_the_docstring_says() -> None:
         ({"customers": 0}, r"\(0, 0\)"),
         ({"loadings": (0.9, 1.0, 1.0, 1.0)}, "marker"),
         ({"loadings": (1.0, 1.0)}, "loadings"),
+        ({"effects": {"prid -> behaviours": 0.2}}, "Did you mean 'pride -> behaviours'"),
+        ({"effects": {"pride->behaviours": 0.2}}, "Did you mean 'pride -> behaviours'"),
+        ({"effects": {"affluence -> value": 0.1}, "confounding": 0.0}, "no edge of this world"),
+        ({"effects": {"pride -> behaviours": 0.95}}, "'behaviours' would explain 120% of its variance"),
+        ({"effects": {"behaviours -> value": -1.0}}, "'value' would explain"),
+        ({"effects": {"value -> revenue": 1e9}}, r"value 1e\+09"),
+        ({"effects": {"value -> revenue": float("nan")}}, "finite number"),
+        ({"effects": {"value -> revenue": "much"}}, "a number was expected"),
+        ({"effects": 0.2}, "effects"),
         ({"units": 1}, "units= was 1"),
         ({"units": 2.5}, "units= was 2.5"),
         ({"seed": -1}, "seed= was -1"),

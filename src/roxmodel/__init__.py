@@ -31,8 +31,23 @@ if TYPE_CHECKING:  # what a type checker sees; a test holds it against the table
     from roxmodel.moments.single import Moments as Moments
     from roxmodel.result.comparison import compare as compare
     from roxmodel.result.fit import Fit as Fit, load as load
+    from roxmodel.simulation.counterfactual import counterfactual as counterfactual
+    from roxmodel.simulation.forecast import forecast as forecast
     from roxmodel.simulation.intervention import Intervention as Intervention
+    from roxmodel.simulation.budget.optimize import optimize as optimize
+    from roxmodel.simulation.budget.plan_file import load_plan as load_plan
+    from roxmodel.simulation.money.prices import Finance as Finance
+    from roxmodel.simulation.priorities import where_to_act as where_to_act
+    from roxmodel.simulation.rules import Above as Above, Below as Below, Highest as Highest, Lowest as Lowest
     from roxmodel.simulation.run import simulate as simulate
+    from roxmodel.simulation.money.values import (
+        LifetimeValue as LifetimeValue,
+        LogValue as LogValue,
+        NormalValue as NormalValue,
+        TriangularValue as TriangularValue,
+        UniformValue as UniformValue,
+        UnitValue as UnitValue,
+    )
     from roxmodel.spec.five_factor import five_factor as five_factor
     from roxmodel.spec.graph import (
         Construct as Construct,
@@ -54,8 +69,10 @@ if TYPE_CHECKING:  # what a type checker sees; a test holds it against the table
 
 # The public face: name -> defining module. Nothing below is imported before it is asked for.
 _PUBLIC = {
+    "Above": "roxmodel.simulation.rules",
     "Aggregated": "roxmodel.survey.aggregated",
     "Amount": "roxmodel.spec.questionnaire",
+    "Below": "roxmodel.simulation.rules",
     "Binary": "roxmodel.spec.questionnaire",
     "Construct": "roxmodel.spec.graph",
     "Count": "roxmodel.spec.questionnaire",
@@ -64,13 +81,19 @@ _PUBLIC = {
     "DocumentError": "roxmodel.errors",
     "Edge": "roxmodel.spec.graph",
     "EstimationError": "roxmodel.errors",
+    "Finance": "roxmodel.simulation.money.prices",
     "Fit": "roxmodel.result.fit",
+    "Highest": "roxmodel.simulation.rules",
     "Intervention": "roxmodel.simulation.intervention",
     "Item": "roxmodel.spec.questionnaire",
+    "LifetimeValue": "roxmodel.simulation.money.values",
     "Likert": "roxmodel.spec.questionnaire",
     "LinkedMoments": "roxmodel.moments.linked",
+    "LogValue": "roxmodel.simulation.money.values",
+    "Lowest": "roxmodel.simulation.rules",
     "Moments": "roxmodel.moments.single",
     "NPS": "roxmodel.spec.questionnaire",
+    "NormalValue": "roxmodel.simulation.money.values",
     "Percent": "roxmodel.spec.questionnaire",
     "RoxError": "roxmodel.errors",
     "RoxModel": "roxmodel.spec.graph",
@@ -79,12 +102,20 @@ _PUBLIC = {
     "SimulationError": "roxmodel.errors",
     "SpecError": "roxmodel.errors",
     "Study": "roxmodel.survey.study",
+    "TriangularValue": "roxmodel.simulation.money.values",
+    "UniformValue": "roxmodel.simulation.money.values",
+    "UnitValue": "roxmodel.simulation.money.values",
     "compare": "roxmodel.result.comparison",
+    "counterfactual": "roxmodel.simulation.counterfactual",
     "fit": "roxmodel.estimate.fit",
     "five_factor": "roxmodel.spec.five_factor",
+    "forecast": "roxmodel.simulation.forecast",
     "invariance": "roxmodel.estimate.invariance",
     "load": "roxmodel.result.fit",
+    "load_plan": "roxmodel.simulation.budget.plan_file",
+    "optimize": "roxmodel.simulation.budget.optimize",
     "simulate": "roxmodel.simulation.run",
+    "where_to_act": "roxmodel.simulation.priorities",
 }
 
 __all__ = ["__version__", "datasets", *_PUBLIC]  # noqa: PLE0604 - the names are the table's

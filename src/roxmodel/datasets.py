@@ -17,15 +17,16 @@ import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, PlainSerializer, field_validator, model_validator
 
 from roxmodel.errors import SpecError, did_you_mean
-from roxmodel.frozen import Frozen
+from roxmodel.frozen import Frozen, FrozenMapping, Number
 from roxmodel.published import Published, published
+from roxmodel.spec.arrows import arrow_text
 from roxmodel.spec.constructs import UNIT, Construct
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.questionnaire import Amount, Item, Likert
@@ -47,6 +48,7 @@ _SURVEY_EDGES = {
 _MONEY_EDGES = {("value", "revenue"): 20.0, ("loyalty", "revenue"): 40.0}  # kEUR per point
 _REVENUE_MEAN, _REVENUE_NOISE = 600.0, 30.0  # kEUR a wave; sd of what nothing here explains
 _AFFLUENCE_MEAN, _AFFLUENCE_SD = 25.0, 3.0  # purchasing power, kEUR per head
+_LARGEST = 1e6  # size of an effect that is asked for; beyond, squares lose their digits
 _MEAN = 0.625  # of the scale's length: 3.5 on 1 to 5
 _ITEM_SD = 0.225  # of the scale's length: 0.9 points on 1 to 5
 _ITEM_SHIFTS = (0.0, -0.025, 0.025, -0.05)  # of the scale's length: later items are a little easier or harder
@@ -58,6 +60,12 @@ _WITHIN = {
     "employee": np.array([[1.0, 0.3, 0.5], [0.3, 1.0, 0.15], [0.5, 0.15, 1.0]]),
     "customer": np.array([[1.0, 0.8], [0.8, 1.0]]),
 }
+
+Effects = Annotated[
+    Mapping[str, Number],
+    AfterValidator(FrozenMapping[str, float]),
+    PlainSerializer(dict, return_type=dict[str, float]),
+]
 
 
 class WorldDesign(Frozen):
@@ -85,11 +93,15 @@ class WorldDesign(Frozen):
         Share of units without a customer survey, 0 to 0.9.
     loadings
         Between-unit loading of the first, second, third and fourth item of every construct; the first is 1.
+    effects
+        True values of edges that are to be other than the world's own: ``{"pride -> behaviours": 0.2}``, in the raw
+        units of `Truth.edges` (points, kEUR, kEUR per head), whatever `points` is. Survey constructs keep their
+        standard deviation, revenue keeps its unexplained one.
 
     Raises
     ------
     SpecError
-        For a value out of its range or an unknown name.
+        For a value out of its range, an unknown name, or effects that would explain more of a construct than there is.
 
     Examples
     --------
@@ -107,6 +119,7 @@ class WorldDesign(Frozen):
     missing: float = Field(default=0.0, ge=0, le=0.9)
     without_customers: float = Field(default=0.0, ge=0, le=0.9)
     loadings: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0)
+    effects: Effects = Field(default_factory=lambda: FrozenMapping[str, float]({}))
 
     @field_validator("employees", "customers", mode="before")
     @classmethod
@@ -127,6 +140,19 @@ class WorldDesign(Frozen):
             allowed = "four: 1 for the first item (the marker), above 0 and up to 3 for the others"
             raise SpecError(f"The loadings were {given}.", allowed=allowed)
         return given
+
+    @model_validator(mode="after")
+    def _possible(self) -> WorldDesign:
+        if self.effects:
+            model = _model(self)
+            known = [arrow_text(edge.cause, edge.effect) for edge in model.edges]
+            for edge, value in self.effects.items():
+                if edge not in known:
+                    raise SpecError(f"effects= names {edge!r}, no edge of this world.", hint=did_you_mean(edge, known))
+                if abs(value) > _LARGEST:
+                    raise SpecError(f"effects= gives {edge!r} the value {value:g}.", allowed=f"up to ±{_LARGEST:,.0f}")
+            _truth(self, model)
+        return self
 
     @property
     def length(self) -> float:
@@ -380,6 +406,13 @@ def _truth(design: WorldDesign, model: RoxModel) -> Truth:
         row = coefficients[k] @ covariance
         explained = row @ coefficients[k]
         disturbances[k] = _REVENUE_NOISE**2 if names[k] == "revenue" else wanted[k] - explained
+        if disturbances[k] <= 0:
+            raise SpecError(
+                f"With effects={dict(design.effects)} the causes of {names[k]!r} would explain "
+                f"{explained / wanted[k]:.0%} of its variance.",
+                allowed="below 100 %",
+                hint="Make its effects smaller.",
+            )
         covariance[k] = covariance[:, k] = row
         covariance[k, k] = explained + disturbances[k]
     means = np.full(len(names), 1 + _MEAN * design.length)
@@ -402,6 +435,7 @@ def _coefficients(design: WorldDesign, names: tuple[str, ...]) -> FloatArray:
     effects = _SURVEY_EDGES | {pair: 4 / design.length * money for pair, money in _MONEY_EDGES.items()}
     effects |= {("affluence", name): strength * _construct_sd(design) for name in ("influencers", "value")}
     effects["affluence", "revenue"] = strength * _REVENUE_NOISE
+    effects |= {pair: design.effects[text] for pair in effects if (text := arrow_text(*pair)) in design.effects}
     coefficients = np.zeros((len(names), len(names)))
     for (cause, effect), size in effects.items():
         coefficients[names.index(effect), names.index(cause)] = size

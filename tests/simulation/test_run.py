@@ -194,6 +194,31 @@ def test_units_of_the_study_are_counted_unless_said_otherwise(fit, printed):
     assert run(printed, value={"sales": 10.0}, n_units=120).n_units == 120
 
 
+@pytest.mark.parametrize("lag", [0, 1])
+def test_money_that_is_counted_twice_by_way_of_others_is_said(lag):
+    """loyalty -> value -> sales: what loyalty is worth through sales is counted at sales, now or later."""
+    rng = np.random.default_rng(0)
+    loyalty = rng.normal(3, 1, 50)
+    value = loyalty + rng.normal(0, 1, 50)
+    table = pd.DataFrame({"u": range(50), "loyalty": loyalty, "value": value, "sales": value + rng.normal(0, 1, 50)})
+    constructs = [
+        rox.Construct(name=name, factor=factor, source="unit", items=[name])
+        for name, factor in (("loyalty", "outcomes"), ("value", "value_drivers"), ("sales", "outcomes"))
+    ]
+    last = rox.Edge(cause="value", effect="sales", lag=lag, fixed=0.5 if lag else None)
+    m = rox.RoxModel(name="m", constructs=constructs, edges=["loyalty -> value", last])
+    found = rox.fit(m, rox.Study(m, unit=table, by="u"), method="path")
+    push = action(shift={"loyalty": 0.1})
+    with pytest.warns(
+        RoxWarning, match=r"'loyalty' and 'sales' are both priced, and loyalty -> \.\.\. -> sales"
+    ) as caught:
+        run(found, push, value={"sales": 1.0, "loyalty": 2.0})
+    assert len(caught) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RoxWarning)
+        run(found, push, value={"sales": 1.0})
+
+
 def test_without_value_there_is_no_money(fit):
     answer = run(fit)
     with pytest.raises(SimulationError, match="No value= was given"):

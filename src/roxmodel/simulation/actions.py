@@ -14,9 +14,10 @@ from roxmodel.simulation.intervention import Intervention, response_to, shares, 
 from roxmodel.simulation.rules import covered_by
 from roxmodel.simulation.units import ends_of
 from roxmodel.spec.constructs import Construct
+from roxmodel.spec.questionnaire import Item
 from roxmodel.types import BoolArray, FloatArray
 
-__all__ = ["Action", "contradictions", "read_actions", "support_notes"]
+__all__ = ["Action", "contradictions", "lever_of", "read_actions", "support_notes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,12 @@ def read_actions(
         level = {_set(fit, intervention.name, name, to): to for name, to in (intervention.set or {}).items()}
         covers, note = _covers(fit, intervention, seed)
         notes += note
+        if intervention.hold is not None and not intervention.fade and intervention.is_kept_up:
+            last = intervention.start + intervention.ramp + intervention.hold
+            notes.append(
+                f"{intervention.name}: it is paid for up to wave {last} and its effect stays for good (fade=0): say "
+                "fade= if it does not."
+            )
         actions.append(
             Action(
                 name=intervention.name,
@@ -138,7 +145,7 @@ def _shift(fit: Fit, who: str, name: str, amount: float) -> tuple[int, float, li
         )
     item, construct = items[name]
     _refuse_beyond(who, name, amount, item.ends)
-    points = item.reading[0] * amount / _items_that_move(fit, construct)
+    points = amount * lever_of(fit, construct, item)
     turned = " (reversed)" if item.reading[0] < 0 else ""
     what = f"points of {construct.item_names[0]!r} for" if fit.table.of("loading") else "of the item mean of"
     note = (
@@ -168,6 +175,20 @@ def _scale(fit: Fit, who: str, name: str, more: float) -> tuple[int, float, list
         f"Intervention {who!r} scales the item {name!r}; a factor is read on the construct's level only.",
         hint=f"Scale {items[name].name!r}, or shift the item.",
     )
+
+
+def lever_of(fit: Fit, construct: Construct, item: Item) -> float:
+    """Points of a construct for one point of one of its items, if the item is treated as a lever (assumed).
+
+    A shift of one item by d is one of the item mean by d / k; by latent methods of d over the sum of the loadings.
+    Negative for a reversed item.
+
+    Raises
+    ------
+    SimulationError
+        If the loadings of the construct cancel.
+    """
+    return item.reading[0] / _items_that_move(fit, construct)
 
 
 def _items_that_move(fit: Fit, construct: Construct) -> float:
@@ -246,6 +267,7 @@ def _covers(fit: Fit, intervention: Intervention, seed: int | None) -> tuple[Flo
             raise SimulationError(f"{who} covers no unit: none is {rule.kind} on {rule.on!r} as it says ({rule!r}).")
         whom = "units" if fit.level == "between" else "rows"
         kind = " by what is predicted of them" if fit.population.roots is not None else ""
+        kind = " drawn from mean and covariance" if measured is None else kind
         note = f"{intervention.name}: {rule.kind} on {rule.on!r} covers {covered.sum()} of {len(covered)} {whom}{kind}."
         return covered.astype(float), [note]
     if known is None:
@@ -286,16 +308,21 @@ def contradictions(fit: Fit, actions: Sequence[Action]) -> tuple[tuple[int, int,
     return tuple(found)
 
 
-def support_notes(fit: Fit, actions: Sequence[Action]) -> tuple[str, ...]:
+def support_notes(fit: Fit, actions: Sequence[Action], seed: int | None = None) -> tuple[str, ...]:
     """Where actions leave what was observed: more than a quarter of the units they cover, or their mean.
 
     Shifts of one construct by several actions are looked at together as well.
+
+    Parameters
+    ----------
+    seed
+        Of levels that were drawn for a rule, as in `read_actions`.
     """
     people = fit.population
     if people.mean is None or people.low is None or people.high is None:
         return ()
     notes = []
-    for names, place, covered, after in _reached(fit, actions):
+    for names, place, covered, after in _reached(fit, actions, seed):
         low, high = people.low[place], people.high[place]
         reached = after[covered & ~np.isnan(after)]
         if len(reached) == 0:
@@ -309,11 +336,11 @@ def support_notes(fit: Fit, actions: Sequence[Action]) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _reached(fit: Fit, actions: Sequence[Action]) -> Iterator[tuple[str, int, BoolArray, FloatArray]]:
+def _reached(fit: Fit, actions: Sequence[Action], seed: int | None) -> Iterator[tuple[str, int, BoolArray, FloatArray]]:
     """Who moves which construct, in which units, to which levels at full force (without caps)."""
-    levels = fit.population.levels if fit.population.levels is not None else np.asarray(fit.population.mean)[None, :]
     together: dict[int, list[Action]] = {}
     for action in actions:
+        levels = _standing(fit, len(action.covers), seed)
         covered = np.broadcast_to(action.covers > 0, len(levels))
         for place, points in action.shift.items():
             yield action.name, place, covered, levels[:, place] + points * action.share.max()
@@ -325,5 +352,13 @@ def _reached(fit: Fit, actions: Sequence[Action]) -> Iterator[tuple[str, int, Bo
     for place, both in together.items():
         if len(both) > 1:
             force = [action.shift[place] * action.share.max() * action.covers for action in both]
+            levels = _standing(fit, max(len(action.covers) for action in both), seed)
             total = np.broadcast_to(np.sum(np.broadcast_arrays(*force), axis=0), len(levels))
             yield " and ".join(action.name for action in both), place, total != 0, levels[:, place] + total
+
+
+def _standing(fit: Fit, covers: int, seed: int | None) -> FloatArray:
+    """(units, k) levels; without units those drawn for a rule, and where no rule asks for them, the mean alone."""
+    if fit.population.levels is not None:
+        return fit.population.levels
+    return complete_levels(fit, seed or 0) if covers > 1 else np.asarray(fit.population.mean)[None, :]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from roxmodel.errors import SimulationError, did_you_mean, listed
+from roxmodel.errors import SimulationError, listed
 from roxmodel.result.fit import Fit
 from roxmodel.simulation.intervention import Intervention
 
-__all__ = ["check_fit", "check_interventions", "check_question", "check_value", "is_number", "require_whole"]
+__all__ = ["check_fit", "check_interventions", "check_question", "is_number", "require_whole"]
 
 
 def check_question(
@@ -115,32 +115,3 @@ def require_whole(name: str, given: object, allowed: str) -> None:
 def is_number(given: object) -> bool:
     """Whether something is a number, and no truth value."""
     return isinstance(given, int | float | np.number) and not isinstance(given, bool)
-
-
-def check_value(fit: Fit, value: Mapping[str, float] | None) -> dict[int, float]:
-    """Money per raw unit of each outcome, by place.
-
-    Raises
-    ------
-    SimulationError
-        For an unknown construct, one that is no outcome, or an amount that is not finite.
-    """
-    found: dict[int, float] = {}
-    if value is not None and not isinstance(value, Mapping):
-        raise SimulationError(
-            f"value= was {value!r}.", allowed="a mapping outcome -> money per raw unit, unit and wave"
-        )
-    for name, amount in (value or {}).items():
-        if name not in fit.model.names:
-            raise SimulationError(f"value= names {name!r}.", hint=did_you_mean(str(name), fit.model.names))
-        if fit.model.find(name).factor != "outcomes":
-            outcomes = [c.name for c in fit.model.constructs if c.factor == "outcomes"]
-            raise SimulationError(
-                f"value= prices {name!r}, which is no outcome but {fit.model.find(name).factor!r}.",
-                allowed=listed(outcomes),
-                hint="Money is counted once, at the outcomes.",
-            )
-        if not is_number(amount) or not np.isfinite(amount):
-            raise SimulationError(f"value= prices {name!r} at {amount!r}.", allowed="a finite amount")
-        found[fit.model.names.index(name)] = float(amount)
-    return found

@@ -18,7 +18,7 @@ from roxmodel.simulation.actions import Action
 from roxmodel.simulation.units import ends_of
 from roxmodel.types import FloatArray
 
-__all__ = ["Course", "Ground", "Reading", "course_of", "ground_of"]
+__all__ = ["Course", "Ground", "Reading", "course_of", "ground_of", "push_of"]
 
 _WORKERS = min(os.cpu_count() or 1, 4)
 _CELLS = 1 << 16  # cells of one array that stay in the processor's cache
@@ -143,8 +143,11 @@ def course_of(
         chunk = _Chunk(system.slice(start, stop), tuple(actions), ground.caps(start, stop, places), tuple(readings))
         return chunk.run(horizon)
 
-    with ThreadPoolExecutor(_WORKERS) as pool:  # numpy lets go of the interpreter; the parts are independent
-        found = list(pool.map(part, range(0, draws, size)))
+    if draws <= size:
+        found = [part(0)]
+    else:
+        with ThreadPoolExecutor(_WORKERS) as pool:  # numpy lets go of the interpreter; the parts are independent
+            found = list(pool.map(part, range(0, draws, size)))
     changes = np.concatenate([change for change, _, _ in found])
     capped = np.sum([cut * (len(change) / draws) for change, cut, _ in found], axis=0)
     read = tuple(np.concatenate([part[2][i] for part in found]) for i in range(len(readings)))
@@ -192,12 +195,12 @@ class _Chunk:
                 cuts.append(cuts[twin])
             else:
                 first[key] = wave
-                found = travel(self.system, _push(self.actions, wave), self.caps, _carried(self.system, past))
+                found = travel(self.system, push_of(self.actions, wave), self.caps, _carried(self.system, past))
                 if self.system.lagged:
                     past.append(found.changes)
                 cuts.append(found.capped)
                 for place in range(k):
-                    means[:, wave, place] = found.changes[place].mean(axis=1)
+                    means[:, wave, place] = _mean(found.changes[place])
                 for reading, array in zip(self.readings, read, strict=True):
                     array[:, wave] = _read(reading, found.changes[reading.place], self.caps)
             capped += cuts[wave] / horizon
@@ -210,15 +213,25 @@ def _read(reading: Reading, change: FloatArray, caps: Caps) -> FloatArray:
         if caps.levels is None:
             raise ValueError("a logarithm needs the units' levels")  # callers give them
         change = np.exp(np.minimum(caps.levels[..., reading.place], 700.0)) * np.expm1(np.minimum(change, 700.0))
-    if reading.weights is None:
-        return np.asarray(change.mean(axis=1))
+    return _mean(change, reading.weights)
+
+
+def _mean(change: FloatArray, weights: FloatArray | None = None) -> FloatArray:
+    """(draws,) mean over the units of a change (draws, units or 1), times what it counts in each.
+
+    By way of the distance from the first unit: where all units move alike, the mean is that change to the last bit,
+    whether it is carried as one column or as many, so that answers do not depend on which draws are taken together.
+    """
+    first = change[:, 0]
+    middle = first if weights is None else first * weights.mean()
     if change.shape[1] == 1:
-        return np.asarray(change[:, 0] * reading.weights.mean())
-    return np.asarray(change @ reading.weights / len(reading.weights))
+        return np.asarray(middle)
+    apart = change - first[:, None]
+    return np.asarray(middle + (apart if weights is None else apart * weights).mean(axis=1))
 
 
-def _push(actions: Sequence[Action], wave: int) -> Push:
-    """Shifts of all actions add up, factors multiply; a level is set by one action at most in any unit."""
+def push_of(actions: Sequence[Action], wave: int) -> Push:
+    """What actions do in one wave (from 0): shifts add up, factors multiply, a level is set by one of them at most."""
     shift: dict[int, FloatArray] = {}
     level: dict[int, FloatArray] = {}
     share: dict[int, FloatArray] = {}

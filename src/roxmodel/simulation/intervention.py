@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from collections.abc import Hashable, Mapping
+from typing import Annotated, Any, Self
 
 import numpy as np
 from pydantic import AfterValidator, Field, PlainSerializer, ValidationError, field_validator, model_validator
 
-from roxmodel.errors import SimulationError, listed
+from roxmodel.errors import RoxError, SimulationError, listed
 from roxmodel.frozen import Frozen, FrozenMapping, Number, Whole, sentence
-from roxmodel.simulation.rules import UnitRule
+from roxmodel.moments.units import canonical
+from roxmodel.simulation.rules import UnitRule, read_rule
 from roxmodel.types import FloatArray
 
 __all__ = ["Intervention", "response_to", "shares", "spending"]
@@ -20,6 +21,9 @@ Amounts = Annotated[
     AfterValidator(FrozenMapping[str, float]),
     PlainSerializer(dict, return_type=dict[str, float]),
 ]
+
+
+_BLOCKS = ("one-off per unit", "running", "running per unit")  # what is spent beside the one-off blocks
 
 
 class Intervention(Frozen):
@@ -119,13 +123,13 @@ class Intervention(Frozen):
     @field_validator("units", mode="before")
     @classmethod
     def _listed(cls, units: object) -> object:
-        if units is None or isinstance(units, Frozen):
-            return units
-        if isinstance(units, Mapping):  # a rule, read from JSON
-            return dict(units)
-        if isinstance(units, str):
-            return (units,)
-        return tuple(units) if hasattr(units, "__iter__") else (units,)
+        if units is None:
+            return None
+        if isinstance(units, Frozen | Mapping):
+            return read_rule(units)
+        if isinstance(units, str) or not hasattr(units, "__iter__"):
+            return (_key(units),)
+        return tuple(_key(unit) for unit in units)
 
     @field_validator("requires", "excludes", mode="before")
     @classmethod
@@ -143,9 +147,10 @@ class Intervention(Frozen):
         blocks = given.get("cost_blocks") if isinstance(given, Mapping) else None
         if isinstance(blocks, Mapping) and blocks and "cost" not in given:
             try:
-                return {**given, "cost": float(sum(blocks.values()))}
-            except (TypeError, ValueError):
+                total = float(sum(blocks.values()))
+            except (TypeError, ValueError, OverflowError):
                 return given  # the fields' own check says which block is no number
+            return {**given, "cost": total} if np.isfinite(total) else given
         return given
 
     @model_validator(mode="after")
@@ -167,8 +172,38 @@ class Intervention(Frozen):
             raise SimulationError(f"{who} covers no unit: units= is empty.", hint="Leave units= out to cover all.")
         return self
 
+    def replace(self, **changes: Any) -> Self:
+        """Return a copy with some fields changed, checked like a new one; new `cost_blocks` make a new `cost`.
+
+        Raises
+        ------
+        RoxError
+            As the constructor does.
+        """
+        if not changes.get("cost_blocks") or "cost" in changes:
+            return super().replace(**changes)
+        kept = {name: getattr(self, name) for name in self.model_fields_set if name != "cost"}
+        return type(self)(**{**kept, **changes})
+
+    @property
+    def is_kept_up(self) -> bool:
+        """Whether it has running costs."""
+        return self.running > 0 or self.running_per_unit > 0
+
     def to_json(self) -> str:
-        """Write the intervention as JSON."""
+        """Write the intervention as JSON.
+
+        Raises
+        ------
+        SimulationError
+            If it names a unit that JSON cannot hold: keys are texts or numbers.
+        """
+        for unit in self.units if isinstance(self.units, tuple) else ():
+            if not isinstance(unit, str | int | float):
+                raise SimulationError(
+                    f"Intervention {self.name!r} names the unit {unit!r}, which JSON cannot hold.",
+                    allowed="a text or a number",
+                )
         return self.model_dump_json(exclude_defaults=True)
 
     @classmethod
@@ -184,6 +219,14 @@ class Intervention(Frozen):
             return cls.model_validate_json(text)
         except ValidationError as error:
             raise sentence(error, cls) from None
+
+
+def _key(unit: object) -> object:
+    """A key in the one form that a study gives it."""
+    try:
+        return canonical(unit) if isinstance(unit, Hashable) else unit
+    except (RoxError, TypeError):  # a missing key is in no study, and refused there by name
+        return unit
 
 
 def _check_deed(given: Intervention, who: str) -> None:
@@ -205,15 +248,21 @@ def _check_deed(given: Intervention, who: str) -> None:
 
 def _check_costs(given: Intervention, who: str) -> None:
     costs = {
+        **{f"cost block {name!r} of": amount for name, amount in (given.cost_blocks or {}).items()},
         "cost": given.cost,
         "running cost": given.running,
         "cost per unit": given.cost_per_unit,
         "running cost per unit": given.running_per_unit,
-        **{f"cost block {name!r} of": amount for name, amount in (given.cost_blocks or {}).items()},
     }
     for name, amount in costs.items():
         if amount < 0:
             raise SimulationError(f"{who} has the {name} {amount:g}.", allowed="0 or a positive amount")
+    taken = [name for name in (given.cost_blocks or {}) if name in _BLOCKS]
+    if taken:
+        raise SimulationError(
+            f"{who} names a cost block {taken[0]!r}, as another cost is named.",
+            hint="Blocks are spent once: name it otherwise, or use running=, cost_per_unit=, running_per_unit=.",
+        )
     if given.cost_blocks:
         total = float(sum(given.cost_blocks.values()))
         if not np.isclose(total, given.cost, rtol=1e-9, atol=0.0):
@@ -252,6 +301,12 @@ def _check_dose(given: Intervention, who: str) -> None:
                 f"{who} has a dose of {dose:g}, outside what can be done.",
                 allowed=f"above 0, from {low:g} to {high:g} (dose_range)",
             )
+        for name, factor in (given.scale or {}).items():
+            left = 1.0 + (factor - 1.0) * response_to(dose, given.half_dose)
+            if left < 0:
+                raise SimulationError(
+                    f"{who} scales {name!r} by {left:g} at a dose of {dose:g}.", allowed="a factor of at least 0"
+                )
     if given.set and any(dose != 1 for dose in (given.dose, *(given.doses or ()))):
         raise SimulationError(
             f"{who} sets {listed(given.set)} to a level, which has no dose.", hint="Set another level, or use shift=."
@@ -302,7 +357,10 @@ def spending(intervention: Intervention, horizon: int, covered: float) -> dict[s
         kept &= wave <= intervention.start + intervention.ramp + intervention.hold
     blocks = dict(intervention.cost_blocks) if intervention.cost_blocks else {"one-off": intervention.cost}
     found = {name: amount * first for name, amount in blocks.items()}
-    found["one-off per unit"] = intervention.cost_per_unit * covered * first
-    found["running"] = intervention.running * kept
-    found["running per unit"] = intervention.running_per_unit * covered * kept
+    each = (
+        intervention.cost_per_unit * covered * first,
+        intervention.running * kept,
+        intervention.running_per_unit * covered * kept,
+    )
+    found |= dict(zip(_BLOCKS, each, strict=True))
     return {name: intervention.dose * money for name, money in found.items() if money.any()}

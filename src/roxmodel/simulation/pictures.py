@@ -8,15 +8,18 @@ import numpy as np
 
 from roxmodel.errors import SimulationError
 from roxmodel.plots.charts import Bar, FanSeries, draw_fan, draw_waterfall
-from roxmodel.simulation.finance import FORMULA
+from roxmodel.plots.decisions import Swing, draw_tornado
+from roxmodel.simulation.money.finance import formula_of
+from roxmodel.simulation.tornado import base_npv
 from roxmodel.simulation.units import unit_of
+from roxmodel.simulation.words import money_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from roxmodel.simulation.answer import Answer
 
-__all__ = ["effects_figure", "rox_figure"]
+__all__ = ["effects_figure", "rox_figure", "tornado_figure"]
 
 
 def effects_figure(run: Answer) -> Figure:
@@ -51,7 +54,28 @@ def rox_figure(run: Answer) -> Figure:
         steps.append(Bar(name="acting together", value=float(together), low=None, high=None))
     steps.append(Bar(name="cost", value=-total.cost, low=None, high=None))
     steps.append(_bar("net", total.npv))
-    return draw_waterfall(steps, "Return on experience", "money, discounted", FORMULA)
+    terms = run.question.terms
+    unit = f"{terms.currency or 'money'}, discounted"
+    return draw_waterfall(steps, "Return on experience", unit, formula_of(terms))
+
+
+def tornado_figure(run: Answer) -> Figure:
+    """Tornado of the net value."""
+    table = run.tornado()
+    lost = int(table[["npv_low", "npv_high"]].isna().any(axis=1).sum())
+    table = table.dropna(subset=["npv_low", "npv_high"])
+    bars = [
+        Swing(row["driver"], row["npv_low"], row["npv_high"], money_text(row["low"]), money_text(row["high"]))
+        for row in table.to_dict("records")
+    ]
+    if not bars:
+        raise SimulationError("Nothing uncertain moves this answer, so there is no tornado to draw.")
+    caption = "One driver at a time at the ends of its 95 % interval, everything else at its estimate."
+    if lost:
+        caption += f" {lost} left out: at an end of them a feedback loop does not settle."
+    terms = run.question.terms
+    base = base_npv(run.question, run.actions)
+    return draw_tornado(bars, base, "What the net value depends on", terms.currency or "money", caption)
 
 
 def _bar(name: str, draws: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Bar:

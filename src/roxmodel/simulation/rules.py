@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from reprlib import repr as short
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from roxmodel.errors import SimulationError
 from roxmodel.frozen import Frozen, Number
 from roxmodel.types import BoolArray, FloatArray
 
-__all__ = ["Above", "Below", "Highest", "Lowest", "UnitRule", "covered_by"]
+__all__ = ["Above", "Below", "Highest", "Lowest", "UnitRule", "covered_by", "read_rule"]
 
 
-class _Share(Frozen):
+class _Rule(Frozen):
     on: str
+
+    @model_serializer(mode="wrap")
+    def _with_kind(self, fields: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """By its kind a rule is known in JSON, where defaults are left out."""
+        return {"kind": getattr(self, "kind", ""), **fields(self)}
+
+
+class _Share(_Rule):
     share: Number = 0.25
 
     @model_validator(mode="after")
@@ -66,7 +76,7 @@ class Highest(_Share):
     kind: Literal["highest"] = "highest"
 
 
-class Below(Frozen):
+class Below(_Rule):
     """Units whose level of a construct is below a given one.
 
     Parameters
@@ -82,12 +92,11 @@ class Below(Frozen):
     3.0
     """
 
-    on: str
     level: Number
     kind: Literal["below"] = "below"
 
 
-class Above(Frozen):
+class Above(_Rule):
     """Units whose level of a construct is above a given one.
 
     Parameters
@@ -103,12 +112,42 @@ class Above(Frozen):
     4.0
     """
 
-    on: str
     level: Number
     kind: Literal["above"] = "above"
 
 
 UnitRule = Annotated[Lowest | Highest | Below | Above, Field(discriminator="kind")]
+
+_KINDS: dict[object, type[Lowest | Highest | Below | Above]] = {
+    "lowest": Lowest,
+    "highest": Highest,
+    "below": Below,
+    "above": Above,
+}
+
+
+def read_rule(given: object) -> Lowest | Highest | Below | Above:
+    """Read a rule from what JSON holds of it; a rule is its own.
+
+    Raises
+    ------
+    RoxError
+        If it is none, or one that covers no share.
+
+    Examples
+    --------
+    >>> read_rule({"kind": "below", "on": "pride", "level": 3})
+    Below(on='pride', level=3.0, kind='below')
+    """
+    if isinstance(given, Lowest | Highest | Below | Above):
+        return given
+    if isinstance(given, Mapping) and all(isinstance(name, str) for name in given):
+        kind = given.get("kind")
+        if isinstance(kind, str) and kind in _KINDS:
+            return _KINDS[kind](**given)
+    raise SimulationError(
+        f"units= was {short(given)}.", allowed="keys of units, or a rule: rox.Lowest, rox.Highest, rox.Below, rox.Above"
+    )
 
 
 def covered_by(rule: Lowest | Highest | Below | Above, levels: FloatArray) -> BoolArray:

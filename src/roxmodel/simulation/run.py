@@ -7,20 +7,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from roxmodel.errors import RoxWarning, SimulationError, listed
+from roxmodel.errors import RoxWarning, SimulationError
 from roxmodel.frozen import FrozenMapping
 from roxmodel.result.fit import Fit
 from roxmodel.simulation.actions import Action, contradictions, read_actions, support_notes
 from roxmodel.simulation.answer import Answer
-from roxmodel.simulation.check import check_question, check_value
-from roxmodel.simulation.dynamics import course_of, ground_of
-from roxmodel.simulation.finance import Money, money_of
 from roxmodel.simulation.intervention import Intervention
-from roxmodel.simulation.pictures import effects_figure, rox_figure
-from roxmodel.simulation.small_print import cap_notes, coverage_notes, money_notes
-from roxmodel.simulation.stability import assumed_notes, require_equilibrium
+from roxmodel.simulation.money.finance import Money
+from roxmodel.simulation.money.prices import Finance
+from roxmodel.simulation.pictures import effects_figure, rox_figure, tornado_figure
+from roxmodel.simulation.question import Asked, finance_of, question_of
+from roxmodel.simulation.small_print import cap_notes, coverage_notes, linear_notes, money_notes
+from roxmodel.simulation.stability import assumed_notes
 from roxmodel.simulation.words import run_html, run_summary
 
 if TYPE_CHECKING:
@@ -47,6 +45,8 @@ class Run(Answer):
         Money per raw unit of each outcome, per unit (branch), per wave.
     notes
         What was assumed, cut or extrapolated.
+    question, actions
+        The question as it was read: draws, prices, units; interventions in the fit's own places.
     """
 
     def summary(self) -> str:
@@ -66,7 +66,7 @@ class Run(Answer):
         ----------
         kind
             ``"effects"``: change of every construct that moves, over the waves, with its 95 % band. ``"rox"``:
-            benefit, cost and what is left.
+            benefit, cost and what is left. ``"tornado"``: what the net value depends on most (see `tornado`).
 
         Raises
         ------
@@ -77,7 +77,9 @@ class Run(Answer):
             return effects_figure(self)
         if kind == "rox":
             return rox_figure(self)
-        raise SimulationError(f"plot({kind!r}) was asked for.", allowed="'effects' or 'rox'")
+        if kind == "tornado":
+            return tornado_figure(self)
+        raise SimulationError(f"plot({kind!r}) was asked for.", allowed="'effects', 'rox' or 'tornado'")
 
 
 def simulate(  # noqa: PLR0913 - the contract of DESIGN.md
@@ -87,51 +89,61 @@ def simulate(  # noqa: PLR0913 - the contract of DESIGN.md
     horizon: int = 8,
     draws: int = 2_000,
     seed: int | None = None,
-    value: Mapping[str, float] | None = None,
+    value: Mapping[str, object] | None = None,
     discount: float = 0.0,
     n_units: int | None = None,
+    finance: Finance | None = None,
+    unconverged: bool = False,
 ) -> Run:
-    """Ask the fitted graph what interventions would do.
+    """Ask the fitted graph what interventions would do in the population of units.
+
+    What would have been in one unit is `counterfactual`; what to expect if nothing is done is `forecast`.
 
     Parameters
     ----------
     fit
         The fitted graph.
     interventions
-        What is done; shifts of several interventions on one construct add up.
+        What is done; how several of them combine on one construct is said in `Intervention`.
     horizon
         Number of waves; wave 0 is the baseline and is not reported.
     draws
         Draws of the parameters (their uncertainty is the uncertainty of the answer).
     seed
-        Equal seeds give equal answers, bit for bit.
+        Equal seeds give equal answers.
     value
-        Outcome -> money per raw unit of it, per unit (branch), per wave.
+        Outcome -> money per raw unit of it, per unit (branch), per wave: a number, or a price as in `Finance`. Only
+        outcomes can be priced, so that money is counted once.
     discount
-        Rate per wave; flows of wave t are divided by ``(1 + discount)^t``.
+        Rate per wave, above -1: flows of wave t, costs too, are divided by (1 + discount)^t.
     n_units
-        Number of units that the money is summed over; None = the study's.
+        Number of units the money is summed over; needed with `value` where the fit has none.
+    finance
+        `value` and `discount` in one record, with the timing of flows and a currency, instead of the two.
+    unconverged
+        Whether to simulate from a fit that did not converge all the same.
 
     Returns
     -------
     Run
+        Holds (draws, waves, k) mean changes and (draws, waves) money; single units are not kept.
 
     Raises
     ------
     SimulationError
-        For unknown constructs or units, moves beyond a scale, a horizon of 0, money without units, a fit of several
-        groups, a feedback loop without equilibrium.
+        If the question cannot be asked of this fit, in one sentence that names the culprit.
 
-    Warns
+    Notes
     -----
-    RoxWarning
-        If an action moves units beyond what was observed, two priced outcomes act on one another, the discount is
-        100 % a wave or more, or a feedback loop has no equilibrium in some draws.
+    Edges act within the wave; fixed lagged edges bring the change of earlier waves, and feedback loops, within or over
+    waves, have to settle. A construct on a bounded scale is held inside it, unit by unit; by method "linked" the level
+    of a unit is drawn from what is known of it, anew in every draw. Outcomes with a curved equation change on the
+    response scale (probability, count).
 
     Examples
     --------
-    >>> from roxmodel.moments.single import Moments
     >>> from roxmodel.estimate.fit import fit
+    >>> from roxmodel.moments.single import Moments
     >>> from roxmodel.spec.five_factor import five_factor
     >>> moments = Moments.from_correlation(["pride", "sales"], [[1, 0.4], [0.4, 1]], n=100)
     >>> found = fit(five_factor({"pride": ["pride"], "outcomes": ["sales"]}), moments, method="path")
@@ -139,47 +151,53 @@ def simulate(  # noqa: PLR0913 - the contract of DESIGN.md
     >>> run.effects()["construct"].tolist()
     ['pride', 'outcomes']
     """
-    given = _listed(interventions)
-    check_question(fit, given, horizon, draws, discount)
-    prices = check_value(fit, value)
-    units = _units(fit, n_units, bool(prices), given)
-    actions, assumed = read_actions(fit, given, horizon, units, seed)
-    _refuse_contradiction(actions, contradictions(fit, actions))
-    system, loops, lost = require_equilibrium(fit, fit.system(fit.draws(draws, seed), marker=True))
-    heed = (*support_notes(fit, actions), *money_notes(fit, prices, discount), *lost)
+    given = listed_interventions(interventions)
+    money = finance_of(value, discount, finance)
+    question = question_of(fit, given, Asked(horizon, draws, seed, money, n_units, unconverged, discount))
+    actions, assumed = read_actions(fit, given, horizon, question.units, seed)
+    _refuse_together(given, actions, contradictions(fit, actions))
+    heed = (*support_notes(fit, actions, seed), *money_notes(fit, question), *question.lost)
     for note in heed:
         warnings.warn(note, RoxWarning, stacklevel=2)
-    ground = ground_of(fit, actions, seed)
-    together = course_of(system, actions, ground, horizon)
-    money: list[Money] = []
-    if prices:
-        terms = (float(units or 0), discount)
-        alone = [together if len(actions) == 1 else course_of(system, [a], ground, horizon) for a in actions]
-        for action, course in zip(actions, alone, strict=True):
-            money.append(money_of(action.name, course.changes, _costs([action]), prices, terms))
-        money.append(money_of("total", together.changes, _costs(actions), prices, terms))
+    ground = question.ground(actions)
+    together = question.course(actions, ground)
+    rows: list[Money] = []
+    if question.priced:
+        for action in actions:
+            course = together if len(actions) == 1 else question.course([action], ground)
+            rows.append(question.money(action.name, course, [action]))
+        rows.append(question.money("total", together, actions))
     return Run(
         fit=fit,
         interventions=tuple(given),
         horizon=horizon,
-        discount=discount,
-        n_units=units,
+        discount=discount if money is None else money.discount,
+        n_units=question.units,
         changes=together.changes,
-        money=tuple(money),
-        value=FrozenMapping(dict(value or {})),
+        money=tuple(rows),
+        value=FrozenMapping({} if money is None else dict(money.value)),
         notes=(
             *assumed,
             *assumed_notes(fit),
-            *loops,
+            *question.loops,
             *heed,
             *cap_notes(fit, together, ground.levels is None),
-            *coverage_notes(fit, prices, units),
+            *coverage_notes(fit, question),
+            *linear_notes(question, together),
         ),
+        question=question,
+        actions=actions,
     )
 
 
-def _listed(given: object) -> list[Intervention]:
-    """A list of what was given; one alone is a list of one."""
+def listed_interventions(given: object) -> list[Intervention]:
+    """A list of what was given; one alone is a list of one.
+
+    Raises
+    ------
+    SimulationError
+        If it is no list.
+    """
     if isinstance(given, Intervention):
         return [given]
     if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
@@ -187,37 +205,26 @@ def _listed(given: object) -> list[Intervention]:
     return list(given)
 
 
-def _costs(actions: Sequence[Action]) -> dict[int, float]:
-    costs: dict[int, float] = {}
-    for action in actions:
-        costs[action.start] = costs.get(action.start, 0.0)
-        for wave, money in enumerate(action.spent, start=1):
-            if money:
-                costs[wave] = costs.get(wave, 0.0) + float(money)
-    return costs
-
-
-def _refuse_contradiction(actions: Sequence[Action], found: Sequence[tuple[int, int, str]]) -> None:
-    for one, other, why in found:
+def _refuse_together(
+    given: Sequence[Intervention], actions: Sequence[Action], found: Sequence[tuple[int, int, str]]
+) -> None:
+    """Refuse actions that contradict or exclude each other, and one without what it needs."""
+    for first, second, why in found:
         raise SimulationError(
-            f"Interventions {actions[one].name!r} and {actions[other].name!r} {why}.",
+            f"Interventions {actions[first].name!r} and {actions[second].name!r} {why}.",
             hint="Keep one, or let them act in different units or waves.",
         )
-
-
-def _units(fit: Fit, n_units: int | None, money: bool, given: Sequence[Intervention]) -> int | None:
-    if n_units is not None and (isinstance(n_units, bool) or not isinstance(n_units, int | np.integer) or n_units < 1):
-        raise SimulationError(f"n_units= was {n_units!r}.", allowed="a whole number of at least 1")
-    some = [i.name for i in given if isinstance(i.units, tuple)]
-    if n_units is not None and some:
-        raise SimulationError(
-            f"n_units={n_units} and units= of {listed(some)} contradict each other: one says how many units there are, "
-            "the other which of the study's.",
-            hint="Leave n_units= out; the money is then counted over the study's units.",
-        )
-    units = int(n_units) if n_units is not None else fit.population.n_units
-    if units is None and money:
-        raise SimulationError(
-            "value= is money per unit (branch), but this fit has no units.", hint="Say how many: n_units=120."
-        )
-    return units
+    starts = {one.name: one.start for one in given}
+    for one in given:
+        for other in one.excludes:
+            if other in starts:
+                raise SimulationError(f"Intervention {one.name!r} excludes {other!r}.", hint="Keep one of the two.")
+        for other in one.requires:
+            if other not in starts:
+                raise SimulationError(f"Intervention {one.name!r} requires {other!r}.", hint=f"Add {other!r}.")
+            if starts[other] > one.start:
+                raise SimulationError(
+                    f"Intervention {one.name!r} starts in wave {one.start} and requires {other!r}, which starts in "
+                    f"wave {starts[other]}.",
+                    hint="What is required has to start no later.",
+                )

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import numpy as np
 
 from roxmodel.result.fit import Fit
+from roxmodel.result.levels import complete_levels
 from roxmodel.simulation.dynamics import Course
+from roxmodel.simulation.question import Question
 from roxmodel.simulation.units import ends_of
 
-__all__ = ["cap_notes", "coverage_notes", "money_notes"]
+__all__ = ["cap_notes", "coverage_notes", "linear_notes", "money_notes"]
 
 
-def money_notes(fit: Fit, prices: Mapping[int, float], discount: float) -> tuple[str, ...]:
-    """Prices that count the same money twice, and a rate that was probably meant in percent."""
+def money_notes(fit: Fit, question: Question) -> tuple[str, ...]:
+    """Prices that count the same money twice, a rate that was probably meant in percent, a fit to be wary of."""
     notes = []
     names = fit.model.names
-    reach = fit.system().coefficients[0] != 0
+    prices, discount = [one.place for one in question.priced], question.terms.discount
+    if not fit.converged:
+        notes.append(
+            f"This fit did not converge ({fit.verdicts['converged'].reason}): its numbers mean nothing certain."
+        )
+    edges = [(edge.cause, edge.effect) for edge in fit.model.edges]
     for cause in prices:
         for effect in prices:
-            if reach[effect, cause]:
-                a, b = names[cause], names[effect]
+            a, b = names[cause], names[effect]
+            if a != b and b in _reached(a, edges):
+                way = f"{a} -> {b}" if (a, b) in edges else f"{a} -> ... -> {b}"
                 notes.append(
-                    f"{a!r} and {b!r} are both priced, and {a} -> {b}: what {a!r} is worth through {b!r} is counted "
+                    f"{a!r} and {b!r} are both priced, and {way}: what {a!r} is worth through {b!r} is counted "
                     "there already, so price only the rest."
                 )
     if prices and discount >= 1:
@@ -31,8 +39,35 @@ def money_notes(fit: Fit, prices: Mapping[int, float], discount: float) -> tuple
     return tuple(notes)
 
 
-def coverage_notes(fit: Fit, prices: Mapping[int, float], units: int | None) -> tuple[str, ...]:
+def _reached(cause: str, edges: Sequence[tuple[str, str]]) -> set[str]:
+    """Constructs that a construct acts on, at once or by others, in the wave or later."""
+    found: set[str] = set()
+    ahead = {cause}
+    while ahead:
+        ahead = {effect for one, effect in edges if one in ahead} - found
+        found |= ahead
+    return found
+
+
+def linear_notes(question: Question, course: Course) -> tuple[str, ...]:
+    """Of outcomes that are logarithms: what the linear reading would have given, as a check."""
+    notes = []
+    for one, moved in zip(question.priced, course.readings, strict=True):
+        if not one.log:
+            continue
+        amount = np.exp(np.minimum(complete_levels(question.fit, int(question.asked.seed or 0))[:, one.place], 700.0))
+        weighted = float((amount * (1.0 if one.weights is None else one.weights)).mean())
+        linear = float(course.changes[:, :, one.place].mean()) * weighted
+        notes.append(
+            f"{one.name!r} is read as a logarithm, unit by unit: the amount changes by {moved.mean():.4g} a unit and "
+            f"wave on average; mean amount times mean change of the logarithm would be {linear:.4g}."
+        )
+    return tuple(notes)
+
+
+def coverage_notes(fit: Fit, question: Question) -> tuple[str, ...]:
     """What the money is counted over, where that is not what was measured."""
+    prices, units = [one.place for one in question.priced], question.units
     if prices and fit.level == "single":
         note = (
             f"The fit compares rows with one another (single level), and the money takes {units} units to move as rows "
@@ -72,4 +107,6 @@ def cap_notes(fit: Fit, course: Course, no_levels: bool) -> list[str]:
     elif people.levels is not None and bounded and np.isnan(people.levels).any():
         holes = int(np.isnan(people.levels).any(axis=1).sum())
         notes.append(f"{holes} unit(s) lack some score; they are taken to stand at the mean.")
+    if people.roots is not None and bounded:
+        notes.append("Levels of the units are drawn from what is known of each, anew in every draw.")
     return notes

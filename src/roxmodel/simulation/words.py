@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from roxmodel.simulation.finance import FORMULA
+from roxmodel.simulation.money.finance import formula_of
+from roxmodel.simulation.money.values import price_text
 from roxmodel.simulation.units import unit_of
 
 if TYPE_CHECKING:
@@ -43,9 +44,10 @@ def _notes(run: Answer) -> list[str]:
     average = f"Changes are means over all {whom}, those an action does not cover included."
     own = [causal, average, intervals]
     if run.money:
-        own.append(f"{FORMULA} {run.n_units} units, discount {run.discount:g} per wave.")
-        prices = ", ".join(f"{name} {amount:,g}" for name, amount in run.value.items())
-        own.append(f"Money per raw unit of an outcome, per unit and wave (as given): {prices}.")
+        own.append(f"{formula_of(run.question.terms)} {run.n_units} units, discount {run.discount:g} per wave.")
+        prices = ", ".join(f"{name} {price_text(price)}" for name, price in run.value.items())
+        label = f" in {run.question.terms.currency}" if run.question.terms.currency else ""
+        own.append(f"Money{label} per raw unit of an outcome, per unit and wave (as given): {prices}.")
     if run.fit.method == "path" and run.fit.level == "between":
         own.append("Effects rest on unit means taken as exact, which understates them (see the fit's small print).")
     return [*own, *run.notes]
@@ -78,7 +80,7 @@ def _change(value: float) -> str:
 
 def rox_sentences(run: Answer) -> list[str]:
     """The ROX statement, one sentence for each row."""
-    table = run.rox()
+    table = run.rox().assign(prob_loss=run.risk()["prob_loss"])
     if len(run.interventions) == 1:
         table = table.iloc[:1]
     return [_sentence(row, run.horizon) for row in table.to_dict("records")]
@@ -96,7 +98,7 @@ def _sentence(row: Mapping[Hashable, Any], horizon: int) -> str:
     back = float(row["payback"])
     when = f"paid back in wave {back:.0f}" if np.isfinite(back) else f"not paid back within {horizon} waves"
     ratio = f", ROX {float(row['rox']):+.2f}" if cost else ""
-    loss = 1 - float(row["prob_positive"])
+    loss = float(row["prob_loss"])
     chance = "below 1%" if loss < 0.005 else f"{loss:.0%}"
     return (
         f"{name} {earned}: net {money_text(npv)} (95 %: {span}){ratio}, {when if cost else 'nothing to pay back'}; "

@@ -8,6 +8,7 @@ from roxmodel.errors import EstimationError
 from roxmodel.estimate.linked.joint import estimate_jointly
 from roxmodel.estimate.linked.levels import predicted_levels
 from roxmodel.estimate.linked.solve import estimate
+from roxmodel.result.levels import lower_roots
 from roxmodel.survey.privacy import suppressed
 
 EXACT = 1e-8  # two ways of inverting the same matrices
@@ -50,11 +51,14 @@ def test_levels_are_conditional_expectations(tiny, items, holes):
     if holes:
         found = estimate_jointly(model, sample, known, modelled=False, scaling="marker")
         known, sample = found.estimate, found.sample
-    every, levels = predicted_levels(model, sample, (known.layout, known.found.theta), np.ones(3), min_group=1)
+    every, doubts, levels = predicted_levels(model, sample, (known.layout, known.found.theta), np.ones(3), min_group=1)
     values, errors = dense_levels(tiny, model, frames, (known.table, known.found.theta, sample))
     np.testing.assert_allclose(levels.values, values, rtol=EXACT, atol=EXACT)
     np.testing.assert_allclose(every, values, rtol=EXACT, atol=EXACT)
     np.testing.assert_allclose(levels.errors, errors, rtol=1e-5, atol=1e-6)
+    roots = lower_roots(doubts)
+    np.testing.assert_allclose(roots @ np.swapaxes(roots, 1, 2), doubts, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(np.sqrt(np.diagonal(doubts, axis1=1, axis2=2)), errors, rtol=1e-5, atol=1e-6)
 
 
 def test_levels_with_a_reliability(tiny):

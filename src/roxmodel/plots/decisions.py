@@ -1,0 +1,375 @@
+"""Pictures of decisions: what a budget buys, what drives the answer, how likely a loss is.
+
+The map of where to act and the chart of a plan stand in modules of their own and can be had from here as well.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import numpy as np
+
+from roxmodel.errors import RoxError
+from roxmodel.plots.figure import font_measure, require_matplotlib
+from roxmodel.plots.geometry import Measure, wrapped
+from roxmodel.plots.numbers import finite, with_interval, written
+from roxmodel.plots.page import (
+    EDGE,
+    LINE,
+    NAME,
+    TICK,
+    WIDTH,
+    Page,
+    Scale,
+    halo,
+    in_unit,
+    known,
+    left_of,
+    limits,
+    new_page,
+    some,
+)
+from roxmodel.plots.plans import PlanRow, draw_plan
+from roxmodel.plots.priorities import MapPoint, draw_map
+from roxmodel.plots.style import INK, NEGATIVE, PAPER, POSITIVE, QUIET
+from roxmodel.types import FloatArray
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = [
+    "FrontierPoint",
+    "MapPoint",
+    "PlanRow",
+    "Swing",
+    "draw_chance",
+    "draw_frontier",
+    "draw_map",
+    "draw_plan",
+    "draw_tornado",
+]
+
+_BAND: Final = 0.45  # inches of a map that belong to the words at its top
+_Scales: TypeAlias = tuple[Scale, Scale]
+
+
+@dataclass(frozen=True, slots=True)
+class FrontierPoint:
+    """What the best plan under a budget promises (mean and interval), and what it spends.
+
+    Examples
+    --------
+    >>> FrontierPoint(500_000.0, 1_200_000.0, spent=480_000.0).chosen
+    False
+    """
+
+    budget: float
+    value: float
+    low: float | None = None
+    high: float | None = None
+    spent: float | None = None
+    chosen: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Swing:
+    """Net value with one driver at its low and at its high end, and the driver's own values there.
+
+    Examples
+    --------
+    >>> Swing("discount", 1_300_000.0, 1_100_000.0, "1 %", "3 %").at_low
+    '1 %'
+    """
+
+    name: str
+    low: float
+    high: float
+    at_low: float | str
+    at_high: float | str
+
+
+def draw_frontier(points: Sequence[FrontierPoint], title: str = "", caption: str = "", unit: str = "") -> Figure:
+    """Draw what the best plan promises under one budget after another.
+
+    Parameters
+    ----------
+    points
+        At least one, in any order, at most one of them chosen. Hollow dots leave more than 1 % of the budget
+        unspent. Budgets that span more than a factor of 1,000 get a logarithmic scale, and the axis says so.
+    title, caption, unit
+        Words above and below, and the currency.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Outside pyplot's state; displays itself in notebooks.
+
+    Raises
+    ------
+    RoxError
+        If there is no point, a number is missing, two are chosen, or matplotlib is not installed.
+
+    Examples
+    --------
+    >>> points = [FrontierPoint(100.0, 50.0, 20.0, 80.0, 98.0), FrontierPoint(200.0, 70.0, 30.0, 110.0, 99.0, True)]
+    >>> [text.get_text() for text in draw_frontier(points, unit="EUR").axes[0].texts if "chosen" in text.get_text()]
+    ['chosen: budget 200, spends 99.0, promises 70 [30, 110]']
+    """
+    some(points, "points")
+    for point in points:
+        known("A point of the frontier", budget=point.budget, value=point.value)
+    chosen = [point for point in points if point.chosen]
+    if len(chosen) > 1:
+        raise RoxError(f"{len(chosen)} points are chosen.", allowed="at most one")
+    require_matplotlib()
+    hollow = "Hollow dots: more than 1 % of the budget stays unspent." if any(map(_unspent, points)) else ""
+    head = 0.55 if chosen else 0.35
+    page = new_page(WIDTH, 3.75 + head, title, f"{caption} {hollow}".strip())
+    ordered = sorted(points, key=lambda point: point.budget)
+    ends = [end for point in points for end in (point.value, point.low, point.high) if finite(end)]
+    y = Scale(*limits([0.0, *ends]), page.top + 3.2 + head, page.top + head)
+    right = WIDTH - EDGE - page.measure("break-even", TICK, True) - 0.08
+    x = _budget_scale([point.budget for point in ordered], left_of(y, page.measure), right)
+    ax = page.axes(x, y)
+    page.upright(ax, y, x.start, in_unit("promised net value", unit))
+    page.along(ax, x, y.start, in_unit("budget", unit) + (" (logarithmic scale)" if x.log else ""))
+    _draw_promises(ax, ordered)
+    page.column(right + 0.08, [(y.at(0.0), "break-even", QUIET), (y.at(ordered[-1].value), "mean", POSITIVE)])
+    for point in chosen:
+        start = point.high if len(points) == 1 and finite(point.high) else point.value
+        ax.plot([point.budget] * 2, [start, y.high], color=INK, linewidth=0.9, zorder=2)
+        ax.plot([point.budget], [point.value], "o", markersize=12, color=INK, markerfacecolor="none", zorder=4)
+        spends = f", spends {written([point.spent])[0]}" if finite(point.spent) else ""
+        promise = with_interval(point.value, point.low, point.high)
+        words = f"chosen: budget {written([point.budget])[0]}{spends}, promises {promise}"
+        page.row(y.end - 0.12, [(x.at(point.budget), words, INK)])
+    return page.figure
+
+
+def draw_tornado(bars: Sequence[Swing], base: float, title: str = "", unit: str = "", caption: str = "") -> Figure:
+    """Draw how far each driver alone moves the plan's net value, the widest swing on top.
+
+    Parameters
+    ----------
+    bars
+        At least one, in any order.
+    base
+        Net value with every driver at its own value.
+    title, unit, caption
+        Words above, the currency, words below.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Outside pyplot's state; displays itself in notebooks.
+
+    Raises
+    ------
+    RoxError
+        If there is no bar, a number is missing, or matplotlib is not installed.
+
+    Examples
+    --------
+    >>> figure = draw_tornado([Swing("discount", 130.0, 110.0, 0.01, 0.03)], 120.0)
+    >>> [text.get_text() for text in figure.axes[0].texts][-3:]
+    ['discount', '0.03', '0.01']
+    """
+    some(bars, "bars")
+    known("The tornado", base=base)
+    for bar in bars:
+        known(f"Driver {bar.name!r}", low=bar.low, high=bar.high)
+    require_matplotlib()
+    measure = font_measure()
+    rows = sorted((_Swung.of(bar, measure) for bar in bars), key=lambda row: min(row.low, base) - max(row.high, base))
+    step = 0.16 + LINE * NAME * max(len(lines) for row in rows for lines in (row.name, row.left, row.right))
+    page = new_page(WIDTH, step * len(rows) + 0.95, title, caption)
+    left = EDGE + max(measure(line, NAME, False) for row in rows for line in row.name) + 0.15
+    low, high = limits([base, *(end for row in rows for end in (row.low, row.high))], 0.0)
+    less = 0.15 + max(measure(line, TICK, False) for row in rows for line in row.left)
+    more = 0.15 + max(measure(line, TICK, False) for row in rows for line in row.right)
+    per_inch = (high - low) / (WIDTH - EDGE - left - less - more)
+    x = Scale(low - less * per_inch, high + more * per_inch, left, WIDTH - EDGE)
+    y = Scale(len(rows) - 0.5, -0.5, page.top + 0.35 + step * len(rows), page.top + 0.35)
+    ax = page.axes(x, y)
+    page.along(ax, x, y.start, in_unit("net value of the plan", unit))
+    marks = [(base, f"plan: {written([base])[0]}", INK), (0.0, "break-even", QUIET)]
+    marks = marks[: 2 if x.low < 0.0 < x.high and base != 0.0 else 1]
+    for value, _, colour in marks:
+        ax.axvline(value, color=colour, linewidth=1.2, linestyle="-" if colour == INK else (0, (3, 2)), zorder=3)
+    page.row(y.end - 0.12, [(x.at(value), words, colour) for value, words, colour in marks])
+    for place, row in enumerate(rows):
+        row.draw(page, ax, (x, y), place, base)
+    return page.figure
+
+
+def draw_chance(
+    series: Mapping[str, Sequence[float] | FloatArray], title: str = "", unit: str = "", caption: str = ""
+) -> Figure:
+    """Draw how a plan's net value is spread over the draws, and say how many of them end in a loss.
+
+    Parameters
+    ----------
+    series
+        Net value in every draw by name of plan, each of shape (draws,); every plan gets its own panel on the same
+        scale, which leaves out the outer half per cent at either end (the caption says how many draws that is).
+    title, unit, caption
+        Words above, the currency, words below.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Outside pyplot's state; displays itself in notebooks.
+
+    Raises
+    ------
+    RoxError
+        If there is no plan, a plan has no draws or one that is missing, or matplotlib is not installed.
+
+    Examples
+    --------
+    >>> figure = draw_chance({"the plan": [-10.0, 20.0, 30.0, 40.0]})
+    >>> [text.get_text() for text in figure.axes[0].texts if "loss" in text.get_text()]
+    ['A loss in 25 of 100 draws.']
+    """
+    some(series, "plans")
+    draws = {name: _drawn(name, given) for name, given in series.items()}
+    require_matplotlib()
+    inner = [end for values in draws.values() for end in np.quantile(values, [0.005, 0.995]).tolist()]
+    low, high = limits([0.0, *inner, *(float(values.mean()) for values in draws.values())], 0.03)
+    beyond = fmean(((values < low) | (values > high)).mean() for values in draws.values())
+    share = f"{100.0 * beyond:.1f} %" if beyond >= 0.001 else "Fewer than 0.1 %"
+    note = f"{share} of the draws lie beyond the ends of the scale." if beyond > 0.0 else ""
+    measure = font_measure()
+    names = [wrapped(name, WIDTH - 2 * EDGE, 2, lambda line: measure(line, NAME, True)) for name in draws]
+    body = sum(LINE * NAME * len(name) + 2.0 for name in names) + 0.2
+    page = new_page(WIDTH, body, title, f"{caption} {note}".strip())
+    x = Scale(low, high, EDGE, WIDTH - EDGE)
+    top = page.top
+    for number, (name, values) in enumerate(zip(names, draws.values(), strict=True), 1):
+        page.lines((EDGE, top + LINE * NAME * len(name) / 2), name, NAME, INK, True, "left")
+        top += LINE * NAME * len(name)
+        ax = _draw_chance(page, x, top, values)
+        top += 2.0
+        label = in_unit("net value of the plan", unit) if number == len(draws) else ""
+        page.along(ax, x, top - 0.4, label)
+    return page.figure
+
+
+def _unspent(point: FrontierPoint) -> bool:
+    return finite(point.spent) and point.spent < 0.99 * point.budget
+
+
+def _budget_scale(budgets: Sequence[float], left: float, right: float) -> Scale:
+    """Linear; logarithmic where small budgets would all fall on one spot."""
+    if min(budgets) > 0.0 and max(budgets) > 1000.0 * min(budgets):
+        low, high = limits([math.log10(budget) for budget in budgets])
+        return Scale(10.0**low, 10.0**high, left, right, log=True)
+    return Scale(*limits(budgets), left, right)
+
+
+def _draw_promises(ax: Axes, points: Sequence[FrontierPoint]) -> None:
+    budget = [point.budget for point in points]
+    low, high = (
+        [float(end) if finite(end) else math.nan for end in ends]
+        for ends in zip(*((p.low, p.high) for p in points), strict=True)
+    )
+    ax.axhline(0.0, color=QUIET, linewidth=1.2, zorder=1)
+    ax.fill_between(budget, low, high, color=POSITIVE, alpha=0.18, linewidth=0, zorder=2)
+    if len(points) == 1:
+        ax.vlines(budget, low, high, color=POSITIVE, linewidth=2.0, zorder=2)
+    ax.plot(budget, [point.value for point in points], color=POSITIVE, linewidth=2.0, zorder=3)
+    for point in points:
+        face = PAPER if _unspent(point) else POSITIVE
+        ax.plot([point.budget], [point.value], "o", markersize=6.0, color=POSITIVE, markerfacecolor=face, zorder=5)
+
+
+@dataclass(frozen=True, slots=True)
+class _Swung:
+    """A bar of the tornado: its two ends in order, and the words at each."""
+
+    name: tuple[str, ...]
+    low: float
+    high: float
+    left: tuple[str, ...]
+    right: tuple[str, ...]
+
+    @classmethod
+    def of(cls, bar: Swing, measure: Measure) -> _Swung:
+        ends = sorted(((bar.low, bar.at_low), (bar.high, bar.at_high)), key=lambda end: end[0])
+        texts = _alike(*(at for _, at in ends))
+        left, right = (wrapped(text, 1.4, 3, lambda line: measure(line, TICK, False)) for text in texts)
+        name = wrapped(bar.name, 2.2, 3, lambda line: measure(line, NAME, False))
+        return cls(name, ends[0][0], ends[1][0], left, right)
+
+    def draw(self, page: Page, ax: Axes, scales: _Scales, place: int, base: float) -> None:
+        x, y = scales
+        for end in (self.low, self.high):
+            colour = NEGATIVE if end < base else POSITIVE
+            ax.barh([place], [end - base], 0.62, base, color=colour, zorder=2)
+        if self.high < base or self.low > base:  # both ends on one side: a notch shows the nearer one
+            near = self.high if self.high < base else self.low
+            ax.plot([near, near], [place - 0.31, place + 0.31], color=PAPER, linewidth=2.0, zorder=2.5)
+        page.lines((x.start - 0.15, y.at(place)), self.name, NAME, INK, align="right")
+        left, right = x.at(min(self.low, base)) - 0.07, x.at(max(self.high, base)) + 0.07
+        halo(page.lines((left, y.at(place)), self.left, TICK, INK, align="right"), PAPER)
+        halo(page.lines((right, y.at(place)), self.right, TICK, INK, align="left"), PAPER)
+
+
+def _alike(*values: float | str) -> list[str]:
+    """Write two values of a driver, with the same decimals if they are of one order."""
+    numbers = [value for value in values if not isinstance(value, str)]
+    sizes = [abs(number) for number in numbers if number]
+    if len(numbers) == len(values) and sizes and max(sizes) <= 100.0 * min(sizes):
+        return written(numbers)
+    return [value if isinstance(value, str) else written([value])[0] for value in values]
+
+
+def _drawn(name: str, given: Sequence[float] | FloatArray) -> FloatArray:
+    values = np.array(given, dtype=float)
+    if values.ndim != 1 or not len(values):
+        raise RoxError(f"Plan {name!r} has no draws: their shape is {values.shape}.", allowed="one number per draw")
+    missing = int((~np.isfinite(values)).sum())
+    if missing:
+        raise RoxError(
+            f"{missing} of {len(values)} draws of {name!r} are missing or infinite.", allowed="finite numbers"
+        )
+    return values
+
+
+def _loss(values: FloatArray) -> str:
+    """Say the chance of a loss in words."""
+    share = float((values < 0.0).mean())
+    if share in {0.0, 1.0}:
+        return "Every draw ends in a loss." if share else "No draw ends in a loss."
+    hundred = 100.0 * share
+    words = "fewer than 1" if hundred < 1.0 else "more than 99" if hundred > 99.0 else f"{round(hundred)}"
+    return f"A loss in {words} of 100 draws."
+
+
+def _draw_chance(page: Page, x: Scale, top: float, values: FloatArray) -> Axes:
+    """What the draws say in words, and their histogram: an edge at 0, losses in their own colour."""
+    numbers = [float(values.mean()), *np.quantile(values, [0.025, 0.975]).tolist()]
+    mean, low, high = written(numbers)
+    loss, inner = _loss(values), np.quantile(values, [0.005, 0.995])
+    page.sheet.text((EDGE, top + 0.1), loss, TICK, INK, True, "left")
+    aside = EDGE + page.measure(loss, TICK, True) + 0.1
+    page.sheet.text((aside, top + 0.1), f"95 % of the draws: {low} to {high}.", TICK, QUIET, align="left")
+    page.row(top + 0.34, [(x.at(numbers[0]), f"mean {mean}", INK), (x.at(0.0), "break-even", QUIET)])
+    ax = page.axes(x, Scale(0.0, 1.0, top + 1.6, top + 0.45))
+    width = max(float(inner[1] - inner[0]) / 30, (x.high - x.low) / 120)
+    edges = width * np.arange(math.floor(x.low / width), math.ceil(x.high / width) + 1)
+    counts, _ = np.histogram(values, edges)
+    colours = [NEGATIVE if edge < -width / 2 else POSITIVE for edge in edges[:-1]]
+    bars = ax.bar(edges[:-1], counts / max(counts.max(), 1), width, align="edge", color=colours, zorder=2)
+    for bar in bars:
+        bar.set(linewidth=0.4, edgecolor=PAPER)
+    ax.axhline(0.0, color=QUIET, linewidth=0.9, zorder=3)
+    ax.axvline(0.0, color=QUIET, linewidth=1.2, linestyle=(0, (3, 2)), zorder=4)
+    for colour, wide in ((PAPER, 3.4), (INK, 1.6)):
+        ax.axvline(numbers[0], color=colour, linewidth=wide, zorder=5)
+    return ax

@@ -1,0 +1,295 @@
+"""The map of priorities: how much everything matters against how well it scores."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import fmean, median
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+import numpy as np
+
+from roxmodel.errors import RoxError
+from roxmodel.plots.figure import font_measure, require_matplotlib
+from roxmodel.plots.geometry import Measure, Point, balanced, wrapped
+from roxmodel.plots.numbers import finite, written
+from roxmodel.plots.page import (
+    EDGE,
+    LINE,
+    NAME,
+    RULE,
+    SMALL,
+    TICK,
+    WIDTH,
+    Page,
+    Scale,
+    beside,
+    halo,
+    known,
+    left_of,
+    limits,
+    new_page,
+    some,
+)
+from roxmodel.plots.sheet import Align
+from roxmodel.plots.style import FILLS, INK, NEGATIVE, PAPER, POSITIVE, QUIET
+from roxmodel.types import FloatArray
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["MapPoint", "draw_map"]
+
+_SHADE: Final = FILLS["value_drivers"]
+_HEIGHTS: Final = (4.4, 5.4, 6.6, 8.2, 10.0, 12.0)  # inches of a map, the least that holds all names
+_BAND: Final = 0.45  # inches of a map that belong to the words at its top
+_Scales: TypeAlias = tuple[Scale, Scale]
+
+
+@dataclass(frozen=True, slots=True)
+class MapPoint:
+    """A construct or an item: mean score 0 to 100, total effect on the outcome and its interval, if any.
+
+    Examples
+    --------
+    >>> MapPoint("pride", 62.0, 0.42, 0.31, 0.53).item
+    False
+    """
+
+    name: str
+    performance: float
+    importance: float
+    low: float | None = None
+    high: float | None = None
+    item: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Name:
+    """Words at one spot of the map: the name of its dot, or a list of names if dots coincide."""
+
+    dot: Point
+    radius: float
+    lines: tuple[str, ...]
+    size: float
+    bold: bool
+    many: int
+
+    def draw(self, page: Page, down: float, spot: FloatArray, ground: str) -> None:
+        """Write the words in their box, flush with the dot; a thin line leads to a dot further away."""
+        dot = (self.dot[0], self.dot[1] + down)
+        left, top, right, bottom = (spot + np.array([0.0, down, 0.0, down])).tolist()
+        nearest = min(max(dot[0], left), right), min(max(dot[1], top), bottom)
+        away = math.dist(dot, nearest)
+        if away > self.radius + 0.1:
+            start = [d + (n - d) * self.radius / away for d, n in zip(dot, nearest, strict=True)]
+            page.sheet.ax.plot([start[0], nearest[0]], [start[1], nearest[1]], color=QUIET, linewidth=0.6)
+        align: Align = "left" if left >= dot[0] or self.many > 1 else "right" if right <= dot[0] else "center"
+        at = ({"left": left, "right": right, "center": (left + right) / 2}[align], (top + bottom) / 2)
+        halo(page.lines(at, self.lines, self.size, INK, self.bold, align), ground)
+
+
+def draw_map(
+    points: Sequence[MapPoint],
+    title: str = "",
+    x_label: str = "mean score, 0 to 100",
+    y_label: str = "total effect on the outcome",
+    caption: str = "",
+) -> Figure:
+    """Draw how much everything matters against how well it scores; high and to the left is where to act first.
+
+    Parameters
+    ----------
+    points
+        At least one. Lines stand at the means of the constructs (of the items if there are only items).
+    title, x_label, y_label, caption
+        Words above, at the axes and below.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Outside pyplot's state; high enough for every name. The caption says how many found no place even so.
+
+    Raises
+    ------
+    RoxError
+        If there is no point, a number is missing, a score is not within 0 to 100, or matplotlib is not installed.
+
+    Examples
+    --------
+    >>> figure = draw_map([MapPoint("pride", 55.0, 0.5, 0.3, 0.7), MapPoint("value", 80.0, 0.2, -0.1, 0.5)])
+    >>> [text.get_text() for text in figure.axes[0].texts if "first" in text.get_text()]
+    ['Act here first']
+    """
+    some(points, "points")
+    for point in points:
+        known(f"Point {point.name!r}", performance=point.performance, importance=point.importance)
+        if not 0.0 <= point.performance <= 100.0:
+            raise RoxError(f"Point {point.name!r} has performance {point.performance:g}.", allowed="0 to 100")
+    require_matplotlib()
+    means = _means(points)
+    for body in (height for height in _HEIGHTS if height >= min(0.08 * len(points), _HEIGHTS[-1])):
+        x, y = _map_scales(points, body)
+        names = _names(points, means, (x, y))
+        spots = _spots(points, names, means, (x, y))
+        if not np.isnan(spots).any():
+            break
+    above = 0.55 if means else 0.35
+    page = new_page(WIDTH, body + above + 0.55, title, _with_notes(caption, points, names, spots))
+    down = page.top + above
+    y = y.moved(down)
+    ax = page.axes(x, y)
+    page.upright(ax, y, x.start, y_label, rules=False)
+    page.along(ax, x, y.start, x_label, rules=False)
+    for line in (ax.axvline(x.low), ax.axhline(y.low)):
+        line.set(color=RULE, linewidth=1.5)
+    if y.low < 0.0 < y.high:
+        ax.axhline(0.0, color=QUIET, linewidth=0.9, zorder=1)
+    if means:
+        _draw_means(page, ax, (x, y), means, any(_acts(point, means) for point in points))
+    for point in points:
+        _draw_point(ax, _reach(points), point)
+    for name, spot in zip(names, spots, strict=True):
+        if finite(spot[0]):
+            shaded = means is not None and spot[0] < x.at(means[0]) - 0.3 and spot[1] + down < y.at(means[1])
+            name.draw(page, down, spot, _SHADE if shaded else PAPER)
+    return page.figure
+
+
+def _map_scales(points: Sequence[MapPoint], body: float) -> _Scales:
+    """Scales of a map whose plot is some inches high; the band at its top is free of points."""
+    low, high = limits([*_reach(points), *(point.importance for point in points)])
+    y = Scale(low, high + (high - low) * _BAND / (body - _BAND), body, 0.0)
+    left, right = limits([point.performance for point in points], least=20.0)
+    rim = 0.02 * (right - left)  # so little beyond 0 and 100 that no number is written there
+    return Scale(max(left, -rim), min(right, 100.0 + rim), left_of(y, font_measure()), WIDTH - EDGE - 0.65), y
+
+
+def _reach(points: Sequence[MapPoint]) -> tuple[float, float]:
+    """How far intervals are drawn: to twice the usual interval, or the spread of the dots, beyond the dots."""
+    values = [point.importance for point in points]
+    ends = [(p.low, p.high) for p in points if finite(p.low) and finite(p.high)]
+    if not ends:
+        return min(values), max(values)
+    far = 2.0 * max(max(values) - min(values), median(high - low for low, high in ends))
+    return max(min(values) - far, min(low for low, _ in ends)), min(max(values) + far, max(high for _, high in ends))
+
+
+def _means(points: Sequence[MapPoint]) -> tuple[float, float] | None:
+    """Mean performance and importance of the constructs; None if there is nothing to compare."""
+    core = [point for point in points if not point.item] or points
+    if len({(point.performance, point.importance) for point in points}) == 1:
+        return None
+    return fmean(point.performance for point in core), fmean(point.importance for point in core)
+
+
+def _acts(point: MapPoint, means: tuple[float, float] | None) -> bool:
+    return means is not None and point.performance < means[0] and point.importance > means[1]
+
+
+def _size(point: MapPoint) -> tuple[float, float]:
+    """Points of the name and inches of the dot's radius."""
+    return (SMALL, 0.035) if point.item else (NAME - 0.5, 0.055)
+
+
+def _names(points: Sequence[MapPoint], means: tuple[float, float] | None, scales: _Scales) -> list[_Name]:
+    """One name for every dot that stands alone; dots that coincide share a list."""
+    x, y = scales
+    measure = font_measure()
+    together: dict[tuple[int, int], list[MapPoint]] = {}
+    for point in points:
+        at = round(x.at(point.performance) / 0.02), round(y.at(point.importance) / 0.02)
+        together.setdefault(at, []).append(point)
+    names = []
+    for group in together.values():
+        (size, radius), bold = max(map(_size, group)), _acts(group[0], means)
+        wide = _line_measure(measure, size, bold)
+        if len(group) == 1:
+            lines = balanced(group[0].name, 1.5, 3, wide)
+        else:
+            listed = (wrapped(point.name, 2.6, 2, wide) for point in group)
+            lines = tuple(("   " if number else "· ") + line for name in listed for number, line in enumerate(name))
+        dot = (x.at(group[0].performance), y.at(group[0].importance))
+        names.append(_Name(dot, radius, lines, size, bold, len(group)))
+    return names
+
+
+def _spots(
+    points: Sequence[MapPoint], names: Sequence[_Name], means: tuple[float, float] | None, scales: _Scales
+) -> FloatArray:
+    """Boxes of the names beside their dots, shape (names, 4); NaN where there is no room."""
+    x, y = scales
+    measure = font_measure()
+    lines = []
+    for point in points:
+        if finite(point.low) and finite(point.high):
+            at = x.at(point.performance)
+            lines.append((at - 0.02, y.at(point.high), at + 0.02, y.at(point.low)))
+    if y.low < 0.0 < y.high:
+        lines.append((x.start, y.at(0.0) - 0.01, x.end, y.at(0.0) + 0.01))
+    if means:
+        across, down = x.at(means[0]), y.at(means[1])
+        lines += [(across - 0.01, y.end, across + 0.01, y.start), (x.start, down - 0.01, x.end, down + 0.01)]
+    sizes = [
+        (max(measure(line, name.size, name.bold) for line in name.lines), LINE * name.size * len(name.lines))
+        for name in names
+    ]
+    room = np.array([x.start + 0.05, y.end + _BAND, x.end - 0.02, y.start - 0.05])
+    dots, radii = np.array([name.dot for name in names]), np.array([name.radius for name in names])
+    return beside(dots, radii, np.array(sizes), room, np.array(lines).reshape(-1, 4))
+
+
+def _line_measure(measure: Measure, size: float, bold: bool) -> Callable[[str], float]:
+    return lambda line: measure(line, size, bold)
+
+
+def _with_notes(caption: str, points: Sequence[MapPoint], names: Sequence[_Name], spots: FloatArray) -> str:
+    """Add what the signs in the picture mean."""
+    low, high = _reach(points)
+    notes = [caption]
+    if len({point.item for point in points}) > 1:
+        notes.append("Small dots: items.")
+    if any(_doubtful(point) for point in points):
+        notes.append("Hollow dots: the interval includes 0.")
+    if any(finite(p.low) and finite(p.high) and (p.low < low or p.high > high) for p in points):
+        notes.append("An arrow ends an interval that is longer than the picture.")
+    lost = sum(name.many for name, spot in zip(names, spots, strict=True) if not finite(spot[0]))
+    if lost:
+        notes.append(f"{lost} of {len(points)} names are left out for lack of room.")
+    return " ".join(note for note in notes if note)
+
+
+def _doubtful(point: MapPoint) -> bool:
+    return finite(point.low) and finite(point.high) and point.low <= 0.0 <= point.high
+
+
+def _draw_means(page: Page, ax: Axes, scales: _Scales, means: tuple[float, float], some_act: bool) -> None:
+    """Lines at the means, and the corner in which acting pays most."""
+    x, y = scales
+    heading, below = "Act here first", "matters most, scores low" + ("" if some_act else ": nothing here")
+    fits = page.measure(below, TICK, False) + 0.2 < x.at(means[0]) - x.start
+    top = y.high if fits else y.high - (y.high - y.low) * _BAND / (y.start - y.end)
+    left, right = [x.low] * 2, [means[0]] * 2
+    ax.fill([*left, *right], [means[1], top, top, means[1]], color=_SHADE, linewidth=0, zorder=0)
+    for line in (*ax.plot(right, [y.low, top]), ax.axhline(means[1])):
+        line.set(color=QUIET, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
+    page.sheet.text((x.start + 0.1, y.end + 0.13), heading, NAME, INK, True, "left")
+    page.sheet.text((x.start + 0.1, y.end + 0.3), below, TICK, QUIET, align="left")
+    page.row(y.end - 0.12, [(x.at(means[0]), f"mean {written([means[0]])[0]}", QUIET)])
+    page.lines((x.end + 0.06, y.at(means[1])), ("mean", written([means[1]])[0]), TICK, QUIET, True, "left")
+
+
+def _draw_point(ax: Axes, limits_: tuple[float, float], point: MapPoint) -> None:
+    """A dot and its interval; an arrow where the interval goes on beyond the picture."""
+    colour = NEGATIVE if point.importance < 0.0 else POSITIVE
+    at = point.performance
+    if finite(point.low) and finite(point.high):
+        low, high = max(point.low, limits_[0]), min(point.high, limits_[1])
+        ax.plot([at, at], [low, high], color=colour, linewidth=1.3, alpha=0.55, zorder=2, clip_on=False)
+        for end, cut, sign in ((low, point.low < low, "v"), (high, point.high > high, "^")):
+            ax.plot([at] * cut, [end] * cut, sign, color=colour, markersize=5, zorder=2, clip_on=False)
+    face = PAPER if _doubtful(point) else colour
+    wide = 144.0 * _size(point)[1]
+    ax.plot([at], [point.importance], "o", markersize=wide, color=colour, markerfacecolor=face, zorder=3, clip_on=False)

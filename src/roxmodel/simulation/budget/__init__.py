@@ -1,0 +1,1 @@
+"""Budget: which actions a sum of money should buy."""

@@ -1,0 +1,353 @@
+"""A plan for a budget: what was chosen, what it promises, and what else could have been."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from roxmodel.errors import SimulationError, did_you_mean
+from roxmodel.simulation.budget.choice import Choice, binding, choose, left_out
+from roxmodel.simulation.budget.limits import violations
+from roxmodel.simulation.budget.plan_file import save_plan
+from roxmodel.simulation.budget.plan_pictures import plan_figure
+from roxmodel.simulation.budget.plan_words import plan_html, plan_summary
+from roxmodel.simulation.budget.problem import Problem
+from roxmodel.simulation.budget.promise import Promised, promise_of
+from roxmodel.simulation.budget.search import Search
+from roxmodel.simulation.budget.worth import Option
+from roxmodel.simulation.intervention import Intervention
+from roxmodel.simulation.money.returns import cvar
+from roxmodel.simulation.question import Question
+from roxmodel.simulation.run import Run, simulate
+from roxmodel.types import FloatArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+__all__ = ["Plan"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Plan:
+    """What a budget should buy, made by `optimize`; it never changes.
+
+    Attributes
+    ----------
+    search
+        What was asked, what every way to do every action is worth, and how plans are compared.
+    candidates, problem
+        The actions to choose from, and the conditions.
+    choice
+        The options taken, and whether they are proven to be the best.
+    draws
+        (draws,) npv of the plan, simulated as a whole.
+    own
+        Names of the user's own plan, or None.
+    notes
+        What was assumed, and what a reader must know.
+    """
+
+    search: Search
+    candidates: tuple[Intervention, ...]
+    problem: Problem
+    choice: Choice
+    draws: FloatArray
+    own: tuple[str, ...] | None
+    notes: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls,
+        search: Search,
+        candidates: Sequence[Intervention],
+        problem: Problem,
+        own: tuple[str, ...] | None,
+        notes: Sequence[str],
+    ) -> Plan:
+        """Search, look at the user's own plan, and simulate what was found with all draws."""
+        choice, note = search.best(problem)
+        said = [*notes, note]
+        if own is not None:
+            choice, note = search.no_worse(problem, choice, own)
+            said.append(note)
+        draws = promise_of(search.options, search.worth, choice.options.tolist())
+        draws.setflags(write=False)
+        return cls(search, tuple(candidates), problem, choice, draws, own, tuple(note for note in said if note))
+
+    @property
+    def question(self) -> Question:
+        """What was asked."""
+        return self.search.worth.question
+
+    @property
+    def options(self) -> tuple[Option, ...]:
+        """Every way to do every action."""
+        return self.search.options
+
+    @property
+    def worth(self) -> Promised:
+        """What each option is worth by itself."""
+        return self.search.worth
+
+    @property
+    def aim(self) -> tuple[str, float]:
+        """Objective, and the share of the worst draws that ``"cvar"`` looks at."""
+        return self.search.aim
+
+    @cached_property
+    def beside(self) -> Problem:
+        """The problem with each option worth what it adds beside the plan's other actions."""
+        return self.search.beside(self.problem, self.choice.options)
+
+    @property
+    def chosen(self) -> list[str]:
+        """Names of the chosen actions, in the order of the candidates."""
+        return [self.candidates[self.options[place].candidate].name for place in self.choice.options]
+
+    @property
+    def interventions(self) -> tuple[Intervention, ...]:
+        """The chosen actions at the chosen doses and first waves: what `simulate` takes."""
+        return tuple(self.options[place].intervention for place in self.choice.options)
+
+    @property
+    def spent(self) -> float:
+        """Money the plan spends in all waves, not discounted."""
+        return float(self.problem.cost[self.choice.options].sum())
+
+    @cached_property
+    def promised(self) -> pd.Series[float]:
+        """The plan's npv: mean, low, high (95 % of the draws), simulated as a whole."""
+        import pandas as pd
+
+        return pd.Series(_promise(self.draws), name="npv")
+
+    def table(self) -> pd.DataFrame:
+        """Every candidate.
+
+        Returns
+        -------
+        DataFrame
+            intervention (input order), chosen, dose, start (as chosen, else the way that is worth most), cost (not
+            discounted), npv, npv_low, npv_high (by itself, as shrunken), npv_plain (before shrinking), stability (share
+            of the draws in which it would be chosen), why (it was left out).
+        """
+        import pandas as pd
+
+        why = self.left_out()
+        taken = {self.options[place].candidate: place for place in self.choice.options.tolist()}
+        stable = self.stability()
+        rows = []
+        for number, candidate in enumerate(self.candidates):
+            ways = np.flatnonzero(self.problem.action == number)
+            place = taken.get(number, int(ways[np.argmax(self.problem.mean[ways])]))
+            option, low_high = self.options[place], np.quantile(self.worth.draws[:, place], [0.025, 0.975])
+            rows.append(
+                (
+                    candidate.name,
+                    number in taken,
+                    option.intervention.dose,
+                    option.intervention.start,
+                    float(self.problem.cost[place].sum()),
+                    float(self.worth.mean[place]),
+                    float(low_high[0]),
+                    float(low_high[1]),
+                    float(self.worth.plain[place]),
+                    stable[candidate.name],
+                    why[number],
+                )
+            )
+        columns = ["intervention", "chosen", "dose", "start", "cost", "npv", "npv_low", "npv_high", "npv_plain"]
+        return pd.DataFrame(rows, columns=[*columns, "stability", "why"])
+
+    def stability(self, draws: int = 200) -> pd.Series[float]:
+        """Share of the draws in which each candidate would be chosen if that draw were the truth.
+
+        Parameters
+        ----------
+        draws
+            How many of the draws are looked at, the first ones.
+        """
+        import pandas as pd
+
+        count = min(draws, len(self.worth.draws))
+        found = np.zeros(len(self.candidates))
+        for draw in self._chosen_by_draw(count):
+            found[self.problem.action[draw]] += 1.0
+        return pd.Series(found / count, index=[one.name for one in self.candidates], name="stability")
+
+    def _chosen_by_draw(self, count: int) -> list[np.ndarray[Any, np.dtype[np.int64]]]:
+        known = self.__dict__.setdefault("_by_draw", {})
+        if count not in known:
+            known[count] = [
+                choose(replace(self.beside, mean=np.array(self.beside.draws[draw])), "mean").options
+                for draw in range(count)
+            ]
+        return list(known[count])
+
+    def shrinkage(self) -> pd.DataFrame:
+        """How far the edges were shrunk before choosing.
+
+        Returns
+        -------
+        DataFrame
+            cause, effect, estimate, se, shrunken, shrunken_se, in units of the effect per unit of the cause; empty with
+            ``shrink=False``. See the page "Spending a budget" for the prior.
+        """
+        import pandas as pd
+
+        rows = () if self.worth.shrunken is None else self.worth.shrunken.edges
+        return pd.DataFrame(list(rows), columns=["cause", "effect", "estimate", "se", "shrunken", "shrunken_se"])
+
+    def frontier(self, budgets: Sequence[float] | None = None) -> pd.DataFrame:
+        """What other budgets would bring, at their best.
+
+        Parameters
+        ----------
+        budgets
+            Amounts over all waves; None = 20 from the least that can be spent to the most that pays. Limits by wave
+            stay as they are.
+
+        Returns
+        -------
+        DataFrame
+            budget, spent, npv, npv_low, npv_high, prob_positive, n_actions, chosen (text), marginal (npv gained over
+            the row before for each unit of money spent more). A budget for which no plan keeps all conditions has NaN.
+        """
+        from roxmodel.simulation.budget.frontier import frontier_table
+
+        return frontier_table(self, budgets)
+
+    def evaluate(self, plan: Iterable[str] | Mapping[str, Any]) -> pd.Series[Any]:
+        """Judge a plan of your own with the same draws and the same shrinking as the plan found.
+
+        Parameters
+        ----------
+        plan
+            Names of candidates; or a mapping name -> first wave, or name -> (dose, first wave), where there are several
+            ways to do them.
+
+        Returns
+        -------
+        Series
+            mean, low, high (npv, 95 %), prob_positive, cvar (mean of the worst share), spent, feasible, problems (the
+            conditions it breaks, in words).
+        """
+        import pandas as pd
+
+        places = self._places(plan)
+        draws = promise_of(self.options, self.worth, places)
+        broken = violations(self.problem, np.array(places, dtype=np.int64))
+        return pd.Series(
+            {
+                **_promise(draws),
+                "prob_positive": float((draws > 0).mean()),
+                "cvar": cvar(draws, self.aim[1]),
+                "spent": float(self.problem.cost[list(places)].sum()),
+                "feasible": not broken,
+                "problems": " ".join(broken),
+            },
+            name="plan",
+        )
+
+    def _places(self, plan: Iterable[str] | Mapping[str, Any]) -> tuple[int, ...]:
+        if isinstance(plan, str) or not isinstance(plan, Iterable):
+            raise SimulationError(f"A plan was {plan!r}.", allowed="a list of names of candidates, or a mapping")
+        names = [one.name for one in self.candidates]
+        wanted = dict(plan) if isinstance(plan, Mapping) else dict.fromkeys(plan)
+        found = []
+        for name, way in wanted.items():
+            if name not in names:
+                raise SimulationError(
+                    f"The plan names {name!r}, which is no candidate.", hint=did_you_mean(name, names)
+                )
+            found.append(_way(self.options, names.index(name), way, self.problem.mean))
+        return tuple(sorted(found))
+
+    def binding(self) -> tuple[str, ...]:
+        """Conditions without which more could be gained, and how much."""
+        return tuple(binding(self.beside, self.choice.options))
+
+    def left_out(self) -> tuple[str, ...]:
+        """Why each candidate was left out, in their order; "" for those chosen."""
+        return tuple(left_out(self.beside, self.choice.options))
+
+    def run(self) -> Run:
+        """Simulate the plan: every construct over time and the ROX statement (values not shrunken)."""
+        asked = self.question.asked
+        return simulate(
+            self.question.fit,
+            [one.replace(must=False) for one in self.interventions],
+            horizon=asked.horizon,
+            draws=asked.draws,
+            seed=asked.seed,
+            finance=asked.finance,
+            n_units=asked.n_units,
+            unconverged=asked.unconverged,
+        )
+
+    def summary(self) -> str:
+        """The plan in plain words."""
+        return plan_summary(self)
+
+    def __str__(self) -> str:
+        return self.summary()
+
+    def __repr__(self) -> str:
+        return f"<Plan of {len(self.choice.options)} of {len(self.candidates)} actions, {self.spent:,.0f} spent>"
+
+    def _repr_html_(self) -> str:
+        return plan_html(self)
+
+    def plot(self, kind: str = "plan") -> Figure:
+        """Draw the plan.
+
+        Parameters
+        ----------
+        kind
+            ``"plan"``: actions over the waves, with what they cost and bring. ``"frontier"``: npv against budget.
+            ``"chance"``: the npv's distribution over the draws.
+
+        Raises
+        ------
+        SimulationError
+            For another kind.
+        """
+        return plan_figure(self, kind)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the plan as JSON: its actions, what was asked and promised, and the fingerprint of the model.
+
+        `roxmodel.load_plan` reads it back beside a fit of the same model.
+
+        Raises
+        ------
+        DocumentError
+            If the file cannot be written.
+        """
+        return save_plan(self, path)
+
+
+def _promise(draws: FloatArray) -> dict[str, float]:
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return {"mean": float(draws.mean()), "low": float(low), "high": float(high)}
+
+
+def _way(options: Sequence[Option], number: int, way: Any, mean: FloatArray) -> int:
+    """The option of an action that a user means; the one that is worth most where nothing more was said."""
+    ways = [i for i, option in enumerate(options) if option.candidate == number]
+    name = options[ways[0]].intervention.name
+    if way is None:
+        return max(ways, key=lambda i: float(mean[i]))
+    dose, start = way if isinstance(way, tuple | list) and len(way) == 2 else (None, way)
+    for i in ways:
+        one = options[i].intervention
+        if one.start == start and (dose is None or one.dose == dose):
+            return i
+    known = ", ".join(f"dose {options[i].intervention.dose:g} from wave {options[i].intervention.start}" for i in ways)
+    raise SimulationError(f"The plan does {name!r} as {way!r}, which is no way to do it.", allowed=known)

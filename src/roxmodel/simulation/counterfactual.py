@@ -1,0 +1,357 @@
+"""Counterfactual: what would have been in one unit, had something in it been otherwise."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from roxmodel.errors import RoxWarning, SimulationError, listed
+from roxmodel.frozen import FrozenMapping
+from roxmodel.result.fit import Fit
+from roxmodel.result.records import LINEAR
+from roxmodel.result.response import Caps, Push, Travel, travel
+from roxmodel.result.system import System
+from roxmodel.simulation.actions import Action, read_actions
+from roxmodel.simulation.check import check_fit, is_number, require_whole
+from roxmodel.simulation.counterfactual_words import counterfactual_html, counterfactual_summary
+from roxmodel.simulation.intervention import Intervention
+from roxmodel.simulation.one_unit import OneUnit, one_unit
+from roxmodel.simulation.stability import assumed_notes, require_equilibrium
+from roxmodel.simulation.units import ends_of
+from roxmodel.types import FloatArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Counterfactual", "counterfactual"]
+
+_NAME = "counterfactual"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Counterfactual:
+    """What would have been in one unit.
+
+    Attributes
+    ----------
+    fit
+        The fitted graph.
+    unit, known
+        The unit's key (of a fit of rows its number, from 0), and what is known of its levels.
+    do, shift
+        Construct -> level it would have been set to; construct or item -> points it would have been moved by.
+    changes
+        (draws, k) change of each construct against what it was; NaN where it is not known.
+    levels
+        (k,) counterfactual levels, NaN where they are not known or not unique.
+    capped
+        (k,) share of draws in which the end of a scale cut the change.
+    notes
+        What was assumed, cut or extrapolated.
+
+    Examples
+    --------
+    >>> from roxmodel.datasets import make_world
+    >>> from roxmodel.estimate.fit import fit
+    >>> world = make_world(60, seed=1)
+    >>> found = counterfactual(fit(world.model, world.study(), method="path"), "B007", do={"pride": 4.0}, seed=1)
+    >>> found
+    <Counterfactual of unit 'B007', had pride been 4, 2000 draws>
+    """
+
+    fit: Fit
+    unit: Hashable
+    known: OneUnit
+    do: Mapping[str, float]
+    shift: Mapping[str, float]
+    changes: FloatArray
+    levels: FloatArray
+    capped: FloatArray
+    notes: tuple[str, ...]
+
+    def table(self) -> pd.DataFrame:
+        """Every construct of the unit: what it was, and what it would have been.
+
+        Returns
+        -------
+        DataFrame
+            construct, observed (predicted where `basis` says so), counterfactual, change (mean over the draws), ci_low,
+            ci_high (95 % of the draws, of the change), capped (share of draws cut by the end of a scale, 0-1), basis
+            (``observed``, ``predicted``, ``unknown``, ``hidden``). NaN where something is not known, and for the
+            counterfactual of a yes/no or a count that moves, which is not unique.
+        """
+        import pandas as pd
+
+        low, high = np.quantile(self.changes, [0.025, 0.975], axis=0)
+        columns = {
+            "construct": list(self.fit.model.names),
+            "observed": self.known.levels,
+            "counterfactual": self.levels,
+            "change": self.changes.mean(axis=0),
+            "ci_low": low,
+            "ci_high": high,
+            "capped": self.capped,
+            "basis": list(self.known.basis),
+        }
+        return pd.DataFrame(columns)
+
+    @property
+    def whom(self) -> str:
+        """Of whom it is, in words."""
+        return f"{'unit' if self.fit.level == 'between' else 'row'} {self.unit!r}"
+
+    @property
+    def condition(self) -> str:
+        """What would have been otherwise, in words."""
+        acts = [(name, f"{to:g}") for name, to in self.do.items()]
+        acts += [(name, f"{abs(by):g} {'higher' if by >= 0 else 'lower'}") for name, by in self.shift.items()]
+        (first, how), *rest = acts
+        return " and ".join([f"had {first} been {how}", *(f"{name} {way}" for name, way in rest)])
+
+    def summary(self) -> str:
+        """The answer in plain words."""
+        return counterfactual_summary(self)
+
+    def __str__(self) -> str:
+        return self.summary()
+
+    def __repr__(self) -> str:
+        return f"<Counterfactual of {self.whom}, {self.condition}, {len(self.changes)} draws>"
+
+    def _repr_html_(self) -> str:
+        return counterfactual_html(self)
+
+
+def counterfactual(
+    fit: Fit,
+    unit: Hashable,
+    *,
+    do: Mapping[str, float] | None = None,
+    shift: Mapping[str, float] | None = None,
+    draws: int = 2_000,
+    seed: int | None = None,
+    unconverged: bool = False,
+) -> Counterfactual:
+    """Ask what would have been in one unit, had something in it been otherwise.
+
+    Abduction: what is particular to the unit, its disturbances, is read off its levels. Action: a construct is set
+    (its causes are cut) or moved. Prediction: the graph is followed with the same disturbances. In a linear graph that
+    is ``y_cf = y + (I - B)⁻¹ · change``, in each draw of the parameters; around a feedback loop the change is that of
+    the equilibrium. Lagged edges do not act: this is one wave.
+
+    Beside it stand `simulate` (what an action would bring in all units) and `forecast` (what to expect without one).
+
+    Parameters
+    ----------
+    fit
+        The fitted graph.
+    unit
+        Key of the unit in the study; in a fit of rows by method "path" the number of the row, from 0.
+    do
+        Construct -> level it would have been set to, in its own units. ``do={x: what x was}`` changes nothing.
+    shift
+        Construct (or item, see `Intervention`) -> points it would have been moved by.
+    draws
+        Draws of the parameters, and, where a level of the unit is latent, of that level from what is known of the unit.
+    seed
+        Equal seeds give equal answers, bit for bit.
+    unconverged
+        Whether a fit that did not converge is used all the same.
+
+    Returns
+    -------
+    Counterfactual
+
+    Raises
+    ------
+    SimulationError
+        For an unknown unit or construct, a fit without units (a document, a matrix, method "sem"), a level outside its
+        scale, a construct that is both set and moved, the setting of a construct whose level in the unit is not known.
+
+    Warns
+    -----
+    RoxWarning
+        If a construct is brought beyond what was observed, or a feedback loop has no equilibrium in some draws.
+
+    References
+    ----------
+    Pearl (2009), Causality, ch. 7, doi 10.1017/CBO9780511803161.
+
+    Examples
+    --------
+    >>> from roxmodel.datasets import make_world
+    >>> from roxmodel.estimate.fit import fit
+    >>> world = make_world(60, seed=1)
+    >>> found = fit(world.model, world.study(), method="path")
+    >>> answer = counterfactual(found, "B007", do={"pride": 4.0}, seed=1).table().set_index("construct")
+    >>> answer.loc["pride", "counterfactual"].item(), answer.loc["influencers", "change"].item()
+    (4.0, 0.0)
+    """
+    check_fit(fit, unconverged)
+    require_whole("draws", draws, "a whole number, at least 1, better 2,000")
+    known = one_unit(fit, unit)
+    asked, moved = _amounts("do", do), _amounts("shift", shift)
+    action, assumed = _action(fit, known, asked, moved)
+    system = fit.system(fit.draws(draws, seed), marker=True)
+    system, loops, lost = require_equilibrium(fit, system) if system.loops else (system, (), ())
+    far = (*_extrapolated(fit, known, action), *lost)
+    for note in far:
+        warnings.warn(note, RoxWarning, stacklevel=2)
+    levels = known.drawn(draws, seed)[: len(system.coefficients)]
+    changes, capped = _travelled(system, _push(action), _caps(fit, known, levels))
+    reached = _reached(fit, known, action, changes)
+    changes.setflags(write=False)
+    return Counterfactual(
+        fit=fit,
+        unit=known.key,
+        known=known,
+        do=FrozenMapping(asked),
+        shift=FrozenMapping(moved),
+        changes=changes,
+        levels=reached,
+        capped=capped,
+        notes=(*assumed, *far, *assumed_notes(fit), *loops, *_notes(fit, known, action, changes, capped)),
+    )
+
+
+def _amounts(which: str, given: object) -> dict[str, float]:
+    """Construct -> number, as the argument says it.
+
+    Raises
+    ------
+    SimulationError
+        If it is no mapping to finite numbers.
+    """
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise SimulationError(f"{which}= was {given!r}.", allowed=f"a mapping, for example {which}={{'pride': 4.0}}")
+    for name, amount in given.items():
+        if not is_number(amount) or not np.isfinite(amount):
+            raise SimulationError(f"{which}= takes {name!r} to {amount!r}.", allowed="a finite number")
+    return {str(name): float(amount) for name, amount in given.items()}
+
+
+def _action(
+    fit: Fit, known: OneUnit, do: Mapping[str, float], shift: Mapping[str, float]
+) -> tuple[Action, tuple[str, ...]]:
+    """What is done, in the fit's own places, and what was assumed on the way."""
+    if not do and not shift:
+        raise SimulationError("Nothing is otherwise: neither do= nor shift= was given.", hint="Say do={'pride': 4.0}.")
+    both = [name for name in do if name in shift]
+    if both:
+        raise SimulationError(f"{both[0]!r} is in do= and in shift=.", hint="Set it or move it.")
+    read, notes = read_actions(fit, [Intervention(name=_NAME, set=do or None, shift=shift or None)], 1)
+    action = read[0]
+    for place in action.level:
+        name = fit.model.names[place]
+        if place in action.shift:
+            raise SimulationError(f"{name!r} is in do=, and one of its items in shift=.", hint="Set it or move it.")
+        if not known.stands[place]:
+            why = "too few people answered for it to be shown" if known.basis[place] == "hidden" else "nobody answered"
+            raise SimulationError(
+                f"The level of {name!r} in {known.key!r} is not known ({why}), so what setting it would have changed "
+                "is not either.",
+                hint=f"Use shift={{{name!r}: ...}}.",
+            )
+    return action, notes
+
+
+def _extrapolated(fit: Fit, known: OneUnit, action: Action) -> list[str]:
+    """Where the unit is brought beyond what was observed in any."""
+    low, high = fit.population.low, fit.population.high
+    if low is None or high is None:
+        return []
+    reached = dict(action.level) | {place: known.levels[place] + by for place, by in action.shift.items()}
+    return [
+        f"{fit.model.names[place]!r} is brought to {level:.3g}, beyond what was observed ({low[place]:.3g} to "
+        f"{high[place]:.3g}): the answer is an extrapolation."
+        for place, level in reached.items()
+        if level < low[place] or level > high[place]
+    ]
+
+
+def _push(action: Action) -> Push:
+    one = np.ones(1)
+    return Push(
+        shift={place: by * one for place, by in action.shift.items()},
+        level={place: to * one for place, to in action.level.items()},
+        share=dict.fromkeys(action.level, one),
+    )
+
+
+def _caps(fit: Fit, known: OneUnit, levels: FloatArray) -> Caps:
+    """Ends of the scales, for constructs with a linear equation (or none) whose level is known.
+
+    In a linear graph a level that is not known does not matter; a curved equation leaves what it is needed for unknown.
+    """
+    k = len(fit.model.names)
+    low, high = np.full(k, -np.inf), np.full(k, np.inf)
+    for place, (construct, family) in enumerate(zip(fit.model.constructs, fit.families, strict=True)):
+        if family == LINEAR and known.stands[place]:
+            ends = ends_of(fit, construct)
+            low[place] = -np.inf if ends[0] is None else ends[0]
+            high[place] = np.inf if ends[1] is None else ends[1]
+    if all(family == LINEAR for family in fit.families):
+        levels = np.where(known.stands, levels, 0.0)
+    return Caps(levels[:, None, :], low, high)
+
+
+def _travelled(system: System, push: Push, caps: Caps) -> tuple[FloatArray, FloatArray]:
+    """(draws, k) changes and (k,) shares cut, of the one unit."""
+    found: Travel = travel(system, push, caps)
+    draws = len(system.coefficients)
+    changes = np.column_stack([np.broadcast_to(change[:, 0], draws) for change in found.changes])
+    return changes, np.where(np.isnan(changes).any(axis=0), np.nan, found.capped)
+
+
+def _reached(fit: Fit, known: OneUnit, action: Action, changes: FloatArray) -> FloatArray:
+    """(k,) counterfactual levels; a yes/no or a count that moves has no unique one."""
+    found = known.levels + changes.mean(axis=0)
+    moved = (changes != 0).any(axis=0)
+    curved = np.array([family != LINEAR for family in fit.families])
+    found = np.where(curved & moved, np.nan, found)
+    for place, to in action.level.items():
+        found[place] = to
+    return np.asarray(found)
+
+
+def _notes(fit: Fit, known: OneUnit, action: Action, changes: FloatArray, capped: FloatArray) -> list[str]:
+    names, moved = fit.model.names, (changes != 0).any(axis=0)
+    notes = [
+        f"{name!r}: the end of the scale cut the change{f' in {share:.1%} of the draws' if share < 1 else ''}."
+        for name, share in zip(names, capped, strict=True)
+        if share > 0
+    ]
+    curved = [
+        name
+        for place, (name, family) in enumerate(zip(names, fit.families, strict=True))
+        if family != LINEAR and moved[place] and place not in action.level
+    ]
+    if curved:
+        notes.append(
+            f"The equation of {listed(curved)} is curved: the change is that of the expected value (a probability, an "
+            "expected count). What a yes/no or a count of one unit itself would have been is not unique, so none is "
+            "given."
+        )
+    lost = [name for name, gone in zip(names, np.isnan(changes[0]), strict=True) if gone]
+    if lost:
+        holes = [name for name, there in zip(names, known.stands, strict=True) if not there]
+        notes.append(
+            f"The change of {listed(lost)} is not known: on a curved equation it depends on the level of "
+            f"{listed(holes)}, which is not."
+        )
+    blind = [
+        construct.name
+        for place, construct in enumerate(fit.model.constructs)
+        if moved[place] and not known.stands[place] and set(ends_of(fit, construct)) != {None}
+    ]
+    if blind:
+        notes.append(f"The level of {listed(blind)} is not known, so that the ends of its scale held nothing back.")
+    if any(edge.lag for edge in fit.model.edges):
+        notes.append("Lagged edges do not act: a counterfactual is of one wave.")
+    return notes

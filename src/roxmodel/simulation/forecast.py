@@ -1,0 +1,410 @@
+"""Forecast: what to expect when nothing is done, from what is seen."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from roxmodel.errors import RoxWarning, SimulationError, did_you_mean, listed
+from roxmodel.frozen import FrozenMapping
+from roxmodel.result.fit import Fit
+from roxmodel.result.records import LINEAR
+from roxmodel.result.system import System, total_effects
+from roxmodel.simulation.check import check_fit, is_number, require_whole
+from roxmodel.simulation.forecast_words import forecast_html, forecast_summary
+from roxmodel.simulation.joint import Joint, conditioned, joint_of, mixture_quantiles, with_curved
+from roxmodel.simulation.one_unit import OneUnit, basis_notes, one_unit
+from roxmodel.simulation.stability import assumed_notes, require_equilibrium, spectral_radius
+from roxmodel.simulation.units import ends_of
+from roxmodel.types import BoolArray, FloatArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Forecast", "forecast"]
+
+_COLUMNS = ["construct", "wave", "mean", "ci_low", "ci_high", "pi_low", "pi_high"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Forecast:
+    """What to expect without any action.
+
+    Attributes
+    ----------
+    fit
+        The fitted graph.
+    given
+        Construct -> level it is seen at.
+    unit
+        Key of the one unit that is forecast; None = any unit.
+    horizon
+        Waves; all are alike.
+    means, spreads
+        (draws, k) mean of each construct, and standard deviation of one unit around it; NaN where not known. Of a
+        unit of a linked fit there is one draw, the estimate.
+    setting
+        (k,) mean of each construct had the given ones been *set* in all units: doing, not seeing. None where nothing
+        is given, a unit is named, or an equation is curved.
+    notes
+        What was assumed or extrapolated.
+
+    Examples
+    --------
+    >>> from roxmodel.datasets import make_world
+    >>> from roxmodel.estimate.fit import fit
+    >>> world = make_world(60, seed=1)
+    >>> forecast(fit(world.model, world.study(), method="path"), {"pride": 3.8}, horizon=4, seed=1)
+    <Forecast of a unit seen with pride at 3.8, 4 waves, 2000 draws>
+    """
+
+    fit: Fit
+    given: Mapping[str, float]
+    unit: Hashable | None
+    horizon: int
+    means: FloatArray
+    spreads: FloatArray
+    setting: FloatArray | None
+    notes: tuple[str, ...]
+
+    def table(self) -> pd.DataFrame:
+        """What to expect, construct by construct.
+
+        Returns
+        -------
+        DataFrame
+            construct, wave (1…horizon, all alike), mean, ci_low, ci_high (95 % interval of the mean: uncertainty of
+            the parameters), pi_low, pi_high (95 %: where the level of one unit lies, parameters and spread together;
+            cut at the ends of a scale). NaN where something is not known: `summary` says what and why.
+        """
+        import pandas as pd
+
+        mean, ci, pi = self._figures()
+        rows = [
+            (name, wave, mean[place], *ci[:, place], *pi[:, place])
+            for place, name in enumerate(self.fit.model.names)
+            for wave in range(1, self.horizon + 1)
+        ]
+        return pd.DataFrame(rows, columns=_COLUMNS)
+
+    def _figures(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """(k,) means, (2, k) their intervals, (2, k) where one unit lies."""
+        mean = np.where((self.means == self.means[0]).all(axis=0), self.means[0], self.means.mean(axis=0))
+        ci = np.quantile(self.means, [0.025, 0.975], axis=0)
+        lost = np.isnan(self.means).any(axis=0) | np.isnan(self.spreads).any(axis=0)
+        pi = mixture_quantiles(np.where(lost, 0.0, self.means), np.where(lost, 0.0, self.spreads), (0.025, 0.975))
+        pi = np.where(lost, np.nan, pi)
+        if self._at_the_estimate:
+            ci = np.where((self.spreads > 0).any(axis=0), np.nan, ci)
+        for place, (construct, family) in enumerate(zip(self.fit.model.constructs, self.fit.families, strict=True)):
+            low, high = ends_of(self.fit, construct) if family == LINEAR else (None, None)
+            pi[:, place] = np.clip(pi[:, place], -np.inf if low is None else low, np.inf if high is None else high)
+        return mean, ci, pi
+
+    @property
+    def _at_the_estimate(self) -> bool:
+        return self.unit is not None and self.fit.predicted is not None
+
+    def summary(self) -> str:
+        """The answer in plain words."""
+        return forecast_summary(self, *self._figures())
+
+    def __str__(self) -> str:
+        return self.summary()
+
+    def __repr__(self) -> str:
+        waves = f"{self.horizon} wave{'' if self.horizon == 1 else 's'}"
+        return f"<Forecast of {self.whom}, {waves}, {len(self.means)} draw{'' if len(self.means) == 1 else 's'}>"
+
+    @property
+    def whom(self) -> str:
+        """Of whom it is, in words."""
+        kind = "unit" if self.fit.level == "between" else "row"
+        seen = " and ".join(f"{name} at {level:g}" for name, level in self.given.items())
+        who = f"any {kind}" if self.unit is None else f"{kind} {self.unit!r}"
+        return f"{f'a {kind}' if self.unit is None else who} seen with {seen}" if seen else who
+
+    def _repr_html_(self) -> str:
+        return forecast_html(self, *self._figures())
+
+
+def forecast(
+    fit: Fit,
+    given: Mapping[str, float] | None = None,
+    *,
+    unit: Hashable | None = None,
+    horizon: int = 1,
+    draws: int = 2_000,
+    seed: int | None = None,
+    unconverged: bool = False,
+) -> Forecast:
+    """Say what to expect of every construct when nothing is done: seeing, not doing.
+
+    With `given`, some constructs are *seen* at a level, and the others are expected where units like that stand: the
+    conditional mean under the joint distribution that the model implies. It contains what goes with the given
+    constructs by common causes. `simulate(fit, [Intervention(set=...)])` answers what would follow if they were *set*
+    there, which cuts those common causes; the two agree where nothing confounds. With `unit`, the levels of one unit,
+    from all that is known of it. (What would have been in a unit had it been otherwise is `counterfactual`.)
+
+    With one wave of data, what differs between units is taken as lasting, so that every wave is expected to be like
+    the first; a fixed lagged edge carries the change that an action brings, and there is none.
+
+    Parameters
+    ----------
+    fit
+        The fitted graph.
+    given
+        Construct -> level it is seen at, in its own units (of a latent construct its level itself, without the noise
+        of few answers).
+    unit
+        Key of a unit in the study; in a fit of rows by method "path" the number of the row, from 0. With `given`,
+        what is seen beside what is known already.
+    horizon
+        Waves.
+    draws
+        Draws of the parameters.
+    seed
+        Equal seeds give equal answers, bit for bit.
+    unconverged
+        Whether a fit that did not converge is used all the same.
+
+    Returns
+    -------
+    Forecast
+
+    Raises
+    ------
+    SimulationError
+        For an unknown construct or unit, a level outside its scale, a fit without means, a construct of the unit that
+        is known to stand elsewhere, or one on or after a curved equation in `given`.
+
+    Warns
+    -----
+    RoxWarning
+        If a given level lies beyond what was observed, or a feedback loop has no equilibrium in some draws.
+
+    References
+    ----------
+    Pearl (2009), Causality, section 1.3, doi 10.1017/CBO9780511803161, on seeing and doing.
+
+    Examples
+    --------
+    Where two regions differ in pride and in sales, pride foretells sales without moving them:
+
+    >>> from roxmodel.estimate.fit import fit
+    >>> from roxmodel.moments.single import Moments
+    >>> from roxmodel.simulation.intervention import Intervention
+    >>> from roxmodel.simulation.run import simulate
+    >>> from roxmodel.spec.constructs import Construct
+    >>> from roxmodel.spec.graph import RoxModel
+    >>> factors = {"region": "context", "pride": "pride", "sales": "outcomes"}
+    >>> constructs = [Construct(name=n, factor=f, source="unit", items=[n]) for n, f in factors.items()]
+    >>> model = RoxModel(name="m", constructs=constructs, edges=["region -> pride", "region + pride -> sales"])
+    >>> printed = [[1, 0.5, 0.5], [0.5, 1, 0.25], [0.5, 0.25, 1]]
+    >>> found = fit(model, Moments.from_correlation(list(factors), printed, mean=[0, 0, 0], n=10_000), method="path")
+    >>> seen = forecast(found, {"pride": 1.0}, seed=1).table().set_index("construct")["mean"]
+    >>> done = simulate(found, [Intervention(name="do", set={"pride": 1.0})], horizon=1, seed=1).effects()
+    >>> round(float(seen["sales"]), 2), abs(round(float(done["mean"].iloc[2]), 2))
+    (0.25, 0.0)
+    """
+    check_fit(fit, unconverged)
+    require_whole("horizon", horizon, "a whole number of waves, at least 1")
+    require_whole("draws", draws, "a whole number, at least 1, better 2,000")
+    if fit.population.mean is None:
+        raise SimulationError(
+            "This fit has no means (it comes from a printed matrix, or from ordinal items), so no level is expected.",
+            hint="Give the matrix its means.",
+        )
+    beyond = _beyond_curves(fit)
+    seen = _seen(fit, given, beyond)
+    known = None if unit is None else one_unit(fit, unit)
+    system, theta, lost = _drawn(fit, draws, seed)
+    far = (*_far(fit, seen), *lost)
+    for note in far:
+        warnings.warn(note, RoxWarning, stacklevel=2)
+    predicted = known is not None and fit.predicted is not None
+    start = _unit_joint(known) if known is not None and predicted else joint_of(fit, theta, seed)
+    whole = _all_seen(fit, known, seen)
+    left = conditioned(start, [place for place in whole if not beyond[place]], _levels(whole, beyond))
+    means, spreads = _outcome(system, left, whole, beyond, known)
+    return Forecast(
+        fit=fit,
+        given=FrozenMapping({fit.model.names[place]: level for place, level in seen.items()}),
+        unit=None if known is None else known.key,
+        horizon=int(horizon),
+        means=means,
+        spreads=spreads,
+        setting=_set(system, start, seen) if known is None and seen and not beyond.any() else None,
+        notes=(*far, *assumed_notes(fit), *_notes(fit, known, start, beyond, means)),
+    )
+
+
+def _beyond_curves(fit: Fit) -> BoolArray:
+    """(k,) constructs on or after a curved equation."""
+    found = np.array([family != LINEAR for family in fit.families])
+    system = fit.system()
+    for place in system.order:
+        found[place] |= bool((system.coefficients[0, place, found] != 0).any())
+    return found
+
+
+def _seen(fit: Fit, given: object, beyond: BoolArray) -> dict[int, float]:
+    """Place -> level.
+
+    Raises
+    ------
+    SimulationError
+        Naming what cannot be seen, or not there.
+    """
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise SimulationError(f"given= was {given!r}.", allowed="a mapping, for example given={'pride': 4.0}")
+    found = {}
+    for name, level in given.items():
+        if name not in fit.model.names:
+            owner = next((c.name for c in fit.model.constructs if name in c.item_names), None)
+            hint = f"It is an item of {owner!r}." if owner else did_you_mean(str(name), fit.model.names)
+            raise SimulationError(f"given= names {name!r}, which is no construct.", hint=hint)
+        if not is_number(level) or not np.isfinite(level):
+            raise SimulationError(f"given= sees {name!r} at {level!r}.", allowed="a finite number")
+        low, high = ends_of(fit, fit.model.find(name))
+        if (low is not None and level < low) or (high is not None and level > high):
+            raise SimulationError(
+                f"given= sees {name!r} at {level:g}, outside its scale.",
+                allowed=f"{'-inf' if low is None else f'{low:g}'} to {'inf' if high is None else f'{high:g}'}",
+            )
+        place = fit.model.names.index(name)
+        if beyond[place]:
+            raise SimulationError(
+                f"given= sees {name!r}, which stands on or after a curved equation (yes/no, counts): what that tells "
+                "of its causes is not computed.",
+                hint="Give constructs before it.",
+            )
+        found[place] = float(level)
+    return found
+
+
+def _far(fit: Fit, seen: Mapping[int, float]) -> list[str]:
+    """Levels beyond what was observed."""
+    low, high = fit.population.low, fit.population.high
+    if low is None or high is None:
+        return []
+    return [
+        f"{fit.model.names[place]!r} is seen at {level:g}, beyond what was observed ({low[place]:.3g} to "
+        f"{high[place]:.3g}): the answer is an extrapolation."
+        for place, level in seen.items()
+        if level < low[place] or level > high[place]
+    ]
+
+
+def _drawn(fit: Fit, draws: int, seed: int | None) -> tuple[System, FloatArray, tuple[str, ...]]:
+    """Equations and parameters of the draws in which every loop within the wave settles."""
+    theta = fit.draws(draws, seed)
+    system = fit.system(theta, marker=True)
+    if not system.loops:
+        return system, theta, ()
+    kept, _, lost = require_equilibrium(fit, system)
+    return kept, theta[spectral_radius(system) < 1], lost
+
+
+def _unit_joint(known: OneUnit) -> Joint:
+    """What is known of a unit's latent levels, the parameters taken as known."""
+    root = np.zeros((len(known.levels),) * 2) if known.root is None else known.root
+    return Joint(np.where(known.stands, known.levels, 0.0)[None], (root @ root.T)[None])
+
+
+def _all_seen(fit: Fit, known: OneUnit | None, seen: Mapping[int, float]) -> dict[int, float]:
+    """What is given, and what of a unit is known beside it.
+
+    Raises
+    ------
+    SimulationError
+        If something is given of a unit that is known to be otherwise, or may not be shown.
+    """
+    if known is None:
+        return dict(seen)
+    found = {
+        place: float(level)
+        for place, (level, basis) in enumerate(zip(known.levels, known.basis, strict=True))
+        if basis == "observed"
+    }
+    for place, level in seen.items():
+        name = fit.model.names[place]
+        if known.basis[place] == "hidden":
+            raise SimulationError(
+                f"given= sees {name!r} of {known.key!r}, where too few people answered for its level to be shown.",
+                hint="Leave it out.",
+            )
+        if place in found and found[place] != level:
+            raise SimulationError(
+                f"given= sees {name!r} of {known.key!r} at {level:g}, but it is known to stand at {found[place]:.6g}.",
+                hint=f"What would be if it were otherwise is counterfactual(fit, {known.key!r}, "
+                f"do={{{name!r}: {level:g}}}).",
+            )
+    return found | dict(seen)
+
+
+def _levels(whole: Mapping[int, float], beyond: BoolArray) -> FloatArray:
+    return np.array([level for place, level in whole.items() if not beyond[place]])
+
+
+def _outcome(
+    system: System, left: Joint, whole: Mapping[int, float], beyond: BoolArray, known: OneUnit | None
+) -> tuple[FloatArray, FloatArray]:
+    """(draws, k) means and spreads; of curved equations the mean only."""
+    seen = np.full(len(beyond), np.nan)
+    for place, level in whole.items():
+        seen[place] = level
+    means = with_curved(system, left, beyond, seen) if beyond.any() else np.array(left.mean)
+    spreads = np.where(beyond, np.where(np.isnan(seen), np.nan, 0.0), left.spread)
+    if known is not None:
+        hidden = np.array([basis == "hidden" for basis in known.basis])
+        means, spreads = np.where(hidden, np.nan, means), np.where(hidden, np.nan, spreads)
+    for array in (means, spreads):
+        array.setflags(write=False)
+    return means, spreads
+
+
+def _set(system: System, start: Joint, seen: Mapping[int, float]) -> FloatArray:
+    """(k,) mean over the draws had the given constructs been set: their causes are cut."""
+    places = list(seen)
+    cut = np.array(system.coefficients)
+    cut[:, places] = 0.0
+    push = np.array([seen[place] for place in places]) - start.mean[:, places]
+    moved = (total_effects(cut)[:, :, places] @ push[:, :, None])[:, :, 0]
+    return np.asarray((start.mean + moved).mean(axis=0))
+
+
+def _notes(fit: Fit, known: OneUnit | None, start: Joint, beyond: BoolArray, means: FloatArray) -> list[str]:
+    names = fit.model.names
+    notes = [] if known is None else basis_notes(fit, known)
+    if known is not None and fit.predicted is not None:
+        notes.append(
+            "Levels of a unit of method 'linked' are predicted with the parameters taken as known: there is no "
+            "interval of a mean, only where the level lies."
+        )
+    if start.repaired:
+        notes.append(
+            f"In {start.repaired:.1%} of the draws a variance came out below 0 and was set to 0: with so few data it "
+            "is hardly known."
+        )
+    if beyond.any():
+        curved = [name for name, after in zip(names, beyond, strict=True) if after]
+        notes.append(
+            f"{listed(curved)}: on or after a curved equation (yes/no, counts). The mean is that of the expected "
+            "value; where one unit lies is not computed, and nothing is told back from there."
+        )
+    lost = [name for name, gone, after in zip(names, np.isnan(means[0]), beyond, strict=True) if gone & after]
+    if lost:
+        notes.append(f"{listed(lost)}: a cause is itself on or after a curved equation, so no mean is computed.")
+    if any(edge.lag for edge in fit.model.edges):
+        notes.append(
+            "Lagged edges carry what an action changes from wave to wave; nothing is done here, so that they carry "
+            "nothing."
+        )
+    return notes

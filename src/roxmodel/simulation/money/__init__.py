@@ -1,0 +1,1 @@
+"""Money: what outcomes are worth, and what flows over time come to."""

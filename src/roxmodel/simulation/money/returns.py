@@ -1,0 +1,485 @@
+"""Formulas of money over time: discounting, rate of return, payback, risk, customers who stay."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from roxmodel.errors import SimulationError, did_you_mean
+from roxmodel.implied.threads import one_blas_thread
+from roxmodel.types import FloatArray
+
+__all__ = [
+    "Timing",
+    "break_even",
+    "cvar",
+    "discount_factors",
+    "irr",
+    "lifetime_factor",
+    "npv",
+    "payback",
+    "prob_loss",
+    "require_rate",
+    "require_timing",
+    "retained",
+    "terminal_value",
+    "value_at_risk",
+]
+
+Timing: TypeAlias = Literal["end", "start"]
+
+_ROUNDING = 1e-12  # share of the largest amount below which a sum of amounts is nothing
+_NEARLY_REAL = 1e-6  # a root this near to the real line may be half of a double root
+_FAR = 700.0  # exp of it is the largest number
+
+
+def discount_factors(waves: int, rate: float, timing: Timing = "end") -> FloatArray:
+    """What money of each wave is worth today.
+
+    Parameters
+    ----------
+    waves
+        Number of waves, at least 1.
+    rate
+        Discount rate per wave, above -1.
+    timing
+        ``"end"``: flows come at the end of their wave, ``(1 + rate)^-t`` (a spreadsheet's NPV). ``"start"``: at its
+        start, ``(1 + rate)^-(t - 1)`` (the first wave is today).
+
+    Returns
+    -------
+    FloatArray
+        (waves,) for waves 1…waves.
+
+    Raises
+    ------
+    SimulationError
+        If the rate is not above -1, the timing is unknown, or the factors are beyond any number.
+
+    Examples
+    --------
+    >>> discount_factors(3, 0.25).tolist()
+    [0.8, 0.64, 0.512]
+    >>> discount_factors(3, 0.25, "start").tolist()
+    [1.0, 0.8, 0.64]
+    """
+    require_rate(rate)
+    require_timing(timing)
+    wave = np.arange(1.0, waves + 1)
+    with np.errstate(over="ignore", divide="ignore", under="ignore"):
+        factors = np.asarray((1.0 + rate) ** -(wave if timing == "end" else wave - 1))
+    if not np.isfinite(factors).all():
+        raise SimulationError(
+            f"discount={rate:g} over {waves} waves makes later money worth more than any number.",
+            allowed="a rate nearer to 0, or fewer waves",
+        )
+    return factors
+
+
+def require_rate(rate: object) -> None:
+    """Refuse what is no discount rate.
+
+    Raises
+    ------
+    SimulationError
+        If it is no finite number above -1.
+    """
+    number = _number(rate)
+    if number is None or number <= -1:
+        raise SimulationError(f"discount= was {rate!r}.", allowed="a rate per wave above -1, for example 0.02")
+
+
+def _number(given: object) -> float | None:
+    """A finite number, else None."""
+    if isinstance(given, bool) or not isinstance(given, int | float | np.integer | np.floating):
+        return None
+    try:
+        number = float(given)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def require_timing(timing: object) -> None:
+    """Refuse what is no timing.
+
+    Raises
+    ------
+    SimulationError
+        If it is neither ``"end"`` nor ``"start"``.
+    """
+    if not isinstance(timing, str):
+        raise SimulationError(f"timing= was {timing!r}.", allowed="'end' or 'start' (of the wave)")
+    if timing not in {"end", "start"}:
+        raise SimulationError(f"timing= was {timing!r}.", hint=did_you_mean(timing, ["end", "start"]))
+
+
+def npv(flows: ArrayLike, rate: float, timing: Timing = "end") -> FloatArray:
+    """Net present value.
+
+    Parameters
+    ----------
+    flows
+        (..., waves) what comes in less what is spent, undiscounted.
+    rate, timing
+        As in `discount_factors`.
+
+    Returns
+    -------
+    FloatArray
+        (...), in the flows' money of today.
+
+    Examples
+    --------
+    >>> round(float(npv([-10_000, 3_000, 4_200, 6_800], 0.1)), 2)  # as NPV() of spreadsheets
+    1188.44
+    """
+    given = np.asarray(flows, dtype=float)
+    return np.asarray((given * discount_factors(given.shape[-1], rate, timing)).sum(axis=-1))
+
+
+def irr(flows: ArrayLike, later: Sequence[tuple[float, float]] = ()) -> float:
+    """Internal rate of return: the rate per wave at which the npv is 0, where there is exactly one.
+
+    With ``x = 1 / (1 + rate)`` the npv is a polynomial (with `later`, a power series) in x. Flows that change sign
+    once have one root (Descartes' rule of signs). With more changes all roots are found; where there are several, or
+    the npv touches 0 without crossing it, none of them is *the* return, and the npv is what to look at. Timing does
+    not matter: it moves all flows alike.
+
+    Parameters
+    ----------
+    flows
+        (waves,) what comes in less what is spent, undiscounted.
+    later
+        (amount, retention) pairs: an amount of the last wave of which the share `retention` is left in the next, and
+        so on for ever. Rates are then above ``retention - 1``, where the sum converges.
+
+    Returns
+    -------
+    float
+        Above -1; NaN where there is no such rate or more than one.
+
+    References
+    ----------
+    Lorie & Savage 1955, "Three problems in rationing capital", Journal of Business 28 (several rates).
+
+    Examples
+    --------
+    >>> round(irr([-100, 39, 59, 55, 20]), 5)
+    0.28095
+    >>> irr([100, 39])  # nothing is spent
+    nan
+    >>> irr([-1_600, 10_000, -10_000])  # 25 % and 400 %
+    nan
+    """
+    given, kept = _cleaned(np.asarray(flows, dtype=float), later)
+    signs = np.sign([*given, *kept.values()])
+    changes = int((np.diff(signs[signs != 0]) != 0).sum())
+    if changes == 0:
+        return math.nan
+    if changes == 1:
+        return _rate_near(given, kept, 0.0)
+    limit = _limit(kept)
+    with one_blas_thread():
+        roots = np.roots(_polynomial(given, kept)[::-1])
+    real = roots.real[(np.abs(roots.imag) <= _NEARLY_REAL * np.abs(roots)) & (roots.real > 0) & (roots.real < limit)]
+    return _rate_near(given, kept, _place(float(real[0]), limit)) if len(real) == 1 else math.nan
+
+
+def _cleaned(flows: FloatArray, later: Sequence[tuple[float, float]]) -> tuple[FloatArray, dict[float, float]]:
+    """Flows without rounding residue, and retention -> amount, both for a largest amount of 1.
+
+    Retentions ascend: so ordered, the amounts after the flows change sign at least as often as the series does.
+    """
+    kept: dict[float, float] = {}
+    for amount, retention in later:
+        if retention > 0:
+            kept[float(retention)] = kept.get(float(retention), 0.0) + float(amount)
+    largest = max(np.abs([*flows, *kept.values()]), default=0.0)
+    if largest == 0:
+        return flows, {}
+    flows = np.where(np.abs(flows) > _ROUNDING * largest, flows / largest, 0.0)
+    return flows, {r: kept[r] / largest for r in sorted(kept) if abs(kept[r]) * r > _ROUNDING * largest}
+
+
+def _limit(kept: dict[float, float]) -> float:
+    """Largest x at which what is kept has a finite value."""
+    return 1.0 / max(kept) if kept else math.inf
+
+
+def _polynomial(flows: FloatArray, kept: dict[float, float]) -> FloatArray:
+    """Coefficients, from the constant on: the npv times the denominators (1 - retention x)."""
+    factors = {r: np.array([1.0, -r]) for r in kept}
+    total = flows
+    for factor in factors.values():
+        total = np.convolve(total, factor)
+    for r, amount in kept.items():
+        part = np.concatenate([np.zeros(len(flows)), [amount * r]])  # the first later wave is one after the last
+        for other, factor in factors.items():
+            part = part if other == r else np.convolve(part, factor)
+        total = total + np.concatenate([part, np.zeros(len(total) - len(part))])
+    return total
+
+
+def _place(x: float, limit: float) -> float:
+    """Place on the whole line of an x between 0 and its limit, large where x is small."""
+    return -math.log(x) if math.isinf(limit) else math.log(limit / x - 1.0)
+
+
+def _rate_near(flows: FloatArray, kept: dict[float, float], start: float) -> float:
+    """The one rate at which the npv changes sign, searched from a place outwards."""
+    from scipy.optimize import brentq
+
+    limit = _limit(kept)
+    powers = np.flatnonzero(flows)
+    amounts = flows[powers]
+    after = len(flows)
+
+    def log_x(place: float) -> float:
+        return -place if math.isinf(limit) else math.log(limit) - float(np.logaddexp(0.0, place))
+
+    def value(place: float) -> float:
+        at = log_x(place)
+        exponents = at * powers
+        top = max([*exponents, at * after] if kept else exponents)
+        total = float(amounts @ np.exp(exponents - top))
+        for r, amount in kept.items():
+            rest = -math.expm1(math.log(r) + at) if math.log(r) + at < 0 else 0.0
+            gone = rest if rest > 0 else math.exp(-_FAR)
+            total += amount * r / gone * math.exp(at * after - top)
+        return total
+
+    step = 1e-3
+    while step < 2 * _FAR:
+        low, high = max(start - step, -_FAR), min(start + step, _FAR)
+        if (value(low) > 0) != (value(high) > 0):
+            return math.expm1(-log_x(float(brentq(value, low, high, xtol=1e-14, rtol=1e-15))))
+        step *= 2.0
+    return math.nan
+
+
+def payback(net: FloatArray, since: int) -> FloatArray:
+    """First wave in which what came in so far covers what was spent.
+
+    Parameters
+    ----------
+    net
+        (draws, waves) benefit less cost.
+    since
+        First wave that may be the answer, from 1: the one in which the last one-off cost is spent.
+
+    Returns
+    -------
+    FloatArray
+        (draws,) wave, infinite where none covers. A later wave may fall back below.
+
+    Examples
+    --------
+    >>> payback(np.array([[-5.0, 3.0, 3.0], [-5.0, 1.0, 1.0]]), since=1).tolist()
+    [3.0, inf]
+    """
+    covered = np.cumsum(net, axis=1) >= -_ROUNDING * np.abs(net).sum(axis=1, keepdims=True)
+    covered[:, : since - 1] = False
+    return np.where(covered.any(axis=1), covered.argmax(axis=1) + 1.0, np.inf)
+
+
+def break_even(benefit: float, cost: float) -> float:
+    """Share of the benefit that must come true for an npv of 0: ``cost / benefit``.
+
+    Below 1 there is room for less; above 1 the plan loses on average. In a linear graph it is the share of the
+    *effect*; ends of scales and logarithms make it a share of the money only.
+
+    Returns
+    -------
+    float
+        Infinite where money is spent and no benefit is expected; NaN where neither is there.
+
+    Examples
+    --------
+    >>> break_even(400.0, 100.0), break_even(-1.0, 100.0)
+    (0.25, inf)
+    """
+    if benefit > 0:
+        return cost / benefit
+    return math.inf if cost > 0 else math.nan
+
+
+def prob_loss(draws: ArrayLike) -> float:
+    """Share of the draws with an npv below 0.
+
+    Examples
+    --------
+    >>> prob_loss([-1.0, 0.0, 1.0, 2.0])
+    0.25
+    """
+    return float((np.asarray(draws, dtype=float) < 0).mean())
+
+
+def value_at_risk(draws: ArrayLike, level: float = 0.05) -> float:
+    """The npv that is not reached in the worst `level` share of the draws, as an npv (a loss is negative).
+
+    Parameters
+    ----------
+    draws
+        (draws,) npv.
+    level
+        Share, above 0 up to 1.
+
+    Returns
+    -------
+    float
+        Smallest draw at or below which at least the share `level` of the draws lies.
+
+    Raises
+    ------
+    SimulationError
+        If the level is no share.
+
+    Examples
+    --------
+    >>> value_at_risk([-30.0, -10.0, 20.0, 50.0], level=0.5)
+    -10.0
+    """
+    ordered = np.sort(np.asarray(draws, dtype=float))
+    return float(ordered[math.ceil(_worst(len(ordered), level)) - 1])
+
+
+def cvar(draws: ArrayLike, level: float = 0.05) -> float:
+    """Conditional value at risk: the mean npv of the worst `level` share of the draws (a loss is negative).
+
+    The draw at the boundary counts for the part of it that belongs to the share.
+
+    Parameters
+    ----------
+    draws, level
+        As in `value_at_risk`.
+
+    Raises
+    ------
+    SimulationError
+        If the level is no share.
+
+    References
+    ----------
+    Rockafellar & Uryasev 2002, doi 10.1016/S0378-4266(02)00271-6 (their losses are our npv with its sign changed, their
+    level is ours taken from 1).
+
+    Examples
+    --------
+    >>> cvar([-30.0, -10.0, 20.0, 50.0], level=0.5), cvar([-30.0, -10.0, 20.0, 50.0], level=0.375)
+    (-20.0, -23.333333333333332)
+    """
+    ordered = np.sort(np.asarray(draws, dtype=float))
+    worst = _worst(len(ordered), level)
+    whole = math.floor(worst)
+    total = ordered[:whole].sum()
+    if worst > whole:
+        total += (worst - whole) * ordered[whole]
+    return float(total / worst)
+
+
+def _worst(draws: int, level: object) -> float:
+    """How many draws the worst share is; 0.07 of 100 is 7, whatever the processor says."""
+    share = _number(level)
+    if share is None or not 0 < share <= 1:
+        raise SimulationError(f"level= was {level!r}.", allowed="a share above 0 up to 1, for example 0.05")
+    worst = share * draws
+    near = round(worst)
+    return float(near) if near > 0 and abs(worst - near) <= 1e-9 * near else worst
+
+
+def retained(gained: FloatArray, retention: float) -> FloatArray:
+    """Those gained so far who are still there: ``stock_t = gained_t + retention · stock_(t-1)``.
+
+    Parameters
+    ----------
+    gained
+        (draws, waves) gained in each wave, on top of those who would have come anyway.
+    retention
+        Share that stays from one wave to the next, 0-1.
+
+    Returns
+    -------
+    FloatArray
+        (draws, waves).
+
+    Examples
+    --------
+    >>> retained(np.array([[8.0, 8.0, 0.0]]), 0.5).tolist()
+    [[8.0, 12.0, 6.0]]
+    """
+    stock = np.array(gained, dtype=float)
+    for wave in range(1, stock.shape[1]):
+        stock[:, wave] += retention * stock[:, wave - 1]
+    return stock
+
+
+def lifetime_factor(retention: float, rate: float, waves: int | None = None) -> float:
+    """What a customer brings for each unit of margin, as of the wave in which they are gained.
+
+    ``1 + q + q² + …`` with ``q = retention / (1 + rate)``; for ever it is ``(1 + rate) / (1 + rate - retention)``, with
+    the margin of the first wave counted. With a retention of 1 it is the annuity.
+
+    Parameters
+    ----------
+    retention
+        Share that stays from one wave to the next, 0-1.
+    rate
+        Discount rate per wave.
+    waves
+        Number of waves, None = for ever.
+
+    Raises
+    ------
+    SimulationError
+        If it is counted for ever and does not converge, ``retention >= 1 + rate``.
+
+    References
+    ----------
+    Gupta & Lehmann 2003, doi 10.1002/dir.10045 (their formula leaves the first margin out).
+
+    Examples
+    --------
+    >>> lifetime_factor(0.75, 0.0), lifetime_factor(0.75, 0.0, waves=2)
+    (4.0, 1.75)
+    """
+    require_rate(rate)
+    q = retention / (1.0 + rate)
+    if waves is not None:
+        return float(np.sum(q ** np.arange(waves)))
+    if q >= 1:
+        raise SimulationError(
+            f"With retention={retention:g} and discount={rate:g} customers are worth more than any number.",
+            allowed="a retention below 1 + discount",
+            hint="Count within the horizon only (beyond=False), or discount more.",
+        )
+    return 1.0 / (1.0 - q)
+
+
+def terminal_value(stock: FloatArray, retention: float, rate: float) -> FloatArray:
+    """What those who are there in the last wave bring in all later ones, as of the last wave.
+
+    Nobody is gained after the last wave: ``stock · retention / (1 + rate - retention)``.
+
+    Parameters
+    ----------
+    stock
+        (...) money that they bring in the last wave.
+    retention, rate
+        As in `lifetime_factor`.
+
+    Raises
+    ------
+    SimulationError
+        If it does not converge.
+
+    Examples
+    --------
+    >>> terminal_value(np.array([10.0]), 0.5, 0.0).tolist()
+    [10.0]
+    """
+    return np.asarray(stock * (retention / (1.0 + rate)) * lifetime_factor(retention, rate))

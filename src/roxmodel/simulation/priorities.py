@@ -1,0 +1,410 @@
+"""Where to act: how much everything matters against how well it scores, and what a unit of money brings there."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from roxmodel.errors import SimulationError, did_you_mean, listed
+from roxmodel.plots.priorities import MapPoint, draw_map
+from roxmodel.result.fit import Fit
+from roxmodel.result.levels import complete_levels
+from roxmodel.result.system import total_effects
+from roxmodel.simulation.actions import lever_of
+from roxmodel.simulation.budget.worth import options_of, worth_of
+from roxmodel.simulation.check import is_number
+from roxmodel.simulation.intervention import Intervention
+from roxmodel.simulation.money.prices import Finance
+from roxmodel.simulation.question import Asked, Question, finance_of, question_of
+from roxmodel.simulation.rules import Above, Below, Highest, Lowest
+from roxmodel.simulation.units import ends_of, unit_of
+from roxmodel.simulation.words import money_text
+from roxmodel.spec.constructs import Construct
+from roxmodel.types import FloatArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+__all__ = ["Priorities", "where_to_act"]
+
+_STEP = 0.1  # of a standard deviation: the push whose worth is divided by its size
+_ALL = "all units"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Priorities:
+    """Where to act, made by `where_to_act`.
+
+    Attributes
+    ----------
+    fit, outcome
+        Whose total effects are shown, on which outcome.
+    rows
+        One record for each line of `table`.
+    currency
+        Label of the money, "" where nothing was priced.
+    notes
+        What was assumed.
+    """
+
+    fit: Fit
+    outcome: str
+    rows: tuple[Mapping[str, object], ...]
+    currency: str
+    notes: tuple[str, ...]
+
+    def table(self) -> pd.DataFrame:
+        """Constructs, items and groups of units.
+
+        Returns
+        -------
+        DataFrame
+            kind (``construct``, ``item``), name, group (of units), n_units (None where not known), importance (total
+            effect on the outcome within the wave, in its units per point), ci_low, ci_high (95 % of the draws),
+            performance (mean score, 0-100, of an item as it was answered; NaN without a bounded scale or without
+            means), headroom (points up to the end of the scale), and with prices: marginal (discounted money of one
+            point more in these units, kept up to the horizon), marginal_low, marginal_high, cost_per_point,
+            return_per_money (marginal over cost; NaN without a cost), return_low, return_high.
+        """
+        import pandas as pd
+
+        return pd.DataFrame([dict(row) for row in self.rows])
+
+    def summary(self) -> str:
+        """The answer in plain words."""
+        return "\n".join(
+            [*_sentences(self), "", self.table().round(3).to_string(index=False), "", *self._small_print()]
+        )
+
+    def _small_print(self) -> list[str]:
+        return ["Small print", *(f"- {note}" for note in self.notes)]
+
+    def __str__(self) -> str:
+        return self.summary()
+
+    def __repr__(self) -> str:
+        return f"<Priorities for {self.outcome!r}, {len(self.rows)} rows>"
+
+    def _repr_html_(self) -> str:
+        words = "".join(f"<p>{escape(line)}</p>" for line in _sentences(self))
+        notes = "".join(f"<li>{escape(note)}</li>" for note in self.notes)
+        table = self.table().round(3).to_html(index=False, border=0)
+        return f"<h4>Where to act</h4>{words}{table}<details><summary>Small print</summary><ul>{notes}</ul></details>"
+
+    def plot(self) -> Figure:
+        """Importance-performance map: total effect against mean score, for what has a bounded scale.
+
+        Raises
+        ------
+        SimulationError
+            If nothing has a score between 0 and 100.
+
+        References
+        ----------
+        Martilla & James (1977), doi 10.1177/002224297704100112; with total effects, Ringle & Sarstedt (2016), doi
+        10.1108/IMDS-10-2015-0449.
+        """
+        table = self.table()
+        shown = table[(table["group"] == _ALL) & table["performance"].notna()]
+        if shown.empty:
+            raise SimulationError(
+                "Nothing here has a mean score between 0 and 100, so there is no map.",
+                hint="Give items a bounded scale, for example rox.Likert(1, 5).",
+            )
+        points = [
+            MapPoint(
+                str(row["name"]), row["performance"], row["importance"], row["ci_low"], row["ci_high"],
+                item=row["kind"] == "item",
+            )
+            for row in shown.to_dict("records")
+        ]  # fmt: skip
+        unit = unit_of(self.fit.model.find(self.outcome), self.fit)
+        y = f"total effect on {self.outcome} ({unit} per point)"
+        caption = "Bars: 95 % of the draws. Items count as levers of their construct (assumed)."
+        return draw_map(points, f"What moves {self.outcome}, and how well it scores", y_label=y, caption=caption)
+
+
+def where_to_act(  # noqa: PLR0913 - the contract: the arguments of `simulate`
+    fit: Fit,
+    outcome: str | None = None,
+    *,
+    value: Mapping[str, object] | None = None,
+    cost: Mapping[str, float] | None = None,
+    groups: Mapping[str, object] | None = None,
+    horizon: int = 8,
+    draws: int = 2_000,
+    seed: int | None = None,
+    discount: float = 0.0,
+    n_units: int | None = None,
+    finance: Finance | None = None,
+) -> Priorities:
+    """Lay how much every construct and item matters beside how well it scores, and price a point of it.
+
+    Parameters
+    ----------
+    fit
+        The fitted graph, linear.
+    outcome
+        The construct whose total effects are shown; None = the first priced outcome, else the last outcome.
+    value, horizon, draws, seed, discount, n_units, finance
+        As in `simulate`: with prices a point more, in every unit and wave, is turned into money.
+    cost
+        Construct -> money that one point more of it costs in one unit, once.
+    groups
+        Label -> keys of units, or a rule (`Lowest`, …): the same for groups of units, whose distance from the end of a
+        scale differs.
+
+    Returns
+    -------
+    Priorities
+
+    Raises
+    ------
+    SimulationError
+        If the question cannot be asked of this fit.
+
+    Examples
+    --------
+    >>> import roxmodel as rox
+    >>> world = rox.datasets.make_world(60, seed=1)
+    >>> found = rox.fit(world.model, world.study(), method="path")
+    >>> table = where_to_act(found, "revenue", seed=1).table()
+    >>> table.loc[table["kind"] == "construct", "name"].tolist()
+    ['loyalty', 'value', 'behaviours', 'pride', 'influencers']
+    """
+    money = finance_of(value, discount, finance)
+    probes = [Intervention(name="probe", shift={_some_construct(fit): 1e-6})]
+    question = question_of(fit, probes, Asked(horizon, draws, seed, money, n_units, discount=discount))
+    if not question.system.linear:
+        raise SimulationError(
+            "An equation of this fit is curved, so an effect per point depends on where one stands.",
+            hint="Simulate the shifts you have in mind.",
+        )
+    target = _target(fit, outcome, money)
+    costs = _costs(fit, cost)
+    every = _groups(groups)
+    named = [label for label, rule in every.items() if isinstance(rule, tuple)]
+    if n_units is not None and named:
+        raise SimulationError(
+            f"n_units={n_units} and the units of the groups {listed(named)} contradict each other: one says how many "
+            "units there are, the other which of the study's.",
+            hint="Leave n_units= out.",
+        )
+    rows = _rows(question, target, costs, every)
+    order = sorted(rows, key=lambda row: (row["group"] != _ALL, -abs(float(str(row["importance"])))))
+    return Priorities(fit, target, tuple(order), question.terms.currency, _notes(question, target, bool(costs)))
+
+
+def _some_construct(fit: Fit) -> str:
+    return fit.model.names[0] if isinstance(fit, Fit) else ""
+
+
+def _target(fit: Fit, outcome: str | None, money: Finance | None) -> str:
+    if outcome is None:
+        priced = next(iter(money.value), None) if money is not None else None
+        outcomes = [c.name for c in fit.model.constructs if c.factor == "outcomes"]
+        outcome = priced or (outcomes[-1] if outcomes else fit.model.order()[-1])
+    if outcome not in fit.model.names:
+        raise SimulationError(f"outcome= was {outcome!r}.", hint=did_you_mean(str(outcome), fit.model.names))
+    return outcome
+
+
+def _costs(fit: Fit, cost: Mapping[str, float] | None) -> dict[str, float]:
+    if cost is None:
+        return {}
+    if not isinstance(cost, Mapping):
+        raise SimulationError(f"cost= was {cost!r}.", allowed="a mapping construct -> money per point and unit")
+    for name, amount in cost.items():
+        if name not in fit.model.names:
+            raise SimulationError(f"cost= names {name!r}.", hint=did_you_mean(str(name), fit.model.names))
+        if not is_number(amount) or not np.isfinite(amount) or amount <= 0:
+            raise SimulationError(f"cost= of {name!r} was {amount!r}.", allowed="an amount above 0 per point and unit")
+    return {name: float(amount) for name, amount in cost.items()}
+
+
+_Rule = tuple[Hashable, ...] | Lowest | Highest | Below | Above | None
+
+
+def _groups(groups: Mapping[str, object] | None) -> dict[str, _Rule]:
+    found: dict[str, _Rule] = {_ALL: None}
+    if groups is None:
+        return found
+    if not isinstance(groups, Mapping):
+        raise SimulationError(f"groups= was {groups!r}.", allowed="a mapping label -> units, or a rule")
+    for label, units in groups.items():
+        if label == _ALL:
+            raise SimulationError(f"A group is named {label!r}, which is the name of all of them.", hint="Rename it.")
+        if isinstance(units, Lowest | Highest | Below | Above):
+            found[str(label)] = units
+        elif isinstance(units, Iterable) and not isinstance(units, str):
+            found[str(label)] = tuple(units)
+        else:
+            raise SimulationError(f"The group {label!r} was {units!r}.", allowed="keys of units, or a rule")
+    return found
+
+
+def _rows(
+    question: Question, target: str, costs: Mapping[str, float], groups: Mapping[str, _Rule]
+) -> list[dict[str, object]]:
+    fit, names = question.fit, question.fit.model.names
+    effects = total_effects(question.system.coefficients)[:, names.index(target), :]
+    able = [c for c in fit.model.constructs if c.factor != "context" and c.name != target]
+    able = [c for c in able if np.abs(effects[:, names.index(c.name)]).max() > 0]
+    if not able:
+        raise SimulationError(f"Nothing in this graph acts on {target!r}.", hint="Name another outcome=.")
+    covers = _covers(question, groups)
+    money = _marginal(question, able, groups) if question.priced else {}
+    rows = []
+    for construct in able:
+        importance = effects[:, names.index(construct.name)]
+        for group in groups:
+            row = _row(question, construct, importance, (group, covers[group]))
+            if question.priced:
+                row |= _priced(money[construct.name, group], costs.get(construct.name), _count(question, covers[group]))
+            rows.append(row)
+        if len(construct.items) > 1:
+            rows += [_item_row(question, construct, place, importance) for place in range(len(construct.items))]
+    return rows
+
+
+def _covers(question: Question, groups: Mapping[str, _Rule]) -> dict[str, FloatArray]:
+    name = question.fit.model.names[0]
+    asked = [Intervention(name=group, shift={name: 1e-6}, units=rule) for group, rule in groups.items()]
+    return {option.intervention.name: option.action.covers for option in options_of(question, asked)[0]}
+
+
+def _count(question: Question, covers: FloatArray) -> float:
+    return float(covers.mean() * (question.units or 0))
+
+
+def _marginal(
+    question: Question, able: Sequence[Construct], groups: Mapping[str, _Rule]
+) -> dict[tuple[str, str], FloatArray]:
+    """(draws,) money per point for each construct and group: a small push, divided by its size."""
+    names, covariance = question.fit.model.names, question.fit.population.covariance
+    probes, keys, steps = [], [], []
+    for construct in able:
+        sd = float(np.sqrt(covariance[names.index(construct.name), names.index(construct.name)]))
+        step = _STEP * (sd if np.isfinite(sd) and sd > 0 else 1.0)
+        for group, rule in groups.items():
+            keys.append((construct.name, group))
+            steps.append(step)
+            name = f"{construct.name}, {group}"
+            probes.append(Intervention(name=name, shift={construct.name: step}, units=rule))
+    benefit = worth_of(question, options_of(question, probes)[0]).benefit
+    return {key: benefit[:, i] / steps[i] for i, key in enumerate(keys)}
+
+
+def _row(
+    question: Question, construct: Construct, importance: FloatArray, group: tuple[str, FloatArray]
+) -> dict[str, object]:
+    fit, (label, covers) = question.fit, group
+    low, high = ends_of(fit, construct)
+    level = np.nan
+    if fit.population.mean is not None:
+        place = fit.model.names.index(construct.name)
+        level = float(fit.population.mean[place])
+        if label != _ALL:
+            every = complete_levels(fit, int(question.asked.seed or 0))[:, place]
+            level = float(every[np.broadcast_to(covers > 0, len(every))].mean())
+    return _line("construct", construct.name, (label, covers, question), importance, (level, low, high))
+
+
+def _item_row(question: Question, construct: Construct, place: int, importance: FloatArray) -> dict[str, object]:
+    """An item as a lever of its construct."""
+    fit, item = question.fit, construct.items[place]
+    share = lever_of(fit, construct, item)
+    level = np.nan
+    if fit.groups and fit.groups[0].mean is not None:
+        names = [one.name for one in fit.model.items]
+        sign, offset = item.reading
+        level = offset + sign * float(fit.groups[0].mean[names.index(item.name)])  # as it was answered
+    low, high = item.ends
+    turned = importance * share
+    return _line("item", item.name, (_ALL, np.ones(1), question), turned, (level, low, high))
+
+
+def _line(
+    kind: str,
+    name: str,
+    whom: tuple[str, FloatArray, Question],
+    importance: FloatArray,
+    score: tuple[float, float | None, float | None],
+) -> dict[str, object]:
+    group, covers, question = whom
+    level, low, high = score
+    performance = 100.0 * (level - low) / (high - low) if low is not None and high is not None else np.nan
+    ends = np.quantile(importance, [0.025, 0.975])
+    return {
+        "kind": kind,
+        "name": name,
+        "group": group,
+        "n_units": round(_count(question, covers)) if question.units else None,
+        "importance": float(importance.mean()),
+        "ci_low": float(ends[0]),
+        "ci_high": float(ends[1]),
+        "performance": performance,
+        "headroom": max(high - level, 0.0) if high is not None else np.nan,
+    }
+
+
+def _priced(marginal: FloatArray, cost: float | None, units: float) -> dict[str, object]:
+    low, high = np.quantile(marginal, [0.025, 0.975])
+    found = {"marginal": float(marginal.mean()), "marginal_low": float(low), "marginal_high": float(high)}
+    each = np.nan if cost is None else cost * units
+    ratio = [float(value) / each for value in (found["marginal"], low, high)]
+    return {
+        **found,
+        "cost_per_point": each,
+        "return_per_money": ratio[0],
+        "return_low": ratio[1],
+        "return_high": ratio[2],
+    }
+
+
+def _notes(question: Question, target: str, costs: bool) -> tuple[str, ...]:
+    fit = question.fit
+    where = "between units" if fit.level == "between" else "single level"
+    effect = (
+        f"Importance: total effect on {target!r} per point, {where}, method {fit.method!r}; causal if the arrows are "
+        "right and nothing unmeasured acts on both ends of an edge. Performance: mean score, 0-100; it is no effect."
+    )
+    items = (
+        "An item's importance is that of its construct times the share by which the item moves it: the item as a "
+        "lever, assumed and not estimated. Context is left out: it cannot be acted on."
+    )
+    money = (
+        f"marginal: discounted money of one point more, kept up for {question.horizon} waves, in the units named, with "
+        "what ends of scales take away; "
+    )
+    money += "cost_per_point is the given cost times the units." if costs else "give cost= to see it per money spent."
+    lags = f"Importance is that of the wave; edges with a lag count {'in marginal only' if question.priced else 'not'}."
+    later = (lags,) if question.system.lagged else ()
+    return (effect, items, *later, *((money,) if question.priced else ()), *question.loops, *question.lost)
+
+
+def _sentences(found: Priorities) -> list[str]:
+    table = found.table()
+    constructs = table[(table["kind"] == "construct") & (table["group"] == _ALL)].to_dict("records")
+    first, unit = constructs[0], unit_of(found.fit.model.find(found.outcome), found.fit)
+    span = f"95 %: {first['ci_low']:.3g} to {first['ci_high']:.3g}"
+    most = f"moves {found.outcome!r} most: {first['importance']:+.3g} {unit} ({span})."
+    lines = [f"One point more of {first['name']!r} {most}"]
+    scored = [row for row in constructs if np.isfinite(row["performance"])]
+    if len(scored) > 1:
+        means = [float(np.mean([row[column] for row in scored])) for column in ("importance", "performance")]
+        urgent = [row["name"] for row in scored if row["importance"] > means[0] and row["performance"] < means[1]]
+        if urgent:
+            lines.append(f"Matters more than most and scores lower than most: {listed(urgent)}.")
+    priced = [row for row in table.to_dict("records") if np.isfinite(row.get("return_per_money", np.nan))]
+    if priced:
+        best = max(priced, key=lambda row: float(row["return_per_money"]))
+        mean, low, high = (money_text(float(best[c])) for c in ("return_per_money", "return_low", "return_high"))
+        where = f"{best['name']!r} ({best['group']})"
+        lines.append(f"Money brings most at {where}: {mean} for each unit of money (95 %: {low} to {high}).")
+    return lines

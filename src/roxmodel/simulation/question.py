@@ -1,0 +1,221 @@
+"""What is asked: a fit, its draws, waves, prices and units, checked once, for one answer or for many."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from roxmodel.errors import SimulationError, did_you_mean, listed
+from roxmodel.result.fit import Fit
+from roxmodel.result.system import System
+from roxmodel.simulation.actions import Action
+from roxmodel.simulation.check import check_question
+from roxmodel.simulation.dynamics import Course, Ground, Reading, course_of, ground_of
+from roxmodel.simulation.intervention import Intervention
+from roxmodel.simulation.money.finance import Money, Terms, money_of_flows
+from roxmodel.simulation.money.prices import Finance, Priced, resolve
+from roxmodel.simulation.money.returns import require_rate
+from roxmodel.simulation.stability import require_equilibrium
+from roxmodel.types import FloatArray
+
+__all__ = ["Asked", "Question", "finance_of", "question_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a user asks for, beside the interventions.
+
+    Attributes
+    ----------
+    horizon, draws, seed
+        Number of waves, draws of the parameters, seed.
+    finance
+        Prices, rate and timing; None = no money.
+    n_units
+        Units the money is counted over; None = those of the study.
+    unconverged
+        Whether a fit that did not converge is used all the same.
+    discount
+        Rate per wave; that of `finance` where there is one.
+    """
+
+    horizon: int
+    draws: int
+    seed: int | None
+    finance: Finance | None
+    n_units: int | None = None
+    unconverged: bool = False
+    discount: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question that can be answered.
+
+    Attributes
+    ----------
+    fit, asked
+        What was asked of which fit.
+    units
+        Units the money is counted over; None where there are none.
+    system
+        Structural equations, draw by draw.
+    priced
+        Prices of the outcomes, draw by draw.
+    loops, lost
+        What was found of feedback loops; draws that had to be left out.
+    centre
+        The equations that stand for the estimate where it is not the fit's own; one draw.
+    """
+
+    fit: Fit
+    asked: Asked
+    units: int | None
+    system: System
+    priced: tuple[Priced, ...]
+    loops: tuple[str, ...]
+    lost: tuple[str, ...]
+    centre: System | None = None
+
+    @property
+    def horizon(self) -> int:
+        """Number of waves."""
+        return self.asked.horizon
+
+    @property
+    def terms(self) -> Terms:
+        """Rate, timing, currency."""
+        finance = self.asked.finance
+        return Terms(0.0, "end", "") if finance is None else Terms(finance.discount, finance.timing, finance.currency)
+
+    @property
+    def readings(self) -> tuple[Reading, ...]:
+        """What is read off the units for the money."""
+        return tuple(Reading(one.place, one.weights, one.log) for one in self.priced)
+
+    def ground(self, actions: Sequence[Action]) -> Ground:
+        """Where the units stand."""
+        return ground_of(self.fit, actions, self.asked.seed, self.readings)
+
+    def course(self, actions: Sequence[Action], ground: Ground) -> Course:
+        """What the actions do, together."""
+        return course_of(self.system, actions, ground, self.horizon, self.readings)
+
+    def money(self, name: str, course: Course, actions: Sequence[Action]) -> Money:
+        """What that is worth, and what it costs."""
+        moved = [array * float(self.units or 0) for array in course.readings]
+        spent: FloatArray = np.asarray(sum((action.spent for action in actions), np.zeros(self.horizon)))
+        paid = [action.start for action in actions if action.spent.any()] or [min(a.start for a in actions)]
+        return money_of_flows(name, moved, spent, self.priced, self.terms, max(paid))
+
+    def at(self, theta: FloatArray | None = None) -> Question:
+        """The same at given parameters (rows, n_free), or at the estimate, with every uncertain price at its mean."""
+        finance, people = self.asked.finance, self.fit.population
+        places = {one.name: one.place for one in self.priced}
+        priced = () if finance is None else resolve(finance.expected(), places, people.units, 1, 0)
+        own = self.centre if theta is None and self.centre is not None else self.fit.system(theta, marker=True)
+        return replace(self, system=own, priced=priced)
+
+    def thinned(self, draws: int) -> Question:
+        """The same with fewer draws, the first ones."""
+        priced = tuple(replace(one, price=one.price[:draws]) for one in self.priced)  # (1,) stays (1,)
+        return replace(self, system=self.system.slice(0, draws), priced=priced)
+
+
+def question_of(fit: Fit, interventions: Sequence[Intervention], asked: Asked) -> Question:
+    """Check what was asked, draw the parameters, resolve the prices.
+
+    Raises
+    ------
+    SimulationError
+        In one sentence, naming the culprit.
+    """
+    finance = asked.finance
+    rate = asked.discount if finance is None else finance.discount
+    check_question(fit, interventions, asked.horizon, asked.draws, rate, asked.unconverged)
+    places = {} if finance is None else _outcomes(fit, finance)
+    units = _units(fit, asked.n_units, bool(places), interventions)
+    system, loops, lost = require_equilibrium(fit, fit.system(fit.draws(asked.draws, asked.seed), marker=True))
+    priced: tuple[Priced, ...] = ()
+    if finance is not None:
+        priced = resolve(finance, places, fit.population.units, len(system.coefficients), asked.seed)
+    for one in priced:
+        if one.weights is not None and units != len(one.weights):
+            raise SimulationError(
+                f"value= prices {one.name!r} unit by unit, and n_units={units} counts other units than the study's "
+                f"{len(one.weights)}.",
+                hint="Leave n_units= out, or give one price for all.",
+            )
+        if one.log and fit.population.mean is None:
+            raise SimulationError(
+                f"value= reads {one.name!r} as a logarithm, but this fit has no means, so no amount to start from.",
+                hint="Give the matrix its means, or price the outcome itself.",
+            )
+    return Question(fit, asked, units, system, priced, loops, lost)
+
+
+def finance_of(value: Mapping[str, object] | None, discount: float, finance: Finance | None) -> Finance | None:
+    """Prices and rate from the short arguments or from the record, never from both.
+
+    Raises
+    ------
+    SimulationError
+        If both are given, or `value` is no mapping.
+    """
+    if finance is not None:
+        if not isinstance(finance, Finance):
+            raise SimulationError(f"finance= was a {type(finance).__name__}.", allowed="a rox.Finance")
+        if value is not None or discount != 0.0:
+            raise SimulationError(
+                "finance= and value= or discount= were both given.", hint="Say it once: rox.Finance(value=, discount=)."
+            )
+        return finance
+    if value is not None and not isinstance(value, Mapping):
+        raise SimulationError(
+            f"value= was {value!r}.", allowed="a mapping outcome -> money per raw unit, unit and wave"
+        )
+    require_rate(discount)
+    return Finance(value=dict(value), discount=discount) if value else None
+
+
+def _outcomes(fit: Fit, finance: Finance) -> dict[str, int]:
+    """Place of each priced construct.
+
+    Raises
+    ------
+    SimulationError
+        For an unknown construct, or one that is no outcome.
+    """
+    found = {}
+    for name in finance.value:
+        if name not in fit.model.names:
+            raise SimulationError(f"value= names {name!r}.", hint=did_you_mean(str(name), fit.model.names))
+        if fit.model.find(name).factor != "outcomes":
+            outcomes = [c.name for c in fit.model.constructs if c.factor == "outcomes"]
+            raise SimulationError(
+                f"value= prices {name!r}, which is no outcome but {fit.model.find(name).factor!r}.",
+                allowed=listed(outcomes),
+                hint="Money is counted once, at the outcomes.",
+            )
+        found[name] = fit.model.names.index(name)
+    return found
+
+
+def _units(fit: Fit, n_units: int | None, money: bool, given: Sequence[Intervention]) -> int | None:
+    if n_units is not None and (isinstance(n_units, bool) or not isinstance(n_units, int | np.integer) or n_units < 1):
+        raise SimulationError(f"n_units= was {n_units!r}.", allowed="a whole number of at least 1")
+    some = [i.name for i in given if isinstance(i.units, tuple)]
+    if n_units is not None and some:
+        raise SimulationError(
+            f"n_units={n_units} and units= of {listed(some)} contradict each other: one says how many units there are, "
+            "the other which of the study's.",
+            hint="Leave n_units= out; the money is then counted over the study's units.",
+        )
+    units = int(n_units) if n_units is not None else fit.population.n_units
+    if units is None and money:
+        raise SimulationError(
+            "value= is money per unit (branch), but this fit has no units.", hint="Say how many: n_units=120."
+        )
+    return units
