@@ -15,6 +15,7 @@ import difflib
 import io
 import os
 import re
+import shutil
 import sys
 import tempfile
 import warnings
@@ -74,6 +75,14 @@ def _run(code: str, names: dict[str, object], page: str, line: int) -> str:
     return "\n".join(lines) + "\n" if lines else ""
 
 
+def keep_pictures(page: Path) -> None:
+    """Copy the pictures that a page drew, and shows, to the assets."""
+    text = page.read_text(encoding="utf-8")
+    for picture in Path().glob("*.svg"):
+        if f"assets/{picture.name}" in text:
+            shutil.copy(picture, ROOT / "docs" / "assets" / picture.name)
+
+
 def difference(page: Path) -> str:
     """Say how a page differs from what it prints now; empty where it does not."""
     before, after = page.read_text(encoding="utf-8"), executed(page)
@@ -94,6 +103,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
             if given.write:
                 page.write_text(executed(page), encoding="utf-8")
+                keep_pictures(page)
                 continue
             found = difference(page)
         print(f"{page.relative_to(ROOT)}: {'differs' if found else 'as printed'}")

@@ -11,7 +11,7 @@ from roxmodel.result.fitted import Fitted
 from roxmodel.result.system import root_of
 from roxmodel.types import FloatArray
 
-__all__ = ["UnitLevels", "complete_levels", "lower_roots", "unit_levels"]
+__all__ = ["KeptLevels", "UnitLevels", "complete_levels", "lower_roots", "unit_levels"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +65,34 @@ class UnitLevels:
                     found[place] += weight * noise[source]
         return np.moveaxis(found, 0, -1)
 
+    def kept(self, draws: int, places: tuple[int, ...]) -> KeptLevels:
+        """The first draws, made once for many questions."""
+        return KeptLevels(self.mean, self.drawn(0, draws, places))
+
     def of(self, unit: int) -> UnitLevels:
         """One unit alone."""
         roots = None if self.roots is None else self.roots[unit : unit + 1]
         return UnitLevels(self.mean[unit : unit + 1], roots, self.entropy)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptLevels:
+    """Levels that were drawn already.
+
+    Attributes
+    ----------
+    mean
+        (units, k) what is expected of each unit.
+    levels
+        (draws, units, k), or (units, k) where nothing is uncertain.
+    """
+
+    mean: FloatArray
+    levels: FloatArray
+
+    def drawn(self, start: int, stop: int, places: tuple[int, ...]) -> FloatArray:  # noqa: ARG002 - as UnitLevels
+        """Some of the draws (of whatever places were drawn)."""
+        return self.levels if self.levels.ndim == 2 else self.levels[start:stop]
 
 
 def lower_roots(covariance: FloatArray) -> FloatArray:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from roxmodel.result.fit import Fit
-from roxmodel.result.levels import UnitLevels, unit_levels
+from roxmodel.result.levels import KeptLevels, UnitLevels, unit_levels
 from roxmodel.result.records import LINEAR
 from roxmodel.result.response import Caps, Push, travel
 from roxmodel.result.system import System
@@ -36,7 +36,7 @@ class Ground:
         (k,) ends of the scales, infinite where there is none.
     """
 
-    levels: UnitLevels | None
+    levels: UnitLevels | KeptLevels | None
     low: FloatArray
     high: FloatArray
 

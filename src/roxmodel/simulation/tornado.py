@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from roxmodel.result.levels import UnitLevels
 from roxmodel.simulation.actions import Action
 from roxmodel.simulation.question import Question
 from roxmodel.simulation.stability import settles
@@ -75,7 +76,7 @@ def _npv(asked: Question, actions: Sequence[Action]) -> FloatArray:
     """(rows,) npv for each row of parameters, levels as expected."""
     ground = asked.ground(actions)
     if ground.levels is not None:
-        ground = replace(ground, levels=replace(ground.levels, roots=None))
+        ground = replace(ground, levels=UnitLevels(ground.levels.mean, None, 0))
     return np.asarray(asked.money("total", asked.course(actions, ground), actions).npv)
 
 

@@ -10,10 +10,11 @@ from math import prod
 import numpy as np
 
 from roxmodel.errors import SimulationError
-from roxmodel.simulation.budget.limits import amount_text, conditions_of, keeping, violations
+from roxmodel.simulation.budget.limits import conditions_of, keeping, violations
 from roxmodel.simulation.budget.problem import Problem
 from roxmodel.simulation.budget.solver import Found, best_sum
 from roxmodel.simulation.budget.tail import best_tail
+from roxmodel.simulation.words import money_text
 from roxmodel.types import FloatArray, IntArray
 
 __all__ = ["Choice", "binding", "choose", "conflicts", "left_out"]
@@ -166,7 +167,7 @@ def binding(problem: Problem, options: Sequence[int] | IntArray) -> tuple[str, .
         best = best_sum(keeping(problem, [other for other in every if other is not condition]), problem.mean)
         gain = 0.0 if best is None else best.value - value
         if gain > 1e-9 * size:
-            found.append((gain, f"{condition.words}; without it {amount_text(round(gain))} more"))
+            found.append((gain, f"{condition.words}; without it {money_text(gain)} more"))
     return tuple(text for _, text in sorted(found, key=lambda pair: -pair[0]))
 
 
@@ -183,7 +184,7 @@ def _why(problem: Problem, plan: list[int], action: int) -> str:
         return "there is no way to do it"
     best = int(ways[np.argmax(problem.mean[ways])])
     if problem.mean[best] <= 0:
-        return f"does not pay: expected net value {amount_text(round(float(problem.mean[best])))}"
+        return f"does not pay: expected net value {money_text(float(problem.mean[best]))}"
     alone = [text for text in violations(problem, [best]) if " is spent over " in text or " is spent in " in text]
     if alone:
         return f"too dear: {alone[0]}"

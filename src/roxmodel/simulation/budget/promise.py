@@ -55,7 +55,7 @@ def promised_worth(question: Question, options: Sequence[Option], shrinking: boo
         return Promised(question, plain, npv, None)
     found = shrunken_edges(question.fit, question.system, question.asked.seed)
     shrunk = replace(question, system=found.system, centre=found.centre)
-    return Promised(shrunk, worth_of(shrunk, options), npv, found)
+    return Promised(shrunk, worth_of(shrunk, options, plain), npv, found)
 
 
 def promise_of(

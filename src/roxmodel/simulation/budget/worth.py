@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from roxmodel.result.levels import complete_levels
+from roxmodel.result.levels import UnitLevels, complete_levels
 from roxmodel.result.system import total_effects
 from roxmodel.simulation.actions import Action, read_actions
 from roxmodel.simulation.dynamics import Ground, course_of
@@ -56,12 +56,16 @@ class Worth:
         (n,) discounted cost.
     spending
         (n, waves) money of each wave, not discounted.
+    kept
+        For each option, (waves,) for each priced outcome: share of the linear change that the ends of scales leave;
+        None where every draw was simulated.
     """
 
     benefit: FloatArray
     at: FloatArray
     cost: FloatArray
     spending: FloatArray
+    kept: tuple[tuple[FloatArray, ...] | None, ...]
 
 
 def options_of(question: Question, candidates: Sequence[Intervention]) -> tuple[tuple[Option, ...], tuple[str, ...]]:
@@ -83,27 +87,34 @@ def options_of(question: Question, candidates: Sequence[Intervention]) -> tuple[
     return tuple(Option(p, way, a) for (p, way), a in zip(made, actions, strict=True)), notes
 
 
-def worth_of(question: Question, options: Sequence[Option]) -> Worth:
+def worth_of(question: Question, options: Sequence[Option], known: Worth | None = None) -> Worth:
     """Value every option by itself.
 
     In a linear graph the benefit is a total effect times a push, exactly. What the ends of scales take away from it is
     measured at the estimate, over draws of the levels, and taken off in every draw by the same share. With curved
     equations, with logarithms, and where one action both sets a construct and moves a cause of it, every draw is
     simulated.
+
+    Parameters
+    ----------
+    known
+        The same options, valued with other draws: what ends of scales leave is taken from there.
     """
     drawn, fixed = _Side.of(question), _Side.of(question.at())
     draws, n = len(question.system.coefficients), len(options)
     benefit, at = np.empty((draws, n)), np.empty(n)
+    left: list[tuple[FloatArray, ...] | None] = [None] * n
     for i, option in enumerate(options):
         if drawn.closed(option.action):
-            kept = fixed.kept(option.action)
+            before = None if known is None else known.kept[i]
+            kept = left[i] = fixed.kept(option.action) if before is None else before
             benefit[:, i] = drawn.benefit(option.action, kept)
             at[i] = float(fixed.benefit(option.action, kept)[0])
         else:
             benefit[:, i], at[i] = drawn.simulated(option.action), float(fixed.simulated(option.action)[0])
     spending = np.array([option.action.spent for option in options]).reshape(n, question.horizon)
     factors = discount_factors(question.horizon, question.terms.discount, question.terms.timing)
-    return Worth(benefit, at, spending @ factors, spending)
+    return Worth(benefit, at, spending @ factors, spending, tuple(left))
 
 
 def _acted(action: Action) -> tuple[int, ...]:
@@ -120,8 +131,12 @@ class _Side:
         (waves,) for each priced outcome: what one raw unit in each wave is worth today, by the price.
     levels
         (units, k) expected levels; None where there are none.
+    totals
+        (draws, k, k) total effects within a wave.
+    ground
+        Ends of scales, and levels drawn once.
     seen
-        Responses to a push of one construct that are known already.
+        With lagged edges: the response to the push that was asked for last.
     """
 
     question: Question
@@ -137,7 +152,11 @@ class _Side:
         levels = None if people.mean is None else complete_levels(question.fit, int(question.asked.seed or 0))
         weights = tuple(wave_weights(question, one) for one in question.priced)
         totals = total_effects(question.system.coefficients)
-        return cls(question, weights, levels, totals, question.ground(()), {})
+        ground = question.ground(())
+        if isinstance(ground.levels, UnitLevels):
+            bounded = np.flatnonzero(np.isfinite(ground.low) | np.isfinite(ground.high))
+            ground = replace(ground, levels=ground.levels.kept(_LEVEL_DRAWS, tuple(bounded.tolist())))
+        return cls(question, weights, levels, totals, ground, {})
 
     def closed(self, action: Action) -> bool:
         """Whether the benefit is total effects times pushes, but for the ends of scales."""
@@ -158,10 +177,9 @@ class _Side:
         units = float(self.question.units or 0)
         whole = np.zeros(len(self.totals))
         for place in _acted(action):
-            response = self.response(place, action.share)
             for one, weight, left in zip(self.question.priced, self.weights, kept, strict=True):
                 push = self.push(action, place, one) * units
-                whole = whole + one.price * push * (response[:, :, one.place] @ (weight * left))
+                whole = whole + one.price * push * self.moved(place, one.place, action.share, weight * left)
         return whole
 
     def push(self, action: Action, place: int, one: Priced) -> float:
@@ -174,17 +192,18 @@ class _Side:
             points = points + action.growth[place] * self.levels[:, place]
         return float(np.mean(counts * points))
 
-    def response(self, place: int, share: FloatArray) -> FloatArray:
-        """(draws, waves, k) change of everything per point of push on one construct in every unit."""
+    def moved(self, place: int, effect: int, share: FloatArray, weight: FloatArray) -> FloatArray:
+        """(draws,) change of one construct per point of push on another in every unit, its waves weighted."""
+        if not self.question.system.lagged:
+            return self.totals[:, effect, place] * float(share @ weight)
         key = (place, share.tobytes())
         if key not in self.seen:
-            if self.question.system.lagged:
-                push = Action("", {place: 1.0}, {}, {}, share, np.ones(1), {}, 1)
-                free = Ground(None, self.ground.low, self.ground.high)
-                self.seen[key] = course_of(self.question.system, [push], free, self.question.horizon).changes
-            else:
-                self.seen[key] = self.totals[:, None, :, place] * share[None, :, None]
-        return self.seen[key]
+            push = Action("", {place: 1.0}, {}, {}, share, np.ones(1), {}, 1)
+            free = Ground(None, self.ground.low, self.ground.high)
+            course = course_of(self.question.system, [push], free, self.question.horizon)
+            self.seen.clear()  # one push at a time: many would fill the memory
+            self.seen[key] = course.changes
+        return np.asarray(self.seen[key][:, :, effect] @ weight)
 
     def kept(self, action: Action) -> tuple[FloatArray, ...]:
         """(waves,) for each priced outcome: share of the linear change that the ends of scales leave, at the estimate.
@@ -201,14 +220,20 @@ class _Side:
         )
         coefficients = np.repeat(question.system.coefficients, _LEVEL_DRAWS, axis=0)
         system = replace(question.system, coefficients=coefficients, intercepts=None)
-        course = course_of(system, [action.alone(steps)], question.ground([action]), len(steps), question.readings)
+        course = course_of(system, [action.alone(steps)], self.ground, len(steps), question.readings)
         if not course.capped.any() and not action.level and not action.growth:
             return tuple(ones for _ in question.priced)
         found = []
         for one, reading in zip(question.priced, course.readings, strict=True):
-            linear = sum(
-                (self.push(action, p, one) * self.response(p, action.share)[0, :, one.place] for p in _acted(action)),
-                np.zeros(question.horizon),
+            waves = np.eye(question.horizon)
+            linear = np.array(
+                [
+                    sum(
+                        self.push(action, p, one) * float(self.moved(p, one.place, action.share, wave)[0])
+                        for p in _acted(action)
+                    )
+                    for wave in waves
+                ]
             )
             real = reading.mean(axis=0)[of]
             found.append(np.where(np.abs(linear) > 0, real / np.where(linear == 0, 1.0, linear), 1.0))
