@@ -10,7 +10,18 @@ from roxmodel.errors import SimulationError, listed
 from roxmodel.result.fit import Fit
 from roxmodel.simulation.intervention import Intervention
 
-__all__ = ["check_fit", "check_interventions", "check_question", "is_number", "require_whole"]
+LONGEST = 10_000
+"""Most waves that can be looked ahead."""
+
+__all__ = [
+    "LONGEST",
+    "check_fit",
+    "check_interventions",
+    "check_question",
+    "is_number",
+    "require_whole",
+    "require_yes_no",
+]
 
 
 def check_question(
@@ -28,9 +39,12 @@ def check_question(
     SimulationError
         In one sentence, naming the culprit.
     """
+    require_yes_no("unconverged", unconverged)
     check_fit(fit, unconverged)
     check_interventions(interventions)
     require_whole("horizon", horizon, "a whole number of waves, at least 1")
+    if horizon > LONGEST:
+        raise SimulationError(f"horizon= was {horizon} waves.", allowed=f"at most {LONGEST:,}")
     require_whole("draws", draws, "a whole number, at least 1, better 2,000")
     if not is_number(discount) or not np.isfinite(discount) or discount <= -1:
         raise SimulationError(f"discount= was {discount!r}.", allowed="a rate per wave above -1, for example 0.02")
@@ -112,6 +126,24 @@ def require_whole(name: str, given: object, allowed: str) -> None:
         raise SimulationError(f"{name}= was {given!r}.", allowed=allowed)
 
 
+def require_yes_no(name: str, given: object) -> None:
+    """Refuse what is not True or False.
+
+    Raises
+    ------
+    SimulationError
+        Naming the argument.
+    """
+    if not isinstance(given, bool | np.bool_):
+        raise SimulationError(f"{name}= was {given!r}.", allowed="True or False")
+
+
 def is_number(given: object) -> bool:
-    """Whether something is a number, and no truth value."""
-    return isinstance(given, int | float | np.number) and not isinstance(given, bool)
+    """Whether something is a number that a computer can hold, and no truth value."""
+    if isinstance(given, bool) or not isinstance(given, int | float | np.number):
+        return False
+    try:
+        float(given)
+    except (OverflowError, TypeError):
+        return False
+    return True

@@ -14,7 +14,7 @@ from roxmodel.frozen import FrozenMapping
 from roxmodel.result.fit import Fit
 from roxmodel.result.records import LINEAR
 from roxmodel.result.system import System, total_effects
-from roxmodel.simulation.check import check_fit, is_number, require_whole
+from roxmodel.simulation.check import LONGEST, check_fit, is_number, require_whole
 from roxmodel.simulation.forecast_words import forecast_html, forecast_summary
 from roxmodel.simulation.joint import Joint, conditioned, joint_of, mixture_quantiles, with_curved
 from roxmodel.simulation.one_unit import OneUnit, basis_notes, one_unit
@@ -213,6 +213,8 @@ def forecast(
     """
     check_fit(fit, unconverged)
     require_whole("horizon", horizon, "a whole number of waves, at least 1")
+    if horizon > LONGEST:
+        raise SimulationError(f"horizon= was {horizon} waves.", allowed=f"at most {LONGEST:,}")
     require_whole("draws", draws, "a whole number, at least 1, better 2,000")
     if fit.population.mean is None:
         raise SimulationError(

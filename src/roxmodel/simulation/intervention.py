@@ -6,7 +6,15 @@ from collections.abc import Hashable, Mapping
 from typing import Annotated, Any, Self
 
 import numpy as np
-from pydantic import AfterValidator, Field, PlainSerializer, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    PlainSerializer,
+    StrictBool,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from roxmodel.errors import RoxError, SimulationError, listed
 from roxmodel.frozen import Frozen, FrozenMapping, Number, Whole, sentence
@@ -15,6 +23,8 @@ from roxmodel.simulation.rules import UnitRule, read_rule
 from roxmodel.types import FloatArray
 
 __all__ = ["Intervention", "response_to", "shares", "spending"]
+
+_LONGEST = 1_000_000  # waves
 
 Amounts = Annotated[
     Mapping[str, Number],
@@ -118,7 +128,7 @@ class Intervention(Frozen):
     starts: tuple[Whole, ...] | None = None
     requires: tuple[str, ...] = ()
     excludes: tuple[str, ...] = ()
-    must: bool = False
+    must: StrictBool = False
 
     @field_validator("units", mode="before")
     @classmethod
@@ -276,6 +286,8 @@ def _check_times(given: Intervention, who: str) -> None:
         raise SimulationError(f"{who} starts in wave {given.start}.", allowed="1 or later (wave 0 is the baseline)")
     if given.ramp < 0:
         raise SimulationError(f"{who} has a ramp of {given.ramp} waves.", allowed="0 or more")
+    if max(given.start, given.ramp, given.hold or 0, *(given.starts or (0,))) > _LONGEST:
+        raise SimulationError(f"{who} speaks of more than {_LONGEST:,} waves.", allowed=f"up to {_LONGEST:,}")
     if given.hold is not None and given.hold < 0:
         raise SimulationError(f"{who} is held for {given.hold} waves.", allowed="0 or more, or None")
     if not 0 <= given.fade <= 1:

@@ -142,6 +142,7 @@ def where_to_act(  # noqa: PLR0913 - the contract: the arguments of `simulate`
     discount: float = 0.0,
     n_units: int | None = None,
     finance: Finance | None = None,
+    unconverged: bool = False,
 ) -> Priorities:
     """Lay how much every construct and item matters beside how well it scores, and price a point of it.
 
@@ -151,7 +152,7 @@ def where_to_act(  # noqa: PLR0913 - the contract: the arguments of `simulate`
         The fitted graph, linear.
     outcome
         The construct whose total effects are shown; None = the first priced outcome, else the last outcome.
-    value, horizon, draws, seed, discount, n_units, finance
+    value, horizon, draws, seed, discount, n_units, finance, unconverged
         As in `simulate`: with prices a point more, in every unit and wave, is turned into money.
     cost
         Construct -> money that one point more of it costs in one unit, once.
@@ -179,7 +180,7 @@ def where_to_act(  # noqa: PLR0913 - the contract: the arguments of `simulate`
     """
     money = finance_of(value, discount, finance)
     probes = [Intervention(name="probe", shift={_some_construct(fit): 1e-6})]
-    question = question_of(fit, probes, Asked(horizon, draws, seed, money, n_units, discount=discount))
+    question = question_of(fit, probes, Asked(horizon, draws, seed, money, n_units, unconverged, discount))
     if not question.system.linear:
         raise SimulationError(
             "An equation of this fit is curved, so an effect per point depends on where one stands.",

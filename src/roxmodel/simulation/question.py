@@ -23,6 +23,10 @@ from roxmodel.types import FloatArray
 __all__ = ["Asked", "Question", "finance_of", "question_of"]
 
 
+_MOST_UNITS = 1_000_000_000
+_LARGEST_LOG = 50.0  # of a level that can be a logarithm of money: exp(50) is more than there is
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What a user asks for, beside the interventions.
@@ -148,6 +152,11 @@ def question_of(fit: Fit, interventions: Sequence[Intervention], asked: Asked) -
                 f"{len(one.weights)}.",
                 hint="Leave n_units= out, or give one price for all.",
             )
+        if one.log and fit.population.mean is not None and abs(fit.population.mean[one.place]) > _LARGEST_LOG:
+            raise SimulationError(
+                f"value= reads {one.name!r} as a logarithm, but it is near {fit.population.mean[one.place]:.4g}.",
+                hint="Price the outcome itself, or fit its logarithm.",
+            )
         if one.log and fit.population.mean is None:
             raise SimulationError(
                 f"value= reads {one.name!r} as a logarithm, but this fit has no means, so no amount to start from.",
@@ -196,7 +205,7 @@ def _outcomes(fit: Fit, finance: Finance) -> dict[str, int]:
             outcomes = [c.name for c in fit.model.constructs if c.factor == "outcomes"]
             raise SimulationError(
                 f"value= prices {name!r}, which is no outcome but {fit.model.find(name).factor!r}.",
-                allowed=listed(outcomes),
+                allowed=listed(outcomes) if outcomes else "nothing: this model has no outcomes",
                 hint="Money is counted once, at the outcomes.",
             )
         found[name] = fit.model.names.index(name)
@@ -204,8 +213,9 @@ def _outcomes(fit: Fit, finance: Finance) -> dict[str, int]:
 
 
 def _units(fit: Fit, n_units: int | None, money: bool, given: Sequence[Intervention]) -> int | None:
-    if n_units is not None and (isinstance(n_units, bool) or not isinstance(n_units, int | np.integer) or n_units < 1):
-        raise SimulationError(f"n_units= was {n_units!r}.", allowed="a whole number of at least 1")
+    whole = isinstance(n_units, int | np.integer) and not isinstance(n_units, bool)
+    if n_units is not None and not (whole and 1 <= n_units <= _MOST_UNITS):
+        raise SimulationError(f"n_units= was {n_units!r}.", allowed="a whole number of at least 1, up to a billion")
     some = [i.name for i in given if isinstance(i.units, tuple)]
     if n_units is not None and some:
         raise SimulationError(

@@ -12,7 +12,7 @@ from roxmodel.simulation.dynamics import Course
 from roxmodel.simulation.question import Question
 from roxmodel.simulation.units import ends_of
 
-__all__ = ["cap_notes", "coverage_notes", "linear_notes", "money_notes"]
+__all__ = ["cap_notes", "coverage_notes", "fit_notes", "linear_notes", "money_notes"]
 
 
 def money_notes(fit: Fit, question: Question) -> tuple[str, ...]:
@@ -20,10 +20,6 @@ def money_notes(fit: Fit, question: Question) -> tuple[str, ...]:
     notes = []
     names = fit.model.names
     prices, discount = [one.place for one in question.priced], question.terms.discount
-    if not fit.converged:
-        notes.append(
-            f"This fit did not converge ({fit.verdicts['converged'].reason}): its numbers mean nothing certain."
-        )
     edges = [(edge.cause, edge.effect) for edge in fit.model.edges]
     for cause in prices:
         for effect in prices:
@@ -47,6 +43,18 @@ def _reached(cause: str, edges: Sequence[tuple[str, str]]) -> set[str]:
         ahead = {effect for one, effect in edges if one in ahead} - found
         found |= ahead
     return found
+
+
+def fit_notes(fit: Fit) -> tuple[str, ...]:
+    """A fit to be wary of."""
+    notes = []
+    if not fit.converged:
+        why = fit.verdicts["converged"].reason
+        notes.append(f"This fit did not converge ({why}): its numbers mean nothing certain.")
+    if not fit.admissible:
+        why = fit.verdicts["admissible"].reason
+        notes.append(f"This fit is not admissible ({why}): look at it before using what follows from it.")
+    return tuple(notes)
 
 
 def linear_notes(question: Question, course: Course) -> tuple[str, ...]:

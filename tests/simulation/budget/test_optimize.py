@@ -143,6 +143,36 @@ def test_the_users_own_plan_is_never_beaten_by_the_answer(capped):
     assert any("Your own plan cannot be done" in note for note in dear.notes)
 
 
+def test_ways_of_the_users_own_plan_are_looked_for(fit):
+    late = candidates()[0].replace(starts=(1, 2))
+    plan = rox.optimize(fit, [late], budget=1e9, wave_budget={1: 0}, own=(n for n in ["a"]), **ASKED)
+    assert plan.own == ("a",)
+    assert not any("cannot be done" in note for note in plan.notes)
+    assert plan.interventions[0].start == 2
+    with pytest.raises(SimulationError, match="own= was"):
+        rox.optimize(fit, [late], budget=1e9, own={"a": 2}, **ASKED)
+
+
+@pytest.mark.filterwarnings("ignore::roxmodel.errors.RoxWarning")
+@pytest.mark.parametrize("method", ["path", "linked"])
+def test_settings_that_cut_what_others_bring_are_valued_as_a_whole(method):
+    world = rox.datasets.make_world(40, seed=1)
+    fit = rox.fit(world.model, world.study(), method=method)
+    given = [
+        action("n0", "pride", 1.113, 0.0),
+        rox.Intervention(name="n1", set={"behaviours": 4.194}, cost=1e5, start=2, fade=0.2, running=1e4),
+        rox.Intervention(name="n2", set={"pride": 3.877}, cost=1e4, start=2, fade=0.2),
+        rox.Intervention(name="n3", scale={"influencers": 1.2}, cost=1e4),
+    ]
+    asked = {"horizon": 4, "draws": 300, "seed": 143, "value": VALUE, "discount": 0.1}
+    plan = rox.optimize(fit, given, budget=2.5e5, shrink=False, **asked)
+    values = {p: plan.evaluate(p) for p in plans(["n0", "n1", "n2", "n3"])}
+    best = max(one["mean"] for one in values.values() if one["feasible"])
+    assert plan.promised["mean"] >= best - 0.02 * abs(best)  # chosen at the estimate, judged by draws
+    assert not any("no plan is more than" in note for note in plan.notes)
+    assert any("No cost was given for 'n0'" in note for note in plan.notes)
+
+
 def test_conditions_are_kept(fit):
     given = candidates()
     given[0] = given[0].replace(excludes="f")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ _BUDGETS = 20
 _COLUMNS = ("budget", "spent", "npv", "npv_low", "npv_high", "prob_positive", "n_actions", "chosen", "marginal")
 
 
-def frontier_table(plan: Plan, budgets: Sequence[float] | None) -> pd.DataFrame:
+def frontier_table(plan: Plan, budgets: object) -> pd.DataFrame:
     """See `Plan.frontier`."""
     import pandas as pd
 
@@ -48,9 +48,11 @@ def frontier_table(plan: Plan, budgets: Sequence[float] | None) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(_COLUMNS))
 
 
-def _amounts(plan: Plan, budgets: Sequence[float] | None) -> list[float]:
+def _amounts(plan: Plan, budgets: object) -> list[float]:
     """The budgets asked for, or a range from nothing to all that pays."""
     if budgets is not None:
+        if isinstance(budgets, str) or not isinstance(budgets, Iterable):
+            raise SimulationError(f"budgets= was {budgets!r}.", allowed="a list of amounts of money")
         found = list(budgets)
         for amount in found:
             if not is_number(amount) or not amount >= 0:

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from roxmodel.errors import RoxWarning, SimulationError, did_you_mean
+from roxmodel.errors import RoxWarning, SimulationError, did_you_mean, listed
 from roxmodel.result.fit import Fit
 from roxmodel.simulation.actions import contradictions
 from roxmodel.simulation.budget.plan import Plan
@@ -16,10 +16,12 @@ from roxmodel.simulation.budget.problem import Least, Problem
 from roxmodel.simulation.budget.promise import Promised, promised_worth
 from roxmodel.simulation.budget.search import search_of
 from roxmodel.simulation.budget.worth import Option, options_of
-from roxmodel.simulation.check import is_number
+from roxmodel.simulation.check import is_number, require_yes_no
 from roxmodel.simulation.intervention import Intervention
 from roxmodel.simulation.money.prices import Finance
 from roxmodel.simulation.question import Asked, Question, finance_of, question_of
+from roxmodel.simulation.small_print import fit_notes
+from roxmodel.simulation.stability import assumed_notes
 from roxmodel.types import FloatArray
 
 __all__ = ["Objective", "optimize"]
@@ -114,7 +116,8 @@ def optimize(  # noqa: PLR0913 - the contract of DESIGN.md
             "A budget is spent for money, and no value= was given.",
             hint="Give value={'outcome': money per raw unit, per unit and wave}.",
         )
-    if objective not in {"mean", "cvar", "probability"}:
+    require_yes_no("shrink", shrink)
+    if not isinstance(objective, str) or objective not in {"mean", "cvar", "probability"}:
         allowed = "'mean', 'cvar' or 'probability'"
         raise SimulationError(f"objective= was {objective!r}.", allowed=allowed)
     if not is_number(level) or not 0 < level <= 1:
@@ -127,7 +130,8 @@ def optimize(  # noqa: PLR0913 - the contract of DESIGN.md
     for note in question.lost:
         warnings.warn(note, RoxWarning, stacklevel=2)
     search = search_of(options, worth, problem, (objective, float(level)))
-    return Plan.of(search, given, problem, _own(given, own), (*notes, *question.loops, *question.lost))
+    said = (*fit_notes(fit), *notes, *_free(given), *assumed_notes(fit), *question.loops, *question.lost)
+    return Plan.of(search, given, problem, _own(given, own), said)
 
 
 def _candidates(given: object) -> list[Intervention]:
@@ -158,8 +162,18 @@ def _candidates(given: object) -> list[Intervention]:
     return found
 
 
+def _free(given: Sequence[Intervention]) -> tuple[str, ...]:
+    """Actions without any cost: perhaps it was forgotten."""
+    free = [one.name for one in given if not (one.cost or one.cost_per_unit or one.is_kept_up)]
+    if not free:
+        return ()
+    return (f"No cost was given for {listed(free)}: done whenever it brings anything.",)
+
+
 def _budgets(budget: object, wave_budget: object, horizon: int) -> tuple[float, FloatArray]:
     """Money over all waves, and money of each wave; infinite where there is no limit."""
+    if isinstance(budget, np.ndarray) and budget.ndim == 0:
+        budget = budget.item()
     if is_number(budget):
         return _amount("budget", budget), _by_wave("wave_budget", wave_budget, horizon)
     if wave_budget is not None:
@@ -267,9 +281,9 @@ def _problem(
 def _own(given: Sequence[Intervention], own: Sequence[str] | None) -> tuple[str, ...] | None:
     if own is None:
         return None
-    if isinstance(own, str) or not isinstance(own, Iterable):
+    if isinstance(own, str | Mapping) or not isinstance(own, Iterable):
         raise SimulationError(f"own= was {own!r}.", allowed="a list of names of candidates")
-    names = [one.name for one in given]
+    own, names = list(own), [one.name for one in given]
     for name in own:
         if name not in names:
             raise SimulationError(f"own= names {name!r}, which is no candidate.", hint=did_you_mean(str(name), names))

@@ -20,6 +20,7 @@ from roxmodel.simulation.budget.problem import Problem
 from roxmodel.simulation.budget.promise import Promised, promise_of
 from roxmodel.simulation.budget.search import Search
 from roxmodel.simulation.budget.worth import Option
+from roxmodel.simulation.check import require_whole
 from roxmodel.simulation.intervention import Intervention
 from roxmodel.simulation.money.returns import cvar
 from roxmodel.simulation.question import Question
@@ -175,7 +176,8 @@ class Plan:
         """
         import pandas as pd
 
-        count = min(draws, len(self.worth.draws))
+        require_whole("draws", draws, "a whole number of at least 1")
+        count = min(int(draws), len(self.worth.draws))
         found = np.zeros(len(self.candidates))
         for draw in self._chosen_by_draw(count):
             found[self.problem.action[draw]] += 1.0
@@ -259,7 +261,8 @@ class Plan:
         if isinstance(plan, str) or not isinstance(plan, Iterable):
             raise SimulationError(f"A plan was {plan!r}.", allowed="a list of names of candidates, or a mapping")
         names = [one.name for one in self.candidates]
-        wanted = dict(plan) if isinstance(plan, Mapping) else dict.fromkeys(plan)
+        given = plan.items() if isinstance(plan, Mapping) else ((name, None) for name in plan)
+        wanted = {name if isinstance(name, str) else repr(name): way for name, way in given}
         found = []
         for name, way in wanted.items():
             if name not in names:
@@ -280,6 +283,8 @@ class Plan:
     def run(self) -> Run:
         """Simulate the plan: every construct over time and the ROX statement (values not shrunken)."""
         asked = self.question.asked
+        if not self.interventions:
+            raise SimulationError("The plan does nothing, so there is nothing to simulate.")
         return simulate(
             self.question.fit,
             [one.replace(must=False) for one in self.interventions],

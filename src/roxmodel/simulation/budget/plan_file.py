@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from roxmodel.document import read_document, write_document
 from roxmodel.errors import DocumentError, RoxError, SimulationError
 from roxmodel.frozen import FrozenMapping
@@ -69,11 +71,11 @@ def save_plan(plan: Plan, path: str | Path) -> Path:
         "spent": plan.spent,
         "n_units": plan.question.units,
     }
-    target = Path(path)
     try:
+        target = Path(path)
         target.write_text(write_document("plan", content), encoding="utf-8")
-    except OSError as error:
-        raise DocumentError(f"The plan cannot be written to {str(path)!r} ({error.strerror}).") from None
+    except (OSError, TypeError, ValueError) as error:
+        raise DocumentError(f"The plan cannot be written to {str(path)!r} ({error}).") from None
     return target
 
 
@@ -106,7 +108,7 @@ def load_plan(path: str | Path, fit: Fit) -> SavedPlan:
         raise SimulationError(f"fit= was a {type(fit).__name__}.", allowed="a rox.Fit")
     try:
         text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, TypeError, ValueError) as error:
         raise DocumentError(f"The plan {str(path)!r} cannot be read ({error}).") from None
     content = read_document(text, "plan")
     if content.get("fingerprint") != model_fingerprint(fit.model):
@@ -116,14 +118,21 @@ def load_plan(path: str | Path, fit: Fit) -> SavedPlan:
             hint="Load it beside a fit of the model it was made with, or make the plan anew.",
         )
     try:
-        return SavedPlan(
+        found = SavedPlan(
             interventions=tuple(Intervention(**one) for one in content["interventions"]),
             horizon=int(content["horizon"]),
             finance=Finance(**content["finance"]),
-            promised=FrozenMapping({name: float(value) for name, value in content["promised"].items()}),
+            promised=FrozenMapping({name: float(content["promised"][name]) for name in ("mean", "low", "high")}),
             spent=float(content["spent"]),
             n_units=content["n_units"],
         )
-    except (KeyError, TypeError, ValueError) as error:
-        why = str(error) if isinstance(error, RoxError) else f"{type(error).__name__}: {error}"
-        raise DocumentError(f"The plan {str(path)!r} does not hold what a plan holds ({why}).") from None
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        why = f" ({error})" if isinstance(error, RoxError) else ""
+        raise DocumentError(f"The plan {str(path)!r} does not hold what a plan holds{why}.") from None
+    names = [one.name for one in found.interventions]
+    waves = found.horizon == content["horizon"] and found.horizon >= 1
+    units = found.n_units is None or (isinstance(found.n_units, int) and found.n_units >= 1)
+    amounts = np.isfinite([found.spent, *found.promised.values()]).all() and found.spent >= 0
+    if not (waves and units and amounts and len({*names}) == len(names)):
+        raise DocumentError(f"The plan {str(path)!r} does not hold what a plan holds.", hint="Save it again.")
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import islice, product
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from roxmodel.types import FloatArray, IntArray
 
 __all__ = ["Search", "judged", "search_of"]
 
+_WAYS = 256  # ways to do the user's own plan that are looked at
 _TOGETHER = 256  # draws with which plans are compared
 _SHARED = 0.005  # share of the value that has to be lost by acting together before that is looked into
 
@@ -74,10 +76,13 @@ class Search:
             return choice, ""
         if self.shared is not None and self.aim[0] == "mean":
             places, bound = self.shared.best(problem, choice.options)
-            value = self.shared.value(places.tolist())
+            found, _ = climbed(problem, tuple(places.tolist()), self._at_estimate)
+            value = self.shared.value(found)
             gap = max(bound - value, 0.0) / max(abs(value), 1e-300)
-            said = f"where effects are positive no plan is more than {max(gap, 0.0005):.1%} better"
-            return Choice(places, value, max(bound, value), proven=False), _said(said)
+            said = f"no plan is more than {max(gap, 0.0005):.1%} better"
+            if not self.shared.together.concave:
+                bound, said = np.inf, "no exchange of one option for another is better, which proves nothing"
+            return Choice(np.array(found, dtype=np.int64), value, max(bound, value), proven=False), _said(said)
         starts = [choice.options]
         if self.shared is not None:
             starts.append(self.shared.best(problem, choose(problem, "mean").options)[0])
@@ -86,6 +91,10 @@ class Search:
         said = f"exchanges of one option for another brought {gained:.3g} more of the objective"
         value = self.judge(found)[0]
         return Choice(np.array(found, dtype=np.int64), value, np.inf, proven=False), _said(said)
+
+    def _at_estimate(self, places: Sequence[int]) -> tuple[float, float]:
+        value = 0.0 if self.shared is None else self.shared.value(places)
+        return value, value
 
     def beside(self, problem: Problem, places: IntArray) -> Problem:
         """The same with each option worth what it adds to a plan, or what the plan would lack without it."""
@@ -107,14 +116,13 @@ class Search:
 
     def no_worse(self, problem: Problem, found: Choice, own: Sequence[str]) -> tuple[Choice, str]:
         """The user's own plan instead, where it can be done and brings more."""
-        mine = []
-        for name in own:
-            ways = np.flatnonzero(problem.action == problem.names.index(name))
-            mine.append(int(ways[np.argmax(problem.mean[ways])]))
-        places = np.array(sorted(mine), dtype=np.int64)
-        broken = violations(problem, places)
-        if broken:
-            return found, f"Your own plan cannot be done: {' '.join(broken)}"
+        ways = [np.flatnonzero(problem.action == problem.names.index(name)).tolist() for name in own]
+        plans = [np.array(sorted(plan), dtype=np.int64) for plan in islice(product(*ways), _WAYS)]
+        able = [plan for plan in plans if not violations(problem, plan)]
+        if not able:
+            first = max(plans, key=lambda plan: float(problem.mean[plan].sum()))
+            return found, f"Your own plan cannot be done: {'; '.join(violations(problem, first))}."
+        places = max(able, key=lambda plan: self.judge(plan.tolist()))
         value = self.judge(places.tolist())
         if value > self.judge(found.options.tolist()):
             said = "Your own plan brings more than any other that was found; it is the answer."

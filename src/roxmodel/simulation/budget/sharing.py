@@ -75,6 +75,16 @@ class Together:
                         found[i] += float(np.mean(slope * self._points(action, place, waves[0], changes[place])))
         return value, found
 
+    @property
+    def concave(self) -> bool:
+        """Whether slopes bound the value of every plan: only shifts and factors upwards, only positive effects."""
+        up = all(
+            not action.level and min((0.0, *action.shift.values(), *action.growth.values())) >= 0
+            for action in self.actions
+        )
+        paid = all((weight >= 0).all() for weight in self.weights)
+        return up and paid and bool((self.question.system.coefficients >= 0).all())
+
     def _alike(self, actions: Sequence[Action]) -> list[list[int]]:
         """Waves in which the same shares are in force."""
         groups: dict[tuple[float, ...], list[int]] = {}
@@ -95,8 +105,8 @@ class Together:
 
     def _points(self, action: Action, place: int, wave: int, change: FloatArray) -> FloatArray:
         """(units,) points by which an action pushes a construct in a wave."""
-        levels = np.atleast_3d(self.caps.levels)[..., place] if self.caps.levels is not None else np.zeros((1, 1))
-        level = levels.reshape(-1, levels.shape[-1]).mean(axis=0)
+        levels = np.zeros((1, 1)) if self.caps.levels is None else np.atleast_2d(self.caps.levels[..., place])
+        level = levels.mean(axis=0)
         points: FloatArray | float = action.shift.get(place, 0.0)
         if place in action.growth:
             points = points + action.growth[place] * level

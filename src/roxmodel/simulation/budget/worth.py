@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from roxmodel.errors import SimulationError
 from roxmodel.result.levels import UnitLevels, complete_levels
 from roxmodel.result.system import total_effects
 from roxmodel.simulation.actions import Action, read_actions
@@ -100,6 +101,18 @@ def worth_of(question: Question, options: Sequence[Option], known: Worth | None 
     known
         The same options, valued with other draws: what ends of scales leave is taken from there.
     """
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = _valued(question, options, known)
+    for option, column in zip(options, found.benefit.T, strict=True):
+        if not np.isfinite(column).all():
+            raise SimulationError(
+                f"The money of {option.intervention.name!r} is beyond any number.",
+                hint="A price, a shift or a discount is far too large.",
+            )
+    return found
+
+
+def _valued(question: Question, options: Sequence[Option], known: Worth | None) -> Worth:
     drawn, fixed = _Side.of(question), _Side.of(question.at())
     draws, n = len(question.system.coefficients), len(options)
     benefit, at = np.empty((draws, n)), np.empty(n)
@@ -242,7 +255,7 @@ class _Side:
     def simulated(self, action: Action) -> FloatArray:
         """(draws,) discounted benefit, every draw simulated."""
         course = self.question.course([action], self.question.ground([action]))
-        return np.asarray(self.question.money("", course, [action]).benefit)
+        return np.asarray(self.question.money(action.name, course, [action]).benefit)
 
 
 def wave_weights(question: Question, one: Priced) -> FloatArray:

@@ -213,9 +213,11 @@ class Money:
             If the level is not above 0 and up to 1.
         """
         npv = self.npv
+        with np.errstate(over="ignore"):
+            sd = float(npv.std(ddof=1)) if len(npv) > 1 else float("nan")
         return Risk(
             npv=float(npv.mean()),
-            sd=float(npv.std(ddof=1)) if len(npv) > 1 else float("nan"),
+            sd=sd,
             prob_loss=returns.prob_loss(npv),
             var=returns.value_at_risk(npv, level),
             cvar=returns.cvar(npv, level),
@@ -323,6 +325,11 @@ def rox_table(rows: list[Money]) -> pd.DataFrame:
 
 
 def _row(money: Money) -> tuple[object, ...]:
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _numbers(money)
+
+
+def _numbers(money: Money) -> tuple[object, ...]:
     benefit, npv = money.benefit, money.npv
     ratio = _ratio(npv, money.cost)
     low, high = (
