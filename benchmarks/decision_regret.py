@@ -68,12 +68,13 @@ _FULL = {"employees": (8, 40), "customers": (8, 40)}
 CELLS = {
     cell.name: cell
     for cell in (
-        Cell("thin", 1, design=_THIN),
-        Cell("loose", 2, design=_THIN, tight=False),
-        Cell("drawn", 3, design=_THIN, effects="drawn"),
-        Cell("sparse", 4, design=_THIN, effects="sparse"),
-        Cell("small", 5, units=50, design=_FULL),
-        Cell("rich", 6, design=_FULL),
+        Cell("thin", 11, design=_THIN),
+        Cell("rich", 12, design=_FULL),
+        Cell("loose", 13, design=_THIN, tight=False),
+        Cell("drawn", 14, design=_THIN, effects="drawn"),
+        Cell("sparse", 15, design=_THIN, effects="sparse"),
+        Cell("confounded", 16, design=_THIN | {"confounding": 0.6}, effects="drawn"),
+        Cell("small", 17, units=50, design=_FULL),
     )
 }
 
@@ -88,7 +89,7 @@ def effects_of(cell: Cell, seed: int) -> dict[str, float]:
             turns = rng.choice([0.0, 0.0, 1.0, 1.0, -0.5], len(TRUE_EDGES)) * rng.uniform(0.5, 1.5, len(TRUE_EDGES))
             found = {edge: float(v * turn) for (edge, v), turn in zip(TRUE_EDGES.items(), turns, strict=True)}
         try:
-            truth = rox.datasets.make_world(2, seed=0, scale="continuous", effects=found).truth
+            truth = rox.datasets.make_world(2, seed=0, scale="continuous", effects=found, **cell.design).truth
         except rox.RoxError:
             continue
         left = (truth.disturbances / np.diagonal(truth.covariance))[: len(DRIVERS)]
@@ -194,7 +195,9 @@ def run(cell: Cell, worlds: int, out: Path, processes: int) -> None:
     done = {record["world"] for record in read(file)}
     tasks = [(cell.name, number) for number in range(worlds) if number not in done]
     started = time.perf_counter()
+    cut = file.exists() and not file.read_bytes().endswith(b"\n")
     with ProcessPoolExecutor(processes) as pool, file.open("a", encoding="utf-8") as stream:
+        stream.write("\n" if cut else "")
         for record in pool.map(one_world, tasks):
             stream.write(json.dumps(record) + "\n")
             stream.flush()
@@ -206,8 +209,13 @@ def read(file: Path) -> list[dict[str, Any]]:
     """The records of a cell."""
     if not file.exists():
         return []
-    records = (json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.endswith("}"))
-    return [record for record in records if record["form"] == FORM]
+    found = []
+    for line in file.read_text(encoding="utf-8").splitlines():
+        try:
+            found.append(json.loads(line))
+        except json.JSONDecodeError:  # cut off by an interruption
+            continue
+    return [record for record in found if record["form"] == FORM]
 
 
 def report(cell: Cell, records: list[dict[str, Any]]) -> None:

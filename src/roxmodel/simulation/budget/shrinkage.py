@@ -2,9 +2,12 @@
 
 Whoever picks the best of many noisy values picks their luck with them (the optimiser's curse: Smith & Winkler 2006, doi
 10.1287/mnsc.1050.0451). A posterior mean given all the data has no such bias, if its prior is right (Senn 2008, doi
-10.1002/sim.3377). The prior here says what edges of such graphs are like before one has seen them: standardised, they
-lie around a value that all share, around one that those into one construct share, and each by itself; how widely, the
-data say.
+10.1002/sim.3377). The prior here says what edges of such graphs are like before one has seen them: standardised, those
+into the last outcomes (where the money is) lie around one value, all others around another, neither far from 0; how
+widely they scatter around it, the data say.
+
+Edges from context constructs are left as estimated: they are controls, and a control that is shrunk leaves its part to
+the drivers it is there to clear (Hahn, Carvalho, Puelz & He 2018, doi 10.1214/16-BA1044).
 """
 
 from __future__ import annotations
@@ -21,9 +24,9 @@ from roxmodel.types import FloatArray, IntArray
 
 __all__ = ["Posterior", "Shrunken", "posterior_of", "shrunken_edges"]
 
-_SHARED = 0.2  # sd of what all standardised edges share
-_INTO_ONE = 0.2  # sd of what those into one construct share
+_SHARED = 0.25  # sd of what the standardised edges of one kind share
 _OWN = 0.25  # scale of the half-normal prior of the sd of what is an edge's own
+_FREE = 10.0  # sd of a standardised edge of which nothing is known before
 _GRID = np.array([0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.7, 1.0])  # of that sd
 _STREAM = 6
 
@@ -72,9 +75,10 @@ class Shrunken:
 def shrunken_edges(fit: Fit, system: System, seed: int | None) -> Shrunken:
     """Posterior of the edges of a fit, and structural equations drawn from it.
 
-    Standardised edges b have the prior ``N(0, 0.2² 1 1ᵀ + 0.2² E + τ² I)``: E is 1 for two edges into the same
-    construct, τ half-normal with scale 0.25, integrated out over a grid. The likelihood of the estimates is normal with
-    the covariance of the draws, so that edges share what they share. Fixed edges, and those of curved equations, stay.
+    Standardised edges b have the prior ``N(0, 0.25² E + τ² I)``: E is 1 for two edges of one kind (into the last
+    outcomes, or not), τ half-normal with scale 0.25, integrated out over a grid. The likelihood of the estimates is
+    normal with the covariance of the draws, so that edges share what they share. Edges from context constructs have a
+    flat prior. Fixed edges, and those of curved equations, stay.
 
     Parameters
     ----------
@@ -90,8 +94,7 @@ def shrunken_edges(fit: Fit, system: System, seed: int | None) -> Shrunken:
     sd = _deviations(fit)
     unit = sd[from_] / sd[to]
     estimate, draws = at.coefficients[0, to, from_] * unit, system.coefficients[:, to, from_] * unit
-    same = (to[:, None] == to[None, :]).astype(float)
-    found = posterior_of(estimate, draws, _SHARED**2 + _INTO_ONE**2 * same, seed)
+    found = posterior_of(estimate, draws, _prior(fit, to, from_), seed)
     coefficients = np.array(system.coefficients)
     coefficients[:, to, from_] = found.draws / unit
     after = replace(system, coefficients=coefficients)
@@ -113,11 +116,28 @@ def shrunken_edges(fit: Fit, system: System, seed: int | None) -> Shrunken:
     return Shrunken(after, replace(at, coefficients=centre), rows, found.spread)
 
 
+def _prior(fit: Fit, to: IntArray, from_: IntArray) -> FloatArray:
+    """(m, m) covariance of what standardised edges share; controls share nothing, and may be anything."""
+    last = np.isin(to, _last_outcomes(fit))
+    driver = np.array([fit.model.constructs[place].factor != "context" for place in from_])
+    same = (last[:, None] == last[None, :]) & driver[:, None] & driver[None, :]
+    return np.asarray(_SHARED**2 * same + _FREE**2 * np.diag(~driver))
+
+
+def _last_outcomes(fit: Fit) -> list[int]:
+    """Places of the outcomes that act on no other outcome; all of them where each does."""
+    names, outcomes = fit.model.names, [c.name for c in fit.model.constructs if c.factor == "outcomes"]
+    acting = {edge.cause for edge in fit.model.edges if edge.effect in outcomes and not edge.lag}
+    last = [name for name in outcomes if name not in acting]
+    return [names.index(name) for name in last or outcomes]
+
+
 def posterior_of(estimate: FloatArray, draws: FloatArray, shared: FloatArray, seed: int | None) -> Posterior:
     """Posterior of numbers with the prior ``N(0, shared + τ² I)``, τ half-normal and integrated out.
 
-    Given τ the posterior mean is ``K b``, with ``K = Q (V + Q)⁻¹``, Q the prior's covariance and V that of the draws;
-    draw d becomes ``K b + K (d - b) + (I - K) u``, u ~ N(0, Q), whose covariance is the posterior's.
+    Given τ the posterior mean is ``b - R b``, with ``R = V (V + Q)⁻¹``, Q the prior's covariance and V that of the
+    draws. A draw that lies e off the mean of the draws becomes ``b - R b + e - R (e - u)``, u ~ N(0, Q), whose
+    covariance is the posterior's: what the data fix exactly (V = 0 in some direction) stays exactly.
 
     Parameters
     ----------
@@ -139,28 +159,33 @@ def posterior_of(estimate: FloatArray, draws: FloatArray, shared: FloatArray, se
     [0.1, 0.3]
     """
     count, m = draws.shape
-    sampling = np.atleast_2d(np.cov(draws.T)) if count > 1 else np.zeros((m, m))
+    errors = draws - draws.mean(axis=0)
+    sampling = errors.T @ errors / max(count - 1, 1)
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_STREAM,)))
     chance, noise = rng.random(count), rng.standard_normal((count, m))
-    gains, roots, weight = [], [], np.empty(len(_GRID))
+    rests, roots, weight = [], [], np.empty(len(_GRID))
     for i, (own, width) in enumerate(zip(_GRID, np.gradient(_GRID), strict=True)):
         prior = shared + own**2 * np.eye(m)
-        total = sampling + prior
-        inverse = np.linalg.inv(total)
-        weight[i] = np.log(width) - 0.5 * (own / _OWN) ** 2
-        weight[i] -= 0.5 * np.linalg.slogdet(total)[1] + 0.5 * estimate @ inverse @ estimate
-        gains.append(prior @ inverse)
+        inverse, log_size = _inverse(sampling + prior)
+        weight[i] = np.log(width) - 0.5 * (own / _OWN) ** 2 - 0.5 * log_size - 0.5 * estimate @ inverse @ estimate
+        rests.append(sampling @ inverse)
         roots.append(np.linalg.cholesky(prior))
     weight = np.exp(weight - weight.max())
     weight /= weight.sum()
     which: IntArray = np.minimum(np.searchsorted(np.cumsum(weight), chance), len(_GRID) - 1)
     made = np.empty((count, m))
     for i in np.unique(which):
-        own_draws = which == i
-        rest = np.eye(m) - gains[i]
-        made[own_draws] = draws[own_draws] @ gains[i].T + noise[own_draws] @ (rest @ roots[i]).T
-    mean = sum((w * (gain @ estimate) for w, gain in zip(weight, gains, strict=True)), np.zeros(m))
-    return Posterior(mean, made, float(weight @ _GRID))
+        at = which == i
+        made[at] = estimate + errors[at] - (estimate + errors[at] - noise[at] @ roots[i].T) @ rests[i].T
+    mean = estimate - sum((w * (rest @ estimate) for w, rest in zip(weight, rests, strict=True)), np.zeros(m))
+    return Posterior(mean, made + (mean - made.mean(axis=0)), float(weight @ _GRID))
+
+
+def _inverse(matrix: FloatArray) -> tuple[FloatArray, float]:
+    """Inverse and logarithm of the determinant of a positive definite matrix, whatever the sizes on its diagonal."""
+    scale = np.sqrt(np.diag(matrix))
+    plain = matrix / np.outer(scale, scale)
+    return np.linalg.inv(plain) / np.outer(scale, scale), float(np.linalg.slogdet(plain)[1] + 2 * np.log(scale).sum())
 
 
 def _estimated(fit: Fit, system: System) -> tuple[IntArray, IntArray]:
