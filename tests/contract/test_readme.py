@@ -45,7 +45,7 @@ def test_the_readme_has_two_commands_of_one_line_each():
     assert [command.count("\n") for command in COMMANDS] == [1, 1]
     demo, tests = (shlex.split(command) for command in COMMANDS)
     assert demo[-2:] == [".venv/bin/roxmodel", "demo"]
-    assert tests[-1] == ".venv/bin/pytest"
+    assert tests[-3:] == [".venv/bin/pytest", "-n", "auto"]
     for words in (demo, tests):
         assert words[:4] == ["python3", "-m", "venv", ".venv"]
 
