@@ -17,9 +17,9 @@ from roxmodel.plots.charts import Bar, FanSeries, draw_fan, draw_forest, draw_wa
 from roxmodel.plots.diagram import Arrow, Diagram, Node, arrow_label, includes_zero, relative_strengths
 from roxmodel.plots.draw import draw_diagram
 from roxmodel.plots.figure import font_measure, save_figure
-from roxmodel.plots.geometry import Box, rough_measure, sampled, separated, wrapped
+from roxmodel.plots.geometry import Box, rough_measure, sampled, separated, shortened, wrapped
 from roxmodel.plots.layers import arrange, column_order
-from roxmodel.plots.numbers import written
+from roxmodel.plots.numbers import plain, written
 from roxmodel.plots.scene import layout
 from roxmodel.plots.style import keys, pens
 from roxmodel.plots.text import to_dot, to_mermaid
@@ -440,3 +440,69 @@ class TestErrors:
     def test_messages_name_the_culprit(self, make: Callable[[], object], says: str):
         with pytest.raises(RoxError, match=says):
             make()
+
+
+class TestNamesStayDifferent:
+    """Different names never get one label, whatever they share."""
+
+    @pytest.mark.parametrize(
+        "names",
+        [
+            [f"Coaching programme for team leads in all northern branches - phase {k}" for k in ("1", "2", "1 and 2")],
+            [f"{k} of the complaints handled by the staff of the branches in the north" for k in ("Speed", "Tone")],
+            [
+                f"satisfaction with the {k} of handling complaints at the branch counter today"
+                for k in ("speed", "tone")
+            ],
+            [f"x{'y' * 60}{k}{'z' * 60}" for k in "abc"],
+            ["A" * 80, "a" * 80],
+            ["same for all", "same for all"],
+        ],
+    )
+    def test_shortened(self, names: list[str]):
+        short = shortened(names, 1.2, 3, lambda line: rough_measure(line, 9.5, False))
+        assert len(set(short)) == len(set(names))
+        assert all(len(wrapped(text, 1.2, 9, lambda line: rough_measure(line, 9.5, False))) <= 3 for text in short)
+
+    def test_short_names_are_left_alone(self):
+        assert shortened(["pride", "value drivers"], 3.0, 1, lambda line: rough_measure(line, 9.5, False)) == [
+            "pride",
+            "value drivers",
+        ]
+
+    @pytest.mark.parametrize("draw", ["forest", "waterfall", "fan", "diagram"])
+    def test_in_pictures(self, draw: str):
+        names = [f"Coaching programme for team leads in all of the northern branches - phase {k}" for k in (1, 2, 3)]
+        if draw == "diagram":
+            scene = layout(Diagram(tuple(Node(name, "pride", "employee", 1) for name in names), ()))
+            seen = ["".join(text.name) for text in scene.texts]
+        elif draw == "fan":
+            figure = draw_fan([FanSeries(name, [1, 2], [0, 1], [0, 1], [0, 1]) for name in names])
+            seen = [ax.get_title(loc="left") for ax in figure.axes]
+        elif draw == "forest":
+            seen = [label.get_text() for label in draw_forest([Bar(n, 1.0) for n in names]).axes[0].get_yticklabels()]
+        else:
+            figure = draw_waterfall([*(Bar(name, 1.0) for name in names), Bar("net", 3.0)])
+            seen = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+        assert len(set(seen)) == len(seen)
+
+
+class TestWaterfall:
+    def test_a_whisker_reads_its_own_interval_on_the_axis(self):
+        steps = [Bar("a", 300.0, -100.0, 700.0), Bar("b", 200.0, -50.0, 450.0), Bar("net", 500.0, 100.0, 900.0)]
+        ax = draw_waterfall(steps).axes[0]
+        upright = [np.sort(line.get_ydata()) for line in ax.lines if np.ptp(line.get_xdata()) == 0.0]
+        assert [ends.tolist() for ends in upright] == [[100.0, 900.0]]
+        words = [text.get_text() for text in ax.texts]
+        assert "[−100, 700]" in words
+        assert "[−50, 450]" in words
+
+
+def test_numbers_for_reading_are_never_zero_for_what_is_not():
+    assert [plain(value) for value in (0.0, 0.0004321, 12.0, 1234.56, -0.5)] == [
+        "0",
+        "0.000432",
+        "12",
+        "1,235",
+        "-0.500",
+    ]

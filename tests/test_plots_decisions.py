@@ -260,11 +260,15 @@ class TestMap:
 
 
 class TestFrontier:
-    def test_line_band_and_dots(self):
+    def test_steps_band_and_dots(self):
+        """A plan's value is there from what it spends on, up to the next plan: nothing is bought in part."""
         points = frontier()
         ax = draw_frontier(points[::-1]).axes[1]
-        line = next(line for line in ax.lines if len(line.get_xdata()) == len(points))
-        assert line.get_xydata().tolist() == [[point.budget, point.value] for point in points]
+        line = next(line for line in ax.lines if len(line.get_xdata()) == len(points) + 1)
+        assert line.get_drawstyle() == "steps-post"
+        spent = [point.spent if point.spent is not None else np.nan for point in points]
+        assert line.get_xdata().tolist() == [*spent, points[-1].budget]
+        assert line.get_ydata().tolist() == [*(point.value for point in points), points[-1].value]
         band = ax.collections[0].get_paths()[0].vertices
         assert band[:, 1].min() == pytest.approx(min(point.low for point in points if point.low is not None), abs=EXACT)
 

@@ -3,6 +3,7 @@
 import copy
 import pickle
 import random
+import sys
 
 import networkx as nx
 import pytest
@@ -336,3 +337,18 @@ def test_a_document_with_a_good_seal_and_a_bad_model_is_refused_by_name():
     content["self"] = 1
     with pytest.raises(rox.SpecError, match="no argument 'self'"):
         rox.RoxModel.from_json(write_document("model", content))
+
+
+class TestNotebook:
+    def test_a_model_shows_its_picture_its_arrows_and_its_items(self):
+        shown = rox.five_factor({"pride": ["a<b", "c"], "outcomes": ["r"]})._repr_html_()
+        assert "data:image/svg+xml;base64," in shown
+        assert "pride → outcomes" in shown
+        assert "a&lt;b, c" in shown
+        assert "a<b" not in shown
+
+    def test_without_matplotlib_the_words_are_there(self, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setitem(sys.modules, "matplotlib", None)
+        shown = rox.five_factor({"pride": ["a"], "outcomes": ["r"]})._repr_html_()
+        assert "<img" not in shown
+        assert "pride → outcomes" in shown

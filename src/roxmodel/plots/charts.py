@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from roxmodel.errors import RoxError
 from roxmodel.plots.figure import font_measure, new_figure, require_matplotlib
-from roxmodel.plots.geometry import Measure, wrapped
+from roxmodel.plots.geometry import shortened, wrapped
 from roxmodel.plots.numbers import finite, tick_text, with_interval, written
 from roxmodel.plots.style import INK, NEGATIVE, POSITIVE, QUIET
 from roxmodel.types import FloatArray
@@ -123,14 +123,14 @@ def draw_fan(series: Sequence[FanSeries], title: str = "", caption: str = "") ->
     rows = math.ceil(len(series) / columns)
     figure = _framed(max(2.7 * columns, 5.0), 2.0 * rows + 0.15, title, caption)
     measure = font_measure()
+    names = _wrapped_names([one.name for one in series], 2.0, 2, lambda line: measure(line, _NAME, True))
     panels = figure.subplots(rows, columns, sharex=True, squeeze=False)
     for number, panel in enumerate(panels.flat):
         if number >= len(series):
             panel.set_visible(False)
             continue
         _draw_panel(panel, series[number])
-        name = wrapped(series[number].name, 2.0, 2, lambda line: measure(line, _NAME, True))
-        panel.set_title("\n".join(name), loc="left", fontsize=_NAME, fontweight="bold", color=INK, parse_math=False)
+        panel.set_title(names[number], loc="left", fontsize=_NAME, fontweight="bold", color=INK, parse_math=False)
         lowest = number + columns >= len(series)
         panel.tick_params(axis="x", labelbottom=lowest, length=3 if lowest else 0)
         panel.set_xlabel("wave" if lowest else "", fontsize=_TICK, color=QUIET)
@@ -176,7 +176,7 @@ def draw_forest(
         raise RoxError(f"There are {len(rows)} rows but {len(reference)} reference values.")
     require_matplotlib()
     measure = font_measure()
-    names = [_wrapped_name(row.name, 2.6, measure) for row in rows]
+    names = _wrapped_names([row.name for row in rows], 2.6, 3, lambda line: measure(line, _NAME, False))
     high = 0.13 + 0.17 * max(name.count("\n") + 1 for name in names)
     hollow = "Hollow dots: the interval includes 0." if any(_includes_zero(row) for row in rows) else ""
     body = high * len(rows) + (0.95 if reference is not None else 0.7)
@@ -198,6 +198,9 @@ def draw_forest(
 
 def draw_waterfall(steps: Sequence[Bar], title: str = "", ylabel: str = "", caption: str = "") -> Figure:
     """Draw how gains and costs add up to what is left.
+
+    A change starts where the one before ended, so that the axis does not read its own interval: that stands in words
+    above it. The result starts at zero and has a whisker.
 
     Parameters
     ----------
@@ -228,17 +231,18 @@ def draw_waterfall(steps: Sequence[Bar], title: str = "", ylabel: str = "", capt
     figure = _framed(max(1.5 * len(steps) + 1.2, 5.0), 3.6, title, caption)
     measure = font_measure()
     ax = figure.add_subplot()
-    words = written([step.value for step in steps])
+    words, last = _step_words(steps), len(steps) - 1
     for place, (step, start) in enumerate(zip(steps, starts, strict=True)):
-        _draw_step(ax, place, step, start, words[place])
+        _draw_step(ax, place, step, start, words[place], whisker=place == last)
         if place:
-            level = start if place < len(steps) - 1 else step.value
+            level = start if place < last else step.value
             ax.plot([place - 0.7, place - 0.3], [level, level], color=QUIET, linewidth=0.9, zorder=1)
     ax.axhline(0.0, color=QUIET, linewidth=0.9, zorder=1)
     _axis(ax, "y", ylabel)
-    ax.set_xticks(range(len(steps)), [_wrapped_name(step.name, 1.2, measure) for step in steps], fontsize=_NAME)
+    names = _wrapped_names([step.name for step in steps], 1.2, 4, lambda line: measure(line, _NAME, False))
+    ax.set_xticks(range(len(steps)), names, fontsize=_NAME)
     _plain(ax.get_xticklabels())
-    ax.margins(y=0.12)
+    ax.margins(y=0.16)
     ax.spines["bottom"].set_visible(False)
     ax.tick_params(axis="x", length=0)
     return figure
@@ -335,19 +339,32 @@ def _starts(steps: Sequence[Bar]) -> list[float]:
     return [math.fsum(changes[:place]) for place in range(len(changes))] + [0.0]
 
 
-def _draw_step(ax: Axes, place: int, step: Bar, start: float, words: str) -> None:
+def _step_words(steps: Sequence[Bar]) -> list[tuple[str, str]]:
+    """Number and interval (empty where there is none) of every step, all in one unit."""
+    numbers = [(step.value, *(end for end in (step.low, step.high) if finite(end))) for step in steps]
+    told = iter(written([number for group in numbers for number in group]))
+    words = [[next(told) for _ in group] for group in numbers]
+    return [(value, f"[{ends[0]}, {ends[1]}]" if len(ends) == 2 else "") for value, *ends in words]
+
+
+def _draw_step(ax: Axes, place: int, step: Bar, start: float, words: tuple[str, str], whisker: bool) -> None:
+    """Bar, number and interval in words; a whisker only where the axis reads it."""
     colour = NEGATIVE if step.value < 0 else POSITIVE
     ax.bar([place], [step.value], width=0.6, bottom=[start], color=colour, zorder=2)
-    top = max(start, start + step.value)
-    if finite(step.low) and finite(step.high):
-        low, high = start + step.low, start + step.high
-        ax.plot([place, place], [low, high], color=INK, linewidth=1.4, marker="_", markersize=9, zorder=3)
-        top = max(top, high)
-    at, above = (place, top), (0, 5)
+    top, above = max(start, start + step.value), 5.0
+    if whisker and finite(step.low) and finite(step.high):
+        ax.plot([place] * 2, [step.low, step.high], color=INK, linewidth=1.4, marker="_", markersize=9, zorder=3)
+        top = max(top, step.high)
+    number, interval = words
+    if interval:
+        ax.annotate(
+            interval, (place, top), (0, above), "data", "offset points", ha="center", fontsize=_CAPTION, color=INK
+        )
+        above += 1.3 * _CAPTION
     ax.annotate(
-        words,
-        at,
-        above,
+        number,
+        (place, top),
+        (0, above),
         "data",
         "offset points",
         ha="center",
@@ -374,8 +391,10 @@ def _axis(ax: Axes, which: Literal["x", "y"], label: str) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: tick_text(value)))
 
 
-def _wrapped_name(name: str, width: float, measure: Measure) -> str:
-    return "\n".join(wrapped(name, width, 3, lambda line: measure(line, _NAME, False)))
+def _wrapped_names(names: Sequence[str], width: float, most: int, measure: Callable[[str], float]) -> list[str]:
+    """Break names into lines, so that different ones stay different."""
+    short = shortened(names, width, most, measure)
+    return ["\n".join(wrapped(name, width, most, measure)) for name in short]
 
 
 def _plain(labels: Sequence[Text]) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from roxmodel.errors import RoxError
 from roxmodel.plots.figure import font_measure, require_matplotlib
-from roxmodel.plots.geometry import Measure, wrapped
+from roxmodel.plots.geometry import Measure, shortened, wrapped
 from roxmodel.plots.numbers import finite, with_interval, written
 from roxmodel.plots.page import (
     EDGE,
@@ -94,7 +94,7 @@ class Swing:
 
 
 def draw_frontier(points: Sequence[FrontierPoint], title: str = "", caption: str = "", unit: str = "") -> Figure:
-    """Draw what the best plan promises under one budget after another.
+    """Draw what the best plan promises under one budget after another, in steps: an action is bought whole.
 
     Parameters
     ----------
@@ -185,7 +185,7 @@ def draw_tornado(bars: Sequence[Swing], base: float, title: str = "", unit: str 
         known(f"Driver {bar.name!r}", low=bar.low, high=bar.high)
     require_matplotlib()
     measure = font_measure()
-    rows = sorted((_Swung.of(bar, measure) for bar in bars), key=lambda row: min(row.low, base) - max(row.high, base))
+    rows = sorted(_swung(bars, measure), key=lambda row: min(row.low, base) - max(row.high, base))
     step = 0.16 + LINE * NAME * max(len(lines) for row in rows for lines in (row.name, row.left, row.right))
     page = new_page(WIDTH, step * len(rows) + 0.95, title, caption)
     left = EDGE + max(measure(line, NAME, False) for row in rows for line in row.name) + 0.15
@@ -245,7 +245,8 @@ def draw_chance(
     share = f"{100.0 * beyond:.1f} %" if beyond >= 0.001 else "Fewer than 0.1 %"
     note = f"{share} of the draws lie beyond the ends of the scale." if beyond > 0.0 else ""
     measure = font_measure()
-    names = [wrapped(name, WIDTH - 2 * EDGE, 2, lambda line: measure(line, NAME, True)) for name in draws]
+    short = shortened(list(draws), WIDTH - 2 * EDGE, 2, lambda line: measure(line, NAME, True))
+    names = [wrapped(name, WIDTH - 2 * EDGE, 2, lambda line: measure(line, NAME, True)) for name in short]
     body = sum(LINE * NAME * len(name) + 2.0 for name in names) + 0.2
     page = new_page(WIDTH, body, title, f"{caption} {note}".strip())
     x = Scale(low, high, EDGE, WIDTH - EDGE)
@@ -258,6 +259,11 @@ def draw_chance(
         label = in_unit("net value of the plan", unit) if number == len(draws) else ""
         page.along(ax, x, top - 0.4, label)
     return page.figure
+
+
+def _reached(point: FrontierPoint, before: float) -> float:
+    """The least budget that this plan needs: what it spends, where that is more than the budget before."""
+    return point.spent if finite(point.spent) and before <= point.spent <= point.budget else point.budget
 
 
 def _unspent(point: FrontierPoint) -> bool:
@@ -273,16 +279,17 @@ def _budget_scale(budgets: Sequence[float], left: float, right: float) -> Scale:
 
 
 def _draw_promises(ax: Axes, points: Sequence[FrontierPoint]) -> None:
-    budget = [point.budget for point in points]
+    budget, last = [point.budget for point in points], points[-1]
     low, high = (
         [float(end) if finite(end) else math.nan for end in ends]
-        for ends in zip(*((p.low, p.high) for p in points), strict=True)
+        for ends in zip(*((p.low, p.high) for p in (*points, last)), strict=True)
     )
+    reached = [*map(_reached, points, [-math.inf, *budget]), last.budget]
     ax.axhline(0.0, color=QUIET, linewidth=1.2, zorder=1)
-    ax.fill_between(budget, low, high, color=POSITIVE, alpha=0.18, linewidth=0, zorder=2)
+    ax.fill_between(reached, low, high, step="post", color=POSITIVE, alpha=0.18, linewidth=0, zorder=2)
     if len(points) == 1:
-        ax.vlines(budget, low, high, color=POSITIVE, linewidth=2.0, zorder=2)
-    ax.plot(budget, [point.value for point in points], color=POSITIVE, linewidth=2.0, zorder=3)
+        ax.vlines(budget, low[:1], high[:1], color=POSITIVE, linewidth=2.0, zorder=2)
+    ax.step(reached, [point.value for point in (*points, last)], where="post", color=POSITIVE, linewidth=2.0, zorder=3)
     for point in points:
         face = PAPER if _unspent(point) else POSITIVE
         ax.plot([point.budget], [point.value], "o", markersize=6.0, color=POSITIVE, markerfacecolor=face, zorder=5)
@@ -299,11 +306,10 @@ class _Swung:
     right: tuple[str, ...]
 
     @classmethod
-    def of(cls, bar: Swing, measure: Measure) -> _Swung:
+    def of(cls, bar: Swing, name: tuple[str, ...], measure: Measure) -> _Swung:
         ends = sorted(((bar.low, bar.at_low), (bar.high, bar.at_high)), key=lambda end: end[0])
         texts = _alike(*(at for _, at in ends))
         left, right = (wrapped(text, 1.4, 3, lambda line: measure(line, TICK, False)) for text in texts)
-        name = wrapped(bar.name, 2.2, 3, lambda line: measure(line, NAME, False))
         return cls(name, ends[0][0], ends[1][0], left, right)
 
     def draw(self, page: Page, ax: Axes, scales: _Scales, place: int, base: float) -> None:
@@ -318,6 +324,16 @@ class _Swung:
         left, right = x.at(min(self.low, base)) - 0.07, x.at(max(self.high, base)) + 0.07
         halo(page.lines((left, y.at(place)), self.left, TICK, INK, align="right"), PAPER)
         halo(page.lines((right, y.at(place)), self.right, TICK, INK, align="left"), PAPER)
+
+
+def _swung(bars: Sequence[Swing], measure: Measure) -> list[_Swung]:
+    """The bars with their names in lines; different names stay different."""
+
+    def wide(line: str) -> float:
+        return measure(line, NAME, False)
+
+    names = shortened([bar.name for bar in bars], 2.2, 3, wide)
+    return [_Swung.of(bar, wrapped(name, 2.2, 3, wide), measure) for bar, name in zip(bars, names, strict=True)]
 
 
 def _alike(*values: float | str) -> list[str]:

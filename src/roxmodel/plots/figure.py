@@ -11,7 +11,7 @@ from roxmodel.plots.geometry import Measure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["font_measure", "new_figure", "require_matplotlib", "save_figure"]
+__all__ = ["figure_svg", "font_measure", "new_figure", "require_matplotlib", "save_figure"]
 
 _DPI: Final = 100
 _RASTER_DPI: Final = 200
@@ -98,6 +98,24 @@ def font_measure() -> Measure:
         return 1.04 * float(text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]) / 72
 
     return measure
+
+
+def figure_svg(figure: Figure) -> bytes:
+    """Write a figure as SVG, the same bytes for the same figure.
+
+    Examples
+    --------
+    >>> figure_svg(new_figure(2.0, 1.0)).startswith(b"<?xml")
+    True
+    """
+    from io import BytesIO
+
+    from matplotlib import rc_context, rcParams
+
+    stream = BytesIO()
+    with rc_context({"svg.hashsalt": rcParams["svg.hashsalt"] or "roxmodel"}):
+        figure.savefig(stream, format="svg", metadata=_UNDATED["svg"])
+    return stream.getvalue()
 
 
 def save_figure(figure: Figure, path: str | Path) -> Path:

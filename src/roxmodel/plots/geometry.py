@@ -20,6 +20,7 @@ __all__ = [
     "rough_measure",
     "sampled",
     "separated",
+    "shortened",
     "wrapped",
 ]
 
@@ -139,6 +140,82 @@ def wrapped(text: str, width: float, most: int, measure: Callable[[str], float],
     if len(kept) > most:
         kept = [*kept[: most - 1], kept[most - 1][:-1].rstrip() + "…"]
     return tuple(kept)
+
+
+def shortened(
+    names: Sequence[str], width: float, most: int, measure: Callable[[str], float], slack: float = 1.0
+) -> list[str]:
+    """Shorten names that stand together until each fits, so that different names stay different.
+
+    A name that is too long loses its middle, as names differ at their ends more often than within. Names that would
+    then read alike lose what they have in common instead; where even that does not help they are numbered.
+
+    Parameters
+    ----------
+    names
+        Names of one picture, in its order.
+    width, most, measure, slack
+        As of `wrapped`: the room that each name has.
+
+    Returns
+    -------
+    list of str
+        One text a name, which `wrapped` breaks into no more than ``most`` lines.
+
+    Examples
+    --------
+    >>> shortened(["training in the north, phase 1", "training in the north, phase 2"], 10, 2, len)
+    ['training in the … 1', 'training in the … 2']
+    """
+
+    def fits(text: str) -> bool:
+        return len(wrapped(text, width, most + 1, measure, slack)) <= most
+
+    texts = [" ".join(name.split()) for name in names]
+    short = [text if fits(text) else _without_middle(text, fits) for text in texts]
+    for number, (text, shown) in enumerate(zip(texts, list(short), strict=True), 1):
+        alike = {other for other, seen in zip(texts, short, strict=True) if _same(seen, shown)}
+        if len(alike) > 1:
+            short[number - 1] = _from_difference(text, alike, fits)
+    for number, (text, shown) in enumerate(zip(texts, list(short), strict=True), 1):
+        if any(other != text and _same(seen, shown) for other, seen in zip(texts, short, strict=True)):
+            short[number - 1] = _without_middle(f"{number}: {text}", fits)
+    return short
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two texts look the same to a reader, however they are broken into lines."""
+    return "".join(one.split()).casefold() == "".join(other.split()).casefold()
+
+
+def _without_middle(text: str, fits: Callable[[str], bool]) -> str:
+    """Cut as little as possible out of the middle of a text: whole words, else letters."""
+    words = text.split()
+    for kept in range(len(words) - 1, 1, -1):
+        for head in sorted(range(1, kept), key=lambda count: abs(2 * count - kept)):
+            cut = " ".join([*words[:head], "…", *words[len(words) - kept + head :]])
+            if fits(cut):
+                return cut
+    for kept in range(len(text) - 1, 1, -1):
+        tail = kept // 2
+        cut = f"{text[: kept - tail].rstrip(' _-/,;:')}…{text[len(text) - tail :].lstrip(' _-/,;:')}"
+        if fits(cut):
+            return cut
+    return text[:1]
+
+
+def _from_difference(text: str, alike: Iterable[str], fits: Callable[[str], bool]) -> str:
+    """Keep the beginning of a text and what it does not share with others that begin alike."""
+    others = list(alike)
+    shared = (place for place, signs in enumerate(zip(*others, strict=False)) if len(set(signs)) > 1)
+    first = next(shared, min(map(len, others)))
+    rest = text[text.rfind(" ", 0, first) + 1 :]
+    for kept in range(len(rest), 1, -1):
+        for head in (12, 6, 0):
+            cut = f"{text[:head].rstrip(' _-/,;:')}…{rest[:kept]}{'…' if kept < len(rest) else ''}"
+            if fits(cut):
+                return cut
+    return text
 
 
 def balanced(text: str, width: float, most: int, measure: Callable[[str], float]) -> tuple[str, ...]:

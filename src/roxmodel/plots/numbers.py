@@ -1,12 +1,15 @@
-"""How a number is written beside an arrow or a bar."""
+"""How a number is written beside an arrow or a bar, and in a table that people read."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Final, TypeGuard
+from typing import TYPE_CHECKING, Final, TypeGuard
 
-__all__ = ["finite", "tick_text", "with_interval", "written"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["finite", "for_reading", "plain", "tick_text", "with_interval", "written"]
 
 _MILLION: Final = 1e6
 _BILLION: Final = 1e9
@@ -85,6 +88,30 @@ def tick_text(value: float) -> str:
     divisor, unit = (_BILLION, "bn") if size >= _BILLION else (_MILLION, "M") if size >= _MILLION else (1.0, "")
     short = f"{value / divisor:.10g}" if size < 1000 or unit else f"{value:,.0f}"
     return short.replace("-", "−") + unit
+
+
+def plain(value: float, figures: int = 3) -> str:
+    """Write a number alone: so many figures, no powers of ten, never 0 for what is not 0; whole numbers whole.
+
+    Examples
+    --------
+    >>> plain(0.00432, 2), plain(1702.0), plain(-12.345), plain(2.5e6 + 0.25), plain(float("nan"))
+    ('0.0043', '1,702', '-12.3', '2,500,000', '')
+    """
+    if math.isnan(value):
+        return ""
+    size = abs(value)
+    if size < 1e15 and value == round(value):
+        return f"{value:,.0f}"
+    if not 1e-9 < size < 1e15:
+        return f"{value:.{figures}g}"
+    return f"{value:,.{max(figures - 1 - math.floor(math.log10(size)), 0)}f}"
+
+
+def for_reading(table: pd.DataFrame) -> pd.DataFrame:
+    """A copy of a table whose floating numbers are texts as `plain` writes them."""
+    texts = {name: [plain(float(value)) for value in table[name]] for name in table if table[name].dtype.kind == "f"}
+    return table.assign(**{str(name): told for name, told in texts.items()})
 
 
 def _decimals(largest: float) -> int:

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Final
 
 from roxmodel.plots.diagram import Node, small_print
-from roxmodel.plots.geometry import Box, Measure, balanced, separated
+from roxmodel.plots.geometry import Box, Measure, balanced, separated, shortened
 from roxmodel.plots.layers import Layers
 
 __all__ = [
@@ -21,7 +21,7 @@ __all__ = [
     "NodeText",
     "Places",
     "bow_depth",
-    "node_text",
+    "node_texts",
     "placed",
 ]
 
@@ -78,16 +78,22 @@ def bow_depth(reach: float) -> float:
     return 0.3 + 0.12 * abs(reach)
 
 
-def node_text(node: Node, measure: Measure) -> NodeText:
-    """Break a node's name and small print into lines.
+def node_texts(nodes: Sequence[Node], measure: Measure) -> tuple[NodeText, ...]:
+    """Break the nodes' names and small print into lines; different names stay different.
 
     Examples
     --------
     >>> from roxmodel.plots.geometry import rough_measure
-    >>> node_text(Node("pride", "pride", "employee", 4), rough_measure).name
+    >>> node_texts([Node("pride", "pride", "employee", 4)], rough_measure)[0].name
     ('pride',)
     """
-    name = balanced(node.label or node.name, _TEXT_WIDTH, 4, lambda line: measure(line, NAME_SIZE, True))
+    names = [node.label or node.name for node in nodes]
+    short = shortened(names, _TEXT_WIDTH, 4, lambda line: measure(line, NAME_SIZE, True), slack=1.3)
+    return tuple(_node_text(node, name, measure) for node, name in zip(nodes, short, strict=True))
+
+
+def _node_text(node: Node, shown: str, measure: Measure) -> NodeText:
+    name = balanced(shown, _TEXT_WIDTH, 4, lambda line: measure(line, NAME_SIZE, True))
     small = balanced(small_print(node), _TEXT_WIDTH, 2, lambda line: measure(line, SMALL_SIZE, False))
     widest = max(
         *(measure(line, NAME_SIZE, True) for line in name),

@@ -11,7 +11,7 @@ import numpy as np
 from roxmodel.errors import RoxError
 from roxmodel.plots.charts import Bar
 from roxmodel.plots.figure import font_measure, require_matplotlib
-from roxmodel.plots.geometry import Measure, wrapped
+from roxmodel.plots.geometry import Measure, shortened, wrapped
 from roxmodel.plots.numbers import finite, tick_text, with_interval, written
 from roxmodel.plots.page import EDGE, LINE, NAME, RULE, SMALL, TICK, WIDTH, Page, Scale, in_unit, known, new_page, some
 from roxmodel.plots.style import INK, NEGATIVE, POSITIVE, QUIET
@@ -138,7 +138,8 @@ class _Table:
     """The words around the bars: names and notes at the left, costs and net values at the right."""
 
     def __init__(self, measure: Measure, rows: Sequence[PlanRow], total: Bar | None, unit: str) -> None:
-        self.names = [wrapped(row.name, _NAMES, 3, lambda line: measure(line, NAME, False)) for row in rows]
+        short = shortened([row.name for row in rows], _NAMES, 3, lambda line: measure(line, NAME, False))
+        self.names = [wrapped(name, _NAMES, 3, lambda line: measure(line, NAME, False)) for name in short]
         self.notes = [
             wrapped(row.note, _NAMES, 2, lambda line: measure(line, SMALL, False)) if row.note.strip() else ()
             for row in rows

@@ -12,7 +12,7 @@ import numpy as np
 
 from roxmodel.errors import RoxError
 from roxmodel.plots.figure import font_measure, require_matplotlib
-from roxmodel.plots.geometry import Measure, Point, balanced, wrapped
+from roxmodel.plots.geometry import Measure, Point, balanced, shortened, wrapped
 from roxmodel.plots.numbers import finite, written
 from roxmodel.plots.page import (
     EDGE,
@@ -203,13 +203,15 @@ def _names(points: Sequence[MapPoint], means: tuple[float, float] | None, scales
         at = round(x.at(point.performance) / 0.02), round(y.at(point.importance) / 0.02)
         together.setdefault(at, []).append(point)
     names = []
+    largest = _line_measure(measure, max(_size(point)[0] for point in points), True)
+    short = dict(zip(points, shortened([point.name for point in points], 1.5, 3, largest, slack=1.3), strict=True))
     for group in together.values():
         (size, radius), bold = max(map(_size, group)), _acts(group[0], means)
         wide = _line_measure(measure, size, bold)
         if len(group) == 1:
-            lines = balanced(group[0].name, 1.5, 3, wide)
+            lines = balanced(short[group[0]], 1.5, 3, wide)
         else:
-            listed = (wrapped(point.name, 2.6, 2, wide) for point in group)
+            listed = (wrapped(short[point], 2.6, 2, wide) for point in group)
             lines = tuple(("   " if number else "· ") + line for name in listed for number, line in enumerate(name))
         dot = (x.at(group[0].performance), y.at(group[0].importance))
         names.append(_Name(dot, radius, lines, size, bold, len(group)))

@@ -19,7 +19,7 @@ from roxmodel.plots.places import (
     SMALL_SIZE,
     NodeText,
     Places,
-    node_text,
+    node_texts,
     placed,
 )
 from roxmodel.plots.routes import routed
@@ -118,7 +118,7 @@ def _laid_out(diagram: Diagram, layers: Layers, measure: Measure, stacked: bool)
 
 def _draft(diagram: Diagram, layers: Layers, measure: Measure, stacked: bool, stretch: float) -> tuple[float, Scene]:
     """Lay everything out once; how many square inches labels hide, and the scene."""
-    texts = tuple(node_text(node, measure) for node in diagram.nodes)
+    texts = node_texts(diagram.nodes, measure)
     words = [label_lines(arrow, stacked) for arrow in diagram.arrows]
     sizes = np.array([_label_size(lines, measure) for lines in words], dtype=float).reshape(-1, 2)
     places = placed(layers, texts, sizes[:, 0].tolist(), stretch)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from roxmodel.errors import SimulationError, did_you_mean, listed
+from roxmodel.plots.numbers import for_reading
 from roxmodel.plots.priorities import MapPoint, draw_map
 from roxmodel.result.fit import Fit
 from roxmodel.result.levels import complete_levels
@@ -78,7 +79,7 @@ class Priorities:
     def summary(self) -> str:
         """The answer in plain words."""
         return "\n".join(
-            [*_sentences(self), "", self.table().round(3).to_string(index=False), "", *self._small_print()]
+            [*_sentences(self), "", for_reading(self.table()).to_string(index=False), "", *self._small_print()]
         )
 
     def _small_print(self) -> list[str]:
@@ -93,7 +94,7 @@ class Priorities:
     def _repr_html_(self) -> str:
         words = "".join(f"<p>{escape(line)}</p>" for line in _sentences(self))
         notes = "".join(f"<li>{escape(note)}</li>" for note in self.notes)
-        table = self.table().round(3).to_html(index=False, border=0)
+        table = for_reading(self.table()).to_html(index=False, border=0)
         return f"<h4>Where to act</h4>{words}{table}<details><summary>Small print</summary><ul>{notes}</ul></details>"
 
     def plot(self) -> Figure:

@@ -9,7 +9,7 @@ from roxmodel.plots.draw import draw_diagram
 from roxmodel.plots.text import to_dot, to_mermaid
 from roxmodel.spec.causal import CausalModel
 from roxmodel.spec.constructs import Construct, Covariance, Edge
-from roxmodel.spec.diagram import model_diagram
+from roxmodel.spec.diagram import model_diagram, model_html
 from roxmodel.spec.lavaan import read_lavaan
 from roxmodel.spec.lavaan_writer import write_lavaan
 from roxmodel.spec.parameters import plan
@@ -121,6 +121,9 @@ class RoxModel(CausalModel):
 
     def __str__(self) -> str:
         return repr(self)
+
+    def _repr_html_(self) -> str:
+        return model_html(self)
 
     def __repr__(self) -> str:
         factors = ", ".join(f"{c.name} ({c.factor}, {c.source}, {len(c.items)})" for c in self.constructs)

@@ -23,6 +23,7 @@ from roxmodel.implied.power import (
 from roxmodel.implied.threads import one_blas_thread
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.moments.noise import growth_of
+from roxmodel.plots.numbers import for_reading, plain
 from roxmodel.spec.constructs import UNIT, Construct
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.headline import headline
@@ -240,13 +241,14 @@ class StudyCheck:
     def __repr__(self) -> str:
         verdict = "identified" if self.identified else "NOT identified"
         found = self.total
-        small = "" if found is None or np.isnan(found.detectable) else f", total effects from {found.detectable:.2f}"
+        known = found is not None and not np.isnan(found.detectable)
+        small = f", total effects from {plain(found.detectable, 2)}" if found is not None and known else ""
         return f"<StudyCheck of {self.n_units} units, model {self.model.name!r}: {verdict}{small}>"
 
     def _repr_html_(self) -> str:
         advice = "".join(f"<li>{html.escape(line)}</li>" for line in self.advice)
         tables = (self.constructs, *([self.edges] if self.edge_rows else []), *([self.collect] if self.more else []))
-        shown: str = "".join(table.to_html(index=False, float_format=lambda x: f"{x:.3g}") for table in tables)
+        shown: str = "".join(for_reading(table).to_html(index=False) for table in tables)
         return f"<p>{html.escape(repr(self), quote=False)}</p><ul>{advice}</ul>{shown}"
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from roxmodel.errors import RoxError
+from roxmodel.plots.numbers import for_reading, plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,7 +71,7 @@ def _headline(check: StudyCheck) -> Iterator[str]:
     if not np.isnan(total.detectable):
         ends = [check.model.find(end).item_names[0] for end in (total.effect, total.cause)]
         yield (
-            f"The smallest {name} that {check.n_units} units find {_POWER}, is {total.detectable:.2f} standard "
+            f"The smallest {name} that {check.n_units} units find {_POWER}, is {plain(total.detectable, 2)} standard "
             f"deviations between units per standard deviation ({total.detectable_raw:.3g} of {ends[0]} per point of "
             f"{ends[1]})."
         )
@@ -80,7 +81,7 @@ def _headline(check: StudyCheck) -> Iterator[str]:
     if wide:
         most = max(wide, key=lambda row: row.detectable)
         pair = f"{most.cause} -> {most.effect}"
-        yield f"Hardest edge that can be found: {pair}, from {most.detectable:.2f} on ({most.units} units)."
+        yield f"Hardest edge that can be found: {pair}, from {plain(most.detectable, 2)} on ({most.units} units)."
     never = [f"{row.cause} -> {row.effect}" for row in check.edge_rows if row.note.startswith("no possible size")]
     if never:
         yield f"Not found {_POWER}, however strong: {', '.join(never)}."
@@ -94,8 +95,10 @@ def _next(check: StudyCheck) -> Iterator[str]:
     units = next(row for row in check.more if row.what == "units" and row.times == 2)
     sources = [row for row in check.more if row.what not in {"now", "units"}]
     found = [row for row in (units, *sources) if not np.isnan(row.detectable)]
-    start = "out of reach" if np.isnan(now.detectable) else f"{now.detectable:.2f}"
-    shown = ", ".join(f"{_twice(row)} to {row.detectable:.2f}" for row in sorted(found, key=lambda row: row.detectable))
+    start = "out of reach" if np.isnan(now.detectable) else plain(now.detectable, 2)
+    shown = ", ".join(
+        f"{_twice(row)} to {plain(row.detectable, 2)}" for row in sorted(found, key=lambda row: row.detectable)
+    )
     if shown:
         whole = "would bring the smallest total effect that is found"
         yield f"What to collect next: {shown} {whole}, now {start}. {_verdict(units, found)}"
@@ -152,7 +155,7 @@ def _identified(check: StudyCheck) -> str:
 
 def _shown(table: pd.DataFrame) -> str:
     shown = table.drop(columns="note") if not table["note"].str.len().any() else table
-    return shown.to_string(index=False, na_rep="", float_format=lambda x: f"{x:.0f}" if x >= 10 else f"{x:.2f}")
+    return for_reading(shown).to_string(index=False)
 
 
 def _small_print(check: StudyCheck) -> list[str]:

@@ -13,6 +13,7 @@ import numpy as np
 from roxmodel.errors import DataError, RoxWarning, SpecError, did_you_mean, listed
 from roxmodel.moments.cells import Cells
 from roxmodel.moments.linked import LinkedMoments
+from roxmodel.plots.numbers import for_reading
 from roxmodel.spec.constructs import UNIT, Construct
 from roxmodel.spec.graph import RoxModel
 from roxmodel.survey.aggregated import Aggregated
@@ -303,7 +304,7 @@ class Study:
         return f"<Study of {known} units{whole} by {self.by!r}: {people or 'unit figures only'}>"
 
     def _repr_html_(self) -> str:
-        table: str = self.linkage().to_html(index=False, float_format=lambda x: f"{x:.3g}")
+        table: str = for_reading(self.linkage()).to_html(index=False)
         return f"<p>{html.escape(repr(self), quote=False)}</p>{table}"
 
 
