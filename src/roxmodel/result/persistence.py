@@ -57,13 +57,15 @@ def _refuse_few(fit: Fitted, min_group: int) -> None:
         raise DocumentError(f"min_group= was {min_group!r}.", allowed="a whole number of at least 1")
     if fit.level != "single":
         return
-    named = [(f"The group {group.name!r}", group.n) for group in fit.groups if group.name]
-    few = [(who, n) for who, n in (named or [("This fit", fit.population.n)]) if n < min_group]
+    found = [(group.name, group.n if group.people is None else group.people) for group in fit.groups]
+    few = [(name, n) for name, n in found or [("", float(fit.population.n))] if n < min_group]
     if few:
-        who, n = few[0]
+        name, n = few[0]
+        who = f"The group {name!r}" if name else "This fit"
         raise DocumentError(
-            f"{who} rests on {n:g} people, and a document of it would tell their answers.",
-            allowed=f"groups of at least min_group={min_group}",
+            f"{who} rests on {n:.3g} people (rows, counted by their weights); its document would tell what they "
+            "answered.",
+            allowed=f"at least min_group={min_group}",
             hint="Join small groups before the fit, or say min_group= if that is no secret. Nothing was written.",
         )
 

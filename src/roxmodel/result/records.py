@@ -218,12 +218,15 @@ class GroupMoments:
         (p,) means; None where a printed matrix had none.
     covariance
         (p, p) covariances, divisor n; with missing answers the maximum-likelihood ones.
+    people
+        People behind it, where sampling weights make them other than `n`. Never written to a document.
     """
 
     name: str
     n: float
     mean: FloatArray | None
     covariance: FloatArray
+    people: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
