@@ -383,7 +383,8 @@ class Fit(Fitted):
         """Write the fit as a model document (JSON): model, parameters, covariances; no unit and no respondent.
 
         Estimates are exact, so that two documents from data that differ by one person can be differenced: what changed
-        is that person's doing. Publish one document a wave, or none of it unrounded; see "Privacy" in the explanations.
+        is that person's doing. Publish one document a wave, and round the tables you hand on ("Privacy" among the
+        explanations says what is promised).
 
         Parameters
         ----------

@@ -269,7 +269,7 @@ def _covers(fit: Fit, intervention: Intervention, seed: int | None) -> tuple[Flo
                 f"{who} covers no unit: none is {rule.kind} on {rule.on!r} as it says ({rule!r}).",
                 hint=f"The level of {out} unit(s) is hidden (min_group=), and a rule does not cover these."
                 if out
-                else "",
+                else None,
             )
         whom = "units" if fit.level == "between" else "rows"
         kind = " by what is predicted of them" if fit.population.roots is not None else ""

@@ -38,8 +38,8 @@ class Study:
     The frames are read once, checked against the model and condensed to `moments`; they are never written
     into. Of respondents' rows nothing is kept, except that a study whose answers have holes remembers these
     columns (the frame's own where that can be; never pickled), for the likelihood of what is there. A unit that
-    some frame lacks is kept and reported by `linkage`.
-    Columns that no construct uses are ignored.
+    some frame lacks is kept and reported by `linkage`. Columns that no construct uses are ignored; a pickle does not
+    keep them.
 
     Parameters
     ----------
@@ -61,8 +61,8 @@ class Study:
         Source -> column of the unit frame with how many people could have answered.
     min_group
         Smallest number of people of a survey that any figure of a single unit rests on. What may not be shown, nothing
-        that answers about units knows: tables leave it out, and `simulate` and its like take such a unit as one that
-        the survey did not reach. Estimates use all answers.
+        that answers about units knows: tables leave it out, and `simulate` and its like take such a unit to stand at
+        the mean of the others. Estimates use all answers.
     coerce
         Whether answers outside their scale count as missing (and are reported) instead of raising.
     wave
