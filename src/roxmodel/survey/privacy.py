@@ -44,11 +44,11 @@ def suppressed(counts: FloatArray, min_group: int) -> BoolArray:
     hidden = (counts < min_group) & (counts > 0)
     if not hidden.any():
         return hidden
-    for place in np.argsort(counts, kind="stable"):
+    nobody = int((counts <= 0).sum())
+    for place in np.argsort(counts, kind="stable")[nobody:]:
         if hidden.sum() >= 2 and counts[hidden].sum() >= min_group:
             break
-        if counts[place] > 0:
-            hidden[place] = True
+        hidden[place] = True
     return hidden
 
 

@@ -62,7 +62,7 @@ class Study:
     min_group
         Smallest number of people of a survey that any figure of a single unit rests on. What may not be shown, nothing
         that answers about units knows: tables leave it out, and `simulate` and its like take such a unit to stand at
-        the mean of the others. Estimates use all answers.
+        the mean of the others. Estimates use all answers ("Privacy" among the explanations says what that leaves open).
     coerce
         Whether answers outside their scale count as missing (and are reported) instead of raising.
     wave
