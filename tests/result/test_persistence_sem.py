@@ -246,3 +246,33 @@ def test_contradictions_are_refused_even_with_a_right_checksum(tmp_path, spoil, 
     path = rewritten(FITS["plain"].save(tmp_path / "fit.json"), lambda envelope: spoil(envelope["content"]))
     with pytest.raises(DocumentError, match=message):
         rox.load(path)
+
+
+def test_a_handful_of_people_is_not_saved(tmp_path):
+    """The mean of a group of four is in its document: refused, and nothing is written; min_group= is the user's."""
+    rng = np.random.default_rng(1)
+    shift = np.array(["day"] * 100 + ["night"] * 4)
+    people = pd.DataFrame({"a": rng.normal(5, 1, 104), "shift": shift, "w": np.where(np.arange(104) == 103, 50.0, 1.0)})
+    people["b"] = people["a"] + rng.normal(0, 1, 104)
+    spec = rox.five_factor({"pride": ["a"], "outcomes": ["b"]})
+    fit, path = rox.fit(spec, people, group="shift"), tmp_path / "few.json"
+    assert any(note.startswith("Fewer than 5 people in 'night'") for note in fit.notes)
+    path.write_text("what stood there", encoding="utf-8")
+    for small in (fit, fit.group("night")):
+        with pytest.raises(DocumentError, match=r"rests on 4 people .* Allowed: at least min_group=5"):
+            small.save(path)
+    assert path.read_text(encoding="utf-8") == "what stood there"
+    assert fit.group("day").save(tmp_path / "day.json").exists()
+    loaded = rox.load(fit.save(tmp_path / "mine.json", min_group=4))
+    with pytest.raises(DocumentError, match="The group 'night' rests on 4 people"):
+        loaded.save(tmp_path / "again.json")
+    six = people.assign(shift=["day"] * 98 + ["night"] * 6)
+    assert rox.fit(spec, six, group="shift").save(tmp_path / "six.json").exists()
+    with pytest.raises(DocumentError, match="The group 'night' rests on 2"):  # one person has nearly all the weight
+        rox.fit(spec, six, group="shift", weight="w").save(tmp_path / "heavy.json")
+    with pytest.raises(DocumentError, match="This fit rests on 4 people"):
+        rox.fit(spec, people[:4], method="path").save(tmp_path / "rows.json")
+    for wrong in (0, 1.5, True, "5"):
+        with pytest.raises(DocumentError, match="min_group= was"):
+            fit.save(tmp_path / "wrong.json", min_group=wrong)
+    assert not (tmp_path / "wrong.json").exists()

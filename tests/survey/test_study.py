@@ -221,7 +221,29 @@ def test_a_study_travels(model, frames, same):
     for twin in (copy.copy(study), copy.deepcopy(study), pickle.loads(pickle.dumps(study))):
         same(twin, study)
         pd.testing.assert_frame_equal(twin.linkage(), study.linkage())
-        assert twin.unit_column("region") == study.unit_column("region")
+        assert twin.unit_column("revenue") == study.unit_column("revenue")
+    assert copy.deepcopy(study).unit_column("region") == study.unit_column("region")
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])
+def test_a_pickle_keeps_the_columns_that_are_used_and_no_other(model, frames, library):
+    books = frames["unit"].assign(
+        note="CANARY", size=500, kind=pd.Categorical(["used"] * len(frames["unit"]), ["used", "CANARY"])
+    )
+    if library == "polars":
+        books = pl.from_pandas(books.assign(kind="CANARY"))
+    if library == "pyarrow":
+        books = pa.concat_tables([pa.Table.from_pandas(books, preserve_index=False)] * 2).slice(0, len(books))
+    study = rox.Study(model, **{**frames, "unit": books}, by="shop", eligible={"employee": "size"})
+    twin = pickle.loads(pickle.dumps(study))
+    for kept in ("shop", "revenue", "size"):
+        assert twin.unit_column(kept) == study.unit_column(kept)
+    with pytest.raises(rox.DataError, match="'note' did not travel: a pickled study keeps the columns that its model"):
+        twin.unit_column("note")
+    with pytest.raises(rox.DataError, match="'region' did not travel"):
+        rox.fit(model, twin, method="path", cluster="region")
+    assert b"CANARY" not in pickle.dumps(study)
+    assert b"CANARY" not in pickle.dumps(twin)
 
 
 def test_no_respondent_stays_inside(model, frames):

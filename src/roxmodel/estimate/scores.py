@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from roxmodel.errors import DataError, EstimationError, did_you_mean
+from roxmodel.estimate.sentences import hidden_notes
 from roxmodel.moments.single import Moments
 from roxmodel.result.records import LINEAR
 from roxmodel.spec.constructs import UNIT, Construct
@@ -17,6 +18,7 @@ from roxmodel.survey.answers import read_answers
 from roxmodel.survey.composites import item_mean, unit_composites
 from roxmodel.survey.frames import Frame, open_frame, raw_column, refuse_matrix, require_columns
 from roxmodel.survey.linkage import agreement
+from roxmodel.survey.privacy import hidden_scores
 from roxmodel.survey.reading import check_same_items
 from roxmodel.survey.study import Study
 from roxmodel.types import BoolArray, FloatArray, IntArray, Level
@@ -51,6 +53,10 @@ class Scores:
         rows where rows are respondents. NaN where unknown.
     notes
         What a reader must know of how the scores were formed.
+    hidden
+        (n, k) scores that enter the regressions but nothing that is said of single units; None where rows are no units.
+    min_group
+        Smallest number of people behind a score that may be shown.
     """
 
     names: tuple[str, ...]
@@ -65,6 +71,8 @@ class Scores:
     families: tuple[str, ...]
     within: Mapping[str, FloatArray]
     notes: tuple[str, ...] = field(default=())
+    hidden: BoolArray | None = None
+    min_group: int = 0
 
 
 def scores_of_study(model: RoxModel, study: Study, cluster: str | None) -> Scores:
@@ -79,6 +87,7 @@ def scores_of_study(model: RoxModel, study: Study, cluster: str | None) -> Score
     composites = unit_composites(model, study.moments)
     some: BoolArray = np.asarray(~np.isnan(composites.values).all(axis=1))
     values = composites.values[some]
+    hidden = hidden_scores(model, study.moments, study.min_group)[some]
     _refuse_constant(model, values, "units")
     clusters = None
     if cluster is not None:
@@ -101,7 +110,9 @@ def scores_of_study(model: RoxModel, study: Study, cluster: str | None) -> Score
         cluster_name=cluster,
         families=tuple(_family(model, name, unit_level=True) for name in model.names),
         within={c.name: _within(study, c) for c in model.constructs},
-        notes=(*_noise_note(model, study), *partial),
+        notes=(*_noise_note(model, study), *partial, *hidden_notes(model.names, hidden, study.min_group)),
+        hidden=hidden,
+        min_group=study.min_group,
     )
 
 

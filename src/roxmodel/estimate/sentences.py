@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from roxmodel.result.records import Resampling
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable
-from roxmodel.types import FloatArray
+from roxmodel.types import BoolArray, FloatArray
 
-__all__ = ["assumed_notes", "causal_notes", "replicate_notes", "sign_notes"]
+__all__ = ["assumed_notes", "causal_notes", "hidden_notes", "replicate_notes", "sign_notes"]
 
 _CAUSAL = (
     "Causal reading assumes that the arrows point the right way and that no unmeasured cause acts on both ends "
@@ -18,6 +20,30 @@ _CAUSAL = (
 def causal_notes(model: RoxModel) -> list[str]:
     """What a causal reading assumes, if there are edges."""
     return [_CAUSAL] if model.edges else []
+
+
+def hidden_notes(names: Sequence[str], hidden: BoolArray, min_group: int) -> list[str]:
+    """Of how many units something is hidden, and what that means for answers about units.
+
+    Parameters
+    ----------
+    names
+        (k,) constructs.
+    hidden
+        (units, k) what may not be shown.
+    min_group
+        Smallest number of people behind a figure of a unit.
+    """
+    count = int(hidden.any(axis=1).sum())
+    if not count:
+        return []
+    where = ", ".join(f"{name} {n}" for name, n in zip(names, hidden.sum(axis=0), strict=True) if n)
+    note = (
+        f"Hidden in {count} of {len(hidden)} units ({where}): fewer than {min_group} people answered there, or the "
+        "unit would give such a one away. The estimates use these answers, but no level of such a unit is shown, and "
+        "nothing that is asked about units knows it: it is taken to stand at the mean of the others (min_group=)."
+    )
+    return [note]
 
 
 def assumed_notes(table: ParameterTable) -> list[str]:

@@ -13,6 +13,7 @@ from roxmodel.estimate.small_print import error_words, notes_of, verdicts_of
 from roxmodel.result.fit import Fit
 from roxmodel.result.indices import Discrepancy, fit_indices
 from roxmodel.result.intervals import spread_of, wald
+from roxmodel.result.levels import summary_of
 from roxmodel.result.records import LINEAR, Equation, Estimates, Measure, Population, Resampling
 from roxmodel.result.standardize import construct_sd, disturbances, standardized_values
 from roxmodel.result.system import implied_covariance, system_of
@@ -164,16 +165,21 @@ def _population(
     if values is None:
         mean = None if scores.mean is None else _frozen(scores.mean)
         return Population(scores.names, scores.n, None, None, None, mean, covariance, None, None)
+    hidden = scores.hidden if scores.hidden is not None and scores.hidden.any() else None
+    shown = values if hidden is None else np.where(hidden, np.nan, values)
+    mean, low, high = summary_of(shown)
     return Population(
         names=scores.names,
         n=scores.n,
         n_units=scores.n if scores.level == "between" else None,
         units=scores.units,
-        levels=_frozen(values),
-        mean=_frozen(np.nanmean(values, axis=0)),
+        levels=_frozen(shown),
+        mean=_frozen(np.where(np.isnan(mean), np.nanmean(values, axis=0), mean)),  # NaN: all hidden, so that of all
         covariance=covariance,
-        low=_frozen(np.nanmin(values, axis=0)),
-        high=_frozen(np.nanmax(values, axis=0)),
+        low=_frozen(low),
+        high=_frozen(high),
+        hidden=hidden,
+        min_group=scores.min_group,
     )
 
 

@@ -15,6 +15,7 @@ from roxmodel.result.persistence import load_fitted, save_fit
 from roxmodel.result.standardized import standardized_table
 from roxmodel.result.summary import fit_html, fit_summary
 from roxmodel.result.tables import edge_table, effect_table, fit_diagram, parameter_frame, within_table
+from roxmodel.survey.privacy import MIN_GROUP
 from roxmodel.types import Interval, Level
 
 if TYPE_CHECKING:
@@ -378,15 +379,25 @@ class Fit(Fitted):
         """Write the graph with its estimates as a Mermaid flowchart."""
         return to_mermaid(fit_diagram(self))
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, min_group: int = MIN_GROUP) -> Path:
         """Write the fit as a model document (JSON): model, parameters, covariances; no unit and no respondent.
+
+        Estimates are exact, so that two documents from data that differ by one person can be differenced: what changed
+        is that person's doing. Publish one document a wave, and round the tables you hand on ("Privacy" among the
+        explanations says what is promised).
+
+        Parameters
+        ----------
+        min_group
+            Fewest people that a group in the document may have: the means and intercepts of a group of one are the
+            person's answers.
 
         Raises
         ------
         DocumentError
-            If the file cannot be written.
+            If the file cannot be written, or the fit, or one of its groups, rests on fewer people than that.
         """
-        return save_fit(self, path)
+        return save_fit(self, path, min_group)
 
 
 def load(path: str | Path) -> Fit:

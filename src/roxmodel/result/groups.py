@@ -12,7 +12,7 @@ from roxmodel.implied.layout import LOADINGS, RESIDUALS
 from roxmodel.implied.matrices import filled
 from roxmodel.result.fitted import Fitted
 from roxmodel.result.latent import LatentGroup, latent_groups, only_group
-from roxmodel.result.records import Estimates, GroupMoments, Measure, Population
+from roxmodel.result.records import Estimates, Measure, Population
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable
 from roxmodel.types import FloatArray
@@ -59,7 +59,7 @@ def group_fields(fit: Fitted, name: str) -> dict[str, Any]:
             replicates=fit.resampling.replicates[:, keep],
             influence=None if fit.resampling.influence is None else fit.resampling.influence[:, keep],
         ),
-        "groups": (GroupMoments("", moments.n, moments.mean, moments.covariance),),
+        "groups": (replace(moments, name=""),),
     }
     return found
 

@@ -11,7 +11,7 @@ from roxmodel.result.fitted import Fitted
 from roxmodel.result.system import root_of
 from roxmodel.types import FloatArray
 
-__all__ = ["KeptLevels", "UnitLevels", "complete_levels", "lower_roots", "unit_levels"]
+__all__ = ["KeptLevels", "UnitLevels", "complete_levels", "lower_roots", "summary_of", "unit_levels"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +95,21 @@ class KeptLevels:
         return self.levels if self.levels.ndim == 2 else self.levels[start:stop]
 
 
+def summary_of(levels: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Mean, lowest and highest level of each construct over the units where there is one; NaN where there is none.
+
+    Parameters
+    ----------
+    levels
+        (units, k), NaN where a level is not known or not to be known.
+    """
+    none = np.isnan(levels).all(axis=0)
+    known = np.where(none, 0.0, levels)
+    found = (np.nanmean(known, axis=0), np.nanmin(known, axis=0), np.nanmax(known, axis=0))
+    mean, low, high = (np.where(none, np.nan, column) for column in found)
+    return mean, low, high
+
+
 def lower_roots(covariance: FloatArray) -> FloatArray:
     """Lower triangular R with R Rᵀ = covariance, for many small matrices that may be singular.
 
@@ -137,9 +152,9 @@ def unit_levels(fit: Fitted, seed: int | None = None) -> UnitLevels:
 def complete_levels(fit: Fitted, seed: int = 0, units: int = 1_000) -> FloatArray:
     """(units, k) level of each construct in each unit, holes filled.
 
-    A unit that a source did not reach stands at the mean of the others. Without rows (a printed matrix, a loaded
-    document), as many levels as the data had units (`units` at most) are drawn from mean and covariance, so that
-    their mean is the mean.
+    A unit that a source did not reach, or whose level may not be shown, stands at the mean of the others. Without rows
+    (a printed matrix, a loaded document), as many levels as the data had units (`units` at most) are drawn from mean
+    and covariance, so that their mean is the mean.
 
     Raises
     ------

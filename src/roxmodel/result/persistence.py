@@ -36,6 +36,7 @@ from roxmodel.result.records import (
 )
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import Kind, Parameter, ParameterTable, plan
+from roxmodel.survey.privacy import MIN_GROUP
 from roxmodel.types import FloatArray, Level, Method, Scaling, StandardErrors
 
 __all__ = ["fit_content", "fitted_from_content", "load_fitted", "save_fit"]
@@ -44,9 +45,29 @@ _ARRAYS = ("se", "statistic", "p", "standardized", "df", "partial_r2")
 _FEWEST = 5  # units in any number of the document
 
 
-def save_fit(fit: Fitted, path: str | Path) -> Path:
+def save_fit(fit: Fitted, path: str | Path, min_group: int = MIN_GROUP) -> Path:
     """Write a fit as a document; see `Fit.save`."""
+    _refuse_few(fit, min_group)
     return write_text(path, write_document("fit", fit_content(fit).model_dump(mode="python")))
+
+
+def _refuse_few(fit: Fitted, min_group: int) -> None:
+    """Refuse a document in which parameters are those of a handful of people."""
+    if isinstance(min_group, bool) or not isinstance(min_group, int | np.integer) or min_group < 1:
+        raise DocumentError(f"min_group= was {min_group!r}.", allowed="a whole number of at least 1")
+    if fit.level != "single":
+        return
+    found = [(group.name, group.n if group.people is None else group.people) for group in fit.groups]
+    few = [(name, n) for name, n in found or [("", float(fit.population.n))] if n < min_group]
+    if few:
+        name, n = few[0]
+        who = f"The group {name!r}" if name else "This fit"
+        raise DocumentError(
+            f"{who} rests on {n:.3g} people (rows, counted by their weights); its document would tell what they "
+            "answered.",
+            allowed=f"at least min_group={min_group}",
+            hint="Join small groups before the fit, or say min_group= if that is no secret. Nothing was written.",
+        )
 
 
 def load_fitted(path: str | Path) -> Fitted:

@@ -127,7 +127,8 @@ class Population:
     units
         Their keys, None for rows, matrices and loaded documents.
     levels
-        (n, k) score of each construct in each unit, NaN where it was not measured; None where no rows are kept.
+        (n, k) score of each construct in each unit, NaN where it was not measured or is `hidden`; None where no rows
+        are kept.
     mean
         (k,) mean scores; None where a printed matrix had none.
     covariance
@@ -138,6 +139,11 @@ class Population:
     roots
         (n, k, k) lower roots of the covariance of what is not known of each unit's level (method "linked", where
         `levels` are predictions); None where levels are taken as known. Never written to a document.
+    hidden
+        (n, k) where too few people answered for a level to be shown: there `levels` is NaN, and `mean`, `low` and
+        `high` are those of the other units. None where nothing is hidden.
+    min_group
+        Smallest number of people that a shown level rests on, 0 where rows are not units.
     """
 
     names: tuple[str, ...]
@@ -150,6 +156,8 @@ class Population:
     low: FloatArray | None
     high: FloatArray | None
     roots: FloatArray | None = None
+    hidden: BoolArray | None = None
+    min_group: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,12 +218,15 @@ class GroupMoments:
         (p,) means; None where a printed matrix had none.
     covariance
         (p, p) covariances, divisor n; with missing answers the maximum-likelihood ones.
+    people
+        People behind it, where sampling weights make them other than `n`. Never written to a document.
     """
 
     name: str
     n: float
     mean: FloatArray | None
     covariance: FloatArray
+    people: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +270,9 @@ class UnitScores:
     fewest
         (J, k) fewest respondents behind an answered item of the construct; infinite for figures of the unit.
     known
-        (J, k) whether the unit has something of the construct itself.
+        (J, k) whether the prediction rests on something of the construct itself.
+    hidden
+        (J, k) whether the score is not to be shown (NaN); no other of the unit rests on the answers behind it.
     by
         Name of the key.
     min_group
@@ -271,5 +284,6 @@ class UnitScores:
     errors: FloatArray
     fewest: FloatArray
     known: BoolArray
+    hidden: BoolArray
     by: str = "unit"
     min_group: int = 5

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from roxmodel.errors import EstimationError
-from roxmodel.survey.privacy import suppressed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,8 +28,7 @@ def unit_score_table(fit: Fitted) -> pd.DataFrame:
             f"Unit scores are predictions of method 'linked'; this fit is by method {fit.method!r}.",
             hint="Use rox.fit(model, study, method='linked'), or study.scores() for the plain means.",
         )
-    hidden = np.column_stack([suppressed(column, found.min_group) for column in found.fewest.T])
-    names = np.array(fit.model.names)
+    hidden, names = found.hidden, np.array(fit.model.names)
     table = pd.DataFrame({found.by: list(found.units)})
     for k, name in enumerate(names):
         table[name] = np.where(hidden[:, k], np.nan, found.values[:, k])

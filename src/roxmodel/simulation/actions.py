@@ -264,7 +264,13 @@ def _covers(fit: Fit, intervention: Intervention, seed: int | None) -> tuple[Flo
         measured = fit.population.levels
         covered = covered_by(rule, (complete_levels(fit, seed or 0) if measured is None else measured)[:, place])
         if not covered.any():
-            raise SimulationError(f"{who} covers no unit: none is {rule.kind} on {rule.on!r} as it says ({rule!r}).")
+            out = 0 if fit.population.hidden is None else int(fit.population.hidden[:, place].sum())
+            raise SimulationError(
+                f"{who} covers no unit: none is {rule.kind} on {rule.on!r} as it says ({rule!r}).",
+                hint=f"The level of {out} unit(s) is hidden (min_group=), and a rule does not cover these."
+                if out
+                else None,
+            )
         whom = "units" if fit.level == "between" else "rows"
         kind = " by what is predicted of them" if fit.population.roots is not None else ""
         kind = " drawn from mean and covariance" if measured is None else kind

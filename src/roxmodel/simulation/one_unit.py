@@ -11,7 +11,6 @@ import numpy as np
 from roxmodel.errors import SimulationError, did_you_mean, listed
 from roxmodel.result.fit import Fit
 from roxmodel.result.levels import UnitLevels
-from roxmodel.result.unit_scores import unit_score_table
 from roxmodel.types import FloatArray
 
 __all__ = ["Basis", "OneUnit", "basis_notes", "one_unit"]
@@ -88,27 +87,28 @@ def one_unit(fit: Fit, unit: Hashable) -> OneUnit:
     place = _row(unit, people.n) if people.units is None else _place(unit, people.units)
     if fit.predicted is None:
         levels = np.array(np.asarray(people.levels)[place])
-        basis: list[Basis] = ["unknown" if np.isnan(level) else "observed" for level in levels]
+        hidden = np.zeros(len(levels), dtype=bool) if people.hidden is None else people.hidden[place]
+        basis: list[Basis] = [
+            "hidden" if out else "unknown" if np.isnan(level) else "observed"
+            for level, out in zip(levels, hidden, strict=True)
+        ]
         return OneUnit(place if people.units is None else people.units[place], levels, tuple(basis), None)
     return _predicted(fit, place)
 
 
 def _predicted(fit: Fit, place: int) -> OneUnit:
     """As `Fit.unit_scores` shows it: no answer of fewer people than the study lets show is in any figure."""
-    table = unit_score_table(fit)
-    found = fit.predicted
-    if found is None or fit.population.levels is None:
+    found, roots = fit.predicted, fit.population.roots
+    if found is None or roots is None:
         raise ValueError("no predictions")  # the caller has looked
-    levels = table[list(fit.model.names)].to_numpy(dtype=np.float64)[place]
-    errors = np.where(np.isnan(levels), 0.0, found.errors[place])
+    hidden = found.hidden[place]
+    levels = np.where(hidden, np.nan, found.values[place])
+    errors = np.where(hidden, 0.0, found.errors[place])
     basis: list[Basis] = [
         "hidden" if np.isnan(level) else "predicted" if error > 0 else "observed"
         for level, error in zip(levels, errors, strict=True)
     ]
-    root = np.diag(errors)
-    if fit.population.roots is not None and np.array_equal(found.values[place], fit.population.levels[place]):
-        root = fit.population.roots[place]
-    return OneUnit(found.units[place], levels, tuple(basis), root)
+    return OneUnit(found.units[place], levels, tuple(basis), np.where(hidden[:, None], 0.0, roots[place]))
 
 
 def _refuse_no_units(fit: Fit) -> None:
@@ -162,11 +162,10 @@ def basis_notes(fit: Fit, unit: OneUnit) -> list[str]:
     if names["unknown"]:
         notes.append(f"The {whom} has no score of {listed(names['unknown'])}: that level is unknown.")
     if names["hidden"]:
-        fewest = fit.predicted.min_group if fit.predicted is not None else 0
+        without = " The others are predicted without those answers." if fit.predicted is not None else ""
         notes.append(
-            f"Hidden, because fewer than {fewest} people answered, or because the unit would give such a one away: "
-            f"the level of {listed(names['hidden'])}. The others are predicted without those answers, their errors "
-            "taken as independent."
+            f"Hidden, because fewer than {fit.population.min_group} people answered, or because the unit would give "
+            f"such a one away: the level of {listed(names['hidden'])}.{without}"
         )
     if fit.method == "path" and fit.level == "between":
         notes.append("Unit means are taken as exact, which understates effects (see the fit's small print).")

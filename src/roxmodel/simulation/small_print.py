@@ -90,8 +90,10 @@ def coverage_notes(fit: Fit, question: Question) -> tuple[str, ...]:
     for place in prices:
         measured = int((~np.isnan(levels[:, place])).sum())
         if measured < min(units, len(levels)):
+            out = fit.population.hidden is not None and fit.population.hidden[:, place].any()
+            how = "has a level that may be shown" if out else "was measured"
             notes.append(
-                f"{fit.model.names[place]!r} was measured in {measured} of {len(levels)} units; the money counts "
+                f"{fit.model.names[place]!r} {how} in {measured} of {len(levels)} units; the money counts "
                 f"{units} (n_units= says otherwise)."
             )
     return tuple(notes)
@@ -114,7 +116,8 @@ def cap_notes(fit: Fit, course: Course, no_levels: bool) -> list[str]:
         notes.append(f"Levels of the {whom} are drawn from their mean and covariance ({why}).")
     elif people.levels is not None and bounded and np.isnan(people.levels).any():
         holes = int(np.isnan(people.levels).any(axis=1).sum())
-        notes.append(f"{holes} unit(s) lack some score; they are taken to stand at the mean.")
+        out = "" if people.hidden is None else " that may be shown"
+        notes.append(f"{holes} unit(s) lack some score{out}; they are taken to stand at the mean.")
     if people.roots is not None and bounded:
         notes.append("Levels of the units are drawn from what is known of each, anew in every draw.")
     return notes

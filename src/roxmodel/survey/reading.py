@@ -19,7 +19,7 @@ from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.questionnaire import Item
 from roxmodel.survey.aggregated import Aggregated, read_aggregated
 from roxmodel.survey.answers import read_answers
-from roxmodel.survey.frames import Frame, open_frame, require_columns
+from roxmodel.survey.frames import Frame, open_frame, raw_column, require_columns
 from roxmodel.survey.keys import Keys, read_keys, refuse_mixed_types, refuse_twice
 from roxmodel.survey.numbers import LARGEST, number_column
 from roxmodel.types import FloatArray
@@ -66,6 +66,10 @@ class Reading:
         Item -> answers outside the scale that count as missing.
     rows
         Source -> its answers, where some are missing.
+    eligible
+        Columns of the unit frame with how many people could have answered.
+    travelled
+        Whether this came out of a pickle, without rows and without columns that no construct uses.
     """
 
     moments: LinkedMoments
@@ -74,6 +78,16 @@ class Reading:
     without_unit: Mapping[str, int]
     coerced: Mapping[str, int]
     rows: Mapping[str, Rows] = field(default_factory=dict)
+    eligible: tuple[str, ...] = ()
+    travelled: bool = False
+
+    def travelling(self, by: str) -> Reading:
+        """What a pickle holds: no rows of respondents, and of the unit frame the columns that are used, copied."""
+        frame, figures = self.unit_frame, self.moments.figures
+        if frame is not None:
+            used = dict.fromkeys((by, *(() if figures is None else figures.names), *self.eligible))
+            frame = open_frame(UNIT, {name: raw_column(frame, name) for name in used if name in frame.columns})
+        return replace(self, unit_frame=frame, rows={}, travelled=True)
 
     def cells(self, source: str, items: Sequence[str]) -> Cells | None:
         """Moments by unit and pattern of missing answers; None where rows are not at hand or are weighted."""
@@ -130,7 +144,8 @@ def read_frames(model: RoxModel, frames: Mapping[str, object], options: Options)
         moments = _with_eligible(moments, unit_frame, book, options)
     _check_matched(options.by, moments, book)
     without = {source: keys.without for source, keys in book.keys.items() if keys.without}
-    return Reading(moments, unit_frame, book.keys.get(UNIT), without, book.coerced, book.rows)
+    eligible = tuple(options.eligible.values())
+    return Reading(moments, unit_frame, book.keys.get(UNIT), without, book.coerced, book.rows, eligible)
 
 
 def _read_source(source: str, given: object, items: list[Item], options: Options, book: _Book) -> SourceMoments:

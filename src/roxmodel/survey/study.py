@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import warnings
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,16 +13,15 @@ from roxmodel.errors import DataError, RoxWarning, SpecError, did_you_mean, list
 from roxmodel.moments.cells import Cells
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.plots.numbers import for_reading
-from roxmodel.spec.constructs import UNIT, Construct
+from roxmodel.spec.constructs import UNIT
 from roxmodel.spec.graph import RoxModel
 from roxmodel.survey.aggregated import Aggregated
 from roxmodel.survey.composites import unit_composites
 from roxmodel.survey.frames import raw_column, require_columns
 from roxmodel.survey.linkage import linkage_table, unmatched_table
-from roxmodel.survey.privacy import suppressed
+from roxmodel.survey.privacy import MIN_GROUP, hidden_scores
 from roxmodel.survey.quality import quality_table
 from roxmodel.survey.reading import Options, Reading, check_same_items, read_frames
-from roxmodel.types import BoolArray
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,8 +39,8 @@ class Study:
     The frames are read once, checked against the model and condensed to `moments`; they are never written
     into. Of respondents' rows nothing is kept, except that a study whose answers have holes remembers these
     columns (the frame's own where that can be; never pickled), for the likelihood of what is there. A unit that
-    some frame lacks is kept and reported by `linkage`.
-    Columns that no construct uses are ignored.
+    some frame lacks is kept and reported by `linkage`. Columns that no construct uses are ignored; a pickle does not
+    keep them.
 
     Parameters
     ----------
@@ -63,7 +61,9 @@ class Study:
     eligible
         Source -> column of the unit frame with how many people could have answered.
     min_group
-        Smallest number of respondents of a unit that any table of single units shows.
+        Smallest number of people of a survey that any figure of a single unit rests on. What may not be shown, nothing
+        that answers about units knows: tables leave it out, and `simulate` and its like take such a unit to stand at
+        the mean of the others. Estimates use all answers ("Privacy" among the explanations says what that leaves open).
     coerce
         Whether answers outside their scale count as missing (and are reported) instead of raising.
     wave
@@ -111,7 +111,7 @@ class Study:
         weight: str | Mapping[str, str] | None = None,
         frequency: str | Mapping[str, str] | None = None,
         eligible: Mapping[str, str] | None = None,
-        min_group: int = 5,
+        min_group: int = MIN_GROUP,
         coerce: bool = False,
         wave: str | None = None,
     ) -> None:
@@ -148,10 +148,16 @@ class Study:
 
     def __getstate__(self) -> tuple[None, dict[str, Any]]:
         kept = {name: getattr(self, name) for name in self.__slots__}
-        return None, kept | {"_reading": replace(self._reading, rows={})}
+        return None, kept | {"_reading": self._reading.travelling(self.by)}
 
     def __setstate__(self, state: tuple[None, dict[str, Any]]) -> None:
         self._set(**state[1])
+
+    def __copy__(self) -> Study:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Study:
+        return self  # it does not change, and a copy through a pickle would lose columns
 
     def cells(self, source: str, items: Sequence[str]) -> Cells | None:
         """Moments of a survey by unit and pattern of missing answers.
@@ -261,7 +267,7 @@ class Study:
         import pandas as pd
 
         composites = unit_composites(self.model, self.moments)
-        hidden = np.column_stack([self._hidden(construct) for construct in self.model.constructs])
+        hidden = hidden_scores(self.model, self.moments, self.min_group)
         table = pd.DataFrame(np.where(hidden, np.nan, composites.values), columns=list(composites.names))
         table.insert(0, self.by, list(composites.units))
         names = np.array(composites.names)
@@ -273,7 +279,7 @@ class Study:
         Raises
         ------
         DataError
-            If there is no unit frame, or no such column.
+            If there is no unit frame, or no such column (of a pickled study: no column but those its model uses).
         """
         import pandas as pd
 
@@ -281,21 +287,18 @@ class Study:
         if frame is None or keys is None:
             problem = f"There is no unit frame to take the column {name!r} from."
             raise DataError(problem, hint="Give Study(unit=...).")
+        if self._reading.travelled and name not in frame.columns:
+            raise DataError(
+                f"The column {name!r} did not travel: a pickled study keeps the columns that its model uses, no other.",
+                allowed=listed(list(frame.columns)),
+                hint="Make the Study from the frames again, or fit before pickling.",
+            )
         require_columns(UNIT, frame, [name])
         column = raw_column(frame, name)[keys.row]
         holes = pd.isna(column)
         values = column.tolist() if column.dtype.kind in "biufU" else list(column)
         known = {u: v for u, v, hole in zip(keys.units, values, holes, strict=True) if not hole}
         return [known.get(unit) for unit in self.units]
-
-    def _hidden(self, construct: Construct) -> BoolArray:
-        """(G,) whether the construct's score in a unit is not to be shown."""
-        if construct.source == UNIT:
-            return np.zeros(len(self.units), dtype=bool)
-        own = self.moments.source(construct.source).select(construct.item_names)
-        fewest = np.where(own.counts > 0, own.counts, np.inf).min(axis=1)
-        counts = dict(zip(own.units, np.where(np.isinf(fewest), 0.0, fewest), strict=True))
-        return suppressed(np.array([counts.get(unit, 0.0) for unit in self.units]), self.min_group)
 
     def __repr__(self) -> str:
         people = ", ".join(f"{int(s.respondents.sum())} {s.source} answers" for s in self.moments.sources)

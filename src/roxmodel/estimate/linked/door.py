@@ -23,6 +23,7 @@ from roxmodel.result.fit import Fit
 from roxmodel.result.records import Resampling, WithinEdge
 from roxmodel.spec.constructs import UNIT
 from roxmodel.spec.graph import RoxModel
+from roxmodel.survey.privacy import MIN_GROUP
 from roxmodel.survey.reading import check_same_items
 from roxmodel.survey.study import Study
 from roxmodel.types import FloatArray, IntArray
@@ -110,7 +111,7 @@ def _fit(model: RoxModel, data: object, moments: LinkedMoments, options: LinkedO
             within=within,
             equation_units=equation_units(model, sample),
             by=data.by if isinstance(data, Study) else "unit",
-            min_group=data.min_group if isinstance(data, Study) else 5,
+            min_group=data.min_group if isinstance(data, Study) else MIN_GROUP,
             notes=(*notes, *words),
             clusters=0 if clusters is None else int(clusters.max()) + 1,
         ),

@@ -13,6 +13,7 @@ from roxmodel.implied.noisy import NoisyMeans, inverse_of_noisy
 from roxmodel.result.records import UnitScores
 from roxmodel.spec.constructs import UNIT
 from roxmodel.spec.graph import RoxModel
+from roxmodel.survey.privacy import people_behind, suppressed
 from roxmodel.types import BoolArray, FloatArray
 
 __all__ = ["predicted_levels"]
@@ -34,40 +35,36 @@ def predicted_levels(
     unit
         (k,) loading of each construct's first item.
     min_group
-        Answers of fewer people than that are left out of what may be shown.
+        Answers to a construct that fewer people of a unit gave are left out of all predictions there, and so are those
+        of the units that would give such a one away. Such a level is not predicted at all: even without the unit's own
+        answers a prediction follows them, because the parameters do.
 
     Returns
     -------
     ndarray
-        (J, k) predictions from everything.
+        (J, k) predictions, NaN where nothing may be shown.
     ndarray
-        (J, k, k) covariance of their errors.
+        (J, k, k) covariance of their errors; of a level that may not be shown the variance between units.
     UnitScores
-        Predictions that may be shown: none of them uses answers to a construct that fewer than `min_group` people gave.
+        The same, and why something is missing.
     """
     fewest, known = _respondents(model, sample)
-    every, doubts = _predicted(model, sample.data, fitted, unit)
-    errors = _errors(doubts)
-    small = (fewest > 0) & (fewest < min_group)
-    if not small.any():
-        return every, doubts, UnitScores(sample.units, every, errors, fewest, known, min_group=min_group)
-    seen = sample.data.seen.copy()
-    for k, construct in enumerate(model.constructs):
-        for item in construct.item_names:
-            seen[small[:, k], sample.items.index(item)] = False
-    rows = small.any(axis=1)
-    shown, doubt = every.copy(), errors.copy()
-    some = np.flatnonzero(rows)
-    masked = replace(sample.data, seen=seen).pick(some)
-    masked = replace(masked, mean=np.where(masked.seen, masked.mean, 0.0))
-    shown[some], unsure = _predicted(model, masked, fitted, unit)
-    doubt[some] = _errors(unsure)
-    return every, doubts, UnitScores(sample.units, shown, doubt, fewest, known & ~small, min_group=min_group)
-
-
-def _errors(doubts: FloatArray) -> FloatArray:
-    """(J, k) standard errors of the predictions."""
-    return np.sqrt(np.diagonal(doubts, axis1=1, axis2=2))
+    hidden = np.column_stack([suppressed(column, min_group) for column in fewest.T])
+    data = sample.data
+    if hidden.any():
+        seen = data.seen.copy()
+        for k, construct in enumerate(model.constructs):
+            for item in construct.item_names:
+                seen[hidden[:, k], sample.items.index(item)] = False
+        data = replace(data, seen=seen, mean=np.where(seen, data.mean, 0.0))
+    values, doubts = _predicted(model, data, fitted, unit)
+    if hidden.any():
+        spread = np.diag(implied(*fitted).latent) * unit**2
+        apart = np.where(hidden[:, :, None] | hidden[:, None, :], 0.0, doubts)
+        values, doubts = np.where(hidden, np.nan, values), apart + np.eye(len(unit)) * (hidden * spread)[:, None, :]
+    errors = np.where(hidden, np.nan, np.sqrt(np.diagonal(doubts, axis1=1, axis2=2)))
+    known &= ~hidden
+    return values, doubts, UnitScores(sample.units, values, errors, fewest, known, hidden, min_group=min_group)
 
 
 def _predicted(
@@ -94,13 +91,14 @@ def _respondents(model: RoxModel, sample: LinkedSample) -> tuple[FloatArray, Boo
     """(J, k) fewest respondents behind an answered item, and whether there is anything of the construct."""
     fewest = np.zeros((sample.n, len(model.names)))
     known = np.zeros((sample.n, len(model.names)), dtype=bool)
+    sources = {source.name: source for source in sample.sources}
     for k, construct in enumerate(model.constructs):
-        own = [sample.items.index(item) for item in construct.item_names]
         if construct.source == UNIT:
+            own = [sample.items.index(item) for item in construct.item_names]
             fewest[:, k], known[:, k] = np.inf, ~np.isnan(sample.raw[:, own]).all(axis=1)
             continue
-        people = sample.people[:, own]
-        some = np.where(people > 0, people, np.inf).min(axis=1)
-        fewest[:, k] = np.where(np.isinf(some), 0.0, some)
-        known[:, k] = (people > 0).any(axis=1)
+        source = sources[construct.source]
+        people = people_behind(source.moments.select(construct.item_names))
+        fewest[:, k] = np.where(source.rows >= 0, people[source.rows], 0.0)
+        known[:, k] = fewest[:, k] > 0
     return fewest, known

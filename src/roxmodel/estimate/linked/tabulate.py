@@ -16,13 +16,24 @@ from roxmodel.estimate.sem.options import Options
 from roxmodel.estimate.sem.sample import GroupSample, Sample
 from roxmodel.estimate.sem.solve import LatentSolution
 from roxmodel.estimate.sem.tabulate import fit_of
+from roxmodel.estimate.sentences import hidden_notes
 from roxmodel.implied.identification import name_parameters
 from roxmodel.implied.layout import LOADINGS, RESIDUALS, residual_of
 from roxmodel.implied.matrices import filled, implied
 from roxmodel.implied.normal import Target
 from roxmodel.result.fit import Fit
-from roxmodel.result.levels import lower_roots
-from roxmodel.result.records import LINEAR, Equation, GroupMoments, Measure, Population, Resampling, Verdict, WithinEdge
+from roxmodel.result.levels import lower_roots, summary_of
+from roxmodel.result.records import (
+    LINEAR,
+    Equation,
+    GroupMoments,
+    Measure,
+    Population,
+    Resampling,
+    UnitScores,
+    Verdict,
+    WithinEdge,
+)
 from roxmodel.spec.graph import RoxModel
 from roxmodel.types import FloatArray
 
@@ -94,7 +105,7 @@ def linked_fit(model: RoxModel, solution: LinkedSolution, options: LinkedOptions
     fit = fit_of(model, plain, Options(se=options.se, scaling=options.scaling))
     markers = _markers(model, solution)
     at_estimate = (known.layout, known.found.theta)
-    levels, doubts, shown = predicted_levels(model, sample, at_estimate, markers, solution.min_group)
+    _, doubts, shown = predicted_levels(model, sample, at_estimate, markers, solution.min_group)
     predicted = replace(shown, by=solution.by)
     nothing = np.full(len(fit.table), np.nan)
     blank = dict.fromkeys(("se", "statistic", "p", "low", "high"), nothing)
@@ -106,9 +117,9 @@ def linked_fit(model: RoxModel, solution: LinkedSolution, options: LinkedOptions
         errors=linked_errors(solution, options),
         equations=_equations(model, solution),
         measures=tuple(_measure(model, measure, solution) for measure in fit.measures),
-        population=_population(fit.population, solution, levels, doubts),
+        population=_population(fit.population, solution, predicted, doubts),
         verdicts=_verdicts(model, fit.verdicts, solution),
-        notes=linked_notes(model, solution),
+        notes=(*linked_notes(model, solution), *hidden_notes(model.names, shown.hidden, solution.min_group)),
         groups=(_moments(sample, between),),
         estimator="ML",
         missing="",
@@ -192,18 +203,22 @@ def _moments(sample: LinkedSample, between: Target) -> GroupMoments:
     return GroupMoments("", float(sample.n), _frozen(between.mean * sample.scale), _frozen(between.covariance * unit))
 
 
-def _population(people: Population, solution: LinkedSolution, levels: FloatArray, doubts: FloatArray) -> Population:
+def _population(people: Population, solution: LinkedSolution, scores: UnitScores, doubts: FloatArray) -> Population:
     """The units; their levels are predictions in points of each construct's first item, with their errors."""
+    levels, own = scores.values, np.asarray(people.mean)
+    mean, low, high = summary_of(levels)
     return replace(
         people,
         n=solution.sample.n,
         n_units=solution.sample.n,
         units=solution.sample.units,
         levels=_frozen(levels),
-        mean=_frozen(np.asarray(people.mean)),
-        low=_frozen(levels.min(axis=0)),
-        high=_frozen(levels.max(axis=0)),
+        mean=_frozen(np.where(scores.hidden.any(axis=0) & ~np.isnan(mean), mean, own)),
+        low=_frozen(low),
+        high=_frozen(high),
         roots=_frozen(lower_roots(doubts)),
+        hidden=scores.hidden if scores.hidden.any() else None,
+        min_group=solution.min_group,
     )
 
 

@@ -58,6 +58,14 @@ class GroupSample:
     clusters: IntArray | None
     places: IntArray | None
 
+    @property
+    def people(self) -> float:
+        """People behind the group; with sampling weights no more than twice Kish's number (see `people_behind`)."""
+        if self.weights is None or not self.sampling:
+            return self.n
+        worth = self.weights.sum() ** 2 / (self.weights**2).sum()
+        return float(min(np.count_nonzero(self.weights), 2.0 * worth))
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from roxmodel.errors import listed
 from roxmodel.estimate.sentences import assumed_notes, causal_notes, replicate_notes, sign_notes
 from roxmodel.implied.identification import name_parameters
 from roxmodel.implied.layout import DISTURBANCES, EDGES, RESIDUALS, Layout
@@ -15,6 +16,7 @@ from roxmodel.result.records import Verdict
 from roxmodel.result.system import stability_index
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.questionnaire import Binary, Count
+from roxmodel.survey.privacy import MIN_GROUP
 from roxmodel.types import FloatArray
 
 if TYPE_CHECKING:
@@ -82,6 +84,12 @@ def notes_of(model: RoxModel, solution: LatentSolution, options: Options) -> tup
     if model.feedback:
         notes.append("Effects through the loop are those of the equilibrium that it settles in.")
     notes += replicate_notes(solution.resampling)
+    few = [group.name for group in solution.sample.groups if group.name and group.people < MIN_GROUP]
+    if few:
+        notes.append(
+            f"Fewer than {MIN_GROUP} people in {listed(few)}: what is said of so few tells their answers; do not show "
+            "it, and fit.save() refuses it."
+        )
     if options.cluster is not None:
         count = sum(len(np.unique(g.clusters)) for g in solution.sample.groups if g.clusters is not None)
         if count < 30:

@@ -229,6 +229,7 @@ def _moments(solution: LatentSolution) -> tuple[GroupMoments, ...]:
             group.n,
             _frozen(target.mean * scale) if known else None,
             _frozen(target.covariance * np.outer(scale, scale)),
+            group.people if group.sampling else None,
         )
         for group, target in zip(solution.sample.groups, solution.moments, strict=True)
     )
