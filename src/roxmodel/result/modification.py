@@ -55,7 +55,9 @@ def modification_indices(fit: Fitted, least: float) -> pd.DataFrame:
     columns |= {"status": [one.status for one in candidates]}
     table = pd.DataFrame(columns)
     table = table[table["mi"].notna() & (table["mi"] >= least)]
-    return table.sort_values("mi", ascending=False, kind="stable", ignore_index=True)
+    # Equal indices keep the model's order: what differs in the last digits is rounding, which machines do differently.
+    told = table["mi"].map(lambda value: float(f"{value:.9g}"))
+    return table.loc[told.sort_values(ascending=False, kind="stable").index].reset_index(drop=True)
 
 
 def _refuse(fit: Fitted, least: float) -> None:
