@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import combinations
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import networkx as nx
 
@@ -27,8 +27,13 @@ Arrowed = TypeVar("Arrowed", Edge, Covariance)
 NAME = re.compile(r"(?:[^\W\d_]|\.(?!\d))[\w.]*")
 _OPERATOR = re.compile(r"(:=|=~|~~|~\*~|<~|==|[|<>]|~)")
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
-_PIECE = re.compile(rf"\s*(?P<piece>[\w.]+\([^()]*\)|\"[^\"]*\"|{NAME.pattern}|{_NUMBER.pattern})\s*(?P<sign>[*+]|$)")
-_GOES_ON = ("+", "-", "*", "/", "~", "=", "(", ",")
+_PIECE = re.compile(
+    rf"\s*(?P<piece>[\w.]+\([^()]*\)|\"[^\"]*\"|'[^']*'|{NAME.pattern}|{_NUMBER.pattern})\s*(?P<sign>[*+]|$)"
+)
+_GOES_ON = ("+", "-", "*", "/", "^", "~", "=", "(", ",")
+_GOES_ON_WITH = ("+", "-", "*", "/", "^", ")", ",")
+# Comments, and the semicolon that parts statements; neither counts inside quotes, which end with their line.
+_NOT_READ = re.compile(r"(?P<quoted>\"[^\"\r\n]*\"|'[^'\r\n]*')|[#!][^\r\n]*|;")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,20 +95,21 @@ def _construct(name: str, parts: _Parts, factor: str, source: str) -> Construct:
 
 
 def _items(terms: list[_Term]) -> Iterator[Item]:
-    """Read the indicators; a freed first loading without a label gets one, since None would be the marker."""
+    """Read the indicators; the first is the marker, with a label or without, unless it is fixed or freed."""
     for position, term in enumerate(terms):
         loading: float | str | None = term.label if term.fixed is None else term.fixed
-        if position == 0 and term.freed and loading is None:
-            loading = f"free.{term.name}"
-        yield Item(name=term.name, loading=loading, start=term.start)
+        free = None
+        if position == 0 and term.fixed is None and term.freed and term.label is None:
+            free = True
+        elif position == 0 and term.fixed is None and not term.freed and term.label is not None:
+            free = False
+        yield Item(name=term.name, loading=loading, start=term.start, free=free)
 
 
 def _fix_loadings_by_label(parts: _Parts) -> dict[str, float]:
-    """Fix the loadings whose label stands at a fixed one (a marker too), and return label -> value."""
+    """Fix the loadings whose label stands at a fixed one, and return label -> value."""
     values: dict[str, float] = {}
     for terms in parts.loadings.values():
-        if terms[0].label is not None and not terms[0].freed and terms[0].fixed is None:
-            terms[0] = replace(terms[0], fixed=1.0)
         for term in terms:
             if term.label is not None and term.fixed is not None:
                 values.setdefault(term.label, term.fixed)
@@ -186,19 +192,26 @@ def _has_loop(edges: tuple[Edge, ...]) -> bool:
 
 
 def _statements(text: str) -> list[str]:
-    """Split at new lines and semicolons; what ends in an operator or starts with one goes on."""
+    """Split at new lines and semicolons outside comments; what breaks off, or starts with an operator, goes on."""
     found: list[str] = []
-    for raw in re.split(r"[\n;]", text):
-        line = re.split(r"[#!]", raw, maxsplit=1)[0].strip()
-        if found and line and (found[-1].endswith(_GOES_ON) or line.startswith(("+", "*"))):
+    bare = _NOT_READ.sub(lambda match: match["quoted"] or ("\n" if match[0] == ";" else ""), text.lstrip("\ufeff"))
+    for line in (raw.strip() for raw in bare.splitlines()):
+        unfinished = bool(found) and _breaks_off(found[-1])
+        if unfinished and _OPERATOR.search(line) and not line.startswith(_GOES_ON_WITH):
+            break
+        if found and line and (unfinished or line.startswith(_GOES_ON_WITH)):
             found[-1] = f"{found[-1]} {line}"
         elif line:
             found.append(line)
     if not found:
         raise SpecError("The lavaan text holds no statement.", hint="Write for example 'f =~ x1 + x2 + x3'.")
-    if found[-1].endswith(_GOES_ON):
+    if _breaks_off(found[-1]):
         raise SpecError(f"The lavaan statement {found[-1]!r} breaks off.", hint="Complete or delete it.")
     return found
+
+
+def _breaks_off(statement: str) -> bool:
+    return statement.endswith(_GOES_ON) or statement.count("(") > statement.count(")")
 
 
 def _read_statement(statement: str, parts: _Parts) -> None:
@@ -230,11 +243,18 @@ def _terms(statement: str, text: str) -> list[_Term]:
     """Read the right-hand side; a name that stands twice (``start(1)*x + a*x``) is one term."""
     found: dict[str, _Term] = {}
     for *modifiers, name in _products(statement, text):
+        if _NUMBER.fullmatch(name) and modifiers and float(name) not in {0, 1}:
+            raise _unread(statement, f"a name was expected at {name!r}: a modifier stands before its variable")
         if _NUMBER.fullmatch(name):
             raise _unread(statement, "intercept formulas (~ 1) are not read; rox.fit(..., means=True) estimates means")
+        if sum(not modifier.startswith("start(") for modifier in modifiers) > 1:
+            each = " + ".join(f"{modifier}*{name}" for modifier in modifiers)
+            raise _unread(statement, f"a variable has one modifier at a time; write {each}")
         term = found.get(_name(statement, name), _Term(name))
         for modifier in modifiers:
             term = _modified(statement, term, modifier)
+            if term.freed and term.fixed is not None:
+                raise _unread(statement, f"{name!r} is fixed ({term.fixed:g}) and freed (NA) at once")
         found[name] = term
     return list(found.values())
 
@@ -259,18 +279,29 @@ def _products(statement: str, text: str) -> Iterator[list[str]]:
 
 def _modified(statement: str, term: _Term, text: str) -> _Term:
     if _NUMBER.fullmatch(text):
-        return replace(term, fixed=float(text))
+        return _told(statement, term, "fixed", float(text))
     if text == "NA":
         return replace(term, freed=True)
     start = re.fullmatch(rf"start\(\s*({_NUMBER.pattern})\s*\)", text)
     if start:
-        return replace(term, start=float(start[1]))
-    label = re.fullmatch(r"(?:label\(\s*[\"'](.+)[\"']\s*\)|\"(.+)\")", text)
+        return _told(statement, term, "start", float(start[1]))
+    label = re.fullmatch(
+        r"""(?:label\(\s*(?P<outer>["'])(?P<called>.+)(?P=outer)\s*\)|(?P<q>["'])(?P<quoted>.+)(?P=q))""", text
+    )
     if label:
-        return replace(term, label=label[1] or label[2])
+        return _told(statement, term, "label", label["called"] or label["quoted"])
     if NAME.fullmatch(text):
-        return replace(term, label=text)
+        return _told(statement, term, "label", text)
     raise _unread(statement, f"the modifier {text!r} is not read; use a number, a label, NA or start(number)")
+
+
+def _told(statement: str, term: _Term, what: Literal["fixed", "start", "label"], value: float | str) -> _Term:
+    old = getattr(term, what)
+    if old is not None and old != value:
+        words = {"fixed": "fixed to", "start": "started at", "label": "labelled"}[what]
+        raise _unread(statement, f"{term.name!r} is {words} {old!r} and {value!r} at once")
+    changes: dict[str, Any] = {what: value}
+    return replace(term, **changes)
 
 
 def _name(statement: str, text: str) -> str:

@@ -108,7 +108,7 @@ def linked_fit(model: RoxModel, solution: LinkedSolution, options: LinkedOptions
         measures=tuple(_measure(model, measure, solution) for measure in fit.measures),
         population=_population(fit.population, solution, levels, doubts),
         verdicts=_verdicts(model, fit.verdicts, solution),
-        notes=linked_notes(model, solution),
+        notes=linked_notes(model, solution, options),
         groups=(_moments(sample, between),),
         estimator="ML",
         missing="",
