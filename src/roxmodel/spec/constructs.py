@@ -226,7 +226,7 @@ class Edge(_Arrowed):
         if self.cause == self.effect and self.lag == 0:
             raise SpecError(
                 f"The edge {self} lets a construct cause itself within the wave.",
-                hint="Give it a lag of 1 or more.",
+                hint="Give it a lag, rox.Edge(..., lag=1, fixed=...): it then acts in the simulation.",
             )
         return self
 

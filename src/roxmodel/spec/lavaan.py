@@ -178,7 +178,10 @@ def _construct_names(parts: _Parts) -> list[str]:
             )
     used = {name for effect, term in parts.edges for name in (effect, term.name)} & indicators
     if used:
-        raise SpecError(f"{sorted(used)[0]!r} measures a construct and also stands in a '~' statement.")
+        raise SpecError(
+            f"{sorted(used)[0]!r} measures a construct and also stands in a '~' statement.",
+            hint="Let the construct take its place in the '~', or leave it out of the '=~'.",
+        )
     return [name for name in dict.fromkeys(names) if name not in indicators]
 
 
