@@ -129,6 +129,12 @@ def test_what_cannot_be_asked_is_refused():
         rox.invariance(MODEL, rows, group="region", levels=["metric"])
     with pytest.raises(RoxError, match="equal= is not an option here"):
         rox.invariance(MODEL, rows, group="region", equal=["edges"])
+    study = rox.Study(MODEL, customer=rows.assign(unit=rows.index % 20), by="unit")
+    for data in (study, rox.Moments.from_rows(rows[NAMES].to_numpy(), NAMES)):
+        with pytest.raises(
+            RoxError, match=r"compares the answers of groups of people, and was given \w+. Give the frame"
+        ):
+            rox.invariance(MODEL, data, group="region")
     with pytest.raises(RoxError, match="no column 'regoin'"):
         rox.invariance(MODEL, rows, group="regoin")
 

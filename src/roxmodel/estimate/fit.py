@@ -230,7 +230,8 @@ def _method(method: str | None, data: object) -> Method:
 def _refuse_foreign(method: str, options: Mapping[str, tuple[object, object]]) -> None:
     for name, (given, default) in options.items():
         if given != default:
-            belongs = "'linked'" if name == "within" else "'sem'"
+            both = "'sem' or 'linked'" if name in {"scaling", "information"} and method == "path" else "'sem'"
+            belongs = "'linked'" if name == "within" else both
             raise RoxError(
                 f"{name}={given!r} is not an option of method={method!r}.",
                 hint=f"Leave {name}= out; it belongs to method {belongs}.",

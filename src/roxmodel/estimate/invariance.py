@@ -12,9 +12,12 @@ import numpy as np
 from roxmodel.errors import RoxError, did_you_mean
 from roxmodel.estimate.fit import fit
 from roxmodel.estimate.sentences import unit_notes
+from roxmodel.moments.linked import LinkedMoments
+from roxmodel.moments.single import Moments
 from roxmodel.result.comparison import compare
 from roxmodel.result.fit import Fit
 from roxmodel.spec.graph import RoxModel
+from roxmodel.survey.study import Study
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -267,6 +270,11 @@ def invariance(
     for name in ("method", "equal", "invariance", "group"):
         if name in options:
             raise RoxError(f"{name}= is not an option here: the levels say what is equal.", hint=f"Leave {name}= out.")
+    if isinstance(data, Study | LinkedMoments | Moments):
+        raise RoxError(
+            f"rox.invariance compares the answers of groups of people, and was given {type(data).__name__}.",
+            hint="Give the frame of one survey, all items of a person in one row.",
+        )
     if len(set(levels)) < 2:
         raise RoxError(f"levels= was {tuple(levels)!r}.", allowed="at least two levels")
     ordered = [level for level in _EQUAL if level in levels]

@@ -162,9 +162,10 @@ def _remedy(model: RoxModel, table: ParameterTable, rows: Sequence[Parameter], c
     loops = [part for part in nx.strongly_connected_components(graph) if len(part) > 1]
     for loop in loops:
         if loop & set(constructs):
+            apart = any(len({pair.left, pair.right} & loop) == 2 for pair in model.covariances)
             return (
                 f"{listed(sorted(loop))} cause each other: give each an instrument of its own, a cause that acts on "
-                "it and not on the other, or let their disturbances be uncorrelated."
+                f"it and not on the other{', and leave out the <-> between them' if apart else ''}."
             )
     few = [name for name in constructs if name in model.names and 1 < len(model.find(name).items) < 3]
     if few:

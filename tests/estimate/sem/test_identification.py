@@ -69,6 +69,13 @@ def test_who_obeys_is_not_refused_again(text):
     assert fitted(text).identified
 
 
+def test_uncorrelated_disturbances_are_no_advice_where_they_are_so():
+    for text, said in ((TWO + "a ~ b\nb ~ a", False), (TWO + "a ~ b + x\nb ~ a\na ~~ b", True)):
+        with pytest.raises(EstimationError, match="cause each other") as caught:
+            fitted(text)
+        assert ("leave out the <-> between them" in str(caught.value)) == said
+
+
 @pytest.mark.parametrize("first", [{"free": True}, {"loading": "l"}])
 def test_a_construct_without_a_unit_is_named_with_its_remedies(first):
     def model(**rest):
