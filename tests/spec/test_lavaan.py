@@ -407,3 +407,16 @@ def test_given_variables_that_do_not_covary_are_named_once():
     back = rox.RoxModel.from_lavaan("\n".join(lines))
     row = plan(back).row("covariance:z~~x" if back.names.index("z") < back.names.index("x") else "covariance:x~~z")
     assert (row.free, row.value) == (0, 0.0)
+
+
+def test_equal_residuals_come_back_as_they_were_written():
+    """Their label is lavaan's way to say it, not the model's: groups must not share it."""
+    model = rox.RoxModel(name="lavaan", constructs=[construct("f", ["f1", "f2", "f3"], residuals="equal")])
+    back = rox.RoxModel.from_lavaan(model.to_lavaan())
+    assert back.find("f").residuals == "equal"
+    assert not back.covariances
+    assert back.to_lavaan() == model.to_lavaan()
+    for kept in ("\nq := residual_f*2", "\nf1 ~~ residual_f*f2"):
+        other = rox.RoxModel.from_lavaan(model.to_lavaan() + kept)
+        assert other.find("f").residuals is None
+        assert plan(other).n_free == plan(model).n_free

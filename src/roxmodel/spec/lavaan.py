@@ -20,7 +20,7 @@ from roxmodel.errors import SpecError, did_you_mean
 from roxmodel.spec.constructs import Construct, Covariance, Edge
 from roxmodel.spec.questionnaire import Item
 
-__all__ = ["NAME", "read_lavaan"]
+__all__ = ["NAME", "equal_label", "read_lavaan"]
 
 Arrowed = TypeVar("Arrowed", Edge, Covariance)
 
@@ -91,7 +91,30 @@ def read_lavaan(text: str, factors: Mapping[str, str], source: str, name: str) -
 def _construct(name: str, parts: _Parts, factor: str, source: str) -> Construct:
     terms = parts.loadings.get(name)
     items = (Item(name=name),) if terms is None else tuple(_items(terms))
-    return Construct(name=name, factor=factor, source=source, items=items)
+    equal = "equal" if name in _with_equal_residuals(parts) else None
+    return Construct(name=name, factor=factor, source=source, items=items, residuals=equal)
+
+
+def _with_equal_residuals(parts: _Parts) -> dict[str, set[str]]:
+    """Constructs whose residuals all bear the label that `equal_label` gives them, and nothing else: name -> items.
+
+    So a model with ``residuals="equal"`` comes back as it was written, and groups do not share the label.
+    """
+    found = {}
+    every = [term.label for _, term in (*parts.edges, *parts.pairs)]
+    every += [term.label for terms in parts.loadings.values() for term in terms]
+    for latent, terms in parts.loadings.items():
+        label, items = equal_label(latent), {term.name for term in terms}
+        own = [left for left, term in parts.pairs if term == _Term(left, label=label) and left in items]
+        used = any(re.search(rf"(?<![\w.]){re.escape(label)}(?![\w.])", text) for text in parts.definitions.values())
+        if len(items) > 1 and sorted(own) == sorted(items) and every.count(label) == len(own) and not used:
+            found[latent] = items
+    return found
+
+
+def equal_label(construct: str) -> str:
+    """Name the residual variance that all items of a construct share, in lavaan text."""
+    return f"residual_{construct}"
 
 
 def _items(terms: list[_Term]) -> Iterator[Item]:
@@ -137,7 +160,10 @@ def _stated(parts: _Parts, fixed: Mapping[str, float]) -> Iterator[Covariance]:
     several = {name: terms for name, terms in parts.loadings.items() if len(terms) > 1}
     indicators = {term.name for terms in several.values() for term in terms}
     free = {*several, *indicators, *(effect for effect, _ in parts.edges)}
+    alike = {item for items in _with_equal_residuals(parts).values() for item in items}
     for left, term in parts.pairs:
+        if left == term.name and left in alike:
+            continue
         if not (left in free and replace(term, freed=False) == _Term(left)):
             yield _arrowed(Covariance, {"left": left, "right": term.name}, term, fixed)
 

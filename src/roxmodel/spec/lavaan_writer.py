@@ -10,7 +10,7 @@ from roxmodel.errors import SpecError
 from roxmodel.spec.causal import CausalModel
 from roxmodel.spec.constructs import Construct, Covariance, Edge
 from roxmodel.spec.definitions import in_order
-from roxmodel.spec.lavaan import NAME
+from roxmodel.spec.lavaan import NAME, equal_label
 from roxmodel.spec.questionnaire import Item
 
 __all__ = ["write_lavaan"]
@@ -79,7 +79,7 @@ def _measurement_lines(model: CausalModel, construct: Construct) -> Iterator[str
     elif construct.residuals == "zero":
         yield from (f"{item} ~~ 0*{item}" for item in free)
     elif construct.residuals == "equal":
-        yield from (f"{item} ~~ residual_{latent}*{item}" for item in free)
+        yield from (f"{item} ~~ {equal_label(latent)}*{item}" for item in free)
 
 
 def _loading(item: Item, position: int) -> str:

@@ -119,3 +119,13 @@ def test_the_text_written_for_lavaan_gives_the_same_fits():
             again = fitted(rox.RoxModel.from_lavaan(case["text"]).to_lavaan(), equal="configural").indices()
             assert again["df"] == case["df"]
             assert again["chisq"] == pytest.approx(case["chisq"], abs=REFERENCE)
+
+
+def test_equal_residuals_are_those_of_each_group_after_a_trip_through_lavaan_text():
+    items = ["pri1", "pri2", "pri3", "pri4"]
+    pride = rox.Construct(name="pride", factor="pride", source="employee", items=items, residuals="equal")
+    model = rox.RoxModel(name="m", constructs=[pride])
+    back = rox.RoxModel.from_lavaan(model.to_lavaan())
+    one, other = (rox.fit(m, ROWS, method="sem", group="region").indices() for m in (model, back))
+    assert other["df"] == one["df"] == 10
+    assert other["chisq"] == pytest.approx(one["chisq"], abs=1e-6)
