@@ -177,8 +177,9 @@ def did_you_mean(name: str, options: Iterable[str]) -> str:
     >>> did_you_mean("zzz", ["pride", "value"])
     "Known: 'pride', 'value'."
     """
+    name = str(name)
     known = [option for option in dict.fromkeys(map(str, options)) if option != name]
-    meant = _closest(str(name), known)
+    meant = _closest(name, known)
     if meant and normalize("NFKC", meant[0]) == normalize("NFKC", name):
         return f"Did you mean {meant[0]!r}, which looks alike but is written with other characters?"
     if meant:
