@@ -113,7 +113,7 @@ def test_small_groups_that_answer_alike_raise_few_alarms():
 
 def test_the_answer_says_its_rule_and_what_few_rows_cannot_show():
     few = rox.invariance(MODEL, answers(3, n=80), group="region").verdict
-    assert "an alarm takes a significant chi-square difference (p < 0.025, which is .05 over 2 steps)" in few
+    assert "an alarm takes a significant chi-square difference (p < 0.025, which is 0.05 over 2 steps)" in few
     assert "an index beyond CFI 0.005" in few
     assert "160 rows miss many differences" in few
     many = rox.invariance(MODEL, answers(n=300), group="region").verdict
