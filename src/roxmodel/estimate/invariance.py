@@ -115,7 +115,8 @@ class Invariance:
         limits = f"CFI {_CFI[size]:.3f}, RMSEA {_RMSEA[size]:.3f}, SRMR " + ", ".join(
             f"{_SRMR[level][size]:.3f} ({level})" for level in (row["level"] for row in steps)
         )
-        alpha = f"p < {_ALPHA / len(steps):.3g}" + (f", which is 0.05 over {len(steps)} steps" if len(steps) > 1 else "")
+        over = f", which is {_ALPHA} over {len(steps)} steps" if len(steps) > 1 else ""
+        alpha = f"p < {_ALPHA / len(steps):.3g}{over}"
         words = [f"Rule: an alarm takes a significant chi-square difference ({alpha}) and an index beyond {limits}."]
         if any(np.isnan(row["pvalue"]) for row in steps):
             words.append("Where there is no test the indices alone judge, which raises false alarms in small samples.")
