@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from difflib import get_close_matches
+from difflib import SequenceMatcher, get_close_matches
+from unicodedata import normalize
 
 __all__ = [
     "DataError",
@@ -163,15 +165,53 @@ def listed(names: Iterable[object], limit: int = 8) -> str:
 def did_you_mean(name: str, options: Iterable[str]) -> str:
     """Say which known name was probably meant, or list the known names.
 
+    Case does not count, nor how words are parted (blank, underscore, hyphen, dot); what differs by no more than
+    that goes before what is spelt otherwise. The name itself is never offered.
+
     Examples
     --------
     >>> did_you_mean("prid", ["pride", "value"])
     "Did you mean 'pride'?"
+    >>> did_you_mean("Net Revenue", ["revenue", "net_revenue"])
+    "Did you mean 'net_revenue'?"
     >>> did_you_mean("zzz", ["pride", "value"])
     "Known: 'pride', 'value'."
     """
-    known = list(options)
-    close = get_close_matches(str(name), known, n=1, cutoff=0.6)
-    if close:
-        return f"Did you mean {close[0]!r}?"
+    name = str(name)
+    known = [option for option in dict.fromkeys(map(str, options)) if option != name]
+    meant = _closest(name, known)
+    if meant and normalize("NFKC", meant[0]) == normalize("NFKC", name):
+        return f"Did you mean {meant[0]!r}, which looks alike but is written with other characters?"
+    if meant:
+        return f"Did you mean {' or '.join(map(repr, meant[:2]))}?"
     return f"Known: {listed(known)}." if known else "Nothing is known by any name here."
+
+
+def _closest(name: str, known: list[str]) -> list[str]:
+    """The known names that differ least: by signs that look alike, case, what parts words, then by letters."""
+    for folded in (_plain, _parted, _joined):
+        wanted = folded(name)
+        same = [one for one in known if folded(one) == wanted]
+        if wanted and same:
+            return same
+    if not _joined(name):
+        return []
+    keys: dict[str, list[str]] = {}
+    for one in known:
+        keys.setdefault(_joined(one), []).append(one)
+    close = get_close_matches(_joined(name), keys, n=1, cutoff=0.6)
+    if not close:
+        return []
+    return [max(keys[close[0]], key=lambda one: SequenceMatcher(None, name, one).ratio())]
+
+
+def _plain(name: str) -> str:
+    return normalize("NFKC", name).strip().casefold()
+
+
+def _parted(name: str) -> str:
+    return re.sub(r"[\s_.\-]+", "_", _plain(name)).strip("_")
+
+
+def _joined(name: str) -> str:
+    return _parted(name).replace("_", "")

@@ -90,6 +90,37 @@ def test_small_samples_have_narrower_limits():
     assert verdict_of(row | {"level": "scalar", "srmr_diff": 0.01}, 1_000) == "doubtful"
 
 
+def test_an_alarm_takes_more_than_chance():
+    row = {"level": "metric", "cfi_diff": -0.02, "rmsea_diff": 0.03, "srmr_diff": 0.04}
+    assert [verdict_of(row | {"pvalue": p}, 200) for p in (0.049, 0.05, 0.6, np.nan)] == [
+        "fails",
+        "holds",
+        "holds",
+        "fails",
+    ]
+    small = {"level": "metric", "cfi_diff": -0.001, "rmsea_diff": 0.0, "srmr_diff": 0.001}
+    assert verdict_of(small | {"pvalue": 1e-9}, 100_000) == "holds"
+
+
+def test_small_groups_that_answer_alike_raise_few_alarms():
+    """By the indices alone 13 of these 40 steps were doubtful or failed."""
+    alarms = 0
+    for seed in range(20):
+        found = rox.invariance(MODEL, answers(seed, n=80), group="region")
+        alarms += any(verdict != "holds" for verdict in verdicts(found).values())
+    assert alarms <= 4  # of 20 at a rate of .06: more in 1 of 200 tries
+
+
+def test_the_answer_says_its_rule_and_what_few_rows_cannot_show():
+    few = rox.invariance(MODEL, answers(3, n=80), group="region").verdict
+    assert "an alarm takes a significant chi-square difference (p < 0.025, which is 0.05 over 2 steps)" in few
+    assert "an index beyond CFI 0.005" in few
+    assert "160 rows miss many differences" in few
+    many = rox.invariance(MODEL, answers(n=300), group="region").verdict
+    assert "beyond CFI 0.010, RMSEA 0.015, SRMR 0.030 (metric), 0.010 (scalar)." in many
+    assert "miss many" not in many
+
+
 def test_what_cannot_be_asked_is_refused():
     rows = answers(n=100)
     with pytest.raises(RoxError, match="levels= names 'metrik'. Did you mean 'metric'"):
@@ -98,5 +129,26 @@ def test_what_cannot_be_asked_is_refused():
         rox.invariance(MODEL, rows, group="region", levels=["metric"])
     with pytest.raises(RoxError, match="equal= is not an option here"):
         rox.invariance(MODEL, rows, group="region", equal=["edges"])
+    study = rox.Study(MODEL, customer=rows.assign(unit=rows.index % 20), by="unit")
+    for data in (study, rox.Moments.from_rows(rows[NAMES].to_numpy(), NAMES)):
+        with pytest.raises(
+            RoxError, match=r"compares the answers of groups of people, and was given \w+. Give the frame"
+        ):
+            rox.invariance(MODEL, data, group="region")
     with pytest.raises(RoxError, match="no column 'regoin'"):
         rox.invariance(MODEL, rows, group="regoin")
+
+
+def test_a_variance_fixed_for_the_unit_is_free_in_later_groups_and_the_table_says_so():
+    text = "pride =~ NA*p1 + p2 + p3\nvalue =~ NA*v1 + v2 + v3\nvalue ~ pride\npride ~~ 1*pride\nvalue ~~ 1*value"
+    rows = answers(n=200)
+    freed = rox.invariance(rox.RoxModel.from_lavaan(text), rows, group="region").table()
+    marked = rox.invariance(MODEL, rows, group="region").table()
+    np.testing.assert_array_equal(freed["df"], marked["df"])
+    np.testing.assert_allclose(freed["chisq"], marked["chisq"], atol=1e-5)
+    assert [("pride (1), value (1)" in note, note.count("free in the others")) for note in freed["note"]] == [
+        (False, 0),
+        (True, 1),
+        (False, 0),
+    ]
+    assert not marked["note"].str.len().any()

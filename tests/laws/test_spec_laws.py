@@ -95,12 +95,15 @@ def _constructs(draw, names, items, reliability):
 
 def _item(draw, name, position):
     loading = draw(st.none() | numbers | st.sampled_from(LABELS))
-    free = isinstance(loading, str) or (loading is None and position > 0)
+    said = draw(st.sampled_from([None, True, False])) if position == 0 and not isinstance(loading, float) else None
+    marks = position == 0 and (said is False or (said is None and loading is None))
+    free = not isinstance(loading, float) and not marks
     return rox.Item(
         name=name,
         scale=draw(st.sampled_from(SCALES)),
         reverse=draw(st.booleans()),
         loading=loading,
+        free=said,
         start=draw(st.none() | numbers) if free else None,
     )
 

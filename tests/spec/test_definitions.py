@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from roxmodel.errors import SpecError
-from roxmodel.spec.definitions import check_definitions, evaluate, names_in
+from roxmodel.spec.definitions import check_definitions, evaluate, in_order, names_in
 
 
 @pytest.mark.parametrize(
@@ -65,9 +65,34 @@ def test_impossible_arithmetic_is_nan_not_a_warning():
     assert np.isinf(evaluate({"q": "1 / a"}, {"a": np.array([0.0])})["q"][0])
 
 
-def test_a_definition_may_use_the_ones_before_it():
-    check_definitions({"q": "a", "r": "q * 2"}, ["a"])
-    with pytest.raises(SpecError, match=r"definition 'r' = 'q . 2' uses 'q'"):
-        check_definitions({"r": "q * 2", "q": "a"}, ["a"])
-    with pytest.raises(SpecError, match=r"uses 'aple'.*Did you mean 'apple'"):
-        check_definitions({"q": "aple"}, ["apple"])
+@pytest.mark.parametrize("order", [("ab", "total", "half"), ("half", "total", "ab"), ("total", "half", "ab")])
+def test_the_order_of_definitions_means_nothing(order):
+    every = {"ab": "a*b", "total": "c + ab", "half": "total / 2"}
+    labels = {"a": np.array([2.0]), "b": np.array([3.0]), "c": np.array([1.0])}
+    definitions = {name: every[name] for name in order}
+    check_definitions(definitions, labels)
+    found = evaluate(definitions, labels)
+    assert list(found) == list(order)
+    assert {name: float(value[0]) for name, value in found.items()} == {"ab": 6.0, "total": 7.0, "half": 3.5}
+    assert in_order(definitions) == ("ab", "total", "half")
+
+
+def test_definitions_that_need_none_before_them_keep_their_order():
+    assert in_order({"z": "a", "y": "b", "x": "a*b"}) == ("z", "y", "x")
+    long = {f"d{i}": f"d{i + 1} + 1" for i in range(3000)} | {"d3000": "a"}
+    assert float(evaluate(long, {"a": np.array([1.0])})["d0"][0]) == 3001.0
+
+
+@pytest.mark.parametrize(
+    ("definitions", "said"),
+    [
+        ({"q": "q * 2"}, "definition 'q' = 'q \\* 2' uses itself"),
+        ({"r": "q", "q": "a + r"}, "circle: 'r' uses 'q' uses 'r'"),
+        ({"top": "p", "p": "q", "q": "r", "r": "p"}, "circle: 'p' uses 'q' uses 'r' uses 'p'"),
+        ({"total": "a + abb", "ab": "a*2"}, "uses 'abb', which labels no parameter. Did you mean 'ab'"),
+        ({"q": "aple", "apple": "a"}, "uses 'aple'.*Did you mean 'apple'"),
+    ],
+)
+def test_circles_and_misspellings_are_refused(definitions, said):
+    with pytest.raises(SpecError, match=said):
+        check_definitions(definitions, ["a"])

@@ -222,7 +222,7 @@ def test_find_offers_the_likely_name(branches):
     [
         ([rox.Edge(cause="a", effect="b", label="p")], {"q": "p * r"}, "definition 'q' = .*uses 'r'.*Known: 'p'"),
         ([rox.Edge(cause="a", effect="b", label="p")], {"p": "p * 2"}, "'p' is a definition and also the label"),
-        ([rox.Edge(cause="a", effect="b", label="p")], {"q": "q * 2"}, "uses 'q'"),
+        ([rox.Edge(cause="a", effect="b", label="p")], {"q": "q * 2"}, "'q' = 'q . 2' uses itself"),
         (
             [rox.Edge(cause="a", effect="b", label="p", fixed=1), rox.Edge(cause="b", effect="c", label="p", fixed=2)],
             {},
@@ -352,3 +352,25 @@ class TestNotebook:
         shown = rox.five_factor({"pride": ["a"], "outcomes": ["r"]})._repr_html_()
         assert "<img" not in shown
         assert "pride → outcomes" in shown
+
+
+def test_a_label_that_an_earlier_version_made_frees_the_first_loading():
+    """Version 0.1.0 wrote ``NA*x1`` as the label free.x1, which groups then shared."""
+    from roxmodel.document import write_document
+
+    def document(definitions):
+        content = rox.RoxModel.from_lavaan("f =~ NA*x1 + x2 + x10; f ~~ 1*f").model_dump(mode="json")
+        first = content["constructs"][0]["items"][0]
+        del first["free"]
+        first["loading"] = "free.x1"
+        return rox.RoxModel.from_json(write_document("model", content | {"definitions": definitions}))
+
+    assert document({}) == rox.RoxModel.from_lavaan("f =~ NA*x1 + x2 + x10; f ~~ 1*f")
+    kept = document({"twice": "2*free.x1"}).find("f").items[0]
+    assert (kept.loading, kept.free) == ("free.x1", None)
+
+
+def test_a_document_says_nothing_of_free_where_nothing_is_said():
+    """So that a version that does not know it reads the document, and its hash stands."""
+    assert '"free":' not in model(edges="a -> b").to_json()
+    assert '"free": true' in rox.RoxModel.from_lavaan("f =~ NA*x1 + x2; f ~~ 1*f").to_json()

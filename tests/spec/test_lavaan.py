@@ -101,6 +101,8 @@ G = "g =~ z1 + z2 + z3\n"
         pytest.param("f =~ a*x1 + b*x2 + x3", 6, 9, id="a label does not free the marker"),
         pytest.param("f =~ a*x1 + a*x2 + x3", 5, 8, id="a label of the marker fixes the others at 1"),
         pytest.param("f =~ NA*x1 + x2 + x3; f ~~ 1*f", 6, 9, id="variance one instead of a marker"),
+        pytest.param("f =~ x1 + NA*x2 + x3", 6, 9, id="a later loading is free anyway"),
+        pytest.param("f =~ a*x1 + x2 + x3; y ~ a*f", 7, 11, id="a marker's label fixes an edge at 1"),
         pytest.param("f =~ NA*x1 + a*x1 + a*x2 + a*x3; f ~~ 1*f", 4, 7, id="equal loadings, variance one"),
         pytest.param("f =~ 0.5*x1 + 2*x2 + x3", 5, 8, id="fixed loadings"),
         pytest.param(F + "x1 ~~ 0*x1; x2 ~~ v*x2; x3 ~~ v*x3", 4, 7, id="fixed and equal residuals"),
@@ -204,8 +206,78 @@ def test_layout_of_the_text_does_not_matter():
 
 
 def test_a_definition_of_a_fixed_loading_holds_its_value():
+    model = rox.RoxModel.from_lavaan("f =~ 2*x1 + a*x1 + b*x2 + x3\nratio := b / a")
+    assert model.definitions["ratio"] == "b / (2.0)"
+
+
+def test_a_definition_keeps_the_label_of_a_marker():
+    """Which is 1 with a marker, and estimated where the scaling is another."""
     model = rox.RoxModel.from_lavaan("f =~ a*x1 + b*x2 + x3\nratio := b / a")
-    assert model.definitions["ratio"] == "b / (1.0)"
+    assert model.definitions["ratio"] == "b / a"
+    marker, free = (plan(model, scaling=scaling).row("loading:f=~x1") for scaling in ("marker", "standardized"))
+    assert (marker.free, marker.value, marker.label) == (0, 1.0, "a")
+    assert (free.free > 0, free.value, free.label) == (True, None, "a")
+
+
+@pytest.mark.parametrize(
+    ("first", "loading", "free", "written"),
+    [
+        ("x1", None, None, "x1"),
+        ("NA*x1", None, True, "NA*x1"),
+        ("a*x1", "a", False, "a*x1"),
+        ("NA*x1 + a*x1", "a", None, "NA*x1 + a*x1"),
+        ("a*x1 + NA*x1", "a", None, "NA*x1 + a*x1"),
+        ("NA*x1 + start(0.5)*x1", None, True, "start(0.5)*x1 + NA*x1"),
+        ("2*x1 + a*x1", 2.0, None, "2.0*x1"),
+    ],
+)
+def test_what_is_said_of_a_first_loading(first, loading, free, written):
+    model = rox.RoxModel.from_lavaan(f"f =~ {first} + x2 + x3\nf ~~ 1*f")
+    item = model.find("f").items[0]
+    assert (item.loading, item.free) == (loading, free)
+    assert model.to_lavaan().splitlines()[0] == f"f =~ {written} + x2 + x3"
+    assert plan(rox.RoxModel.from_lavaan(model.to_lavaan())).rows == plan(model).rows
+    assert rox.RoxModel.from_json(model.to_json()) == model
+
+
+SAME = "f =~ x1 + x2 + x3\ny ~ f"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "f =~ x1 + x2 + x3   # items; see codebook\ny ~ f",
+        "# one; two\nf =~ x1 + x2 + x3\ny ~ f ! ends; here",
+        "f =~ x1 + x2 + x3; y ~ f # a; b",
+        "f =~ x1 +  # first; then\n x2 + x3\ny ~ f",
+        "f =~ x1 + x2 + x3;;\n ; \ny ~ f;  ",
+        "f =~ x1 + x2 + x3;#c;\ny ~ f;!d;",
+        "f =~ x1\n+ x2 +\n\n x3\ny ~\nf",
+        "f =~ x1 +\r\n x2 + x3\r\ny ~ f\r\n",
+        "f =~ x1 + x2 + x3 # a; b\ry ~ f",
+        "\ufefff\t=~\tx1 +\tx2 +\u00a0x3\n\ty\t~\tf",
+        "f =~ x1 + x2 + x3 # don't; \"stop\ny ~ f ! it's; so",
+        "f =~ x1 + x2 + x3 ! one # two; three\ny ~ f # one ! two; three",
+    ],
+)
+def test_comments_blanks_and_ends_of_lines_say_nothing(text):
+    assert rox.RoxModel.from_lavaan(text) == rox.RoxModel.from_lavaan(SAME)
+
+
+def test_signs_in_quotes_are_part_of_a_label():
+    for quoted in ('"a;b#c!d"', "'a;b#c!d'", 'label("a;b#c!d")', "label('a;b#c!d')"):
+        assert rox.RoxModel.from_lavaan(f"y ~ {quoted}*x").edges[0].label == "a;b#c!d"
+
+
+def test_a_definition_goes_on_over_lines():
+    said = rox.RoxModel.from_lavaan("y ~ a*x + b*z\nq := a\n - b\nr := (q\n+ a)*\n2\ns := sqrt(a\n^2)").definitions
+    assert dict(said) == {"q": "a - b", "r": "(q + a)* 2", "s": "sqrt(a ^2)"}
+
+
+def test_definitions_are_written_in_an_order_that_lavaan_can_follow():
+    model = rox.RoxModel.from_lavaan("total := c + ab\nab := a*b\nm ~ a*x\ny ~ b*m + c*x")
+    assert model.to_lavaan().splitlines()[-2:] == ["ab := a*b", "total := c + ab"]
+    assert rox.RoxModel.from_json(model.to_json()) == model
 
 
 def test_loops_are_feedback():
@@ -222,6 +294,17 @@ def test_loops_are_feedback():
         ("f =~ x1 +", "'f =~ x1 \\+' breaks off"),
         ("f x1 x2", "'f x1 x2' cannot be read: it holds none of the operators"),
         ("f =~ x1 x2", "'f =~ x1 x2'.*expected at 'x1 x2'"),
+        ("f =~ x1 + x2 +\ny ~ f", r"'f =~ x1 \+ x2 \+' breaks off"),
+        ("y ~ a*x\nq := (a\nz ~ x", r"'q := \(a' breaks off"),
+        ("y ~ 2*a*x", r"'y ~ 2\*a\*x'.*one modifier at a time; write 2\*x \+ a\*x"),
+        ("y ~ a*b*x", r"one modifier at a time; write a\*x \+ b\*x"),
+        ("y ~ a*x + b*x", "'x' is labelled 'a' and 'b' at once"),
+        ("y ~ 2*x + 3*x", "'x' is fixed to 2.0 and 3.0 at once"),
+        ("y ~ NA*x + 2*x", r"'x' is fixed \(2\) and freed \(NA\) at once"),
+        ("f =~ 0.7*x1 + NA*x1 + x2", r"'x1' is fixed \(0.7\) and freed"),
+        ("y ~ x*2", "a name was expected at '2': a modifier stands before its variable"),
+        ("y ~ 1/2*x", r"'y ~ 1/2\*x'.*expected at"),
+        ("y ~ `x`", "'y ~ `x`'.*expected at"),
         ("f =~ x1 + + x2", "expected at '\\+ x2'"),
         ("f =~ 2x1", "expected at '2x1'"),
         ("f =~ x1 - x2", "expected at 'x1 - x2'"),
@@ -324,3 +407,16 @@ def test_given_variables_that_do_not_covary_are_named_once():
     back = rox.RoxModel.from_lavaan("\n".join(lines))
     row = plan(back).row("covariance:z~~x" if back.names.index("z") < back.names.index("x") else "covariance:x~~z")
     assert (row.free, row.value) == (0, 0.0)
+
+
+def test_equal_residuals_come_back_as_they_were_written():
+    """Their label is lavaan's way to say it, not the model's: groups must not share it."""
+    model = rox.RoxModel(name="lavaan", constructs=[construct("f", ["f1", "f2", "f3"], residuals="equal")])
+    back = rox.RoxModel.from_lavaan(model.to_lavaan())
+    assert back.find("f").residuals == "equal"
+    assert not back.covariances
+    assert back.to_lavaan() == model.to_lavaan()
+    for kept in ("\nq := residual_f*2", "\nf1 ~~ residual_f*f2"):
+        other = rox.RoxModel.from_lavaan(model.to_lavaan() + kept)
+        assert other.find("f").residuals is None
+        assert plan(other).n_free == plan(model).n_free

@@ -143,3 +143,15 @@ def test_items_never_change():
     with pytest.raises(rox.SpecError, match="'colour' cannot be set"):
         item.colour = "red"
     assert item.replace(name="y") == rox.Item(name="y", scale=rox.Likert(1, 5))
+
+
+@pytest.mark.parametrize("free", [True, False])
+def test_a_fixed_loading_is_not_free(free):
+    with pytest.raises(rox.SpecError, match=f"Item 'x' has free={free} and its loading fixed to 2. Leave out one"):
+        rox.Item(name="x", loading=2, free=free)
+
+
+def test_only_the_first_item_can_be_the_marker():
+    items = ["a1", rox.Item(name="a2", loading="l", free=False)]
+    with pytest.raises(rox.SpecError, match="'a' has free=False at 'a2', which is not its first item"):
+        rox.Construct(name="a", factor="context", source="unit", items=items)

@@ -9,7 +9,7 @@ import numpy as np
 from roxmodel.estimate.path import Solution
 from roxmodel.result.intervals import spread_of, wald
 from roxmodel.result.records import Resampling
-from roxmodel.spec.definitions import evaluate, names_in
+from roxmodel.spec.definitions import evaluate, in_order, names_in
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable
 from roxmodel.types import FloatArray
@@ -25,12 +25,12 @@ def unknown_definitions(model: RoxModel, table: ParameterTable) -> tuple[str, ..
     """Definitions that use the label of a parameter that this method does not have (a loading)."""
     known = {row.label for row in table if row.label}
     unknown: list[str] = []
-    for name, text in model.definitions.items():
-        if set(names_in(name, text)) <= known:
+    for name in in_order(model.definitions):
+        if set(names_in(name, model.definitions[name])) <= known:
             known.add(name)
         else:
             unknown.append(name)
-    return tuple(unknown)
+    return tuple(name for name in model.definitions if name in unknown)
 
 
 def define(

@@ -109,12 +109,14 @@ def fit(  # noqa: PLR0913 - the contract of DESIGN.md
         counts of identical rows.
     invariance
         With `group`: ``"configural"`` (nothing is equal over groups), ``"metric"`` (loadings are), ``"scalar"``
-        (intercepts too; latent means are then free in all groups but the first).
+        (intercepts too; latent means are then free in all groups but the first). With equal loadings a variance that
+        only gives a construct its unit is fixed in the first group and free in the others.
     equal
         What else is equal over groups: ``"loadings"``, ``"intercepts"``, ``"residuals"``, ``"edges"``.
     scaling
         (``"sem"``, ``"linked"``) Unit of a latent construct: ``"marker"`` (its first item's) or ``"standardized"``
-        (variance 1).
+        (variance 1, of what causes leave; a construct whose loading or variance the model fixes keeps that unit, said
+        in the notes).
     information
         (``"sem"``, ``"linked"``) ``"expected"`` or ``"observed"``; None = expected for complete data and normal theory
         of ``"sem"``, else observed.
@@ -228,7 +230,8 @@ def _method(method: str | None, data: object) -> Method:
 def _refuse_foreign(method: str, options: Mapping[str, tuple[object, object]]) -> None:
     for name, (given, default) in options.items():
         if given != default:
-            belongs = "'linked'" if name == "within" else "'sem'"
+            both = "'sem' or 'linked'" if name in {"scaling", "information"} and method == "path" else "'sem'"
+            belongs = "'linked'" if name == "within" else both
             raise RoxError(
                 f"{name}={given!r} is not an option of method={method!r}.",
                 hint=f"Leave {name}= out; it belongs to method {belongs}.",

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from roxmodel.result.records import Resampling
 from roxmodel.spec.graph import RoxModel
-from roxmodel.spec.parameters import ParameterTable
-from roxmodel.types import BoolArray, FloatArray
+from roxmodel.spec.parameters import ParameterTable, units_kept
+from roxmodel.types import BoolArray, FloatArray, Scaling
 
-__all__ = ["assumed_notes", "causal_notes", "hidden_notes", "replicate_notes", "sign_notes"]
+__all__ = ["assumed_notes", "causal_notes", "hidden_notes", "replicate_notes", "sign_notes", "unit_notes"]
 
 _CAUSAL = (
     "Causal reading assumes that the arrows point the right way and that no unmeasured cause acts on both ends "
@@ -80,3 +80,23 @@ def replicate_notes(found: Resampling | None) -> list[str]:
     whole = len(found.replicates) + found.failed
     left = f"Of {whole} bootstrap replicates {found.failed} did not converge and are left out"
     return [f"{left}; {found.bounded} stopped at a bound (a variance of 0) and are kept."]
+
+
+def unit_notes(model: RoxModel, table: ParameterTable, scaling: Scaling) -> list[str]:
+    """Constructs that a scaling leaves in another unit, and stated variances that equal loadings set free."""
+    notes = []
+    kept = units_kept(model) if scaling == "standardized" else {}
+    if kept:
+        why = ", ".join(f"{name} ({reason})" for name, reason in kept.items())
+        notes.append(
+            f"scaling='standardized' gives no variance of 1 to {why}: these keep the unit that the model says."
+        )
+    stated = {pair.left: pair.fixed for pair in model.covariances if pair.left == pair.right and pair.fixed is not None}
+    freed = dict.fromkeys(row.left for row in table.of("variance") if row.free and row.left in stated)
+    if freed:
+        words = ", ".join(f"{name} ({stated[name]:g})" for name in freed)
+        notes.append(
+            f"With equal loadings the variance that gives a construct its unit is fixed in the first group only, and "
+            f"free in the others: {words}. Fixed in every group (as lavaan keeps it) it would be held equal as well."
+        )
+    return notes

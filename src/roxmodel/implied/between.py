@@ -34,10 +34,12 @@ def between_table(model: RoxModel, scaling: Scaling) -> ParameterTable:
     constructs = []
     for construct in model.constructs:
         few = len(construct.items) == 2 and construct.residuals is None
-        if few and construct.name not in connected and len(model.constructs) > 1:
+        told = isinstance(construct.items[-1].loading, float)
+        if few and not told and construct.name not in connected and len(model.constructs) > 1:
             raise EstimationError(
                 f"{construct.name!r} has two items and is connected to nothing, so its loading cannot be told.",
-                hint="Give it a third item or an edge, or fix a loading: rox.Item(name=..., loading=1.0).",
+                hint=f"Give it a third item or an edge, or fix the loading of {construct.items[1].name!r}: "
+                f"rox.Item(name={construct.items[1].name!r}, loading=1.0).",
             )
         constructs.append(construct.replace(residuals="equal") if few else construct)
     return plan(model.replace(constructs=tuple(constructs), exogenous="free"), "reflective", True, scaling=scaling)

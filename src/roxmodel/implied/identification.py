@@ -63,7 +63,7 @@ def require_identified(
     constructs = _constructs_of(model, rows)
     raise EstimationError(
         f"The model is not identified: {_traded(rows)} (construct {listed(constructs)}).",
-        hint=_remedy(model, rows, constructs),
+        hint=_remedy(model, table, rows, constructs),
     )
 
 
@@ -148,15 +148,24 @@ def _constructs_of(model: RoxModel, rows: Sequence[Parameter]) -> list[str]:
     return list(found)
 
 
-def _remedy(model: RoxModel, rows: Sequence[Parameter], constructs: Sequence[str]) -> str:
+def _remedy(model: RoxModel, table: ParameterTable, rows: Sequence[Parameter], constructs: Sequence[str]) -> str:
+    loose = [name for name in constructs if _without_unit(table, name)]
+    if loose:
+        first = model.find(loose[0]).items[0].name
+        return (
+            f"Nothing gives {loose[0]!r} a unit, since the loading of its first item is estimated: make {first!r} the "
+            f"marker (rox.Item(name={first!r}, ..., free=False), in lavaan text no NA), or fix the variance of "
+            f"{loose[0]!r} (rox.Covariance(left={loose[0]!r}, right={loose[0]!r}, fixed=1))."
+        )
     graph: nx.DiGraph[str] = nx.DiGraph()
     graph.add_edges_from((edge.cause, edge.effect) for edge in model.edges if edge.lag == 0)
     loops = [part for part in nx.strongly_connected_components(graph) if len(part) > 1]
     for loop in loops:
         if loop & set(constructs):
+            apart = any(len({pair.left, pair.right} & loop) == 2 for pair in model.covariances)
             return (
                 f"{listed(sorted(loop))} cause each other: give each an instrument of its own, a cause that acts on "
-                "it and not on the other, or let their disturbances be uncorrelated."
+                f"it and not on the other{', and leave out the <-> between them' if apart else ''}."
             )
     few = [name for name in constructs if name in model.names and 1 < len(model.find(name).items) < 3]
     if few:
@@ -169,5 +178,25 @@ def _remedy(model: RoxModel, rows: Sequence[Parameter], constructs: Sequence[str
             )
     single = [name for name in constructs if name in model.names and len(model.find(name).items) == 1]
     if single and any(row.kind == "variance" for row in rows):
-        return f"{single[0]!r} has one item: state its reliability= or fix a variance."
+        item = model.find(single[0]).items[0].name
+        return (
+            f"{single[0]!r} has one item: fix its residual variance (rox.Covariance(left={item!r}, right={item!r}, "
+            "fixed=...)), or leave it out and state its reliability=."
+        )
+    joined = [f"{row.left} <-> {row.right}" for row in rows if row.kind == "covariance" and _stated(model, row)]
+    if joined:
+        return (
+            f"Fix one of them or leave it out ({', '.join(joined)}), and another until all can be told, or add items."
+        )
     return "Fix one of them (rox.Edge(fixed=...), rox.Item(loading=...)), label two of them equal, or add items."
+
+
+def _without_unit(table: ParameterTable, name: str) -> bool:
+    """Whether all loadings and the variance of a construct are free."""
+    loadings = [row for row in table.of("loading") if row.left == name]
+    variance = [row for row in table.of("variance") if row.left == name]
+    return bool(loadings) and all(row.free for row in (*loadings, *variance))
+
+
+def _stated(model: RoxModel, row: Parameter) -> bool:
+    return any({pair.left, pair.right} == {row.left, row.right} for pair in model.covariances)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, Self
 
@@ -181,7 +183,24 @@ class CausalModel(Frozen):
         DocumentError
             If the document is truncated, altered, of another kind or of a newer schema.
         """
-        return cls(**read_document(text, "model"))
+        return cls(**_without_made_labels(read_document(text, "model")))
+
+
+def _without_made_labels(content: dict[str, Any]) -> dict[str, Any]:
+    """Free a first loading that an earlier version labelled ``free.<item>`` by itself, so that groups share no label.
+
+    Such a label of one's own is kept where anything else uses it.
+    """
+    text = json.dumps(content, ensure_ascii=False)
+    constructs = content.get("constructs")
+    read = list(constructs) if isinstance(constructs, list) else []
+    for place, construct in enumerate(read):
+        match construct:
+            case {"items": [{"name": str(name), "loading": str(label)} as first, *others]} if label == f"free.{name}":
+                if len(re.findall(rf"(?<![\w.]){re.escape(label)}(?![\w.])", text)) == 1:
+                    freed = {**first, "loading": None, "free": True}
+                    read[place] = {**construct, "items": [freed, *others]}
+    return {**content, "constructs": read} if read else content
 
 
 def _ends(pair: object) -> frozenset[object]:

@@ -118,6 +118,12 @@ class Construct(Frozen):
                 f"Construct {self.name!r} has {len(self.items)} items and a stated reliability.",
                 hint="A reliability is stated for a single item only; several items show it by themselves.",
             )
+        wrong = [item.name for item in self.items[1:] if item.free is False]
+        if wrong:
+            raise SpecError(
+                f"Construct {self.name!r} has free=False at {wrong[0]!r}, which is not its first item.",
+                hint="free=False says that a labelled first item is the marker: put the item first or leave it out.",
+            )
         if self.scale is not None and any(item.scale is None for item in self.items):
             items = tuple(i if i.scale is not None else i.replace(scale=self.scale) for i in self.items)
             object.__setattr__(self, "items", items)
@@ -220,7 +226,7 @@ class Edge(_Arrowed):
         if self.cause == self.effect and self.lag == 0:
             raise SpecError(
                 f"The edge {self} lets a construct cause itself within the wave.",
-                hint="Give it a lag of 1 or more.",
+                hint="Give it a lag, rox.Edge(..., lag=1, fixed=...): it then acts in the simulation.",
             )
         return self
 

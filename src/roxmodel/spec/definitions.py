@@ -5,14 +5,14 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final
+from typing import Final, NoReturn
 
 import numpy as np
 
 from roxmodel.errors import SpecError, did_you_mean
 from roxmodel.types import FloatArray
 
-__all__ = ["check_definitions", "evaluate", "names_in"]
+__all__ = ["check_definitions", "evaluate", "in_order", "names_in"]
 
 _FUNCTIONS: Final[dict[str, Callable[[FloatArray], FloatArray]]] = {
     "exp": np.exp,
@@ -58,7 +58,7 @@ def names_in(name: str, expression: str) -> list[str]:
 
 
 def evaluate(definitions: Mapping[str, str], labels: Mapping[str, FloatArray]) -> dict[str, FloatArray]:
-    """Evaluate definitions in their order; a definition may use the ones before it.
+    """Evaluate definitions; one may use another, whichever stands first.
 
     Parameters
     ----------
@@ -70,39 +70,84 @@ def evaluate(definitions: Mapping[str, str], labels: Mapping[str, FloatArray]) -
     Returns
     -------
     dict
-        Name to values of the same shape.
+        Name to values of the same shape, in the order given.
+
+    Raises
+    ------
+    SpecError
+        If definitions use each other in a circle.
 
     Examples
     --------
-    >>> evaluate({"ab": "a * b"}, {"a": np.array([2.0]), "b": np.array([3.0])})["ab"]
-    array([6.])
+    >>> evaluate({"twice": "2 * ab", "ab": "a * b"}, {"a": np.array([2.0]), "b": np.array([3.0])})["twice"]
+    array([12.])
     """
     values = dict(labels)
     shape = np.broadcast_shapes(*(value.shape for value in labels.values()))
-    for name, expression in definitions.items():
+    for name in in_order(definitions):
         with np.errstate(all="ignore"):
-            value = _value(_parse(name, expression), values)
+            value = _value(_parse(name, definitions[name]), values)
         values[name] = np.broadcast_to(value, shape).copy()
     return {name: values[name] for name in definitions}
 
 
+def in_order(definitions: Mapping[str, str]) -> tuple[str, ...]:
+    """Names of definitions, each after those it uses, else in the order given.
+
+    Raises
+    ------
+    SpecError
+        If definitions use each other in a circle, which is named.
+
+    Examples
+    --------
+    >>> in_order({"total": "c + ab", "ab": "a * b"})
+    ('ab', 'total')
+    """
+    uses = {
+        name: [used for used in names_in(name, expression) if used in definitions]
+        for name, expression in definitions.items()
+    }
+    found: dict[str, None] = {}
+    for first in uses:
+        path = [first]
+        while path:
+            ahead = next((used for used in uses[path[-1]] if used not in found), None)
+            if ahead is None:
+                found[path.pop()] = None
+            elif ahead in path:
+                _refuse_circle([*path[path.index(ahead) :], ahead], definitions)
+            else:
+                path.append(ahead)
+    return tuple(found)
+
+
+def _refuse_circle(circle: list[str], definitions: Mapping[str, str]) -> NoReturn:
+    name = circle[0]
+    if len(circle) == 2:
+        problem = f"The definition {name!r} = {definitions[name]!r} uses itself."
+    else:
+        problem = f"The definitions use each other in a circle: {' uses '.join(map(repr, circle))}."
+    raise SpecError(problem, hint="Define it by labels of parameters.")
+
+
 def check_definitions(definitions: Mapping[str, str], labels: Iterable[str]) -> None:
-    """Refuse a definition that uses a label that nobody carries.
+    """Refuse a definition that uses what is neither a label nor another definition, and a circle of definitions.
 
     Raises
     ------
     SpecError
         Naming the definition and the unknown label.
     """
-    known = list(dict.fromkeys(labels))
+    known = list(dict.fromkeys([*labels, *definitions]))
     for name, expression in definitions.items():
         for used in names_in(name, expression):
             if used not in known:
                 raise SpecError(
                     f"The definition {name!r} = {expression!r} uses {used!r}, which labels no parameter.",
-                    hint=did_you_mean(used, known),
+                    hint=did_you_mean(used, [one for one in known if one != name]),
                 )
-        known.append(name)
+    in_order(definitions)
 
 
 def _parse(name: str, expression: str) -> ast.expr:

@@ -38,7 +38,7 @@ class RoxModel(CausalModel):
     feedback
         Whether loops without a lag are declared.
     definitions
-        Defined parameters: name to arithmetic over labels.
+        Defined parameters: name to arithmetic over labels and other definitions, in any order.
     terminal_covariances
         Whether disturbances of constructs that cause nothing covary freely (as lavaan's ``sem()`` has it).
     exogenous
@@ -87,12 +87,13 @@ class RoxModel(CausalModel):
         source: str = "customer",
         name: str = "lavaan",
     ) -> Self:
-        """Read lavaan syntax (``=~ ~ ~~ :=`` with fixed values, labels and ``start()``).
+        """Read lavaan syntax (``=~ ~ ~~ :=`` with fixed values, labels, ``NA`` and ``start()``).
 
         Parameters
         ----------
         text
-            The model.
+            The model. Statements end with their line or a semicolon and go on where an operator stands at either end;
+            ``#`` and ``!`` begin a comment; definitions may stand in any order.
         factors
             Construct to factor; the rest become ``context``.
         source
@@ -103,7 +104,7 @@ class RoxModel(CausalModel):
         Raises
         ------
         SpecError
-            Naming the line that cannot be read.
+            Naming the statement that cannot be read, or that says two things of one parameter.
         """
         return cls(**read_lavaan(text, factors or {}, source, name))
 

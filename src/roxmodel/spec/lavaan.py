@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import combinations
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import networkx as nx
 
@@ -20,15 +20,20 @@ from roxmodel.errors import SpecError, did_you_mean
 from roxmodel.spec.constructs import Construct, Covariance, Edge
 from roxmodel.spec.questionnaire import Item
 
-__all__ = ["NAME", "read_lavaan"]
+__all__ = ["NAME", "equal_label", "read_lavaan"]
 
 Arrowed = TypeVar("Arrowed", Edge, Covariance)
 
 NAME = re.compile(r"(?:[^\W\d_]|\.(?!\d))[\w.]*")
 _OPERATOR = re.compile(r"(:=|=~|~~|~\*~|<~|==|[|<>]|~)")
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
-_PIECE = re.compile(rf"\s*(?P<piece>[\w.]+\([^()]*\)|\"[^\"]*\"|{NAME.pattern}|{_NUMBER.pattern})\s*(?P<sign>[*+]|$)")
-_GOES_ON = ("+", "-", "*", "/", "~", "=", "(", ",")
+_PIECE = re.compile(
+    rf"\s*(?P<piece>[\w.]+\([^()]*\)|\"[^\"]*\"|'[^']*'|{NAME.pattern}|{_NUMBER.pattern})\s*(?P<sign>[*+]|$)"
+)
+_GOES_ON = ("+", "-", "*", "/", "^", "~", "=", "(", ",")
+_GOES_ON_WITH = ("+", "-", "*", "/", "^", ")", ",")
+# Comments, and the semicolon that parts statements; neither counts inside quotes, which end with their line.
+_NOT_READ = re.compile(r"(?P<quoted>\"[^\"\r\n]*\"|'[^'\r\n]*')|[#!][^\r\n]*|;")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,24 +91,48 @@ def read_lavaan(text: str, factors: Mapping[str, str], source: str, name: str) -
 def _construct(name: str, parts: _Parts, factor: str, source: str) -> Construct:
     terms = parts.loadings.get(name)
     items = (Item(name=name),) if terms is None else tuple(_items(terms))
-    return Construct(name=name, factor=factor, source=source, items=items)
+    equal = "equal" if name in _with_equal_residuals(parts) else None
+    return Construct(name=name, factor=factor, source=source, items=items, residuals=equal)
+
+
+def _with_equal_residuals(parts: _Parts) -> dict[str, set[str]]:
+    """Constructs whose residuals all bear the label that `equal_label` gives them, and nothing else: name -> items.
+
+    So a model with ``residuals="equal"`` comes back as it was written, and groups do not share the label.
+    """
+    found = {}
+    every = [term.label for _, term in (*parts.edges, *parts.pairs)]
+    every += [term.label for terms in parts.loadings.values() for term in terms]
+    for latent, terms in parts.loadings.items():
+        label, items = equal_label(latent), {term.name for term in terms}
+        own = [left for left, term in parts.pairs if term == _Term(left, label=label) and left in items]
+        used = any(re.search(rf"(?<![\w.]){re.escape(label)}(?![\w.])", text) for text in parts.definitions.values())
+        if len(items) > 1 and sorted(own) == sorted(items) and every.count(label) == len(own) and not used:
+            found[latent] = items
+    return found
+
+
+def equal_label(construct: str) -> str:
+    """Name the residual variance that all items of a construct share, in lavaan text."""
+    return f"residual_{construct}"
 
 
 def _items(terms: list[_Term]) -> Iterator[Item]:
-    """Read the indicators; a freed first loading without a label gets one, since None would be the marker."""
+    """Read the indicators; the first is the marker, with a label or without, unless it is fixed or freed."""
     for position, term in enumerate(terms):
         loading: float | str | None = term.label if term.fixed is None else term.fixed
-        if position == 0 and term.freed and loading is None:
-            loading = f"free.{term.name}"
-        yield Item(name=term.name, loading=loading, start=term.start)
+        free = None
+        if position == 0 and term.fixed is None and term.freed and term.label is None:
+            free = True
+        elif position == 0 and term.fixed is None and not term.freed and term.label is not None:
+            free = False
+        yield Item(name=term.name, loading=loading, start=term.start, free=free)
 
 
 def _fix_loadings_by_label(parts: _Parts) -> dict[str, float]:
-    """Fix the loadings whose label stands at a fixed one (a marker too), and return label -> value."""
+    """Fix the loadings whose label stands at a fixed one, and return label -> value."""
     values: dict[str, float] = {}
     for terms in parts.loadings.values():
-        if terms[0].label is not None and not terms[0].freed and terms[0].fixed is None:
-            terms[0] = replace(terms[0], fixed=1.0)
         for term in terms:
             if term.label is not None and term.fixed is not None:
                 values.setdefault(term.label, term.fixed)
@@ -131,7 +160,10 @@ def _stated(parts: _Parts, fixed: Mapping[str, float]) -> Iterator[Covariance]:
     several = {name: terms for name, terms in parts.loadings.items() if len(terms) > 1}
     indicators = {term.name for terms in several.values() for term in terms}
     free = {*several, *indicators, *(effect for effect, _ in parts.edges)}
+    alike = {item for items in _with_equal_residuals(parts).values() for item in items}
     for left, term in parts.pairs:
+        if left == term.name and left in alike:
+            continue
         if not (left in free and replace(term, freed=False) == _Term(left)):
             yield _arrowed(Covariance, {"left": left, "right": term.name}, term, fixed)
 
@@ -172,7 +204,10 @@ def _construct_names(parts: _Parts) -> list[str]:
             )
     used = {name for effect, term in parts.edges for name in (effect, term.name)} & indicators
     if used:
-        raise SpecError(f"{sorted(used)[0]!r} measures a construct and also stands in a '~' statement.")
+        raise SpecError(
+            f"{sorted(used)[0]!r} measures a construct and also stands in a '~' statement.",
+            hint="Let the construct take its place in the '~', or leave it out of the '=~'.",
+        )
     return [name for name in dict.fromkeys(names) if name not in indicators]
 
 
@@ -186,19 +221,26 @@ def _has_loop(edges: tuple[Edge, ...]) -> bool:
 
 
 def _statements(text: str) -> list[str]:
-    """Split at new lines and semicolons; what ends in an operator or starts with one goes on."""
+    """Split at new lines and semicolons outside comments; what breaks off, or starts with an operator, goes on."""
     found: list[str] = []
-    for raw in re.split(r"[\n;]", text):
-        line = re.split(r"[#!]", raw, maxsplit=1)[0].strip()
-        if found and line and (found[-1].endswith(_GOES_ON) or line.startswith(("+", "*"))):
+    bare = _NOT_READ.sub(lambda match: match["quoted"] or ("\n" if match[0] == ";" else ""), text.lstrip("\ufeff"))
+    for line in (raw.strip() for raw in bare.splitlines()):
+        unfinished = bool(found) and _breaks_off(found[-1])
+        if unfinished and _OPERATOR.search(line) and not line.startswith(_GOES_ON_WITH):
+            break
+        if found and line and (unfinished or line.startswith(_GOES_ON_WITH)):
             found[-1] = f"{found[-1]} {line}"
         elif line:
             found.append(line)
     if not found:
         raise SpecError("The lavaan text holds no statement.", hint="Write for example 'f =~ x1 + x2 + x3'.")
-    if found[-1].endswith(_GOES_ON):
+    if _breaks_off(found[-1]):
         raise SpecError(f"The lavaan statement {found[-1]!r} breaks off.", hint="Complete or delete it.")
     return found
+
+
+def _breaks_off(statement: str) -> bool:
+    return statement.endswith(_GOES_ON) or statement.count("(") > statement.count(")")
 
 
 def _read_statement(statement: str, parts: _Parts) -> None:
@@ -230,11 +272,18 @@ def _terms(statement: str, text: str) -> list[_Term]:
     """Read the right-hand side; a name that stands twice (``start(1)*x + a*x``) is one term."""
     found: dict[str, _Term] = {}
     for *modifiers, name in _products(statement, text):
+        if _NUMBER.fullmatch(name) and modifiers and float(name) not in {0, 1}:
+            raise _unread(statement, f"a name was expected at {name!r}: a modifier stands before its variable")
         if _NUMBER.fullmatch(name):
             raise _unread(statement, "intercept formulas (~ 1) are not read; rox.fit(..., means=True) estimates means")
+        if sum(not modifier.startswith("start(") for modifier in modifiers) > 1:
+            each = " + ".join(f"{modifier}*{name}" for modifier in modifiers)
+            raise _unread(statement, f"a variable has one modifier at a time; write {each}")
         term = found.get(_name(statement, name), _Term(name))
         for modifier in modifiers:
             term = _modified(statement, term, modifier)
+            if term.freed and term.fixed is not None:
+                raise _unread(statement, f"{name!r} is fixed ({term.fixed:g}) and freed (NA) at once")
         found[name] = term
     return list(found.values())
 
@@ -259,18 +308,29 @@ def _products(statement: str, text: str) -> Iterator[list[str]]:
 
 def _modified(statement: str, term: _Term, text: str) -> _Term:
     if _NUMBER.fullmatch(text):
-        return replace(term, fixed=float(text))
+        return _told(statement, term, "fixed", float(text))
     if text == "NA":
         return replace(term, freed=True)
     start = re.fullmatch(rf"start\(\s*({_NUMBER.pattern})\s*\)", text)
     if start:
-        return replace(term, start=float(start[1]))
-    label = re.fullmatch(r"(?:label\(\s*[\"'](.+)[\"']\s*\)|\"(.+)\")", text)
+        return _told(statement, term, "start", float(start[1]))
+    label = re.fullmatch(
+        r"""(?:label\(\s*(?P<outer>["'])(?P<called>.+)(?P=outer)\s*\)|(?P<q>["'])(?P<quoted>.+)(?P=q))""", text
+    )
     if label:
-        return replace(term, label=label[1] or label[2])
+        return _told(statement, term, "label", label["called"] or label["quoted"])
     if NAME.fullmatch(text):
-        return replace(term, label=text)
+        return _told(statement, term, "label", text)
     raise _unread(statement, f"the modifier {text!r} is not read; use a number, a label, NA or start(number)")
+
+
+def _told(statement: str, term: _Term, what: Literal["fixed", "start", "label"], value: float | str) -> _Term:
+    old = getattr(term, what)
+    if old is not None and old != value:
+        words = {"fixed": "fixed to", "start": "started at", "label": "labelled"}[what]
+        raise _unread(statement, f"{term.name!r} is {words} {old!r} and {value!r} at once")
+    changes: dict[str, Any] = {what: value}
+    return replace(term, **changes)
 
 
 def _name(statement: str, text: str) -> str:

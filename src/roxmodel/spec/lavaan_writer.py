@@ -9,7 +9,8 @@ from typing import Final
 from roxmodel.errors import SpecError
 from roxmodel.spec.causal import CausalModel
 from roxmodel.spec.constructs import Construct, Covariance, Edge
-from roxmodel.spec.lavaan import NAME
+from roxmodel.spec.definitions import in_order
+from roxmodel.spec.lavaan import NAME, equal_label
 from roxmodel.spec.questionnaire import Item
 
 __all__ = ["write_lavaan"]
@@ -39,7 +40,7 @@ def write_lavaan(model: CausalModel) -> str:
     lines += exogenous.lines()
     if not model.terminal_covariances:
         lines += _terminal_lines(model)
-    lines += [f"{name} := {text}" for name, text in model.definitions.items()]
+    lines += [f"{name} := {model.definitions[name]}" for name in in_order(model.definitions)]
     return "\n".join(lines) + "\n"
 
 
@@ -78,18 +79,19 @@ def _measurement_lines(model: CausalModel, construct: Construct) -> Iterator[str
     elif construct.residuals == "zero":
         yield from (f"{item} ~~ 0*{item}" for item in free)
     elif construct.residuals == "equal":
-        yield from (f"{item} ~~ residual_{latent}*{item}" for item in free)
+        yield from (f"{item} ~~ {equal_label(latent)}*{item}" for item in free)
 
 
 def _loading(item: Item, position: int) -> str:
     modifiers = [f"start({_number(item.start)})"] if item.start is not None else []
-    if isinstance(item.loading, str):
-        modifiers += ["NA"] if position == 0 else []
-        modifiers.append(item.loading)
-    elif item.loading is not None:
+    if isinstance(item.loading, float):
         modifiers = [_number(item.loading)]
-    elif position == 0:
+    elif position == 0 and item.marks:
         modifiers = []
+    elif position == 0:
+        modifiers += ["NA"]
+    if isinstance(item.loading, str):
+        modifiers.append(item.loading)
     return _modified(item.name, modifiers)
 
 

@@ -15,9 +15,10 @@ from roxmodel.types import Scaling
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Kind", "Parameter", "ParameterTable", "plan"]
+__all__ = ["Kind", "Parameter", "ParameterTable", "gives_unit", "plan", "units_kept"]
 
 _GIVEN = "given by the data"
+_MARKER = "marker"
 
 Kind: TypeAlias = Literal["loading", "edge", "variance", "covariance", "intercept", "threshold", "defined"]
 
@@ -131,7 +132,8 @@ def plan(
         Whether intercepts are parameters.
     scaling
         Unit of a latent construct: ``"marker"``, its first item's (loading 1), or ``"standardized"``: the first
-        loading is free and the variance (of what its causes leave) is 1.
+        loading is free, under its label if it has one, and the variance (of what its causes leave) is 1. Where the
+        model fixes a loading or a variance, this gives the unit whatever the scaling (`units_kept`).
 
     Returns
     -------
@@ -141,7 +143,7 @@ def plan(
     Raises
     ------
     SpecError
-        If names are so alike that two parameters would have one id.
+        If names are so alike that two parameters would have one id, or a label stands at two fixed values.
 
     Examples
     --------
@@ -152,7 +154,7 @@ def plan(
     """
     rows: list[Parameter] = []
     if measurement == "reflective":
-        rows += [row for construct in model.constructs for row in _loadings(construct, scaling)]
+        rows += [row for construct in model.constructs for row in _loadings(model, construct, scaling)]
     rows += [_edge(model, position) for position in range(len(model.edges))]
     if measurement == "reflective":
         rows += [row for construct in model.constructs for row in _item_variances(model, construct)]
@@ -181,7 +183,7 @@ def _refuse_equal_ids(rows: list[Parameter]) -> None:
 
 def _numbered(rows: list[Parameter]) -> Iterator[Parameter]:
     """Count the free rows; rows of one label share a number, or the value if one of them is fixed."""
-    fixed = {row.label: row.value for row in rows if row.free == 0 and row.label and row.value is not None}
+    fixed = _values_of_labels(rows)
     numbers: dict[str, int] = {}
     count = 0
     for row in rows:
@@ -198,22 +200,75 @@ def _numbered(rows: list[Parameter]) -> Iterator[Parameter]:
             yield replace(row, free=count)
 
 
-def _standardized(construct: Construct, scaling: Scaling) -> bool:
-    """Whether a variance of 1 gives a construct its unit: it has several items, and none of them is fixed."""
+def _values_of_labels(rows: list[Parameter]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for row in rows:
+        if row.free == 0 and row.label and row.value is not None:
+            other = found.setdefault(row.label, row.value)
+            if other != row.value:
+                raise SpecError(
+                    f"The label {row.label!r} stands at parameters fixed to {other:g} and to {row.value:g}"
+                    + (" (the loading of a first item is 1)." if row.note == _MARKER else "."),
+                    hint="Equal labels are equal parameters: rename one.",
+                )
+    return found
+
+
+def units_kept(model: CausalModel) -> dict[str, str]:
+    """Latent constructs to which ``scaling="standardized"`` gives no variance of 1: name -> what gives their unit.
+
+    Examples
+    --------
+    >>> from roxmodel.spec.questionnaire import Item
+    >>> items = [Item(name="p1", loading=2.0), "p2", "p3"]
+    >>> units_kept(CausalModel(name="m", constructs=[Construct(name="p", factor="pride", source="s", items=items)]))
+    {'p': 'the loading of p1 is fixed to 2'}
+    """
+    found = {}
+    for construct in model.constructs:
+        name, value = construct.name, _fixed_variance(model, construct.name)
+        fixed = [item for item in construct.items if isinstance(item.loading, float)]
+        if len(construct.items) == 1:
+            if construct.item_names[0] != name or not construct.observed:
+                found[name] = f"{construct.item_names[0]} is its only item"
+        elif fixed:
+            found[name] = f"the loading of {fixed[0].name} is fixed to {fixed[0].loading:g}"
+        elif value is not None and value != 1:
+            found[name] = f"its variance is fixed to {value:g}"
+    return found
+
+
+def _fixed_variance(model: CausalModel, name: str) -> float | None:
+    stated = _stated(model, name, name)
+    return None if stated is None else stated.fixed
+
+
+def gives_unit(model: CausalModel, table: ParameterTable, row: Parameter) -> bool:
+    """Whether a row is the fixed variance of a construct whose loadings are all free, so that it alone gives a unit."""
+    if row.kind != "variance" or row.free or not row.value or row.left not in model.names:
+        return False
+    own = [one for one in table.of("loading") if one.left == row.left and one.group == row.group]
+    return len(own) > 1 and all(one.free for one in own)
+
+
+def _standardized(model: CausalModel, construct: Construct, scaling: Scaling) -> bool:
+    """Whether its variance gives a construct the unit: it has several items, none fixed, and causes leave some."""
     fixed = any(isinstance(item.loading, float) for item in construct.items)
-    return scaling == "standardized" and len(construct.items) > 1 and not fixed
+    some = _fixed_variance(model, construct.name) != 0
+    return scaling == "standardized" and len(construct.items) > 1 and some and not fixed
 
 
-def _loadings(construct: Construct, scaling: Scaling) -> Iterator[Parameter]:
+def _loadings(model: CausalModel, construct: Construct, scaling: Scaling) -> Iterator[Parameter]:
+    standardized = _standardized(model, construct, scaling)
     for position, item in enumerate(construct.items):
-        parameter = f"loading:{construct.name}=~{item.name}"
+        row = Parameter(f"loading:{construct.name}=~{item.name}", "loading", construct.name, item.name)
+        label = item.loading if isinstance(item.loading, str) else ""
         if isinstance(item.loading, float):
-            yield Parameter(parameter, "loading", construct.name, item.name, value=item.loading)
-        elif position == 0 and item.loading is None and not _standardized(construct, scaling):
-            yield Parameter(parameter, "loading", construct.name, item.name, value=1.0, note="marker")
+            yield replace(row, value=item.loading)
+        elif position == 0 and item.marks and not standardized:
+            yield replace(row, value=1.0, label=label, note=_MARKER)
         else:
-            label = item.loading or ""
-            yield Parameter(parameter, "loading", construct.name, item.name, free=1, start=item.start, label=label)
+            yield replace(row, free=1, start=item.start, label=label)
 
 
 def _edge(model: CausalModel, position: int) -> Parameter:
@@ -270,8 +325,11 @@ def _single_item_variance(construct: Construct, row: Parameter) -> Parameter:
 
 def _construct_variance(model: CausalModel, name: str, scaling: Scaling) -> Parameter:
     row = Parameter(f"variance:{name}", "variance", name, name, free=1, lower=0.0)
-    if _standardized(model.find(name), scaling):
+    if _standardized(model, model.find(name), scaling):
         row = replace(row, free=0, value=1.0, lower=None, note="standardized")
+        stated = _stated(model, name, name)
+        if stated is not None and stated.fixed is None:
+            return replace(row, label=stated.label or "")
     if _given(model, name):
         row = replace(row, free=0, lower=None, note=_GIVEN)
     return _second_moment(model, name, name, row)

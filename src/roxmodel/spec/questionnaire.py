@@ -9,7 +9,14 @@ from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from roxmodel.errors import SpecError, did_you_mean
 from roxmodel.frozen import Frozen, Number
@@ -287,16 +294,23 @@ class Item(Frozen):
         (the first item of a construct is its marker with loading 1).
     start
         Starting value of a free loading.
+    free
+        Of the first item of a construct: True estimates its loading without a label (lavaan's ``NA*``), so that
+        something else must give the construct its unit, as a variance fixed to 1 does. False makes it the marker
+        although it bears a label (lavaan's ``a*`` there): 1, or estimated where ``scaling="standardized"``. None
+        is what `loading` says: a number is fixed, a label is estimated, neither is the marker.
 
     Raises
     ------
     SpecError
-        If the name is empty.
+        If the name is empty, or `free` contradicts a fixed `loading`.
 
     Examples
     --------
     >>> Item(name="pri1", scale=Likert(1, 7)).scale.ends
     (1.0, 7.0)
+    >>> Item(name="pri1", free=True).marks
+    False
     """
 
     name: str
@@ -307,6 +321,7 @@ class Item(Frozen):
     channel: str | None = None
     loading: Loading = None
     start: Number | None = None
+    free: bool | None = None
 
     @field_validator("name")
     @classmethod
@@ -314,6 +329,28 @@ class Item(Frozen):
         if not name.strip():
             raise SpecError(f"An item needs a name; got {name!r}.", hint="Use the column name in the data.")
         return name
+
+    @model_validator(mode="after")
+    def _free_or_fixed(self) -> Item:
+        if self.free is not None and isinstance(self.loading, float):
+            raise SpecError(
+                f"Item {self.name!r} has free={self.free} and its loading fixed to {self.loading:g}.",
+                hint="Leave out one of them.",
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_said(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave `free` out where it says nothing: the document is then that of a version that did not know it."""
+        written: dict[str, Any] = write(self)
+        if written.get("free", 0) is None:
+            del written["free"]
+        return written
+
+    @property
+    def marks(self) -> bool:
+        """Whether the item, standing first, gives its construct the unit: loading 1 unless the scaling is another."""
+        return self.free is False or (self.free is None and self.loading is None)
 
     @property
     def ends(self) -> tuple[float | None, float | None]:

@@ -67,15 +67,18 @@ def check_covariances(covariances: Sequence[Covariance], constructs: Sequence[Co
 def _check_residuals(covariances: Sequence[Covariance], constructs: Sequence[Construct]) -> None:
     """Refuse a covariance of two items of which one is measured without error: it has no residual."""
     names = {construct.name for construct in constructs}
+    owner = {item: construct.name for construct in constructs for item in construct.item_names}
     stated = {pair.left for pair in covariances if pair.left == pair.right}
     exact = {c.items[0].name for c in constructs if c.observed} - stated
     for pair in covariances:
         ends = {pair.left, pair.right}
+        left, right = (owner.get(end, end) for end in (pair.left, pair.right))
         wrong = [end for end in (pair.left, pair.right) if end in exact | names]
         if len(ends) == 2 and not ends <= names and wrong:
             raise SpecError(
                 f"The arrow {pair} joins the residuals of items, but {wrong[0]!r} is a construct of its own.",
-                hint="It is measured without error, so that it has no residual: join two constructs instead.",
+                hint="It is measured without error, so that it has no residual: join the constructs instead, "
+                f"{arrow_text(left, right, '<->')}.",
             )
 
 
@@ -92,7 +95,8 @@ def check_loops(edges: Sequence[Edge], feedback: bool) -> None:
     around = " -> ".join([*(edge[0] for edge in loop), loop[0][0]])
     raise SpecError(
         f"The edges run in a loop without a lag: {around}.",
-        hint="Give one edge a lag (rox.Edge(..., lag=1, fixed=...)) or declare RoxModel(feedback=True).",
+        hint="Give one edge a lag (rox.Edge(..., lag=1, fixed=...)) or declare RoxModel(feedback=True) and give "
+        "each construct of the loop a cause of its own.",
     )
 
 

@@ -356,6 +356,8 @@ def test_two_items_alone_are_refused(tiny):
     for edges in (["guests -> money"], []):
         with pytest.raises(EstimationError, match="'staff' has two items and is connected to nothing"):
             tiny.fit(tiny.model(3, edges=edges, staff={"items": ["e1", "e2"]}), tiny.frames(30, 3))
+        obeyed = tiny.model(3, edges=edges, staff={"items": ["e1", rox.Item(name="e2", loading=1.0)]})
+        assert tiny.fit(obeyed, tiny.frames(30, 3)).identified
 
 
 def feedback():

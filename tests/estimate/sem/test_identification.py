@@ -30,15 +30,15 @@ REFUSED = {
     "two items alone": ("a =~ a1 + a2", "'a'", "third item"),
     "two items, no relation": ("a =~ a1 + a2\nb =~ b1 + b2 + b3\na ~~ 0*b", "'a'", "third item"),
     "single item, free residual": (
-        "a =~ a1\na1 ~~ a1\nb =~ b1 + b2 + b3\nb ~ a", "'a'", "'a' has one item: state its reliability=",
+        "a =~ a1\na1 ~~ a1\nb =~ b1 + b2 + b3\nb ~ a", "'a'", "rox.Covariance(left='a1', right='a1', fixed=...)",
     ),
     "loop without instruments": (TWO + "a ~ b\nb ~ a", "cause each other", "instrument of its own"),
     "loop with one instrument": (TWO + "a ~ b + x\nb ~ a\na ~~ b", "'a'", "instrument of its own"),
     "loop of observed variables": ("x ~ y\ny ~ x", "cause each other", "instrument"),
-    "an edge and a covariance": (TWO + "b ~ a\na ~~ b", "a <-> b", "Fix one of them"),
-    "too many residual covariances": (TWO + "a1 ~~ a2\na1 ~~ a3\na2 ~~ a3", "'a'", "Fix one of them"),
-    "one factor, three covariances": ("a =~ a1 + a2 + a3\na1 ~~ a2\na1 ~~ a3\na2 ~~ a3", "'a'", "Fix one of them"),
-    "no unit": (TWO.replace("a1", "NA*a1") + "b ~ a", "'a'", "Fix one of them"),
+    "an edge and a covariance": (TWO + "b ~ a\na ~~ b", "a <-> b", "leave it out (a <-> b)"),
+    "too many residual covariances": (TWO + "a1 ~~ a2\na1 ~~ a3\na2 ~~ a3", "'a'", "a1 <-> a2"),
+    "one factor, three covariances": ("a =~ a1 + a2 + a3\na1 ~~ a2\na1 ~~ a3\na2 ~~ a3", "'a'", "until all can be"),
+    "no unit": (TWO.replace("a1", "NA*a1") + "b ~ a", "'a'", "make 'a1' the marker"),
 }  # fmt: skip
 
 
@@ -51,6 +51,44 @@ def test_refused_in_any_units(name, unit):
     assert culprit in str(caught.value)
     assert remedy in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+OBEYED = {
+    "two items alone": ["a =~ a1 + a2 + b1", "a =~ a1 + a2\nb =~ b1 + b2\nb ~ a"],
+    "single item, free residual": ["a =~ a1\na1 ~~ 0.2*a1\nb =~ b1 + b2 + b3\nb ~ a"],
+    "loop without instruments": [TWO + "a ~ b + x\nb ~ a + y"],
+    "an edge and a covariance": [TWO + "b ~ a", TWO + "b ~ a\na ~~ 0.1*b", TWO + "b ~ 0.3*a\na ~~ b"],
+    "too many residual covariances": [TWO + "a1 ~~ a2", TWO + "a1 ~~ a2\na1 ~~ 0.1*a3\na2 ~~ 0*a3"],
+    "one factor, three covariances": ["a =~ a1 + a2 + a3\na1 ~~ 0*a2\na1 ~~ 0.1*a3"],
+    "no unit": [TWO + "b ~ a", TWO.replace("a1", "NA*a1") + "b ~ a\na ~~ 1*a"],
+}
+
+
+@pytest.mark.parametrize("text", [text for texts in OBEYED.values() for text in texts])
+def test_who_obeys_is_not_refused_again(text):
+    assert fitted(text).identified
+
+
+def test_uncorrelated_disturbances_are_no_advice_where_they_are_so():
+    for text, said in ((TWO + "a ~ b\nb ~ a", False), (TWO + "a ~ b + x\nb ~ a\na ~~ b", True)):
+        with pytest.raises(EstimationError, match="cause each other") as caught:
+            fitted(text)
+        assert ("leave out the <-> between them" in str(caught.value)) == said
+
+
+@pytest.mark.parametrize("first", [{"free": True}, {"loading": "l"}])
+def test_a_construct_without_a_unit_is_named_with_its_remedies(first):
+    def model(**rest):
+        items = [rox.Item(name="a1", **{**first, **rest.pop("item", {})}), "a2", "a3"]
+        return rox.RoxModel(
+            name="m", constructs=[rox.Construct(name="a", factor="context", source="s", items=items)], **rest
+        )
+
+    with pytest.raises(EstimationError, match=r"Nothing gives 'a' a unit.*free=False.*left='a', right='a', fixed=1"):
+        rox.fit(model(), moments(1.0), method="sem")
+    one = rox.Covariance(left="a", right="a", fixed=1)
+    assert rox.fit(model(covariances=[one]), moments(1.0), method="sem").identified
+    assert rox.fit(model(item={"free": False}), moments(1.0), method="sem").identified
 
 
 ACCEPTED = {

@@ -80,7 +80,7 @@ def test_what_is_no_rate_is_refused(rate):
 
 @pytest.mark.parametrize(
     ("timing", "message"),
-    [("strat", "Did you mean 'start'?"), ("END", "Known: 'end', 'start'"), (0, "Allowed: 'end' or 'start'")],
+    [("strat", "Did you mean 'start'?"), ("END", "Did you mean 'end'?"), (0, "Allowed: 'end' or 'start'")],
 )
 def test_what_is_no_timing_is_refused(timing, message):
     with pytest.raises(SimulationError) as caught:

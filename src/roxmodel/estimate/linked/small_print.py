@@ -10,7 +10,7 @@ import numpy as np
 from roxmodel.errors import RoxError
 from roxmodel.estimate.linked.sample import LinkedSample, noise_of
 from roxmodel.estimate.linked.solve import Estimate, estimate
-from roxmodel.estimate.sentences import assumed_notes, causal_notes, replicate_notes, sign_notes
+from roxmodel.estimate.sentences import assumed_notes, causal_notes, replicate_notes, sign_notes, unit_notes
 from roxmodel.result.system import system_of, total_effects
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.headline import headline
@@ -47,7 +47,7 @@ def linked_errors(solution: LinkedSolution, options: LinkedOptions) -> str:
     return f"{how}, widened for few units, t intervals ({df}); effects along several edges by draws"
 
 
-def linked_notes(model: RoxModel, solution: LinkedSolution) -> tuple[str, ...]:
+def linked_notes(model: RoxModel, solution: LinkedSolution, options: LinkedOptions) -> tuple[str, ...]:
     """What a reader must know, in sentences."""
     sample, known = solution.sample, solution.estimate
     notes = [_LEVEL + (_PEOPLE if len(sample.sources) > 1 else ""), *causal_notes(model)]
@@ -58,6 +58,7 @@ def linked_notes(model: RoxModel, solution: LinkedSolution) -> tuple[str, ...]:
     notes += solution.notes
     table = known.table
     notes += assumed_notes(table)
+    notes += unit_notes(model, table, options.scaling)
     equal = [c.name for c in model.constructs if len(c.items) == 2 and c.residuals is None]
     if equal:
         notes.append(f"Two items only, so their residual variances between units are held equal: {', '.join(equal)}.")

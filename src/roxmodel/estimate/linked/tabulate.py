@@ -119,7 +119,10 @@ def linked_fit(model: RoxModel, solution: LinkedSolution, options: LinkedOptions
         measures=tuple(_measure(model, measure, solution) for measure in fit.measures),
         population=_population(fit.population, solution, predicted, doubts),
         verdicts=_verdicts(model, fit.verdicts, solution),
-        notes=(*linked_notes(model, solution), *hidden_notes(model.names, shown.hidden, solution.min_group)),
+        notes=(
+            *linked_notes(model, solution, options),
+            *hidden_notes(model.names, shown.hidden, solution.min_group),
+        ),
         groups=(_moments(sample, between),),
         estimator="ML",
         missing="",

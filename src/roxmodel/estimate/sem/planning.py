@@ -13,7 +13,7 @@ from roxmodel.estimate.sem.sample import Sample
 from roxmodel.implied.layout import ITEM_MEANS, Layout, lay_out, place_of, residual_of
 from roxmodel.spec.constructs import Construct
 from roxmodel.spec.graph import RoxModel
-from roxmodel.spec.parameters import Parameter, ParameterTable, plan
+from roxmodel.spec.parameters import Parameter, ParameterTable, gives_unit, plan
 from roxmodel.types import FloatArray
 
 __all__ = [
@@ -34,7 +34,9 @@ def table_of(model: RoxModel, options: Options, groups: Sequence[str]) -> Parame
     """Plan the parameters of all groups.
 
     Equal labels are equal parameters, over groups too. With equal intercepts the latent means are free in every
-    group but the first; with equal loadings and standardised constructs their variances are.
+    group but the first; with equal loadings the variances that are fixed only to give their constructs a unit are
+    (`roxmodel.spec.parameters.gives_unit`): by the scaling, or by the model (lavaan's ``f =~ NA*x1``, ``f ~~ 1*f``,
+    which ``sem()`` keeps fixed in every group, so that its metric step asks for equal variances too).
     """
     for kind in options.equal:
         if kind not in EQUAL_KINDS:
@@ -45,8 +47,9 @@ def table_of(model: RoxModel, options: Options, groups: Sequence[str]) -> Parame
         return table
     rows: list[Parameter] = []
     numbers: dict[object, int] = {}
+    later = [_relative(model, table, row) for row in table] if "loadings" in options.equal else table.rows
     for place, group in enumerate(groups):
-        for row in table:
+        for row in later if place else table:
             if row.kind == "defined":
                 continue
             rows.append(_in_group(model, row, (group, place), options.equal, numbers))
@@ -63,6 +66,13 @@ def _refuse_equal_ids(rows: Sequence[Parameter]) -> None:
         seen.add(row.id)
 
 
+def _relative(model: RoxModel, table: ParameterTable, row: Parameter) -> Parameter:
+    """The row as it stands in the groups after the first, where loadings are equal: a unit is told by the first."""
+    if not gives_unit(model, table, row):
+        return row
+    return replace(row, free=-1, value=None, lower=0.0, label="", note="relative to the first group")
+
+
 def _in_group(
     model: RoxModel, row: Parameter, group: tuple[str, int], equal: Sequence[str], numbers: dict[object, int]
 ) -> Parameter:
@@ -72,8 +82,7 @@ def _in_group(
     if latent_mean and place and "intercepts" in equal:
         own = replace(own, free=1, value=None, note="difference to the first group")
         key: object = own.id
-    elif row.kind == "variance" and row.note == "standardized" and place and "loadings" in equal:
-        own = replace(own, free=1, value=None, lower=0.0, note="relative to the first group")
+    elif row.free < 0:
         key = own.id
     elif not row.free:
         return own

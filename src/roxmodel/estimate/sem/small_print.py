@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from roxmodel.errors import listed
-from roxmodel.estimate.sentences import assumed_notes, causal_notes, replicate_notes, sign_notes
+from roxmodel.estimate.sentences import assumed_notes, causal_notes, replicate_notes, sign_notes, unit_notes
 from roxmodel.implied.identification import name_parameters
 from roxmodel.implied.layout import DISTURBANCES, EDGES, RESIDUALS, Layout
 from roxmodel.implied.matrices import Implied, filled
@@ -69,6 +69,7 @@ def notes_of(model: RoxModel, solution: LatentSolution, options: Options) -> tup
             notes.append("CFI, TLI and RMSEA corrected for missing answers are left out beyond 50 items.")
     table = solution.table
     notes += assumed_notes(table)
+    notes += unit_notes(model, table, options.scaling)
     held = [row for row in table if row.free and solution.found.bound[row.free - 1]]
     if held:
         notes.append(f"Held at the bound 0, without a standard error: {name_parameters(held)}.")
