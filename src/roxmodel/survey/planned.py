@@ -15,6 +15,7 @@ from roxmodel.implied.noisy import NoisyMeans
 from roxmodel.implied.normal import Target
 from roxmodel.implied.power import Planned
 from roxmodel.implied.starts import start_values
+from roxmodel.implied.together import require_seen, together_of
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.moments.noise import mean_noise
 from roxmodel.moments.source import SourceMoments
@@ -149,6 +150,9 @@ def plan_study(model: RoxModel, means: UnitMeans) -> Plan:
         layout = lay_out(list(table), (means.items, model.names), given, scale, table.n_free)
         values, sizes = start_values(model, table, [("", start)], scale)
         require_identified(model, table, (layout,), (values, sizes))
+        hardly = () if why else require_seen(
+            table, (layout,), (values, sizes), [together_of(seen)], ("unit", "units")
+        )
     except RoxError as error_found:
         return Plan(None, why, str(error_found), units)
     except np.linalg.LinAlgError:
@@ -164,7 +168,7 @@ def plan_study(model: RoxModel, means: UnitMeans) -> Plan:
 
 
 def _lacking(means: UnitMeans) -> str:
-    """Items that do not vary between units, and pairs of items that no two units share."""
+    """Items that do not vary between units."""
     seen = ~np.isnan(means.raw)
     for k, item in enumerate(means.items):
         own = means.raw[seen[:, k], k]
@@ -172,11 +176,6 @@ def _lacking(means: UnitMeans) -> str:
             return f"{item!r} is known in {len(own)} unit(s)"
         if np.ptp(own) <= 1e-13 * np.abs(own).max():
             return f"{item!r} has the same mean in all units"
-    shared = seen.astype(np.float64).T @ seen
-    apart = np.argwhere(np.triu(shared < 2, 1))
-    if len(apart):
-        a, b = (means.items[k] for k in apart[0])
-        return f"{a!r} and {b!r} are known together in {int(shared[apart[0][0], apart[0][1]])} unit(s)"
     return ""
 
 

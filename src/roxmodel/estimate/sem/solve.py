@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from roxmodel.implied.identification import require_identified
 from roxmodel.implied.layout import Layout
 from roxmodel.implied.normal import Target
 from roxmodel.implied.starts import start_values
+from roxmodel.implied.together import require_seen
 from roxmodel.implied.threads import one_blas_thread
 from roxmodel.moments.single import Moments
 from roxmodel.result.records import Resampling
@@ -104,6 +105,8 @@ def _likelihood(model: RoxModel, data: object, options: Options) -> LatentSoluti
     layouts = layouts_of(model, table, names, given, sample.scale)
     start = start_values(model, table, [(group.name, group.target) for group in sample.groups], sample.scale)
     require_identified(model, table, layouts, start)
+    hardly = require_seen(table, layouts, start, [group.together for group in sample.groups], ("person", "people"))
+    sample = replace(sample, notes=(*hardly, *sample.notes))
     objective = objective_of(layouts, sample)
     found = minimise(objective, feasible(objective, start[0], table), lower_bounds(table))
     observed = _observed(options, sample)

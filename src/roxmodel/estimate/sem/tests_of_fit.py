@@ -66,7 +66,7 @@ def likelihood_indices(judged: Judged) -> tuple[dict[str, float], tuple[Target, 
     free = saturated_of(sample, judged.means, judged.given, laid_out=bool(judged.test))
     base = baseline_of(sample, judged.means, judged.given)
     p, q, groups = len(sample.items), len(judged.given), len(sample.groups)
-    moments = groups * ((p * (p + 1) - q * (q + 1)) // 2 + (p - q if judged.means else 0))
+    moments = groups * ((p * (p + 1) - q * (q + 1)) // 2 + (p - q if judged.means else 0)) - _never_seen(sample)
     df = moments - judged.n_free
     chisq = max(2 * n * (judged.value - free.value), 0.0)
     base_chisq, base_df = max(2 * n * (base.value - free.value), 0.0), moments - base.n_free
@@ -80,6 +80,11 @@ def likelihood_indices(judged: Judged) -> tuple[dict[str, float], tuple[Target, 
         "bic": -2 * loglik + float(np.log(n)) * judged.n_free,
         "n": n,
     }, free.moments
+
+
+def _never_seen(sample: Sample) -> int:
+    """Covariances that nothing was seen of: they are no moments that a model could miss."""
+    return sum(int(np.tril(group.apart).sum()) for group in sample.groups)
 
 
 def _corrections(
@@ -99,7 +104,7 @@ def _corrections(
         scaled = Correction(chisq, base_chisq, *factors)
     if judged.sample.complete:
         return scaled, scaled
-    if len(judged.sample.items) > _MOST_CORRECTED:
+    if len(judged.sample.items) > _MOST_CORRECTED or _never_seen(judged.sample):
         return scaled, None
     return scaled, _missing_correction(judged, free, base, (df, base_df))
 
@@ -261,7 +266,7 @@ def _srmr(judged: Judged, free: Yardstick) -> float:
     for layout, group, target in zip(judged.layouts, judged.sample.groups, free.moments, strict=True):
         at = implied(layout, judged.theta)
         spread = np.sqrt(np.diag(target.covariance))
-        residual = ((target.covariance - at.sigma) / np.outer(spread, spread))[np.tril_indices(len(spread))]
+        residual = ((target.covariance - at.sigma) / np.outer(spread, spread))[np.tril(~group.apart)]
         if layout.means:
             residual = np.append(residual, (target.mean - at.mu) / spread)
         total += float(np.sqrt((residual**2).mean())) * group.n / judged.sample.n

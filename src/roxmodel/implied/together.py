@@ -1,0 +1,231 @@
+"""Items that never met: which pairs were seen together, what that identifies, and a covariance made whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from roxmodel.errors import EstimationError
+from roxmodel.implied.identification import flat_direction, involved, name_parameters, somewhere
+from roxmodel.implied.layout import Layout
+from roxmodel.implied.matrices import implied, moment_jacobian
+from roxmodel.spec.parameters import ParameterTable
+from roxmodel.types import BoolArray, FloatArray
+
+__all__ = ["FEWEST", "completed", "require_seen", "together_of"]
+
+FEWEST = 2  # times that two items must be seen together: one pair of numbers tells no covariance
+_THIN = 10  # times below which a covariance is hardly known
+_SHARE = 0.1  # the same as a share of the rarer item, so that small studies whose items all met are not called thin
+_TRIES = 3
+_PART = 0.1  # share of the largest change from which a pair takes part
+_SWEEPS, _SETTLED = 200, 1e-9
+_GROWTH = 40  # steps towards the known correlations
+_LEAST = 1e-8  # smallest pivot of a correlation matrix that is taken as positive definite
+
+
+def together_of(seen: BoolArray, count: FloatArray | None = None) -> FloatArray:
+    """(p, p) how many cases saw each pair of items, on the diagonal each item.
+
+    Parameters
+    ----------
+    seen
+        (J, p) which items a case (a person, a unit, a pattern of missing answers) has.
+    count
+        (J,) cases of each row; None = one.
+
+    Examples
+    --------
+    >>> together_of(np.array([[True, True, False], [True, False, True]])).tolist()
+    [[2.0, 1.0, 1.0], [1.0, 1.0, 0.0], [1.0, 0.0, 1.0]]
+    """
+    own = seen.astype(np.float64)
+    return np.asarray((own if count is None else own * count[:, None]).T @ own)
+
+
+def completed(covariance: FloatArray, known: BoolArray) -> FloatArray:
+    """Fill what is not known of a covariance so that its determinant is largest: no partial correlation is added.
+
+    Where nothing positive definite has the known correlations, they are drawn towards 0 as far as it needs.
+
+    Parameters
+    ----------
+    covariance
+        (p, p), anything where it is not known.
+    known
+        (p, p), True on the diagonal.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If a variance is not positive.
+
+    References
+    ----------
+    Dempster (1972), doi 10.2307/2528966; Grone, Johnson, Sá & Wolkowicz (1984), doi 10.1016/0024-3795(84)90207-6.
+
+    Examples
+    --------
+    >>> known = np.array([[True, True, True], [True, True, False], [True, False, True]])
+    >>> whole = completed(np.array([[4.0, 2.0, 1.0], [2.0, 4.0, 0.0], [1.0, 0.0, 1.0]]), known)
+    >>> float(whole[1, 2].round(6))  # what the first item explains: 2 * 1 / 4
+    0.5
+    """
+    if known.all():
+        return covariance
+    sd = np.sqrt(np.diag(covariance))
+    if not (sd > 0).all():
+        raise np.linalg.LinAlgError("a variance is not positive")
+    unit = np.outer(sd, sd)
+    aim = np.where(known, covariance / unit, 0.0)
+    np.fill_diagonal(aim, 1.0)
+    found, share, step = np.eye(len(sd)), 0.0, 1.0
+    for _ in range(_GROWTH):
+        ahead = min(1.0, share + step)
+        trial = np.where(known, aim * ahead, found * (ahead / share if share else 1.0))
+        np.fill_diagonal(trial, 1.0)
+        if _regular(trial):
+            found, share = _spread(trial, known), ahead
+            if share == 1.0:
+                break
+        else:
+            step /= 2
+    return np.asarray(found * unit)
+
+
+def _regular(correlation: FloatArray) -> bool:
+    try:
+        root = np.linalg.cholesky(correlation)
+    except np.linalg.LinAlgError:
+        return False
+    return bool(np.diag(root).min() ** 2 > _LEAST)
+
+
+def _spread(correlation: FloatArray, known: BoolArray) -> FloatArray:
+    """Largest determinant, row by row: what is not known of a row follows from what is, by regression."""
+    found = correlation.copy()
+    rows = np.flatnonzero(~known.all(axis=1))
+    for _ in range(_SWEEPS):
+        moved = 0.0
+        for row in rows:
+            there, away = np.flatnonzero(known[row]), np.flatnonzero(~known[row])
+            there = there[there != row]
+            value = found[np.ix_(away, there)] @ np.linalg.solve(found[np.ix_(there, there)], found[there, row])
+            moved = max(moved, float(np.abs(value - found[row, away]).max()))
+            found[row, away] = found[away, row] = value
+        if moved < _SETTLED:
+            break
+    return found
+
+
+def require_seen(
+    table: ParameterTable,
+    layouts: Sequence[Layout],
+    start: tuple[FloatArray, FloatArray],
+    together: Sequence[FloatArray],
+    asked: tuple[str, str],
+) -> tuple[str, ...]:
+    """Refuse a model that pairs of items which were never seen together would have to determine.
+
+    Items that never met are no harm where others join them: the likelihood of what was seen has an information of full
+    rank as soon as the moments seen together have a Jacobian of full rank (they are all its cases see of Σ).
+
+    Parameters
+    ----------
+    table, layouts, start
+        What is estimated, and the starting values with the size of each parameter.
+    together
+        (p, p) for each layout: see `together_of`.
+    asked
+        Whom a case is, in words: one and many ("person", "people"; "unit", "units").
+
+    Returns
+    -------
+    tuple of str
+        What hangs on a few cases only; empty as a rule.
+
+    Raises
+    ------
+    EstimationError
+        Naming the items that never met, what they leave untold, and the remedy.
+    """
+    short = [own < FEWEST for own in together]
+    if any(own.any() for own in short):
+        found = _untold(table, layouts, start, short)
+        if found is not None:
+            raise _never_met(table, layouts, (found, short), (together, asked))
+    rare = [np.minimum.outer(np.diag(own), np.diag(own)) for own in together]
+    thin = [(own < _THIN) & (own < _SHARE * least) for own, least in zip(together, rare, strict=True)]
+    if not any((own & ~lost).any() for own, lost in zip(thin, short, strict=True)):
+        return ()
+    found = _untold(table, layouts, start, thin)
+    if found is None:
+        return ()
+    pairs, count = _pairs(layouts, found, (thin, together))
+    return (
+        f"Hardly identified: {_traded(table, found[1])} hang{_s(table, found[1])} on how {pairs} go together, which "
+        f"{count:.0f} {asked[0] if count == 1 else asked[1]} tell{'s' if count == 1 else ''}: errors and tests mean "
+        "little here. Ask these items of the same more often.",
+    )
+
+
+Flat = tuple[FloatArray, FloatArray]  # starting values and sizes
+Found = tuple[FloatArray, FloatArray, FloatArray]  # a point, a direction there, the same in the parameters' own units
+
+
+def _untold(
+    table: ParameterTable, layouts: Sequence[Layout], start: Flat, lost: Sequence[BoolArray]
+) -> Found | None:
+    """A point, and a direction there that changes nothing that was seen; None if there is none."""
+    picked = [np.nonzero(np.tril(~own)) for own in lost]
+    rng = np.random.default_rng(20_061)
+    found: Found | None = None
+    for _ in range(_TRIES):
+        point = somewhere(start, rng)
+        flat = flat_direction(table, layouts, (point, start[1]), picked)
+        if flat is None:
+            return None
+        found = point, *flat
+    return found
+
+
+def _pairs(
+    layouts: Sequence[Layout], found: Found, where: tuple[Sequence[BoolArray], Sequence[FloatArray]]
+) -> tuple[str, float]:
+    """The pairs that the direction moves, and how often the most frequent of them was seen."""
+    point, _, flat = found
+    named: dict[str, float] = {}
+    for layout, lost, together in zip(layouts, *where, strict=True):
+        by_sigma, _ = moment_jacobian(layout, implied(layout, point))
+        moved = np.tril(np.abs(by_sigma @ layout.link @ flat)) * lost
+        for a, b in np.argwhere(moved > _PART * max(float(moved.max()), 1e-300)):
+            pair = layout.items[a] if a == b else f"{layout.items[b]!r} and {layout.items[a]!r}"
+            named[pair] = max(named.get(pair, 0.0), float(together[a, b]))
+    words = list(named)
+    more = f" ({len(words) - 1} more pair{'s' if len(words) > 2 else ''} likewise)" if len(words) > 1 else ""
+    return f"{words[0]}{more}", max(named.values())
+
+
+def _traded(table: ParameterTable, flat: FloatArray) -> str:
+    return name_parameters(involved(table, flat), most=3)
+
+
+def _s(table: ParameterTable, flat: FloatArray) -> str:
+    return "s" if len(involved(table, flat)) == 1 else ""
+
+
+def _never_met(
+    table: ParameterTable,
+    layouts: Sequence[Layout],
+    lost: tuple[Found, Sequence[BoolArray]],
+    data: tuple[Sequence[FloatArray], tuple[str, str]],
+) -> EstimationError:
+    found, short = lost
+    together, (one, many) = data
+    pairs, count = _pairs(layouts, found, (short, together))
+    seen = f"were never seen together in one {one}" if count == 0 else f"were seen together in 1 {one} only"
+    return EstimationError(
+        f"{pairs} {seen}, and no other items join them, so {_traded(table, found[1])} cannot be told.",
+        hint=f"Ask both of the same {many}, or a third item of their construct beside each; or leave one of them out.",
+    )
