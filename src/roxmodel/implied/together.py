@@ -13,7 +13,7 @@ from roxmodel.implied.matrices import implied, moment_jacobian
 from roxmodel.spec.parameters import ParameterTable
 from roxmodel.types import BoolArray, FloatArray
 
-__all__ = ["FEWEST", "completed", "require_seen", "together_of"]
+__all__ = ["FEWEST", "NeverMetError", "completed", "require_seen", "together_of"]
 
 FEWEST = 2  # times that two items must be seen together: one pair of numbers tells no covariance
 _THIN = 10  # times below which a covariance is hardly known
@@ -23,6 +23,10 @@ _PART = 0.1  # share of the largest change from which a pair takes part
 _SWEEPS, _SETTLED = 200, 1e-9
 _GROWTH = 40  # steps towards the known correlations
 _LEAST = 1e-8  # smallest pivot of a correlation matrix that is taken as positive definite
+
+
+class NeverMetError(EstimationError):
+    """Items that were never seen together would have to tell something that no others tell."""
 
 
 def together_of(seen: BoolArray, count: FloatArray | None = None) -> FloatArray:
@@ -147,7 +151,7 @@ def require_seen(
 
     Raises
     ------
-    EstimationError
+    NeverMetError
         Naming the items that never met, what they leave untold, and the remedy.
     """
     short = [own < FEWEST for own in together]
@@ -220,12 +224,12 @@ def _never_met(
     layouts: Sequence[Layout],
     lost: tuple[Found, Sequence[BoolArray]],
     data: tuple[Sequence[FloatArray], tuple[str, str]],
-) -> EstimationError:
+) -> NeverMetError:
     found, short = lost
     together, (one, many) = data
     pairs, count = _pairs(layouts, found, (short, together))
     seen = f"were never seen together in one {one}" if count == 0 else f"were seen together in 1 {one} only"
-    return EstimationError(
+    return NeverMetError(
         f"{pairs} {seen}, and no other items join them, so {_traded(table, found[1])} cannot be told.",
         hint=f"Ask both of the same {many}, or a third item of their construct beside each; or leave one of them out.",
     )

@@ -199,11 +199,13 @@ def _resampled(
 def _within(
     model: RoxModel, sample: LinkedSample, joint: Joint | None, options: LinkedOptions
 ) -> tuple[tuple[WithinEdge, ...], list[str]]:
+    said = [] if joint is None else list(joint.notes)
     if joint is None or not joint.within:
-        return within_edges(model, sample, options.scaling)
+        edges, words = within_edges(model, sample, options.scaling)
+        return edges, [*said, *words]
     found: list[WithinEdge] = []
     models: dict[str, WithinModel] = {part.model.constructs[0].source: part for part in joint.within}
     for source in sample.sources:
         if source.name in models:
             found += edges_of(models[source.name], source)
-    return tuple(found), []
+    return tuple(found), said
