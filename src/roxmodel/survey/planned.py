@@ -15,9 +15,9 @@ from roxmodel.implied.noisy import NoisyMeans
 from roxmodel.implied.normal import Target
 from roxmodel.implied.power import Planned
 from roxmodel.implied.starts import start_values
-from roxmodel.implied.together import require_seen, together_of
+from roxmodel.implied.together import NeverMetError, completed, require_seen, together_of
 from roxmodel.moments.linked import LinkedMoments
-from roxmodel.moments.noise import mean_noise
+from roxmodel.moments.noise import mean_noise, without_say
 from roxmodel.moments.source import SourceMoments
 from roxmodel.spec.graph import RoxModel
 from roxmodel.types import FloatArray
@@ -69,12 +69,18 @@ class Plan:
         Why the model is not identified; empty if it is.
     units
         Units with something of an effect and of all of its causes, by effect.
+    apart
+        Whether it is what was seen that does not identify the model, which other data would.
+    hardly
+        What hangs on a few units only.
     """
 
     planned: Planned | None
     why: str
     refusal: str
     units: Mapping[str, int]
+    apart: bool = False
+    hardly: tuple[str, ...] = ()
 
 
 def unit_means(model: RoxModel, moments: LinkedMoments, times: Mapping[str, float] | None = None) -> UnitMeans:
@@ -121,6 +127,9 @@ def _within(own: SourceMoments) -> tuple[FloatArray | None, str]:
         return None, f"{own.source}: the variance of answers to {item!r} within units {lacking}"
     sd = np.sqrt(np.maximum(variance, 0.0))
     missing, notes = np.isnan(found), ""
+    if missing.any() and (sd > 0).all():
+        found = completed(np.where(missing, 0.0, found), ~missing)
+        missing &= ~without_say(own)
     if missing.any():
         found = np.where(missing, _ASSUMED * np.outer(sd, sd), found)
         notes = f"{own.source}: answers of one person are taken to correlate {_ASSUMED} where that is not known"
@@ -150,21 +159,20 @@ def plan_study(model: RoxModel, means: UnitMeans) -> Plan:
         layout = lay_out(list(table), (means.items, model.names), given, scale, table.n_free)
         values, sizes = start_values(model, table, [("", start)], scale)
         require_identified(model, table, (layout,), (values, sizes))
-        hardly = () if why else require_seen(
-            table, (layout,), (values, sizes), [together_of(seen)], ("unit", "units")
-        )
+        together = [together_of(seen)]
+        hardly = () if why else require_seen(table, (layout,), (values, sizes), together, ("unit", "units"))
     except RoxError as error_found:
-        return Plan(None, why, str(error_found), units)
+        return Plan(None, why, str(error_found), units, isinstance(error_found, NeverMetError))
     except np.linalg.LinAlgError:
         return Plan(None, why or "the moments between units are singular", "", units)
     why = why or "; ".join(means.unknown.values())
     if why:
-        return Plan(None, why, "", units)
+        return Plan(None, why, "", units, hardly=hardly)
     for row in table.of("intercept"):
         if row.free:
             values[row.free - 1] = 0.0
     planned = Planned(model, table, layout, values, data, units)
-    return Plan(with_noise(planned, means), "", "", units)
+    return Plan(with_noise(planned, means), "", "", units, hardly=hardly)
 
 
 def _lacking(means: UnitMeans) -> str:

@@ -14,6 +14,7 @@ from roxmodel.estimate.sem.patterns import inverted
 from roxmodel.implied.curvature import pair_information
 from roxmodel.implied.together import completed
 from roxmodel.moments.cells import Cells
+from roxmodel.moments.noise import never_met, without_say
 from roxmodel.moments.source import SourceMoments
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
@@ -115,9 +116,9 @@ def within_of(
         known = known & ~start.guessed
     if not np.diag(known).all():
         raise _without_variance(own, np.diag(known))
-    apart = _never_met(own)
-    rows = cells is not None and (np.diag(pooled) > 0).all()  # a pair that one person a unit answered is in the rows
-    needed = ~known & (apart & _in_finite_units(own) if rows else ~apart | _in_finite_units(own))
+    apart = never_met(own)
+    rows = cells is not None and bool((np.diag(pooled) > 0).all())  # a pair that one person a unit answered is in the rows
+    needed = ~known & ~without_say(own) & (apart | ~rows)
     places = np.zeros(len(known), np.int64) if groups is None else groups
     if not known.all():
         pooled = completed(pooled, known) if rows or (known | apart).all() else _filled(pooled, known, places)
@@ -201,20 +202,6 @@ def _filled(pooled: FloatArray, known: BoolArray, groups: IntArray) -> FloatArra
 def _holed(own: SourceMoments) -> bool:
     counts = own.counts
     return bool((np.broadcast_to(own.n, (len(own.units), *[len(own.items)] * 2)) != counts[:, :1, None]).any())
-
-
-def _never_met(own: SourceMoments) -> BoolArray:
-    """(q, q) pairs that nobody answered both of, and whose covariances could be known (they are not just unprinted)."""
-    both = np.broadcast_to(own.n, own.scatter.shape).max(axis=0)
-    return np.asarray((both <= 0) & ~np.isnan(own.scatter).any(axis=0))
-
-
-def _in_finite_units(own: SourceMoments) -> BoolArray:
-    """(q, q) pairs of items that some unit of a known number of people answered both, each by others."""
-    if own.eligible is None:
-        return np.zeros(own.scatter.shape[1:], dtype=bool)
-    asked = own.counts[np.isfinite(own.eligible) & (own.eligible > 0)] > 0
-    return np.asarray((asked[:, :, None] & asked[:, None, :]).any(axis=0))
 
 
 def _positive(matrix: FloatArray) -> tuple[FloatArray, bool]:

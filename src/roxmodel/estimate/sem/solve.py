@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from roxmodel.errors import RoxError
+from roxmodel.errors import RoxError, RoxWarning
 from roxmodel.estimate.sem.bootstrap import Refit, resample, resample_categorical
 from roxmodel.estimate.sem.categorical import solve_categorical
 from roxmodel.estimate.sem.feasible import feasible
@@ -106,6 +107,8 @@ def _likelihood(model: RoxModel, data: object, options: Options) -> LatentSoluti
     start = start_values(model, table, [(group.name, group.target) for group in sample.groups], sample.scale)
     require_identified(model, table, layouts, start)
     hardly = require_seen(table, layouts, start, [group.together for group in sample.groups], ("person", "people"))
+    for note in hardly:
+        warnings.warn(note, RoxWarning, stacklevel=2)
     sample = replace(sample, notes=(*hardly, *sample.notes))
     objective = objective_of(layouts, sample)
     found = minimise(objective, feasible(objective, start[0], table), lower_bounds(table))
