@@ -17,7 +17,7 @@ __all__ = ["FEWEST", "NeverMetError", "completed", "require_seen", "together_of"
 
 FEWEST = 2  # times that two items must be seen together: one pair of numbers tells no covariance
 _THIN = 10  # times below which a covariance is hardly known
-_SHARE = 0.1  # the same as a share of the rarer item, so that small studies whose items all met are not called thin
+_SHARE = 0.25  # the same as a share of the rarer item, so that small studies whose items all met are not called thin
 _TRIES = 3
 _PART = 0.1  # share of the largest change from which a pair takes part
 _SWEEPS, _SETTLED = 200, 1e-9
