@@ -13,7 +13,7 @@ from roxmodel.implied.matrices import implied, moment_jacobian
 from roxmodel.spec.parameters import ParameterTable
 from roxmodel.types import BoolArray, FloatArray
 
-__all__ = ["FEWEST", "NeverMetError", "completed", "require_seen", "together_of"]
+__all__ = ["FEWEST", "NeverMetError", "completed", "require_seen", "thin", "together_of"]
 
 FEWEST = 2  # times that two items must be seen together: one pair of numbers tells no covariance
 _THIN = 10  # times below which a covariance is hardly known
@@ -48,6 +48,18 @@ def together_of(seen: BoolArray, count: FloatArray | None = None) -> FloatArray:
     return np.asarray((own if count is None else own * count[:, None]).T @ own)
 
 
+def thin(together: FloatArray) -> BoolArray:
+    """(p, p) pairs seen together so rarely, while their items were seen often, that how they go together is hardly known.
+
+    Examples
+    --------
+    >>> thin(np.array([[90.0, 80.0, 3.0], [80.0, 85.0, 5.0], [3.0, 5.0, 40.0]]))[2].tolist()
+    [True, True, False]
+    """
+    least = np.minimum.outer(np.diag(together), np.diag(together))
+    return np.asarray((together < _THIN) & (together < _SHARE * least))
+
+
 def completed(covariance: FloatArray, known: BoolArray) -> FloatArray:
     """Fill what is not known of a covariance so that its determinant is largest: no partial correlation is added.
 
@@ -58,12 +70,7 @@ def completed(covariance: FloatArray, known: BoolArray) -> FloatArray:
     covariance
         (p, p), anything where it is not known.
     known
-        (p, p), True on the diagonal.
-
-    Raises
-    ------
-    numpy.linalg.LinAlgError
-        If a variance is not positive.
+        (p, p), True on the diagonal. What does not vary covaries with nothing.
 
     References
     ----------
@@ -78,10 +85,9 @@ def completed(covariance: FloatArray, known: BoolArray) -> FloatArray:
     """
     if known.all():
         return covariance
-    sd = np.sqrt(np.diag(covariance))
-    if not (sd > 0).all():
-        raise np.linalg.LinAlgError("a variance is not positive")
-    unit = np.outer(sd, sd)
+    varies = np.diag(covariance) > 0
+    sd = np.sqrt(np.where(varies, np.diag(covariance), 1.0))
+    unit, known = np.outer(sd, sd), (known & np.outer(varies, varies)) | np.eye(len(sd), dtype=bool)
     aim = np.where(known, covariance / unit, 0.0)
     np.fill_diagonal(aim, 1.0)
     found, share, step = np.eye(len(sd)), 0.0, 1.0
@@ -95,7 +101,7 @@ def completed(covariance: FloatArray, known: BoolArray) -> FloatArray:
                 break
         else:
             step /= 2
-    return np.asarray(found * unit)
+    return np.asarray(found * unit * np.outer(varies, varies))
 
 
 def _regular(correlation: FloatArray) -> bool:
@@ -159,14 +165,13 @@ def require_seen(
         found = _untold(table, layouts, start, short)
         if found is not None:
             raise _never_met(table, layouts, (found, short), (together, asked))
-    rare = [np.minimum.outer(np.diag(own), np.diag(own)) for own in together]
-    thin = [(own < _THIN) & (own < _SHARE * least) for own, least in zip(together, rare, strict=True)]
-    if not any((own & ~lost).any() for own, lost in zip(thin, short, strict=True)):
+    few = [thin(own) for own in together]
+    if not any((own & ~lost).any() for own, lost in zip(few, short, strict=True)):
         return ()
-    found = _untold(table, layouts, start, thin)
+    found = _untold(table, layouts, start, few)
     if found is None:
         return ()
-    pairs, count = _pairs(layouts, found, (thin, together))
+    pairs, count = _pairs(layouts, found, (few, together))
     return (
         f"Hardly identified: {_traded(table, found[1])} hang{_s(table, found[1])} on how {pairs} go together, which "
         f"{count:.0f} {asked[0] if count == 1 else asked[1]} tell{'s' if count == 1 else ''}: errors and tests mean "

@@ -118,7 +118,8 @@ def within_of(
         raise _without_variance(own, np.diag(known))
     apart = never_met(own)
     rows = cells is not None and bool((np.diag(pooled) > 0).all())  # a pair that one person a unit answered is in the rows
-    needed = ~known & ~without_say(own) & (apart | ~rows)
+    needed = ~known & ~without_say(own)
+    needed &= apart if rows else True
     places = np.zeros(len(known), np.int64) if groups is None else groups
     if not known.all():
         pooled = completed(pooled, known) if rows or (known | apart).all() else _filled(pooled, known, places)

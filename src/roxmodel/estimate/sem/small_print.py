@@ -67,7 +67,12 @@ def notes_of(model: RoxModel, solution: LatentSolution, options: Options) -> tup
             solution.sample.items, [group.together for group in solution.sample.groups], "people answered"
         )
         notes += apart
-        if solution.indices["df"] > 0 and "cfi_robust" not in solution.indices:
+        if "chisq" not in solution.indices:
+            notes.append(
+                "No chi-square: some items were seen together by so few that moments without structure have no "
+                "estimate. Residuals are those of the available pairs."
+            )
+        elif solution.indices["df"] > 0 and "cfi_robust" not in solution.indices:
             why = "where items never met" if apart else "beyond 50 items"
             notes.append(f"CFI, TLI and RMSEA corrected for missing answers are left out {why}.")
     table = solution.table
