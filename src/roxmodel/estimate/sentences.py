@@ -49,10 +49,12 @@ def never_met_notes(items: Sequence[str], together: Sequence[FloatArray], who: s
         return []
     named = [f"{items[b]} and {items[a]}" for a, b in pairs]
     more = f" and {len(named) - 3} more" if len(named) > 3 else ""
-    return [
-        f"No two {who} both items of {len(named)} pair{'' if len(named) == 1 else 's'} ({', '.join(named[:3])}{more}): "
-        "what joins them is the model's word, by the items seen with both. Tests and indices are of what was seen."
-    ]
+    pair = "pair" if len(named) == 1 else "pairs"
+    note = (
+        f"No two {who} both items of {len(named)} {pair} ({', '.join(named[:3])}{more}): what joins them is the "
+        "model's word, by the items seen with both. Tests and indices are of what was seen."
+    )
+    return [note]
 
 
 def sign_notes(model: RoxModel, table: ParameterTable, theta: FloatArray) -> list[str]:

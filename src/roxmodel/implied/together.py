@@ -49,7 +49,7 @@ def together_of(seen: BoolArray, count: FloatArray | None = None) -> FloatArray:
 
 
 def thin(together: FloatArray) -> BoolArray:
-    """(p, p) pairs seen together so rarely, while their items were seen often, that how they go together is hardly known.
+    """(p, p) pairs seen together so rarely, though their items were seen often, that their covariance is hardly known.
 
     Examples
     --------
@@ -172,22 +172,23 @@ def require_seen(
     if found is None:
         return ()
     pairs, count = _pairs(layouts, found, (few, together))
-    return (
+    note = (
         f"Hardly identified: {_traded(table, found[1])} hang{_s(table, found[1])} on how {pairs} go together, which "
-        f"{count:.0f} {asked[0] if count == 1 else asked[1]} tell{'s' if count == 1 else ''}: errors and tests mean "
-        "little here. Ask these items of the same more often.",
+        f"{count:.0f} {asked[1]} tell: errors and tests mean little here. Ask both items of more {asked[1]}."
     )
+    return (note,)
 
 
 Flat = tuple[FloatArray, FloatArray]  # starting values and sizes
 Found = tuple[FloatArray, FloatArray, FloatArray]  # a point, a direction there, the same in the parameters' own units
 
 
-def _untold(
-    table: ParameterTable, layouts: Sequence[Layout], start: Flat, lost: Sequence[BoolArray]
-) -> Found | None:
+def _untold(table: ParameterTable, layouts: Sequence[Layout], start: Flat, lost: Sequence[BoolArray]) -> Found | None:
     """A point, and a direction there that changes nothing that was seen; None if there is none."""
-    picked = [np.nonzero(np.tril(~own)) for own in lost]
+    picked = []
+    for own in lost:
+        row, column = np.nonzero(np.tril(~own))
+        picked.append((row.astype(np.int64), column.astype(np.int64)))
     rng = np.random.default_rng(20_061)
     found: Found | None = None
     for _ in range(_TRIES):

@@ -117,7 +117,7 @@ def within_of(
     if not np.diag(known).all():
         raise _without_variance(own, np.diag(known))
     apart = never_met(own)
-    rows = cells is not None and bool((np.diag(pooled) > 0).all())  # a pair that one person a unit answered is in the rows
+    rows = cells is not None and bool((np.diag(pooled) > 0).all())  # they know pairs that one person a unit answered
     needed = ~known & ~without_say(own)
     needed &= apart if rows else True
     places = np.zeros(len(known), np.int64) if groups is None else groups
@@ -148,7 +148,7 @@ def _holes_filled(
     weight: FloatArray | None,
     start: Within | None,
 ) -> tuple[FloatArray, list[str]]:
-    """The covariance by likelihood where answers are missing, else as it is; `known` is that of pairs, and which met."""
+    """The covariance by likelihood where answers are missing; `known` is that of pairs, and which of them met."""
     pooled, met = known
     if not _holed(own):
         return pooled, []

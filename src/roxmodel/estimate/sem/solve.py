@@ -23,8 +23,8 @@ from roxmodel.implied.identification import require_identified
 from roxmodel.implied.layout import Layout
 from roxmodel.implied.normal import Target
 from roxmodel.implied.starts import start_values
-from roxmodel.implied.together import require_seen
 from roxmodel.implied.threads import one_blas_thread
+from roxmodel.implied.together import require_seen
 from roxmodel.moments.single import Moments
 from roxmodel.result.records import Resampling
 from roxmodel.spec.graph import RoxModel
