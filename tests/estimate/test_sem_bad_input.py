@@ -83,7 +83,7 @@ THIN = {
     ),
     "two blocks that nobody joins": (
         D.assign(**{k: D[k].mask((D.index < 100) == k.startswith("a")) for k in ITEMS}), {"missing": "fiml"},
-        ["'a1' and 'b1'", "never seen together in one person", "cannot be told", "Ask both of the same people"],
+        ["'a1' and 'b1'", "never answered by the same person", "cannot be told", "Ask both of the same people"],
     ),
 }  # fmt: skip
 

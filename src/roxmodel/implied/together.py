@@ -148,7 +148,7 @@ def require_seen(
     together
         (p, p) for each layout: see `together_of`.
     asked
-        Whom a case is, in words: one and many ("person", "people"; "unit", "units").
+        How a pair is seen, and whom cases are, in words ("answered by the same person", "people").
 
     Returns
     -------
@@ -210,11 +210,11 @@ def _pairs(
         by_sigma, _ = moment_jacobian(layout, implied(layout, point))
         moved = np.tril(np.abs(by_sigma @ layout.link @ flat)) * lost
         for a, b in np.argwhere(moved > _PART * max(float(moved.max()), 1e-300)):
-            pair = layout.items[a] if a == b else f"{layout.items[b]!r} and {layout.items[a]!r}"
+            pair = repr(layout.items[a]) if a == b else f"{layout.items[b]!r} and {layout.items[a]!r}"
             named[pair] = max(named.get(pair, 0.0), float(together[a, b]))
-    words = list(named)
+    words = list(named) or ["some items"]
     more = f" ({len(words) - 1} more pair{'s' if len(words) > 2 else ''} likewise)" if len(words) > 1 else ""
-    return f"{words[0]}{more}", max(named.values())
+    return f"{words[0]}{more}", max(named.values(), default=0.0)
 
 
 def _traded(table: ParameterTable, flat: FloatArray) -> str:
@@ -234,8 +234,8 @@ def _never_met(
     found, short = lost
     together, (one, many) = data
     pairs, count = _pairs(layouts, found, (short, together))
-    seen = f"were never seen together in one {one}" if count == 0 else f"were seen together in 1 {one} only"
+    met = f"were never {one}" if count == 0 else f"were {one} only once"
     return NeverMetError(
-        f"{pairs} {seen}, and no other items join them, so {_traded(table, found[1])} cannot be told.",
+        f"{pairs} {met}, and no other items join them, so {_traded(table, found[1])} cannot be told.",
         hint=f"Ask both of the same {many}, or a third item of their construct beside each; or leave one of them out.",
     )

@@ -160,7 +160,11 @@ def plan_study(model: RoxModel, means: UnitMeans) -> Plan:
         values, sizes = start_values(model, table, [("", start)], scale)
         require_identified(model, table, (layout,), (values, sizes))
         together = [together_of(seen)]
-        hardly = () if why else require_seen(table, (layout,), (values, sizes), together, ("unit", "units"))
+        hardly = (
+            ()
+            if why
+            else require_seen(table, (layout,), (values, sizes), together, ("known in the same unit", "units"))
+        )
     except RoxError as error_found:
         return Plan(None, why, str(error_found), units, isinstance(error_found, NeverMetError))
     except np.linalg.LinAlgError:

@@ -94,7 +94,7 @@ def estimate(
     layout = lay_out(list(table), (sample.items, model.names), given, sample.scale, table.n_free)
     values = start_values(model, table, [("", start)], sample.scale)
     require_identified(model, table, (layout,), values)
-    hardly = require_seen(table, (layout,), values, [together_of(data.seen)], ("unit", "units"))
+    hardly = require_seen(table, (layout,), values, [together_of(data.seen)], ("known in the same unit", "units"))
     objective = NoisyObjective(layout, data)
     rough = NoisyObjective(layout, condensed(data))
     level = _at_means(layout, table, feasible(rough, values[0], table), start.mean)

@@ -11,7 +11,7 @@ from roxmodel.estimate.sem.options import Options
 from roxmodel.estimate.sem.patterns import Patterns, patterns_of
 from roxmodel.estimate.sem.reading import Columns, columns_of, rows_kept
 from roxmodel.implied.normal import Target
-from roxmodel.implied.together import completed, together_of
+from roxmodel.implied.together import FEWEST, completed, together_of
 from roxmodel.moments.single import Moments
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import plan
@@ -302,7 +302,7 @@ def _available(rows: FloatArray, weights: FloatArray | None, names: tuple[str, .
     with np.errstate(invalid="ignore", divide="ignore"):
         correlation = np.nan_to_num(pairs / np.outer(spread, spread))
     np.fill_diagonal(correlation, 1.0)
-    correlation = completed(correlation, together > 0)  # pairs of items that never met
+    correlation = completed(correlation, together_of(there) >= FEWEST)  # pairs of items that never met
     lowest = float(np.linalg.eigvalsh(correlation)[0])
     if lowest < 0.01:  # pairs of different rows need not fit together: draw towards no correlation
         share = (0.01 - lowest) / (1.0 - lowest)

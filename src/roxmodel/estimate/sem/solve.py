@@ -33,6 +33,8 @@ from roxmodel.types import FloatArray
 
 __all__ = ["LatentSolution", "objective_of", "solve_sem"]
 
+_ASKED = ("answered by the same person", "people")
+
 
 @dataclass(frozen=True, slots=True)
 class LatentSolution:
@@ -106,7 +108,7 @@ def _likelihood(model: RoxModel, data: object, options: Options) -> LatentSoluti
     layouts = layouts_of(model, table, names, given, sample.scale)
     start = start_values(model, table, [(group.name, group.target) for group in sample.groups], sample.scale)
     require_identified(model, table, layouts, start)
-    hardly = require_seen(table, layouts, start, [group.together for group in sample.groups], ("person", "people"))
+    hardly = require_seen(table, layouts, start, [group.together for group in sample.groups], _ASKED)
     for note in hardly:
         warnings.warn(note, RoxWarning, stacklevel=2)
     sample = replace(sample, notes=(*hardly, *sample.notes))
