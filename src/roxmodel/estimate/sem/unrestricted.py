@@ -19,7 +19,7 @@ from roxmodel.types import FloatArray
 __all__ = ["Yardstick", "baseline_of", "saturated_of"]
 
 _NEWTON = 45  # variables up to which the saturated moments are finished by Newton's method
-_EM_STEPS = 3
+_EM_STEPS, _EM_APART = 3, 30
 _MOST_EM = 2_000
 _SINGULAR = 1e-8  # smallest eigenvalue of a correlation matrix that has an estimate
 
@@ -99,19 +99,23 @@ def _value(layout: Layout, theta: FloatArray, group: GroupSample) -> float:
 
 def _saturated_group(sample: Sample, group: GroupSample, means: bool, given: tuple[int, ...]) -> Found:
     target, settled, apart = group.target, False, group.apart
-    if group.patterns is not None:
-        try:
-            steps = _EM_STEPS if len(sample.items) <= _NEWTON and not apart.any() else _MOST_EM
-            target = _expected_moments(group.patterns, group.target, steps)
-        except np.linalg.LinAlgError:
-            raise _without_moments(sample.items, group, target.covariance) from None
-    known = (target.mean, target.covariance)
-    layout, theta = saturated(sample.items, sample.scale, known, means=means, given=given, apart=apart)
-    if group.patterns is not None and len(sample.items) <= _NEWTON:
+    few = len(sample.items) <= _NEWTON
+    for steps in (_EM_APART if apart.any() else _EM_STEPS, _MOST_EM) if few else (_MOST_EM,):
+        if group.patterns is not None:
+            try:
+                target = _expected_moments(group.patterns, target, steps)
+            except np.linalg.LinAlgError:
+                raise _without_moments(sample.items, group, target.covariance) from None
+        known = (target.mean, target.covariance)
+        layout, theta = saturated(sample.items, sample.scale, known, means=means, given=given, apart=apart)
+        if group.patterns is None or not few:
+            break
         objective = Objective([Part(layout, group.patterns, 1.0)])
         found = minimise(objective, theta, np.full(layout.n_free, -np.inf))
         theta, settled = found.theta, found.converged
-        target = _target_of(layout, theta)
+        if settled or not apart.any():  # else what never met stands in the way of what did: EM moves both
+            target = _target_of(layout, theta)
+            break
     if group.patterns is not None:
         lowest = float(np.linalg.eigvalsh(_correlation(target.covariance))[0])
         if not lowest > (_SINGULAR if settled else 100 * _SINGULAR):
