@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -13,7 +15,7 @@ from roxmodel.implied.matrices import implied, moment_jacobian
 from roxmodel.spec.parameters import ParameterTable
 from roxmodel.types import BoolArray, FloatArray
 
-__all__ = ["FEWEST", "NeverMetError", "completed", "require_seen", "thin", "together_of"]
+__all__ = ["FEWEST", "PEOPLE", "UNITS", "Asked", "NeverMetError", "completed", "require_seen", "thin", "together_of"]
 
 FEWEST = 2  # times that two items must be seen together: one pair of numbers tells no covariance
 _THIN = 10  # times below which a covariance is hardly known
@@ -23,6 +25,23 @@ _PART = 0.1  # share of the largest change from which a pair takes part
 _SWEEPS, _SETTLED = 200, 1e-9
 _GROWTH = 40  # steps towards the known correlations
 _LEAST = 1e-8  # smallest pivot of a correlation matrix that is taken as positive definite
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What sees items together, in words: how two are seen, who sees them, and what to do if none does."""
+
+    met: str
+    whom: str
+    remedy: str
+
+
+PEOPLE: Final = Asked("answered by the same person", "people", "Ask both of the same people")
+UNITS: Final = Asked(
+    "known in the same unit",
+    "units",
+    "Link more units (study.unmatched() lists what is missing), ask both in the same ones",
+)
 
 
 class NeverMetError(EstimationError):
@@ -134,7 +153,7 @@ def require_seen(
     layouts: Sequence[Layout],
     start: tuple[FloatArray, FloatArray],
     together: Sequence[FloatArray],
-    asked: tuple[str, str],
+    asked: Asked,
 ) -> tuple[str, ...]:
     """Refuse a model that pairs of items which were never seen together would have to determine.
 
@@ -148,7 +167,7 @@ def require_seen(
     together
         (p, p) for each layout: see `together_of`.
     asked
-        How a pair is seen, and whom cases are, in words ("answered by the same person", "people").
+        What cases are, in words.
 
     Returns
     -------
@@ -174,7 +193,7 @@ def require_seen(
     pairs, count = _pairs(layouts, found, (few, together))
     note = (
         f"Hardly identified: {_traded(table, found[1])} hang{_s(table, found[1])} on how {pairs} go together, which "
-        f"{count:.0f} {asked[1]} tell: errors and tests mean little here. Ask both items of more {asked[1]}."
+        f"{count:.0f} {asked.whom} tell: errors and tests mean little here. {asked.remedy}."
     )
     return (note,)
 
@@ -229,13 +248,13 @@ def _never_met(
     table: ParameterTable,
     layouts: Sequence[Layout],
     lost: tuple[Found, Sequence[BoolArray]],
-    data: tuple[Sequence[FloatArray], tuple[str, str]],
+    data: tuple[Sequence[FloatArray], Asked],
 ) -> NeverMetError:
     found, short = lost
-    together, (one, many) = data
+    together, asked = data
     pairs, count = _pairs(layouts, found, (short, together))
-    met = f"were never {one}" if count == 0 else f"were {one} only once"
+    met = f"were never {asked.met}" if count == 0 else f"were {asked.met} only once"
     return NeverMetError(
         f"{pairs} {met}, and no other items join them, so {_traded(table, found[1])} cannot be told.",
-        hint=f"Ask both of the same {many}, or a third item of their construct beside each; or leave one of them out.",
+        hint=f"{asked.remedy}, or a third item of their construct beside each; or leave one of them out.",
     )

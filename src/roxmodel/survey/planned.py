@@ -15,7 +15,7 @@ from roxmodel.implied.noisy import NoisyMeans
 from roxmodel.implied.normal import Target
 from roxmodel.implied.power import Planned
 from roxmodel.implied.starts import start_values
-from roxmodel.implied.together import NeverMetError, completed, require_seen, together_of
+from roxmodel.implied.together import UNITS, NeverMetError, completed, require_seen, together_of
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.moments.noise import mean_noise, without_say
 from roxmodel.moments.source import SourceMoments
@@ -160,11 +160,7 @@ def plan_study(model: RoxModel, means: UnitMeans) -> Plan:
         values, sizes = start_values(model, table, [("", start)], scale)
         require_identified(model, table, (layout,), (values, sizes))
         together = [together_of(seen)]
-        hardly = (
-            ()
-            if why
-            else require_seen(table, (layout,), (values, sizes), together, ("known in the same unit", "units"))
-        )
+        hardly = () if why else require_seen(table, (layout,), (values, sizes), together, UNITS)
     except RoxError as error_found:
         return Plan(None, why, str(error_found), units, isinstance(error_found, NeverMetError))
     except np.linalg.LinAlgError:

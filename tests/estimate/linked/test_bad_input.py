@@ -162,7 +162,7 @@ def test_surveys_that_share_no_unit(tiny, refused, known):
     with pytest.warns(RoxWarning, match="Only 1 of 30 units"):
         study = tiny.study(model, apart)
     refused(
-        EstimationError, "were known in the same unit only once", "Ask both of the same units", "'e1' and 'c1'",
+        EstimationError, "were known in the same unit only once", "study.unmatched()", "'e1' and 'c1'",
         "staff -> money",
         model=model, data=study,
     )  # fmt: skip

@@ -20,7 +20,7 @@ from roxmodel.implied.layout import Layout, lay_out
 from roxmodel.implied.matrices import implied
 from roxmodel.implied.normal import Target
 from roxmodel.implied.starts import start_values
-from roxmodel.implied.together import require_seen
+from roxmodel.implied.together import PEOPLE, require_seen
 from roxmodel.result.intervals import wald
 from roxmodel.result.records import WithinEdge
 from roxmodel.spec.graph import RoxModel
@@ -102,7 +102,7 @@ def within_model(model: RoxModel, source: Source, scaling: Scaling) -> WithinMod
     layout = lay_out(list(table), (items, part.names), {}, scale[at], table.n_free)
     values = start_values(part, table, [("", target)], scale[at])
     require_identified(part, table, (layout,), values)
-    require_seen(table, (layout,), values, [_met(source)[np.ix_(at, at)]], ("answered by the same person", "people"))
+    require_seen(table, (layout,), values, [_met(source)[np.ix_(at, at)]], PEOPLE)
     objective = Objective([Part(layout, _as_seen(source, at, target), 1.0)])
     found = minimise(objective, feasible(objective, values[0], table), lower_bounds(table))
     if not found.converged:

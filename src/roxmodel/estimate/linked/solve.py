@@ -20,7 +20,7 @@ from roxmodel.implied.matrices import implied, moment_jacobian
 from roxmodel.implied.noisy import NoisyMeans
 from roxmodel.implied.normal import Target
 from roxmodel.implied.starts import start_values
-from roxmodel.implied.together import require_seen, together_of
+from roxmodel.implied.together import UNITS, require_seen, together_of
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable
 from roxmodel.types import FloatArray, Scaling
@@ -94,7 +94,7 @@ def estimate(
     layout = lay_out(list(table), (sample.items, model.names), given, sample.scale, table.n_free)
     values = start_values(model, table, [("", start)], sample.scale)
     require_identified(model, table, (layout,), values)
-    hardly = require_seen(table, (layout,), values, [together_of(data.seen)], ("known in the same unit", "units"))
+    hardly = require_seen(table, (layout,), values, [together_of(data.seen)], UNITS)
     objective = NoisyObjective(layout, data)
     rough = NoisyObjective(layout, condensed(data))
     level = _at_means(layout, table, feasible(rough, values[0], table), start.mean)

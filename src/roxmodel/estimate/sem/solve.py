@@ -24,7 +24,7 @@ from roxmodel.implied.layout import Layout
 from roxmodel.implied.normal import Target
 from roxmodel.implied.starts import start_values
 from roxmodel.implied.threads import one_blas_thread
-from roxmodel.implied.together import require_seen
+from roxmodel.implied.together import PEOPLE, require_seen
 from roxmodel.moments.single import Moments
 from roxmodel.result.records import Resampling
 from roxmodel.spec.graph import RoxModel
@@ -32,8 +32,6 @@ from roxmodel.spec.parameters import ParameterTable
 from roxmodel.types import FloatArray
 
 __all__ = ["LatentSolution", "objective_of", "solve_sem"]
-
-_ASKED = ("answered by the same person", "people")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +106,7 @@ def _likelihood(model: RoxModel, data: object, options: Options) -> LatentSoluti
     layouts = layouts_of(model, table, names, given, sample.scale)
     start = start_values(model, table, [(group.name, group.target) for group in sample.groups], sample.scale)
     require_identified(model, table, layouts, start)
-    hardly = require_seen(table, layouts, start, [group.together for group in sample.groups], _ASKED)
+    hardly = require_seen(table, layouts, start, [group.together for group in sample.groups], PEOPLE)
     for note in hardly:
         warnings.warn(note, RoxWarning, stacklevel=2)
     sample = replace(sample, notes=(*hardly, *sample.notes))
