@@ -81,9 +81,9 @@ THIN = {
         D[ITEMS].iloc[:12].mask(np.random.default_rng(1).random((12, 6)) < 0.3), {"missing": "fiml"},
         ["determine each other", "more complete rows"],
     ),
-    "nobody answered both": (
-        D.assign(a1=D["a1"].mask(D.index < 100), b1=D["b1"].mask(D.index >= 100)), {"missing": "fiml"},
-        ["Nobody answered both 'a1' and 'b1'"],
+    "two blocks that nobody joins": (
+        D.assign(**{k: D[k].mask((D.index < 100) == k.startswith("a")) for k in ITEMS}), {"missing": "fiml"},
+        ["'a1' and 'b1'", "never answered by the same person", "cannot be told", "Ask both of the same people"],
     ),
 }  # fmt: skip
 

@@ -7,7 +7,8 @@ from scipy.optimize import minimize
 from scipy.stats import chi2, multivariate_normal, ncx2
 
 import roxmodel as rox
-from roxmodel.result.indices import INDEX_NAMES, Discrepancy, fit_indices
+from roxmodel.result import indices as formulas
+from roxmodel.result.indices import INDEX_NAMES, Discrepancy, comparative, fit_indices, rmsea_of
 
 EXACT = {"rtol": 1e-9, "atol": 1e-10}  # algebra in double precision
 SEARCH = {"rtol": 1e-6, "atol": 1e-7}  # a minimum found by search
@@ -133,3 +134,51 @@ def test_studies_count_their_units():
     table = frame().assign(u=range(120))
     found = rox.fit(model(), rox.Study(model(), unit=table, by="u")).indices()
     assert (found["n"], found["n_units"]) == (120, 120)
+
+
+# --- no degrees of freedom, and baselines below theirs
+
+
+@pytest.mark.parametrize(
+    ("chisq", "df", "base", "base_df", "cfi", "tli"),
+    [
+        (0.0, 0, 0.5, 3, 1.0, 1.0),  # lavaan 0.6-14: 1, 1
+        (6.8e-9, 0, 2.5, 3, 1.0, 1.0),  # what an optimiser leaves of 0
+        (5.4e-5, 0, 0.98, 3, 1.0, 1.0),  # a variance held at 0
+        (0.0, 0, 90.0, 3, 1.0, 1.0),
+        (2.0, 0, 90.0, 3, 1 - 2 / 87, 1.0),
+        (2.0, 0, 0.5, 3, 0.0, 1.0),  # missed by a bound, and nothing to miss
+        (1.0, 2, 1.5, 3, 1.0, 1 - (-1 * 3) / (-1.5 * 2)),  # baseline below its degrees of freedom
+        (3.0, 2, 1.5, 3, 0.0, 1 - (1 * 3) / (-1.5 * 2)),
+        (3.0, 2, 3.0, 3, 0.0, 1.0),
+        (2.0, 2, 3.0, 3, 1.0, 1.0),
+    ],
+)
+def test_cfi_and_tli_by_their_definition(chisq, df, base, base_df, cfi, tli):
+    found = comparative(chisq, df, base, base_df)
+    assert found == pytest.approx((cfi, tli), abs=1e-9)
+    assert rmsea_of(chisq, df, 100)[0] == (0.0 if df == 0 else pytest.approx(np.sqrt(max(chisq - df, 0) / (df * 100))))
+
+
+def test_without_a_baseline_there_is_no_comparison():
+    """A baseline whose optimum was not reached: neither 0 nor 1 is known of CFI and TLI."""
+    for chisq in (0.5, 5.0):
+        assert np.isnan(comparative(chisq, 2, np.nan, 3)).all()
+        found = formulas.tested_indices(formulas.Tested(chisq, 2, np.nan, 3, 100))
+        assert np.isnan([found["cfi"], found["tli"]]).all()
+        assert np.isfinite(found["rmsea"])
+
+
+@pytest.mark.parametrize("estimator", ["ML", "MLR"])
+@pytest.mark.parametrize("group", [None, "g"])
+def test_cfi_of_saturated_models_of_unrelated_items(estimator, group):
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        x = rng.normal(size=(80, 3)).round(2)
+        x[rng.random(x.shape) < 0.1] = np.nan
+        table = pd.DataFrame(x, columns=list("abc")).assign(g=np.arange(80) % 2)
+        one = rox.RoxModel.from_lavaan("f =~ a + b + c")
+        found = rox.fit(one, table, missing="fiml", estimator=estimator, group=group).indices()
+        assert found["df"] == 0
+        if found["chisq"] < 1e-3:  # a variance at its bound may keep chi-square above 0
+            assert found[["cfi", "tli", "rmsea"]].tolist() == [1.0, 1.0, 0.0]

@@ -15,7 +15,7 @@ from roxmodel.spec.constructs import UNIT, Construct
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.questionnaire import Binary, Count
 from roxmodel.survey.answers import read_answers
-from roxmodel.survey.composites import item_mean, unit_composites
+from roxmodel.survey.composites import item_mean, partial_words, shift_words, unit_composites
 from roxmodel.survey.frames import Frame, open_frame, raw_column, refuse_matrix, require_columns
 from roxmodel.survey.linkage import agreement
 from roxmodel.survey.privacy import hidden_scores
@@ -94,8 +94,9 @@ def scores_of_study(model: RoxModel, study: Study, cluster: str | None) -> Score
         column = study.unit_column(cluster)
         clusters = _codes([value for value, kept in zip(column, some, strict=True) if kept], cluster)
     partial = [
-        f"{count} unit score(s) of {name!r} rest on some of its items only (the others nobody answered there)."
-        for name, count in zip(composites.names, composites.partial, strict=True)
+        f"{count} unit score(s) of {name!r} rest on some of its items only (the others nobody answered there)"
+        f"{'; ' if shift_words(shift) else ''}{shift_words(shift)}."
+        for name, count, shift in zip(composites.names, composites.partial, composites.shift, strict=True)
         if count
     ]
     return Scores(
@@ -174,7 +175,10 @@ def scores_of_frame(model: RoxModel, native: object, cluster: str | None) -> Sco
         require_columns("data", frame, [cluster])
         clusters = _codes(raw_column(frame, cluster).tolist(), cluster)
     partial = [
-        f"{count} score(s) of {name!r} rest on some of its items only." for name, (_, count) in scored.items() if count
+        f"{count} score(s) of {name!r} rest on some of its items only"
+        f"{'; ' if partial_words(answers[name]) else ''}{partial_words(answers[name])}."
+        for name, (_, count) in scored.items()
+        if count
     ]
     return Scores(
         names=model.names,

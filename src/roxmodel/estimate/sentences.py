@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
+from roxmodel.implied.together import FEWEST
 from roxmodel.result.records import Resampling
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable, units_kept
 from roxmodel.types import BoolArray, FloatArray, Scaling
 
-__all__ = ["assumed_notes", "causal_notes", "hidden_notes", "replicate_notes", "sign_notes", "unit_notes"]
+__all__ = [
+    "assumed_notes",
+    "causal_notes",
+    "hidden_notes",
+    "never_met_notes",
+    "replicate_notes",
+    "sign_notes",
+    "unit_notes",
+]
 
 _CAUSAL = (
     "Causal reading assumes that the arrows point the right way and that no unmeasured cause acts on both ends "
@@ -51,6 +62,31 @@ def assumed_notes(table: ParameterTable) -> list[str]:
     rows = [row for row in table.of("edge") if not row.free and row.value is not None]
     found = dict.fromkeys(f"{row.left} -> {row.right} = {row.value:g}" for row in rows)
     return [f"Assumed, not estimated: {', '.join(found)}."] if found else []
+
+
+def never_met_notes(items: Sequence[str], together: Sequence[FloatArray], who: str) -> list[str]:
+    """Pairs of items that were never seen together, though others join them: what that means for the numbers.
+
+    Parameters
+    ----------
+    items
+        The p items.
+    together
+        (p, p) of each group: how often a pair was seen.
+    who
+        Who never saw both, with a verb ("people answered", "units know").
+    """
+    pairs = np.argwhere(np.tril(np.logical_or.reduce([own < FEWEST for own in together])))
+    if not len(pairs):
+        return []
+    named = [f"{items[b]} and {items[a]}" for a, b in pairs]
+    more = f" and {len(named) - 3} more" if len(named) > 3 else ""
+    pair = "pair" if len(named) == 1 else "pairs"
+    note = (
+        f"No two {who} both items of {len(named)} {pair} ({', '.join(named[:3])}{more}): what joins them is the "
+        "model's word, by the items seen with both. Tests and indices are of what was seen."
+    )
+    return [note]
 
 
 def sign_notes(model: RoxModel, table: ParameterTable, theta: FloatArray) -> list[str]:

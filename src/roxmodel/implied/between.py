@@ -8,6 +8,7 @@ from roxmodel.errors import EstimationError
 from roxmodel.implied.layout import residual_of
 from roxmodel.implied.noisy import NoisyMeans
 from roxmodel.implied.normal import Target
+from roxmodel.implied.together import FEWEST, completed
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable, plan
 from roxmodel.types import FloatArray, Scaling
@@ -66,10 +67,11 @@ def condensed(data: NoisyMeans) -> NoisyMeans:
     count = weight.sum(axis=0)
     mean = (weight * data.mean).sum(axis=0) / count
     rest = np.where(data.seen, data.mean - mean, 0.0)
-    pairs = np.maximum(weight.T @ data.seen, 1.0)
+    counts = weight.T @ data.seen
+    pairs = np.maximum(counts, 1.0)
     both = data.seen[:, :, None] & data.seen[:, None, :]
     noise = np.tensordot(data.weight, np.where(both, data.noise, 0.0), 1) / pairs
-    scatter = (weight * rest).T @ rest / pairs
+    scatter = completed((weight * rest).T @ rest / pairs, counts >= FEWEST)  # what never met follows from what did
     values, vectors = np.linalg.eigh(scatter / np.sqrt(np.outer(np.diag(scatter), np.diag(scatter))))
     if values[0] < _EIGEN:  # pairs of items that rest on different units
         sd = np.sqrt(np.diag(scatter))

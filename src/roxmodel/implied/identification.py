@@ -14,7 +14,7 @@ from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import Parameter, ParameterTable
 from roxmodel.types import FloatArray, IntArray
 
-__all__ = ["name_parameters", "require_identified"]
+__all__ = ["flat_direction", "involved", "name_parameters", "require_identified", "somewhere"]
 
 _RANK = 1e-13  # smallest eigenvalue of the scaled cross-products of the Jacobian that still counts
 _TRIES = 3
@@ -55,11 +55,11 @@ def require_identified(
     rng = np.random.default_rng(20_061)
     flat = np.zeros(0)
     for _ in range(_TRIES):
-        found = _flat_direction(table, layouts, (_somewhere(start, rng), start[1]), picked)
+        found = flat_direction(table, layouts, (somewhere(start, rng), start[1]), None if picked is None else [picked])
         if found is None:
             return
-        flat = found
-    rows = _involved(table, flat)
+        flat = found[0]
+    rows = involved(table, flat)
     constructs = _constructs_of(model, rows)
     raise EstimationError(
         f"The model is not identified: {_traded(rows)} (construct {listed(constructs)}).",
@@ -73,7 +73,7 @@ def _traded(rows: Sequence[Parameter]) -> str:
     return f"{name_parameters(rows)} can be traded against each other without any change in the implied moments"
 
 
-def _somewhere(start: tuple[FloatArray, FloatArray], rng: np.random.Generator) -> FloatArray:
+def somewhere(start: tuple[FloatArray, FloatArray], rng: np.random.Generator) -> FloatArray:
     """A generic point near the start: no parameter is 0 for its size, no two are equal by chance."""
     values, sizes = start
     point = values * rng.uniform(0.7, 1.3, len(values))
@@ -81,21 +81,22 @@ def _somewhere(start: tuple[FloatArray, FloatArray], rng: np.random.Generator) -
     return np.asarray(np.where(small, sizes * rng.uniform(0.05, 0.2, len(values)), point))
 
 
-def _flat_direction(
+def flat_direction(
     table: ParameterTable,
     layouts: Sequence[Layout],
     where: tuple[FloatArray, FloatArray],
-    picked: tuple[IntArray, IntArray] | None,
-) -> FloatArray | None:
-    """(n_free,) a direction that changes no moment, by parameters of unit length; None if there is none.
+    picked: Sequence[tuple[IntArray, IntArray]] | None,
+) -> tuple[FloatArray, FloatArray] | None:
+    """(n_free,) a direction that changes no moment, by parameters of unit length, and in their own units; or None.
 
-    `where` is a point, and the size that each parameter may have: units of measurement must not decide.
+    `where` is a point, and the size that each parameter may have: units of measurement must not decide. `picked` are
+    rows and columns of the covariances that are known, for each layout; None = all.
     """
     point, sizes = where
     products = np.zeros((len(point),) * 2)
-    for layout in layouts:
+    for place, layout in enumerate(layouts):
         by_sigma, by_mu = moment_jacobian(layout, implied(layout, point))
-        at = np.tril_indices(len(by_mu)) if picked is None else picked
+        at = np.tril_indices(len(by_mu)) if picked is None else picked[place]
         rows = np.vstack([by_sigma[at], by_mu]) @ layout.link * sizes
         products += rows.T @ rows
     for row in table.of("threshold"):
@@ -105,7 +106,7 @@ def _flat_direction(
     if len(silent):
         found = np.zeros(len(point))
         found[silent[0]] = 1.0
-        return found
+        return found, found * sizes
     scaled = products / np.outer(scale, scale)
     try:
         if np.diag(np.linalg.cholesky(scaled)).min() ** 2 > 1e-9:  # clearly of full rank: no eigenvalues needed
@@ -113,10 +114,13 @@ def _flat_direction(
     except np.linalg.LinAlgError:
         pass
     values, vectors = np.linalg.eigh(scaled)
-    return vectors[:, 0] if values[0] < _RANK * values[-1] * len(point) else None
+    if not values[0] < _RANK * values[-1] * len(point):
+        return None
+    return vectors[:, 0], vectors[:, 0] / scale * sizes
 
 
-def _involved(table: ParameterTable, flat: FloatArray) -> list[Parameter]:
+def involved(table: ParameterTable, flat: FloatArray) -> list[Parameter]:
+    """The parameters that a direction moves."""
     part = np.abs(flat) > _PART * np.abs(flat).max()
     seen: set[int] = set()
     rows = []

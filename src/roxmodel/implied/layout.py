@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from roxmodel.spec.parameters import Parameter
-from roxmodel.types import FloatArray, IntArray
+from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = [
     "DISTURBANCES",
@@ -196,6 +196,7 @@ def saturated(
     diagonal: bool = False,
     means: bool = True,
     given: tuple[int, ...] = (),
+    apart: BoolArray | None = None,
 ) -> tuple[Layout, FloatArray]:
     """Lay out the model without structure: every (co)variance free, or (the baseline) variances only.
 
@@ -211,6 +212,8 @@ def saturated(
         Whether means are parameters.
     given
         Variables whose moments among themselves the data give.
+    apart
+        (p, p) pairs that were never seen together: their covariances stay as they are; None = no pair.
 
     Returns
     -------
@@ -232,7 +235,7 @@ def saturated(
         values.append(mean[i])
     for j in range(p):
         for i in range(j, p):
-            if i in fixed and j in fixed:
+            if (i in fixed and j in fixed) or (apart is not None and apart[i, j] and not diagonal):
                 theta[i, j] = theta[j, i] = covariance[i, j]
             elif i == j or not diagonal:
                 spots.append((RESIDUALS, i, j, len(spots)))

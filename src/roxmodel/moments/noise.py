@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from roxmodel.moments.source import SourceMoments
-from roxmodel.types import FloatArray
+from roxmodel.types import BoolArray, FloatArray
 
-__all__ = ["growth_of", "mean_noise"]
+__all__ = ["growth_of", "mean_noise", "never_met", "without_say"]
 
 
 def mean_noise(own: SourceMoments, covariance: FloatArray, times: float = 1.0) -> FloatArray:
@@ -48,6 +48,25 @@ def mean_noise(own: SourceMoments, covariance: FloatArray, times: float = 1.0) -
         apart = both & (np.broadcast_to(own.n, share.shape) == 0)
         share = np.where(apart, -finite[:, None, None], share)
     return np.asarray(covariance * share)
+
+
+def never_met(own: SourceMoments) -> BoolArray:
+    """(q, q) pairs of items that nobody of one unit answered both of (and that are not just unprinted)."""
+    both = np.broadcast_to(own.n, own.scatter.shape).max(axis=0, initial=0.0)
+    return np.asarray((both <= 0) & ~np.isnan(own.scatter).any(axis=0))
+
+
+def without_say(own: SourceMoments) -> BoolArray:
+    """(q, q) pairs whose covariance within units is of no consequence for the sampling errors of unit means.
+
+    Means of items that never met rest on different people, and their errors do not covary; but where the people of a
+    unit are known by number, those who answered one item leave fewer to answer the other.
+    """
+    apart = never_met(own)
+    if own.eligible is None:
+        return apart
+    asked = own.counts[np.isfinite(own.eligible) & (own.eligible > 0)] > 0
+    return np.asarray(apart & ~(asked[:, :, None] & asked[:, None, :]).any(axis=0))
 
 
 def growth_of(own: SourceMoments, times: float) -> FloatArray:

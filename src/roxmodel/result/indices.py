@@ -27,6 +27,8 @@ INDEX_NAMES: Final = (
     "rmsea_ci_lower", "rmsea_ci_upper", "srmr", "loglik", "aic", "bic", "n", "n_units",
 )  # fmt: skip
 
+_ROUNDING = 1e-3  # chi-square of a model without degrees of freedom that is none: no table shows as little
+
 ROBUST_NAMES: Final = (
     "df_scaled", "cfi_scaled", "tli_scaled", "rmsea_scaled", "rmsea_ci_lower_scaled", "rmsea_ci_upper_scaled",
     "cfi_robust", "tli_robust", "rmsea_robust", "rmsea_ci_lower_robust", "rmsea_ci_upper_robust",
@@ -125,8 +127,7 @@ def _named(
 
 def _robust(test: Tested, own: Correction) -> dict[str, float]:
     df, base_df = own.factor * test.df, own.base_factor * test.base_df
-    worst = max(own.chisq - df, own.base - base_df, 0.0)
-    cfi = 1.0 if worst == 0 else 1 - max(own.chisq - df, 0.0) / worst
+    cfi = _cfi(own.chisq, df, own.base, base_df)
     usable = test.df > 0 and own.base != base_df
     tli = 1 - (own.chisq - df) * test.base_df / ((own.base - base_df) * test.df) if usable else 1.0
     point = low = high = 0.0
@@ -246,11 +247,25 @@ def comparative(chisq: float, df: float, base: float, base_df: float) -> tuple[f
     ----------
     Bentler (1990), doi 10.1037/0033-2909.107.2.238; Tucker & Lewis (1973), doi 10.1007/BF02291170.
     """
-    worst = max(chisq - df, base - base_df, 0.0)
-    cfi = 1.0 if worst == 0 else 1 - max(chisq - df, 0.0) / worst
+    cfi = _cfi(chisq, df, base, base_df)
+    if np.isnan(base):
+        return cfi, float("nan")
     if df == 0 or base_df in {0, base}:
         return cfi, 1.0
     return cfi, 1 - (chisq - df) * base_df / ((base - base_df) * df)
+
+
+def _cfi(chisq: float, df: float, base: float, base_df: float) -> float:
+    """1 - max(chisq - df, 0) / max(chisq - df, base - base_df, 0), where 0 / 0 is 0: nothing is missed, CFI 1.
+
+    A model with as many parameters as moments misses nothing but by rounding (or by a variance held at 0).
+    """
+    if np.isnan(chisq) or np.isnan(base):
+        return float("nan")
+    missed = max(chisq - df, 0.0)
+    if missed == 0 or (df == 0 and missed < _ROUNDING):
+        return 1.0
+    return 1 - missed / max(missed, base - base_df)
 
 
 def rmsea_of(chisq: float, df: float, n: float, groups: int = 1) -> tuple[float, float, float]:

@@ -69,7 +69,11 @@ def _refuse(fit: Fitted, least: float) -> None:
     if fit.missing != "listwise":
         raise EstimationError(
             "Modification indices need complete answers, but this fit used answers with holes (or does not say).",
-            hint="Fit again with missing='listwise'.",
+            hint=(
+                "Compare fits with and without a parameter: rox.compare."
+                if any(np.isnan(group.covariance).any() for group in fit.groups)  # no row holds all items
+                else "Fit again with missing='listwise'."
+            ),
         )
 
 

@@ -128,9 +128,13 @@ class StudyCheck:
     construct_rows, edge_rows, more
         The rows of `constructs`, `edges` and `collect`.
     identified
-        Whether the parameters could be told apart with any amount of data.
+        Whether the parameters can be told apart, by what the model says and by which items were seen together.
     reason
         Why not, which parameters, and the remedy; empty if they can.
+    apart
+        Whether it is items that were never seen together that leave parameters untold: with other data they would be.
+    hardly
+        What hangs on a few units only.
     obstacle
         What in the data stands in the way of any fit by method "linked"; empty if nothing does.
     parameters
@@ -155,6 +159,8 @@ class StudyCheck:
     total: TotalCheck | None
     notes: tuple[str, ...]
     planned: Planned | None
+    apart: bool = False
+    hardly: tuple[str, ...] = ()
 
     @property
     def constructs(self) -> pd.DataFrame:
@@ -291,6 +297,8 @@ def _checked(model: RoxModel, moments: LinkedMoments) -> StudyCheck:
         total=total,
         notes=means.notes,
         planned=planned,
+        apart=plan.apart,
+        hardly=plan.hardly,
     )
 
 

@@ -30,7 +30,9 @@ def check_advice(check: StudyCheck) -> tuple[str, ...]:
 
 def _obstacles(check: StudyCheck) -> Iterator[str]:
     if not check.identified:
-        yield f"No data could carry this model. {check.reason}"
+        whose = "rox.fit(model, study) will refuse:" if check.apart else "No data could carry this model."
+        yield f"{whose} {check.reason}"
+    yield from check.hardly
     if check.obstacle:
         yield f"rox.fit(model, study) will refuse: {check.obstacle}."
     if check.n_units <= check.parameters:

@@ -11,7 +11,10 @@ from roxmodel.moments.linked import LinkedMoments
 from roxmodel.spec.graph import RoxModel
 from roxmodel.types import FloatArray, IntArray
 
-__all__ = ["Composites", "item_mean", "unit_composites"]
+__all__ = ["Composites", "item_mean", "partial_words", "shift_words", "unit_composites"]
+
+
+_NOTHING = 0.005  # points that no reader would see
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +31,15 @@ class Composites:
         (G, k) on the items' scale, NaN where no item was answered.
     partial
         (k,) number of scores that rest on some of the construct's items only.
+    shift
+        (k,) by how many points scores differ through which items they rest on alone (see `partial_words`).
     """
 
     names: tuple[str, ...]
     units: tuple[Hashable, ...]
     values: FloatArray
     partial: IntArray
+    shift: FloatArray
 
 
 def item_mean(values: FloatArray) -> tuple[FloatArray, int]:
@@ -63,6 +69,36 @@ def item_mean(values: FloatArray) -> tuple[FloatArray, int]:
     return mean, int(((count > 0) & (count < values.shape[1])).sum())
 
 
+def _shift(values: FloatArray) -> float:
+    """Range over rows of the mean of those items' grand means that are there."""
+    there = ~np.isnan(values)
+    if there.all() or not there.any(axis=0).all():
+        return 0.0
+    middles, _ = item_mean(np.where(there, np.nanmean(values, axis=0), np.nan))
+    return float(np.nanmax(middles) - np.nanmin(middles))
+
+
+def partial_words(values: FloatArray) -> str:
+    """What it does to scores that they rest on different items, in words; empty where it does nothing.
+
+    Items of one construct have different means (some are easier to agree to than others), so a mean of items moves with
+    which of them were asked.
+
+    Examples
+    --------
+    >>> partial_words(np.array([[3.0, 4.0, np.nan], [3.0, np.nan, 2.0]]))
+    'by which items they rest on alone they differ by up to 1 point'
+    """
+    return shift_words(_shift(values))
+
+
+def shift_words(shift: float) -> str:
+    """The same for a known shift."""
+    if shift < _NOTHING:
+        return ""
+    return f"by which items they rest on alone they differ by up to {shift:.2g} point{'' if shift == 1 else 's'}"
+
+
 def unit_composites(model: RoxModel, moments: LinkedMoments) -> Composites:
     """Score every construct in every unit of the study.
 
@@ -75,10 +111,12 @@ def unit_composites(model: RoxModel, moments: LinkedMoments) -> Composites:
     """
     names, means = moments.item_means()
     at = {name: place for place, name in enumerate(names)}
-    scored = [item_mean(means[:, [at[item] for item in c.item_names]]) for c in model.constructs]
+    own = [means[:, [at[item] for item in c.item_names]] for c in model.constructs]
+    scored = [item_mean(values) for values in own]
     return Composites(
         names=model.names,
         units=moments.units,
         values=np.column_stack([values for values, _ in scored]),
         partial=np.array([partial for _, partial in scored], dtype=np.int64),
+        shift=np.array([_shift(values) for values in own]),
     )

@@ -15,8 +15,9 @@ from roxmodel.implied.noisy import NoisyMeans
 from roxmodel.implied.normal import Target
 from roxmodel.implied.power import Planned
 from roxmodel.implied.starts import start_values
+from roxmodel.implied.together import UNITS, NeverMetError, completed, require_seen, together_of
 from roxmodel.moments.linked import LinkedMoments
-from roxmodel.moments.noise import mean_noise
+from roxmodel.moments.noise import mean_noise, without_say
 from roxmodel.moments.source import SourceMoments
 from roxmodel.spec.graph import RoxModel
 from roxmodel.types import FloatArray
@@ -68,12 +69,18 @@ class Plan:
         Why the model is not identified; empty if it is.
     units
         Units with something of an effect and of all of its causes, by effect.
+    apart
+        Whether it is what was seen that does not identify the model, which other data would.
+    hardly
+        What hangs on a few units only.
     """
 
     planned: Planned | None
     why: str
     refusal: str
     units: Mapping[str, int]
+    apart: bool = False
+    hardly: tuple[str, ...] = ()
 
 
 def unit_means(model: RoxModel, moments: LinkedMoments, times: Mapping[str, float] | None = None) -> UnitMeans:
@@ -120,6 +127,9 @@ def _within(own: SourceMoments) -> tuple[FloatArray | None, str]:
         return None, f"{own.source}: the variance of answers to {item!r} within units {lacking}"
     sd = np.sqrt(np.maximum(variance, 0.0))
     missing, notes = np.isnan(found), ""
+    if missing.any() and (sd > 0).all():
+        found = completed(np.where(missing, 0.0, found), ~missing)
+        missing &= ~without_say(own)
     if missing.any():
         found = np.where(missing, _ASSUMED * np.outer(sd, sd), found)
         notes = f"{own.source}: answers of one person are taken to correlate {_ASSUMED} where that is not known"
@@ -149,22 +159,24 @@ def plan_study(model: RoxModel, means: UnitMeans) -> Plan:
         layout = lay_out(list(table), (means.items, model.names), given, scale, table.n_free)
         values, sizes = start_values(model, table, [("", start)], scale)
         require_identified(model, table, (layout,), (values, sizes))
+        together = [together_of(seen)]
+        hardly = () if why else require_seen(table, (layout,), (values, sizes), together, UNITS)
     except RoxError as error_found:
-        return Plan(None, why, str(error_found), units)
+        return Plan(None, why, str(error_found), units, isinstance(error_found, NeverMetError))
     except np.linalg.LinAlgError:
         return Plan(None, why or "the moments between units are singular", "", units)
     why = why or "; ".join(means.unknown.values())
     if why:
-        return Plan(None, why, "", units)
+        return Plan(None, why, "", units, hardly=hardly)
     for row in table.of("intercept"):
         if row.free:
             values[row.free - 1] = 0.0
     planned = Planned(model, table, layout, values, data, units)
-    return Plan(with_noise(planned, means), "", "", units)
+    return Plan(with_noise(planned, means), "", "", units, hardly=hardly)
 
 
 def _lacking(means: UnitMeans) -> str:
-    """Items that do not vary between units, and pairs of items that no two units share."""
+    """Items that do not vary between units."""
     seen = ~np.isnan(means.raw)
     for k, item in enumerate(means.items):
         own = means.raw[seen[:, k], k]
@@ -172,11 +184,6 @@ def _lacking(means: UnitMeans) -> str:
             return f"{item!r} is known in {len(own)} unit(s)"
         if np.ptp(own) <= 1e-13 * np.abs(own).max():
             return f"{item!r} has the same mean in all units"
-    shared = seen.astype(np.float64).T @ seen
-    apart = np.argwhere(np.triu(shared < 2, 1))
-    if len(apart):
-        a, b = (means.items[k] for k in apart[0])
-        return f"{a!r} and {b!r} are known together in {int(shared[apart[0][0], apart[0][1]])} unit(s)"
     return ""
 
 

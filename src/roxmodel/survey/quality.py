@@ -180,7 +180,7 @@ def _htmt(at: list[int], others: list[Construct], items: tuple[str, ...], correl
         if len(to) > 1:
             one, two = _mono(correlation, at), _mono(correlation, to)
             hetero = float(np.abs(correlation[np.ix_(at, to)]).mean())
-            if min(one, two) > _NOTHING and np.isfinite(hetero):
+            if np.isfinite([one, two, hetero]).all() and min(one, two) > _NOTHING:
                 found.append((hetero / float(np.sqrt(one * two)), other.name))
     return max(found, default=(np.nan, ""))
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.optimize import minimize
 
 import roxmodel as rox
 from roxmodel.errors import DataError, EstimationError
@@ -12,6 +13,7 @@ from roxmodel.estimate.linked.sample import reweighted
 from roxmodel.estimate.linked.within import within_of
 from roxmodel.moments.cells import Cells
 from roxmodel.moments.design import Design
+from roxmodel.moments.noise import mean_noise
 from roxmodel.moments.source import SourceMoments
 
 EXACT = 1e-10  # algebra in double precision
@@ -166,16 +168,74 @@ def test_always_positive_semi_definite(seed, holes):
         assert np.linalg.eigvalsh(found)[0] >= -1e-10 * np.trace(found)
 
 
-def test_a_pair_that_nobody_answered_together():
-    answers, codes = rows_of(units=40, seed=2)
+def halves(seed=2, **eligible):
+    """Two versions of a questionnaire: items 0 and 1 are asked of different people."""
+    answers, codes = rows_of(units=40, seed=seed)
     half = np.arange(len(answers)) % 2 == 0
     answers[half, 0] = np.nan
     answers[~half, 1] = np.nan
+    moments, cells = both(answers, codes)
+    if eligible:
+        moments = moments.with_eligible(np.full(len(moments.units), eligible["people"]))
+    return moments, cells
+
+
+def test_a_pair_that_nobody_answered_together():
+    """Means of different people: nothing needs to be assumed of how one person's answers go together."""
+    moments, cells = halves()
+    found = within_of(moments, cells)
+    assert np.linalg.eigvalsh(found.covariance)[0] > 0
+    assert found.apart.tolist() == [[False, True, False], [True, False, False], [False, False, False]]
+    assert not found.assumed
+    assert not any("assumed for" in note for note in found.notes)
+    noise = mean_noise(moments, found.covariance)
+    assert (noise[:, 0, 1] == 0).all()
+    s = found.covariance
+    assert s[0, 1] == pytest.approx(s[0, 2] * s[2, 1] / s[2, 2], rel=1e-6)  # what the third item explains
+
+
+def test_reml_of_a_pair_that_nobody_answered_together():
+    """The restricted likelihood written out with one matrix of all answers, maximised by another program."""
+    moments, cells = halves()
+    found = within_of(moments, cells).covariance
+    answers, codes = rows_of(units=40, seed=2)
+    half = np.arange(len(answers)) % 2 == 0
+    answers[half, 0], answers[~half, 1] = np.nan, np.nan
+    pairs = [(0, 0), (1, 1), (2, 2), (0, 2), (1, 2)]
+
+    def restricted(values):
+        s = np.zeros((3, 3))
+        for (a, b), value in zip(pairs, values, strict=True):
+            s[a, b] = s[b, a] = value
+        s[0, 1] = s[1, 0] = s[0, 2] * s[2, 1] / s[2, 2]
+        return -restricted_loglik(answers, codes, s) if np.linalg.eigvalsh(s)[0] > 0 else 1e10
+
+    start = [found[pair] for pair in pairs]
+    best = minimize(restricted, np.array(start) * 1.1, method="BFGS")
+    np.testing.assert_allclose(start, best.x, rtol=1e-4)
+    assert restricted(start) <= best.fun + 1e-7
+
+
+def test_in_finite_units_a_pair_that_nobody_answered_together_is_assumed():
+    """Who answered the one leaves fewer to answer the other: the errors of both means covary."""
+    moments, cells = halves(people=30)
+    found = within_of(moments, cells)
+    assert found.assumed
+    assert any("nobody answered both of" in note for note in found.notes)
+    noise = mean_noise(moments, found.covariance)
+    np.testing.assert_allclose(noise[:, 0, 1], -found.covariance[0, 1] / 30)
+
+
+def test_a_pair_that_one_person_a_unit_answered_is_in_the_rows():
+    answers, codes = rows_of(units=40, seed=2)
+    half = np.arange(len(answers)) % 2 == 0
+    first = np.append(True, codes[1:] != codes[:-1])
+    answers[half & ~first, 0] = np.nan
+    answers[~half & ~first, 1] = np.nan
     found = within_of(*both(answers, codes))
-    assert np.isfinite(found.covariance).all()
-    assert np.linalg.eigvalsh(found.covariance)[0] >= 0
-    assert found.assumed  # nobody says how these two vary together
-    assert not any("printed" in note for note in found.notes)
+    assert found.apart is None
+    assert not found.assumed
+    assert np.linalg.eigvalsh(found.covariance)[0] > 0
 
 
 @pytest.mark.parametrize("holes", [0.0, 0.2])
@@ -282,8 +342,10 @@ def test_what_was_assumed_is_assumed_of_every_replicate(tiny):
             *model.constructs[1:],
         )
     )
-    for m, frame in ((across, means), (model, one)):
-        sample = tiny.sample(m, tiny.study(m, (frame, *rest)))
+    people = one.groupby("key").size().rename("people").reset_index()
+    finite = (one, rest[0], rest[1].merge(people.assign(people=40), on="key"))
+    for m, frames, how in ((across, (means, *rest), {}), (model, finite, {"eligible": {"employee": "people"}})):
+        sample = tiny.sample(m, tiny.study(m, frames, **how))
         assert sample.sources[0].within.assumed
         again = reweighted(sample, np.ones(sample.n))
         np.testing.assert_allclose(again.noise, sample.data.noise, rtol=1e-6, atol=1e-9)

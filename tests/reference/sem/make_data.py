@@ -92,6 +92,16 @@ def with_holes(rng: np.random.Generator, rows: pd.DataFrame) -> pd.DataFrame:
     return holed
 
 
+def in_three_versions(rows: pd.DataFrame, where: np.ndarray) -> pd.DataFrame:
+    """Everybody is asked the first item of each construct and one more: the others never meet (matrix sampling)."""
+    split = rows.copy()
+    for place, item in enumerate(ITEMS):
+        number = place % 4
+        if number:
+            split.loc[where & (np.arange(len(rows)) % 3 != number - 1), item] = np.nan
+    return split
+
+
 def in_five_points(rows: pd.DataFrame) -> pd.DataFrame:
     """Cut every item at the same standardised places: answers 1 to 5."""
     answers = rows.copy()
@@ -144,6 +154,8 @@ def main() -> None:
     tables = {
         "chain": rows,
         "chain_missing": with_holes(holes_rng, rows),
+        "chain_split": in_three_versions(rows, np.ones(len(rows), dtype=bool)),
+        "chain_split_north": in_three_versions(rows, (rows["region"] == "north").to_numpy()),
         "chain_ordinal": in_five_points(rows),
         "nonrecursive": loop(loop_rng),
     }

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Hashable, Sequence
 from typing import get_args
 
 import numpy as np
 
-from roxmodel.errors import DataError, EstimationError, RoxError, did_you_mean
+from roxmodel.errors import DataError, EstimationError, RoxError, RoxWarning, did_you_mean
 from roxmodel.estimate.linked.bootstrap import Draws, resample_units
 from roxmodel.estimate.linked.individual import WithinModel, edges_of, within_edges
 from roxmodel.estimate.linked.inference import degrees_of_freedom, equation_units, sandwich, small_sample
@@ -86,6 +87,8 @@ def _fit(model: RoxModel, data: object, moments: LinkedMoments, options: LinkedO
     _require_sources(model, moments)
     sample = linked_sample(model, moments, cells)
     known = estimate(model, sample, options.scaling)
+    for note in known.notes:
+        warnings.warn(note, RoxWarning, stacklevel=2)
     if not options.observed:
         known = with_information(known, observed=False)
     _require_units(model, known, sample)
@@ -200,11 +203,13 @@ def _resampled(
 def _within(
     model: RoxModel, sample: LinkedSample, joint: Joint | None, options: LinkedOptions
 ) -> tuple[tuple[WithinEdge, ...], list[str]]:
+    said = [] if joint is None else list(joint.notes)
     if joint is None or not joint.within:
-        return within_edges(model, sample, options.scaling)
+        edges, words = within_edges(model, sample, options.scaling)
+        return edges, [*said, *words]
     found: list[WithinEdge] = []
     models: dict[str, WithinModel] = {part.model.constructs[0].source: part for part in joint.within}
     for source in sample.sources:
         if source.name in models:
             found += edges_of(models[source.name], source)
-    return tuple(found), []
+    return tuple(found), said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,12 +13,14 @@ from roxmodel.estimate.sem.feasible import feasible
 from roxmodel.estimate.sem.inference import bread_of
 from roxmodel.estimate.sem.objective import Objective, Part
 from roxmodel.estimate.sem.optimizer import minimise
+from roxmodel.estimate.sem.patterns import Patterns
 from roxmodel.estimate.sem.planning import lower_bounds
 from roxmodel.implied.identification import require_identified
 from roxmodel.implied.layout import Layout, lay_out
 from roxmodel.implied.matrices import implied
 from roxmodel.implied.normal import Target
 from roxmodel.implied.starts import start_values
+from roxmodel.implied.together import PEOPLE, require_seen
 from roxmodel.result.intervals import wald
 from roxmodel.result.records import WithinEdge
 from roxmodel.spec.graph import RoxModel
@@ -99,12 +102,45 @@ def within_model(model: RoxModel, source: Source, scaling: Scaling) -> WithinMod
     layout = lay_out(list(table), (items, part.names), {}, scale[at], table.n_free)
     values = start_values(part, table, [("", target)], scale[at])
     require_identified(part, table, (layout,), values)
-    objective = Objective([Part(layout, target, 1.0)])
+    require_seen(table, (layout,), values, [_met(source)[np.ix_(at, at)]], PEOPLE)
+    objective = Objective([Part(layout, _as_seen(source, at, target), 1.0)])
     found = minimise(objective, feasible(objective, values[0], table), lower_bounds(table))
     if not found.converged:
         raise RoxError(f"No optimum was found for {source.name}.")
-    vcov = bread_of(found, observed=False).inverse / max(source.within.df, 1.0)
+    vcov = bread_of(found, observed=False).inverse / max(_df(source), 1.0)
     return WithinModel(part, table, layout, found.theta, vcov)
+
+
+def _met(source: Source) -> FloatArray:
+    """(q, q) people who answered both items of a pair."""
+    own = source.moments
+    return np.asarray(np.broadcast_to(own.n, (len(own.units), *[len(own.items)] * 2)).sum(axis=0))
+
+
+def _df(source: Source) -> float:
+    """Respondents less units: of each item on average, or of all where a set of items counts by its people."""
+    if source.within.apart is None:
+        return source.within.df
+    respondents = source.moments.respondents
+    return float(respondents.sum() - (respondents > 0).sum())
+
+
+def _as_seen(source: Source, at: Sequence[int], target: Target) -> Target | Patterns:
+    """The covariance within units; where some items never met, as the sets of items that people answered show it.
+
+    A set of items counts by the people who answered it: each set's part of the covariance is what its likelihood would
+    see, so that what was filled in for items that never met has no say.
+    """
+    cells = source.cells
+    if source.within.apart is None:
+        return target
+    if cells is None:
+        raise RoxError(f"Some items of {source.name} never met, and who answered which is not at hand.")
+    sizes = np.bincount(cells.pattern, weights=cells.n, minlength=len(cells.seen))
+    seen = cells.seen[:, list(at)]
+    both = seen[:, :, None] & seen[:, None, :]
+    covariance = np.where(both, target.covariance, 0.0)
+    return Patterns(seen, sizes / sizes.sum(), np.zeros(seen.shape), covariance, np.zeros(0, dtype=np.int64))
 
 
 def edges_of(part: WithinModel, source: Source) -> list[WithinEdge]:

@@ -19,6 +19,7 @@ from roxmodel.estimate.sem.optimizer import Minimum, minimise
 from roxmodel.estimate.sem.planning import lower_bounds
 from roxmodel.implied.layout import Layout, saturated
 from roxmodel.implied.normal import Expansion
+from roxmodel.implied.together import NeverMetError
 from roxmodel.moments.cells import Cells
 from roxmodel.spec.graph import RoxModel
 from roxmodel.types import FloatArray, Scaling
@@ -84,6 +85,8 @@ class Joint:
         Parameters of both levels.
     answers
         Answers and figures that the likelihood is of.
+    notes
+        Surveys whose items are too far apart for a model within units.
     """
 
     estimate: Estimate
@@ -92,6 +95,7 @@ class Joint:
     value: float
     n_free: int
     answers: float
+    notes: tuple[str, ...] = ()
 
 
 def estimate_jointly(model: RoxModel, sample: LinkedSample, known: Estimate, modelled: bool, scaling: Scaling) -> Joint:
@@ -103,6 +107,7 @@ def estimate_jointly(model: RoxModel, sample: LinkedSample, known: Estimate, mod
         If the answers are not at hand, or the model within units cannot be estimated.
     """
     parts, starts, lowers, models = [], [known.found.theta], [lower_bounds(known.table)], []
+    notes: list[str] = []
     first = known.table.n_free
     for source in sample.sources:
         if source.moments.eligible is not None:
@@ -114,6 +119,8 @@ def estimate_jointly(model: RoxModel, sample: LinkedSample, known: Estimate, mod
         cells = cells_of(source)
         _require_regular(source)
         layout, theta, lower, own = _within_start(model, source, modelled, scaling)
+        if modelled and own is None:
+            notes.append(f"{source.name}: any covariance of answers within units was allowed, no model of it (below).")
         there = source.rows >= 0
         answered = np.zeros(len(cells.units), dtype=bool)
         answered[cells.unit] = True
@@ -131,7 +138,7 @@ def estimate_jointly(model: RoxModel, sample: LinkedSample, known: Estimate, mod
         bread = bread_of(found, observed=True)
     else:
         found, bread = _minimised(objective, start, lower)
-    return _joint(known, sample, (objective, found, bread), models)
+    return replace(_joint(known, sample, (objective, found, bread), models), notes=tuple(notes))
 
 
 def _require_regular(source: Source) -> None:
@@ -154,19 +161,22 @@ def _require_regular(source: Source) -> None:
 def _within_start(
     model: RoxModel, source: Source, modelled: bool, scaling: Scaling
 ) -> tuple[Layout, FloatArray, FloatArray, WithinModel | None]:
-    scale = np.sqrt(np.diag(source.within.covariance))
-    if not modelled:
-        target = source.within.covariance / np.outer(scale, scale)
-        layout, theta = saturated(source.moments.items, scale, (np.zeros(len(scale)), target), means=False)
-        return layout, theta, np.full(layout.n_free, -np.inf), None
     try:
-        own = within_model(model, source, scaling)
+        own = within_model(model, source, scaling) if modelled else None
+    except NeverMetError:
+        own = None  # the covariances that were seen are told all the same
     except RoxError as error:
         raise EstimationError(
             f"The model within units of the {source.name} survey cannot be estimated. {str(error).splitlines()[0]}",
             hint="Use within='pooled' or 'saturated'.",
         ) from None
-    return own.layout, own.theta, lower_bounds(own.table), own
+    if own is not None:
+        return own.layout, own.theta, lower_bounds(own.table), own
+    scale = np.sqrt(np.diag(source.within.covariance))
+    target = source.within.covariance / np.outer(scale, scale)
+    known, apart = (np.zeros(len(scale)), target), source.within.apart
+    layout, theta = saturated(source.moments.items, scale, known, means=False, apart=apart)
+    return layout, theta, np.full(layout.n_free, -np.inf), None
 
 
 def _minimised(objective: JointObjective, start: FloatArray, lower: FloatArray) -> tuple[Minimum, Bread]:
@@ -209,7 +219,7 @@ def _joint(
         covariance = part.covariance(theta)
         old = part.source.within
         sources.append(
-            replace(part.source, within=Within(covariance, old.df, None, _said(old.notes, part.source.name)))
+            replace(part.source, within=Within(covariance, old.df, None, _said(old.notes, part.source.name), old.apart))
         )
         if model is not None:
             places = slice(part.first, part.first + part.layout.n_free)

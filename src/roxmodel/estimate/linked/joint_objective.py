@@ -14,6 +14,7 @@ from roxmodel.implied.layout import Layout
 from roxmodel.implied.matrices import bank_of, implied, moment_jacobian
 from roxmodel.implied.noisy import NoisyMeans, expand_noisy, inverse_of_noisy, slope_noisy
 from roxmodel.implied.normal import Expansion
+from roxmodel.implied.together import completed
 from roxmodel.moments.cells import Cells
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
@@ -36,9 +37,12 @@ class JointPart:
         return theta[self.first : self.first + self.layout.n_free]
 
     def covariance(self, theta: FloatArray) -> FloatArray:
-        """Σ_W in points squared, (q, q)."""
-        scale = self.layout.scale
-        return np.asarray(implied(self.layout, self.own(theta)).sigma * np.outer(scale, scale))
+        """Σ_W in points squared, (q, q); items that never met covary as it takes to be positive definite."""
+        scale, apart = self.layout.scale, self.source.within.apart
+        sigma = implied(self.layout, self.own(theta)).sigma
+        if apart is not None and not np.linalg.eigvalsh(sigma)[0] > 0:
+            sigma = completed(sigma, ~apart)
+        return np.asarray(sigma * np.outer(scale, scale))
 
 
 @dataclass(slots=True)

@@ -140,7 +140,7 @@ def _means(items: tuple[str, ...], moments: LinkedMoments) -> tuple[tuple[Hashab
 
 
 def _require_units(items: tuple[str, ...], seen: BoolArray, raw: FloatArray) -> None:
-    """Refuse items that do not vary over units, and pairs of items that no two units share."""
+    """Refuse items that do not vary over units."""
     for k, item in enumerate(items):
         own = raw[seen[:, k], k]
         if len(own) < 2 or np.ptp(own) <= 1e-12 * np.abs(own).max():
@@ -149,15 +149,6 @@ def _require_units(items: tuple[str, ...], seen: BoolArray, raw: FloatArray) -> 
                 f"Item {item!r} {what}, so nothing between units can be told from it.",
                 hint="Leave it out, or link more units.",
             )
-    shared = seen.astype(float).T @ seen
-    apart = np.argwhere(np.triu(shared < 2, 1))
-    if len(apart):
-        a, b = (items[k] for k in apart[0])
-        raise EstimationError(
-            f"Items {a!r} and {b!r} are known together in {int(shared[apart[0][0], apart[0][1]])} unit(s), so what "
-            "joins them cannot be told.",
-            hint="Link more units; study.unmatched() lists what is missing.",
-        )
 
 
 def _require_digits(model: RoxModel, items: tuple[str, ...], raw: FloatArray) -> None:

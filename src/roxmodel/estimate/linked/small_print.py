@@ -10,7 +10,15 @@ import numpy as np
 from roxmodel.errors import RoxError
 from roxmodel.estimate.linked.sample import LinkedSample, noise_of
 from roxmodel.estimate.linked.solve import Estimate, estimate
-from roxmodel.estimate.sentences import assumed_notes, causal_notes, replicate_notes, sign_notes, unit_notes
+from roxmodel.estimate.sentences import (
+    assumed_notes,
+    causal_notes,
+    never_met_notes,
+    replicate_notes,
+    sign_notes,
+    unit_notes,
+)
+from roxmodel.implied.together import together_of
 from roxmodel.result.system import system_of, total_effects
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.headline import headline
@@ -51,6 +59,8 @@ def linked_notes(model: RoxModel, solution: LinkedSolution, options: LinkedOptio
     """What a reader must know, in sentences."""
     sample, known = solution.sample, solution.estimate
     notes = [_LEVEL + (_PEOPLE if len(sample.sources) > 1 else ""), *causal_notes(model)]
+    notes += known.notes
+    notes += never_met_notes(sample.items, [together_of(sample.data.seen)], "units know")
     notes += [note for source in sample.sources for note in source.within.notes]
     notes += sample.notes
     notes += _extremes(model, sample, known)

@@ -20,6 +20,7 @@ from roxmodel.implied.matrices import implied, moment_jacobian
 from roxmodel.implied.noisy import NoisyMeans
 from roxmodel.implied.normal import Target
 from roxmodel.implied.starts import start_values
+from roxmodel.implied.together import UNITS, require_seen, together_of
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable
 from roxmodel.types import FloatArray, Scaling
@@ -42,6 +43,8 @@ class Estimate:
         Moments between units that the iteration started from, in units of the scale.
     found, bread
         The optimum; the inverse information per unit.
+    notes
+        What hangs on a few units only (see `require_seen`).
     """
 
     model: RoxModel
@@ -51,6 +54,7 @@ class Estimate:
     start: Target
     found: Minimum
     bread: Bread
+    notes: tuple[str, ...] = ()
 
 
 def estimate(
@@ -90,13 +94,14 @@ def estimate(
     layout = lay_out(list(table), (sample.items, model.names), given, sample.scale, table.n_free)
     values = start_values(model, table, [("", start)], sample.scale)
     require_identified(model, table, (layout,), values)
+    hardly = require_seen(table, (layout,), values, [together_of(data.seen)], UNITS)
     objective = NoisyObjective(layout, data)
     rough = NoisyObjective(layout, condensed(data))
     level = _at_means(layout, table, feasible(rough, values[0], table), start.mean)
     first = minimise(rough, level, lower_bounds(table), _ROUGH)
     begin = feasible(objective, first.theta, table)
     found = minimise(objective, begin, lower_bounds(table))
-    return Estimate(model, table, layout, given, start, found, _bread(table, found))
+    return Estimate(model, table, layout, given, start, found, _bread(table, found), hardly)
 
 
 def _bread(table: ParameterTable, found: Minimum, observed: bool = True) -> Bread:

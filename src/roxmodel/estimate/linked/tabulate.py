@@ -242,8 +242,10 @@ def _measure(model: RoxModel, measure: Measure, solution: LinkedSolution) -> Mea
         return replace(measure, within=_frozen(within), errors=_frozen(np.array([np.nan])))
     lam = filled(known.layout, known.found.theta, LOADINGS)[own, model.names.index(construct.name)]
     theta = np.diag(filled(known.layout, known.found.theta, RESIDUALS))[own]
-    p = len(own)
-    shared = (within.sum() - np.trace(within)) / (p * (p - 1))
+    both = ~np.eye(len(own), dtype=bool)  # pairs that somebody answered
+    if source.within.apart is not None and not source.within.apart[np.ix_(rows, rows)][both].all():
+        both &= ~source.within.apart[np.ix_(rows, rows)]
+    shared = float(within[both].mean())
     unique = theta + np.maximum(np.diag(within) - shared, 0.05 * np.diag(within))
     usable = np.abs(lam) > 1e-8 * np.abs(lam).max()
     ratio = np.where(usable, (lam[0] if usable[0] else 1.0) / np.where(usable, lam, 1.0), 0.0)

@@ -10,6 +10,7 @@ from roxmodel.estimate.linked.solve import Estimate
 from roxmodel.estimate.linked.unrestricted import Between, any_covariance, no_covariance
 from roxmodel.implied.matrices import implied
 from roxmodel.implied.normal import Target
+from roxmodel.implied.together import together_of
 from roxmodel.result.indices import Tested, tested_indices
 from roxmodel.types import FloatArray
 
@@ -53,10 +54,11 @@ def linked_indices(
             [f"No chi-square: the saturated model is out of reach ({why})."],
         )
     base_value, base_done = no_covariance(sample.items, data, free.moments)
-    df = p * (p + 1) // 2 + p - known.table.n_free
+    apart = int(np.tril(together_of(data.seen) <= 0).sum())  # covariances of which nothing is seen are no moments
+    df = p * (p + 1) // 2 + p - apart - known.table.n_free
     chisq = max(2 * n * (own - free.value), 0.0)
     base = max(2 * n * (base_value - free.value), 0.0) if base_done else float("nan")
-    tested = tested_indices(Tested(chisq, df, base, p * (p - 1) // 2, n, 1, None, None, None))
+    tested = tested_indices(Tested(chisq, df, base, p * (p - 1) // 2 - apart, n, 1, None, None, None))
     notes = []
     if df > 0 and free.edge:
         rejects = "rejects here although it hardly ever does" if tested["pvalue"] < 0.05 else "hardly ever rejects here"
@@ -77,7 +79,7 @@ def _srmr(known: Estimate, free: Between) -> float:
     """Root mean square of what the model leaves of the correlations and standardised means between units."""
     at = implied(known.layout, known.found.theta)
     sd = np.sqrt(np.diag(free.moments.covariance))
-    left = (free.moments.covariance - at.sigma) / np.outer(sd, sd)
+    left = ((free.moments.covariance - at.sigma) / np.outer(sd, sd))[np.tril_indices(len(sd))]
+    left = left[~np.isnan(left)]  # pairs that were seen together
     means: FloatArray = (free.moments.mean - at.mu) / sd
-    low = np.tril_indices(len(sd))
-    return float(np.sqrt(((left[low] ** 2).sum() + (means**2).sum()) / (len(low[0]) + len(sd))))
+    return float(np.sqrt(((left**2).sum() + (means**2).sum()) / (len(left) + len(sd))))

@@ -14,6 +14,7 @@ from roxmodel.implied.layout import Layout, saturated
 from roxmodel.implied.matrices import bank_of, implied
 from roxmodel.implied.noisy import NoisyMeans, expand_noisy, inverse_of_noisy
 from roxmodel.implied.normal import Expansion, Target
+from roxmodel.implied.together import together_of
 from roxmodel.types import FloatArray
 
 __all__ = ["Between", "any_covariance", "no_covariance"]
@@ -26,6 +27,8 @@ _MOST_STEPS = 60
 @dataclass(frozen=True, slots=True)
 class Between:
     """Means and covariances between units, in units of the scale, and half the deviance per unit there.
+
+    The likelihood is the same whatever the covariance of two items that no unit knows both of: it is NaN.
 
     Attributes
     ----------
@@ -83,7 +86,8 @@ def any_covariance(items: tuple[str, ...], data: NoisyMeans, start: Target) -> B
     at = implied(layout, theta)
     sd = np.sqrt(np.diag(at.sigma))
     lowest = float(np.linalg.eigvalsh(at.sigma / np.outer(sd, sd))[0])
-    return Between(Target(at.mu, at.sigma), found.value, done and bool(np.isfinite(found.value)), lowest < 1e-4)
+    sigma = np.where(together_of(data.seen) <= 0, np.nan, at.sigma)
+    return Between(Target(at.mu, sigma), found.value, done and bool(np.isfinite(found.value)), lowest < 1e-4)
 
 
 def _step(
@@ -148,7 +152,8 @@ def _rooms(
 def no_covariance(items: tuple[str, ...], data: NoisyMeans, start: Target) -> tuple[float, bool]:
     """Half the deviance per unit where items do not covary between units, and whether its optimum was reached."""
     p = len(items)
-    layout, theta = saturated(items, np.ones(p), (start.mean, np.diag(np.diag(start.covariance))), diagonal=True)
+    variances = np.diag(np.diag(start.covariance))
+    layout, theta = saturated(items, np.ones(p), (start.mean, variances), diagonal=True)
     lower = np.where(np.arange(layout.n_free) < p, -np.inf, 0.0)
     first = minimise(NoisyObjective(layout, condensed(data)), theta, lower)
     found = minimise(NoisyObjective(layout, data), first.theta, lower)

@@ -12,7 +12,9 @@ import numpy as np
 from roxmodel.errors import DataError, EstimationError, listed
 from roxmodel.estimate.sem.patterns import inverted
 from roxmodel.implied.curvature import pair_information
+from roxmodel.implied.together import completed
 from roxmodel.moments.cells import Cells
+from roxmodel.moments.noise import never_met, without_say
 from roxmodel.moments.source import SourceMoments
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
@@ -39,12 +41,16 @@ class Within:
         (q, q) pairs whose correlation was not known and was assumed; None where all were known.
     notes
         How it was found, where that is not plain.
+    apart
+        (q, q) pairs that nobody of one unit answered both of; None where there are none. Their covariance follows from
+        what joins them, or is guessed; means of different people do not need it.
     """
 
     covariance: FloatArray
     df: float
     guessed: BoolArray | None = None
     notes: tuple[str, ...] = ()
+    apart: BoolArray | None = None
 
     @property
     def assumed(self) -> bool:
@@ -81,6 +87,10 @@ def within_of(
     with the units' means as nuisance (REML), by EM on the cells of unit and pattern; without rows at hand (published
     means, merged moments) or with sampling weights: pair by pair, made positive semi-definite if it is not.
 
+    Of two items that nobody answered both of, the means rest on different people: their sampling errors do not covary,
+    whatever the covariance (it is filled by what joins them). Only in finite units, where people who answered one item
+    leave fewer to answer the other, it is needed, and guessed.
+
     Parameters
     ----------
     own
@@ -106,31 +116,55 @@ def within_of(
         known = known & ~start.guessed
     if not np.diag(known).all():
         raise _without_variance(own, np.diag(known))
+    apart = never_met(own)
+    rows = cells is not None and bool((np.diag(pooled) > 0).all())  # they know pairs that one person a unit answered
+    needed = ~known & ~without_say(own)
+    needed &= apart if rows else True
+    places = np.zeros(len(known), np.int64) if groups is None else groups
     if not known.all():
-        places = np.zeros(len(known), np.int64) if groups is None else groups
-        pooled, guessed = _filled(pooled, known, places), ~known
+        pooled = completed(pooled, known) if rows or (known | apart).all() else _filled(pooled, known, places)
+    if (known | apart).all() or rows:
+        pooled, words = _holes_filled(own, cells if rows else None, (pooled, ~apart), weight, start)
+        notes += words
+    if needed.any():
+        pooled = _filled(pooled, ~needed, places)
+        guessed = needed
         why = "was not printed" if np.isnan(own.scatter).any() else "is not known of pairs that nobody answered both of"
         notes.append(
             f"{own.source}: how answers correlate within units {why}; {_ASSUMED} was assumed for items of one "
             f"construct, {_ACROSS} for items of different ones."
         )
-    elif _holed(own):
-        found = None
-        if cells is not None and (np.diag(pooled) > 0).all():
-            try:
-                found = _by_likelihood(cells, _positive(pooled if start is None else start.covariance)[0], weight)
-            except np.linalg.LinAlgError:
-                found = None
-        pooled = pooled if found is None else found
-        how = "is pooled pair by pair" if found is None else "is by maximum likelihood"
-        notes.append(
-            f"{own.source}: answers are missing; the covariance within units {how}, and unit means are those of the "
-            "answers that are there, which assumes that answers are missing completely at random."
-        )
     pooled, mended = _positive(pooled)
     if mended:
         notes.append(f"{own.source}: the pooled covariance within units was not positive semi-definite and was mended.")
-    return Within(pooled, df, guessed, tuple(notes) if start is None else start.notes)
+    said = tuple(notes) if start is None else start.notes
+    return Within(pooled, df, guessed, said, apart if apart.any() else None)
+
+
+def _holes_filled(
+    own: SourceMoments,
+    cells: Cells | None,
+    known: tuple[FloatArray, BoolArray],
+    weight: FloatArray | None,
+    start: Within | None,
+) -> tuple[FloatArray, list[str]]:
+    """The covariance by likelihood where answers are missing; `known` is that of pairs, and which of them met."""
+    pooled, met = known
+    if not _holed(own):
+        return pooled, []
+    found = None
+    if cells is not None:
+        first = _positive(pooled if start is None else start.covariance)[0]
+        try:
+            found = _by_likelihood(cells, first, weight, met)
+        except np.linalg.LinAlgError:
+            found = None
+    how = "is pooled pair by pair" if found is None else "is by maximum likelihood"
+    words = (
+        f"{own.source}: answers are missing; the covariance within units {how}, and unit means are those of the "
+        "answers that are there, which assumes that answers are missing completely at random."
+    )
+    return pooled if found is None else found, [words]
 
 
 def _pairwise(own: SourceMoments, weight: FloatArray | None) -> tuple[FloatArray, float, BoolArray]:
@@ -318,8 +352,13 @@ def spread_within(
     return inner.sum(axis=0), distance
 
 
-def _by_likelihood(cells: Cells, start: FloatArray, weight: FloatArray | None) -> FloatArray:
+def _by_likelihood(
+    cells: Cells, start: FloatArray, weight: FloatArray | None, seen: BoolArray | None = None
+) -> FloatArray:
     """REML, levels of the units with a flat prior: scoring steps as far as they help, else a step of EM.
+
+    Pairs that nobody of a unit answered both of (not `seen`, (q, q)) change nothing: steps leave them where the
+    determinant is largest.
 
     References
     ----------
@@ -338,12 +377,16 @@ def _by_likelihood(cells: Cells, start: FloatArray, weight: FloatArray | None) -
     covariance = _regular(start)
     step = within_step(cells, covariance, weight)
     pull, value = _restricted(cells, step, weight)
+    free = np.ones(covariance.shape, dtype=bool) if seen is None else seen
     for _ in range(_MOST_STEPS):
         sd = np.sqrt(np.diag(covariance))
         unit = np.outer(sd, sd)
-        moves = (
-            [_scored(step, pull, np.asarray(sizes * spare, dtype=np.float64), unit)] if len(sd) <= _MOST_SCORED else []
-        )
+        scored = None
+        if len(sd) <= _MOST_SCORED:
+            scored = _scored(step, (pull, free), np.asarray(sizes * spare, dtype=np.float64), unit)
+        if scored is not None and not free.all():
+            scored = completed(covariance + scored, free) - covariance
+        moves = [scored] if scored is not None else []
         moves.append(covariance @ pull @ covariance / n)
         for move in moves:
             found = _moved(cells, covariance, move, (value, weight))
@@ -365,14 +408,18 @@ def _restricted(cells: Cells, step: WithinStep, weight: FloatArray | None) -> tu
     return pull, step.logdet + distance
 
 
-def _scored(step: WithinStep, pull: FloatArray, sizes: FloatArray, unit: FloatArray) -> FloatArray | None:
-    """A scoring step, the levels of the units taken as known; None where there is none."""
-    q = len(unit)
+def _scored(
+    step: WithinStep, pulled: tuple[FloatArray, BoolArray], sizes: FloatArray, unit: FloatArray
+) -> FloatArray | None:
+    """A scoring step of the pairs that were seen, the levels of the units taken as known; None where there is none."""
+    q, (pull, seen) = len(unit), pulled
     low = np.tril_indices(q)
     share = np.where(low[0] == low[1], 0.5, 1.0)
-    found = np.zeros((q, q))
+    found, kept = np.zeros((q, q)), np.flatnonzero(seen[low])
+    low = low[0][kept], low[1][kept]
     try:
-        solved = np.linalg.solve(pair_information(step.inverse * unit, sizes), share * (pull * unit)[low])
+        curve = pair_information(step.inverse * unit, sizes)[np.ix_(kept, kept)]
+        solved = np.linalg.solve(curve, share[kept] * (pull * unit)[low])
     except np.linalg.LinAlgError:
         return None
     found[low] = found.T[low] = np.asarray(solved, dtype=np.float64)

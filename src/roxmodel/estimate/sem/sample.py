@@ -11,10 +11,11 @@ from roxmodel.estimate.sem.options import Options
 from roxmodel.estimate.sem.patterns import Patterns, patterns_of
 from roxmodel.estimate.sem.reading import Columns, columns_of, rows_kept
 from roxmodel.implied.normal import Target
+from roxmodel.implied.together import FEWEST, completed, together_of
 from roxmodel.moments.single import Moments
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import plan
-from roxmodel.types import FloatArray, IntArray
+from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = ["GroupSample", "Sample", "sample_of_frame", "sample_of_moments"]
 
@@ -65,6 +66,22 @@ class GroupSample:
             return self.n
         worth = self.weights.sum() ** 2 / (self.weights**2).sum()
         return float(min(np.count_nonzero(self.weights), 2.0 * worth))
+
+    @property
+    def together(self) -> FloatArray:
+        """(p, p) rows (or frequencies) that hold both items of a pair, on the diagonal each item."""
+        if self.patterns is None:
+            return np.full(self.target.covariance.shape, self.n)
+        count = self.n * self.patterns.weight
+        if self.sampling:
+            code = self.patterns.code
+            count = np.bincount(code[code >= 0], minlength=len(self.patterns.seen)).astype(np.float64)
+        return together_of(self.patterns.seen, count)
+
+    @property
+    def apart(self) -> BoolArray:
+        """(p, p) pairs of items that no row holds both of."""
+        return np.asarray(self.together <= 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,20 +292,16 @@ def _complete(rows: FloatArray, weights: FloatArray | None) -> Target:
 
 
 def _available(rows: FloatArray, weights: FloatArray | None, names: tuple[str, ...], label: str) -> Target:
-    """Means and variances of the available answers, covariances of the available pairs: only to start from."""
+    """Means and variances of the available answers, covariances of the available pairs: only to start from.
+
+    Pairs of items that nobody answered both of follow from what joins them.
+    """
     own = np.ones(len(rows)) if weights is None else weights
     there = ~np.isnan(rows)
     together = (there * own[:, None]).T @ there
-    apart = np.argwhere(np.tril(together) + np.triu(np.ones_like(together), 1) <= 0)
-    if len(apart):
-        b, a = (names[i] for i in apart[0])
-        if a == b:
-            where = f" in group {label!r}" if label else ""
-            raise DataError(f"Nobody answered {a!r}{where}.", hint="Leave the item out, or that group.")
-        raise EstimationError(
-            f"Nobody answered both {a!r} and {b!r}, so these data say nothing of how they go together.",
-            hint="Leave one of them out, or ask both of the same people; method='linked' is for different people.",
-        )
+    for item in np.flatnonzero(np.diag(together) <= 0):
+        where = f" in group {label!r}" if label else ""
+        raise DataError(f"Nobody answered {names[item]!r}{where}.", hint="Leave the item out, or that group.")
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = (own @ np.where(there, rows, 0.0)) / (own @ there)
         centred = np.where(there, rows - mean, 0.0)
@@ -297,6 +310,7 @@ def _available(rows: FloatArray, weights: FloatArray | None, names: tuple[str, .
     with np.errstate(invalid="ignore", divide="ignore"):
         correlation = np.nan_to_num(pairs / np.outer(spread, spread))
     np.fill_diagonal(correlation, 1.0)
+    correlation = completed(correlation, together_of(there) >= FEWEST)  # pairs of items that never met
     lowest = float(np.linalg.eigvalsh(correlation)[0])
     if lowest < 0.01:  # pairs of different rows need not fit together: draw towards no correlation
         share = (0.01 - lowest) / (1.0 - lowest)

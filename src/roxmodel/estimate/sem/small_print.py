@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from roxmodel.errors import listed
-from roxmodel.estimate.sentences import assumed_notes, causal_notes, replicate_notes, sign_notes, unit_notes
+from roxmodel.estimate.sentences import (
+    assumed_notes,
+    causal_notes,
+    never_met_notes,
+    replicate_notes,
+    sign_notes,
+    unit_notes,
+)
 from roxmodel.implied.identification import name_parameters
 from roxmodel.implied.layout import DISTURBANCES, EDGES, RESIDUALS, Layout
 from roxmodel.implied.matrices import Implied, filled
@@ -65,8 +72,18 @@ def notes_of(model: RoxModel, solution: LatentSolution, options: Options) -> tup
             "Missing answers: full information maximum likelihood, which assumes that what is missing depends on "
             "what was observed only (missing at random)."
         )
-        if solution.indices["df"] > 0 and "cfi_robust" not in solution.indices:
-            notes.append("CFI, TLI and RMSEA corrected for missing answers are left out beyond 50 items.")
+        apart = never_met_notes(
+            solution.sample.items, [group.together for group in solution.sample.groups], "people answered"
+        )
+        notes += apart
+        if "chisq" not in solution.indices:
+            notes.append(
+                "No chi-square: some items were seen together by so few that moments without structure have no "
+                "estimate. Residuals are those of the available pairs."
+            )
+        elif solution.indices["df"] > 0 and "cfi_robust" not in solution.indices:
+            why = "where items never met" if apart else "beyond 50 items"
+            notes.append(f"CFI, TLI and RMSEA corrected for missing answers are left out {why}.")
     table = solution.table
     notes += assumed_notes(table)
     notes += unit_notes(model, table, options.scaling)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from roxmodel.errors import RoxError
+from roxmodel.errors import RoxError, RoxWarning
 from roxmodel.estimate.sem.bootstrap import Refit, resample, resample_categorical
 from roxmodel.estimate.sem.categorical import solve_categorical
 from roxmodel.estimate.sem.feasible import feasible
@@ -23,6 +24,7 @@ from roxmodel.implied.layout import Layout
 from roxmodel.implied.normal import Target
 from roxmodel.implied.starts import start_values
 from roxmodel.implied.threads import one_blas_thread
+from roxmodel.implied.together import PEOPLE, require_seen
 from roxmodel.moments.single import Moments
 from roxmodel.result.records import Resampling
 from roxmodel.spec.graph import RoxModel
@@ -104,6 +106,10 @@ def _likelihood(model: RoxModel, data: object, options: Options) -> LatentSoluti
     layouts = layouts_of(model, table, names, given, sample.scale)
     start = start_values(model, table, [(group.name, group.target) for group in sample.groups], sample.scale)
     require_identified(model, table, layouts, start)
+    hardly = require_seen(table, layouts, start, [group.together for group in sample.groups], PEOPLE)
+    for note in hardly:
+        warnings.warn(note, RoxWarning, stacklevel=2)
+    sample = replace(sample, notes=(*hardly, *sample.notes))
     objective = objective_of(layouts, sample)
     found = minimise(objective, feasible(objective, start[0], table), lower_bounds(table))
     observed = _observed(options, sample)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.linalg import block_diag
 
+from roxmodel.errors import EstimationError
 from roxmodel.estimate.sem.casewise import score_products
 from roxmodel.estimate.sem.inference import satorra_bentler
 from roxmodel.estimate.sem.patterns import deviance_at, expand_patterns
@@ -17,6 +18,7 @@ from roxmodel.estimate.sem.unrestricted import Yardstick, baseline_of, saturated
 from roxmodel.implied.layout import Layout
 from roxmodel.implied.matrices import implied, moment_jacobian
 from roxmodel.implied.normal import Target, expand, half_discrepancy
+from roxmodel.implied.together import thin
 from roxmodel.result.indices import Correction, Tested, tested_indices
 from roxmodel.types import FloatArray
 
@@ -61,25 +63,42 @@ class Judged:
 
 
 def likelihood_indices(judged: Judged) -> tuple[dict[str, float], tuple[Target, ...]]:
-    """All indices of a fit by maximum likelihood, and the saturated moments of each group."""
+    """All indices of a fit by maximum likelihood, and the saturated moments of each group.
+
+    Only those of the likelihood, and the moments of available answers, where items were seen together by so few that
+    the saturated moments have no estimate.
+    """
     sample, n = judged.sample, judged.sample.n
-    free = saturated_of(sample, judged.means, judged.given, laid_out=bool(judged.test))
+    try:
+        free = saturated_of(sample, judged.means, judged.given, laid_out=bool(judged.test))
+    except EstimationError:
+        if not any(thin(group.together).any() for group in sample.groups):
+            raise
+        return _of_likelihood(judged), tuple(_available(group) for group in sample.groups)
     base = baseline_of(sample, judged.means, judged.given)
     p, q, groups = len(sample.items), len(judged.given), len(sample.groups)
-    moments = groups * ((p * (p + 1) - q * (q + 1)) // 2 + (p - q if judged.means else 0))
+    moments = groups * ((p * (p + 1) - q * (q + 1)) // 2 + (p - q if judged.means else 0)) - _never_seen(sample)
     df = moments - judged.n_free
     chisq = max(2 * n * (judged.value - free.value), 0.0)
     base_chisq, base_df = max(2 * n * (base.value - free.value), 0.0), moments - base.n_free
     scaled, robust = _corrections(judged, free, base, (chisq, df, base_chisq, base_df))
     found = tested_indices(Tested(chisq, df, base_chisq, base_df, n, groups, scaled, None, robust))
-    loglik = _loglik(judged)
-    return found | {
-        "srmr": _srmr(judged, free),
-        "loglik": loglik,
-        "aic": -2 * loglik + 2 * judged.n_free,
-        "bic": -2 * loglik + float(np.log(n)) * judged.n_free,
-        "n": n,
-    }, free.moments
+    return found | {"srmr": _srmr(judged, free)} | _of_likelihood(judged), free.moments
+
+
+def _of_likelihood(judged: Judged) -> dict[str, float]:
+    loglik, n = _loglik(judged), judged.sample.n
+    found = {"loglik": loglik, "aic": -2 * loglik + 2 * judged.n_free}
+    return found | {"bic": -2 * loglik + float(np.log(n)) * judged.n_free, "n": n}
+
+
+def _available(group: GroupSample) -> Target:
+    return replace(group.target, covariance=np.where(group.apart, np.nan, group.target.covariance))
+
+
+def _never_seen(sample: Sample) -> int:
+    """Covariances that nothing was seen of: they are no moments that a model could miss."""
+    return sum(int(np.tril(group.apart).sum()) for group in sample.groups)
 
 
 def _corrections(
@@ -99,7 +118,7 @@ def _corrections(
         scaled = Correction(chisq, base_chisq, *factors)
     if judged.sample.complete:
         return scaled, scaled
-    if len(judged.sample.items) > _MOST_CORRECTED:
+    if len(judged.sample.items) > _MOST_CORRECTED or _never_seen(judged.sample):
         return scaled, None
     return scaled, _missing_correction(judged, free, base, (df, base_df))
 
@@ -215,6 +234,8 @@ def _loglik(judged: Judged) -> float:
         found = -sample.n * judged.value
         for group in sample.groups:
             found -= _observed(group) @ (logs + 0.5 * np.log(2 * np.pi))
+            if group.patterns is None:  # a group without holes enters by its discrepancy from its own moments
+                found -= group.n / 2 * (p + np.linalg.slogdet(group.target.covariance)[1])
         return float(found - _given_loglik(judged, logs))
     total = -sample.n * judged.value
     given = list(judged.given)
@@ -261,7 +282,7 @@ def _srmr(judged: Judged, free: Yardstick) -> float:
     for layout, group, target in zip(judged.layouts, judged.sample.groups, free.moments, strict=True):
         at = implied(layout, judged.theta)
         spread = np.sqrt(np.diag(target.covariance))
-        residual = ((target.covariance - at.sigma) / np.outer(spread, spread))[np.tril_indices(len(spread))]
+        residual = ((target.covariance - at.sigma) / np.outer(spread, spread))[np.tril(~group.apart)]
         if layout.means:
             residual = np.append(residual, (target.mean - at.mu) / spread)
         total += float(np.sqrt((residual**2).mean())) * group.n / judged.sample.n

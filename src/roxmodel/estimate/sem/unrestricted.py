@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from roxmodel.types import FloatArray
 __all__ = ["Yardstick", "baseline_of", "saturated_of"]
 
 _NEWTON = 45  # variables up to which the saturated moments are finished by Newton's method
-_EM_STEPS = 3
+_EM_STEPS, _EM_APART = 3, 30
 _MOST_EM = 2_000
 _SINGULAR = 1e-8  # smallest eigenvalue of a correlation matrix that has an estimate
 
@@ -37,7 +37,7 @@ class Yardstick:
     value
         F/2 (complete data) or half of -2 loglik (missing answers), per observation over all groups.
     moments
-        Means and covariances at the estimates, in units of the scale.
+        Means and covariances at the estimates, in units of the scale; NaN for pairs that were never seen together.
     """
 
     layouts: tuple[Layout, ...]
@@ -53,6 +53,8 @@ class Yardstick:
 
 def saturated_of(sample: Sample, means: bool, given: tuple[int, ...], laid_out: bool = True) -> Yardstick:
     """Estimate all moments freely: the sample's own, or with missing answers by EM and Newton's method.
+
+    Covariances of items that never met are no parameters (the likelihood is the same whatever they are) and NaN.
 
     References
     ----------
@@ -96,24 +98,30 @@ def _value(layout: Layout, theta: FloatArray, group: GroupSample) -> float:
 
 
 def _saturated_group(sample: Sample, group: GroupSample, means: bool, given: tuple[int, ...]) -> Found:
-    target, settled = group.target, False
-    if group.patterns is not None:
-        try:
-            target = _expected_moments(group.patterns, group.target, len(sample.items) <= _NEWTON)
-        except np.linalg.LinAlgError:
-            raise _without_moments(sample.items, group, target.covariance) from None
-    known = (target.mean, target.covariance)
-    layout, theta = saturated(sample.items, sample.scale, known, means=means, given=given)
-    if group.patterns is not None and len(sample.items) <= _NEWTON:
+    target, settled, apart = group.target, False, group.apart
+    few = len(sample.items) <= _NEWTON
+    for steps in (_EM_APART if apart.any() else _EM_STEPS, _MOST_EM) if few else (_MOST_EM,):
+        if group.patterns is not None:
+            try:
+                target = _expected_moments(group.patterns, target, steps)
+            except np.linalg.LinAlgError:
+                raise _without_moments(sample.items, group, target.covariance) from None
+        known = (target.mean, target.covariance)
+        layout, theta = saturated(sample.items, sample.scale, known, means=means, given=given, apart=apart)
+        if group.patterns is None or not few:
+            break
         objective = Objective([Part(layout, group.patterns, 1.0)])
         found = minimise(objective, theta, np.full(layout.n_free, -np.inf))
         theta, settled = found.theta, found.converged
-        target = _target_of(layout, theta)
+        if settled or not apart.any():  # else what never met stands in the way of what did: EM moves both
+            target = _target_of(layout, theta)
+            break
     if group.patterns is not None:
         lowest = float(np.linalg.eigvalsh(_correlation(target.covariance))[0])
         if not lowest > (_SINGULAR if settled else 100 * _SINGULAR):
             raise _without_moments(sample.items, group, target.covariance)
-    return layout, theta, _value(layout, theta, group), target
+    whole = replace(target, covariance=np.where(apart, np.nan, target.covariance))
+    return layout, theta, _value(layout, theta, group), whole
 
 
 def _correlation(covariance: FloatArray) -> FloatArray:
@@ -140,10 +148,10 @@ def _target_of(layout: Layout, theta: FloatArray) -> Target:
     return Target(at.mu, at.sigma)
 
 
-def _expected_moments(data: Patterns, start: Target, short: bool) -> Target:
+def _expected_moments(data: Patterns, start: Target, most: int) -> Target:
     """EM steps: Σ moves by -Σ G Σ, G the gradient of the deviance."""
     mean, covariance = start.mean, start.covariance
-    for _ in range(_EM_STEPS if short else _MOST_EM):
+    for _ in range(most):
         inverse, _ = inverted(covariance, data.seen)
         rest = np.where(data.seen, data.mean - mean, 0.0)
         pushed = (inverse @ rest[:, :, None])[:, :, 0]
