@@ -16,10 +16,10 @@ from roxmodel.estimate.sem.planning import lower_bounds, refuse_free_lags
 from roxmodel.implied.between import between_table, condensed, given_values, moments_between
 from roxmodel.implied.identification import require_identified
 from roxmodel.implied.layout import Layout, lay_out, residual_of
-from roxmodel.implied.matrices import implied, moment_jacobian
+from roxmodel.implied.matrices import implied
 from roxmodel.implied.noisy import NoisyMeans
 from roxmodel.implied.normal import Target
-from roxmodel.implied.starts import start_values
+from roxmodel.implied.starts import at_means, start_values
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable
 from roxmodel.types import FloatArray, Scaling
@@ -92,7 +92,7 @@ def estimate(
     require_identified(model, table, (layout,), values)
     objective = NoisyObjective(layout, data)
     rough = NoisyObjective(layout, condensed(data))
-    level = _at_means(layout, table, feasible(rough, values[0], table), start.mean)
+    level = at_means((layout,), table, feasible(rough, values[0], table), (start.mean,))
     first = minimise(rough, level, lower_bounds(table), _ROUGH)
     begin = feasible(objective, first.theta, table)
     found = minimise(objective, begin, lower_bounds(table))
@@ -139,12 +139,3 @@ def _inside(known: Estimate, theta: FloatArray) -> FloatArray:
             found[row.free - 1] = max(found[row.free - 1], _LEAST * whole)
     return found
 
-
-def _at_means(layout: Layout, table: ParameterTable, theta: FloatArray, mean: FloatArray) -> FloatArray:
-    """Intercepts moved so that the implied means are those of the data (causes may have means far from 0)."""
-    at = implied(layout, theta)
-    places = sorted({row.free - 1 for row in table.of("intercept") if row.free})
-    slopes = (moment_jacobian(layout, at)[1] @ layout.link)[:, places]
-    found = theta.copy()
-    found[places] += np.linalg.lstsq(slopes, mean - at.mu, rcond=None)[0]
-    return found

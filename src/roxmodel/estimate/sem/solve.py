@@ -21,7 +21,7 @@ from roxmodel.estimate.sem.tests_of_fit import Judged, likelihood_indices
 from roxmodel.implied.identification import require_identified
 from roxmodel.implied.layout import Layout
 from roxmodel.implied.normal import Target
-from roxmodel.implied.starts import start_values
+from roxmodel.implied.starts import at_means, start_values
 from roxmodel.implied.threads import one_blas_thread
 from roxmodel.moments.single import Moments
 from roxmodel.result.records import Resampling
@@ -105,7 +105,10 @@ def _likelihood(model: RoxModel, data: object, options: Options) -> LatentSoluti
     start = start_values(model, table, [(group.name, group.target) for group in sample.groups], sample.scale)
     require_identified(model, table, layouts, start)
     objective = objective_of(layouts, sample)
-    found = minimise(objective, feasible(objective, start[0], table), lower_bounds(table))
+    begin = at_means(
+        layouts, table, feasible(objective, start[0], table), [group.target.mean for group in sample.groups]
+    )
+    found = minimise(objective, begin, lower_bounds(table))
     observed = _observed(options, sample)
     bread = bread_of(found, observed)
     places = given_places(model, table)
