@@ -7,7 +7,9 @@ from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable
 from roxmodel.types import FloatArray
 
-__all__ = ["assumed_notes", "causal_notes", "replicate_notes", "sign_notes"]
+__all__ = ["BESIDE", "assumed_notes", "causal_notes", "replicate_notes", "sign_notes"]
+
+BESIDE = " The errors of all else do not take them as known to be 0: they are widened by what hangs on it."
 
 _CAUSAL = (
     "Causal reading assumes that the arrows point the right way and that no unmeasured cause acts on both ends "

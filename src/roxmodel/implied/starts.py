@@ -143,9 +143,7 @@ def _latent_correlation(weights: FloatArray, correlation: FloatArray, exact: Seq
     return np.asarray(latent)
 
 
-def _regressions(
-    model: RoxModel, latent: FloatArray, plain: FloatArray
-) -> dict[str, tuple[dict[str, float], float]]:
+def _regressions(model: RoxModel, latent: FloatArray, plain: FloatArray) -> dict[str, tuple[dict[str, float], float]]:
     """Standardised edges into each construct, and the share of its variance that they leave.
 
     `latent` are correlations held apart from 1; `plain` those that were seen, which equations of observed variables

@@ -9,7 +9,7 @@ import numpy as np
 
 from roxmodel.estimate.linked.objective import NoisyObjective
 from roxmodel.estimate.linked.sample import LinkedSample
-from roxmodel.estimate.sem.feasible import feasible
+from roxmodel.estimate.sem.feasible import feasible, reached
 from roxmodel.estimate.sem.inference import Bread, bread_of
 from roxmodel.estimate.sem.optimizer import Minimum, minimise
 from roxmodel.estimate.sem.planning import lower_bounds, refuse_free_lags
@@ -81,7 +81,7 @@ def estimate(
         first = minimise(rough, feasible(rough, inside, known.table), lower, _ROUGH)
         objective = NoisyObjective(known.layout, data)
         near = first.theta if np.isfinite(objective.value(first.theta)) else inside
-        found = minimise(objective, feasible(objective, near, known.table), lower)
+        found = reached(objective, feasible(objective, near, known.table), known.table)
         return replace(known, found=found, bread=_bread(known.table, found))
     table = between_table(model, scaling)
     refuse_free_lags(table)
@@ -95,7 +95,7 @@ def estimate(
     level = at_means((layout,), table, feasible(rough, values[0], table), (start.mean,))
     first = minimise(rough, level, lower_bounds(table), _ROUGH)
     begin = feasible(objective, first.theta, table)
-    found = minimise(objective, begin, lower_bounds(table))
+    found = reached(objective, begin, table, lambda theta: at_means((layout,), table, theta, (start.mean,)))
     return Estimate(model, table, layout, given, start, found, _bread(table, found))
 
 
@@ -138,4 +138,3 @@ def _inside(known: Estimate, theta: FloatArray) -> FloatArray:
             whole = (items if residual_of(row, layout.constructs) else constructs)[row.left]
             found[row.free - 1] = max(found[row.free - 1], _LEAST * whole)
     return found
-

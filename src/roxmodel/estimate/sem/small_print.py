@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from roxmodel.estimate.sentences import assumed_notes, causal_notes, replicate_notes, sign_notes
+from roxmodel.estimate.sentences import BESIDE, assumed_notes, causal_notes, replicate_notes, sign_notes
 from roxmodel.implied.identification import name_parameters
 from roxmodel.implied.layout import DISTURBANCES, EDGES, RESIDUALS, Layout
 from roxmodel.implied.matrices import Implied, filled
@@ -69,7 +69,7 @@ def notes_of(model: RoxModel, solution: LatentSolution, options: Options) -> tup
     notes += assumed_notes(table)
     held = [row for row in table if row.free and solution.found.bound[row.free - 1]]
     if held:
-        notes.append(f"Held at the bound 0, without a standard error: {name_parameters(held)}.")
+        notes.append(f"Held at the bound 0, without a standard error: {name_parameters(held)}." + BESIDE)
     if solution.bread.negative:
         notes.append("The observed information is not positive definite; errors rest on the expected one.")
     notes += sign_notes(model, table, solution.found.theta)

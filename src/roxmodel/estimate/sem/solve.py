@@ -10,12 +10,12 @@ import numpy as np
 from roxmodel.errors import RoxError
 from roxmodel.estimate.sem.bootstrap import Refit, resample, resample_categorical
 from roxmodel.estimate.sem.categorical import solve_categorical
-from roxmodel.estimate.sem.feasible import feasible
-from roxmodel.estimate.sem.inference import Bread, bread_of, huber_white, satorra_bentler
+from roxmodel.estimate.sem.feasible import feasible, reached
+from roxmodel.estimate.sem.inference import Bread, beside_bound, bread_of, huber_white, satorra_bentler
 from roxmodel.estimate.sem.objective import Objective, Part
-from roxmodel.estimate.sem.optimizer import Minimum, minimise
+from roxmodel.estimate.sem.optimizer import Minimum
 from roxmodel.estimate.sem.options import Options
-from roxmodel.estimate.sem.planning import given_by_data, layouts_of, lower_bounds, refuse_free_lags, table_of
+from roxmodel.estimate.sem.planning import given_by_data, layouts_of, refuse_free_lags, table_of
 from roxmodel.estimate.sem.sample import Sample, sample_of_frame, sample_of_moments
 from roxmodel.estimate.sem.tests_of_fit import Judged, likelihood_indices
 from roxmodel.implied.identification import require_identified
@@ -29,7 +29,7 @@ from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable
 from roxmodel.types import FloatArray
 
-__all__ = ["LatentSolution", "objective_of", "solve_sem"]
+__all__ = ["LatentSolution", "objective_of", "optimum_of", "solve_sem"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +81,16 @@ def objective_of(layouts: Sequence[Layout], sample: Sample) -> Objective:
     )
 
 
+def optimum_of(objective: Objective, table: ParameterTable, sample: Sample, start: FloatArray) -> Minimum:
+    """The optimum, from starting values: first made feasible, and moved to the means."""
+    means = [group.target.mean for group in sample.groups]
+
+    def level(theta: FloatArray) -> FloatArray:
+        return at_means([part.layout for part in objective.parts], table, theta, means)
+
+    return reached(objective, level(feasible(objective, start, table)), table, level)
+
+
 def solve_sem(model: RoxModel, data: object, options: Options) -> LatentSolution:
     """Estimate a model with latent variables by maximum likelihood.
 
@@ -105,10 +115,7 @@ def _likelihood(model: RoxModel, data: object, options: Options) -> LatentSoluti
     start = start_values(model, table, [(group.name, group.target) for group in sample.groups], sample.scale)
     require_identified(model, table, layouts, start)
     objective = objective_of(layouts, sample)
-    begin = at_means(
-        layouts, table, feasible(objective, start[0], table), [group.target.mean for group in sample.groups]
-    )
-    found = minimise(objective, begin, lower_bounds(table))
+    found = optimum_of(objective, table, sample, start[0])
     observed = _observed(options, sample)
     bread = bread_of(found, observed)
     places = given_places(model, table)
@@ -176,14 +183,14 @@ def _covariance(
     options: Options, model: tuple[tuple[Layout, ...], Sample, tuple[int, ...]], found: Minimum, bread: Bread
 ) -> FloatArray:
     layouts, sample, given = model
-    inverse = bread.inverse
+    inverse = bread.whole
     if options.estimator == "MLM":
         middle, _ = satorra_bentler(layouts, sample, found.theta, given)
     elif options.estimator == "MLR" or options.se == "robust" or _weighted(options):
-        middle = huber_white(layouts, sample, found.theta)
+        middle = huber_white(layouts, sample, found)
     else:
-        return inverse / sample.n
-    return np.asarray(inverse @ middle @ inverse / sample.n)
+        return beside_bound(inverse / sample.n, bread)
+    return beside_bound(np.asarray(inverse @ middle @ inverse / sample.n), bread)
 
 
 def given_places(model: RoxModel, table: ParameterTable) -> tuple[int, ...]:
