@@ -9,11 +9,20 @@ import numpy as np
 
 from roxmodel.estimate.sem.casewise import adf_products, score_products
 from roxmodel.estimate.sem.optimizer import Minimum
-from roxmodel.estimate.sem.sample import Sample
+from roxmodel.estimate.sem.sample import GroupSample, Sample
 from roxmodel.implied.layout import Layout
+from roxmodel.spec.parameters import ParameterTable
 from roxmodel.types import BoolArray, FloatArray
 
-__all__ = ["Bread", "beside_bound", "bread_of", "clusters_of", "huber_white", "satorra_bentler"]
+__all__ = [
+    "Bread",
+    "beside_bound",
+    "bread_of",
+    "degrees_of_freedom",
+    "huber_white",
+    "kish",
+    "satorra_bentler",
+]
 
 _FLAT = 1e-9  # smallest eigenvalue of the scaled information that still identifies
 _UNKNOWN = 3.0  # times that the part of a variance counts which comes from a parameter at its bound
@@ -163,14 +172,58 @@ def huber_white(layouts: Sequence[Layout], sample: Sample, found: Minimum) -> Fl
         middle += score_products(layout, found.theta, group)
     middle /= sample.n
     if found.bound.any():  # all other scores add up to 0
-        mean, sets = np.where(found.bound, found.expansion.gradient, 0.0), clusters_of(sample)
+        mean, sets = np.where(found.bound, found.expansion.gradient, 0.0), _clusters(sample)
         middle -= np.outer(mean, mean) * (sample.n / (sets - 1) if sets else 1.0)
     return middle
 
 
-def clusters_of(sample: Sample) -> int:
+def _clusters(sample: Sample) -> int:
     """Clusters of all groups, 0 where none were asked for."""
     return sum(len(np.unique(group.clusters)) for group in sample.groups if group.clusters is not None)
+
+
+def kish(weights: FloatArray) -> float:
+    """Kish's effective number of rows: (Σ w)² / Σ w², so many unweighted ones would say as much of a mean.
+
+    References
+    ----------
+    Kish (1965), Survey sampling, ch. 11; Kish (1992), Weighting for unequal P_i, J. Official Statistics 8, 183-200.
+
+    Examples
+    --------
+    >>> kish(np.array([1.0, 1.0, 2.0, 2.0])).__round__(2)
+    3.6
+    """
+    return float(weights.sum() ** 2 / (weights**2).sum())
+
+
+def degrees_of_freedom(table: ParameterTable, sample: Sample) -> FloatArray | None:
+    """(n_free,) degrees of freedom of the t distribution; None = normal, without clusters and sampling weights.
+
+    Clusters less 1 (Cameron & Miller 2015, doi 10.3368/jhr.50.2.317), Kish's effective number of rows less 1, the
+    smaller of the two: of a parameter's group, and of all groups for what they share.
+    """
+    rough = {group.name: _independent(group) for group in sample.groups}
+    if not any(np.isfinite(list(rough.values()))):
+        return None
+    found = np.zeros(table.n_free)
+    for row in table:
+        if row.free:
+            found[row.free - 1] += rough.get(row.group, max(rough.values()))
+    codes = [group.clusters for group in sample.groups if group.clusters is not None]
+    if codes:  # a cluster may have people in several groups
+        found = np.minimum(found, len(np.unique(np.concatenate(codes))))
+    return np.maximum(found - 1.0, 1.0)
+
+
+def _independent(group: GroupSample) -> float:
+    """Clusters, or rows by their weights, that say something of their own; infinite where errors are plain."""
+    found = np.inf
+    if group.clusters is not None:
+        found = float(len(np.unique(group.clusters)))
+    if group.sampling and group.weights is not None:
+        found = min(found, kish(group.weights))
+    return found
 
 
 def satorra_bentler(

@@ -11,7 +11,14 @@ from roxmodel.errors import RoxError
 from roxmodel.estimate.sem.bootstrap import Refit, resample, resample_categorical
 from roxmodel.estimate.sem.categorical import solve_categorical
 from roxmodel.estimate.sem.feasible import feasible, reached
-from roxmodel.estimate.sem.inference import Bread, beside_bound, bread_of, huber_white, satorra_bentler
+from roxmodel.estimate.sem.inference import (
+    Bread,
+    beside_bound,
+    bread_of,
+    degrees_of_freedom,
+    huber_white,
+    satorra_bentler,
+)
 from roxmodel.estimate.sem.objective import Objective, Part
 from roxmodel.estimate.sem.optimizer import Minimum
 from roxmodel.estimate.sem.options import Options
@@ -127,7 +134,8 @@ def _likelihood(model: RoxModel, data: object, options: Options) -> LatentSoluti
     resampling = None
     if options.replicates:
         resampling = resample(Refit(model, table, layouts, sample, found, bread.inverse), options)
-    return LatentSolution(table, layouts, sample, given, found, vcov, bread, indices, moments, resampling)
+    df = degrees_of_freedom(table, sample)
+    return LatentSolution(table, layouts, sample, given, found, vcov, bread, indices, moments, resampling, df)
 
 
 def _categorical(model: RoxModel, data: object, options: Options) -> LatentSolution:
