@@ -1,6 +1,7 @@
 """Errors beside a variance at its bound: what hangs on it is not taken as known."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -184,3 +185,20 @@ def test_weights_say_how_many_rows_they_are_worth():
 def test_without_clusters_and_weights_errors_are_normal():
     solution = solve_sem(rox.RoxModel.from_lavaan("y ~ x"), frame_of(), Options())
     assert degrees_of_freedom(solution.table, solution.sample) is None
+
+
+@pytest.mark.parametrize("information", ["expected", "observed"])
+def test_information_of_all_parameters_is_lavaans(information):
+    folder = Path(__file__).parents[2] / "reference" / "at_bound"
+    theirs = pd.read_csv(folder / "at_bound.csv")
+    theirs = theirs[theirs["information"] == information].set_index(["op", "lhs", "rhs"])
+    solution = solve_sem(MODEL, pd.read_csv(folder / "answers.csv"), Options(information=information))
+    se = np.sqrt(np.diag(solution.bread.whole) / solution.sample.n)
+    for one in solution.table:
+        if not one.free:
+            continue
+        op = {"loading": "=~", "edge": "~"}.get(one.kind, "~~")
+        key = (op, one.right, one.left) if one.kind == "edge" else (op, one.left, one.right)
+        reference = theirs.loc[key]
+        assert solution.found.theta[one.free - 1] == pytest.approx(reference["est"], abs=2e-4)  # where lavaan stops
+        assert se[one.free - 1] == pytest.approx(reference["se"], rel=2e-3)
