@@ -319,3 +319,50 @@ def test_identification_does_not_see_units(seed, name, unit):
     with pytest.raises(EstimationError, match="not identified"):
         fitted(frame, m=unrelated)
     assert fitted(frame, m=model(("a", "b"), items, ["a -> b"])).identified
+
+
+SQUARES = rox.RoxModel.from_lavaan("c1 ~ a1 + b1\nb1 ~ a1")
+DRIVEN = (192, 263, 324, 470, 551, 565, 737, 811, 859, 1287)  # seeds whose variances were once driven to 0
+
+
+def least_squares(effect, *causes):
+    """Slopes, and their errors with n as divisor."""
+    design = np.column_stack([np.ones(len(effect)), *causes])
+    slopes = np.linalg.lstsq(design, effect, rcond=None)[0]
+    left = ((effect - design @ slopes) ** 2).mean()
+    return slopes[1:], np.sqrt(np.diag(left * np.linalg.inv(design.T @ design)))[1:]
+
+
+def far(seed, n=160):
+    """Ordinary answers whose means lie far from 0."""
+    rng = np.random.default_rng(seed)
+    a = rng.normal(size=n)
+    b = 0.5 * a + rng.normal(size=n)
+    c = 0.3 * a + 0.4 * b + rng.normal(size=n)
+    return pd.DataFrame(np.column_stack([a, b, c]) + rng.uniform(5, 10, 3), columns=["a1", "b1", "c1"])
+
+
+@pytest.mark.parametrize("data", [*(answers(seed) for seed in DRIVEN), *(far(seed) for seed in range(90))])
+def test_a_recursive_model_of_observed_variables_is_least_squares(data):
+    fit = rox.fit(SQUARES, data, method="sem", means=True)
+    assert fit.converged
+    assert fit.admissible
+    found = fit.edges().set_index(["effect", "cause"]).loc[[("b1", "a1"), ("c1", "a1"), ("c1", "b1")]]
+    (one, one_se), (two, two_se) = least_squares(data.b1, data.a1), least_squares(data.c1, data.a1, data.b1)
+    np.testing.assert_allclose(found["estimate"].astype(float), np.r_[one, two], **SOLVED)
+    np.testing.assert_allclose(found["se"].astype(float), np.r_[one_se, two_se], **ERRORS)
+    assert "after 1 step" in fit.verdicts["converged"].reason  # it starts there
+
+
+@pytest.mark.parametrize(
+    "way", [{"missing": "fiml"}, {"group": "g", "equal": ("edges", "intercepts")}, {"means": True}]
+)
+@pytest.mark.parametrize("seed", range(6))
+def test_means_far_from_zero_cost_nothing(seed, way):
+    frame = answers(seed, n=160, holes=0.1 if "missing" in way else 0.0)
+    away = frame.assign(**{item: frame[item] + 30 for item in ITEMS})
+    one, two = (fitted(rows, way, SQUARES) for rows in (frame, away))
+    assert two.converged
+    columns = ["estimate", "se"]
+    edges = [fit.edges()[columns].astype(float) for fit in (one, two)]
+    np.testing.assert_allclose(edges[0], edges[1], rtol=1e-4, atol=1e-6)

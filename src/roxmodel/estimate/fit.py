@@ -95,7 +95,7 @@ def fit(  # noqa: PLR0913 - the contract of DESIGN.md
         Column whose values are groups, each with parameters of its own (``"sem"`` only).
     cluster
         Column whose values group rows (of the frame, or of the study's unit frame): errors are clustered, whatever
-        `se` says, and the bootstrap draws clusters.
+        `se` says, with t intervals (clusters - 1), and the bootstrap draws clusters.
     within
         Of the method ``"linked"``, where the covariance of answers within units comes from: ``"pooled"`` over units
         beforehand; ``"saturated"``: estimated with everything else by the likelihood of all answers (missing at

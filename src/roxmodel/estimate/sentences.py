@@ -13,6 +13,7 @@ from roxmodel.spec.parameters import ParameterTable, units_kept
 from roxmodel.types import BoolArray, FloatArray, Scaling
 
 __all__ = [
+    "BESIDE",
     "assumed_notes",
     "causal_notes",
     "hidden_notes",
@@ -21,6 +22,8 @@ __all__ = [
     "sign_notes",
     "unit_notes",
 ]
+
+BESIDE = " The errors of all else do not take them as known to be 0: they are widened by what hangs on it."
 
 _CAUSAL = (
     "Causal reading assumes that the arrows point the right way and that no unmeasured cause acts on both ends "

@@ -17,7 +17,7 @@ from roxmodel.types import FloatArray
 
 __all__ = ["Expansion", "Target", "expand", "half_discrepancy", "is_regular", "slope"]
 
-_SINGULAR = 1e-7  # smallest over largest pivot, roots of variances
+_SINGULAR = 1e-12  # share of a variance that the other variables leave, below which only rounding is left
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,23 +64,28 @@ def half_discrepancy(layout: Layout, theta: FloatArray, target: Target) -> float
 
 
 def _value(at: Implied, layout: Layout, target: Target) -> float:
-    try:
-        root = np.linalg.cholesky(at.sigma)
-    except np.linalg.LinAlgError:
+    inverse, logdet = _inverse(at.sigma)
+    if inverse is None:
         return float("inf")
-    if not is_regular(root):
-        return float("inf")
-    whitened = np.linalg.solve(root, np.linalg.solve(root, target.covariance).T)
-    distance = np.linalg.solve(root, _rest(layout, at, target))
+    rest = _rest(layout, at, target)
     own = np.linalg.slogdet(target.covariance)[1]
-    logdet = 2 * np.log(np.diagonal(root)).sum()
-    return float(0.5 * (logdet - own + np.trace(whitened) - len(root) + distance @ distance))
+    distance = float((inverse * target.covariance).sum() + rest @ inverse @ rest)
+    return float(0.5 * (logdet - own + distance - len(rest)))
 
 
-def is_regular(root: NDArray[np.floating[Any]]) -> bool:
-    """Whether a Cholesky factor is that of a matrix with digits left: rounding may factorise a singular one."""
-    pivots = np.diagonal(root)
-    return bool(pivots.min() > _SINGULAR * pivots.max())
+def is_regular(sigma: NDArray[np.floating[Any]], inverse: NDArray[np.floating[Any]]) -> bool:
+    """Whether a matrix has digits left: rounding may factorise a singular one, in one order of its rows or another.
+
+    1 / (σ_jj σ^jj) is the share of a variable's variance that the others leave, whatever the order. A likelihood that
+    goes on there would be one of rounding errors, without bound.
+
+    Parameters
+    ----------
+    sigma, inverse
+        (…, p, p) a covariance matrix and its inverse.
+    """
+    both = np.diagonal(sigma, axis1=-2, axis2=-1) * np.diagonal(inverse, axis1=-2, axis2=-1)
+    return bool((both > 0).all() and (both < 1.0 / _SINGULAR).all())
 
 
 def _inverse(sigma: FloatArray) -> tuple[FloatArray | None, float]:
@@ -90,7 +95,7 @@ def _inverse(sigma: FloatArray) -> tuple[FloatArray | None, float]:
         inverse = np.linalg.inv(sigma)
     except np.linalg.LinAlgError:
         return None, float("inf")
-    if not is_regular(root):
+    if not is_regular(sigma, inverse):
         return None, float("inf")
     return np.asarray((inverse + inverse.T) / 2, dtype=np.float64), 2 * float(np.log(np.diagonal(root)).sum())
 

@@ -6,16 +6,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from roxmodel.implied.layout import residual_of
+from roxmodel.implied.layout import Layout, residual_of
+from roxmodel.implied.matrices import implied, moment_jacobian
 from roxmodel.implied.normal import Target
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import Parameter, ParameterTable
 from roxmodel.types import FloatArray
 
-__all__ = ["start_values"]
+__all__ = ["at_means", "start_values"]
 
 Known = dict[tuple[str, str, str], float]
 _LEAST, _MOST = 0.1, 0.9  # share of an item's variance that is its residual
+_LEFT, _SMALLEST = 0.05, 1e-9  # share of a construct's variance that its causes leave at least: latent, observed
 
 
 def start_values(
@@ -24,7 +26,8 @@ def start_values(
     """Starting values of all free parameters, and the size that each may be expected to have, (n_free,) both.
 
     A construct's loadings come from the correlations of its items (one factor, in closed form), its covariances with
-    others from the correlations of the items of both, edges from regressions on these. Starting values that the model
+    others from the correlations of the items of both, edges from regressions on these. An equation of observed
+    variables only starts at least squares, which is its optimum in a recursive model. Starting values that the model
     states go before.
 
     References
@@ -84,8 +87,8 @@ def _guess(model: RoxModel, rows: Sequence[Parameter], target: Target, scale: Fl
             known["intercept", item, item] = float(target.mean[i] * scale[i])
         if len(own) == 1:
             known["intercept", construct.name, construct.name] = float(target.mean[own[0]] * scale[own[0]])
-    latent = _latent_correlation(weights, correlation)
-    slopes = _regressions(model, latent)
+    latent = _latent_correlation(weights, correlation, _exact(model))
+    slopes = _regressions(model, latent, weights @ correlation @ weights.T)
     unit = {name: _unit(name, rows, standard, slopes[name][1]) for name in model.names}
     for (name, item), value in standard.items():
         known["loading", name, item] = value / unit[name]
@@ -121,8 +124,15 @@ def _one_factor(correlation: FloatArray, reliability: float | None) -> FloatArra
     return np.asarray(size * signs * signs[0])
 
 
-def _latent_correlation(weights: FloatArray, correlation: FloatArray) -> FloatArray:
+def _exact(model: RoxModel) -> list[bool]:
+    """Which constructs are observed without error: what is known of them needs no caution."""
+    return [construct.observed for construct in model.constructs]
+
+
+def _latent_correlation(weights: FloatArray, correlation: FloatArray, exact: Sequence[bool]) -> FloatArray:
     latent = weights @ correlation @ weights.T
+    if all(exact):
+        return np.asarray(latent)
     np.fill_diagonal(latent, 1.0)
     latent = np.clip(latent, -0.95, 0.95)
     np.fill_diagonal(latent, 1.0)
@@ -133,17 +143,23 @@ def _latent_correlation(weights: FloatArray, correlation: FloatArray) -> FloatAr
     return np.asarray(latent)
 
 
-def _regressions(model: RoxModel, latent: FloatArray) -> dict[str, tuple[dict[str, float], float]]:
-    """Standardised edges into each construct, and the share of its variance that they leave."""
+def _regressions(model: RoxModel, latent: FloatArray, plain: FloatArray) -> dict[str, tuple[dict[str, float], float]]:
+    """Standardised edges into each construct, and the share of its variance that they leave.
+
+    `latent` are correlations held apart from 1; `plain` those that were seen, which equations of observed variables
+    take.
+    """
     found = {}
-    place = {name: i for i, name in enumerate(model.names)}
+    place, exact = {name: i for i, name in enumerate(model.names)}, _exact(model)
     for name in model.names:
         causes, at, left = list(model.causes(name)), place[name], 1.0
         slopes: FloatArray = np.zeros(0)
         if causes:
             own = [place[cause] for cause in causes]
-            slopes = np.asarray(np.linalg.solve(latent[np.ix_(own, own)], latent[own, at]), dtype=np.float64)
-            left = float(np.clip(1 - slopes @ latent[own, at], 0.05, 1.0))
+            seen = exact[at] and all(exact[i] for i in own)
+            known, least = (plain, _SMALLEST) if seen else (latent, _LEFT)
+            slopes = np.asarray(np.linalg.solve(known[np.ix_(own, own)], known[own, at]), dtype=np.float64)
+            left = float(np.clip(1 - slopes @ known[own, at], least, 1.0))
         found[name] = (dict(zip(causes, slopes.tolist(), strict=True)), left)
     return found
 
@@ -162,4 +178,54 @@ def _structure(
         for b in model.exogenous_names:
             if a != b:
                 known["covariance", a, b] = float(latent[place[a], place[b]]) * unit[a] * unit[b]
+    if all(_exact(model)):
+        known |= _residual_covariances(model, latent, slopes, unit)
     return known
+
+
+def _residual_covariances(
+    model: RoxModel, latent: FloatArray, slopes: dict[str, tuple[dict[str, float], float]], unit: dict[str, float]
+) -> Known:
+    """What the regressions of two observed variables leave in common."""
+    place = {name: i for i, name in enumerate(model.names)}
+    rest = np.eye(len(place))
+    for name, (causes, _) in slopes.items():
+        for cause, value in causes.items():
+            rest[place[name], place[cause]] -= value
+    left = rest @ latent @ rest.T
+    return {
+        ("covariance", a, b): float(left[place[a], place[b]]) * unit[a] * unit[b]
+        for a in model.endogenous
+        for b in model.endogenous
+        if a != b
+    }
+
+
+def at_means(
+    layouts: Sequence[Layout], table: ParameterTable, theta: FloatArray, means: Sequence[FloatArray]
+) -> FloatArray:
+    """Move the free intercepts so that the implied means come as near to the data's as they can.
+
+    Causes may have means far from 0: an intercept is not the mean of its item then.
+
+    Parameters
+    ----------
+    layouts, means
+        One for each group; means (p,) in units of the layout's scale.
+    table, theta
+        The parameters, and where they stand. An intercept whose start the model states stays there.
+    """
+    rows = [row for row in table.of("intercept") if row.free and row.start is None]
+    places = sorted({row.free - 1 for row in rows})
+    if not places:
+        return theta
+    slopes, rests = [], []
+    for layout, mean in zip(layouts, means, strict=True):
+        at = implied(layout, theta)
+        slopes.append((moment_jacobian(layout, at)[1] @ layout.link)[:, places])
+        rests.append(mean - at.mu)
+    slope, found = np.vstack(slopes), theta.copy()
+    size = np.sqrt((slope**2).sum(axis=0))
+    size[size == 0] = 1.0
+    found[places] += np.linalg.lstsq(slope / size, np.concatenate(rests), rcond=None)[0] / size
+    return found

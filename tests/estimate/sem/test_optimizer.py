@@ -1,6 +1,7 @@
 """Newton's method with bounds, against scipy's minimisers."""
 
 from dataclasses import dataclass
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from scipy.optimize import minimize
 
 import roxmodel as rox
 from roxmodel.estimate.sem.optimizer import minimise
-from roxmodel.implied.layout import lay_out
+from roxmodel.implied.layout import lay_out, saturated
 from roxmodel.implied.normal import Expansion, Target, expand, half_discrepancy
 from roxmodel.spec.parameters import plan
 
@@ -117,6 +118,36 @@ def test_a_saddle_is_left():
     np.testing.assert_allclose(found.theta, [np.sqrt(0.5), 0.0], atol=1e-6)
 
 
+def test_no_step_ends_on_a_bound_that_is_not_pushed_against():
+    """Newton's step from 60 leads below 0, and the value there is lower; but the function wants to go back up."""
+    seen = []
+    function = Function(
+        lambda t: float(t[0] - np.log(t[0] + 0.01)),
+        lambda t: np.array([1 - 1 / (t[0] + 0.01)]),
+        lambda t: np.array([[1 / (t[0] + 0.01) ** 2]]),
+    )
+    plain = function.expand
+    function.expand = lambda t: seen.append(float(t[0])) or plain(t)
+    found = minimise(function, np.array([60.0]), np.zeros(1))
+    assert found.converged
+    assert seen[1] == 0.0  # tried
+    assert function.value(np.zeros(1)) < function.value(np.array([60.0]))
+    assert next(tried for tried in seen[1:] if tried) > 1.0  # not taken: what follows is a shorter step from 60
+    np.testing.assert_allclose(found.theta, 0.99, rtol=1e-6)
+
+
+def test_a_bound_is_tried_exactly():
+    """A trial of -1e-17 instead of 0 gave a likelihood of rounding errors."""
+    seen = []
+    function = Function(lambda t: float(t.sum() + t @ t), lambda t: 1 + 2 * t, lambda t: 2 * np.eye(len(t)))
+    plain = function.expand
+    function.expand = lambda t: seen.append(t.copy()) or plain(t)
+    lower = np.array([0.0, 0.1, 1 / 3])
+    assert minimise(function, np.array([0.3, 0.7, 1e5]), lower).converged
+    assert (np.array(seen) >= lower).all()
+    np.testing.assert_array_equal(seen[-1], lower)
+
+
 def test_nothing_free_is_done_at_once():
     function = Function(lambda t: 3.0 + t.sum(), np.ones_like, lambda t: np.outer(t, t))
     found = minimise(function, np.zeros(0), np.zeros(0))
@@ -147,6 +178,22 @@ class Discrepancy:
 
     def expand(self, theta):
         return expand(self.layout, theta, self.target)
+
+
+@pytest.mark.parametrize("small", [1.0, 0.05, 1e-3, 1e-5])
+def test_a_singular_matrix_has_no_likelihood_in_any_order(small):
+    """c is 0.155 a + small b exactly: in one order rounding leaves its own variance, in another that of b."""
+    rng = np.random.default_rng(1)
+    for _ in range(50):
+        own = rng.uniform(0.5, 2, 2)
+        mix = np.array([[1.0, 0.0], [0.2, 1.0], [0.155 + 0.2 * small, small]]) * np.sqrt(own)
+        sigma = mix @ mix.T
+        for order in permutations(range(3)):
+            here = sigma[np.ix_(order, order)]
+            layout, theta = saturated(("x", "y", "z"), np.ones(3), (np.zeros(3), here))
+            target = Target(np.zeros(3), np.eye(3))
+            assert half_discrepancy(layout, theta, target) == np.inf
+            assert expand(layout, theta, target).value == np.inf
 
 
 HEYWOOD = {

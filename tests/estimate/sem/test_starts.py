@@ -10,7 +10,7 @@ from roxmodel.estimate.sem.planning import layouts_of, table_of
 from roxmodel.implied.layout import lay_out
 from roxmodel.implied.matrices import implied
 from roxmodel.implied.normal import Target, half_discrepancy
-from roxmodel.implied.starts import start_values
+from roxmodel.implied.starts import at_means, start_values
 from roxmodel.spec.parameters import plan
 
 EXACT = 1e-9  # closed forms in double precision
@@ -106,3 +106,41 @@ def test_groups_that_share_a_parameter_start_at_their_mean():
     at = {row.id: one[row.free - 1] for row in apart if row.free}
     joint = next(two[row.free - 1] for row in shared if row.id == "loading:a=~a2@n")
     assert joint == pytest.approx((at["loading:a=~a2@n"] + at["loading:a=~a2@s"]) / 2)
+
+
+def test_observed_equations_start_at_least_squares_and_their_common_rest():
+    rng = np.random.default_rng(2)
+    rows = rng.normal(size=(60, 4)) @ rng.normal(size=(4, 4))
+    model = rox.RoxModel.from_lavaan("c ~ a + b\nd ~ a + b\nc ~~ d")
+    table = plan(model, "reflective", False)
+    names = [item.name for item in model.items]
+    at = [names.index(name) for name in "abcd"]
+    sigma = np.empty((4, 4))
+    sigma[np.ix_(at, at)] = np.cov(rows, rowvar=False)
+    found, _ = started(model, table, sigma)
+    design = rows[:, :2] - rows[:, :2].mean(axis=0)
+    effects = rows[:, 2:] - rows[:, 2:].mean(axis=0)
+    slopes = np.linalg.lstsq(design, effects, rcond=None)[0]
+    rest = np.cov(effects - design @ slopes, rowvar=False)
+    by = {(row.kind, row.left, row.right): found[row.free - 1] for row in table if row.free}
+    for j, effect in enumerate("cd"):
+        assert by["variance", effect, effect] == pytest.approx(rest[j, j])
+        for i, cause in enumerate("ab"):
+            assert by["edge", cause, effect] == pytest.approx(slopes[i, j])
+    assert by.get(("covariance", "c", "d"), by.get(("covariance", "d", "c"))) == pytest.approx(rest[0, 1])
+
+
+def test_intercepts_start_where_the_means_are():
+    rng = np.random.default_rng(3)
+    level = rng.normal(size=200)
+    frame = pd.DataFrame({f"{c}{k}": level + rng.normal(size=200) for c in "abc" for k in (1, 2, 3)}) + 40
+    model = rox.RoxModel.from_lavaan(CHAIN)
+    table = table_of(model, Options(means=True), [""])
+    sd, mean = frame.std(ddof=0).to_numpy(), frame.mean().to_numpy()
+    target = Target(mean / sd, frame.corr().to_numpy())
+    layouts = layouts_of(model, table, [""], {}, sd)
+    theta, _ = start_values(model, table, [("", target)], sd)
+    found = at_means(layouts, table, theta, [target.mean])
+    np.testing.assert_allclose(implied(layouts[0], found).mu, target.mean, rtol=EXACT)
+    others = [row.free - 1 for row in table if row.free and row.kind != "intercept"]
+    np.testing.assert_array_equal(found[others], theta[others])

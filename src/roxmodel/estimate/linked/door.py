@@ -18,6 +18,7 @@ from roxmodel.estimate.linked.sample import LinkedSample, linked_sample
 from roxmodel.estimate.linked.solve import Estimate, estimate, with_information
 from roxmodel.estimate.linked.tabulate import LinkedSolution, linked_fit
 from roxmodel.estimate.linked.tests_of_fit import linked_indices
+from roxmodel.estimate.sem.inference import beside_bound
 from roxmodel.implied.threads import one_blas_thread
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.result.fit import Fit
@@ -175,12 +176,12 @@ def _clusters(data: object, sample: LinkedSample, cluster: str | None) -> IntArr
 def _covariance(
     model: RoxModel, known: Estimate, sample: LinkedSample, options: LinkedOptions, clusters: IntArray | None
 ) -> FloatArray:
-    inverse = known.bread.inverse
+    inverse = known.bread.whole
     if options.se == "robust" or clusters is not None:
-        vcov = sandwich(known.layout, known.found.theta, sample.data, inverse, clusters)
+        vcov = sandwich(known.layout, known.found, sample.data, inverse, clusters)
     else:
         vcov = inverse / sample.n
-    return small_sample(model, known.table, sample, vcov)
+    return small_sample(model, known.table, sample, beside_bound(vcov, known.bread))
 
 
 def _resampled(

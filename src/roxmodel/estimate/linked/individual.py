@@ -9,12 +9,10 @@ import numpy as np
 
 from roxmodel.errors import RoxError
 from roxmodel.estimate.linked.sample import LinkedSample, Source
-from roxmodel.estimate.sem.feasible import feasible
-from roxmodel.estimate.sem.inference import bread_of
+from roxmodel.estimate.sem.feasible import feasible, reached
+from roxmodel.estimate.sem.inference import beside_bound, bread_of
 from roxmodel.estimate.sem.objective import Objective, Part
-from roxmodel.estimate.sem.optimizer import minimise
 from roxmodel.estimate.sem.patterns import Patterns
-from roxmodel.estimate.sem.planning import lower_bounds
 from roxmodel.implied.identification import require_identified
 from roxmodel.implied.layout import Layout, lay_out
 from roxmodel.implied.matrices import implied
@@ -104,10 +102,11 @@ def within_model(model: RoxModel, source: Source, scaling: Scaling) -> WithinMod
     require_identified(part, table, (layout,), values)
     require_seen(table, (layout,), values, [_met(source)[np.ix_(at, at)]], PEOPLE)
     objective = Objective([Part(layout, _as_seen(source, at, target), 1.0)])
-    found = minimise(objective, feasible(objective, values[0], table), lower_bounds(table))
+    found = reached(objective, feasible(objective, values[0], table), table)
     if not found.converged:
         raise RoxError(f"No optimum was found for {source.name}.")
-    vcov = bread_of(found, observed=False).inverse / max(_df(source), 1.0)
+    bread = bread_of(found, observed=False)
+    vcov = beside_bound(bread.whole, bread) / max(_df(source), 1.0)
     return WithinModel(part, table, layout, found.theta, vcov)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from roxmodel.estimate.linked.sample import LinkedSample
+from roxmodel.estimate.sem.optimizer import Minimum
 from roxmodel.implied.layout import Layout
 from roxmodel.implied.noisy import NoisyMeans, scores_noisy
 from roxmodel.spec.graph import RoxModel
@@ -63,16 +64,16 @@ def small_sample(model: RoxModel, table: ParameterTable, sample: LinkedSample, v
 
 
 def sandwich(
-    layout: Layout, theta: FloatArray, data: NoisyMeans, inverse: FloatArray, clusters: IntArray | None
+    layout: Layout, found: Minimum, data: NoisyMeans, inverse: FloatArray, clusters: IntArray | None
 ) -> FloatArray:
     """(n_free, n_free) covariance of the estimates by unit, or by cluster of units.
 
     Parameters
     ----------
-    layout, theta, data
+    layout, found, data
         The model at its estimate.
     inverse
-        Inverse information per unit.
+        Inverse information per unit, of all parameters.
     clusters
         (J,) cluster of each unit, or None.
 
@@ -81,11 +82,12 @@ def sandwich(
     Huber (1967), Proc. 5th Berkeley Symposium 1, 221-233; White (1982), doi 10.2307/1912526. With g units or clusters
     the middle is multiplied by g / (g - 1).
     """
-    scores = scores_noisy(layout, theta, data) * data.weight[:, None]
+    scores = scores_noisy(layout, found.theta, data) * data.weight[:, None]
     if clusters is not None:
         sums = np.zeros((int(clusters.max()) + 1, scores.shape[1]))
         np.add.at(sums, clusters, scores)
         scores = sums
+    scores[:, found.bound] -= scores[:, found.bound].mean(axis=0)  # all others add up to 0
     count, size = len(scores), data.size
     middle = scores.T @ scores * (count / max(count - 1, 1)) / size
     return np.asarray(inverse @ middle @ inverse / size)

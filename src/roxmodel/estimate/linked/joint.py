@@ -14,7 +14,7 @@ from roxmodel.estimate.linked.joint_objective import JointObjective, JointPart
 from roxmodel.estimate.linked.sample import LinkedSample, Source
 from roxmodel.estimate.linked.solve import Estimate
 from roxmodel.estimate.linked.within import Within
-from roxmodel.estimate.sem.inference import Bread, bread_of
+from roxmodel.estimate.sem.inference import Bread, beside_bound, bread_of
 from roxmodel.estimate.sem.optimizer import Minimum, minimise
 from roxmodel.estimate.sem.planning import lower_bounds
 from roxmodel.implied.layout import Layout, saturated
@@ -213,7 +213,10 @@ def _joint(
     between = Expansion(at.value, at.gradient[:k], at.hessian[:k, :k], at.information[:k, :k])
     minimum = replace(found, theta=theta[:k], expansion=between, bound=found.bound[:k])
     flat = None if bread.flat is None else bread.flat[:k]
-    own = replace(bread, inverse=bread.inverse[:k, :k], information=bread.information[:k, :k], flat=flat)
+    own = replace(
+        bread, inverse=bread.inverse[:k, :k], information=bread.information[:k, :k], flat=flat,
+        whole=bread.whole[:k, :k], held=bread.held[:k],
+    )  # fmt: skip
     sources, within = [], []
     for part, model in zip(objective.parts, models, strict=True):
         covariance = part.covariance(theta)
@@ -223,7 +226,7 @@ def _joint(
         )
         if model is not None:
             places = slice(part.first, part.first + part.layout.n_free)
-            vcov = bread.inverse[places, places] / sample.n
+            vcov = beside_bound(bread.whole, bread)[places, places] / sample.n
             within.append(replace(model, theta=part.own(theta), vcov=vcov))
     again = replace(sample, sources=tuple(sources), data=objective.means(theta)[0])
     answers = sum(float(part.cells.n @ part.cells.seen[part.cells.pattern].sum(axis=1)) for part in objective.parts)

@@ -11,6 +11,7 @@ from roxmodel.errors import RoxError
 from roxmodel.estimate.linked.sample import LinkedSample, noise_of
 from roxmodel.estimate.linked.solve import Estimate, estimate
 from roxmodel.estimate.sentences import (
+    BESIDE,
     assumed_notes,
     causal_notes,
     never_met_notes,
@@ -63,6 +64,7 @@ def linked_notes(model: RoxModel, solution: LinkedSolution, options: LinkedOptio
     notes += never_met_notes(sample.items, [together_of(sample.data.seen)], "units know")
     notes += [note for source in sample.sources for note in source.within.notes]
     notes += sample.notes
+    notes += _weighted(sample)
     notes += _extremes(model, sample, known)
     notes += _incomplete(model, sample)
     notes += solution.notes
@@ -78,6 +80,8 @@ def linked_notes(model: RoxModel, solution: LinkedSolution, options: LinkedOptio
     coarse = [item.name for item in model.items if isinstance(item.scale, Binary | Count)]
     if coarse:
         notes.append(f"Yes/no answers and counts are taken as numbers with linear equations: {', '.join(coarse)}.")
+    if known.bread.held.any():
+        notes.append("Some variances between units are held at the bound 0." + BESIDE)
     if sample.n < 50:
         notes.append(f"Only {sample.n} units: intervals are wide, and rest on few units.")
     if solution.clusters and solution.clusters < 30:
@@ -90,6 +94,23 @@ def linked_notes(model: RoxModel, solution: LinkedSolution, options: LinkedOptio
         notes.append("Effects through the loop are those of the equilibrium that it settles in.")
     notes += replicate_notes(solution.resampling)
     return tuple(notes)
+
+
+def _weighted(sample: LinkedSample) -> list[str]:
+    """How many answers of equal weight the weighted ones are worth, survey by survey."""
+    words = []
+    for source in sample.sources:
+        own = source.moments
+        weight, squares, n = (np.diagonal(a, axis1=1, axis2=2) for a in (own.weight, own.weight2, own.n))
+        if own.weight is own.n or np.array_equal(weight, n):
+            continue
+        sizes = n.sum(axis=0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            kish = np.where(squares > 0, weight**2 / squares, 0.0).sum(axis=0)
+        words.append(f"{source.name}: {sizes.max():.0f} answers say as much as {kish.max():.0f} of equal weight")
+    if not words:
+        return []
+    return [f"Sampling weights, unit by unit (Kish's effective n): {'; '.join(words)}."]
 
 
 def _incomplete(model: RoxModel, sample: LinkedSample) -> list[str]:

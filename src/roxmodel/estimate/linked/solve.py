@@ -9,17 +9,17 @@ import numpy as np
 
 from roxmodel.estimate.linked.objective import NoisyObjective
 from roxmodel.estimate.linked.sample import LinkedSample
-from roxmodel.estimate.sem.feasible import feasible
+from roxmodel.estimate.sem.feasible import feasible, reached
 from roxmodel.estimate.sem.inference import Bread, bread_of
 from roxmodel.estimate.sem.optimizer import Minimum, minimise
 from roxmodel.estimate.sem.planning import lower_bounds, refuse_free_lags
 from roxmodel.implied.between import between_table, condensed, given_values, moments_between
 from roxmodel.implied.identification import require_identified
 from roxmodel.implied.layout import Layout, lay_out, residual_of
-from roxmodel.implied.matrices import implied, moment_jacobian
+from roxmodel.implied.matrices import implied
 from roxmodel.implied.noisy import NoisyMeans
 from roxmodel.implied.normal import Target
-from roxmodel.implied.starts import start_values
+from roxmodel.implied.starts import at_means, start_values
 from roxmodel.implied.together import UNITS, require_seen, together_of
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable
@@ -85,7 +85,7 @@ def estimate(
         first = minimise(rough, feasible(rough, inside, known.table), lower, _ROUGH)
         objective = NoisyObjective(known.layout, data)
         near = first.theta if np.isfinite(objective.value(first.theta)) else inside
-        found = minimise(objective, feasible(objective, near, known.table), lower)
+        found = reached(objective, feasible(objective, near, known.table), known.table)
         return replace(known, found=found, bread=_bread(known.table, found))
     table = between_table(model, scaling)
     refuse_free_lags(table)
@@ -97,10 +97,10 @@ def estimate(
     hardly = require_seen(table, (layout,), values, [together_of(data.seen)], UNITS)
     objective = NoisyObjective(layout, data)
     rough = NoisyObjective(layout, condensed(data))
-    level = _at_means(layout, table, feasible(rough, values[0], table), start.mean)
+    level = at_means((layout,), table, feasible(rough, values[0], table), (start.mean,))
     first = minimise(rough, level, lower_bounds(table), _ROUGH)
     begin = feasible(objective, first.theta, table)
-    found = minimise(objective, begin, lower_bounds(table))
+    found = reached(objective, begin, table, lambda theta: at_means((layout,), table, theta, (start.mean,)))
     return Estimate(model, table, layout, given, start, found, _bread(table, found), hardly)
 
 
@@ -142,14 +142,4 @@ def _inside(known: Estimate, theta: FloatArray) -> FloatArray:
         if row.free:
             whole = (items if residual_of(row, layout.constructs) else constructs)[row.left]
             found[row.free - 1] = max(found[row.free - 1], _LEAST * whole)
-    return found
-
-
-def _at_means(layout: Layout, table: ParameterTable, theta: FloatArray, mean: FloatArray) -> FloatArray:
-    """Intercepts moved so that the implied means are those of the data (causes may have means far from 0)."""
-    at = implied(layout, theta)
-    places = sorted({row.free - 1 for row in table.of("intercept") if row.free})
-    slopes = (moment_jacobian(layout, at)[1] @ layout.link)[:, places]
-    found = theta.copy()
-    found[places] += np.linalg.lstsq(slopes, mean - at.mu, rcond=None)[0]
     return found

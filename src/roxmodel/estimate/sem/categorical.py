@@ -9,7 +9,7 @@ import numpy as np
 
 from roxmodel.errors import DataError, RoxError, SpecError, did_you_mean
 from roxmodel.estimate.sem.first_step import first_step_of
-from roxmodel.estimate.sem.inference import Bread, bread_of
+from roxmodel.estimate.sem.inference import Bread, beside_bound, bread_of
 from roxmodel.estimate.sem.optimizer import Minimum, minimise
 from roxmodel.estimate.sem.options import Options
 from roxmodel.estimate.sem.ordinal import OrdinalMoments, ordinal_moments
@@ -114,11 +114,12 @@ def solve_categorical(model: RoxModel, data: object, options: Options) -> Catego
     given = _fixed_residuals(model, table, target, sample, _explained(layout, found.theta))
     robust = options.se != "standard"
     vcov = weighted_vcov(part, found.theta, first, moments, robust)
-    vcov[found.bound] = vcov[:, found.bound] = 0.0
+    bread = bread_of(found, False)
+    vcov = beside_bound(vcov, bread)
     indices = weighted_indices(part, found.theta, moments, table.n_free)
     layout = _layout(model, table, given, sample)
     return CategoricalSolution(
-        table, layout, _without_means(sample, target), given, found, vcov, bread_of(found, False), indices, target
+        table, layout, _without_means(sample, target), given, found, vcov, bread, indices, target
     )
 
 

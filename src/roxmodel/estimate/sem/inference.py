@@ -9,13 +9,23 @@ import numpy as np
 
 from roxmodel.estimate.sem.casewise import adf_products, score_products
 from roxmodel.estimate.sem.optimizer import Minimum
-from roxmodel.estimate.sem.sample import Sample
+from roxmodel.estimate.sem.sample import GroupSample, Sample
 from roxmodel.implied.layout import Layout
+from roxmodel.spec.parameters import ParameterTable
 from roxmodel.types import BoolArray, FloatArray
 
-__all__ = ["Bread", "bread_of", "huber_white", "satorra_bentler"]
+__all__ = [
+    "Bread",
+    "beside_bound",
+    "bread_of",
+    "degrees_of_freedom",
+    "huber_white",
+    "kish",
+    "satorra_bentler",
+]
 
 _FLAT = 1e-9  # smallest eigenvalue of the scaled information that still identifies
+_UNKNOWN = 3.0  # times that the part of a variance counts which comes from a parameter at its bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +42,11 @@ class Bread:
         Condition number of the scaled information (by the 1-norm; by eigenvalues where it is nearly singular).
     flat
         (n_free,) direction that the data do not determine, scaled to unit length; None if there is none.
+    whole
+        (n_free, n_free) inverse of the information of all parameters, those at their bound among them: what errors are
+        made of. The same as `inverse` where nothing is held.
+    held
+        (n_free,) parameters at their bound.
     negative
         Whether the observed information has a negative direction, so that the expected one took its place.
     """
@@ -40,11 +55,18 @@ class Bread:
     information: FloatArray
     condition: float
     flat: FloatArray | None
+    whole: FloatArray
+    held: BoolArray
     negative: bool = False
 
 
 def bread_of(found: Minimum, observed: bool) -> Bread:
     """Invert the information at the optimum.
+
+    A variance that stopped at its bound is not known to be 0. What hangs on it (the loadings and variances of its
+    construct) would seem far better known than it is if it were taken out: errors come from the information of all
+    parameters, which is what they are where the truth lies inside, and no smaller than they should be where it lies on
+    the bound (Andrews 1999, doi 10.1111/1468-0262.00082; Self & Liang 1987, doi 10.1080/01621459.1987.10478472).
 
     Parameters
     ----------
@@ -57,14 +79,29 @@ def bread_of(found: Minimum, observed: bool) -> Bread:
     ----------
     Efron & Hinkley (1978), doi 10.1093/biomet/65.3.457.
     """
-    moving = ~found.bound
+    moving, held = ~found.bound, found.bound
     chosen = found.expansion.hessian if observed else found.expansion.information
     expected = found.expansion.information
-    plain = _inverted(chosen, expected, moving)
+    plain, negative = _inverted(chosen, expected, moving), False
     if observed and plain[2] is None and plain[3] <= 0:
-        plain = _inverted(expected, expected, moving)
-        return Bread(plain[0], expected, plain[1], plain[2], negative=True)
-    return Bread(plain[0], chosen, plain[1], plain[2])
+        plain, chosen, negative = _inverted(expected, expected, moving), expected, True
+    whole = _whole(chosen, expected) if held.any() else plain[0]
+    return Bread(plain[0], chosen, plain[1], plain[2], whole, held, negative)
+
+
+def _whole(chosen: FloatArray, expected: FloatArray) -> FloatArray:
+    """Inverse of the information of all parameters; of the expected one where the other is not positive definite.
+
+    Off the optimum (a bound is pushed against) the observed information need not be. A direction that the data do not
+    determine gets an error so large that it says nothing, not one of 0.
+    """
+    own = np.diag(expected)
+    scale = np.sqrt(np.where(own > 0, own, max(float(own.max()), 1e-200)))
+    outer = np.outer(scale, scale)
+    values, vectors = np.linalg.eigh(chosen / outer)
+    if values[0] < _FLAT * values[-1] and chosen is not expected:
+        values, vectors = np.linalg.eigh(expected / outer)
+    return np.asarray((vectors / np.maximum(values, _FLAT * values[-1])) @ vectors.T / outer)
 
 
 def _inverted(
@@ -97,17 +134,96 @@ def _inverted(
     return inverse, top / max(abs(low), 1e-300), flat, low
 
 
-def huber_white(layouts: Sequence[Layout], sample: Sample, theta: FloatArray) -> FloatArray:
-    """Σ_i s_i s_iᵀ / n, (n_free, n_free): the middle of the sandwich.
+def beside_bound(vcov: FloatArray, bread: Bread) -> FloatArray:
+    """Widen errors by what is not known of a variance at its bound; what is held there does not move.
+
+    With D = dθ / dθ_b along the optimum, V of all parameters holds D V_bb Dᵀ for not knowing the held ones. That is
+    the error over all samples. A sample that ends at the bound though the truth lies t standard errors inside is off by
+    t times that part, always to the same side, so here it counts three times. Given the bound, 95 % intervals then
+    covered each parameter in 89-100 % of samples (120 to 300 people, the truth 1.4 to 2.5 standard errors inside); by V
+    alone in as few as 60 %, and with the variance taken as known in as few as 0 %.
+
+    Parameters
+    ----------
+    vcov
+        (n_free, n_free) covariance of all estimates, by `Bread.whole`.
+    bread
+        What it was made with.
+    """
+    held = bread.held
+    if not held.any():
+        return vcov
+    inner = np.linalg.pinv(bread.whole[np.ix_(held, held)], hermitian=True)
+    slope = bread.whole[:, held] @ inner
+    found = vcov + (_UNKNOWN - 1) * slope @ vcov[np.ix_(held, held)] @ slope.T
+    found[held] = found[:, held] = 0.0
+    return np.asarray(found)
+
+
+def huber_white(layouts: Sequence[Layout], sample: Sample, found: Minimum) -> FloatArray:
+    """Σ_i s_i s_iᵀ / n, (n_free, n_free): the middle of the sandwich, around the mean of what is held at its bound.
 
     References
     ----------
     Huber (1967), Proc. 5th Berkeley Symposium 1, 221-233; White (1982), doi 10.2307/1912526.
     """
-    found = np.zeros((len(theta),) * 2)
+    middle = np.zeros((len(found.theta),) * 2)
     for layout, group in zip(layouts, sample.groups, strict=True):
-        found += score_products(layout, theta, group)
-    return found / sample.n
+        middle += score_products(layout, found.theta, group)
+    middle /= sample.n
+    if found.bound.any():  # all other scores add up to 0
+        mean, sets = np.where(found.bound, found.expansion.gradient, 0.0), _clusters(sample)
+        middle -= np.outer(mean, mean) * (sample.n / (sets - 1) if sets else 1.0)
+    return middle
+
+
+def _clusters(sample: Sample) -> int:
+    """Clusters of all groups, 0 where none were asked for."""
+    return sum(len(np.unique(group.clusters)) for group in sample.groups if group.clusters is not None)
+
+
+def kish(weights: FloatArray) -> float:
+    """Kish's effective number of rows: (Σ w)² / Σ w², so many unweighted ones would say as much of a mean.
+
+    References
+    ----------
+    Kish (1965), Survey sampling, ch. 11; Kish (1992), Weighting for unequal P_i, J. Official Statistics 8, 183-200.
+
+    Examples
+    --------
+    >>> kish(np.array([1.0, 1.0, 2.0, 2.0])).__round__(2)
+    3.6
+    """
+    return float(weights.sum() ** 2 / (weights**2).sum())
+
+
+def degrees_of_freedom(table: ParameterTable, sample: Sample) -> FloatArray | None:
+    """(n_free,) degrees of freedom of the t distribution; None = normal, without clusters and sampling weights.
+
+    Clusters less 1 (Cameron & Miller 2015, doi 10.3368/jhr.50.2.317), Kish's effective number of rows less 1, the
+    smaller of the two: of a parameter's group, and of all groups for what they share.
+    """
+    rough = {group.name: _independent(group) for group in sample.groups}
+    if not any(np.isfinite(list(rough.values()))):
+        return None
+    found = np.zeros(table.n_free)
+    for row in table:
+        if row.free:
+            found[row.free - 1] += rough.get(row.group, max(rough.values()))
+    codes = [group.clusters for group in sample.groups if group.clusters is not None]
+    if codes:  # a cluster may have people in several groups
+        found = np.minimum(found, len(np.unique(np.concatenate(codes))))
+    return np.maximum(found - 1.0, 1.0)
+
+
+def _independent(group: GroupSample) -> float:
+    """Clusters, or rows by their weights, that say something of their own; infinite where errors are plain."""
+    found = np.inf
+    if group.clusters is not None:
+        found = float(len(np.unique(group.clusters)))
+    if group.sampling and group.weights is not None:
+        found = min(found, kish(group.weights))
+    return found
 
 
 def satorra_bentler(

@@ -84,13 +84,16 @@ def minimise(objective: Minimisable, start: FloatArray, lower: FloatArray, most:
         step, ridge = _step(model, ridge)
         decrement = float(-model.gradient @ step)
         done = decrement < _DONE if ridge == 0 else model.level < _LEVEL
-        there = objective.expand(theta + step / model.scale)
+        trial = np.where(step <= model.room, lower, theta + step / model.scale)
+        there = objective.expand(trial)
         predicted = decrement - 0.5 * float(step @ model.curved(step))
         gain = (here.value - there.value) / predicted if predicted > 0 else 0.0
         steps += 1
         # Close to the optimum the values differ by rounding only: the step is taken if it does no harm.
-        if np.isfinite(there.value) and (gain > 1e-4 or (done and there.value <= here.value + 1e-13)):
-            theta, here = np.maximum(theta + step / model.scale, lower), there
+        if _allowed(there, trial <= lower, theta <= lower) and (
+            gain > 1e-4 or (done and there.value <= here.value + 1e-13)
+        ):
+            theta, here = trial, there
             ridge = ridge * 3 if gain < 0.25 and ridge else ridge / 5 if gain > 0.75 else ridge
             ridge = 0.0 if ridge < 1e-9 else ridge
         elif decrement < 1e-11:  # nothing is left to gain in the digits there are
@@ -99,6 +102,11 @@ def minimise(objective: Minimisable, start: FloatArray, lower: FloatArray, most:
             ridge = max(5 * ridge, _FIRST)
     bound = np.isfinite(lower) & (theta <= lower)
     return Minimum(theta, here, done, steps, bound, decrement)
+
+
+def _allowed(there: Expansion, held: BoolArray, before: BoolArray) -> bool:
+    """Whether a step ends where the function is defined, and on no new bound that it does not push against."""
+    return bool(np.isfinite(there.value)) and not bool((there.gradient[held & ~before] < 0).any())
 
 
 @dataclass(frozen=True, slots=True)

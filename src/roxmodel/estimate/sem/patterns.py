@@ -116,9 +116,9 @@ def inverted(sigma: FloatArray, seen: BoolArray) -> tuple[FloatArray, FloatArray
         If Σ is not positive definite.
     """
     root = np.linalg.cholesky(sigma)
-    if not is_regular(root):
-        raise np.linalg.LinAlgError("singular to the last digits")
     whole = np.linalg.inv(sigma)
+    if not is_regular(sigma, whole):
+        raise np.linalg.LinAlgError("singular to the last digits")
     whole = (whole + whole.T) / 2
     full = 2 * float(np.log(np.diag(root)).sum())
     found = np.empty((len(seen), *sigma.shape))

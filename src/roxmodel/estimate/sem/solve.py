@@ -11,18 +11,25 @@ import numpy as np
 from roxmodel.errors import RoxError, RoxWarning
 from roxmodel.estimate.sem.bootstrap import Refit, resample, resample_categorical
 from roxmodel.estimate.sem.categorical import solve_categorical
-from roxmodel.estimate.sem.feasible import feasible
-from roxmodel.estimate.sem.inference import Bread, bread_of, huber_white, satorra_bentler
+from roxmodel.estimate.sem.feasible import feasible, reached
+from roxmodel.estimate.sem.inference import (
+    Bread,
+    beside_bound,
+    bread_of,
+    degrees_of_freedom,
+    huber_white,
+    satorra_bentler,
+)
 from roxmodel.estimate.sem.objective import Objective, Part
-from roxmodel.estimate.sem.optimizer import Minimum, minimise
+from roxmodel.estimate.sem.optimizer import Minimum
 from roxmodel.estimate.sem.options import Options
-from roxmodel.estimate.sem.planning import given_by_data, layouts_of, lower_bounds, refuse_free_lags, table_of
+from roxmodel.estimate.sem.planning import given_by_data, layouts_of, refuse_free_lags, table_of
 from roxmodel.estimate.sem.sample import Sample, sample_of_frame, sample_of_moments
 from roxmodel.estimate.sem.tests_of_fit import Judged, likelihood_indices
 from roxmodel.implied.identification import require_identified
 from roxmodel.implied.layout import Layout
 from roxmodel.implied.normal import Target
-from roxmodel.implied.starts import start_values
+from roxmodel.implied.starts import at_means, start_values
 from roxmodel.implied.threads import one_blas_thread
 from roxmodel.implied.together import PEOPLE, require_seen
 from roxmodel.moments.single import Moments
@@ -31,7 +38,7 @@ from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable
 from roxmodel.types import FloatArray
 
-__all__ = ["LatentSolution", "objective_of", "solve_sem"]
+__all__ = ["LatentSolution", "objective_of", "optimum_of", "solve_sem"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +90,16 @@ def objective_of(layouts: Sequence[Layout], sample: Sample) -> Objective:
     )
 
 
+def optimum_of(objective: Objective, table: ParameterTable, sample: Sample, start: FloatArray) -> Minimum:
+    """The optimum, from starting values: first made feasible, and moved to the means."""
+    means = [group.target.mean for group in sample.groups]
+
+    def level(theta: FloatArray) -> FloatArray:
+        return at_means([part.layout for part in objective.parts], table, theta, means)
+
+    return reached(objective, level(feasible(objective, start, table)), table, level)
+
+
 def solve_sem(model: RoxModel, data: object, options: Options) -> LatentSolution:
     """Estimate a model with latent variables by maximum likelihood.
 
@@ -111,7 +128,7 @@ def _likelihood(model: RoxModel, data: object, options: Options) -> LatentSoluti
         warnings.warn(note, RoxWarning, stacklevel=2)
     sample = replace(sample, notes=(*hardly, *sample.notes))
     objective = objective_of(layouts, sample)
-    found = minimise(objective, feasible(objective, start[0], table), lower_bounds(table))
+    found = optimum_of(objective, table, sample, start[0])
     observed = _observed(options, sample)
     bread = bread_of(found, observed)
     places = given_places(model, table)
@@ -123,7 +140,8 @@ def _likelihood(model: RoxModel, data: object, options: Options) -> LatentSoluti
     resampling = None
     if options.replicates:
         resampling = resample(Refit(model, table, layouts, sample, found, bread.inverse), options)
-    return LatentSolution(table, layouts, sample, given, found, vcov, bread, indices, moments, resampling)
+    df = degrees_of_freedom(table, sample)
+    return LatentSolution(table, layouts, sample, given, found, vcov, bread, indices, moments, resampling, df)
 
 
 def _categorical(model: RoxModel, data: object, options: Options) -> LatentSolution:
@@ -179,14 +197,14 @@ def _covariance(
     options: Options, model: tuple[tuple[Layout, ...], Sample, tuple[int, ...]], found: Minimum, bread: Bread
 ) -> FloatArray:
     layouts, sample, given = model
-    inverse = bread.inverse
+    inverse = bread.whole
     if options.estimator == "MLM":
         middle, _ = satorra_bentler(layouts, sample, found.theta, given)
     elif options.estimator == "MLR" or options.se == "robust" or _weighted(options):
-        middle = huber_white(layouts, sample, found.theta)
+        middle = huber_white(layouts, sample, found)
     else:
-        return inverse / sample.n
-    return np.asarray(inverse @ middle @ inverse / sample.n)
+        return beside_bound(inverse / sample.n, bread)
+    return beside_bound(np.asarray(inverse @ middle @ inverse / sample.n), bread)
 
 
 def given_places(model: RoxModel, table: ParameterTable) -> tuple[int, ...]:
