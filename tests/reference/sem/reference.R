@@ -122,6 +122,34 @@ left ~ right + x1 + x2
 right ~ left + x3 + x4
 left ~~ right"
 
+# ordinal answers given covariates: lavaan conditions on exogenous variables (conditional.x = TRUE, its default)
+eng <- "eng =~ e1 + e2 + e3 + e4
+"
+given_one <- paste0(eng, "eng ~ female")
+given_two <- paste0(eng, "loy =~ l1 + l2 + l3
+eng ~ female + age
+loy ~ b*eng + female")
+given_mediated <- paste0(eng, "loy =~ l1 + l2 + l3
+eng ~ a*female + age
+loy ~ b*eng + c*female + south
+indirect := a*b
+total := a*b + c")
+given_direct <- paste0(eng, "eng ~ female
+buy ~ eng + female + age
+stay ~ eng + south")
+given_alone <- "buy ~ female + age
+stay ~ female + south"
+given_mixed <- "loy =~ c1 + l1 + l2 + l3
+loy ~ female + age
+spend ~ loy + south + age"
+given_latent <- paste0(eng, "loy =~ l1 + l2 + l3
+loy ~ eng + female
+spend ~ loy + age")
+given_equal <- paste0(eng, "loy =~ l1 + l2 + l3
+loy ~ eng + k*female
+eng ~ k*female + age
+e2 ~~ l2")
+
 # ---- a fit without what the optimiser leaves
 
 left_over <- function(fit, x, K) {
@@ -347,6 +375,21 @@ run("chain_metric_cluster", chain, "data:chain", group = "region", group.equal =
 run("covariates_metric_mlr", covariates, "data:chain", group = "region", group.equal = "loadings", estimator = "MLR")
 run("covariates_mlm", covariates, "data:chain", estimator = "MLM")
 run("covariates_fiml_mlr", covariates, "data:chain_missing", missing = "fiml", estimator = "MLR")
+
+# ordinal answers given covariates
+answers <- c("e1", "e2", "e3", "e4", "l1", "l2", "l3", "buy", "stay")
+conditional <- function(name, model, ..., outcomes = character()) {
+  run(name, model, "data:ordinal_covariates", estimator = "WLSMV", ordered = outcomes, ...)
+}
+conditional("given_one", given_one, outcomes = answers[1:4], add = "r2")
+conditional("given_two", given_two, outcomes = answers[1:7])
+conditional("given_mediated", given_mediated, outcomes = answers[1:7])
+conditional("given_direct", given_direct, outcomes = answers[c(1:4, 8:9)])
+conditional("given_alone", given_alone, outcomes = answers[8:9])
+conditional("given_mixed", given_mixed, outcomes = answers[5:7])
+conditional("given_latent", given_latent, outcomes = answers[1:7])
+conditional("given_stdlv", given_mediated, outcomes = answers[1:7], std.lv = TRUE)
+conditional("given_equal", given_equal, outcomes = answers[1:7])
 
 # Bootstrap: percentile intervals, 1,000 draws of rows; compare within Monte-Carlo error.
 if (is.null(wanted) || "chain_bootstrap" %in% wanted) {
