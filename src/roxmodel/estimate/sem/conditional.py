@@ -63,7 +63,7 @@ def conditional_moments(
     names
         (p,) items.
     covariates
-        (q,) names and (n, q) values. Statistics are those at the covariates' means.
+        (q,) names and (n, q) values. Thresholds and means are those where all covariates are 0.
     frequency
         (n,) how many people each row stands for; None = one.
 
@@ -109,19 +109,38 @@ def conditional_moments(
     correlation = np.eye(len(names))
     for (i, j), pair in pairs.items():
         correlation[i, j] = correlation[j, i] = pair.rho
-    covariance = (design * weight[:, None]).T @ design / weight.sum()
+    total, slopes = float(weight.sum()), np.stack([item.slopes for item in items])
+    covariance = (design * weight[:, None]).T @ design / (total - 1.0)
+    labels, at_zero = _labels(items, names, known), slopes @ mean
     return OrdinalMoments(
         names=names,
         ordinal=np.asarray(ordinal, dtype=np.bool_),
-        thresholds=tuple(item.thresholds if isinstance(item, ProbitItem) else np.empty(0) for item in items),
-        mean=np.array([0.0 if isinstance(item, ProbitItem) else item.mean for item in items]),
+        thresholds=tuple(
+            item.thresholds + away if isinstance(item, ProbitItem) else np.empty(0)
+            for item, away in zip(items, at_zero, strict=True)
+        ),
+        mean=np.array(
+            [0.0 if isinstance(item, ProbitItem) else item.mean - away for item, away in zip(items, at_zero, strict=True)]
+        ),
         variance=np.array([_sd(item) ** 2 for item in items]),
         correlation=correlation,
-        n=float(weight.sum()),
-        gamma=_gamma(items, pairs, weight),
-        labels=_labels(items, names, known),
-        given=Given(known, mean, covariance, np.stack([item.slopes for item in items])),
+        n=total,
+        gamma=_at_zero(_gamma(items, pairs, weight), labels, dict(zip(known, mean.tolist(), strict=True))),
+        labels=labels,
+        given=Given(known, mean, covariance, slopes),
     )
+
+
+def _at_zero(gamma: FloatArray, labels: tuple[StatisticLabel, ...], means: dict[str, float]) -> FloatArray:
+    """Gamma with thresholds and means where all covariates are 0, from those at the covariates' means."""
+    place = {label: i for i, label in enumerate(labels)}
+    turn = np.eye(len(labels))
+    for i, (kind, item, _) in enumerate(labels):
+        if kind in {"threshold", "mean"}:
+            sign = 1.0 if kind == "threshold" else -1.0
+            for name, mean in means.items():
+                turn[i, place["slope", item, name]] = sign * mean
+    return np.asarray(turn @ gamma @ turn.T)
 
 
 def _sd(item: _Item) -> float:

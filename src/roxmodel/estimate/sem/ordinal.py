@@ -40,7 +40,7 @@ class Given:
     names
         (q,) covariates.
     mean, covariance
-        (q,) and (q, q) of the sample, divisor n.
+        (q,) and (q, q) of the sample, divisor n - 1 (as in lavaan).
     slopes
         (p, q) of the items (ordinal: of the normal variables behind them) on the covariates.
 
@@ -72,8 +72,9 @@ class OrdinalMoments:
     """Sample statistics of ordinal and continuous items with the asymptotic covariance of all of them.
 
     The statistics stand in this order everywhere: item by item its thresholds (ordinal) or its mean (continuous); then,
-    covariate by covariate, the slopes of all items on it, if there are covariates; then the variances of the continuous items; then the lower triangle of the covariance matrix, column by column. This
-    is the order of lavaan's `WLS.obs`, which writes the negative of each mean.
+    covariate by covariate, the slopes of all items on it, if there are covariates; then the variances of the continuous
+    items; then the lower triangle of the covariance matrix, column by column. This is the order of lavaan's `WLS.obs`,
+    which writes the negative of each mean.
 
     Attributes
     ----------
@@ -97,7 +98,7 @@ class OrdinalMoments:
         (m,) of ("threshold", item, "t1"), ("mean", item, ""), ("slope", item, covariate), ("variance", item, item) or
         ("covariance", earlier item, later item).
     given
-        Covariates, or None. With them thresholds and means are those at the covariates' means, variances and
+        Covariates, or None. With them thresholds and means are those where all covariates are 0, variances and
         correlations those of what the covariates leave.
 
     Examples
