@@ -59,7 +59,7 @@ class Conditioned:
         """(r, r) second derivatives that residual covariances have beside those of Σ, weighted by their gradient."""
         own = by_sigma[:, self.given]
         pulled = np.einsum("ij,ikr->jkr", on_sigma + on_sigma.T, own)
-        return -np.einsum("jkr,kl,jls->rs", pulled, self.inverse, own, optimize=True)
+        return -np.asarray(np.einsum("jkr,kl,jls->rs", pulled, self.inverse, own, optimize=True))
 
 
 def conditioned(sigma: FloatArray, given: IntArray) -> Conditioned:
@@ -68,13 +68,13 @@ def conditioned(sigma: FloatArray, given: IntArray) -> Conditioned:
     Parameters
     ----------
     sigma
-        (p, p) covariances of all variables.
+        (…, p, p) covariances of all variables; leading axes are draws.
     given
         (q,) places of those that are given.
     """
-    inverse = np.linalg.inv(sigma[np.ix_(given, given)])
-    own = sigma[:, given]
+    own = sigma[..., given]
+    inverse = np.linalg.inv(own[..., given, :])
     slopes = own @ inverse
-    left = sigma - slopes @ own.T
-    left[given] = left[:, given] = 0.0
+    left = sigma - slopes @ own.swapaxes(-1, -2)
+    left[..., given, :] = left[..., given] = 0.0
     return Conditioned(given, np.asarray(inverse), np.asarray(slopes), left)

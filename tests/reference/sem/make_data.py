@@ -127,7 +127,7 @@ ANSWERS = {  # item: construct it measures, loading, cuts of the normal variable
 
 
 def with_covariates(rng: np.random.Generator, n: int = 500) -> pd.DataFrame:
-    """Two constructs of ordinal items and three outcomes, caused by a binary covariate of 35 %, one of 12 %, and age."""
+    """Two constructs of ordinal items and three outcomes, caused by binary covariates of 35 and 12 %, and by age."""
     female, south = (rng.random(n) < share for share in (0.35, 0.12))
     age = np.round(rng.gamma(9.0, 4.5, n), 1)
     eng = 0.5 * female + 0.02 * (age - 40.0) + rng.normal(0.0, 0.8, n)

@@ -120,7 +120,10 @@ def conditional_moments(
             for item, away in zip(items, at_zero, strict=True)
         ),
         mean=np.array(
-            [0.0 if isinstance(item, ProbitItem) else item.mean - away for item, away in zip(items, at_zero, strict=True)]
+            [
+                item.mean - away if isinstance(item, LinearItem) else 0.0
+                for item, away in zip(items, at_zero, strict=True)
+            ]
         ),
         variance=np.array([_sd(item) ** 2 for item in items]),
         correlation=correlation,
@@ -202,7 +205,7 @@ def _distinct(a: ProbitItem, b: ProbitItem, weight: FloatArray) -> tuple[tuple[F
     """Bounds of each combination of covariates and answers that occurs, and how many people gave it."""
     bounds = np.column_stack([a.lower, a.upper, b.lower, b.upper])
     distinct, place = np.unique(bounds, axis=0, return_inverse=True)
-    return tuple(distinct.T), np.bincount(place.ravel(), weights=weight)
+    return tuple(distinct.T), np.bincount(place.ravel(), weights=weight).astype(np.float64, copy=False)
 
 
 def _paired(a: _Item, b: _Item, weight: FloatArray, rho: float) -> _Pair:
@@ -321,7 +324,7 @@ def _influences(items: list[_Item], pairs: dict[tuple[int, int], _Pair], rows: s
     slopes = np.stack(
         [own[_first(item) : _first(item) + q] * _sd(item) for item, own in zip(items, alone, strict=True)], axis=1
     )
-    spread = {i: own[-1] for i, (item, own) in enumerate(zip(items, alone, strict=True)) if isinstance(item, LinearItem)}
+    spread = {i: alone[i][-1] for i, item in enumerate(items) if isinstance(item, LinearItem)}
     together = []
     for (i, j), pair in pairs.items():
         score, _, _ = _pulls(items[i], items[j], pair.rho, rows)

@@ -58,8 +58,8 @@ class FirstStep:
             by_mu = by_mu - np.einsum("ikr,k->ir", by_slopes, self.mean)
         found = (by_mu @ layout.link)[self.item]
         found[self.threshold] *= -1.0
-        at = np.flatnonzero(self.threshold)
-        found[at, self.theta[at]] += 1.0
+        cuts = np.flatnonzero(self.threshold)
+        found[cuts, self.theta[cuts]] += 1.0
         return np.asarray(found)
 
     def solved(self, layout: Layout, theta: FloatArray, statistics: FloatArray) -> FloatArray:

@@ -158,7 +158,7 @@ def probit_item(
         gradient, information = _ascent(theta, known)
         if not np.linalg.eigvalsh(information[cuts:, cuts:])[0] > _FLAT:
             break
-        step = np.linalg.solve(information, gradient)
+        step = np.asarray(np.linalg.solve(information, gradient), dtype=np.float64)
         theta = _uphill(theta, step, known)
         if np.abs(step).max() < _CLOSE:
             lower, upper = _bounds(theta, *known[:2])

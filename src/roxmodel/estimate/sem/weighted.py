@@ -183,7 +183,7 @@ def weighted_indices(
 
 
 def _srmr(part: WeightedCovariances, theta: FloatArray, moments: OrdinalMoments) -> float:
-    """Root mean square of the residual correlations (given covariates: of what these leave; they count as variables)."""
+    """Root mean square of residual correlations (given covariates: of what these leave; they count as variables)."""
     p, every, count = len(moments.names), len(part.layout.items), len(part.rows)
     spread = np.ones(every)
     spread[[part.layout.items.index(name) for name in moments.names]] = np.sqrt(moments.variance)
