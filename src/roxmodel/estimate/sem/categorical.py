@@ -147,8 +147,8 @@ def solve_categorical(model: RoxModel, data: object, options: Options) -> Catego
     indices = weighted_indices(part, found.theta, moments, table.n_free)
     layout = _layout(model, table, given, sample)
     return CategoricalSolution(
-        table, layout, _without_means(sample, target, covariates_of(model)), given, found, vcov,
-        bread_of(found, False), indices, target,
+        table, layout, _without_means(model, sample, target, ordinal), given, found, vcov, bread_of(found, False),
+        indices, target,
     )  # fmt: skip
 
 
@@ -201,17 +201,28 @@ def refit_categorical(
 
 def _refuse(model: RoxModel, data: object, options: Options) -> None:
     if isinstance(data, Moments):
-        raise RoxError("estimator='DWLS' needs the rows: a printed matrix holds no thresholds.", hint="Use 'ML'.")
+        raise RoxError(
+            "estimator='DWLS' needs the rows: a printed matrix holds no thresholds.",
+            hint=f"Use estimator='ML'{_without_ordered(options)}.",
+        )
     asked = {"group": options.group, "cluster": options.cluster, "weight": options.weight}
     for name, value in asked.items():
         if value is not None:
             raise RoxError(
                 f"{name}={value!r} is not available with estimator='DWLS'.",
-                hint=f"Leave {name}= out, or use estimator='MLR' and treat the answers as numbers.",
+                hint=f"Leave {name}= out, or treat the answers as numbers: estimator='MLR'{_without_ordered(options)}.",
             )
     if options.means:
-        raise RoxError("means=True has no place with estimator='DWLS': ordinal items have thresholds instead.")
+        raise RoxError(
+            "means=True has no place with estimator='DWLS': ordinal items have thresholds instead.",
+            hint="Leave means= out.",
+        )
     _refuse_stated(model)
+
+
+def _without_ordered(options: Options) -> str:
+    """What the likelihood needs besides: it knows no ordered=."""
+    return "" if options.ordered is None else " without ordered="
 
 
 def _refuse_stated(model: RoxModel) -> None:
@@ -251,7 +262,7 @@ def _way_for_two_values(model: RoxModel, name: str) -> str:
             f"variable: ordered=[..., {name!r}] or scale=rox.Binary()."
         )
     if owner.observed and any(edge.cause == owner.name for edge in model.edges):
-        return "It stands amid the graph: use estimator='MLR', which takes it as a number."
+        return "It stands amid the graph: use estimator='MLR' without ordered=, which takes answers as numbers."
     return f"Take it as cut from a normal variable: ordered=[..., {name!r}], or scale=rox.Binary()."
 
 
@@ -266,10 +277,20 @@ def _unscaled(sample: Sample, ordinal: BoolArray) -> Sample:
     return replace(sample, scale=scale, groups=(replace(group, rows=rows),))
 
 
-def _without_means(sample: Sample, target: Target, covariates: Sequence[str]) -> Sample:
+def _without_means(model: RoxModel, sample: Sample, target: Target, ordinal: BoolArray) -> Sample:
     notes = [
         "Ordinal items: constructs are measured in standard deviations of the normal variable behind their first item."
     ]
+    covariates = covariates_of(model)
+    are = {name for name, own in zip(sample.items, ordinal, strict=True) if own}
+    causes = [c.name for c in model.constructs if len(c.items) == 1 and c.item_names[0] in are]
+    causes = [name for name in causes if name in model.exogenous_names and any(e.cause == name for e in model.edges)]
+    if causes:
+        notes.append(
+            f"Taken as cut from a normal variable (exogenous='free'): {listed(causes)}; their edges are per standard "
+            "deviation of that variable, not from one answer to the next. exogenous='fixed' conditions on the answers "
+            "as they are."
+        )
     if covariates:
         notes.append(
             f"Conditional on {listed(covariates)}: taken as they are (0/1 too), with nothing assumed of how they are "
@@ -284,7 +305,7 @@ def _table(model: RoxModel, options: Options, ordinal: BoolArray, moments: Ordin
     names = [item.name for item in model.items]
     are = {name for name, yes in zip(names, ordinal, strict=True) if yes}
     alone = {c.name: c.item_names[0] for c in model.constructs if len(c.items) == 1 and c.item_names[0] in are}
-    _refuse_single(model, alone)
+    _refuse_single(model, alone, moments)
     rows: list[Parameter] = []
     for row in plan(model, "reflective", True, scaling=options.scaling):
         if row.kind == "intercept" and (row.left in are or row.left in alone):
@@ -305,16 +326,30 @@ def _table(model: RoxModel, options: Options, ordinal: BoolArray, moments: Ordin
     return _renumbered(rows)
 
 
-def _refuse_single(model: RoxModel, alone: dict[str, str]) -> None:
+def _refuse_single(model: RoxModel, alone: dict[str, str], moments: OrdinalMoments) -> None:
     acting = {edge.cause for edge in model.edges if not edge.lag}
     for name, item in alone.items():
         if model.causes(name) and name in acting:
             raise SpecError(
                 f"{name!r} is measured by one ordinal item ({item!r}) and stands amid the graph.",
-                hint="Measure it by two items or more, or leave the item out of ordered=.",
+                hint=f"Measure it by two items or more, or {_as_numbers(item, moments)}.",
+            )
+        if moments.given is not None and not model.causes(name):
+            raise SpecError(
+                f"The variance of {name!r} is stated, but it is one ordinal item ({item!r}), beside "
+                f"{listed(moments.given.names)}, on which the ordinal items are conditioned.",
+                hint=f"State no variance of {name!r}: it is then conditioned on too.",
             )
         if model.find(name).reliability not in {None, 1.0}:
             raise SpecError(f"reliability= of {name!r} has no meaning for one ordinal item.", hint="Leave it out.")
+
+
+def _as_numbers(item: str, moments: OrdinalMoments) -> str:
+    """How one item is taken as a number, the others as they are."""
+    others = [name for name, ordinal in zip(moments.names, moments.ordinal, strict=True) if ordinal and name != item]
+    if len(moments.thresholds[moments.names.index(item)]) == 1 or not others:
+        return "use estimator='MLR' without ordered=, which takes answers as numbers"
+    return f"take its answers as numbers: ordered={others!r}"
 
 
 def _renumbered(rows: Sequence[Parameter]) -> ParameterTable:

@@ -15,7 +15,7 @@ from roxmodel.estimate.sem.bivariate import bivariate_cdf, bivariate_density, bi
 from roxmodel.estimate.sem.ordinal import Given, OrdinalMoments, StatisticLabel, check_rows
 from roxmodel.estimate.sem.polychoric import RARE, SteppedRoot, rare_probability
 from roxmodel.estimate.sem.polyserial import FAR, cut_derivatives, cut_of, cut_score, pearson_score
-from roxmodel.estimate.sem.regressed import LinearItem, ProbitItem, linear_item, probit_item
+from roxmodel.estimate.sem.regressed import LinearItem, ProbitItem, bound_pulls, linear_item, probit_item
 from roxmodel.types import BoolArray, FloatArray
 
 __all__ = ["conditional_moments"]
@@ -27,16 +27,21 @@ _TINY = 1e-300  # keeps quotients finite
 _PERFECT = 1.0 - 1e-6  # a correlation beyond this has its maximum at ±1
 _MOST_STEPS = 100
 _MOST_NUMBERS = 1 << 21  # of the influences held at once: 16 MB
+_MOST_SCORES = 1 << 23  # of all pairs together kept between the two passes: 64 MB
 
 
 @dataclass(frozen=True, slots=True)
 class _Pair:
-    """Residual correlation of two items, its information, and how its score moves with either item's own parameters."""
+    """Residual correlation of two items, its information, and how its score moves with either item's own parameters.
+
+    The scores row by row are kept where they are not too many.
+    """
 
     rho: float
     information: float
     first: FloatArray
     second: FloatArray
+    score: FloatArray | None
 
 
 def conditional_moments(
@@ -167,7 +172,9 @@ def _labels(items: list[_Item], names: tuple[str, ...], covariates: tuple[str, .
 
 def _pairs(items: list[_Item], names: tuple[str, ...], weight: FloatArray) -> dict[tuple[int, int], _Pair]:
     found = {}
-    for i, j in combinations(range(len(items)), 2):
+    every = list(combinations(range(len(items)), 2))
+    kept = len(every) * len(weight) <= _MOST_SCORES
+    for i, j in every:
         rho = _correlation(items[i], items[j], weight)
         if not abs(rho) < _PERFECT:
             raise EstimationError(
@@ -175,7 +182,7 @@ def _pairs(items: list[_Item], names: tuple[str, ...], weight: FloatArray) -> di
                 "correlation has no estimate between -1 and 1.",
                 hint="Leave one of them out, or merge categories that few people chose.",
             )
-        found[i, j] = _paired(items[i], items[j], weight, rho)
+        found[i, j] = _paired(items[i], items[j], weight, rho, kept)
     return found
 
 
@@ -183,11 +190,12 @@ def _correlation(a: _Item, b: _Item, weight: FloatArray) -> float:
     """Correlation of what the covariates leave; NaN where no maximum inside (-1, 1) was found."""
     if isinstance(a, LinearItem) and isinstance(b, LinearItem):
         return float((weight * a.standard) @ b.standard / weight.sum())
+    start = np.array([_first_guess(a, b, weight)])
     if isinstance(a, ProbitItem) and isinstance(b, ProbitItem):
         bounds, weight = _distinct(a, b, weight)
     elif isinstance(a, ProbitItem):
         a, b = b, a
-    root = SteppedRoot.start(np.zeros(1))
+    root = SteppedRoot.start(start)
     for _ in range(_MOST_STEPS):
         if not root.active[0]:
             return float(root.rho[0])
@@ -201,6 +209,17 @@ def _correlation(a: _Item, b: _Item, weight: FloatArray) -> float:
     return float("nan")
 
 
+def _first_guess(a: _Item, b: _Item, weight: FloatArray) -> float:
+    """One step from no correlation, where the score is the product of what either item's own regression leaves."""
+    score = _left(a) * _left(b)
+    return float(weight @ score / (weight @ (score * score)))
+
+
+def _left(item: _Item) -> FloatArray:
+    """(n,) residuals, of an ordinal item the expected ones of the normal variable behind the answer."""
+    return item.standard if isinstance(item, LinearItem) else -np.add(*bound_pulls(item.lower, item.upper))
+
+
 def _distinct(a: ProbitItem, b: ProbitItem, weight: FloatArray) -> tuple[tuple[FloatArray, ...], FloatArray]:
     """Bounds of each combination of covariates and answers that occurs, and how many people gave it."""
     bounds = np.column_stack([a.lower, a.upper, b.lower, b.upper])
@@ -208,11 +227,11 @@ def _distinct(a: ProbitItem, b: ProbitItem, weight: FloatArray) -> tuple[tuple[F
     return tuple(distinct.T), np.bincount(place.ravel(), weights=weight).astype(np.float64, copy=False)
 
 
-def _paired(a: _Item, b: _Item, weight: FloatArray, rho: float) -> _Pair:
+def _paired(a: _Item, b: _Item, weight: FloatArray, rho: float, kept: bool) -> _Pair:
     score, by_a, by_b = _pulls(a, b, rho, slice(None))
     pull, total = weight * score, weight.sum()
-    moved = [item.gathered(pull * one, pull * two) / total for item, (one, two) in ((a, by_a), (b, by_b))]
-    return _Pair(rho, float(pull @ score) / total, *moved)
+    first, second = (item.gathered(pull * one, pull * two) / total for item, (one, two) in ((a, by_a), (b, by_b)))
+    return _Pair(rho, float(pull @ score) / total, first, second, score if kept else None)
 
 
 def _pulls(a: _Item, b: _Item, rho: float, rows: slice) -> tuple[FloatArray, _Pulls, _Pulls]:
@@ -327,7 +346,7 @@ def _influences(items: list[_Item], pairs: dict[tuple[int, int], _Pair], rows: s
     spread = {i: alone[i][-1] for i, item in enumerate(items) if isinstance(item, LinearItem)}
     together = []
     for (i, j), pair in pairs.items():
-        score, _, _ = _pulls(items[i], items[j], pair.rho, rows)
+        score = _pulls(items[i], items[j], pair.rho, rows)[0] if pair.score is None else pair.score[rows]
         moved = (score - pair.first @ alone[i] - pair.second @ alone[j]) / pair.information
         for place in (i, j):
             moved = moved + 0.5 * pair.rho * spread[place] if place in spread else moved

@@ -12,7 +12,7 @@ from roxmodel.estimate.sem.marginals import continuous_item, ordinal_item
 from roxmodel.estimate.sem.polyserial import FAR
 from roxmodel.types import FloatArray, IntArray
 
-__all__ = ["LinearItem", "ProbitItem", "linear_item", "probit_item"]
+__all__ = ["LinearItem", "ProbitItem", "bound_pulls", "linear_item", "probit_item"]
 
 _NONE = np.empty((0, 0))
 _TINY = 1e-300  # keeps quotients finite
@@ -51,7 +51,7 @@ class ProbitItem:
 
     def scores(self, rows: slice) -> FloatArray:
         """(d, rows) of the item alone."""
-        return self.spread(*_pulls(self.lower[rows], self.upper[rows]), rows)
+        return self.spread(*bound_pulls(self.lower[rows], self.upper[rows]), rows)
 
     def spread(self, up: FloatArray, down: FloatArray, rows: slice) -> FloatArray:
         """(d, rows) derivatives by thresholds and slopes, from those by the upper and the lower bound."""
@@ -188,8 +188,19 @@ def _probability(lower: FloatArray, upper: FloatArray) -> FloatArray:
     return np.asarray(ndtr(np.where(flip, -lower, upper)) - ndtr(np.where(flip, -upper, lower)))
 
 
-def _pulls(lower: FloatArray, upper: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Derivatives of the log likelihood of each answer by its upper and its lower bound."""
+def bound_pulls(lower: FloatArray, upper: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Derivatives of the log likelihood of each answer by its upper and its lower bound.
+
+    Parameters
+    ----------
+    lower, upper
+        (n,) bounds of a standard normal variable; ±`FAR` where there is none.
+
+    Returns
+    -------
+    tuple of ndarray
+        (n,) each; 0 where there is no bound.
+    """
     scale = 1.0 / (np.sqrt(2.0 * np.pi) * np.maximum(_probability(lower, upper), _TINY))
     return np.exp(-0.5 * upper * upper) * scale, -np.exp(-0.5 * lower * lower) * scale
 
@@ -199,7 +210,7 @@ def _ascent(theta: FloatArray, known: tuple[IntArray, FloatArray, FloatArray]) -
     codes, design, share = known
     cuts, rows = len(theta) - design.shape[1], np.arange(len(codes))
     lower, upper = _bounds(theta, codes, design)
-    up, down = _pulls(lower, upper)
+    up, down = bound_pulls(lower, upper)
     by_up, by_down = np.zeros((len(codes), cuts + 1)), np.zeros((len(codes), cuts + 1))
     by_up[rows, codes] = 1.0
     by_down[rows, np.maximum(codes - 1, 0)] = codes > 0

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from roxmodel.estimate.sem.sample import covariates_of
 from roxmodel.estimate.sentences import assumed_notes, causal_notes, replicate_notes, sign_notes
 from roxmodel.implied.identification import name_parameters
 from roxmodel.implied.layout import DISTURBANCES, EDGES, RESIDUALS, Layout
@@ -93,7 +94,8 @@ def _scales(model: RoxModel, options: Options) -> list[str]:
     """Answers that are no measurements but are taken as such."""
     if options.estimator in {"DWLS", "WLSMV"}:
         return []
-    found = [item.name for item in model.items if isinstance(item.scale, Binary | Count)]
+    given = covariates_of(model)  # nothing is assumed of how these are distributed
+    found = [i.name for i in model.items if isinstance(i.scale, Binary | Count) and i.name not in given]
     if not found:
         return []
     names = ", ".join(found)
