@@ -145,6 +145,10 @@ spend ~ loy + south + age"
 given_latent <- paste0(eng, "loy =~ l1 + l2 + l3
 loy ~ eng + female
 spend ~ loy + age")
+given_path <- paste0(eng, "loy =~ l1 + l2 + l3
+eng ~ female + age
+spend ~ eng + south
+loy ~ spend + female")
 given_equal <- paste0(eng, "loy =~ l1 + l2 + l3
 loy ~ eng + k*female
 eng ~ k*female + age
@@ -229,6 +233,7 @@ extras <- list(
   ),
   modification = function(fit) columns(head(modindices(fit, sort. = TRUE), 20), c("lhs", "op", "rhs", "mi", "epc", "sepc.all")),
   r2 = function(fit) as.list(lavInspect(fit, "rsquare")),
+  standardized = function(fit) columns(standardizedSolution(fit), c("lhs", "op", "rhs", "est.std", "se")),
   residuals = function(fit) {
     left <- lavResiduals(fit, type = "raw", summary = FALSE)$cov
     list(names = colnames(left), covariance = as.vector(left[lower.tri(left, diag = TRUE)]))
@@ -337,7 +342,7 @@ run("chain_fiml", chain, "data:chain_missing", missing = "fiml", add = c("scores
 run("chain_fiml_mlr", chain, "data:chain_missing", missing = "fiml", estimator = "MLR")
 run("chain_fiml_cluster", chain, "data:chain_missing", missing = "fiml", estimator = "MLR", cluster = "branch")
 run("chain_fiml_weights", chain, "data:chain_missing", missing = "fiml", estimator = "MLR", sampling.weights = "w")
-run("chain_wlsmv", chain, "data:chain_ordinal", estimator = "WLSMV", ordered = TRUE, add = "r2")
+run("chain_wlsmv", chain, "data:chain_ordinal", estimator = "WLSMV", ordered = TRUE, add = c("r2", "standardized"))
 for (level in names(invariance)) {
   run(paste0("chain_", level, "_ml"), chain, "data:chain", group = "region", group.equal = invariance[[level]])
   run(paste0("chain_", level, "_mlr"), chain, "data:chain", group = "region", group.equal = invariance[[level]], estimator = "MLR")
@@ -382,9 +387,10 @@ conditional <- function(name, model, ..., outcomes = character()) {
   run(name, model, "data:ordinal_covariates", estimator = "WLSMV", ordered = outcomes, ...)
 }
 conditional("given_one", given_one, outcomes = answers[1:4], add = "r2")
+conditional("given_path", given_path, outcomes = answers[1:7], add = c("r2", "standardized"))
 conditional("given_two", given_two, outcomes = answers[1:7])
 conditional("given_mediated", given_mediated, outcomes = answers[1:7])
-conditional("given_direct", given_direct, outcomes = answers[c(1:4, 8:9)])
+conditional("given_direct", given_direct, outcomes = answers[c(1:4, 8:9)], add = c("r2", "standardized"))
 conditional("given_alone", given_alone, outcomes = answers[8:9])
 conditional("given_mixed", given_mixed, outcomes = answers[5:7])
 conditional("given_latent", given_latent, outcomes = answers[1:7])

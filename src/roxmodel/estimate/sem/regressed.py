@@ -17,7 +17,7 @@ __all__ = ["LinearItem", "ProbitItem", "bound_pulls", "linear_item", "probit_ite
 _NONE = np.empty((0, 0))
 _TINY = 1e-300  # keeps quotients finite
 _MOST_STEPS, _CLOSE = 100, 1e-11
-_FLAT = 1e-7  # information of a person on a standardised slope below which the slope has no end
+_FLAT = 1e-9  # smallest eigenvalue of the information, scaled to a diagonal of 1, below which a slope has no end
 _EXACT = 1e-10  # share of a variance that the covariates leave, below which nothing is left
 
 
@@ -136,7 +136,7 @@ def probit_item(
     DataError
         If there is one category only.
     EstimationError
-        If the covariates foretell the answers so well that a slope has no end.
+        If the covariates foretell the answers so well that a slope has no end, or no error.
 
     References
     ----------
@@ -156,24 +156,36 @@ def probit_item(
     known = (alone.codes, design, weight / weight.sum())
     for _ in range(_MOST_STEPS):
         gradient, information = _ascent(theta, known)
-        if not np.linalg.eigvalsh(information[cuts:, cuts:])[0] > _FLAT:
+        if _flat(information):
             break
         step = np.asarray(np.linalg.solve(information, gradient), dtype=np.float64)
         theta = _uphill(theta, step, known)
         if np.abs(step).max() < _CLOSE:
             lower, upper = _bounds(theta, *known[:2])
             item = ProbitItem(alone.codes, design, theta[:cuts], theta[cuts:], lower, upper, _NONE)
-            return replace(item, inverse=_inverse(item, weight))
+            products = _products(item, weight)
+            if _flat(products):  # at some value of a covariate all gave one answer: nothing says how sure the slope is
+                break
+            return replace(item, inverse=np.asarray(np.linalg.inv(products), dtype=np.float64))
     raise EstimationError(
-        f"Nearly all answers to {name!r} are foretold by {listed(covariates)}: their slopes have no end in a probit "
-        "regression.",
-        hint="Look for a value of a covariate at which all gave one answer; leave it out, or merge categories.",
+        f"{listed(covariates)} foretell the answers to {name!r} too well: at some value all gave one answer, so that a "
+        "slope of its probit regression has no end, or no error.",
+        hint="Leave that covariate or the item out, or merge categories.",
     )
 
 
-def _inverse(item: ProbitItem | LinearItem, weight: FloatArray) -> FloatArray:
+def _flat(information: FloatArray) -> bool:
+    """Whether the likelihood grows for ever in some direction, so that its information there has all but gone."""
+    own = np.sqrt(np.maximum(np.diag(information), 0.0))
+    if not own.min() > _FLAT:
+        return True
+    return not float(np.linalg.eigvalsh(information / np.outer(own, own))[0]) > _FLAT
+
+
+def _products(item: ProbitItem | LinearItem, weight: FloatArray) -> FloatArray:
+    """(d, d) mean products of the scores."""
     scores = item.scores(slice(None))
-    return np.asarray(np.linalg.inv((scores * weight) @ scores.T / weight.sum()), dtype=np.float64)
+    return np.asarray((scores * weight) @ scores.T / weight.sum())
 
 
 def _bounds(theta: FloatArray, codes: IntArray, design: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -267,7 +279,7 @@ def linear_item(
     DataError
         If fewer than three different values occur.
     EstimationError
-        If the covariates leave nothing of the item.
+        If the covariates leave nothing of the item, or two values.
 
     Examples
     --------
@@ -288,4 +300,10 @@ def linear_item(
             hint="Leave the item out.",
         )
     item = LinearItem(design, left / sd, alone.mean, sd, np.asarray(slopes), _NONE)
-    return replace(item, inverse=_inverse(item, weight))
+    products = _products(item, weight)
+    if _flat(products):
+        raise EstimationError(
+            f"What {listed(covariates)} leave of {name!r} has two values only, so that it can not be taken as continuous.",
+            hint=f"Take the item as cut from a normal variable: ordered=[..., {name!r}], or leave it out.",
+        )
+    return replace(item, inverse=np.asarray(np.linalg.inv(products), dtype=np.float64))

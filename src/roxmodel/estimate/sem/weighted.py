@@ -183,12 +183,15 @@ def weighted_indices(
 
 
 def _srmr(part: WeightedCovariances, theta: FloatArray, moments: OrdinalMoments) -> float:
-    """Root mean square of residual correlations (given covariates: of what these leave; they count as variables)."""
+    """Root mean square of residual correlations (given covariates: of what these leave; they count as variables).
+
+    Variances are counted as fitted, as in lavaan.
+    """
     p, every, count = len(moments.names), len(part.layout.items), len(part.rows)
     spread = np.ones(every)
     spread[[part.layout.items.index(name) for name in moments.names]] = np.sqrt(moments.variance)
     away = (part.statistics - part.implied(implied(part.layout, theta)))[:count]
-    rest = (away / (spread[part.rows] * spread[part.columns])) ** 2
+    rest = (away / (spread[part.rows] * spread[part.columns]))[part.rows != part.columns] ** 2
     return float(np.sqrt(rest.sum() / (p * (p - 1) / 2 + every)))
 
 
