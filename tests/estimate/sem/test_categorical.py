@@ -346,6 +346,26 @@ def test_a_given_covariate_is_not_ordered():
     assert rox.fit(GIVEN.replace(exogenous="free"), frame, estimator="DWLS", ordered=[*NAMES, "x"]).converged
 
 
+def test_a_covariate_with_many_answers_is_told_what_works():
+    frame = beside()
+    free = GIVEN.replace(exogenous="free")
+    with pytest.raises(DataError, match=r"'z' was to be ordinal.*ordered=\['a1', .*'x'\].*exogenous='fixed'"):
+        rox.fit(free, frame, estimator="DWLS", ordered=True)
+    assert rox.fit(free, frame, estimator="DWLS", ordered=[*NAMES, "x"]).converged
+    assert rox.fit(free.replace(exogenous="fixed"), frame, estimator="DWLS", ordered=True).converged
+
+
+def test_a_yes_no_that_is_given_needs_no_other_scale():
+    """Nothing is assumed of how it is distributed, by ML either: no note that its scale is not respected."""
+    frame = beside()
+    model = rox.RoxModel(name="m", constructs=constructs(x=rox.Binary()), edges=["a -> b", "x -> a"])
+    said = [
+        any("are taken as numbers with linear equations" in note for note in rox.fit(m, frame).notes)
+        for m in (model, model.replace(exogenous="fixed"))
+    ]
+    assert said == [True, False]
+
+
 def test_moments_of_what_is_given_are_not_stated():
     frame, edges = beside(), ["a -> b", "x -> a", "z -> a"]
     given = constructs(x=None, z=None)

@@ -98,7 +98,7 @@ def categories_of(model: RoxModel, sample: Sample, ordinal: BoolArray) -> Ordina
             raise DataError(
                 f"{name!r} was to be ordinal, but it has {count} different answers.",
                 allowed=f"at most {_MOST_CATEGORIES}",
-                hint="Leave it out of ordered= (it is then continuous), or merge categories.",
+                hint=_way_for_many_values(model, name, names),
             )
     covariates = covariates_of(model)
     if not covariates:
@@ -107,6 +107,15 @@ def categories_of(model: RoxModel, sample: Sample, ordinal: BoolArray) -> Ordina
     rest = [i for i in range(len(names)) if i not in given]
     own = [names[i] for i in rest]
     return conditional_moments(rows[:, rest], ordinal[rest], own, (covariates, rows[:, given]), weights)
+
+
+def _way_for_many_values(model: RoxModel, name: str, names: Sequence[str]) -> str:
+    """How an item with many answers is taken as it is."""
+    owner = owner_of(model, name)
+    way = f"Leave it out of ordered= (it is then continuous): ordered={[n for n in names if n != name]!r}"
+    if owner.observed and not model.causes(owner.name):
+        return f"{way}; or condition on it, as on any covariate: model.replace(exogenous='fixed')."
+    return f"{way}; or merge categories."
 
 
 def _target(moments: OrdinalMoments, items: Sequence[str]) -> Target:

@@ -303,7 +303,7 @@ def linear_item(
     products = _products(item, weight)
     if _flat(products):
         raise EstimationError(
-            f"What {listed(covariates)} leave of {name!r} has two values only, so that it can not be taken as continuous.",
+            f"What {listed(covariates)} leave of {name!r} has two values only: it can not be taken as continuous.",
             hint=f"Take the item as cut from a normal variable: ordered=[..., {name!r}], or leave it out.",
         )
     return replace(item, inverse=np.asarray(np.linalg.inv(products), dtype=np.float64))
