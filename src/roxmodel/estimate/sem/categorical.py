@@ -32,6 +32,7 @@ from roxmodel.types import BoolArray, FloatArray, IntArray
 __all__ = ["CategoricalSolution", "categories_of", "ordinal_items", "refit_categorical", "solve_categorical"]
 
 _MOST_CATEGORIES = 30
+_MOST_NAMES = 12  # in a message
 _LEFT = "1 minus what its construct explains"
 
 
@@ -112,7 +113,7 @@ def categories_of(model: RoxModel, sample: Sample, ordinal: BoolArray) -> Ordina
 def _way_for_many_values(model: RoxModel, name: str, names: Sequence[str]) -> str:
     """How an item with many answers is taken as it is."""
     owner = owner_of(model, name)
-    way = f"Leave it out of ordered= (it is then continuous): ordered={[n for n in names if n != name]!r}"
+    way = f"Leave it out of ordered= (it is then continuous): ordered={_named([n for n in names if n != name])}"
     if owner.observed and not model.causes(owner.name):
         return f"{way}; or condition on it, as on any covariate: model.replace(exogenous='fixed')."
     return f"{way}; or merge categories."
@@ -358,7 +359,12 @@ def _as_numbers(item: str, moments: OrdinalMoments) -> str:
     others = [name for name, ordinal in zip(moments.names, moments.ordinal, strict=True) if ordinal and name != item]
     if len(moments.thresholds[moments.names.index(item)]) == 1 or not others:
         return "use estimator='MLR' without ordered=, which takes answers as numbers"
-    return f"take its answers as numbers: ordered={others!r}"
+    return f"take its answers as numbers: ordered={_named(others)}"
+
+
+def _named(names: Sequence[str]) -> str:
+    """A list to copy, where it is not too long."""
+    return repr(list(names)) if len(names) <= _MOST_NAMES else f"[{listed(names, _MOST_NAMES)}]"
 
 
 def _renumbered(rows: Sequence[Parameter]) -> ParameterTable:
