@@ -320,7 +320,9 @@ def test_categories():
 
 def test_models_of_ordinal_items():
     ordinal(WHOLE, "not identified", "'a'", model=rox.RoxModel.from_lavaan("a =~ a1 + a2"))
-    ordinal(WHOLE, "exogenous='free'", model=rox.RoxModel.from_lavaan("a =~ a1 + a2 + a3\na ~ b1"))
+    given = rox.RoxModel.from_lavaan("a =~ a1 + a2 + a3\na ~ b1")  # lavaan text gives what is exogenous
+    ordinal(WHOLE, "exogenous='free'", "conditioned on it", model=given, ordered=["a1", "a2", "a3", "b1"])
+    assert fitted(WHOLE, given, estimator="DWLS", ordered=True).converged
 
 
 # --- models

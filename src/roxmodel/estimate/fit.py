@@ -122,6 +122,8 @@ def fit(  # noqa: PLR0913 - the contract of DESIGN.md
         of ``"sem"``, else observed.
     ordered
         With ``"DWLS"``: names of the ordinal items, True for all; None = those whose scale is `Likert` or `Binary`.
+        Covariates that the model gives (``exogenous="fixed"``) are none of them: the ordinal items are conditioned on
+        these, whose answers count as numbers.
     means
         Whether item means are parameters where nothing asks for it (groups and missing answers do).
 

@@ -18,12 +18,10 @@ from roxmodel.result.records import LINEAR, Equation, Estimates, Measure, Popula
 from roxmodel.result.standardize import construct_sd, disturbances, standardized_values
 from roxmodel.result.system import implied_covariance, system_of
 from roxmodel.spec.graph import RoxModel
-from roxmodel.spec.parameters import ParameterTable
+from roxmodel.spec.parameters import GIVEN, ParameterTable
 from roxmodel.types import FloatArray, StandardErrors
 
 __all__ = ["tabulate"]
-
-_GIVEN = "given by the data"
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +189,7 @@ def _indices(
     reason = _no_indices(model, table, scores, sample)
     if reason:
         return counts, (f"No fit indices: {reason}.",)
-    given = {row.left for row in table.of("variance") if row.note == _GIVEN}
+    given = {row.left for row in table.of("variance") if row.note == GIVEN}
     places = tuple(i for i, name in enumerate(model.names) if name in given)
     means = [row for row in table.of("intercept") if row.free]
     implied = _implied(model, table, solution, sample)
@@ -207,7 +205,7 @@ def _no_indices(model: RoxModel, table: ParameterTable, scores: Scores, sample: 
     pairs = table.of("covariance")
     if any((row.free or row.value) and (model.causes(row.left) or model.causes(row.right)) for row in pairs):
         return "with correlated disturbances the regressions are not the maximum-likelihood estimate"
-    moments = [row for row in (*table.of("variance"), *pairs) if not (row.free or row.note == _GIVEN)]
+    moments = [row for row in (*table.of("variance"), *pairs) if not (row.free or row.note == GIVEN)]
     if any(not model.causes(row.left) for row in moments):
         return "a variance or covariance of constructs without causes is fixed"
     spread = np.sqrt(np.diag(sample.covariance))

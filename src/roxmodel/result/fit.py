@@ -285,7 +285,8 @@ class Fit(Fitted):
         Returns
         -------
         DataFrame
-            (p, p), items by items. With missing answers the sample's moments are the maximum-likelihood ones.
+            (p, p), items by items. With missing answers the sample's moments are the maximum-likelihood ones. Of
+            ordinal items those of the normal variables behind them, what covariates bring included.
 
         Raises
         ------

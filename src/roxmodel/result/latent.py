@@ -13,14 +13,15 @@ from roxmodel.implied.layout import DISTURBANCES, LOADINGS, RESIDUALS, Layout, l
 from roxmodel.implied.matrices import Implied, filled, implied
 from roxmodel.implied.normal import Target
 from roxmodel.result.records import GroupMoments
-from roxmodel.spec.parameters import Parameter
-from roxmodel.types import FloatArray
+from roxmodel.spec.parameters import GIVEN, Parameter
+from roxmodel.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
     from roxmodel.result.fitted import Fitted
 
 __all__ = [
     "LatentGroup",
+    "covariates_in",
     "given_by_data",
     "group_rows",
     "latent_groups",
@@ -31,7 +32,6 @@ __all__ = [
 ]
 
 _ORDINAL = ("DWLS", "WLSMV")
-_GIVEN = "given by the data"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,11 +129,20 @@ def given_by_data(fit: Fitted) -> tuple[list[Parameter], FloatArray]:
     found = [
         (row, float(value))
         for row, value in zip(fit.table, fit.estimates.value, strict=True)
-        if not row.free and row.value is None and row.note == _GIVEN
+        if not row.free and row.value is None and row.note == GIVEN
     ]
     start = fit.table.n_free + 1
     rows = [replace(row, free=start + i) for i, (row, _) in enumerate(found)]
     return rows, np.array([value for _, value in found])
+
+
+def covariates_in(fit: Fitted) -> IntArray:
+    """Places of the items that the ordinal items of a fit are conditioned on; none in a fit without thresholds."""
+    if not fit.table.of("threshold"):
+        return np.zeros(0, dtype=np.int64)
+    items = [item.name for item in fit.model.items]
+    names = [row.left for row in fit.table.of("variance") if row.note == GIVEN and row.left in fit.model.names]
+    return np.array([items.index(fit.model.find(name).item_names[0]) for name in names], dtype=np.int64)
 
 
 def require_continuous(fit: Fitted) -> None:

@@ -6,10 +6,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from roxmodel.implied.layout import LATENT_MEANS, Layout, place_of, residual_of
+from roxmodel.implied.given import conditioned
+from roxmodel.implied.layout import (
+    DISTURBANCES,
+    LATENT_MEANS,
+    LOADINGS,
+    RESIDUALS,
+    Layout,
+    place_of,
+    residual_of,
+)
 from roxmodel.implied.matrices import filled, implied
 from roxmodel.result.intervals import spread_of, wald
-from roxmodel.result.latent import latent_groups
+from roxmodel.result.latent import covariates_in, latent_groups
 from roxmodel.spec.parameters import Parameter
 from roxmodel.types import FloatArray
 
@@ -73,10 +82,8 @@ def standardized_draws(fit: Fitted, theta: FloatArray) -> FloatArray:
 
 
 def _of_group(fit: Fitted, layout: Layout, rows: list[Parameter], theta: FloatArray) -> list[FloatArray]:
-    at = implied(layout, theta)
     matrices = [filled(layout, theta, which) for which in range(6)]
-    item = np.sqrt(np.maximum(np.diagonal(at.sigma, axis1=1, axis2=2), 0.0)) * layout.scale
-    construct = np.sqrt(np.maximum(np.diagonal(at.latent, axis1=1, axis2=2), 0.0))
+    item, construct = (np.sqrt(np.maximum(own, 0.0)) for own in _variances(fit, layout, theta, matrices))
     found = []
     for row in rows:
         which, i, j = place_of(row, layout.items, layout.constructs)
@@ -95,6 +102,43 @@ def _of_group(fit: Fitted, layout: Layout, rows: list[Parameter], theta: FloatAr
             else:
                 found.append(matrix[:, i, j] / np.sqrt(matrix[:, i, i] * matrix[:, j, j]))
     return found
+
+
+def _variances(
+    fit: Fitted, layout: Layout, theta: FloatArray, matrices: list[FloatArray]
+) -> tuple[FloatArray, FloatArray]:
+    """(draws, p) and (draws, k) variances of items and constructs.
+
+    What is left of an ordinal item is 1 minus what is explained (given covariates: of what these leave), so that it
+    moves with the parameters, here and in the matrices.
+    """
+    at = implied(layout, theta)
+    sigma, latent = at.sigma * np.outer(layout.scale, layout.scale), at.latent.copy()
+    ordinal = {row.left for row in fit.table.of("threshold")}
+    given = covariates_in(fit)
+    owners = np.array([layout.base[LOADINGS][i].nonzero()[0][0] for i in given], dtype=np.int64)
+    for whole, which, places in ((sigma, RESIDUALS, given), (latent, DISTURBANCES, owners)):
+        own = [place for place, left in enumerate(_left(fit, layout, which, ordinal)) if left]
+        if not own:
+            continue
+        parts = conditioned(whole, places).sigma if len(places) else whole
+        rest = 1.0 - (parts[:, own, own] - matrices[which][:, own, own])
+        whole[:, own, own] += rest - matrices[which][:, own, own]
+        matrices[which][:, own, own] = rest
+        if which == DISTURBANCES:  # the one item of such a construct varies as it does
+            for place in own:
+                i = layout.items.index(fit.model.constructs[place].item_names[0])
+                sigma[:, i, i] = latent[:, place, place]
+    return np.diagonal(sigma, axis1=1, axis2=2), np.diagonal(latent, axis1=1, axis2=2)
+
+
+def _left(fit: Fitted, layout: Layout, which: int, ordinal: set[str]) -> list[bool]:
+    """Which items (or constructs of one item) have what is left of 1 for their residual."""
+    alone = {c.name: c.item_names[0] in ordinal for c in fit.model.constructs if len(c.items) == 1}
+    if which == DISTURBANCES:
+        return [alone.get(name, False) and name in fit.model.endogenous for name in layout.constructs]
+    single = {c.item_names[0] for c in fit.model.constructs if len(c.items) == 1}
+    return [name in ordinal and name not in single for name in layout.items]
 
 
 def _slopes(fit: Fitted) -> FloatArray:

@@ -42,8 +42,9 @@ class RoxModel(CausalModel):
     terminal_covariances
         Whether disturbances of constructs that cause nothing covary freely (as lavaan's ``sem()`` has it).
     exogenous
-        Whether the (co)variances of observed exogenous constructs are parameters (``"free"``) or given
-        (``"fixed"``).
+        Whether the (co)variances of observed exogenous constructs are parameters (``"free"``) or given by the data
+        (``"fixed"``). With ordinal items (``estimator="DWLS"``) the others are conditioned on what is given, as in
+        lavaan: a 0/1 stays a 0/1; with ``"free"`` it is taken as cut from a normal variable.
 
     Raises
     ------

@@ -15,9 +15,9 @@ from roxmodel.types import Scaling
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Kind", "Parameter", "ParameterTable", "gives_unit", "plan", "units_kept"]
+__all__ = ["GIVEN", "Kind", "Parameter", "ParameterTable", "gives_unit", "plan", "units_kept"]
 
-_GIVEN = "given by the data"
+GIVEN = "given by the data"  # note of a row whose value is the sample's
 _MARKER = "marker"
 
 Kind: TypeAlias = Literal["loading", "edge", "variance", "covariance", "intercept", "threshold", "defined"]
@@ -331,7 +331,7 @@ def _construct_variance(model: CausalModel, name: str, scaling: Scaling) -> Para
         if stated is not None and stated.fixed is None:
             return replace(row, label=stated.label or "")
     if _given(model, name):
-        row = replace(row, free=0, lower=None, note=_GIVEN)
+        row = replace(row, free=0, lower=None, note=GIVEN)
     return _second_moment(model, name, name, row)
 
 
@@ -349,7 +349,7 @@ def _covariances(model: CausalModel, measurement: str) -> list[Parameter]:
     for left, right in combinations(model.exogenous_names, 2):
         row = _covariance_row(left, right)
         given = _given(model, left) and _given(model, right)
-        rows[frozenset((left, right))] = replace(row, free=0, note=_GIVEN) if given else row
+        rows[frozenset((left, right))] = replace(row, free=0, note=GIVEN) if given else row
     if model.terminal_covariances:
         caused = {edge.cause for edge in model.edges if edge.lag == 0}
         terminal = [name for name in model.endogenous if name not in caused]
@@ -376,7 +376,7 @@ def _intercepts(model: CausalModel, measurement: str) -> list[Parameter]:
             rows += [Parameter(f"intercept:{i}", "intercept", i, i, free=1) for i in construct.item_names]
         row = Parameter(f"intercept:{construct.name}", "intercept", construct.name, construct.name)
         if own and _given(model, construct.name):
-            rows.append(replace(row, note=_GIVEN))
+            rows.append(replace(row, note=GIVEN))
         else:
             rows.append(replace(row, free=1) if own else replace(row, value=0.0, note="latent mean"))
     return rows

@@ -125,6 +125,34 @@ def loop(rng: np.random.Generator, n: int = 500) -> pd.DataFrame:
     return pd.DataFrame(columns).round(6)
 
 
+ANSWERS = {  # item: construct it measures, loading, cuts of the normal variable behind it
+    "e1": ("eng", 1.0, (-0.4,)),
+    "e2": ("eng", 0.9, (-1.1, 0.1, 1.2)),
+    "e3": ("eng", 0.8, (-1.8, -1.2, -0.5, 0.2, 0.9, 1.6)),
+    "e4": ("eng", 1.1, (-1.3, -0.4, 0.6, 1.5)),
+    "l1": ("loy", 1.0, (-0.9, 0.0, 0.8)),
+    "l2": ("loy", 0.9, (0.6,)),
+    "l3": ("loy", 1.2, (-1.6, -0.9, -0.3, 0.4, 1.0, 1.9)),
+}
+
+
+def with_covariates(rng: np.random.Generator, n: int = 500) -> pd.DataFrame:
+    """Two constructs of ordinal items and three outcomes, caused by binary covariates of 35 and 12 %, and by age."""
+    female, south = (rng.random(n) < share for share in (0.35, 0.12))
+    age = np.round(rng.gamma(9.0, 4.5, n), 1)
+    eng = 0.5 * female + 0.02 * (age - 40.0) + rng.normal(0.0, 0.8, n)
+    loy = 0.5 * eng - 0.4 * female + 0.3 * south + rng.normal(0.0, 0.7, n)
+    constructs = {"eng": eng, "loy": loy}
+    columns = {}
+    for item, (construct, loading, cuts) in ANSWERS.items():
+        columns[item] = 1 + np.searchsorted(cuts, loading * constructs[construct] + rng.normal(0.0, 0.7, n))
+    columns["buy"] = 1 + np.searchsorted((-0.8, 0.2, 1.1), 0.4 * eng + 0.3 * female + rng.normal(0.0, 0.9, n))
+    columns["stay"] = 1 * (0.5 * eng - 0.6 * south + rng.normal(0.0, 0.9, n) > -0.5)
+    columns["c1"] = np.round(5.0 + 2.0 * loy + rng.normal(0.0, 1.2, n), 4)
+    columns["spend"] = np.round(10.0 + 1.2 * loy + 0.05 * age - 0.8 * south + rng.normal(0.0, 1.0, n), 4)
+    return pd.DataFrame(columns).assign(female=1 * female, south=1 * south, age=age)
+
+
 def moments(rows: pd.DataFrame, names: list[str]) -> dict[str, Any]:
     """Count, means and covariances (divisor n - 1)."""
     table = rows[names]
@@ -149,7 +177,7 @@ def textbook(folder: Path) -> None:
 
 def main() -> None:
     HERE.mkdir(exist_ok=True)
-    rows_rng, holes_rng, loop_rng = (np.random.default_rng(s) for s in np.random.SeedSequence(SEED).spawn(3))
+    rows_rng, holes_rng, loop_rng, given_rng = (np.random.default_rng(s) for s in np.random.SeedSequence(SEED).spawn(4))
     rows = chain(rows_rng)
     tables = {
         "chain": rows,
@@ -158,6 +186,7 @@ def main() -> None:
         "chain_split_north": in_three_versions(rows, (rows["region"] == "north").to_numpy()),
         "chain_ordinal": in_five_points(rows),
         "nonrecursive": loop(loop_rng),
+        "ordinal_covariates": with_covariates(given_rng),
     }
     for name, table in tables.items():
         table.to_csv(HERE / f"{name}.csv", index=False)

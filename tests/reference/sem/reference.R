@@ -122,6 +122,38 @@ left ~ right + x1 + x2
 right ~ left + x3 + x4
 left ~~ right"
 
+# ordinal answers given covariates: lavaan conditions on exogenous variables (conditional.x = TRUE, its default)
+eng <- "eng =~ e1 + e2 + e3 + e4
+"
+given_one <- paste0(eng, "eng ~ female")
+given_two <- paste0(eng, "loy =~ l1 + l2 + l3
+eng ~ female + age
+loy ~ b*eng + female")
+given_mediated <- paste0(eng, "loy =~ l1 + l2 + l3
+eng ~ a*female + age
+loy ~ b*eng + c*female + south
+indirect := a*b
+total := a*b + c")
+given_direct <- paste0(eng, "eng ~ female
+buy ~ eng + female + age
+stay ~ eng + south")
+given_alone <- "buy ~ female + age
+stay ~ female + south"
+given_mixed <- "loy =~ c1 + l1 + l2 + l3
+loy ~ female + age
+spend ~ loy + south + age"
+given_latent <- paste0(eng, "loy =~ l1 + l2 + l3
+loy ~ eng + female
+spend ~ loy + age")
+given_path <- paste0(eng, "loy =~ l1 + l2 + l3
+eng ~ female + age
+spend ~ eng + south
+loy ~ spend + female")
+given_equal <- paste0(eng, "loy =~ l1 + l2 + l3
+loy ~ eng + k*female
+eng ~ k*female + age
+e2 ~~ l2")
+
 # ---- a fit without what the optimiser leaves
 
 left_over <- function(fit, x, K) {
@@ -208,6 +240,7 @@ extras <- list(
   ),
   modification = function(fit) columns(head(modindices(fit, sort. = TRUE), 20), c("lhs", "op", "rhs", "mi", "epc", "sepc.all")),
   r2 = function(fit) as.list(lavInspect(fit, "rsquare")),
+  standardized = function(fit) columns(standardizedSolution(fit), c("lhs", "op", "rhs", "est.std", "se")),
   residuals = function(fit) {
     left <- lavResiduals(fit, type = "raw", summary = FALSE)$cov
     list(names = colnames(left), covariance = as.vector(left[lower.tri(left, diag = TRUE)]))
@@ -318,7 +351,7 @@ run("chain_fiml", chain, "data:chain_missing", missing = "fiml", add = c("scores
 run("chain_fiml_mlr", chain, "data:chain_missing", missing = "fiml", estimator = "MLR")
 run("chain_fiml_cluster", chain, "data:chain_missing", missing = "fiml", estimator = "MLR", cluster = "branch")
 run("chain_fiml_weights", chain, "data:chain_missing", missing = "fiml", estimator = "MLR", sampling.weights = "w")
-run("chain_wlsmv", chain, "data:chain_ordinal", estimator = "WLSMV", ordered = TRUE, add = "r2")
+run("chain_wlsmv", chain, "data:chain_ordinal", estimator = "WLSMV", ordered = TRUE, add = c("r2", "standardized"))
 for (level in names(invariance)) {
   run(paste0("chain_", level, "_ml"), chain, "data:chain", group = "region", group.equal = invariance[[level]])
   run(paste0("chain_", level, "_mlr"), chain, "data:chain", group = "region", group.equal = invariance[[level]], estimator = "MLR")
@@ -361,6 +394,21 @@ run("covariates_fiml_mlr", covariates, "data:chain_missing", missing = "fiml", e
 run("chain_split_fiml", chain, "data:chain_split", missing = "fiml", add = c("scores", "r2"))
 run("chain_split_fiml_mlr", chain, "data:chain_split", missing = "fiml", estimator = "MLR")
 run("chain_split_metric", chain, "data:chain_split_north", missing = "fiml", group = "region", group.equal = "loadings")
+# ordinal answers given covariates
+answers <- c("e1", "e2", "e3", "e4", "l1", "l2", "l3", "buy", "stay")
+conditional <- function(name, model, ..., outcomes = character()) {
+  run(name, model, "data:ordinal_covariates", estimator = "WLSMV", ordered = outcomes, ...)
+}
+conditional("given_one", given_one, outcomes = answers[1:4], add = "r2")
+conditional("given_path", given_path, outcomes = answers[1:7], add = c("r2", "standardized"))
+conditional("given_two", given_two, outcomes = answers[1:7])
+conditional("given_mediated", given_mediated, outcomes = answers[1:7])
+conditional("given_direct", given_direct, outcomes = answers[c(1:4, 8:9)], add = c("r2", "standardized"))
+conditional("given_alone", given_alone, outcomes = answers[8:9])
+conditional("given_mixed", given_mixed, outcomes = answers[5:7])
+conditional("given_latent", given_latent, outcomes = answers[1:7])
+conditional("given_stdlv", given_mediated, outcomes = answers[1:7], std.lv = TRUE)
+conditional("given_equal", given_equal, outcomes = answers[1:7])
 
 # Bootstrap: percentile intervals, 1,000 draws of rows; compare within Monte-Carlo error.
 if (is.null(wanted) || "chain_bootstrap" %in% wanted) {

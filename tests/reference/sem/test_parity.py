@@ -106,7 +106,9 @@ def test_modification_indices(name):
     assert checked >= len(case["modification"]["mi"]) // 2
 
 
-@pytest.mark.parametrize("name", ["hs_ml", "chain_ml", "chain_fiml", "pd_ml", "chain_wlsmv"])
+@pytest.mark.parametrize(
+    "name", ["hs_ml", "chain_ml", "chain_fiml", "pd_ml", "chain_wlsmv", "given_one", "given_direct", "given_path"]
+)
 def test_explained_variance(name):
     case, fit = fitted(name)
     found = fit.r2().set_index("name")["r2"]

@@ -109,7 +109,9 @@ def _check_estimator(asked: Asked) -> None:
     if asked.missing == "fiml" and (ordinal or asked.estimator == "MLM"):
         raise RoxError(
             f"missing='fiml' and estimator={asked.estimator!r} contradict each other: it needs complete answers.",
-            hint="Use estimator='MLR' with missing='fiml', or missing='listwise'.",
+            hint="Use estimator='MLR' with missing='fiml'"
+            + (" and without ordered=" if asked.ordered is not None else "")
+            + ", or missing='listwise'.",
         )
     if asked.ordered is not None and not ordinal:
         raise RoxError(

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from roxmodel.estimate.sem.ordinal import OrdinalMoments
+from roxmodel.implied.given import conditioned
 from roxmodel.implied.layout import Layout
-from roxmodel.implied.matrices import implied, moment_jacobian
+from roxmodel.implied.matrices import Implied, implied, moment_jacobian
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable
 from roxmodel.types import BoolArray, FloatArray, IntArray
@@ -21,6 +22,7 @@ class FirstStep:
     """Where thresholds and means stand.
 
     A threshold's statistic is the threshold less the mean that the causes give its item; a mean's is the implied mean.
+    Both are taken where all covariates are 0, if there are any.
 
     Attributes
     ----------
@@ -32,20 +34,32 @@ class FirstStep:
         (m,) places of the items.
     threshold
         (m,) whether it is a threshold.
+    given, mean
+        (q,) places of the covariates among the items, and their means, in units of the scale.
     """
 
     theta: IntArray
     statistics: IntArray
     item: IntArray
     threshold: BoolArray
+    given: IntArray
+    mean: FloatArray
+
+    def _means(self, at: Implied) -> FloatArray:
+        """(p,) implied means, all covariates being 0."""
+        return at.mu - conditioned(at.sigma, self.given).slopes @ self.mean if len(self.given) else at.mu
 
     def jacobian(self, layout: Layout, theta: FloatArray) -> FloatArray:
         """(m, n_free) derivatives of the statistics."""
-        _, by_mu = moment_jacobian(layout, implied(layout, theta))
+        at = implied(layout, theta)
+        by_sigma, by_mu = moment_jacobian(layout, at)
+        if len(self.given):
+            _, by_slopes = conditioned(at.sigma, self.given).jacobian(by_sigma)
+            by_mu = by_mu - np.einsum("ikr,k->ir", by_slopes, self.mean)
         found = (by_mu @ layout.link)[self.item]
         found[self.threshold] *= -1.0
-        at = np.flatnonzero(self.threshold)
-        found[at, self.theta[at]] += 1.0
+        cuts = np.flatnonzero(self.threshold)
+        found[cuts, self.theta[cuts]] += 1.0
         return np.asarray(found)
 
     def solved(self, layout: Layout, theta: FloatArray, statistics: FloatArray) -> FloatArray:
@@ -54,7 +68,7 @@ class FirstStep:
             return theta
         found = theta.copy()
         found[self.theta] = 0.0
-        mu = implied(layout, found).mu[self.item]
+        mu = self._means(implied(layout, found))[self.item]
         here = np.where(self.threshold, -mu, mu)
         own = self.jacobian(layout, found)[:, self.theta]
         found[self.theta] = np.linalg.solve(own, statistics[self.statistics] - here)
@@ -63,8 +77,8 @@ class FirstStep:
 
 def first_step_of(model: RoxModel, table: ParameterTable, moments: OrdinalMoments) -> FirstStep:
     """Find thresholds and means in the table and among the statistics."""
-    at = {label: i for i, label in enumerate(moments.labels)}
-    items = {name: i for i, name in enumerate(moments.names)}
+    at, known = {label: i for i, label in enumerate(moments.labels)}, moments.given
+    items = {item.name: i for i, item in enumerate(model.items)}
     theta, statistics, item, threshold = [], [], [], []
     for row in table:
         if not row.free or row.kind not in {"threshold", "intercept"}:
@@ -80,4 +94,6 @@ def first_step_of(model: RoxModel, table: ParameterTable, moments: OrdinalMoment
         np.array(statistics, dtype=np.int64),
         np.array(item, dtype=np.int64),
         np.array(threshold, dtype=bool),
+        np.array([items[name] for name in (() if known is None else known.names)], dtype=np.int64),
+        np.empty(0) if known is None else known.mean,
     )

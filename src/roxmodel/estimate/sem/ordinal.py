@@ -22,9 +22,9 @@ from roxmodel.estimate.sem.polyserial import (
 )
 from roxmodel.types import BoolArray, FloatArray
 
-__all__ = ["OrdinalMoments", "StatisticLabel", "ordinal_moments"]
+__all__ = ["Given", "OrdinalMoments", "StatisticLabel", "check_rows", "ordinal_moments"]
 
-StatisticLabel: TypeAlias = tuple[Literal["threshold", "mean", "variance", "covariance"], str, str]
+StatisticLabel: TypeAlias = tuple[Literal["threshold", "mean", "slope", "variance", "covariance"], str, str]
 _Item: TypeAlias = Ordinal | Continuous
 
 _PERFECT = 1.0 - 1e-6  # a correlation beyond this has its maximum at ±1
@@ -32,12 +32,49 @@ _MOST_NUMBERS = 1 << 21  # of the influences held at once: 16 MB
 
 
 @dataclass(frozen=True, slots=True)
+class Given:
+    """Covariates that items are conditioned on.
+
+    Attributes
+    ----------
+    names
+        (q,) covariates.
+    mean, covariance
+        (q,) and (q, q) of the sample, divisor n - 1 (as in lavaan).
+    slopes
+        (p, q) of the items (ordinal: of the normal variables behind them) on the covariates.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Given(("x",), np.zeros(1), np.eye(1), np.array([[0.5]])).explained
+    array([[0.25]])
+    """
+
+    names: tuple[str, ...]
+    mean: FloatArray
+    covariance: FloatArray
+    slopes: FloatArray
+
+    @property
+    def with_items(self) -> FloatArray:
+        """(p, q) covariances of items and covariates."""
+        return np.asarray(self.slopes @ self.covariance)
+
+    @property
+    def explained(self) -> FloatArray:
+        """(p, p) covariances of the items that the covariates bring."""
+        return np.asarray(self.slopes @ self.covariance @ self.slopes.T)
+
+
+@dataclass(frozen=True, slots=True)
 class OrdinalMoments:
     """Sample statistics of ordinal and continuous items with the asymptotic covariance of all of them.
 
-    The statistics stand in this order everywhere: item by item its thresholds (ordinal) or its mean (continuous); then
-    the variances of the continuous items; then the lower triangle of the covariance matrix, column by column. This
-    is the order of lavaan's `WLS.obs`, which writes the negative of each mean.
+    The statistics stand in this order everywhere: item by item its thresholds (ordinal) or its mean (continuous); then,
+    covariate by covariate, the slopes of all items on it, if there are covariates; then the variances of the continuous
+    items; then the lower triangle of the covariance matrix, column by column. This is the order of lavaan's `WLS.obs`,
+    which writes the negative of each mean.
 
     Attributes
     ----------
@@ -58,8 +95,11 @@ class OrdinalMoments:
     gamma
         (m, m) asymptotic covariance matrix of √n(statistics - their expectations).
     labels
-        (m,) of ("threshold", item, "t1"), ("mean", item, ""), ("variance", item, item) or
+        (m,) of ("threshold", item, "t1"), ("mean", item, ""), ("slope", item, covariate), ("variance", item, item) or
         ("covariance", earlier item, later item).
+    given
+        Covariates, or None. With them thresholds and means are those where all covariates are 0, variances and
+        correlations those of what the covariates leave.
 
     Examples
     --------
@@ -80,6 +120,7 @@ class OrdinalMoments:
     n: float
     gamma: FloatArray
     labels: tuple[StatisticLabel, ...]
+    given: Given | None = None
 
     @property
     def covariance(self) -> FloatArray:
@@ -92,7 +133,8 @@ class OrdinalMoments:
         """(m,) all statistics, in the order of `labels` and `gamma`."""
         first = [t if o else m[None] for t, o, m in zip(self.thresholds, self.ordinal, self.mean, strict=True)]
         pairs = np.triu_indices(len(self.names), 1)
-        return np.concatenate([*first, self.variance[~self.ordinal], self.covariance[pairs]])
+        slopes = np.empty(0) if self.given is None else self.given.slopes.T.ravel()
+        return np.concatenate([*first, slopes, self.variance[~self.ordinal], self.covariance[pairs]])
 
 
 def ordinal_moments(
@@ -153,7 +195,7 @@ def ordinal_moments(
     values = np.asarray(values, dtype=np.float64)
     ordinal, names = np.asarray(ordinal, dtype=np.bool_), tuple(names)
     weight = np.ones(len(values)) if frequency is None else np.asarray(frequency, dtype=np.float64)
-    _check(values, weight, names)
+    check_rows(values, weight, names)
     if (weight == 0.0).any():
         values, weight = values[weight > 0.0], weight[weight > 0.0]
     known = categories or {}
@@ -175,7 +217,8 @@ def ordinal_moments(
     )
 
 
-def _check(values: FloatArray, weight: FloatArray, names: tuple[str, ...]) -> None:
+def check_rows(values: FloatArray, weight: FloatArray, names: tuple[str, ...]) -> None:
+    """Refuse rows with gaps, and frequencies that are none."""
     if not len(values):
         raise DataError("There are no rows.", hint="Correlations need the answers of people.")
     missing = ~np.isfinite(values)

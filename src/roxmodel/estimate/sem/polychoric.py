@@ -12,10 +12,18 @@ from scipy.special import ndtr
 from roxmodel.estimate.sem.bivariate import bivariate_cdf, bivariate_density, bivariate_slope
 from roxmodel.types import BoolArray, FloatArray
 
-__all__ = ["SteppedRoot", "cell_influence", "perfectly_associated", "polychoric", "without_empty_cell"]
+__all__ = [
+    "RARE",
+    "SteppedRoot",
+    "cell_influence",
+    "perfectly_associated",
+    "polychoric",
+    "rare_probability",
+    "without_empty_cell",
+]
 
 _TINY = 1e-300  # keeps quotients finite
-_RARE = 1e-9  # below this a probability is integrated, because differences of Φ₂ keep 1e-16 only
+RARE = 1e-9  # below this a probability is integrated, because differences of Φ₂ keep 1e-16 only
 _FAR, _EDGE = 40.0, 13.0  # stand for infinity: Φ(-40) is 0 in double precision, Φ(-13) is 6e-39
 _CLOSE, _MOST_STEPS = 1e-7, 100  # steps are quadratic: after one of 1e-7 the error is about 1e-14
 _MOST_CELLS = 1 << 15  # of the tables worked on together, so that they stay in the processor's cache
@@ -281,12 +289,12 @@ def _cell_probability(tables: FloatArray, rows: FloatArray, columns: FloatArray,
     grid[:, 1:-1, 1:-1] = bivariate_cdf(rows[:, :, None], columns[:, None, :], rho[:, None, None])
     grid[:, 1:-1, -1], grid[:, -1, 1:-1], grid[:, -1, -1] = ndtr(rows), ndtr(columns), 1.0
     found = np.where(tables > 0.0, np.diff(np.diff(grid, axis=1), axis=2), 1.0)
-    rare = np.nonzero(found < _RARE)
+    rare = np.nonzero(found < RARE)
     if len(rare[0]):
         pair, row, column = rare
         a, b = (np.pad(one, ((0, 0), (1, 1)), constant_values=(-_FAR, _FAR)) for one in (rows, columns))
         limits = a[pair, row], a[pair, row + 1], b[pair, column], b[pair, column + 1]
-        found[rare] = np.maximum(_rare_probability(limits, rho[pair]), _TINY)
+        found[rare] = np.maximum(rare_probability(limits, rho[pair]), _TINY)
     return found
 
 
@@ -300,7 +308,7 @@ def _panels(panels: int, count: int) -> tuple[FloatArray, FloatArray]:
 _NODES, _NODE_WEIGHTS = _panels(40, 16)
 
 
-def _rare_probability(limits: tuple[FloatArray, ...], rho: FloatArray) -> FloatArray:
+def rare_probability(limits: tuple[FloatArray, ...], rho: FloatArray) -> FloatArray:
     """(cells,) probabilities of rectangles so improbable that a difference of Φ₂ is only rounding.
 
     Φ of the one given the other is integrated over the other by Gauss–Legendre quadrature in panels. All terms are

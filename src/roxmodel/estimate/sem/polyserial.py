@@ -12,7 +12,12 @@ from roxmodel.estimate.sem.polychoric import SteppedRoot
 from roxmodel.types import FloatArray, IntArray
 
 __all__ = [
+    "FAR",
+    "Cut",
     "RowInfluence",
+    "cut_derivatives",
+    "cut_of",
+    "cut_score",
     "moment_influence",
     "pearson_influence",
     "pearson_score",
@@ -22,7 +27,7 @@ __all__ = [
 ]
 
 _TINY = 1e-300  # keeps quotients finite
-_FAR = 1e8  # stands for an infinite threshold: its density is 0 and so is every product with it
+FAR = 1e8  # stands for an infinite threshold: its density is 0 and so is every product with it
 _CHUNK = 8192  # rows worked on together, so that they stay in the processor's cache
 _MOST_STEPS = 100
 _OWN_SCORES = np.array([[0.0, 1.0, 0.0], [-0.5, 0.0, 0.5]])  # of mean and variance, by 1, u, u²
@@ -166,8 +171,24 @@ def _first_guess(u: FloatArray, codes: IntArray, thresholds: FloatArray, weight:
 
 
 @dataclass(frozen=True, slots=True)
-class _Cut:
-    """Where the thresholds lie, given u: distances in conditional standard units and their densities over P."""
+class Cut:
+    """Where the bounds of an answer lie, given u: distances in conditional standard units, densities over P.
+
+    Attributes
+    ----------
+    lower_tau, upper_tau
+        (n,) the bounds themselves.
+    lower, upper
+        (n,) the same given u.
+    lower_ratio, upper_ratio
+        (n,) normal densities there over the probability of the answer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> cut_of(np.array([0.5]), np.array([-FAR]), np.array([0.0]), 0.6).upper
+    array([-0.375])
+    """
 
     lower_tau: FloatArray
     upper_tau: FloatArray
@@ -177,9 +198,18 @@ class _Cut:
     upper_ratio: FloatArray
 
 
-def _cut(u: FloatArray, codes: IntArray, thresholds: FloatArray, rho: float) -> _Cut:
-    bounds = np.concatenate([[-_FAR], thresholds, [_FAR]])
-    lower_tau, upper_tau = bounds[codes], bounds[codes + 1]
+def cut_of(u: FloatArray, lower_tau: FloatArray, upper_tau: FloatArray, rho: float) -> Cut:
+    """Lay the bounds of each answer out given u.
+
+    Parameters
+    ----------
+    u
+        (n,) standardised values of the continuous item.
+    lower_tau, upper_tau
+        (n,) bounds of the normal variable behind the answer; ±`FAR` where there is none.
+    rho
+        The correlation of the two.
+    """
     rest = float(np.sqrt(1.0 - rho * rho))
     shift = rho * u
     lower, upper = (lower_tau - shift) / rest, (upper_tau - shift) / rest
@@ -187,12 +217,20 @@ def _cut(u: FloatArray, codes: IntArray, thresholds: FloatArray, rho: float) -> 
     probability = ndtr(np.where(flip, -lower, upper)) - ndtr(np.where(flip, -upper, lower))
     scale = 1.0 / (np.sqrt(2.0 * np.pi) * np.maximum(probability, _TINY))
     lower_ratio, upper_ratio = np.exp(-0.5 * lower * lower) * scale, np.exp(-0.5 * upper * upper) * scale
-    return _Cut(lower_tau, upper_tau, lower, upper, lower_ratio, upper_ratio)
+    return Cut(lower_tau, upper_tau, lower, upper, lower_ratio, upper_ratio)
+
+
+def _cut(u: FloatArray, codes: IntArray, thresholds: FloatArray, rho: float) -> Cut:
+    bounds = np.concatenate([[-FAR], thresholds, [FAR]])
+    return cut_of(u, bounds[codes], bounds[codes + 1], rho)
 
 
 def _derivatives(u: FloatArray, codes: IntArray, thresholds: FloatArray, rho: float) -> tuple[FloatArray, FloatArray]:
+    return cut_derivatives(u, _cut(u, codes, thresholds, rho), rho)
+
+
+def cut_derivatives(u: FloatArray, cut: Cut, rho: float) -> tuple[FloatArray, FloatArray]:
     """(n,) ∂P/∂ρ and ∂²P/∂ρ² over P, the probability of the answer given u."""
-    cut = _cut(u, codes, thresholds, rho)
     rest = 1.0 - rho * rho
     first, second = np.zeros_like(u), np.zeros_like(u)
     ends = ((cut.upper_tau, cut.upper, cut.upper_ratio, 1.0), (cut.lower_tau, cut.lower, cut.lower_ratio, -1.0))
@@ -201,6 +239,12 @@ def _derivatives(u: FloatArray, codes: IntArray, thresholds: FloatArray, rho: fl
         first += sign * ratio * speed
         second += sign * ratio * (tau * rest**-1.5 + speed * (3.0 * rho / rest - at * speed))
     return first, second
+
+
+def cut_score(u: FloatArray, cut: Cut, rho: float) -> FloatArray:
+    """(n,) derivative of the log likelihood of each answer by ρ."""
+    upper, lower = cut.upper_tau * rho - u, cut.lower_tau * rho - u
+    return np.asarray((cut.upper_ratio * upper - cut.lower_ratio * lower) * (1.0 - rho * rho) ** -1.5)
 
 
 def polyserial_score(u: FloatArray, codes: IntArray, thresholds: FloatArray, rho: float) -> FloatArray:
@@ -224,9 +268,7 @@ def polyserial_score(u: FloatArray, codes: IntArray, thresholds: FloatArray, rho
     >>> polyserial_score(np.array([1.0, -1.0]), np.array([1, 1]), np.array([0.0]), 0.0).round(6)
     array([ 0.797885, -0.797885])
     """
-    cut = _cut(u, codes, thresholds, rho)
-    upper, lower = cut.upper_tau * rho - u, cut.lower_tau * rho - u
-    return np.asarray((cut.upper_ratio * upper - cut.lower_ratio * lower) * (1.0 - rho * rho) ** -1.5)
+    return cut_score(u, _cut(u, codes, thresholds, rho), rho)
 
 
 def polyserial_influence(

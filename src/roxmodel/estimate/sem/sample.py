@@ -14,10 +14,10 @@ from roxmodel.implied.normal import Target
 from roxmodel.implied.together import FEWEST, completed, together_of
 from roxmodel.moments.single import Moments
 from roxmodel.spec.graph import RoxModel
-from roxmodel.spec.parameters import plan
+from roxmodel.spec.parameters import GIVEN, plan
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
-__all__ = ["GroupSample", "Sample", "sample_of_frame", "sample_of_moments"]
+__all__ = ["GroupSample", "Sample", "covariates_of", "sample_of_frame", "sample_of_moments"]
 
 _BLOCK = 1 << 15  # rows handled at once
 _FEWEST = 5  # respondents in any number that a fit keeps
@@ -156,7 +156,7 @@ def sample_of_frame(model: RoxModel, native: object, options: Options) -> Sample
     """
     names = tuple(item.name for item in model.items)
     found = columns_of(model, native, options)
-    given = _given_items(model)
+    given = covariates_of(model)
     kept = rows_kept(found, options, names, tuple(names.index(name) for name in given))
     every = len(found.values)
     if kept is not None:
@@ -172,12 +172,12 @@ def sample_of_frame(model: RoxModel, native: object, options: Options) -> Sample
     return Sample(names, scale, groups, mean, low, high, dropped, notes)
 
 
-def _given_items(model: RoxModel) -> tuple[str, ...]:
+def covariates_of(model: RoxModel) -> tuple[str, ...]:
     """Items whose moments among themselves the data give: exogenous, observed, fixed."""
     if model.exogenous == "free" or not any(model.find(name).observed for name in model.exogenous_names):
         return ()
     rows = plan(model, "reflective", False).of("variance")
-    constructs = dict.fromkeys(row.left for row in rows if row.note == "given by the data" and row.left in model.names)
+    constructs = dict.fromkeys(row.left for row in rows if row.note == GIVEN and row.left in model.names)
     return tuple(model.find(name).item_names[0] for name in constructs)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from roxmodel.errors import listed
 from roxmodel.estimate.sem.inference import kish
+from roxmodel.estimate.sem.sample import covariates_of
 from roxmodel.estimate.sentences import (
     BESIDE,
     assumed_notes,
@@ -143,7 +144,8 @@ def _scales(model: RoxModel, options: Options) -> list[str]:
     """Answers that are no measurements but are taken as such."""
     if options.estimator in {"DWLS", "WLSMV"}:
         return []
-    found = [item.name for item in model.items if isinstance(item.scale, Binary | Count)]
+    given = covariates_of(model)  # nothing is assumed of how these are distributed
+    found = [i.name for i in model.items if isinstance(i.scale, Binary | Count) and i.name not in given]
     if not found:
         return []
     names = ", ".join(found)

@@ -35,7 +35,7 @@ from roxmodel.implied.together import PEOPLE, require_seen
 from roxmodel.moments.single import Moments
 from roxmodel.result.records import Resampling
 from roxmodel.spec.graph import RoxModel
-from roxmodel.spec.parameters import ParameterTable
+from roxmodel.spec.parameters import GIVEN, ParameterTable
 from roxmodel.types import FloatArray
 
 __all__ = ["LatentSolution", "objective_of", "optimum_of", "solve_sem"]
@@ -210,5 +210,5 @@ def _covariance(
 def given_places(model: RoxModel, table: ParameterTable) -> tuple[int, ...]:
     """Places of the items whose moments among themselves the data give (exogenous, fixed)."""
     at = {item.name: i for i, item in enumerate(model.items)}
-    names = dict.fromkeys(row.left for row in table.of("variance") if row.note == "given by the data")
+    names = dict.fromkeys(row.left for row in table.of("variance") if row.note == GIVEN)
     return tuple(at[model.find(name).item_names[0]] for name in names if name in model.names)

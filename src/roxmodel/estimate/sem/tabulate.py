@@ -20,7 +20,7 @@ from roxmodel.result.intervals import spread_of, wald
 from roxmodel.result.records import LINEAR, Equation, Estimates, GroupMoments, Measure, Population
 from roxmodel.spec.definitions import evaluate
 from roxmodel.spec.graph import RoxModel
-from roxmodel.spec.parameters import Parameter
+from roxmodel.spec.parameters import GIVEN, Parameter
 from roxmodel.types import FloatArray
 
 __all__ = ["fit_of"]
@@ -253,11 +253,18 @@ def _population(model: RoxModel, solution: LatentSolution, at: dict[str, Implied
         n_units=None,
         units=None,
         levels=None,
-        mean=picked(sample.mean),
+        mean=picked(_levels(solution, at)),
         covariance=_frozen(covariance),
         low=picked(sample.low),
         high=picked(sample.high),
     )
+
+
+def _levels(solution: LatentSolution, at: dict[str, Implied]) -> FloatArray | None:
+    """(p,) means of the items; given covariates, those that the model implies at the covariates' means."""
+    if solution.sample.mean is not None or not any(row.note == GIVEN for row in solution.table.of("intercept")):
+        return solution.sample.mean
+    return at[solution.sample.groups[0].name].mu * solution.sample.scale
 
 
 def _marker_units(model: RoxModel, layout: Layout, theta: FloatArray) -> FloatArray:
