@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from roxmodel.errors import DocumentError
+from roxmodel.saving import AnyPath, as_path, write_whole
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -32,6 +33,7 @@ __all__ = [
     "WithinRecord",
     "content_hash",
     "load_document",
+    "named_file",
     "read_document",
     "read_fit",
     "read_text",
@@ -282,11 +284,12 @@ def _refuse_constant(name: str) -> None:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, UnicodeDecodeError):
-        return "it is not UTF-8 text"
+        wide = error.object.startswith((b"\xff\xfe", b"\xfe\xff"))
+        return "it is not UTF-8 text" + (" but UTF-16: save it as UTF-8" if wide else "")
     return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
 
 
-def load_document(path: str | Path) -> FitContent:
+def load_document(path: AnyPath) -> FitContent:
     """Read the document of a fit from a file; a message names the file.
 
     Raises
@@ -295,8 +298,15 @@ def load_document(path: str | Path) -> FitContent:
         As `read_text` and `read_fit`.
     """
     text = read_text(path)
-    try:
+    with named_file(path):
         return read_fit(text)
+
+
+@contextmanager
+def named_file(path: AnyPath) -> Iterator[None]:
+    """Let a message about a document name its file."""
+    try:
+        yield
     except DocumentError as error:
         raise DocumentError(f"{str(path)!r}: {error.problem}", allowed=error.allowed, hint=error.hint) from None
 
@@ -318,30 +328,23 @@ def read_fit(text: str) -> FitContent:
         raise DocumentError(f"The document's field {where!r} is not as the schema has it: {first['msg']}.") from None
 
 
-def read_text(path: str | Path) -> str:
+def read_text(path: AnyPath) -> str:
     """Read a text file, or say in one sentence why not."""
+    source = as_path(path)
     try:
-        return Path(path).read_text(encoding="utf-8-sig")
+        return source.read_bytes().decode("utf-8-sig")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or _reason(error)
         raise DocumentError(f"{str(path)!r} cannot be read: {reason}.") from None
 
 
-def write_text(path: str | Path, text: str) -> Path:
-    """Write a text file whole or not at all (a temporary neighbour takes its place at the end)."""
-    target = Path(path)
-    if not target.name or target.is_dir():
-        raise DocumentError(f"{str(path)!r} cannot be written: it is a directory.", hint="Give a file name.")
-    draft = target.with_name(target.name + ".part")
+def write_text(path: AnyPath, text: str) -> Path:
+    """Write a text file whole or not at all; see `roxmodel.saving.write_whole`."""
     try:
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(target)
-    except (OSError, ValueError) as error:
-        with suppress(OSError, ValueError):
-            draft.unlink(missing_ok=True)
-        reason = getattr(error, "strerror", None) or "it holds characters that UTF-8 cannot write"
-        raise DocumentError(f"{str(path)!r} cannot be written: {reason}.") from None
-    return target
+        content = text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise DocumentError(f"{str(path)!r} cannot be written: it holds characters that UTF-8 cannot write.") from None
+    return write_whole(path, content)
 
 
 def _canonical(content: object) -> str:

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from numbers import Real
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -18,6 +17,7 @@ import numpy as np
 
 from roxmodel.document import FitContent, MeasureRecord, load_document
 from roxmodel.errors import DataError, DocumentError, SimulationError, did_you_mean, listed
+from roxmodel.saving import AnyPath
 from roxmodel.types import FloatArray
 
 __all__ = ["Score", "ScoringEngine"]
@@ -84,7 +84,7 @@ class ScoringEngine:
         raise AttributeError(f"A ScoringEngine does not change; load another instead of setting {name!r}.")
 
     @classmethod
-    def load(cls, path: str | Path) -> ScoringEngine:
+    def load(cls, path: AnyPath) -> ScoringEngine:
         """Read the document that `Fit.save` wrote.
 
         Raises

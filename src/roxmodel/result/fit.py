@@ -15,6 +15,7 @@ from roxmodel.result.persistence import load_fitted, save_fit
 from roxmodel.result.standardized import standardized_table
 from roxmodel.result.summary import fit_html, fit_summary
 from roxmodel.result.tables import edge_table, effect_table, fit_diagram, parameter_frame, within_table
+from roxmodel.saving import AnyPath
 from roxmodel.types import Interval, Level
 
 if TYPE_CHECKING:
@@ -378,8 +379,11 @@ class Fit(Fitted):
         """Write the graph with its estimates as a Mermaid flowchart."""
         return to_mermaid(fit_diagram(self))
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: AnyPath) -> Path:
         """Write the fit as a model document (JSON): model, parameters, covariances; no unit and no respondent.
+
+        The file is written whole or not at all; what is kept of a file that stands there says
+        `roxmodel.saving.write_whole`.
 
         Raises
         ------
@@ -389,7 +393,7 @@ class Fit(Fitted):
         return save_fit(self, path)
 
 
-def load(path: str | Path) -> Fit:
+def load(path: AnyPath) -> Fit:
     """Read a fit from the document that `Fit.save` wrote.
 
     Raises

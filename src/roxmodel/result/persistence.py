@@ -34,6 +34,7 @@ from roxmodel.result.records import (
     Verdict,
     WithinEdge,
 )
+from roxmodel.saving import AnyPath
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import Kind, Parameter, ParameterTable, plan
 from roxmodel.types import FloatArray, Level, Method, Scaling, StandardErrors
@@ -44,12 +45,12 @@ _ARRAYS = ("se", "statistic", "p", "standardized", "df", "partial_r2")
 _FEWEST = 5  # units in any number of the document
 
 
-def save_fit(fit: Fitted, path: str | Path) -> Path:
+def save_fit(fit: Fitted, path: AnyPath) -> Path:
     """Write a fit as a document; see `Fit.save`."""
     return write_text(path, write_document("fit", fit_content(fit).model_dump(mode="python")))
 
 
-def load_fitted(path: str | Path) -> Fitted:
+def load_fitted(path: AnyPath) -> Fitted:
     """Read a fit from a document; see `roxmodel.load`."""
     return fitted_from_content(load_document(path))
 

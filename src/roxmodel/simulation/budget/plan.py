@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from roxmodel.errors import SimulationError, did_you_mean
+from roxmodel.saving import AnyPath
 from roxmodel.simulation.budget.choice import Choice, binding, choose, left_out
 from roxmodel.simulation.budget.limits import violations
 from roxmodel.simulation.budget.plan_file import save_plan
@@ -325,10 +326,11 @@ class Plan:
         """
         return plan_figure(self, kind)
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: AnyPath) -> Path:
         """Write the plan as JSON: its actions, what was asked and promised, and the fingerprint of the model.
 
-        `roxmodel.load_plan` reads it back beside a fit of the same model.
+        `roxmodel.load_plan` reads it back beside a fit of the same model. The file is written whole or not at all;
+        what is kept of a file that stands there says `roxmodel.saving.write_whole`.
 
         Raises
         ------

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from roxmodel.document import read_document, write_document
+from roxmodel.document import named_file, read_document, read_text, write_document, write_text
 from roxmodel.errors import DocumentError, RoxError, SimulationError
 from roxmodel.frozen import FrozenMapping
 from roxmodel.result.fit import Fit
+from roxmodel.saving import AnyPath
 from roxmodel.simulation.intervention import Intervention
 from roxmodel.simulation.money.prices import Finance
 from roxmodel.spec.graph import RoxModel
@@ -57,7 +58,7 @@ def model_fingerprint(model: RoxModel) -> str:
     return hashlib.sha256(model.to_json().encode()).hexdigest()
 
 
-def save_plan(plan: Plan, path: str | Path) -> Path:
+def save_plan(plan: Plan, path: AnyPath) -> Path:
     """See `Plan.save`."""
     asked = plan.question.asked
     finance = asked.finance
@@ -71,15 +72,10 @@ def save_plan(plan: Plan, path: str | Path) -> Path:
         "spent": plan.spent,
         "n_units": plan.question.units,
     }
-    try:
-        target = Path(path)
-        target.write_text(write_document("plan", content), encoding="utf-8")
-    except (OSError, TypeError, ValueError) as error:
-        raise DocumentError(f"The plan cannot be written to {str(path)!r} ({error}).") from None
-    return target
+    return write_text(path, write_document("plan", content))
 
 
-def load_plan(path: str | Path, fit: Fit) -> SavedPlan:
+def load_plan(path: AnyPath, fit: Fit) -> SavedPlan:
     """Read a plan that `Plan.save` wrote, beside a fit of the model it was made with.
 
     The fit may be newer than the plan: ``simulate(fit, plan.interventions, ...)`` says what it would promise today.
@@ -106,11 +102,9 @@ def load_plan(path: str | Path, fit: Fit) -> SavedPlan:
     """
     if not isinstance(fit, Fit):
         raise SimulationError(f"fit= was a {type(fit).__name__}.", allowed="a rox.Fit")
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, TypeError, ValueError) as error:
-        raise DocumentError(f"The plan {str(path)!r} cannot be read ({error}).") from None
-    content = read_document(text, "plan")
+    text = read_text(path)
+    with named_file(path):
+        content = read_document(text, "plan")
     if content.get("fingerprint") != model_fingerprint(fit.model):
         raise SimulationError(
             f"The plan {str(path)!r} was made with another model ({content.get('model')!r}) than this fit's "
