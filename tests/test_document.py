@@ -120,7 +120,9 @@ def test_a_tampered_document_is_refused(old, new):
         (sealed(CONTENT, checksum=None), "altered"),
         (sealed({"a": 1}).replace('"a": 1', '"a": NaN'), "bare NaN"),
         (sealed({"a": 1}).replace('"a": 1', '"a": -Infinity'), "bare -Infinity"),
-        (sealed({"a": 1}).replace('"a": 1', '"a": "\\ud800"'), "altered"),
+        (sealed({"a": 1}).replace('"a": 1', '"a": "\\ud800"'), "half a character"),
+        (sealed(CONTENT).replace('"none": null', '"none": 1, "none": null'), "holds 'none' twice"),
+        (sealed(CONTENT).replace('"kind"', '"kind": "plan", "kind"'), "holds 'kind' twice"),
     ],
 )
 def test_what_is_no_document_of_ours_is_refused(text, culprit):

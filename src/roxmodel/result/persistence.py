@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from math import comb
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -193,6 +194,8 @@ def fitted_from_content(content: FitContent) -> Fitted:
 def _read_model(content: FitContent) -> tuple[RoxModel, ParameterTable]:
     try:
         model = RoxModel(**content.model)
+        if content.method == "path" and comb(len(model.exogenous_names), 2) > len(content.parameters):
+            raise DocumentError("its causes have more covariances than the document has parameters.")
         means = any(record.kind == "intercept" for record in content.parameters)
         table = plan(model, "composite", means) if content.method == "path" else _table(content)
     except (RoxError, TypeError) as error:
@@ -237,7 +240,8 @@ def _table(content: FitContent) -> ParameterTable:
 
 def _is_latent_of(table: ParameterTable, model: RoxModel) -> bool:
     """Whether each group has the model's loadings and edges, and theta is numbered without a hole."""
-    if {row.free for row in table if row.free} != set(range(1, table.n_free + 1)):
+    numbers = sorted({row.free for row in table if row.free})
+    if any(number != place for place, number in enumerate(numbers, start=1)):  # never more than there are rows
         return False
     if any(row.kind not in get_args(Kind) for row in table):
         return False

@@ -9,9 +9,12 @@ them, and a latent and an observed exogenous variable do not covary.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import combinations
+from math import comb
+from reprlib import Repr
 from typing import Any, TypeVar
 
 import networkx as nx
@@ -26,8 +29,11 @@ Arrowed = TypeVar("Arrowed", Edge, Covariance)
 
 NAME = re.compile(r"(?:[^\W\d_]|\.(?!\d))[\w.]*")
 _OPERATOR = re.compile(r"(:=|=~|~~|~\*~|<~|==|[|<>]|~)")
-_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+_NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?")
 _PIECE = re.compile(rf"\s*(?P<piece>[\w.]+\([^()]*\)|\"[^\"]*\"|{NAME.pattern}|{_NUMBER.pattern})\s*(?P<sign>[*+]|$)")
+_SHORT = Repr()
+_SHORT.maxstring = 80
+_MOST = 50_000  # what the sides of one statement, or what is unsaid, may multiply to
 _GOES_ON = ("+", "-", "*", "/", "~", "=", "(", ",")
 
 
@@ -149,10 +155,25 @@ def _unsaid(parts: _Parts, names: list[str]) -> Iterator[Covariance]:
         several = len(parts.loadings.get(name, ())) > 1
         if name not in given and not several and frozenset((name,)) not in said:
             yield Covariance(left=name, right=name)
-    for left, right in combinations(exogenous, 2):
-        together = {left, right} <= given or {left, right} <= latent
-        if not together and frozenset((left, right)) not in said:
+    kinds = {name: "given" if name in given else "latent" if name in latent else name for name in exogenous}
+    for left, right in _apart(exogenous, kinds):
+        if frozenset((left, right)) not in said:
             yield Covariance(left=left, right=right, fixed=0.0)
+
+
+def _apart(names: list[str], kinds: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Pairs of names of different kinds, in their order."""
+    sizes = Counter(kinds[name] for name in names)
+    count = comb(len(names), 2) - sum(comb(size, 2) for size in sizes.values())
+    if count > _MOST:
+        raise SpecError(
+            f"The lavaan text has {len(names):,} exogenous variables, which makes {count:,} covariances that are 0.",
+            allowed=f"up to {_MOST:,}",
+        )
+    others = {kind: [place for place, name in enumerate(names) if kinds[name] != kind] for kind in sizes}
+    for place, name in enumerate(names):
+        later = others[kinds[name]]
+        yield from ((name, names[other]) for other in later[bisect_right(later, place) :])
 
 
 def _construct_names(parts: _Parts) -> list[str]:
@@ -219,7 +240,13 @@ def _read_statement(statement: str, parts: _Parts) -> None:
         parts.definitions[left] = right
         return
     terms = _terms(statement, right)
-    for target in (_name(statement, one.strip()) for one in left.split("+")):
+    targets = [_name(statement, one.strip()) for one in left.split("+")]
+    if len(targets) * len(terms) > _MOST:
+        raise SpecError(
+            f"The lavaan statement {_SHORT.repr(statement)} makes {len(targets) * len(terms):,} parameters.",
+            allowed=f"up to {_MOST:,}",
+        )
+    for target in targets:
         if operator == "=~":
             parts.loadings.setdefault(target, []).extend(terms)
         else:

@@ -237,7 +237,7 @@ def _known_scale(scale: object) -> object:
     """Refuse in words what is no scale; a mapping comes from a document and is read by its kind."""
     if isinstance(scale, Mapping):
         kind = scale.get("kind")
-        if kind not in _SCALES:
+        if not isinstance(kind, str) or kind not in _SCALES:
             raise ValueError(f"no scale is of the kind {kind!r}. {did_you_mean(str(kind), _SCALES)}")
     elif isinstance(scale, type) and issubclass(scale, tuple(_SCALES.values())):
         raise ValueError(f"write rox.{scale.__name__}() with brackets")
