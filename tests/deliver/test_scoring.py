@@ -341,7 +341,7 @@ def written(path, tmp_path, change, seal=True):
         (
             lambda d: d["content"]["measures"][0]["weights"].pop(),
             True,
-            "weights of 'influencers' is of length 2, not of length 3",
+            "weights of 'influencers' is of length 2",
         ),
         (lambda d: d["content"]["parameters"][0].update(left="nobody"), True, "do not match"),
     ],

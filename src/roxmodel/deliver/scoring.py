@@ -83,6 +83,13 @@ class ScoringEngine:
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"A ScoringEngine does not change; load another instead of setting {name!r}.")
 
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"A ScoringEngine does not change; {name!r} cannot be deleted.")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Travel as the document's content."""
+        return type(self), (self._content,)
+
     @classmethod
     def load(cls, path: AnyPath) -> ScoringEngine:
         """Read the document that `Fit.save` wrote.

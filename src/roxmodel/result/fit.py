@@ -16,7 +16,7 @@ from roxmodel.result.standardized import standardized_table
 from roxmodel.result.summary import fit_html, fit_summary
 from roxmodel.result.tables import edge_table, effect_table, fit_diagram, parameter_frame, within_table
 from roxmodel.saving import AnyPath
-from roxmodel.types import Interval, Level
+from roxmodel.types import Interval, Level, read_only
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Fit", "load"]
 
 
+@read_only
 @dataclass(frozen=True, eq=False, repr=False)
 class Fit(Fitted):
     """What was estimated, by which method, from how many, and how sure it is.

@@ -257,7 +257,11 @@ def _number_or_label(loading: object) -> object:
         raise ValueError("a number or a label was expected")
     if isinstance(loading, str) and not loading.strip():
         raise ValueError("a label was expected")
-    if not isinstance(loading, str | None) and not math.isfinite(loading):
+    try:
+        finite = isinstance(loading, str | None) or math.isfinite(loading)
+    except OverflowError:  # a whole number beyond what a float holds
+        finite = False
+    if not finite:
         raise ValueError("a finite number was expected")
     return loading
 

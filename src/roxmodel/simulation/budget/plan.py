@@ -26,7 +26,7 @@ from roxmodel.simulation.intervention import Intervention
 from roxmodel.simulation.money.returns import cvar
 from roxmodel.simulation.question import Question
 from roxmodel.simulation.run import Run, simulate
-from roxmodel.types import FloatArray
+from roxmodel.types import FloatArray, read_only
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Plan"]
 
 
+@read_only
 @dataclass(frozen=True, eq=False, repr=False)
 class Plan:
     """What a budget should buy, made by `optimize`; it never changes.
