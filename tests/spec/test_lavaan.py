@@ -324,3 +324,25 @@ def test_given_variables_that_do_not_covary_are_named_once():
     back = rox.RoxModel.from_lavaan("\n".join(lines))
     row = plan(back).row("covariance:z~~x" if back.names.index("z") < back.names.index("x") else "covariance:x~~z")
     assert (row.free, row.value) == (0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            "+".join(f"a{k}" for k in range(300)) + "~" + "+".join(f"b{k}" for k in range(300)),
+            "makes 90,000 parameters",
+        ),
+        ("\n".join(f"x{k} ~~ x{k}" for k in range(400)), "400 exogenous variables, which makes 79,800 covariances"),
+        ("A =~ x + " + "1" * 26_000 + "@", "cannot be read"),
+    ],
+)
+def test_a_text_that_multiplies_is_refused(text, says):
+    with pytest.raises(rox.SpecError, match=says):
+        rox.RoxModel.from_lavaan(text)
+
+
+def test_given_variables_are_not_paired_one_by_one():
+    model = rox.RoxModel.from_lavaan("y ~ " + " + ".join(f"b{k}" for k in range(600)))
+    assert len(model.names) == 601
+    assert model.covariances == ()

@@ -32,7 +32,7 @@ _OPERATOR = re.compile(r"(:=|=~|~~|~\*~|<~|==|[|<>]|~)")
 _NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?")
 _PIECE = re.compile(rf"\s*(?P<piece>[\w.]+\([^()]*\)|\"[^\"]*\"|{NAME.pattern}|{_NUMBER.pattern})\s*(?P<sign>[*+]|$)")
 _SHORT = Repr()
-_SHORT.maxstring = 80
+_SHORT.maxstring = 400
 _MOST = 50_000  # what the sides of one statement, or what is unsaid, may multiply to
 _GOES_ON = ("+", "-", "*", "/", "~", "=", "(", ",")
 
@@ -273,7 +273,7 @@ def _products(statement: str, text: str) -> Iterator[list[str]]:
     while at < len(text) or product:
         match = _PIECE.match(text, at)
         if match is None:
-            where = f"at {text[at:].strip()!r}" if text[at:].strip() else "at its end"
+            where = f"at {_SHORT.repr(text[at:].strip())}" if text[at:].strip() else "at its end"
             raise _unread(statement, f"a name or a modifier was expected {where}")
         product.append(match["piece"])
         at = match.end()
@@ -307,4 +307,4 @@ def _name(statement: str, text: str) -> str:
 
 
 def _unread(statement: str, why: str) -> SpecError:
-    return SpecError(f"The lavaan statement {statement!r} cannot be read: {why}.", allowed="=~ ~ ~~ :=")
+    return SpecError(f"The lavaan statement {_SHORT.repr(statement)} cannot be read: {why}.", allowed="=~ ~ ~~ :=")

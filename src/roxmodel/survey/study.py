@@ -6,7 +6,7 @@ import html
 import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -144,6 +144,14 @@ class Study:
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"A Study does not change; make a new one instead of setting {name!r}.")
+
+    def __copy__(self) -> Self:
+        """A study never changes: its copy is itself, rows included."""
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """As `__copy__`."""
+        return self
 
     def __getstate__(self) -> tuple[None, dict[str, Any]]:
         kept = {name: getattr(self, name) for name in self.__slots__}

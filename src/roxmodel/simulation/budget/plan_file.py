@@ -15,6 +15,7 @@ from roxmodel.errors import DocumentError, RoxError, SimulationError
 from roxmodel.frozen import FrozenMapping
 from roxmodel.result.fit import Fit
 from roxmodel.saving import AnyPath
+from roxmodel.simulation.check import LONGEST
 from roxmodel.simulation.intervention import Intervention
 from roxmodel.simulation.money.prices import Finance
 from roxmodel.spec.graph import RoxModel
@@ -120,12 +121,12 @@ def load_plan(path: AnyPath, fit: Fit) -> SavedPlan:
             spent=float(content["spent"]),
             n_units=content["n_units"],
         )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         why = f" ({error})" if isinstance(error, RoxError) else ""
         raise DocumentError(f"The plan {str(path)!r} does not hold what a plan holds{why}.") from None
     names = [one.name for one in found.interventions]
-    waves = found.horizon == content["horizon"] and found.horizon >= 1
-    units = found.n_units is None or (isinstance(found.n_units, int) and found.n_units >= 1)
+    waves = found.horizon == content["horizon"] and 1 <= found.horizon <= LONGEST
+    units = found.n_units is None or (isinstance(found.n_units, int) and 1 <= found.n_units <= 2**53)
     amounts = np.isfinite([found.spent, *found.promised.values()]).all() and found.spent >= 0
     if not (waves and units and amounts and len({*names}) == len(names)):
         raise DocumentError(f"The plan {str(path)!r} does not hold what a plan holds.", hint="Save it again.")
