@@ -120,7 +120,9 @@ def test_a_tampered_document_is_refused(old, new):
         (sealed(CONTENT, checksum=None), "altered"),
         (sealed({"a": 1}).replace('"a": 1', '"a": NaN'), "bare NaN"),
         (sealed({"a": 1}).replace('"a": 1', '"a": -Infinity'), "bare -Infinity"),
-        (sealed({"a": 1}).replace('"a": 1', '"a": "\\ud800"'), "altered"),
+        (sealed({"a": 1}).replace('"a": 1', '"a": "\\ud800"'), "half a character"),
+        (sealed(CONTENT).replace('"none": null', '"none": 1, "none": null'), "holds 'none' twice"),
+        (sealed(CONTENT).replace('"kind"', '"kind": "plan", "kind"'), "holds 'kind' twice"),
     ],
 )
 def test_what_is_no_document_of_ours_is_refused(text, culprit):
@@ -251,3 +253,46 @@ def test_a_missing_field_is_named():
 def test_a_model_is_no_fit():
     with pytest.raises(rox.DocumentError, match="holds a 'model', but a 'fit' was asked for"):
         read_fit(write_document("model", CONTENT))
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "culprit"),
+    [
+        (("parameters", 0, "free"), 3_000_000, "number 3000000 but no 1"),
+        (("parameters", 0, "free"), -1, "parameters.0.free"),
+        (("parameters", 0, "lag"), 10**30, "parameters.0.lag"),
+        (("population", "n"), 2**60, "population.n"),
+        (("population", "covariance"), [[1.0, 2.0]], "population.covariance is 1 x 2, not 1 x 1"),
+        (("population", "mean"), [0.0, 1.0], "population.mean is of length 2, not of length 1"),
+        (("measures", 0, "within_covariance"), [], "within_covariance of 'a' is 0 x 1, not 1 x 1"),
+        (("measures", 0, "codes"), [], "codes of 'a' is of length 0"),
+        (("vcov",), [[1.0, 0.0]], "vcov is 1 x 2, not 1 x 1"),
+        (("replicates",), [[1.0], []], "replicates is 2 x 0, not 2 x 1"),
+    ],
+)
+def test_sizes_that_do_not_fit_are_named(path, value, culprit):
+    content = fit_content()
+    *way, last = path
+    place = content
+    for step in way:
+        place = place[step]
+    place[last] = value
+    with pytest.raises(rox.DocumentError, match=culprit):
+        read_fit(write_document("fit", content))
+
+
+def test_utf_16_is_named(tmp_path):
+    (tmp_path / "wide.json").write_bytes(write_document("model", CONTENT).encode("utf-16"))
+    with pytest.raises(rox.DocumentError, match=r"wide\.json' cannot be read: it is not UTF-8 text but UTF-16"):
+        read_text(tmp_path / "wide.json")
+    (tmp_path / "marked.json").write_bytes(write_document("model", CONTENT).encode("utf-8-sig"))
+    assert read_document(read_text(tmp_path / "marked.json"), "model") == CONTENT
+
+
+def test_a_path_is_a_path(tmp_path):
+    for read in (rox.load, rox.ScoringEngine.load):
+        for given in (None, 3, b"fit.json"):
+            with pytest.raises(rox.DocumentError, match="is no path but of type"):
+                read(given)
+        with pytest.raises(rox.DocumentError, match="cannot be read"):
+            read(tmp_path)

@@ -144,3 +144,11 @@ def test_a_frozen_mapping_is_a_value():
 def test_a_misspelt_public_name_is_offered():
     with pytest.raises(AttributeError, match=r"no name 'RoxModle'. Did you mean 'RoxModel'"):
         rox.RoxModle  # noqa: B018
+
+
+def test_a_message_stays_readable_whatever_it_quotes():
+    error = rox.RoxError("x" * 50_000 + "culprit", allowed="y" * 9_000, hint="short")
+    assert len(str(error)) < 4_500
+    assert "characters left out" in error.problem
+    assert error.problem.endswith("culprit")
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)

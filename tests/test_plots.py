@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -398,8 +399,21 @@ class TestSaving:
 
     def test_a_folder_is_no_file(self, tmp_path: Path):
         (tmp_path / "plot.svg").mkdir()
-        with pytest.raises(RoxError, match="Cannot write"):
+        with pytest.raises(RoxError, match=r"plot\.svg' cannot be written: it is a directory"):
             save_figure(draw_diagram(two()), tmp_path / "plot.svg")
+
+    def test_an_interrupt_leaves_the_old_picture_and_nothing_else(self, tmp_path: Path, monkeypatch):
+        path = save_figure(draw_diagram(two()), tmp_path / "plot.svg")
+        before = path.read_bytes()
+
+        def interrupt(handle: int) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(os, "fsync", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            save_figure(draw_diagram(seven()), path)
+        assert path.read_bytes() == before
+        assert [one.name for one in tmp_path.iterdir()] == ["plot.svg"]
 
 
 class TestErrors:

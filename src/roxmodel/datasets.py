@@ -16,7 +16,6 @@ from __future__ import annotations
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
@@ -30,7 +29,7 @@ from roxmodel.spec.arrows import arrow_text
 from roxmodel.spec.constructs import UNIT, Construct
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.questionnaire import Amount, Item, Likert
-from roxmodel.types import FloatArray
+from roxmodel.types import FloatArray, read_only
 
 if TYPE_CHECKING:
     from roxmodel.survey.study import Study
@@ -165,6 +164,7 @@ class WorldDesign(Frozen):
         return (_ITEM_SD * self.length) ** 2
 
 
+@read_only
 @dataclass(frozen=True, slots=True, eq=False)
 class Truth:
     """The effects a world was made with; k constructs in the order of `names`.
@@ -420,7 +420,7 @@ def _truth(design: WorldDesign, model: RoxModel) -> Truth:
     for array in (coefficients, disturbances, means, covariance):
         array.flags.writeable = False
     loadings, item_means = _measurement(design, model, means)
-    within = MappingProxyType({source: _within(design, model, source) for source in _WITHIN})
+    within = FrozenMapping({source: _within(design, model, source) for source in _WITHIN})
     arrows = tuple((edge.cause, edge.effect) for edge in model.edges)
     return Truth(names, arrows, coefficients, disturbances, means, covariance, loadings, item_means, within)
 

@@ -10,15 +10,16 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sized
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from roxmodel.errors import DocumentError
+from roxmodel.saving import AnyPath, as_path, write_whole
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -32,6 +33,7 @@ __all__ = [
     "WithinRecord",
     "content_hash",
     "load_document",
+    "named_file",
     "read_document",
     "read_fit",
     "read_text",
@@ -41,6 +43,11 @@ __all__ = [
 
 FORMAT: Final = "roxmodel"
 SCHEMA_VERSION: Final = 3  # 2: latent constructs (fixed values, errors of measures, groups); 3: edges within units
+
+
+_MOST: Final = 2**53  # the last whole number up to which every language counts
+Whole = Annotated[int, Field(ge=0, le=_MOST)]
+Size = Annotated[float, Field(ge=0, le=_MOST)]
 
 
 class _Record(BaseModel):
@@ -58,8 +65,8 @@ class ParameterRecord(_Record):
     left: str
     right: str
     group: str
-    free: int
-    lag: int
+    free: Whole
+    lag: Whole
     label: str
     estimate: float
     se: float
@@ -81,7 +88,7 @@ class EquationRecord(_Record):
 
     effect: str
     family: str
-    n: int
+    n: Whole
     df: float
     dispersion: float
 
@@ -111,8 +118,8 @@ class PopulationRecord(_Record):
     """The units a fit speaks of, as moments: no unit, no respondent is in a document."""
 
     names: tuple[str, ...]
-    n: int
-    n_units: int | None
+    n: Whole
+    n_units: Whole | None
     mean: tuple[float, ...] | None
     covariance: tuple[tuple[float, ...], ...]
     low: tuple[float, ...] | None
@@ -123,7 +130,7 @@ class GroupRecord(_Record):
     """Moments of the items in one group that a latent model was fitted to; `n` rows, name empty for one group."""
 
     name: str
-    n: float
+    n: Size
     mean: tuple[float, ...] | None
     covariance: tuple[tuple[float, ...], ...]
 
@@ -147,8 +154,8 @@ class WithinRecord(_Record):
     low: float
     high: float
     standardized: float
-    n: int
-    n_units: int
+    n: Whole
+    n_units: Whole
 
 
 class FitContent(_Record):
@@ -243,7 +250,7 @@ def read_document(text: str | bytes, kind: str) -> dict[str, Any]:
     content = envelope.get("content")
     if not isinstance(content, dict):
         raise DocumentError("The document has no content.", hint="Save it again.")
-    if not _is_whole(envelope):
+    if envelope.get("checksum") != _hash_as_read(content):
         raise DocumentError(
             "The document was altered since it was written: its checksum does not match its content.",
             hint="Save it again from the fit; do not edit it by hand.",
@@ -251,11 +258,16 @@ def read_document(text: str | bytes, kind: str) -> dict[str, Any]:
     return content
 
 
-def _is_whole(envelope: Mapping[str, Any]) -> bool:
+def _hash_as_read(content: dict[str, Any]) -> str:
     try:
-        return bool(envelope.get("checksum") == content_hash(envelope["content"]))
+        text = _canonical(content)
     except RecursionError:
-        return False
+        raise DocumentError("This is not a document of ours: it is nested too deeply.") from None
+    try:
+        return hashlib.sha256(text.encode()).hexdigest()
+    except UnicodeEncodeError as error:
+        half = error.object[error.start]
+        raise DocumentError(f"This is not a document of ours: it holds half a character ({half!a}).") from None
 
 
 def _parsed(text: str | bytes) -> object:
@@ -265,7 +277,7 @@ def _parsed(text: str | bytes) -> object:
     decoded = ""
     try:
         decoded = text if isinstance(text, str) else text.decode("utf-8-sig")
-        return json.loads(decoded.removeprefix("\ufeff"), parse_constant=_refuse_constant)
+        return json.loads(decoded.removeprefix("\ufeff"), parse_constant=_refuse_constant, object_pairs_hook=_once_each)
     except json.JSONDecodeError as error:
         where = f"it cannot be read from character {error.pos + 1} of {len(text)}" if text else "it is empty"
         raise DocumentError(
@@ -276,17 +288,27 @@ def _parsed(text: str | bytes) -> object:
         raise DocumentError(f"This is not a document of ours: {_reason(error)}.") from None
 
 
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object as a dict; a key that stands twice means one thing here and another in the next program."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(key for place, (key, _) in enumerate(pairs) if key in dict(pairs[:place]))
+        raise ValueError(f"it holds {twice!r} twice in one object")
+    return found
+
+
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"it holds a bare {name}, which JSON does not have")
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, UnicodeDecodeError):
-        return "it is not UTF-8 text"
+        wide = error.object.startswith((b"\xff\xfe", b"\xfe\xff"))
+        return "it is not UTF-8 text" + (" but UTF-16: save it as UTF-8" if wide else "")
     return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
 
 
-def load_document(path: str | Path) -> FitContent:
+def load_document(path: AnyPath) -> FitContent:
     """Read the document of a fit from a file; a message names the file.
 
     Raises
@@ -295,8 +317,15 @@ def load_document(path: str | Path) -> FitContent:
         As `read_text` and `read_fit`.
     """
     text = read_text(path)
-    try:
+    with named_file(path):
         return read_fit(text)
+
+
+@contextmanager
+def named_file(path: AnyPath) -> Iterator[None]:
+    """Let a message about a document name its file."""
+    try:
+        yield
     except DocumentError as error:
         raise DocumentError(f"{str(path)!r}: {error.problem}", allowed=error.allowed, hint=error.hint) from None
 
@@ -309,39 +338,78 @@ def read_fit(text: str) -> FitContent:
     DocumentError
         As `read_document`, and if a field is missing, unknown or of the wrong type (named).
     """
-    content = read_document(text, "fit")
+    plain = read_document(text, "fit")
     try:
-        return FitContent.model_validate(content)
+        content = FitContent.model_validate(plain)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise DocumentError(f"The document's field {where!r} is not as the schema has it: {first['msg']}.") from None
+    _check_sizes(content)
+    return content
 
 
-def read_text(path: str | Path) -> str:
+def _check_sizes(content: FitContent) -> None:
+    """Refuse numbers of parameters and arrays of other sizes than what stands in the document."""
+    numbers = sorted({record.free for record in content.parameters if record.free})
+    for place, number in enumerate(numbers, start=1):  # no size is taken from a number that stands alone
+        if number != place:
+            raise DocumentError(
+                f"The document's parameters are not those of its model: there is a number {number} but no {place}.",
+                hint="Save the fit again.",
+            )
+    for what, got, wanted in _shapes(content):
+        if got != wanted:
+            raise DocumentError(f"The document's arrays do not fit together: {what} is {got}, not {wanted}.")
+
+
+def _shapes(content: FitContent) -> Iterator[tuple[str, str, str]]:
+    """What each array is and what the names and parameters beside it say that it must be."""
+
+    def table(what: str, rows: tuple[tuple[float, ...], ...], width: int, length: int | None = None) -> Any:
+        wide = sorted({len(row) for row in rows} - {width})
+        got = f"{len(rows)} x {wide[0] if wide else width}"
+        return what, got, f"{len(rows) if length is None else length} x {width}"
+
+    def row(what: str, values: Sized | None, length: int) -> Any:
+        return what, f"of length {length if values is None else len(values)}", f"of length {length}"
+
+    free = max((record.free for record in content.parameters), default=0)
+    yield table("vcov", content.vcov, free, free)
+    yield table("replicates", content.replicates or (), free)
+    people = content.population
+    k = len(people.names)
+    yield table("population.covariance", people.covariance, k, k)
+    for name in ("mean", "low", "high"):
+        yield row(f"population.{name}", getattr(people, name), k)
+    for measure in content.measures:
+        p = len(measure.items)
+        yield table(f"within_covariance of {measure.name!r}", measure.within_covariance, p, p)
+        for name in ("weights", "signs", "offsets", "lows", "highs", "codes", "errors"):
+            yield row(f"{name} of {measure.name!r}", getattr(measure, name), p)
+    for group in content.groups:
+        p = len(group.covariance)
+        yield table(f"covariance of group {group.name!r}", group.covariance, p, p)
+        yield row(f"mean of group {group.name!r}", group.mean, p)
+
+
+def read_text(path: AnyPath) -> str:
     """Read a text file, or say in one sentence why not."""
+    source = as_path(path)
     try:
-        return Path(path).read_text(encoding="utf-8-sig")
+        return source.read_bytes().decode("utf-8-sig")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or _reason(error)
         raise DocumentError(f"{str(path)!r} cannot be read: {reason}.") from None
 
 
-def write_text(path: str | Path, text: str) -> Path:
-    """Write a text file whole or not at all (a temporary neighbour takes its place at the end)."""
-    target = Path(path)
-    if not target.name or target.is_dir():
-        raise DocumentError(f"{str(path)!r} cannot be written: it is a directory.", hint="Give a file name.")
-    draft = target.with_name(target.name + ".part")
+def write_text(path: AnyPath, text: str) -> Path:
+    """Write a text file whole or not at all; see `roxmodel.saving.write_whole`."""
     try:
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(target)
-    except (OSError, ValueError) as error:
-        with suppress(OSError, ValueError):
-            draft.unlink(missing_ok=True)
-        reason = getattr(error, "strerror", None) or "it holds characters that UTF-8 cannot write"
-        raise DocumentError(f"{str(path)!r} cannot be written: {reason}.") from None
-    return target
+        content = text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise DocumentError(f"{str(path)!r} cannot be written: it holds characters that UTF-8 cannot write.") from None
+    return write_whole(path, content)
 
 
 def _canonical(content: object) -> str:

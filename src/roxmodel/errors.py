@@ -20,6 +20,9 @@ __all__ = [
 ]
 
 
+_LONGEST = 2_000  # characters of each part of a message
+
+
 class RoxError(ValueError):
     """Something the user gave cannot be used; the message names the culprit and the remedy.
 
@@ -39,19 +42,27 @@ class RoxError(ValueError):
     """
 
     def __init__(self, problem: str, *, allowed: str | None = None, hint: str | None = None) -> None:
-        self.problem = problem
-        self.allowed = allowed
-        self.hint = hint
-        parts = [problem]
-        if allowed is not None:
-            parts.append(f"Allowed: {allowed}.")
-        if hint is not None:
-            parts.append(hint)
+        self.problem = _brief(problem)
+        self.allowed = None if allowed is None else _brief(allowed)
+        self.hint = None if hint is None else _brief(hint)
+        parts = [self.problem]
+        if self.allowed is not None:
+            parts.append(f"Allowed: {self.allowed}.")
+        if self.hint is not None:
+            parts.append(self.hint)
         super().__init__(" ".join(parts))
 
     def __reduce__(self) -> tuple[object, ...]:
         """Keep the three parts when an error crosses a process border."""
         return (_rebuild, (type(self), self.problem, self.allowed, self.hint))
+
+
+def _brief(text: str) -> str:
+    """A message stays readable, whatever it quotes: the middle of a very long one is left out."""
+    if len(text) <= _LONGEST:
+        return text
+    kept = _LONGEST // 2 - 50
+    return f"{text[:kept]} [... {len(text) - 2 * kept:,} characters left out ...] {text[-kept:]}"
 
 
 def _rebuild(kind: type[RoxError], problem: str, allowed: str | None, hint: str | None) -> RoxError:
@@ -179,7 +190,7 @@ def did_you_mean(name: str, options: Iterable[str]) -> str:
     """
     name = str(name)
     known = [option for option in dict.fromkeys(map(str, options)) if option != name]
-    meant = _closest(name, known)
+    meant = _closest(name, known) if len(name) <= _LONGEST else []
     if meant and normalize("NFKC", meant[0]) == normalize("NFKC", name):
         return f"Did you mean {meant[0]!r}, which looks alike but is written with other characters?"
     if meant:

@@ -130,6 +130,8 @@ class Frozen(BaseModel):
             super().__init__(**data)
         except ValidationError as error:
             raise sentence(error, type(self), data) from None
+        except UnicodeEncodeError as error:
+            raise SpecError(f"{type(self).__name__}: {error.object[:80]!r} holds half a character.") from None
 
     def replace(self, **changes: Any) -> Self:
         """Return a copy with some fields changed, checked like a new one.

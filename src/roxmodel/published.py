@@ -6,11 +6,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
-from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 
+from roxmodel.frozen import FrozenMapping
 from roxmodel.moments.single import Moments
 from roxmodel.spec.constructs import Construct, Edge
 from roxmodel.spec.graph import RoxModel
@@ -79,7 +79,7 @@ def published() -> Mapping[str, Published]:
     >>> paper.moments.n, len(paper.estimates), paper.fit["chisq"]
     (517, 9, 9.567)
     """
-    return MappingProxyType({name: _read(name) for name in _NAMES})
+    return FrozenMapping({name: _read(name) for name in _NAMES})
 
 
 def _read(name: str) -> Published:
@@ -105,6 +105,6 @@ def _read(name: str) -> Published:
             exogenous=record["exogenous"],
         ),
         estimates=estimates.astype(dict.fromkeys(_COLUMNS[2:], float)),
-        fit=MappingProxyType(record["fit"]),
-        further=MappingProxyType({kind: MappingProxyType(kept) for kind, kept in record["further"].items()}),
+        fit=FrozenMapping(record["fit"]),
+        further=FrozenMapping({kind: FrozenMapping(kept) for kind, kept in record["further"].items()}),
     )

@@ -1,8 +1,10 @@
-"""Array aliases, option Literals and constrained numbers shared by every room."""
+"""Array aliases, arrays that stay as they are, and option literals, shared by every room."""
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from dataclasses import fields
+from functools import wraps
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +20,10 @@ __all__ = [
     "Residuals",
     "Scaling",
     "StandardErrors",
+    "read_only",
 ]
+
+T = TypeVar("T")
 
 FloatArray: TypeAlias = NDArray[np.float64]
 IntArray: TypeAlias = NDArray[np.int64]
@@ -31,3 +36,53 @@ Residuals: TypeAlias = Literal["free", "equal", "zero"]
 Interval: TypeAlias = Literal["delta", "draws", "bca"]
 Level: TypeAlias = Literal["between", "within", "single"]
 Scaling: TypeAlias = Literal["marker", "standardized"]
+
+
+def read_only(record: type[T]) -> type[T]:
+    """Close the arrays of a frozen dataclass to writing: when it is made, and when a copy or a pickle of it arrives.
+
+    numpy forgets that an array was read-only as soon as it is copied or pickled. A view that is closed leaves the
+    array it looks at open.
+
+    Parameters
+    ----------
+    record
+        A frozen dataclass, with or without slots; arrays inside of its tuples and mappings are not looked for.
+
+    Examples
+    --------
+    >>> import copy
+    >>> from dataclasses import dataclass
+    >>> @read_only
+    ... @dataclass(frozen=True)
+    ... class Means:
+    ...     values: FloatArray
+    >>> copy.deepcopy(Means(np.zeros(2))).values.flags.writeable
+    False
+    """
+    made: Any = record.__init__
+    restored: Any = getattr(record, "__setstate__", None)
+
+    @wraps(made)
+    def init(self: Any, *args: Any, **named: Any) -> None:
+        made(self, *args, **named)
+        _close(self)
+
+    def setstate(self: Any, state: Any) -> None:
+        if restored is None:
+            vars(self).update(state)
+        else:
+            restored(self, state)
+        _close(self)
+
+    for name, method in (("__init__", init), ("__setstate__", setstate)):
+        setattr(record, name, method)
+    return record
+
+
+def _close(record: Any) -> None:
+    names = {*(field.name for field in fields(record)), *getattr(record, "__dict__", {})}
+    for name in names:
+        value = getattr(record, name, None)
+        if isinstance(value, np.ndarray):
+            value.setflags(write=False)

@@ -1,5 +1,6 @@
 """The command line: four sections, two pictures, one sentence where something is wrong."""
 
+import os
 import subprocess
 import sys
 from xml.etree import ElementTree
@@ -71,6 +72,13 @@ def test_a_folder_that_is_not_there_ends_in_one_sentence_and_exit_code_1(tmp_pat
     assert done.stderr.startswith("roxmodel: The folder ")
     assert done.stderr.count("\n") == 1
     assert done.stdout == ""
+
+
+def test_a_folder_that_takes_nothing_is_refused_before_the_work(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK and path.exists())
+    message, printed, _ = run(monkeypatch, capsys, "demo", "--out", str(tmp_path))
+    assert message.startswith("roxmodel: Nothing may be written into the folder ")
+    assert printed == ""
 
 
 def test_version_names_the_library_and_what_it_stands_on(monkeypatch, capsys):

@@ -338,7 +338,11 @@ def written(path, tmp_path, change, seal=True):
         (lambda d: d["content"].pop("measures"), True, "'measures'"),
         (lambda d: d["content"]["population"].update(n=1), False, "altered"),
         (lambda d: d["content"]["population"]["names"].reverse(), True, "do not match"),
-        (lambda d: d["content"]["measures"][0]["weights"].pop(), True, "do not match"),
+        (
+            lambda d: d["content"]["measures"][0]["weights"].pop(),
+            True,
+            "weights of 'influencers' is of length 2",
+        ),
         (lambda d: d["content"]["parameters"][0].update(left="nobody"), True, "do not match"),
     ],
 )

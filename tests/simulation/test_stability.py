@@ -538,3 +538,32 @@ def test_a_question_holds_the_draws_that_settle():
     with warnings.catch_warnings():
         warnings.simplefilter("error", RoxWarning)
         run(fit, act(shift={"a": 0.01}), horizon=2)
+
+
+def test_a_lag_too_long_to_follow_round_a_loop_is_refused():
+    system = System(
+        names=("a", "b"),
+        order=(0, 1),
+        coefficients=np.zeros((3, 2, 2)),
+        intercepts=None,
+        families=("linear", "linear"),
+        lagged=((900_000, np.array([[0.0, 0.5], [0.5, 0.0]])),),
+    )
+    with pytest.raises(SimulationError, match=r"900,000 waves later.*Allowed: a lag of up to 1,000 waves"):
+        spectral_radius(system)
+
+
+def test_draws_are_followed_in_blocks(monkeypatch):
+    rng = np.random.default_rng(0)
+    lagged = ((2, rng.uniform(-0.5, 0.5, (2, 2))),)
+    system = System(
+        names=("a", "b"),
+        order=(0, 1),
+        coefficients=rng.uniform(-0.5, 0.5, (40, 2, 2)),
+        intercepts=None,
+        families=("linear", "linear"),
+        lagged=lagged,
+    )
+    whole = spectral_radius(system)
+    monkeypatch.setattr("roxmodel.simulation.stability._CELLS", 50)
+    np.testing.assert_array_equal(spectral_radius(system), whole)

@@ -72,3 +72,10 @@ def test_a_weird_name_is_written_so_that_it_is_read_back(name):
     for text in (arrow_text(name, "b"), arrow_text(name, "b", "<->")):
         (arrow,) = read_arrows(text)
         assert (arrow.left, arrow.right) == (name, "b")
+
+
+def test_names_that_multiply_are_refused_before_they_do():
+    text = "+".join(["a"] * 300) + "->" + "+".join(["b"] * 300)
+    with pytest.raises(SpecError, match=r"makes 90,000 arrows\. Allowed: up to 50,000\."):
+        read_arrows(text)
+    assert len(read_arrows("a + b -> c -> d")) == 3

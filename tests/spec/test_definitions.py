@@ -96,3 +96,21 @@ def test_definitions_that_need_none_before_them_keep_their_order():
 def test_circles_and_misspellings_are_refused(definitions, said):
     with pytest.raises(SpecError, match=said):
         check_definitions(definitions, ["a"])
+
+
+def test_a_long_sum_is_one_step_and_a_deep_nest_is_refused():
+    long = " + ".join(["a"] * 800) + " - a * b"
+    assert names_in("q", long) == ["a", "b"]
+    value = evaluate({"q": long}, {"a": np.array([2.0]), "b": np.array([3.0])})["q"]
+    assert value.tolist() == [1_594.0]
+    for deep in ("-" * 200 + "a", "exp(" * 101 + "a" + ")" * 101, "a**" * 200 + "a", "+".join(["a"] * 20_000)):
+        with pytest.raises(SpecError, match="too long or nested too deeply"):
+            names_in("q", deep)
+
+
+@pytest.mark.parametrize(
+    "text", ["a - b - a", "a - (b - a)", "a / b / a * b", "a ** b ** 2", "-a ** 2", "a + b * a - b / 2"]
+)
+def test_chains_are_read_from_the_left_as_python_reads_them(text):
+    found = evaluate({"q": text}, {"a": np.array([2.0]), "b": np.array([3.0])})["q"]
+    assert found.tolist() == [eval(text, {"a": 2.0, "b": 3.0})]

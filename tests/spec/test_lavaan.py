@@ -420,3 +420,25 @@ def test_equal_residuals_come_back_as_they_were_written():
         other = rox.RoxModel.from_lavaan(model.to_lavaan() + kept)
         assert other.find("f").residuals is None
         assert plan(other).n_free == plan(model).n_free
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            "+".join(f"a{k}" for k in range(300)) + "~" + "+".join(f"b{k}" for k in range(300)),
+            "makes 90,000 parameters",
+        ),
+        ("\n".join(f"x{k} ~~ x{k}" for k in range(400)), "400 exogenous variables, which makes 79,800 covariances"),
+        ("A =~ x + " + "1" * 26_000 + "@", "cannot be read"),
+    ],
+)
+def test_a_text_that_multiplies_is_refused(text, says):
+    with pytest.raises(rox.SpecError, match=says):
+        rox.RoxModel.from_lavaan(text)
+
+
+def test_given_variables_are_not_paired_one_by_one():
+    model = rox.RoxModel.from_lavaan("y ~ " + " + ".join(f"b{k}" for k in range(600)))
+    assert len(model.names) == 601
+    assert model.covariances == ()

@@ -181,3 +181,9 @@ def test_the_frame_has_one_row_a_parameter():
         "id", "kind", "left", "right", "group", "free", "value", "start", "label", "lag", "lower", "note",
     ]  # fmt: skip
     assert frame["id"].is_unique
+
+
+def test_a_plan_of_millions_is_refused_before_it_is_made():
+    constructs = [rox.Construct(name=f"c{k}", factor="context", source="unit", items=[f"c{k}"]) for k in range(400)]
+    with pytest.raises(rox.SpecError, match=r"400 constructs without a cause, which makes 79,800 covariances"):
+        plan(rox.RoxModel(name="m", constructs=constructs))

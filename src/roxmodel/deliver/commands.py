@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -43,6 +44,8 @@ def show_demo(
 
     if not out.is_dir():
         raise RoxError(f"The folder {str(out)!r} does not exist.", hint="Make it first, or leave --out away.")
+    if not os.access(out, os.W_OK):
+        raise RoxError(f"Nothing may be written into the folder {str(out)!r}.", hint="Choose another with --out.")
     console = Console(highlight=False)
     demo = make_demo()
     _show_linkage(console, demo)

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from numbers import Real
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -18,6 +17,7 @@ import numpy as np
 
 from roxmodel.document import FitContent, MeasureRecord, load_document
 from roxmodel.errors import DataError, DocumentError, SimulationError, did_you_mean, listed
+from roxmodel.saving import AnyPath
 from roxmodel.types import FloatArray
 
 __all__ = ["Score", "ScoringEngine"]
@@ -83,8 +83,15 @@ class ScoringEngine:
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"A ScoringEngine does not change; load another instead of setting {name!r}.")
 
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"A ScoringEngine does not change; {name!r} cannot be deleted.")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Travel as the document's content."""
+        return type(self), (self._content,)
+
     @classmethod
-    def load(cls, path: str | Path) -> ScoringEngine:
+    def load(cls, path: AnyPath) -> ScoringEngine:
         """Read the document that `Fit.save` wrote.
 
         Raises

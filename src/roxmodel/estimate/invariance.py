@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy as np
 from roxmodel.errors import RoxError, did_you_mean
 from roxmodel.estimate.fit import fit
 from roxmodel.estimate.sentences import unit_notes
+from roxmodel.frozen import FrozenMapping
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.moments.single import Moments
 from roxmodel.result.comparison import compare
@@ -280,4 +280,4 @@ def invariance(
         raise RoxError(f"levels= was {tuple(levels)!r}.", allowed="at least two levels")
     ordered = [level for level in _EQUAL if level in levels]
     fits = {level: fit(model, data, method="sem", group=group, equal=_EQUAL[level], **options) for level in ordered}
-    return Invariance(group, MappingProxyType(fits))
+    return Invariance(group, FrozenMapping(fits))

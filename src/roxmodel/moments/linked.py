@@ -11,11 +11,12 @@ from roxmodel.errors import DataError, listed
 from roxmodel.moments.checks import distinct, index, view
 from roxmodel.moments.source import SourceMoments
 from roxmodel.moments.units import canonical, ordered, overlay, positions, union
-from roxmodel.types import FloatArray
+from roxmodel.types import FloatArray, read_only
 
 __all__ = ["LinkedMoments", "UnitFigures"]
 
 
+@read_only
 @dataclass(frozen=True, slots=True, eq=False)
 class UnitFigures:
     """Figures of the units themselves, one row a unit.

@@ -22,11 +22,12 @@ from roxmodel.moments.checks import (
 )
 from roxmodel.moments.condense import BATCH, condense_block
 from roxmodel.moments.pairs import blank, chan, put, scaled
-from roxmodel.types import FloatArray
+from roxmodel.types import FloatArray, read_only
 
 __all__ = ["Moments"]
 
 
+@read_only
 @dataclass(frozen=True, slots=True, eq=False)
 class Moments:
     """Counts, means and covariances of single-level rows or of a printed matrix.

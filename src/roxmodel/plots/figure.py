@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from roxmodel.errors import RoxError, listed
 from roxmodel.plots.geometry import Measure
+from roxmodel.saving import AnyPath, as_path, write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -118,7 +120,7 @@ def figure_svg(figure: Figure) -> bytes:
     return stream.getvalue()
 
 
-def save_figure(figure: Figure, path: str | Path) -> Path:
+def save_figure(figure: Figure, path: AnyPath) -> Path:
     """Write a figure to a file; the suffix says the format.
 
     Parameters
@@ -126,7 +128,8 @@ def save_figure(figure: Figure, path: str | Path) -> Path:
     figure
         What a drawing function of this library returned (any matplotlib figure will do).
     path
-        Ends in ``.svg``, ``.png`` or ``.pdf``; its folder exists.
+        Ends in ``.svg``, ``.png`` or ``.pdf``; its folder exists. Written whole or not at all, as
+        `roxmodel.saving.write_whole` does it.
 
     Returns
     -------
@@ -149,16 +152,12 @@ def save_figure(figure: Figure, path: str | Path) -> Path:
     require_matplotlib()
     from matplotlib import rc_context, rcParams
 
-    target = Path(path)
+    target = as_path(path, RoxError)
     kind = target.suffix.lower().removeprefix(".")
     if kind not in _UNDATED:
         raise RoxError(f"Cannot save a figure as {target.name!r}.", allowed=listed(f".{k}" for k in _UNDATED))
-    if not target.parent.is_dir():
-        raise RoxError(f"Cannot save {target.name!r}: there is no folder {str(target.parent)!r}.")
     dpi = _RASTER_DPI if kind == "png" else figure.dpi
-    try:
-        with rc_context({"svg.hashsalt": rcParams["svg.hashsalt"] or "roxmodel"}):
-            figure.savefig(target, format=kind, dpi=dpi, metadata=_UNDATED[kind])
-    except OSError as error:
-        raise RoxError(f"Cannot write {str(target)!r}: {error.strerror or error}.") from error
-    return target
+    drawn = BytesIO()
+    with rc_context({"svg.hashsalt": rcParams["svg.hashsalt"] or "roxmodel"}):
+        figure.savefig(drawn, format=kind, dpi=dpi, metadata=_UNDATED[kind])
+    return write_whole(path, drawn.getvalue(), RoxError)

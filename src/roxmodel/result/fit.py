@@ -15,8 +15,9 @@ from roxmodel.result.persistence import load_fitted, save_fit
 from roxmodel.result.standardized import standardized_table
 from roxmodel.result.summary import fit_html, fit_summary
 from roxmodel.result.tables import edge_table, effect_table, fit_diagram, parameter_frame, within_table
+from roxmodel.saving import AnyPath
 from roxmodel.survey.privacy import MIN_GROUP
-from roxmodel.types import Interval, Level
+from roxmodel.types import Interval, Level, read_only
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Fit", "load"]
 
 
+@read_only
 @dataclass(frozen=True, eq=False, repr=False)
 class Fit(Fitted):
     """What was estimated, by which method, from how many, and how sure it is.
@@ -380,12 +382,13 @@ class Fit(Fitted):
         """Write the graph with its estimates as a Mermaid flowchart."""
         return to_mermaid(fit_diagram(self))
 
-    def save(self, path: str | Path, min_group: int = MIN_GROUP) -> Path:
+    def save(self, path: AnyPath, min_group: int = MIN_GROUP) -> Path:
         """Write the fit as a model document (JSON): model, parameters, covariances; no unit and no respondent.
 
-        Estimates are exact, so that two documents from data that differ by one person can be differenced: what changed
-        is that person's doing. Publish one document a wave, and round the tables you hand on ("Privacy" among the
-        explanations says what is promised).
+        The file is written whole or not at all; what is kept of a file that stands there says
+        `roxmodel.saving.write_whole`. Estimates are exact, so that two documents from data that differ by one person
+        can be differenced: what changed is that person's doing. Publish one document a wave, and round the tables you
+        hand on ("Privacy" among the explanations says what is promised).
 
         Parameters
         ----------
@@ -401,7 +404,7 @@ class Fit(Fitted):
         return save_fit(self, path, min_group)
 
 
-def load(path: str | Path) -> Fit:
+def load(path: AnyPath) -> Fit:
     """Read a fit from the document that `Fit.save` wrote.
 
     Raises

@@ -27,7 +27,7 @@ from roxmodel.result.resampling import replicate_weights
 from roxmodel.result.system import System, root_of, system_of
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable
-from roxmodel.types import FloatArray, Level, Method, Scaling, StandardErrors
+from roxmodel.types import FloatArray, Level, Method, Scaling, StandardErrors, read_only
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,6 +38,7 @@ _LINEAR_DRAWS = 10_000
 _CURVED_CELLS = 20_000_000  # draws times units, so that long frames do not take minutes
 
 
+@read_only
 @dataclass(frozen=True, eq=False)
 class Fitted:
     """What was estimated; `Fit` is its public face and says what each field is."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from math import comb
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -34,6 +35,7 @@ from roxmodel.result.records import (
     Verdict,
     WithinEdge,
 )
+from roxmodel.saving import AnyPath
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import Kind, Parameter, ParameterTable, plan
 from roxmodel.survey.privacy import MIN_GROUP
@@ -45,7 +47,7 @@ _ARRAYS = ("se", "statistic", "p", "standardized", "df", "partial_r2")
 _FEWEST = 5  # units in any number of the document
 
 
-def save_fit(fit: Fitted, path: str | Path, min_group: int = MIN_GROUP) -> Path:
+def save_fit(fit: Fitted, path: AnyPath, min_group: int = MIN_GROUP) -> Path:
     """Write a fit as a document; see `Fit.save`."""
     _refuse_few(fit, min_group)
     return write_text(path, write_document("fit", fit_content(fit).model_dump(mode="python")))
@@ -70,7 +72,7 @@ def _refuse_few(fit: Fitted, min_group: int) -> None:
         )
 
 
-def load_fitted(path: str | Path) -> Fitted:
+def load_fitted(path: AnyPath) -> Fitted:
     """Read a fit from a document; see `roxmodel.load`."""
     return fitted_from_content(load_document(path))
 
@@ -213,6 +215,8 @@ def fitted_from_content(content: FitContent) -> Fitted:
 def _read_model(content: FitContent) -> tuple[RoxModel, ParameterTable]:
     try:
         model = RoxModel(**content.model)
+        if content.method == "path" and comb(len(model.exogenous_names), 2) > len(content.parameters):
+            raise DocumentError("its causes have more covariances than the document has parameters.")
         means = any(record.kind == "intercept" for record in content.parameters)
         table = plan(model, "composite", means) if content.method == "path" else _table(content)
     except (RoxError, TypeError) as error:
@@ -257,7 +261,8 @@ def _table(content: FitContent) -> ParameterTable:
 
 def _is_latent_of(table: ParameterTable, model: RoxModel) -> bool:
     """Whether each group has the model's loadings and edges, and theta is numbered without a hole."""
-    if {row.free for row in table if row.free} != set(range(1, table.n_free + 1)):
+    numbers = sorted({row.free for row in table if row.free})
+    if any(number != place for place, number in enumerate(numbers, start=1)):  # never more than there are rows
         return False
     if any(row.kind not in get_args(Kind) for row in table):
         return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 
-from roxmodel.types import BoolArray, FloatArray, IntArray
+from roxmodel.types import BoolArray, FloatArray, IntArray, read_only
 
 __all__ = [
     "LINEAR",
@@ -23,6 +23,7 @@ __all__ = [
 LINEAR = "linear"
 
 
+@read_only
 @dataclass(frozen=True, slots=True)
 class Estimates:
     """What was estimated, one value for each row of the parameter table (NaN where it does not apply).
@@ -77,6 +78,7 @@ class Equation:
     dispersion: float = float("nan")
 
 
+@read_only
 @dataclass(frozen=True, slots=True)
 class Measure:
     """How answers become the score of one construct: ``score = Σ weight · (offset + sign · answer)``.
@@ -112,6 +114,7 @@ class Measure:
     errors: FloatArray | None = None
 
 
+@read_only
 @dataclass(frozen=True, slots=True)
 class Population:
     """The units (or respondents) a fit speaks of.
@@ -168,6 +171,7 @@ class Verdict:
     reason: str
 
 
+@read_only
 @dataclass(frozen=True, slots=True)
 class Resampling:
     """How the replicates of a bootstrap were drawn, so that anyone can refit one of them.
@@ -204,6 +208,7 @@ class Resampling:
     rows: int = 0
 
 
+@read_only
 @dataclass(frozen=True, slots=True)
 class GroupMoments:
     """Moments of the items in one group, that a latent model was fitted to.
@@ -256,6 +261,7 @@ class WithinEdge:
     n_units: int
 
 
+@read_only
 @dataclass(frozen=True, slots=True, eq=False)
 class UnitScores:
     """Predicted levels of the units of a linked fit; kept in memory, never written to a document.

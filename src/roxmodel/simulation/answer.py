@@ -17,7 +17,7 @@ from roxmodel.simulation.money.finance import Money, flow_table, outcome_table, 
 from roxmodel.simulation.question import Question
 from roxmodel.simulation.stability import long_run
 from roxmodel.simulation.tornado import tornado_table
-from roxmodel.types import FloatArray
+from roxmodel.types import FloatArray, read_only
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Answer"]
 
 
+@read_only
 @dataclass(frozen=True, eq=False)
 class Answer:
     """The answer to a what-if question; `Run` is its public face and says what each field is."""

@@ -22,7 +22,7 @@ from roxmodel.simulation.intervention import Intervention
 from roxmodel.simulation.one_unit import OneUnit, one_unit
 from roxmodel.simulation.stability import assumed_notes, require_equilibrium
 from roxmodel.simulation.units import ends_of
-from roxmodel.types import FloatArray
+from roxmodel.types import FloatArray, read_only
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,6 +32,7 @@ __all__ = ["Counterfactual", "counterfactual"]
 _NAME = "counterfactual"
 
 
+@read_only
 @dataclass(frozen=True, eq=False, repr=False)
 class Counterfactual:
     """What would have been in one unit.

@@ -20,7 +20,7 @@ from roxmodel.simulation.joint import Joint, conditioned, joint_of, mixture_quan
 from roxmodel.simulation.one_unit import OneUnit, basis_notes, one_unit
 from roxmodel.simulation.stability import assumed_notes, require_equilibrium, spectral_radius
 from roxmodel.simulation.units import ends_of
-from roxmodel.types import BoolArray, FloatArray
+from roxmodel.types import BoolArray, FloatArray, read_only
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,6 +30,7 @@ __all__ = ["Forecast", "forecast"]
 _COLUMNS = ["construct", "wave", "mean", "ci_low", "ci_high", "pi_low", "pi_high"]
 
 
+@read_only
 @dataclass(frozen=True, eq=False, repr=False)
 class Forecast:
     """What to expect without any action.

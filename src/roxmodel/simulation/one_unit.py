@@ -11,13 +11,14 @@ import numpy as np
 from roxmodel.errors import SimulationError, did_you_mean, listed
 from roxmodel.result.fit import Fit
 from roxmodel.result.levels import UnitLevels
-from roxmodel.types import FloatArray
+from roxmodel.types import FloatArray, read_only
 
 __all__ = ["Basis", "OneUnit", "basis_notes", "one_unit"]
 
 Basis: TypeAlias = Literal["observed", "predicted", "unknown", "hidden"]
 
 
+@read_only
 @dataclass(frozen=True, slots=True, eq=False)
 class OneUnit:
     """What is known of one unit.

@@ -20,6 +20,7 @@ from roxmodel.simulation.question import Asked, finance_of, question_of
 from roxmodel.simulation.small_print import cap_notes, coverage_notes, fit_notes, linear_notes, money_notes
 from roxmodel.simulation.stability import assumed_notes
 from roxmodel.simulation.words import run_html, run_summary
+from roxmodel.types import read_only
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Run", "simulate"]
 
 
+@read_only
 @dataclass(frozen=True, eq=False, repr=False)
 class Run(Answer):
     """The answer to a what-if question.

@@ -21,6 +21,8 @@ __all__ = ["LoopGain", "assumed_notes", "long_run", "loop_gains", "require_equil
 
 _STEADY = 0.5  # share of draws with an equilibrium below which nothing is simulated
 _LOOPS = 50  # loops looked at; a model has a handful
+_STATES = 2_000  # constructs times waves that a push around a loop is followed over
+_CELLS = 8_000_000  # of companion matrices at once (64 MB)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,15 +164,28 @@ def spectral_radius(system: System) -> FloatArray:
     if not system.lagged:
         return within
     k, depth = system.coefficients.shape[1], max(lag for lag, _ in system.lagged)
+    if depth * k > _STATES:
+        raise SimulationError(
+            f"An edge acts {depth:,} waves later in a graph with a feedback loop: whether a push around it settles "
+            "cannot be followed over so many waves.",
+            allowed=f"a lag of up to {_STATES // k:,} waves with {k} constructs",
+        )
     found = np.array(within)
-    calm = within < 1
-    first = np.zeros((int(calm.sum()), k, depth * k))
-    for lag, matrix in system.lagged:
-        first[:, :, (lag - 1) * k : lag * k] = np.linalg.solve(np.eye(k) - system.coefficients[calm], matrix[None])
-    rest = np.broadcast_to(np.eye((depth - 1) * k, depth * k), (len(first), (depth - 1) * k, depth * k))
-    over = np.abs(np.linalg.eigvals(np.concatenate([first, rest], axis=1))).max(axis=-1, initial=0.0)
-    found[calm] = np.maximum(within[calm], over)
+    calm = np.flatnonzero(within < 1)
+    for some in np.array_split(calm, max(1, -(-len(calm) * (depth * k) ** 2 // _CELLS))):
+        found[some] = np.maximum(within[some], _over_waves(system, system.coefficients[some], depth))
     return found
+
+
+def _over_waves(system: System, coefficients: FloatArray, depth: int) -> FloatArray:
+    """Largest modulus of the eigenvalues of the companion matrix, (draws,)."""
+    draws, k = coefficients.shape[:2]
+    first = np.zeros((draws, k, depth * k))
+    for lag, matrix in system.lagged:
+        first[:, :, (lag - 1) * k : lag * k] = np.linalg.solve(np.eye(k) - coefficients, matrix[None])
+    rest = np.broadcast_to(np.eye((depth - 1) * k, depth * k), (draws, (depth - 1) * k, depth * k))
+    companion = np.concatenate([first, rest], axis=1)
+    return np.asarray(np.abs(np.linalg.eigvals(companion)).max(axis=-1, initial=0.0))
 
 
 def assumed_notes(fit: Fit) -> tuple[str, ...]:

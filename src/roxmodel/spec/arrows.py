@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
+from reprlib import Repr
 from typing import Literal
 
 from roxmodel.errors import SpecError
@@ -19,6 +21,9 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE,
 )
+_SHORT = Repr()
+_SHORT.maxstring = 80
+_MOST = 50_000  # arrows of one text
 _PLAIN_NAME = re.compile(r"[^\W\d][\w.]*")
 
 
@@ -141,9 +146,12 @@ def _read_statement(text: str, tokens: list[_Token]) -> list[Arrow]:
         rest = rest[1:]
     if not signs:
         raise _unreadable(text, end, "an arrow '->' or '<->' is missing")
+    count = sum(len(lefts) * len(rights) for lefts, rights in pairwise(sides))
+    if count > _MOST:
+        raise SpecError(f"The arrow text {_SHORT.repr(text)} makes {count:,} arrows.", allowed=f"up to {_MOST:,}")
     return [
         Arrow(left, right, "->" if sign.kind == "to" else "<->")
-        for sign, lefts, rights in zip(signs, sides, sides[1:], strict=False)
+        for sign, (lefts, rights) in zip(signs, pairwise(sides), strict=True)
         for left in lefts
         for right in rights
     ]

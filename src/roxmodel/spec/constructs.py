@@ -17,6 +17,7 @@ from roxmodel.types import Factor, Residuals
 __all__ = ["UNIT", "Construct", "Covariance", "Edge"]
 
 UNIT = "unit"
+_LONGEST = 1_000_000  # waves
 
 
 class Construct(Frozen):
@@ -221,8 +222,8 @@ class Edge(_Arrowed):
 
     @model_validator(mode="after")
     def _check(self) -> Edge:
-        if self.lag < 0:
-            raise SpecError(f"The edge {self} has lag {self.lag}.", allowed="0 or a positive number of waves")
+        if not 0 <= self.lag <= _LONGEST:
+            raise SpecError(f"The edge {self} has lag {self.lag}.", allowed=f"0 to {_LONGEST:,} waves")
         if self.cause == self.effect and self.lag == 0:
             raise SpecError(
                 f"The edge {self} lets a construct cause itself within the wave.",

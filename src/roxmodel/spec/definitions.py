@@ -21,6 +21,7 @@ _FUNCTIONS: Final[dict[str, Callable[[FloatArray], FloatArray]]] = {
     "abs": np.abs,
 }
 # Python reads a.b as an attribute; a letter that looks like a dot stands in for it while parsing.
+_DEEPEST: Final = 100
 _DOT: Final = "\ua78f"
 _LABEL: Final = re.compile(r"(?<![\w.])[^\W\d][\w.]*")
 _OPERATORS: Final[dict[type[ast.operator], Callable[[FloatArray, FloatArray], FloatArray]]] = {
@@ -157,8 +158,14 @@ def _parse(name: str, expression: str) -> ast.expr:
     source = _LABEL.sub(lambda match: match[0].replace(".", _DOT), text).replace("^", "**")
     try:
         tree = ast.parse(source, mode="eval").body
+        _refuse_deep(tree)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         at = [position for position, sign in enumerate(text) for _ in range(1 + (sign == "^"))]
+        if isinstance(error, RecursionError | MemoryError):
+            raise SpecError(
+                f"The definition {name!r} = {expression!r} is too long or nested too deeply.",
+                allowed=f"{_DEEPEST} brackets within each other",
+            ) from None
         offset = (getattr(error, "offset", None) or 1) - 1
         where = blanks + 1 + (at[offset] if 0 <= offset < len(at) else len(text))
         raise SpecError(
@@ -172,11 +179,40 @@ def _parse(name: str, expression: str) -> ast.expr:
     return tree
 
 
+def _refuse_deep(tree: ast.expr) -> None:
+    """Refuse what the recursion below could not follow; a sum or product counts as one step, however long."""
+    level, depth = [tree], 0
+    while level:
+        depth += 1
+        if depth > _DEEPEST:
+            raise RecursionError
+        parts = [part for node in level for part in (_chain(node) if isinstance(node, ast.BinOp) else [node])]
+        level = [child for part in parts for child in ast.iter_child_nodes(part) if isinstance(child, ast.expr)]
+
+
+def _chain(node: ast.expr) -> list[ast.expr]:
+    """Operands of ``a + b - c``, which Python nests to the left, from left to right."""
+    operands = []
+    while isinstance(node, ast.BinOp):
+        operands.append(node.right)
+        node = node.left
+    return [node, *reversed(operands)]
+
+
+def _signs(node: ast.expr) -> list[ast.operator]:
+    """Operators between the operands of `_chain`."""
+    signs = []
+    while isinstance(node, ast.BinOp):
+        signs.append(node.op)
+        node = node.left
+    return signs[::-1]
+
+
 def _check(name: str, expression: str, node: ast.expr, found: list[str]) -> None:
     match node:
-        case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
-            _check(name, expression, left, found)
-            _check(name, expression, right, found)
+        case ast.BinOp() if all(type(op) in _OPERATORS for op in _signs(node)):
+            for operand in _chain(node):
+                _check(name, expression, operand, found)
         case ast.UnaryOp(op=ast.USub() | ast.UAdd(), operand=operand):
             _check(name, expression, operand, found)
         case ast.Call(func=ast.Name(id=function), args=[argument], keywords=[]) if function in _FUNCTIONS:
@@ -194,8 +230,11 @@ def _check(name: str, expression: str, node: ast.expr, found: list[str]) -> None
 
 def _value(node: ast.expr, values: Mapping[str, FloatArray]) -> FloatArray:
     match node:
-        case ast.BinOp(left=left, op=op, right=right):
-            return _OPERATORS[type(op)](_value(left, values), _value(right, values))
+        case ast.BinOp():
+            first, *others = [_value(operand, values) for operand in _chain(node)]
+            for op, other in zip(_signs(node), others, strict=True):
+                first = _OPERATORS[type(op)](first, other)
+            return first
         case ast.UnaryOp(op=op, operand=operand):
             inner = _value(operand, values)
             return -inner if isinstance(op, ast.USub) else inner

@@ -9,9 +9,12 @@ them, and a latent and an observed exogenous variable do not covary.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import combinations
+from math import comb
+from reprlib import Repr
 from typing import Any, Literal, TypeVar
 
 import networkx as nx
@@ -26,10 +29,13 @@ Arrowed = TypeVar("Arrowed", Edge, Covariance)
 
 NAME = re.compile(r"(?:[^\W\d_]|\.(?!\d))[\w.]*")
 _OPERATOR = re.compile(r"(:=|=~|~~|~\*~|<~|==|[|<>]|~)")
-_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+_NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?")
 _PIECE = re.compile(
     rf"\s*(?P<piece>[\w.]+\([^()]*\)|\"[^\"]*\"|'[^']*'|{NAME.pattern}|{_NUMBER.pattern})\s*(?P<sign>[*+]|$)"
 )
+_SHORT = Repr()
+_SHORT.maxstring = 400
+_MOST = 50_000  # what the sides of one statement, or what is unsaid, may multiply to
 _GOES_ON = ("+", "-", "*", "/", "^", "~", "=", "(", ",")
 _GOES_ON_WITH = ("+", "-", "*", "/", "^", ")", ",")
 # Comments, and the semicolon that parts statements; neither counts inside quotes, which end with their line.
@@ -181,10 +187,25 @@ def _unsaid(parts: _Parts, names: list[str]) -> Iterator[Covariance]:
         several = len(parts.loadings.get(name, ())) > 1
         if name not in given and not several and frozenset((name,)) not in said:
             yield Covariance(left=name, right=name)
-    for left, right in combinations(exogenous, 2):
-        together = {left, right} <= given or {left, right} <= latent
-        if not together and frozenset((left, right)) not in said:
+    kinds = {name: "given" if name in given else "latent" if name in latent else name for name in exogenous}
+    for left, right in _apart(exogenous, kinds):
+        if frozenset((left, right)) not in said:
             yield Covariance(left=left, right=right, fixed=0.0)
+
+
+def _apart(names: list[str], kinds: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Pairs of names of different kinds, in their order."""
+    sizes = Counter(kinds[name] for name in names)
+    count = comb(len(names), 2) - sum(comb(size, 2) for size in sizes.values())
+    if count > _MOST:
+        raise SpecError(
+            f"The lavaan text has {len(names):,} exogenous variables, which makes {count:,} covariances that are 0.",
+            allowed=f"up to {_MOST:,}",
+        )
+    others = {kind: [place for place, name in enumerate(names) if kinds[name] != kind] for kind in sizes}
+    for place, name in enumerate(names):
+        later = others[kinds[name]]
+        yield from ((name, names[other]) for other in later[bisect_right(later, place) :])
 
 
 def _construct_names(parts: _Parts) -> list[str]:
@@ -261,7 +282,13 @@ def _read_statement(statement: str, parts: _Parts) -> None:
         parts.definitions[left] = right
         return
     terms = _terms(statement, right)
-    for target in (_name(statement, one.strip()) for one in left.split("+")):
+    targets = [_name(statement, one.strip()) for one in left.split("+")]
+    if len(targets) * len(terms) > _MOST:
+        raise SpecError(
+            f"The lavaan statement {_SHORT.repr(statement)} makes {len(targets) * len(terms):,} parameters.",
+            allowed=f"up to {_MOST:,}",
+        )
+    for target in targets:
         if operator == "=~":
             parts.loadings.setdefault(target, []).extend(terms)
         else:
@@ -295,7 +322,7 @@ def _products(statement: str, text: str) -> Iterator[list[str]]:
     while at < len(text) or product:
         match = _PIECE.match(text, at)
         if match is None:
-            where = f"at {text[at:].strip()!r}" if text[at:].strip() else "at its end"
+            where = f"at {_SHORT.repr(text[at:].strip())}" if text[at:].strip() else "at its end"
             raise _unread(statement, f"a name or a modifier was expected {where}")
         product.append(match["piece"])
         at = match.end()
@@ -340,4 +367,4 @@ def _name(statement: str, text: str) -> str:
 
 
 def _unread(statement: str, why: str) -> SpecError:
-    return SpecError(f"The lavaan statement {statement!r} cannot be read: {why}.", allowed="=~ ~ ~~ :=")
+    return SpecError(f"The lavaan statement {_SHORT.repr(statement)} cannot be read: {why}.", allowed="=~ ~ ~~ :=")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from math import comb
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from roxmodel.errors import SpecError, did_you_mean
@@ -19,6 +20,7 @@ __all__ = ["GIVEN", "Kind", "Parameter", "ParameterTable", "gives_unit", "plan",
 
 GIVEN = "given by the data"  # note of a row whose value is the sample's
 _MARKER = "marker"
+_MOST = 50_000  # covariances of a model; the covariance matrix of its estimates would take 20 GB
 
 Kind: TypeAlias = Literal["loading", "edge", "variance", "covariance", "intercept", "threshold", "defined"]
 
@@ -346,14 +348,14 @@ def _given(model: CausalModel, name: str) -> bool:
 def _covariances(model: CausalModel, measurement: str) -> list[Parameter]:
     """Exogenous pairs, terminal pairs if asked for, and what the model states, each pair once."""
     rows: dict[frozenset[str], Parameter] = {}
-    for left, right in combinations(model.exogenous_names, 2):
+    given = {name for name in model.exogenous_names if _given(model, name)}
+    for left, right in _pairs(model.exogenous_names, "constructs without a cause"):
         row = _covariance_row(left, right)
-        given = _given(model, left) and _given(model, right)
-        rows[frozenset((left, right))] = replace(row, free=0, note=GIVEN) if given else row
+        rows[frozenset((left, right))] = replace(row, free=0, note=GIVEN) if {left, right} <= given else row
     if model.terminal_covariances:
         caused = {edge.cause for edge in model.edges if edge.lag == 0}
         terminal = [name for name in model.endogenous if name not in caused]
-        for left, right in combinations(terminal, 2):
+        for left, right in _pairs(terminal, "constructs that cause nothing"):
             rows[frozenset((left, right))] = _covariance_row(left, right)
     names = set(model.names)
     for pair in model.covariances:
@@ -361,6 +363,17 @@ def _covariances(model: CausalModel, measurement: str) -> list[Parameter]:
         if pair.left != pair.right and (structural or measurement == "reflective"):
             rows.setdefault(frozenset((pair.left, pair.right)), _covariance_row(pair.left, pair.right))
     return [_second_moment(model, row.left, row.right, row) for row in rows.values()]
+
+
+def _pairs(names: Sequence[str], what: str) -> Iterator[tuple[str, str]]:
+    count = comb(len(names), 2)
+    if count > _MOST:
+        raise SpecError(
+            f"The model has {len(names):,} {what}, which makes {count:,} covariances.",
+            allowed=f"up to {_MOST:,}",
+            hint="Say what causes them, or split the model.",
+        )
+    return combinations(names, 2)
 
 
 def _covariance_row(left: str, right: str) -> Parameter:

@@ -244,7 +244,7 @@ def _known_scale(scale: object) -> object:
     """Refuse in words what is no scale; a mapping comes from a document and is read by its kind."""
     if isinstance(scale, Mapping):
         kind = scale.get("kind")
-        if kind not in _SCALES:
+        if not isinstance(kind, str) or kind not in _SCALES:
             raise ValueError(f"no scale is of the kind {kind!r}. {did_you_mean(str(kind), _SCALES)}")
     elif isinstance(scale, type) and issubclass(scale, tuple(_SCALES.values())):
         raise ValueError(f"write rox.{scale.__name__}() with brackets")
@@ -264,7 +264,11 @@ def _number_or_label(loading: object) -> object:
         raise ValueError("a number or a label was expected")
     if isinstance(loading, str) and not loading.strip():
         raise ValueError("a label was expected")
-    if not isinstance(loading, str | None) and not math.isfinite(loading):
+    try:
+        finite = isinstance(loading, str | None) or math.isfinite(loading)
+    except OverflowError:  # a whole number beyond what a float holds
+        finite = False
+    if not finite:
         raise ValueError("a finite number was expected")
     return loading
 

@@ -39,9 +39,10 @@ def check_constructs(constructs: Sequence[Construct]) -> None:
 
 def check_edges(edges: Sequence[Edge], names: Sequence[str]) -> None:
     """Refuse an edge between unknown constructs, and an edge given twice."""
+    known = set(names)
     for edge in edges:
         for end in (edge.cause, edge.effect):
-            if end not in names:
+            if end not in known:
                 raise SpecError(f"The edge {edge} names {end!r}, which is no construct.", hint=did_you_mean(end, names))
     _refuse_twice([f"{edge} at lag {edge.lag}" if edge.lag else str(edge) for edge in edges], "edge")
 
@@ -50,14 +51,15 @@ def check_covariances(covariances: Sequence[Covariance], constructs: Sequence[Co
     """Refuse a covariance between unknown names, or between a construct and an item."""
     names = [construct.name for construct in constructs]
     items = [item for construct in constructs for item in construct.item_names]
+    structural, measured = set(names), set(items)
     for pair in covariances:
         for end in (pair.left, pair.right):
-            if end not in names and end not in items:
+            if end not in structural and end not in measured:
                 raise SpecError(
                     f"The arrow {pair} names {end!r}, which is neither a construct nor an item.",
                     hint=did_you_mean(end, [*names, *items]),
                 )
-        if not ({pair.left, pair.right} <= set(names) or {pair.left, pair.right} <= set(items)):
+        if not ({pair.left, pair.right} <= structural or {pair.left, pair.right} <= measured):
             raise SpecError(f"The arrow {pair} joins a construct and an item.", allowed="two constructs, or two items")
     ordered = [sorted((pair.left, pair.right)) for pair in covariances]
     _refuse_twice([arrow_text(left, right, "<->") for left, right in ordered], "arrow")
@@ -73,7 +75,7 @@ def _check_residuals(covariances: Sequence[Covariance], constructs: Sequence[Con
     for pair in covariances:
         ends = {pair.left, pair.right}
         left, right = (owner.get(end, end) for end in (pair.left, pair.right))
-        wrong = [end for end in (pair.left, pair.right) if end in exact | names]
+        wrong = [end for end in (pair.left, pair.right) if end in exact or end in names]
         if len(ends) == 2 and not ends <= names and wrong:
             raise SpecError(
                 f"The arrow {pair} joins the residuals of items, but {wrong[0]!r} is a construct of its own.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import warnings
 from collections.abc import Hashable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -146,18 +146,20 @@ class Study:
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"A Study does not change; make a new one instead of setting {name!r}.")
 
+    def __copy__(self) -> Self:
+        """A study never changes: its copy is itself, rows included."""
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """As `__copy__`."""
+        return self
+
     def __getstate__(self) -> tuple[None, dict[str, Any]]:
         kept = {name: getattr(self, name) for name in self.__slots__}
         return None, kept | {"_reading": self._reading.travelling(self.by)}
 
     def __setstate__(self, state: tuple[None, dict[str, Any]]) -> None:
         self._set(**state[1])
-
-    def __copy__(self) -> Study:
-        return self
-
-    def __deepcopy__(self, memo: object) -> Study:
-        return self  # it does not change, and a copy through a pickle would lose columns
 
     def cells(self, source: str, items: Sequence[str]) -> Cells | None:
         """Moments of a survey by unit and pattern of missing answers.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from roxmodel.errors import SimulationError, did_you_mean
+from roxmodel.saving import AnyPath
 from roxmodel.simulation.budget.choice import Choice, binding, choose, left_out
 from roxmodel.simulation.budget.limits import violations
 from roxmodel.simulation.budget.plan_file import save_plan
@@ -25,7 +26,7 @@ from roxmodel.simulation.intervention import Intervention
 from roxmodel.simulation.money.returns import cvar
 from roxmodel.simulation.question import Question
 from roxmodel.simulation.run import Run, simulate
-from roxmodel.types import FloatArray
+from roxmodel.types import FloatArray, read_only
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Plan"]
 
 
+@read_only
 @dataclass(frozen=True, eq=False, repr=False)
 class Plan:
     """What a budget should buy, made by `optimize`; it never changes.
@@ -325,10 +327,11 @@ class Plan:
         """
         return plan_figure(self, kind)
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: AnyPath) -> Path:
         """Write the plan as JSON: its actions, what was asked and promised, and the fingerprint of the model.
 
-        `roxmodel.load_plan` reads it back beside a fit of the same model.
+        `roxmodel.load_plan` reads it back beside a fit of the same model. The file is written whole or not at all;
+        what is kept of a file that stands there says `roxmodel.saving.write_whole`.
 
         Raises
         ------

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from roxmodel.document import read_document, write_document
+from roxmodel.document import named_file, read_document, read_text, write_document, write_text
 from roxmodel.errors import DocumentError, RoxError, SimulationError
 from roxmodel.frozen import FrozenMapping
 from roxmodel.result.fit import Fit
+from roxmodel.saving import AnyPath
+from roxmodel.simulation.check import LONGEST
 from roxmodel.simulation.intervention import Intervention
 from roxmodel.simulation.money.prices import Finance
 from roxmodel.spec.graph import RoxModel
@@ -57,7 +59,7 @@ def model_fingerprint(model: RoxModel) -> str:
     return hashlib.sha256(model.to_json().encode()).hexdigest()
 
 
-def save_plan(plan: Plan, path: str | Path) -> Path:
+def save_plan(plan: Plan, path: AnyPath) -> Path:
     """See `Plan.save`."""
     asked = plan.question.asked
     finance = asked.finance
@@ -71,15 +73,10 @@ def save_plan(plan: Plan, path: str | Path) -> Path:
         "spent": plan.spent,
         "n_units": plan.question.units,
     }
-    try:
-        target = Path(path)
-        target.write_text(write_document("plan", content), encoding="utf-8")
-    except (OSError, TypeError, ValueError) as error:
-        raise DocumentError(f"The plan cannot be written to {str(path)!r} ({error}).") from None
-    return target
+    return write_text(path, write_document("plan", content))
 
 
-def load_plan(path: str | Path, fit: Fit) -> SavedPlan:
+def load_plan(path: AnyPath, fit: Fit) -> SavedPlan:
     """Read a plan that `Plan.save` wrote, beside a fit of the model it was made with.
 
     The fit may be newer than the plan: ``simulate(fit, plan.interventions, ...)`` says what it would promise today.
@@ -106,11 +103,9 @@ def load_plan(path: str | Path, fit: Fit) -> SavedPlan:
     """
     if not isinstance(fit, Fit):
         raise SimulationError(f"fit= was a {type(fit).__name__}.", allowed="a rox.Fit")
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, TypeError, ValueError) as error:
-        raise DocumentError(f"The plan {str(path)!r} cannot be read ({error}).") from None
-    content = read_document(text, "plan")
+    text = read_text(path)
+    with named_file(path):
+        content = read_document(text, "plan")
     if content.get("fingerprint") != model_fingerprint(fit.model):
         raise SimulationError(
             f"The plan {str(path)!r} was made with another model ({content.get('model')!r}) than this fit's "
@@ -126,12 +121,12 @@ def load_plan(path: str | Path, fit: Fit) -> SavedPlan:
             spent=float(content["spent"]),
             n_units=content["n_units"],
         )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         why = f" ({error})" if isinstance(error, RoxError) else ""
         raise DocumentError(f"The plan {str(path)!r} does not hold what a plan holds{why}.") from None
     names = [one.name for one in found.interventions]
-    waves = found.horizon == content["horizon"] and found.horizon >= 1
-    units = found.n_units is None or (isinstance(found.n_units, int) and found.n_units >= 1)
+    waves = found.horizon == content["horizon"] and 1 <= found.horizon <= LONGEST
+    units = found.n_units is None or (isinstance(found.n_units, int) and 1 <= found.n_units <= 2**53)
     amounts = np.isfinite([found.spent, *found.promised.values()]).all() and found.spent >= 0
     if not (waves and units and amounts and len({*names}) == len(names)):
         raise DocumentError(f"The plan {str(path)!r} does not hold what a plan holds.", hint="Save it again.")

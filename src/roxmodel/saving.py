@@ -1,0 +1,223 @@
+"""Write a file whole or not at all: the one way in which anything of this library reaches a disk."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from os import PathLike
+from pathlib import Path
+from typing import BinaryIO, Final, TypeAlias
+
+from roxmodel.errors import DocumentError, RoxError
+
+__all__ = ["AnyPath", "as_path", "write_whole"]
+
+AnyPath: TypeAlias = str | PathLike[str]
+
+_MARK: Final = ".draft"
+# Windows refuses to replace a file for the moment in which another process replaces or reads it.
+_PATIENCE: Final = (0.01, 0.05, 0.25, 1.0) if os.name == "nt" else ()
+
+
+def as_path(path: AnyPath, error: type[RoxError] = DocumentError) -> Path:
+    """Take a path as it may be given: text, or anything with ``__fspath__``.
+
+    Raises
+    ------
+    RoxError
+        Of the type `error`, if it is anything else.
+
+    Examples
+    --------
+    >>> as_path("fit.json").name
+    'fit.json'
+    """
+    try:
+        return Path(path)
+    except TypeError:
+        raise error(
+            f"{path!r} is no path but of type {type(path).__name__!r}.", allowed="text or a pathlib.Path"
+        ) from None
+
+
+def write_whole(path: AnyPath, content: bytes, error: type[RoxError] = DocumentError) -> Path:
+    """Write a file so that at every moment the old one or the new one stands there whole.
+
+    The content goes to a temporary file of its own random name in the same folder, to the disk, and then takes the
+    place of the old file. On every exception, an interrupt included, the temporary file is removed. Savers of one
+    path do not meet: each writes whole, the last one stays.
+
+    - A new file has the mode that the process gives new files (umask). An existing file keeps its mode; owner, group,
+      access-control lists and extended attributes are kept where the system lets this process set them, and where
+      the group cannot be kept, the group gets no more than everybody has.
+    - A file that this process may not write is left alone, although its folder would let it be replaced.
+    - A symbolic link is followed: its target is replaced, or made where it does not exist.
+    - A file with several hard links is replaced under this name only; the other names keep the old content.
+    - What is no file (``/dev/stdout``, a pipe, a terminal), and the file that standard output goes to, is written to.
+
+    A process that is killed may leave a file ``.roxmodel-…`` behind, never half a document.
+
+    Parameters
+    ----------
+    path
+        Where to; its folder exists.
+    content
+        All of it.
+    error
+        What is raised.
+
+    Returns
+    -------
+    pathlib.Path
+        The path, as given.
+
+    Raises
+    ------
+    RoxError
+        Of the type `error`, naming the path: it is a directory, its folder does not exist, nothing may be written
+        there, the disk is full.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_whole(Path(folder) / "note.txt", b"whole").read_bytes()
+    b'whole'
+    """
+    target = as_path(path, error)
+    if not target.name or os.fspath(path).endswith(_separators()):
+        raise error(f"{str(path)!r} cannot be written: it is a directory.", hint="Give a file name.")
+    try:
+        old = _found(target)
+        if old is not None and stat.S_ISDIR(old.st_mode):
+            raise error(f"{str(path)!r} cannot be written: it is a directory.", hint="Give a file name.")
+        if old is not None and _is_stream(old):
+            _write_through(target, old, content)
+        else:
+            _replace(Path(os.path.realpath(target)), old, content)
+    except (OSError, ValueError) as why:
+        if isinstance(why, RoxError):
+            raise
+        raise error(f"{str(path)!r} cannot be written: {_reason(target, why)}.") from None
+    return target
+
+
+def _separators() -> tuple[str, ...]:
+    return tuple(sign for sign in (os.sep, os.altsep) if sign)
+
+
+def _found(target: Path) -> os.stat_result | None:
+    """What stands at the end of all links; None where nothing does."""
+    try:
+        return target.stat()
+    except FileNotFoundError:
+        return None
+
+
+def _reason(target: Path, why: Exception) -> str:
+    if isinstance(why, FileNotFoundError):
+        folder = Path(os.path.realpath(target)).parent
+        if not folder.exists():
+            return f"there is no folder {str(folder if target.is_symlink() else target.parent)!r}"
+    said = getattr(why, "strerror", None) or str(why)
+    if isinstance(why, PermissionError) and why.filename2 is None and str(why.filename or "").endswith(_MARK):
+        return f"its folder takes no new file ({said}), which a safe replacement needs"
+    return said
+
+
+# Streams: written to, never replaced.
+
+
+def _is_stream(old: os.stat_result) -> bool:
+    return not stat.S_ISREG(old.st_mode) or _standard_output(old) is not None
+
+
+def _standard_output(old: os.stat_result) -> int | None:
+    """The standard stream, if any, that goes to this very file."""
+    for stream in (1, 2):
+        with suppress(OSError):
+            if os.path.samestat(os.fstat(stream), old):
+                return stream
+    return None
+
+
+def _write_through(target: Path, old: os.stat_result, content: bytes) -> None:
+    stream = _standard_output(old)
+    with target.open("wb") if stream is None else os.fdopen(os.dup(stream), "wb") as out:
+        out.write(content)
+
+
+# Files: replaced.
+
+
+def _replace(real: Path, old: os.stat_result | None, content: bytes) -> None:
+    if old is not None and not os.access(real, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(real))
+    with _draft(real.parent, 0o666 if old is None else 0o600) as (draft, out):
+        if old is not None:
+            _keep_access(out.fileno(), draft, real, old)
+        out.write(content)
+        out.flush()
+        os.fsync(out.fileno())
+        out.close()
+        _put(draft, real)
+    _sync_folder(real.parent)
+
+
+@contextmanager
+def _draft(folder: Path, mode: int) -> Iterator[tuple[Path, BinaryIO]]:
+    """Open a new file that nobody else has; it is gone again unless it was moved away."""
+    draft = folder / f".roxmodel-{secrets.token_hex(8)}{_MARK}"
+    try:
+        with open(draft, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as out:
+            yield draft, out
+    except BaseException as why:
+        taken = isinstance(why, FileExistsError) and why.filename2 is None  # 1 in 2 ** 64
+        if not taken:
+            with suppress(OSError):
+                draft.unlink()
+        raise
+
+
+def _keep_access(handle: int, draft: Path, real: Path, old: os.stat_result) -> None:
+    """Give the draft the access rights of the file it replaces, never wider ones."""
+    mode = old.st_mode & 0o777
+    if hasattr(os, "fchown"):
+        for owner, group in ((old.st_uid, -1), (-1, old.st_gid)):
+            with suppress(OSError):
+                os.fchown(handle, owner, group)
+        if os.fstat(handle).st_gid != old.st_gid:
+            mode = mode & ~0o070 | (mode & 0o007) << 3
+    with suppress(OSError):
+        draft.chmod(mode)
+    if hasattr(os, "listxattr"):
+        with suppress(OSError):
+            for name in os.listxattr(real):
+                with suppress(OSError):
+                    os.setxattr(handle, name, os.getxattr(real, name))
+
+
+def _put(draft: Path, real: Path) -> None:
+    for wait in _PATIENCE:
+        try:
+            draft.replace(real)
+        except PermissionError:
+            time.sleep(wait)
+        else:
+            return
+    draft.replace(real)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Let the new name reach the disk too, where a folder can be opened (not on Windows)."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
