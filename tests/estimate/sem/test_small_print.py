@@ -36,7 +36,7 @@ WORDS = {
     "sandwich (Huber-White), observed information": {"estimator": "MLR"},
     "sandwich (Huber-White), expected information": {"estimator": "MLR", "information": "expected"},
     "robust (Satorra-Bentler), expected information": {"estimator": "MLM"},
-    "sandwich, clustered by c": {"cluster": "c"},
+    "sandwich, clustered by c, t intervals (clusters - 1)": {"cluster": "c"},
     "bootstrap by row, 4 replicates, percentile intervals": {"bootstrap": 4, "seed": 1},
     "bootstrap by c, 4 replicates, percentile intervals": {"bootstrap": 4, "seed": 1, "cluster": "c"},
 }

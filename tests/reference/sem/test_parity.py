@@ -48,7 +48,10 @@ def test_estimates_errors_and_indices(name):
     assert gaps.estimate <= ESTIMATE, gaps.worst["estimate"]
     assert gaps.standardized <= ESTIMATE, gaps.worst["standardized"]
     assert gaps.se <= ERROR, gaps.worst["se"]
-    assert gaps.interval <= IN_SE, gaps.worst["interval"]
+    if "t intervals" in fit.errors:  # lavaan's are normal, with however few clusters; see test_at_bound.py for ours
+        assert IN_SE < gaps.interval < 1.0, gaps.worst["interval"]
+    else:
+        assert gaps.interval <= IN_SE, gaps.worst["interval"]
     far = {name: away for name, away in gaps.indices.items() if not abs(away) <= INDEX}
     assert not far
 

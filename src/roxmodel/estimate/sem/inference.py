@@ -140,7 +140,7 @@ def beside_bound(vcov: FloatArray, bread: Bread) -> FloatArray:
     With D = dθ / dθ_b along the optimum, V of all parameters holds D V_bb Dᵀ for not knowing the held ones. That is
     the error over all samples. A sample that ends at the bound though the truth lies t standard errors inside is off by
     t times that part, always to the same side, so here it counts three times. Given the bound, 95 % intervals then
-    covered each parameter in 89-100 % of samples (120 to 300 people, the truth 1.4 to 2.5 standard errors inside); by V
+    covered each parameter in 88-100 % of samples (120 to 300 people, the truth 1.4 to 2.5 standard errors inside); by V
     alone in as few as 60 %, and with the variance taken as known in as few as 0 %.
 
     Parameters

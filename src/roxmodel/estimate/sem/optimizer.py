@@ -15,6 +15,7 @@ __all__ = ["Minimum", "minimise"]
 _MOST_STEPS = 200
 _DONE = 1e-13  # Newton decrement: squared distance to the optimum in standard errors of one observation
 _LEVEL = 1e-15  # the same by the gradient alone, where the Hessian needs a ridge
+_SURE = 0.5  # of what was promised, that a step must hold which jumps onto a bound the function does not push against
 _FIRST, _MOST_RIDGE = 1e-4, 1e8  # of the ridge, beside a scaled information with ones on its diagonal
 
 
@@ -90,8 +91,9 @@ def minimise(objective: Minimisable, start: FloatArray, lower: FloatArray, most:
         gain = (here.value - there.value) / predicted if predicted > 0 else 0.0
         steps += 1
         # Close to the optimum the values differ by rounding only: the step is taken if it does no harm.
-        if _allowed(there, trial <= lower, theta <= lower) and (
-            gain > 1e-4 or (done and there.value <= here.value + 1e-13)
+        if np.isfinite(there.value) and (
+            gain > (_SURE if _unpushed(there, trial <= lower, theta <= lower) else 1e-4)
+            or (done and there.value <= here.value + 1e-13)
         ):
             theta, here = trial, there
             ridge = ridge * 3 if gain < 0.25 and ridge else ridge / 5 if gain > 0.75 else ridge
@@ -104,9 +106,9 @@ def minimise(objective: Minimisable, start: FloatArray, lower: FloatArray, most:
     return Minimum(theta, here, done, steps, bound, decrement)
 
 
-def _allowed(there: Expansion, held: BoolArray, before: BoolArray) -> bool:
-    """Whether a step ends where the function is defined, and on no new bound that it does not push against."""
-    return bool(np.isfinite(there.value)) and not bool((there.gradient[held & ~before] < 0).any())
+def _unpushed(there: Expansion, held: BoolArray, before: BoolArray) -> bool:
+    """Whether a step ends on a new bound that the function does not push against."""
+    return bool((there.gradient[held & ~before] < 0).any())
 
 
 @dataclass(frozen=True, slots=True)
