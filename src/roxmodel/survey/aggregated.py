@@ -18,7 +18,7 @@ from roxmodel.survey.numbers import LARGEST, count_column, number_column
 from roxmodel.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["Aggregated", "read_aggregated"]
 
@@ -79,7 +79,7 @@ class Aggregated:
 
 def read_aggregated(
     source: str, given: Aggregated, frame: Frame, keys: Keys, items: Sequence[Item], coerce: bool
-) -> tuple[SourceMoments, dict[str, int]]:
+) -> tuple[SourceMoments, dict[str, int], tuple[NDArray[Any], ...]]:
     """Turn unit means with counts into moments.
 
     Returns
@@ -88,6 +88,8 @@ def read_aggregated(
         As from rows; the within-unit scatter is NaN where nothing was printed about it.
     dict
         Item to the number of means outside the scale that were taken as missing (with `coerce`).
+    tuple of ndarray
+        The items' means, one a unit.
 
     Raises
     ------
@@ -114,7 +116,7 @@ def read_aggregated(
         pair_mean=np.where(pairs > 0, means[:, :, None], np.nan),
         scatter=_scatter(source, given, frame, items, pairs, place),
     )
-    return moments, {a.item.name: a.coerced for a in answers if a.coerced}
+    return moments, {a.item.name: a.coerced for a in answers if a.coerced}, tuple(means.T)
 
 
 def _counts(

@@ -16,7 +16,7 @@ from roxmodel.types import BoolArray, IntArray
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Frame", "distinct", "holds_text", "open_frame", "raw_column", "refuse_matrix", "require_columns"]
+__all__ = ["Frame", "distinct", "holds_text", "open_frame", "raw_column", "raw_dtype", "refuse_matrix", "require_columns"]
 
 Frame = nw.DataFrame[Any]
 
@@ -106,6 +106,11 @@ def raw_column(frame: Frame, name: str) -> NDArray[Any]:
     """One column as numpy, whatever it holds (a view where the frame allows it)."""
     values: NDArray[Any] = np.asarray(_series(frame, name).to_numpy())
     return values
+
+
+def raw_dtype(frame: Frame, name: str) -> str:
+    """Type of a column, by its name in narwhals."""
+    return str(frame[name].dtype)
 
 
 def holds_text(frame: Frame, name: str) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from roxmodel.doubts import Doubt
 from roxmodel.errors import DataError, SpecError, did_you_mean, listed
 from roxmodel.moments.cells import Cells
 from roxmodel.moments.design import Design
@@ -19,9 +20,13 @@ from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.questionnaire import Item
 from roxmodel.survey.aggregated import Aggregated, read_aggregated
 from roxmodel.survey.answers import read_answers
+from roxmodel.survey.duplicates import duplicate_doubts
 from roxmodel.survey.frames import Frame, open_frame, require_columns
 from roxmodel.survey.keys import Keys, read_keys, refuse_mixed_types, refuse_twice
+from roxmodel.survey.missing_codes import Asked, Kind, code_doubts
+from roxmodel.survey.near_keys import key_doubts
 from roxmodel.survey.numbers import LARGEST, number_column
+from roxmodel.survey.wording import reversed_in_moments
 from roxmodel.types import FloatArray
 
 __all__ = ["Options", "Reading", "Rows", "check_same_items", "read_frames"]
@@ -66,6 +71,8 @@ class Reading:
         Item -> answers outside the scale that count as missing.
     rows
         Source -> its answers, where some are missing.
+    doubts
+        What in the frames may not be what it seems.
     """
 
     moments: LinkedMoments
@@ -74,6 +81,7 @@ class Reading:
     without_unit: Mapping[str, int]
     coerced: Mapping[str, int]
     rows: Mapping[str, Rows] = field(default_factory=dict)
+    doubts: tuple[Doubt, ...] = ()
 
     def cells(self, source: str, items: Sequence[str]) -> Cells | None:
         """Moments by unit and pattern of missing answers; None where rows are not at hand or are weighted."""
@@ -106,6 +114,8 @@ class _Book:
     keys: dict[str, Keys] = field(default_factory=dict)
     coerced: dict[str, int] = field(default_factory=dict)
     rows: dict[str, Rows] = field(default_factory=dict)
+    doubts: list[Doubt] = field(default_factory=list)
+    construct: dict[str, str] = field(default_factory=dict)  # of each item
 
 
 def read_frames(model: RoxModel, frames: Mapping[str, object], options: Options) -> Reading:
@@ -116,7 +126,7 @@ def read_frames(model: RoxModel, frames: Mapping[str, object], options: Options)
     RoxError
         Whatever is wrong with a frame, naming source and column; frames that share no unit.
     """
-    book, sources = _Book(), []
+    book, sources = _Book(construct={item.name: c.name for c in model.constructs for item in c.items}), []
     figures, unit_frame = None, None
     for source, given in frames.items():
         items = [item for c in model.constructs if c.source == source for item in c.items]
@@ -130,8 +140,36 @@ def read_frames(model: RoxModel, frames: Mapping[str, object], options: Options)
         moments = _with_eligible(moments, unit_frame, book, options)
     _check_matched(options.by, moments, book)
     without = {source: keys.without for source, keys in book.keys.items() if keys.without}
-    return Reading(moments, unit_frame, book.keys.get(UNIT), without, book.coerced, book.rows)
+    doubts = (*book.doubts, *_linkage_doubts(model, options.by, moments, book), *reversed_in_moments(model, moments))
+    return Reading(moments, unit_frame, book.keys.get(UNIT), without, book.coerced, book.rows, doubts)
 
+
+def _linkage_doubts(model: RoxModel, by: str, moments: LinkedMoments, book: _Book) -> tuple[Doubt, ...]:
+    """Keys that nearly match, and units that few frames share."""
+    present: dict[str, dict[Hashable, float]] = {}
+    for source, keys in book.keys.items():
+        rows = np.bincount(keys.codes[keys.codes >= 0], minlength=len(keys.units))
+        present[source] = dict(zip(keys.units, rows.tolist(), strict=True))
+    units = dict.fromkeys(unit for keys in book.keys.values() for unit in keys.units)
+    found = key_doubts(by, present, list(units))
+    matched, known = len(moments.matched), len(moments.units)
+    if len(model.sources) < 2 or matched >= known / 2:
+        return found
+    finding = f"Only {matched} of {known} units are in every source."
+    remedy = f"Check whether the keys {by!r} agree; study.unmatched() lists the units that a source lacks."
+    return (*found, Doubt("units", "doubtful", finding, (by,), remedy))
+
+
+def _code_doubts(source: str, asked: Sequence[tuple[Item, NDArray[Any]]], kind: Kind, book: _Book) -> None:
+    """Note codes for "no answer" in items without a scale."""
+    if all(item.scale is not None for item, _ in asked):
+        return
+    remedy = (
+        "Give the item its scale, such as rox.Item(name={name}, scale={scale}), and say coerce=True; or set {codes} to "
+        "missing in the data."
+    )
+    own = [Asked(item, values, book.construct[item.name]) for item, values in asked]
+    book.doubts += code_doubts(source, own, kind, remedy)
 
 def _read_source(source: str, given: object, items: list[Item], options: Options, book: _Book) -> SourceMoments:
     names = [item.name for item in items]
@@ -141,11 +179,16 @@ def _read_source(source: str, given: object, items: list[Item], options: Options
     keys = book.keys[source] = read_keys(source, frame, options.by)
     if isinstance(given, Aggregated):
         refuse_twice(source, options.by, keys)
-        moments, coerced = read_aggregated(source, given, frame, keys, items, options.coerce)
+        moments, coerced, means = read_aggregated(source, given, frame, keys, items, options.coerce)
+        _code_doubts(source, list(zip(items, means, strict=True)), "means", book)
     else:
-        moments, coerced, rows = _read_rows(source, frame, keys, items, options)
+        moments, coerced, rows, columns = _read_rows(source, frame, keys, items, options)
         if rows is not None:
             book.rows[source] = rows
+        used = [column if keys.used is None else column[keys.used] for column in columns]
+        _code_doubts(source, list(zip(items, used, strict=True)), "answers", book)
+        if source not in options.frequency:
+            book.doubts += duplicate_doubts(source, columns, keys.codes)
     book.coerced |= coerced
     signs, offsets = zip(*(item.reading for item in items), strict=True)
     return moments if all(sign > 0 for sign in signs) else moments.affine(signs, offsets)
@@ -163,7 +206,7 @@ def _named(source: str, given: object, options: Options) -> list[str]:
 
 def _read_rows(
     source: str, frame: Frame, keys: Keys, items: list[Item], options: Options
-) -> tuple[SourceMoments, dict[str, int], Rows | None]:
+) -> tuple[SourceMoments, dict[str, int], Rows | None, tuple[NDArray[Any], ...]]:
     used = keys.used
     answers = [read_answers(source, frame, item, coerce=options.coerce, used=used) for item in items]
     design = Design(
@@ -178,7 +221,7 @@ def _read_rows(
     signs, offsets = zip(*(item.reading for item in items), strict=True)
     holed = moments.n.shape[1:] != (1, 1) and bool((moments.n != moments.n[:, :1, :1]).any())
     rows = Rows(tuple(names), columns, design, signs, offsets) if holed else None
-    return moments, {a.item.name: a.coerced for a in answers if a.coerced}, rows
+    return moments, {a.item.name: a.coerced for a in answers if a.coerced}, rows, columns
 
 
 def _positive(what: str, source: str, frame: Frame, column: str | None) -> FloatArray | None:
@@ -204,16 +247,18 @@ def _read_figures(frame: Frame, items: list[Item], options: Options, book: _Book
     require_columns(UNIT, frame, [options.by, *(item.name for item in items)])
     keys = book.keys[UNIT] = read_keys(UNIT, frame, options.by)
     refuse_twice(UNIT, options.by, keys)
-    columns = []
+    columns, raw = [], []
     for item in items:
         means = item.scale is not None and item.scale.kind not in {"count", "binary"}
         answers = read_answers(UNIT, frame, item, coerce=options.coerce, means=means, used=keys.used)
         if answers.coerced:
             book.coerced[item.name] = answers.coerced
+        raw.append((item, answers.values if keys.used is None else answers.values[keys.used]))
         sign, offset = item.reading
         columns.append(offset + sign * answers.values[keys.row].astype(np.float64))
     if not items:
         return None
+    _code_doubts(UNIT, raw, "figures", book)
     return UnitFigures(tuple(item.name for item in items), keys.units, np.column_stack(columns))
 
 
