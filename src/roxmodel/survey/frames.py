@@ -163,9 +163,29 @@ def _series(frame: Frame, name: str) -> nw.Series[Any]:
     if hasattr(kind, "index_type"):
         # pyarrow decodes a dictionary with holes wrongly: ['a', None] would come out as ['a', 'a']
         return nw.from_native(native.cast(kind.value_type), series_only=True)
+    if series.dtype in (nw.Int128, nw.UInt128):  # numpy knows no such type: 64 bits where they fit
+        return _narrowed(series)
     if str(kind) == "string_view":  # which pyarrow cannot filter
         return nw.from_native(native.cast("large_string"), series_only=True)
     return series
+
+
+def _narrowed(series: nw.Series[Any]) -> nw.Series[Any]:
+    """128-bit whole numbers as 64-bit ones, which numpy knows.
+
+    Raises
+    ------
+    DataError
+        If one does not fit.
+    """
+    ends = [end for end in (series.min(), series.max()) if end is not None]
+    if any(not -(2**63) <= int(end) < 2**63 for end in ends):
+        worst = max(ends, key=lambda end: abs(int(end)))
+        raise DataError(
+            f"Column {series.name!r} holds 128-bit whole numbers beyond 64 bits, such as {worst}.",
+            hint="Make them text if they are keys, or 64-bit floats if they are amounts.",
+        )
+    return series.cast(nw.Int64)
 
 
 def _table(source: str, columns: Mapping[Any, Any]) -> object:

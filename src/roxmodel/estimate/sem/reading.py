@@ -98,7 +98,7 @@ def _plain_columns(model: RoxModel, native: object, rows: int) -> FloatArray | N
     if not there.any(axis=0).all() or not (np.abs(found[there]) < LARGEST).all():
         return None
     spread = np.nanmax(found, axis=0) - np.nanmin(found, axis=0)
-    return found if (spread > 0).all() else None
+    return found if (spread >= 1 / LARGEST).all() else None
 
 
 def _weights(frame: Frame, options: Options) -> FloatArray | None:
