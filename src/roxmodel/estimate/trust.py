@@ -65,7 +65,7 @@ def with_doubts(
     """
     doubts = _doubts(model, data, fit, columns, within)
     found = replace(fit, doubts=doubts)
-    notes = _direction_notes(found)
+    notes = [*_assumed_counts(data), *_direction_notes(found)]
     return replace(found, notes=(*fit.notes, *notes)) if notes else found
 
 
@@ -130,6 +130,16 @@ def _frame_doubts(model: RoxModel, native: object, columns: Mapping[str, str | N
 
 def _answers(frame: Frame, name: str, codes: Mapping[str, float]) -> NDArray[Any]:
     return number_column("data", frame, name, codes)
+
+
+def _assumed_counts(data: object) -> list[str]:
+    if not isinstance(data, Study) or not data.assumed_counts:
+        return []
+    words = ", ".join(f"{n} ({source})" for source, n in data.assumed_counts.items())
+    return [
+        f"People behind each published mean were not counted but assumed: {words} in every unit; method 'linked' takes the "
+        "sampling error of the means from that, so fit again with half and twice as many to see what hangs on it."
+    ]
 
 
 def _direction_notes(fit: Fit) -> list[str]:

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Aggregated", "read_aggregated"]
 
+_ROAD = (
+    "Say n='column' or n={item: column}. Where counts were not published, n=20 assumes 20 people in every unit and says "
+    "so, or make the items figures of the unit (source='unit') and use method='path' "
+    "(how-to 'Link your surveys': Means without counts)."
+)
 _NEGATIVE = -1e-8  # smallest eigenvalue that a printed covariance may have by rounding, times its largest
 
 
@@ -34,7 +39,7 @@ class Aggregated:
     frame
         One row a unit; the items' columns hold unit means.
     n
-        Column with the number of respondents, or item -> column where it differs by item. (With one number
+        How many people a mean rests on: column with the number of respondents, or item -> column where it differs by item. (With one number
         for each item, those who answered both of two items are taken to be as many as answered the rarer one,
         and the unit's respondents as many as answered the most frequent one.)
     variance
@@ -46,7 +51,7 @@ class Aggregated:
     Raises
     ------
     SpecError
-        If `n` is neither a column nor item -> column, or `variance` is not item -> column.
+        If `n` is neither a column nor item -> column nor a whole number, or `variance` is not item -> column.
 
     Examples
     --------
@@ -57,23 +62,31 @@ class Aggregated:
     """
 
     frame: object
-    n: str | Mapping[str, str]
+    n: str | Mapping[str, str] | int | None = None
     variance: Mapping[str, str] | None = None
     covariance: ArrayLike | None = None
 
     def __post_init__(self) -> None:
         given: tuple[object, object] = self.n, self.variance
-        if not isinstance(given[0], str | Mapping):
-            problem = f"rox.Aggregated: n= was {self.n!r}."
-            raise SpecError(problem, allowed="the name of a column, or item -> column")
+        if self.n is None:
+            raise SpecError("rox.Aggregated needs to know how many people each mean rests on: n= is missing.", hint=_ROAD)
+        whole = isinstance(given[0], int) and not isinstance(given[0], bool) and given[0] >= 1
+        if not isinstance(given[0], str | Mapping) and not whole:
+            allowed = "the name of a column, item -> column, or a whole number of people that is assumed"
+            raise SpecError(f"rox.Aggregated: n= was {self.n!r}.", allowed=allowed)
         if not isinstance(given[1], Mapping | None):
             problem = f"rox.Aggregated: variance= was {self.variance!r}."
             raise SpecError(problem, allowed="item -> column with the variance within units")
 
     @property
+    def assumed(self) -> int | None:
+        """People in every unit that `n` assumes; None where counts were published."""
+        return self.n if isinstance(self.n, int) else None
+
+    @property
     def columns(self) -> Collection[str]:
         """Columns it names, beside those of the items."""
-        counts = [self.n] if isinstance(self.n, str) else list(self.n.values())
+        counts = [self.n] if isinstance(self.n, str) else list(self.n.values()) if isinstance(self.n, Mapping) else []
         return [*counts, *(self.variance or {}).values()]
 
 
@@ -120,10 +133,12 @@ def read_aggregated(
 
 
 def _counts(
-    source: str, n: str | Mapping[str, str], frame: Frame, items: Sequence[Item], place: IntArray
+    source: str, n: str | Mapping[str, str] | int | None, frame: Frame, items: Sequence[Item], place: IntArray
 ) -> FloatArray:
     names = [item.name for item in items]
-    columns = dict.fromkeys(names, n) if isinstance(n, str) else dict(n)
+    if isinstance(n, int):
+        return np.full((len(place), len(names)), float(n))
+    columns = dict.fromkeys(names, n) if isinstance(n, str) else dict(n or {})
     missing = [name for name in names if name not in columns]
     if missing:
         raise SpecError(

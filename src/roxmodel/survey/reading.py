@@ -73,6 +73,8 @@ class Reading:
         Source -> its answers, where some are missing.
     doubts
         What in the frames may not be what it seems.
+    assumed
+        Source -> people in every unit, where means came without counts.
     """
 
     moments: LinkedMoments
@@ -82,6 +84,7 @@ class Reading:
     coerced: Mapping[str, int]
     rows: Mapping[str, Rows] = field(default_factory=dict)
     doubts: tuple[Doubt, ...] = ()
+    assumed: Mapping[str, int] = field(default_factory=dict)
 
     def cells(self, source: str, items: Sequence[str]) -> Cells | None:
         """Moments by unit and pattern of missing answers; None where rows are not at hand or are weighted."""
@@ -141,7 +144,8 @@ def read_frames(model: RoxModel, frames: Mapping[str, object], options: Options)
     _check_matched(options.by, moments, book)
     without = {source: keys.without for source, keys in book.keys.items() if keys.without}
     doubts = (*book.doubts, *_linkage_doubts(model, options.by, moments, book), *reversed_in_moments(model, moments))
-    return Reading(moments, unit_frame, book.keys.get(UNIT), without, book.coerced, book.rows, doubts)
+    assumed = {s: n for s, given in frames.items() if isinstance(given, Aggregated) and (n := given.assumed) is not None}
+    return Reading(moments, unit_frame, book.keys.get(UNIT), without, book.coerced, book.rows, doubts, assumed)
 
 
 def _linkage_doubts(model: RoxModel, by: str, moments: LinkedMoments, book: _Book) -> tuple[Doubt, ...]:

@@ -172,6 +172,11 @@ class Study:
         return self._reading.doubts
 
     @property
+    def assumed_counts(self) -> Mapping[str, int]:
+        """Source -> people in every unit that were assumed, because the means came without counts."""
+        return self._reading.assumed
+
+    @property
     def units(self) -> tuple[Hashable, ...]:
         """Keys of all units that any survey or the unit's figures know, sorted."""
         return self.moments.units
@@ -189,7 +194,7 @@ class Study:
             response (share of the eligible people who answered, NaN without ``eligible=``).
         """
         reading = self._reading
-        return linkage_table(self.model, self.moments, reading.without_unit, reading.coerced)
+        return linkage_table(self.model, self.moments, reading.without_unit, reading.coerced, self.assumed_counts)
 
     def unmatched(self) -> pd.DataFrame:
         """Units that some source lacks: the key, and ``missing_from``."""
