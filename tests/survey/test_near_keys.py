@@ -65,7 +65,7 @@ def test_a_fifth_of_the_names_written_otherwise(change):
 def obey(remedy: str, frame: pd.DataFrame) -> pd.Series:
     """Run the code that a doubt suggests."""
     code = remedy.partition("such as ")[2].partition("; or, if")[0]
-    return eval(code, {"frame": frame})  # noqa: S307 - the library's own words
+    return eval(code, {"frame": frame})
 
 
 @pytest.mark.parametrize("kind", ["numbers and text", "7.0", "07 and 7"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from roxmodel.errors import RoxError, did_you_mean
+from roxmodel.errors import RoxError, RoxWarning, did_you_mean
 from roxmodel.estimate.fit import fit
 from roxmodel.result.comparison import compare
 from roxmodel.result.fit import Fit
@@ -232,5 +233,10 @@ def invariance(
     if len(set(levels)) < 2:
         raise RoxError(f"levels= was {tuple(levels)!r}.", allowed="at least two levels")
     ordered = [level for level in _EQUAL if level in levels]
-    fits = {level: fit(model, data, method="sem", group=group, equal=_EQUAL[level], **options) for level in ordered}
+    fits: dict[str, Fit] = {}
+    for level in ordered:
+        with warnings.catch_warnings():
+            if fits:  # the first fit has said what is doubtful in these data
+                warnings.simplefilter("ignore", RoxWarning)
+            fits[level] = fit(model, data, method="sem", group=group, equal=_EQUAL[level], **options)
     return Invariance(group, MappingProxyType(fits))

@@ -136,10 +136,11 @@ def _assumed_counts(data: object) -> list[str]:
     if not isinstance(data, Study) or not data.assumed_counts:
         return []
     words = ", ".join(f"{n} ({source})" for source, n in data.assumed_counts.items())
-    return [
-        f"People behind each published mean were not counted but assumed: {words} in every unit; method 'linked' takes the "
-        "sampling error of the means from that, so fit again with half and twice as many to see what hangs on it."
-    ]
+    note = (
+        f"People behind each published mean were not counted but assumed: {words} in every unit; method 'linked' takes "
+        "the sampling error of the means from that, so fit again with half and twice as many to see what hangs on it."
+    )
+    return [note]
 
 
 def _direction_notes(fit: Fit) -> list[str]:
@@ -167,7 +168,8 @@ def _mixed(fit: Fit, construct: Construct, group: str) -> list[str]:
         return []
     where = f" in group {group!r}" if group else ""
     shown = ", ".join(f"{row.right} {value:.3g}" for row, value in rows[:8])
-    return [
+    note = (
         f"Loadings on {construct.name}{where} differ in sign ({shown}): its items do not all go one way, and the "
         "answers do not tell clearly which, if any, was worded the other way round."
-    ]
+    )
+    return [note]

@@ -175,7 +175,9 @@ def fit_html(fit: Fitted) -> str:
     sentences = "".join(
         f"<p>{escape(line)}</p>" for line in [*edge_sentences(fit), *latent_lines(fit), *_index_lines(fit)]
     )
-    failed = "".join(f"<p><strong>{escape(line)}</strong></p>" for line in [*doubt_lines(fit.doubts), *_failed_lines(fit)])
+    failed = "".join(
+        f"<p><strong>{escape(line)}</strong></p>" for line in [*doubt_lines(fit.doubts), *_failed_lines(fit)]
+    )
     edges = shown_edges(fit).to_html(index=False, border=0) if fit.model.edges else ""
     return (
         f"<h4>{escape(fit.model.name)}: {escape(_how(fit))}</h4>{failed}"

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["Aggregated", "read_aggregated"]
 
 _ROAD = (
-    "Say n='column' or n={item: column}. Where counts were not published, n=20 assumes 20 people in every unit and says "
-    "so, or make the items figures of the unit (source='unit') and use method='path' "
+    "Say n='column' or n={item: column}. Where counts were not published, n=20 assumes 20 people in every unit and "
+    "says so, or make the items figures of the unit (source='unit') and use method='path' "
     "(how-to 'Link your surveys': Means without counts)."
 )
 _NEGATIVE = -1e-8  # smallest eigenvalue that a printed covariance may have by rounding, times its largest
@@ -39,9 +39,11 @@ class Aggregated:
     frame
         One row a unit; the items' columns hold unit means.
     n
-        How many people a mean rests on: column with the number of respondents, or item -> column where it differs by item. (With one number
-        for each item, those who answered both of two items are taken to be as many as answered the rarer one,
-        and the unit's respondents as many as answered the most frequent one.)
+        How many people a mean rests on: column with the number of respondents, or item -> column where it differs
+        by item. (With one number for each item, those who answered both of two items are taken to be as many as
+        answered the rarer one, and the unit's respondents as many as answered the most frequent one.) Or one whole
+        number, where counts were not published: so many people in every unit are assumed, and `Study.linkage` and
+        every fit say so.
     variance
         Item -> column with the variance of the answers within the unit (divisor n - 1), if printed.
     covariance
@@ -69,7 +71,9 @@ class Aggregated:
     def __post_init__(self) -> None:
         given: tuple[object, object] = self.n, self.variance
         if self.n is None:
-            raise SpecError("rox.Aggregated needs to know how many people each mean rests on: n= is missing.", hint=_ROAD)
+            raise SpecError(
+                "rox.Aggregated needs to know how many people each mean rests on: n= is missing.", hint=_ROAD
+            )
         whole = isinstance(given[0], int) and not isinstance(given[0], bool) and given[0] >= 1
         if not isinstance(given[0], str | Mapping) and not whole:
             allowed = "the name of a column, item -> column, or a whole number of people that is assumed"

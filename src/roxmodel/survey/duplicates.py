@@ -150,7 +150,7 @@ def _cells(unit: IntArray, pattern: NDArray[np.uint64]) -> tuple[IntArray, IntAr
 def _times(unit: IntArray, pattern: NDArray[np.uint64]) -> IntArray:
     """How many rows have each distinct (unit, pattern)."""
     mixed = np.sort(pattern ^ (unit.astype(np.uint64) * np.uint64(0xD6E8FEB86659FD93)))
-    return np.diff(np.r_[np.flatnonzero(np.r_[True, np.diff(mixed) != 0]), len(mixed)])
+    return np.asarray(np.diff(np.r_[np.flatnonzero(np.r_[True, np.diff(mixed) != 0]), len(mixed)]), dtype=np.int64)
 
 
 def _whole_units(cells: IntArray, times: IntArray, units: int) -> int:
@@ -218,5 +218,3 @@ def _single_rows(parts: Sequence[NDArray[np.uint64]], pattern: NDArray[np.uint64
 def _unlikely(found: float, expected: float) -> bool:
     """More than chance: by Poisson with twice the variance, and by half again at least."""
     return found > 1.5 * expected + 4 * sqrt(expected) and _tail(int(found // 2), expected / 2) < _RARE
-
-

@@ -16,7 +16,16 @@ from roxmodel.types import BoolArray, IntArray
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Frame", "distinct", "holds_text", "open_frame", "raw_column", "raw_dtype", "refuse_matrix", "require_columns"]
+__all__ = [
+    "Frame",
+    "distinct",
+    "holds_text",
+    "open_frame",
+    "raw_column",
+    "raw_dtype",
+    "refuse_matrix",
+    "require_columns",
+]
 
 Frame = nw.DataFrame[Any]
 

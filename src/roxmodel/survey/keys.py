@@ -107,9 +107,12 @@ def refuse_rounded(whose: str, values: Iterable[Any], dtype: str = "") -> None:
 
     Examples
     --------
-    >>> refuse_rounded("The column 'id'", [1e17])
-    Traceback (most recent call last):
-    roxmodel.errors.DataError: The column 'id' holds whole numbers that went through floating point, such as 1e+17: floats ...
+    >>> refuse_rounded("The column 'id'", [7.0, 10**17])
+    >>> try:
+    ...     refuse_rounded("The column 'id'", [1e17])
+    ... except DataError as error:
+    ...     print(error.problem[:72])
+    The column 'id' holds whole numbers that went through floating point, su
     """
     size = 4 if "32" in dtype else 2 if "16" in dtype else 8
     for value in values:

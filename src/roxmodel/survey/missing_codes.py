@@ -260,7 +260,7 @@ def _rest(one: Asked, siblings: Sequence[Asked], value: float) -> FloatArray:
         if spread > 0:
             total[there] += sign * sibling.item.reading[0] * (own[there] - own[there].mean()) / spread
             count += there
-    return np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
+    return np.asarray(np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0))
 
 
 def _disordered(values: FloatArray, rest: FloatArray, value: float, towards: float) -> bool:

@@ -49,11 +49,11 @@ class Twins:
 
 
 def folded(key: Hashable) -> str | None:
-    """One form for all ways of writing a key; None where a key is neither text nor a number.
+    r"""One form for all ways of writing a key; None where a key is neither text nor a number.
 
     Examples
     --------
-    >>> {folded(key) for key in ["B 07 ", "b\\u00a07", "Ｂ 07"]}, {folded(key) for key in [7, "07", "7.0"]}
+    >>> {folded(key) for key in ["B 07 ", "b\u00a07", "Ｂ 07"]}, {folded(key) for key in [7, "07", "7.0"]}
     ({'b 7'}, {'7'})
     """
     if isinstance(key, str):
@@ -67,6 +67,19 @@ def folded(key: Hashable) -> str | None:
     if isinstance(key, bool) or not isinstance(key, int | float | Decimal):
         return None
     return str(key)
+
+
+def _without_zeros(text: str) -> str:
+    return folded(text) or text
+
+
+_STEPS = (
+    ("signs", lambda text: text if text.isascii() else unicodedata.normalize("NFKC", text)),
+    ("marks", lambda text: text.translate(_MARKS)),
+    ("blanks", lambda text: _BLANKS.sub(" ", text.strip())),
+    ("letters", str.casefold),
+    ("zeros", _without_zeros),
+)
 
 
 def near_twins(keys: Iterable[Hashable]) -> list[Twins]:
@@ -87,24 +100,15 @@ def near_twins(keys: Iterable[Hashable]) -> list[Twins]:
 
 def _kinds(group: Sequence[Hashable]) -> tuple[str, ...]:
     """What it takes to make them one, step by step."""
-    forms: set[object] = {(type(key) is str, key) for key in group}
     found = []
-    steps = (
-        ("types", lambda key: str(key[1])),
-        ("signs", lambda text: text if text.isascii() else unicodedata.normalize("NFKC", text)),
-        ("marks", lambda text: text.translate(_MARKS)),
-        ("blanks", lambda text: _BLANKS.sub(" ", text.strip())),
-        ("letters", str.casefold),
-        ("zeros", folded),
-    )
-    for kind, step in steps:
-        if len(forms) > 1:
-            after = {step(form) for form in forms}
-            if len(after) < len(forms):
-                found.append(kind)
-            forms = after
-        else:
-            forms = {step(form) for form in forms}
+    if len({str(key) for key in group}) < len(group):
+        found.append("types")
+    forms = {str(key) for key in group}
+    for kind, step in _STEPS:
+        after = {step(form) for form in forms}
+        if len(after) < len(forms):
+            found.append(kind)
+        forms = after
     return tuple(found)
 
 

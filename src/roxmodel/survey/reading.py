@@ -144,7 +144,9 @@ def read_frames(model: RoxModel, frames: Mapping[str, object], options: Options)
     _check_matched(options.by, moments, book)
     without = {source: keys.without for source, keys in book.keys.items() if keys.without}
     doubts = (*book.doubts, *_linkage_doubts(model, options.by, moments, book), *reversed_in_moments(model, moments))
-    assumed = {s: n for s, given in frames.items() if isinstance(given, Aggregated) and (n := given.assumed) is not None}
+    assumed = {
+        s: n for s, given in frames.items() if isinstance(given, Aggregated) and (n := given.assumed) is not None
+    }
     return Reading(moments, unit_frame, book.keys.get(UNIT), without, book.coerced, book.rows, doubts, assumed)
 
 
@@ -174,6 +176,7 @@ def _code_doubts(source: str, asked: Sequence[tuple[Item, NDArray[Any]]], kind: 
     )
     own = [Asked(item, values, book.construct[item.name]) for item, values in asked]
     book.doubts += code_doubts(source, own, kind, remedy)
+
 
 def _read_source(source: str, given: object, items: list[Item], options: Options, book: _Book) -> SourceMoments:
     names = [item.name for item in items]

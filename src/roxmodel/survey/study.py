@@ -315,7 +315,9 @@ class Study:
 
     def _repr_html_(self) -> str:
         table: str = self.linkage().to_html(index=False, float_format=lambda x: f"{x:.3g}")
-        doubts = "".join(f"<p><strong>{html.escape(line, quote=False)}</strong></p>" for line in doubt_lines(self.doubts))
+        doubts = "".join(
+            f"<p><strong>{html.escape(line, quote=False)}</strong></p>" for line in doubt_lines(self.doubts)
+        )
         return f"<p>{html.escape(repr(self), quote=False)}</p>{doubts}{table}"
 
 

@@ -22,6 +22,13 @@ _NOTHING = frozenset(
         "not asked", "prefer not to say", "skipped", "unknown", "unbekannt",
     }
 )  # fmt: skip
+_STORED = "numbers stored as text"
+_COMMAS = "numbers with a comma between thousands"
+_DECIMAL = "numbers with a decimal comma"
+_BOTH = "numbers with a sign between thousands and a decimal comma"
+_SHARES = "numbers with a percent sign"
+_WORDED = "a number and its words in one"
+_AMOUNTS = "amounts with their currency"
 _HEADERS = 3  # rows above the answers that survey tools write at most
 
 
@@ -63,21 +70,17 @@ def text_advice(
         rows = len(heads)
         skipped = list(range(1, rows + 1))
         number = "." if labelled else f" with pandas.to_numeric({column})."
-        return (
-            "the question's text above the answers (a second header row, as survey tools export it)",
-            f"Leave out {rows} row{'' if rows == 1 else 's'}: pandas.read_csv(path, skiprows={skipped}), or "
-            f"frame.iloc[{rows}:]{number}",
-        )
+        left = f"{rows} row{'' if rows == 1 else 's'}: pandas.read_csv(path, skiprows={skipped})"
+        what = "the question's text above the answers (a second header row, as survey tools export it)"
+        return what, f"Leave out {left}, or frame.iloc[{rows}:]{number}"
     empty = [text for text in texts if text.strip().casefold() in _NOTHING]
     answers = [text for text in texts if text.strip().casefold() not in _NOTHING]
     kind = _kind(answers)
     if empty and (kind is not None or (others and not answers)):
         made = _replaced(column, empty)
         made = made if labelled else f"pandas.to_numeric({made})"
-        return (
-            f'words for "no answer" among {"labels" if labelled else "numbers"}',
-            f"Set them to missing: pandas.read_csv(path, na_values={empty[:6]!r}), or {made}.",
-        )
+        what = f'words for "no answer" among {"labels" if labelled else "numbers"}'
+        return what, f"Set them to missing: pandas.read_csv(path, na_values={empty[:6]!r}), or {made}."
     return None if kind is None else (kind, _remedy(kind, column, answers))
 
 
@@ -91,7 +94,9 @@ def _parted(texts: Sequence[str], first: Sequence[int]) -> tuple[list[str], list
             break
         heads.append(text)
     rest = [text for _, text in by_row[len(heads) :]]
-    return (heads, rest) if all(_like_number(t) or t.strip().casefold() in _NOTHING for t in rest) else ([], list(texts))
+    return (
+        (heads, rest) if all(_like_number(t) or t.strip().casefold() in _NOTHING for t in rest) else ([], list(texts))
+    )
 
 
 def _like_number(text: str) -> bool:
@@ -103,13 +108,13 @@ def _kind(answers: Sequence[str]) -> str | None:
     if not answers:
         return None
     readings = (
-        ("numbers stored as text", (_NUMBER,)),
-        ("numbers with a comma between thousands", (_THOUSANDS, _NUMBER)),
-        ("numbers with a decimal comma", (_COMMA, _NUMBER)),
-        ("numbers with a sign between thousands and a decimal comma", (_POINTS, _COMMA, _NUMBER)),
-        ("numbers with a percent sign", (_PERCENT, _NUMBER)),
-        ("a number and its words in one", (_LEADING, _NUMBER)),
-        ("amounts with their currency", (_MONEY,)),
+        (_STORED, (_NUMBER,)),
+        (_COMMAS, (_THOUSANDS, _NUMBER)),
+        (_DECIMAL, (_COMMA, _NUMBER)),
+        (_BOTH, (_POINTS, _COMMA, _NUMBER)),
+        (_SHARES, (_PERCENT, _NUMBER)),
+        (_WORDED, (_LEADING, _NUMBER)),
+        (_AMOUNTS, (_MONEY,)),
     )
     for kind, patterns in readings:
         if all(any(pattern.fullmatch(text) for pattern in patterns) for text in answers):
@@ -123,34 +128,23 @@ def _replaced(column: str, texts: Sequence[str]) -> str:
 
 
 def _remedy(kind: str, column: str, answers: Sequence[str]) -> str:
-    if kind == "numbers stored as text":
-        return f"Make them numbers: pandas.to_numeric({column})."
-    if kind == "numbers with a comma between thousands":
-        return (
-            f"Say so when reading: pandas.read_csv(path, thousands=','), or {column}.str.replace(',', '').astype(float); "
-            f"if these are decimal commas ({answers[0]!r} = {answers[0].replace(',', '.')}), decimal=','."
-        )
-    if kind == "numbers with a decimal comma":
-        return (
-            "Say so when reading: pandas.read_csv(path, decimal=','), or "
-            f"{column}.str.replace(',', '.').astype(float)."
-        )
-    if kind == "numbers with a sign between thousands and a decimal comma":
-        return (
-            "Say so when reading: pandas.read_csv(path, thousands='.', decimal=','), or "
-            rf"{column}.str.replace(r'[^\d,+-]', '', regex=True).str.replace(',', '.').astype(float)."
-        )
-    if kind == "numbers with a percent sign":
-        return (
-            rf"Take the sign off: {column}.str.replace(r'[\s%]', '', regex=True).str.replace(',', '.').astype(float), "
-            "with the scale rox.Percent()."
-        )
-    if kind == "a number and its words in one":
-        return (
-            rf"Take the number: {column}.astype(str).str.extract(r'^\s*([+-]?\d+)')[0].astype(float); or give the item's "
-            "scale these texts as its labels, in order: rox.Likert(1, 5, labels=[...])."
-        )
-    return (
-        rf"Take the currency off: {column}.astype(str).str.replace(r'[^\d.,+-]', '', regex=True), then make the rest "
-        "numbers (mind commas: decimal=',' or thousands=',')."
-    )
+    """What to do, for each kind of text; the code works on the column as it is."""
+    first, plain = answers[0], answers[0].replace(",", ".")
+    off = rf"{column}.str.replace(r'[^\d,+-]', '', regex=True).str.replace(',', '.').astype(float)"
+    unsigned = rf"{column}.str.replace(r'[\s%]', '', regex=True).str.replace(',', '.').astype(float)"
+    bare = rf"{column}.astype(str).str.replace(r'[^\d.,+-]', '', regex=True)"
+    leading = rf"{column}.astype(str).str.extract(r'^\s*([+-]?\d+)')[0].astype(float)"
+    remedies = {
+        _STORED: f"Make them numbers: pandas.to_numeric({column}).",
+        _COMMAS: f"Say so when reading: pandas.read_csv(path, thousands=','), or {column}.str.replace(',', '')"
+        f".astype(float); if these are decimal commas ({first!r} = {plain}), decimal=','.",
+        _DECIMAL: "Say so when reading: pandas.read_csv(path, decimal=','), or "
+        f"{column}.str.replace(',', '.').astype(float).",
+        _BOTH: f"Say so when reading: pandas.read_csv(path, thousands='.', decimal=','), or {off}.",
+        _SHARES: f"Take the sign off: {unsigned}, with the scale rox.Percent().",
+        _WORDED: f"Take the number: {leading}; or give the item's scale these texts as its labels, in order: "
+        "rox.Likert(1, 5, labels=[...]).",
+        _AMOUNTS: f"Take the currency off: {bare}, then make the rest numbers (mind commas: decimal=',' or "
+        "thousands=',').",
+    }
+    return remedies[kind]

@@ -132,9 +132,7 @@ def reversed_in_moments(model: RoxModel, moments: LinkedMoments) -> tuple[Doubt,
     return tuple(found)
 
 
-def reversed_by_covariance(
-    model: RoxModel, parts: Iterable[tuple[Construct, FloatArray, float]]
-) -> tuple[Doubt, ...]:
+def reversed_by_covariance(model: RoxModel, parts: Iterable[tuple[Construct, FloatArray, float]]) -> tuple[Doubt, ...]:
     """Doubts of check ``reversed`` about one frame or matrix.
 
     Parameters
