@@ -19,7 +19,7 @@ __all__ = ["Repeats", "duplicate_doubts", "repeats_of"]
 
 _RARE = 1e-5  # probability under chance below which repeats are no chance
 _LONG = 5  # items from which single repeated rows can be told from people who agree
-_MOST = 200_000  # rows looked at: whole units, every so many, of longer frames
+_MOST = 60_000  # rows looked at: whole units, every so many, of longer frames
 _FEWEST = 5  # repeated rows below which nothing is said
 _SLACK = 3.0  # how much more people of one unit may agree exactly, for each pair that agrees but for one answer
 
@@ -114,8 +114,6 @@ def repeats_of(columns: Sequence[NDArray[Any]], codes: IntArray | None) -> Repea
     if len(columns) < _LONG:
         return None
     varied = _varied(own)
-    if len(unit) > _MOST // 2:  # the closer look sorts once an item: at fewer units
-        varied &= unit % -(-2 * len(unit) // _MOST) == 0
     if varied.sum() < 2 * _FEWEST:
         return None
     return _single_rows([part[varied] for part in parts], pattern[varied], unit[varied])

@@ -18,6 +18,7 @@ from roxmodel.types import BoolArray, IntArray
 __all__ = ["Keys", "read_keys", "refuse_mixed_types", "refuse_rounded", "refuse_twice"]
 
 _EXPONENT = re.compile(r"\s*[+-]?\d(?:[.,]\d+[eE]\+?|[eE]\+)\d+\s*")  # how a spreadsheet writes a long number
+_FIRST, _LAST = frozenset("0123456789+- "), frozenset("0123456789., ")  # of such a text
 _POINT = re.compile(r"\s*[+-]?\d+[.,]0*\s*")  # a whole number that went through a float
 _WHOLE = {2: 2**11, 4: 2**24, 8: 2**53}  # bytes of a float -> from where it does not hold every whole number
 
@@ -132,7 +133,12 @@ def _rounded(value: Any, most: int) -> bool:
         return math.isfinite(value) and abs(value) >= most
     if isinstance(value, Decimal):
         return value.is_finite() and abs(value) >= _WHOLE[8] and int(value.as_tuple().exponent) > 0
-    if isinstance(value, str) and len(value) > 3 and (_EXPONENT.fullmatch(value) or _POINT.fullmatch(value)):
+    if (
+        isinstance(value, str)
+        and value[-1:] in _LAST
+        and value[:1] in _FIRST
+        and (_EXPONENT.fullmatch(value) or _POINT.fullmatch(value))
+    ):
         try:
             number = float(value.replace(",", "."))
         except ValueError:

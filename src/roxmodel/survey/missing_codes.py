@@ -142,11 +142,11 @@ def codes_of(values: NDArray[Any], kind: Kind = "answers") -> list[Code]:
     >>> codes_of(np.array([0, 1, 2, 3, 5, 8, 13, 40, 99] * 5)), codes_of(np.arange(18, 100))
     ([], [])
     """
+    low, high = _range(values)
+    if low not in _LOWER and high not in _UPPER:
+        return []
     known = values[~np.isnan(values)] if values.dtype.kind == "f" else values
     if len(known) < (_FEWEST if kind == "answers" else 5):
-        return []
-    low, high = float(known.min()), float(known.max())
-    if low not in _LOWER and high not in _UPPER:
         return []
     distinct, times = np.unique(known, return_counts=True)
     distinct = distinct.astype(np.float64)
@@ -162,6 +162,11 @@ def codes_of(values: NDArray[Any], kind: Kind = "answers") -> list[Code]:
     suspects = [k for k in apart if ordinary.far(float(distinct[k]), int(times[k]))]
     ends = float(core[0]), float(core[-1])
     return [Code(float(distinct[k]), int(times[k]), *ends, whole, len(known)) for k in suspects]
+
+
+def _range(values: NDArray[Any]) -> tuple[float, float]:
+    """Smallest and largest answer, in one pass each and without a copy; NaN where there is none."""
+    return (float(np.fmin.reduce(values)), float(np.fmax.reduce(values))) if len(values) else (np.nan, np.nan)
 
 
 def _ends(distinct: FloatArray, codes: frozenset[int]) -> int:
@@ -230,14 +235,14 @@ def _out_of_order(one: Asked, siblings: Sequence[Asked]) -> list[Code]:
     On a scale people at its end are lowest (highest) in the other items too. Where those who "answered" 0 lie clearly
     above those who answered 1, 0 is no point of the scale; likewise 6 above 1 to 5, 8 above 1 to 7, 11 above 0 to 10.
     """
+    low, high = _range(one.values)
+    ends = [(low, 1.0)] * (low in (-1.0, 0.0)) + [(high, -1.0)] * (high in _TOP)
+    if not ends or high > _LONGEST or low < -1:
+        return []
     values = one.values.astype(np.float64)
     known = values[~np.isnan(values)]
     if len(known) < _FEWEST or not (known == np.rint(known)).all():
         return []
-    low, high = float(known.min()), float(known.max())
-    if high > _LONGEST or low < -1:
-        return []
-    ends = [(low, 1.0)] * (low in (-1.0, 0.0)) + [(high, -1.0)] * (high in _TOP)
     found = []
     for value, towards in ends:
         rest = _rest(one, siblings, value)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -16,7 +15,6 @@ __all__ = ["Twins", "folded", "key_doubts", "label_doubts", "near_twins"]
 
 _ZEROS = re.compile(r"(?<![\d.,])0+(?=\d)")
 _POINT = re.compile(r"([+-]?\d+)[.,]0+")
-_BLANKS = re.compile(r"\s+")
 _MARKS = str.maketrans(
     dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-")
     | dict.fromkeys("\u2018\u2019\u00b4`", "'")
@@ -58,7 +56,7 @@ def folded(key: Hashable) -> str | None:
     """
     if isinstance(key, str):
         text = key if key.isascii() else unicodedata.normalize("NFKC", key).translate(_MARKS)
-        text = _BLANKS.sub(" ", text.strip()).casefold()
+        text = " ".join(text.split()).casefold()
         if not text.isascii():
             text = unicodedata.normalize("NFKC", text)
         if text[-1:] == "0" and (whole := _POINT.fullmatch(text)):
@@ -76,7 +74,7 @@ def _without_zeros(text: str) -> str:
 _STEPS = (
     ("signs", lambda text: text if text.isascii() else unicodedata.normalize("NFKC", text)),
     ("marks", lambda text: text.translate(_MARKS)),
-    ("blanks", lambda text: _BLANKS.sub(" ", text.strip())),
+    ("blanks", lambda text: " ".join(text.split())),
     ("letters", str.casefold),
     ("zeros", _without_zeros),
 )
@@ -90,12 +88,17 @@ def near_twins(keys: Iterable[Hashable]) -> list[Twins]:
     >>> [(twins.keys, twins.kinds) for twins in near_twins(["a", "b", "a ", "B", "c"])]
     [(('a', 'a '), ('blanks',)), (('b', 'B'), ('letters',))]
     """
-    groups: dict[str, list[Hashable]] = defaultdict(list)
+    first: dict[str, Hashable] = {}
+    groups: dict[str, list[Hashable]] = {}
     for key in keys:
         form = folded(key)
-        if form is not None:
-            groups[form].append(key)
-    return [Twins(tuple(group), _kinds(group)) for group in groups.values() if len(group) > 1]
+        if form is None:
+            continue
+        if form in first:
+            groups.setdefault(form, [first[form]]).append(key)
+        else:
+            first[form] = key
+    return [Twins(tuple(group), _kinds(group)) for form in first if (group := groups.get(form))]
 
 
 def _kinds(group: Sequence[Hashable]) -> tuple[str, ...]:
