@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import narwhals as nw
 import numpy as np
+from narwhals.exceptions import DuplicateError
 
 from roxmodel.doubts import Doubt, new_doubts
 from roxmodel.moments.linked import LinkedMoments
@@ -36,7 +37,10 @@ _REMEDY = "Set {codes} to missing in the frame, such as frame[{name}].mask(frame
 
 def collected(model: RoxModel, data: object, columns: Mapping[str, str | None]) -> object:
     """Compute a lazy frame once, so that it is not computed again for the doubts; all other data as they are."""
-    lazy = isinstance(nw.from_native(data, pass_through=True), nw.LazyFrame)
+    try:
+        lazy = isinstance(nw.from_native(data, pass_through=True), nw.LazyFrame)
+    except DuplicateError:  # of an eager frame, for its reader to name
+        lazy = False
     if not lazy:
         return data
     named = [column for column in columns.values() if isinstance(column, str)]

@@ -130,7 +130,7 @@ def refuse_rounded(whose: str, values: Iterable[Any], dtype: str = "") -> None:
 def _rounded(value: Any, most: int) -> bool:
     """Whether a key is a whole number that a float cannot be trusted with."""
     if isinstance(value, float | np.floating):
-        return math.isfinite(value) and abs(value) >= most
+        return math.isfinite(value) and abs(float(value)) >= most
     if isinstance(value, Decimal):
         return value.is_finite() and abs(value) >= _WHOLE[8] and int(value.as_tuple().exponent) > 0
     if (
