@@ -234,9 +234,9 @@ def invariance(
         raise RoxError(f"levels= was {tuple(levels)!r}.", allowed="at least two levels")
     ordered = [level for level in _EQUAL if level in levels]
     fits: dict[str, Fit] = {}
-    for level in ordered:
+    for step in ordered:
         with warnings.catch_warnings():
             if fits:  # the first fit has said what is doubtful in these data
                 warnings.simplefilter("ignore", RoxWarning)
-            fits[level] = fit(model, data, method="sem", group=group, equal=_EQUAL[level], **options)
+            fits[step] = fit(model, data, method="sem", group=group, equal=_EQUAL[step], **options)
     return Invariance(group, MappingProxyType(fits))
