@@ -178,7 +178,9 @@ def test_a_score_that_cancels_out_is_named():
     table = frame("b").assign(p1=frame("x", seed=4)["x"])
     table["p2"] = 6 - table["p1"]
     rows = rox.Moments.from_rows(table[["p1", "p2", "b"]].to_numpy(), ["p1", "p2", "b"])
-    for data in (table, study(m, table), rows):
+    with pytest.warns(rox.RoxWarning, match="'p1', 'p2' of 'p' run against each other"):
+        linked = study(m, table)
+    for data in (table, linked, rows):
         with pytest.raises(EstimationError, match=r"score of 'p' is constant.* reversed"):
             rox.fit(m, data, method="path")
 

@@ -87,3 +87,26 @@ def test_edges_take_the_place_of_the_default(edges):
 def test_bad_input_is_named(items, options, culprit):
     with pytest.raises(rox.SpecError, match=culprit):
         rox.five_factor(items, **options)
+
+
+def test_a_scale_for_each_factor_reaches_figures_of_the_unit():
+    five, share = rox.Likert(1, 5), rox.Percent()
+    model = rox.five_factor(
+        {"pride": ["p1"], "outcomes": {"return": ["r"], "churn": ["c"]}}, scale={"pride": five, "churn": share}
+    )
+    assert [model.find(name).items[0].scale for name in ("pride", "return", "churn")] == [five, None, share]
+
+
+def test_one_scale_is_of_surveys_and_never_dropped_in_silence():
+    five = rox.Likert(1, 5)
+    model = rox.five_factor({"pride": ["p1"], "outcomes": ["revenue"]}, scale=five)
+    assert [item.scale for item in model.items] == [five, None]
+    with pytest.raises(rox.SpecError, match="'pride' is taken from the unit's books"):
+        rox.five_factor({"pride": ["p1"], "behaviours": ["b"]}, scale=five, sources={"pride": "unit"})
+    with pytest.raises(rox.SpecError, match="every item is a figure of the unit"):
+        rox.five_factor({"outcomes": ["revenue"]}, scale=five)
+    with pytest.raises(rox.SpecError, match="'prid'.*Did you mean 'pride'"):
+        rox.five_factor({"pride": ["p1"]}, scale={"prid": five})
+    own = rox.Item(name="p1", scale=rox.Percent())
+    model = rox.five_factor({"pride": [own], "behaviours": ["b"]}, scale=five, sources={"pride": "unit"})
+    assert [item.scale for item in model.items] == [rox.Percent(), five]

@@ -214,7 +214,7 @@ def test_what_cannot_be_used_is_named(case, model, rows):
 
 
 @pytest.mark.parametrize(
-    ("options", "message"), [({"n": 5}, "n= was 5"), ({"n": "N", "variance": "v"}, "variance= was 'v'")]
+    ("options", "message"), [({"n": 0}, "n= was 0"), ({"n": "N", "variance": "v"}, "variance= was 'v'")]
 )
 def test_columns_are_named_by_text(options, message):
     with pytest.raises(rox.RoxError, match=message):
@@ -227,3 +227,50 @@ def test_means_outside_the_scale_may_count_as_missing(model, rows):
     found = rox.Study(model, employee=rox.Aggregated(frame, n="n_p1"), by="unit", coerce=True)
     assert np.isnan(found.moments.source("employee").mean[2, 0])
     assert "1 answers outside the scale" in found.linkage()["note"].iloc[0]
+
+
+# --- means without counts
+
+
+def published():
+    rng = np.random.default_rng(6)
+    level = rng.normal(0, 0.4, 60)
+    means = pd.DataFrame({f"p{k}": 3.5 + level + rng.normal(0, 0.15, 60) for k in (1, 2, 3)}).assign(shop=range(60))
+    return means, pd.DataFrame({"shop": range(60), "sales": 10 + level + rng.normal(0, 0.3, 60)})
+
+
+def asked(source):
+    return rox.five_factor({"pride": ["p1", "p2", "p3"], "outcomes": ["sales"]}, sources={"pride": source})
+
+
+def test_the_refusal_shows_the_road():
+    means, _ = published()
+    with pytest.raises(rox.SpecError, match=r"n=20 assumes 20 people .*source='unit'.*method='path'"):
+        rox.Aggregated(means)
+    for wrong in (0, True, 2.5):
+        with pytest.raises(rox.SpecError, match="a whole number of people that is assumed"):
+            rox.Aggregated(means, n=wrong)
+
+
+def test_an_assumed_number_counts_like_a_column_and_is_said():
+    means, books = published()
+    within = np.full((3, 3), 0.4) + 0.3 * np.eye(3)
+    fits = []
+    for n, frame in ((20, means), ("n", means.assign(n=20))):
+        given = rox.Aggregated(frame, n=n, covariance=within)
+        study = rox.Study(asked("employee"), employee=given, unit=books, by="shop")
+        fits.append(rox.fit(study.model, study))
+        assert ("20 people in every unit were assumed" in study.linkage()["note"][0]) == (n == 20)
+        assert any("not counted but assumed: 20 (employee)" in note for note in fits[-1].notes) == (n == 20)
+    np.testing.assert_array_equal(fits[0].theta, fits[1].theta)
+    half = rox.Aggregated(means, n=10, covariance=within)
+    few = rox.fit(study.model, rox.Study(asked("employee"), employee=half, unit=books, by="shop"))
+    assert few.edges()["estimate"][0] > fits[0].edges()["estimate"][0]  # the noisier the means, the more was hidden
+
+
+def test_means_as_figures_of_the_units():
+    means, books = published()
+    whole = means.merge(books, on="shop")
+    fit = rox.fit(asked("unit"), rox.Study(asked("unit"), unit=whole, by="shop"), method="path")
+    slope = np.polyfit(means[["p1", "p2", "p3"]].mean(axis=1), books["sales"], 1)[0]
+    assert fit.edges()["estimate"][0] == pytest.approx(slope, rel=1e-9)

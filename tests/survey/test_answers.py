@@ -228,3 +228,16 @@ def test_missing_counts_are_missing():
 def test_numbers_keep_their_type():
     frame = open_frame("employee", pd.DataFrame({"q": np.array([1, 2], np.int8)}))
     assert number_column("employee", frame, "q", {}).dtype == np.int8
+
+
+@pytest.mark.parametrize("size", [1e-80, 1e-150, 1e-250])
+def test_figures_too_small_to_be_squared_are_told_what_to_do(size):
+    world = rox.datasets.make_world(40, seed=3)
+    tiny = world.unit.assign(revenue=world.unit["revenue"] * size)
+    with pytest.raises(rox.DataError, match="'revenue' of the unit frame varies by .* only") as caught:
+        world.study(unit=tiny)
+    times = float(caught.value.hint.split("* ")[-1].rstrip("."))
+    mended = rox.fit(world.model, world.study(unit=tiny.assign(revenue=tiny["revenue"] * times)), method="path")
+    plain = rox.fit(world.model, world.study(), method="path")
+    expected = plain.effects("pride", "revenue")["standardized"].iloc[-1]
+    assert mended.effects("pride", "revenue")["standardized"].iloc[-1] == pytest.approx(expected, rel=1e-6)

@@ -9,6 +9,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
+import roxmodel as rox
 from roxmodel.errors import DataError
 from roxmodel.survey.frames import distinct, open_frame, raw_column, require_columns
 
@@ -96,3 +97,17 @@ def test_what_is_no_frame_is_named_by_its_type(thing):
 def test_an_empty_frame_is_refused(empty):
     with pytest.raises(DataError, match="customer frame is empty: it has no rows"):
         open_frame("customer", empty, ["a"])
+
+
+def test_128_bit_whole_numbers():
+    model = rox.five_factor({"pride": ["p1"]})
+    answers = pl.Series([1, None, 3, 4], dtype=pl.Int128)
+    keys = pl.Series([10**17, 10**17, 10**17 + 1, None], dtype=pl.Int128)
+    study = rox.Study(model, employee=pl.DataFrame({"store": keys, "p1": answers}), by="store")
+    assert study.units == (10**17, 10**17 + 1)
+    assert study.moments.source("employee").mean.ravel().tolist() == [1.0, 3.0]
+    long = pl.DataFrame({"store": ["a", "a", "b", "b"], "p1": pl.Series([1, 2, 3, 2**90], dtype=pl.Int128)})
+    with pytest.raises(
+        rox.DataError, match="'p1' holds 128-bit whole numbers beyond 64 bits, such as 1237940039285380274"
+    ):
+        rox.Study(model, employee=long, by="store")

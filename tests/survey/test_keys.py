@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 import roxmodel as rox
+from roxmodel.errors import DataError
 from roxmodel.survey.frames import open_frame
 from roxmodel.survey.keys import read_keys, refuse_mixed_types, refuse_twice
 
@@ -150,3 +151,63 @@ def test_rows_of_units():
 def test_frames_that_share_a_type_are_not_called_mixed():
     refuse_mixed_types("u", [("employee", ["a", 1]), ("customer", [2])])
     refuse_mixed_types("u", [("employee", ["a"]), ("customer", ["b"])])
+
+
+# --- whole-number ids that went through floating point
+
+
+ROUNDED = {
+    "floats": [1e17, 2.0],
+    "objects": np.array([7, 1e17], dtype=object),
+    "32 bits": np.array([2**24 + 2, 5], dtype=np.float32),
+    "a spreadsheet's text": ["1.23457E+17", "1.2E+16"],
+    "Python's text": ["1e+17", "2e+17"],
+    "text with .0": ["9007199254740993.0"],
+    "Decimals of a float": [Decimal("1.2E+17")],
+    "nullable floats": pd.array([1e17, None], dtype="Float64"),
+}
+
+
+@pytest.mark.parametrize("case", ROUNDED)
+def test_ids_that_were_rounded_are_refused(case):
+    frame = open_frame("employee", {"store": ROUNDED[case]})
+    with pytest.raises(DataError, match="'store' of the employee frame holds whole numbers that went through floating"):
+        read_keys("employee", frame, "store")
+
+
+EXACT_IDS = {
+    "whole numbers": ([10**17, 10**17 + 1], 2),
+    "with holes": (pd.array([10**17, 10**17 + 1, None], dtype="Int64"), 2),
+    "text": (["100000000000000000", "100000000000000001"], 2),
+    "Decimals": ([Decimal(10**17), Decimal(10**17 + 1)], 2),
+    "small floats": ([2.0**53 - 1, 2.0**53 - 2, 7.0], 3),
+    "codes that look like exponents": (["1E17", "3e5", "2E10"], 3),
+}
+
+
+@pytest.mark.parametrize("case", EXACT_IDS)
+def test_exact_ids_are_taken(case):
+    given, count = EXACT_IDS[case]
+    assert len(read_keys("employee", open_frame("employee", {"store": given}), "store").units) == count
+
+
+@pytest.mark.parametrize("method", ["sem", "path"])
+def test_clusters_and_groups_too(method):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(80, 2)), columns=["x", "y"]).assign(g=1e17 + 64 * rng.integers(0, 20, 80))
+    model = rox.five_factor({"pride": ["x"], "outcomes": ["y"]}, sources={"outcomes": "employee"})
+    with pytest.raises(DataError, match="cluster= column 'g' holds whole numbers that went through floating point"):
+        rox.fit(model, frame, method=method, cluster="g")
+    if method == "sem":
+        with pytest.raises(DataError, match="group= column 'g'"):
+            rox.fit(model, frame, group="g")
+        with pytest.warns(rox.RoxWarning, match="labels that are the same"):
+            fit = rox.fit(model, frame.assign(g=["north", "north "] * 40), group="g")
+        assert [doubt.check for doubt in fit.doubts] == ["keys"]
+
+
+def test_a_column_of_the_unit_frame_too():
+    world = rox.datasets.make_world(30, seed=1)
+    study = world.study(unit=world.unit.assign(area=1e17))
+    with pytest.raises(DataError, match="'area' of the unit frame"):
+        study.unit_column("area")

@@ -11,7 +11,7 @@ import pytest
 import roxmodel as rox
 from roxmodel.moments.design import Design
 from roxmodel.moments.source import SourceMoments
-from roxmodel.survey.quality import COLUMNS, total_covariance
+from roxmodel.survey.quality import COLUMNS
 
 EXACT = 1e-9  # algebra in double precision
 FITTED = 1e-5  # an optimiser's tolerance on the loadings
@@ -56,7 +56,7 @@ def test_total_covariance_is_that_of_all_rows():
     rng = np.random.default_rng(2)
     answers = rng.normal(size=(50, 3)).T
     moments = SourceMoments.from_columns("s", ["a", "b", "c"], list(answers), Design(rng.integers(0, 6, 50), range(6)))
-    np.testing.assert_allclose(total_covariance(moments), np.cov(answers), rtol=EXACT)
+    np.testing.assert_allclose(moments.total_covariance, np.cov(answers), rtol=EXACT)
 
 
 def test_total_covariance_with_holes_uses_those_who_answered_both():
@@ -64,7 +64,7 @@ def test_total_covariance_with_holes_uses_those_who_answered_both():
     frame = pd.DataFrame(rng.normal(size=(80, 3)), columns=list("abc")).mask(rng.random((80, 3)) < 0.3)
     design = Design(rng.integers(0, 6, 80), range(6))
     moments = SourceMoments.from_columns("s", list("abc"), [frame[c].to_numpy() for c in "abc"], design)
-    np.testing.assert_allclose(total_covariance(moments), frame.cov(), rtol=EXACT)
+    np.testing.assert_allclose(moments.total_covariance, frame.cov(), rtol=EXACT)
 
 
 def test_total_covariance_with_weights():
@@ -73,7 +73,7 @@ def test_total_covariance_with_weights():
     for scale in (1.0, 1e6):
         design = Design(rng.integers(0, 6, 50), range(6), weight=weight * scale)
         moments = SourceMoments.from_columns("s", ["a", "b"], list(answers), design)
-        np.testing.assert_allclose(total_covariance(moments), np.cov(answers, aweights=weight), rtol=EXACT)
+        np.testing.assert_allclose(moments.total_covariance, np.cov(answers, aweights=weight), rtol=EXACT)
 
 
 def test_alpha_by_hand():
@@ -152,11 +152,16 @@ def test_an_item_against_the_others_is_named():
     assert row["note"] == "item 'q2' runs against the others: should it be reverse=True?"
 
 
+def test_all_items_against_the_others_are_named_at_once():
+    row = quality(one_factor(np.array([-0.8, 0.7, -0.6, 0.7, 0.7])), [5]).iloc[0]
+    assert row["note"] == "items 'q0', 'q2' run against the others: should they be reverse=True?"
+
+
 def test_opposite_items_that_cancel_are_no_warning():
     frame = pd.DataFrame({"q0": [1.0, 2, 3, 5], "q1": [5.0, 4, 3, 1], "unit": list("aabb")})
     row = quality_of(frame, [2]).iloc[0]
     assert np.isnan(row["alpha"])
-    assert "runs against the others" in row["note"]
+    assert row["note"].startswith("items 'q0', 'q1' run against each other")  # of two, nobody can say which
 
 
 def test_htmt_by_hand():

@@ -75,7 +75,7 @@ BAD = {
     ),
     "numbers as text": (
         changed("employee", d1=lambda c: c.fillna(1).astype(str)),
-        "'d1' of the employee frame holds text",
+        "'d1' of the employee frame holds numbers stored as text",
     ),
     "dates": (changed("employee", d1=pd.Timestamp("2024-01-01")), "'d1' of the employee frame holds datetime64"),
     "date objects": (

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
+from roxmodel.doubts import new_doubts, warn_doubts
 from roxmodel.errors import RoxError, did_you_mean
 from roxmodel.estimate.bootstrap import resample
 from roxmodel.estimate.closed_form import solve_moments
@@ -18,6 +19,7 @@ from roxmodel.estimate.scores import Scores, scores_of_frame, scores_of_moments,
 from roxmodel.estimate.sem.door import Asked, fit_sem
 from roxmodel.estimate.sem.options import Estimator, Information, Invariance
 from roxmodel.estimate.tabulate import tabulate
+from roxmodel.estimate.trust import collected, with_doubts
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.moments.single import Moments
 from roxmodel.result.fit import Fit
@@ -139,6 +141,12 @@ def fit(  # noqa: PLR0913 - the contract of DESIGN.md
     RoxError
         For an option that the method does not have.
 
+    Warns
+    -----
+    RoxWarning
+        Once, if something in frames or moments given to `fit` itself may not be what it seems (a `Study` has warned
+        already); all of it stands in ``fit.doubts``.
+
     Examples
     --------
     >>> from roxmodel.spec.five_factor import five_factor
@@ -159,8 +167,10 @@ def fit(  # noqa: PLR0913 - the contract of DESIGN.md
         "equal": (tuple(equal), ()), "scaling": (scaling, "marker"), "information": (information, None),
         "ordered": (ordered, None), "means": (means, False),
     }  # fmt: skip
+    columns = {"group": group, "cluster": cluster, "weight": weight, "frequency": frequency}
     if chosen == "linked":
-        return fit_linked(model, data, _linked_options(own, (se, bootstrap, cluster, within, seed, progress)))
+        options = _linked_options(own, (se, bootstrap, cluster, within, seed, progress))
+        return _said(with_doubts(model, data, fit_linked(model, data, options), columns), data)
     _refuse_foreign(chosen, foreign if chosen == "sem" else foreign | own)
     errors = _errors(data, se, bootstrap, seed, progress)
     if chosen == "sem":
@@ -168,12 +178,22 @@ def fit(  # noqa: PLR0913 - the contract of DESIGN.md
             estimator, missing, se, errors.replicates, group, invariance, tuple(equal), cluster, weight, frequency,
             information, scaling, ordered, means, errors.seed, progress,
         )  # fmt: skip
-        return fit_sem(model, data, asked)
+        data = collected(model, data, columns)
+        return _said(with_doubts(model, data, fit_sem(model, data, asked), columns), data)
+    data = collected(model, data, columns)
     scores = _scores(model, data, cluster)
     table = plan(model, "composite", means=scores.values is not None or scores.mean is not None)
     check_recursive(model, table)
     solution, resampling = _solve(model, table, scores, errors)
-    return tabulate(model, table, scores, solution, (errors.se, resampling))
+    found = tabulate(model, table, scores, solution, (errors.se, resampling))
+    return _said(with_doubts(model, data, found, columns, scores.within), data)
+
+
+def _said(found: Fit, data: object) -> Fit:
+    """Warn of doubts that no study has warned of yet; called by `fit` itself, so that the warning is at its caller."""
+    known = data.doubts if isinstance(data, Study) else ()
+    warn_doubts("fit", new_doubts(found.doubts, known), stacklevel=3)
+    return found
 
 
 def _linked_options(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from roxmodel.errors import RoxError, did_you_mean
+from roxmodel.errors import RoxError, RoxWarning, did_you_mean
 from roxmodel.estimate.fit import fit
 from roxmodel.estimate.sentences import unit_notes
 from roxmodel.frozen import FrozenMapping
@@ -279,5 +280,10 @@ def invariance(
     if len(set(levels)) < 2:
         raise RoxError(f"levels= was {tuple(levels)!r}.", allowed="at least two levels")
     ordered = [level for level in _EQUAL if level in levels]
-    fits = {level: fit(model, data, method="sem", group=group, equal=_EQUAL[level], **options) for level in ordered}
+    fits: dict[str, Fit] = {}
+    for step in ordered:
+        with warnings.catch_warnings():
+            if fits:  # the first fit has said what is doubtful in these data
+                warnings.simplefilter("ignore", RoxWarning)
+            fits[step] = fit(model, data, method="sem", group=group, equal=_EQUAL[step], **options)
     return Invariance(group, FrozenMapping(fits))

@@ -17,6 +17,7 @@ from roxmodel.spec.questionnaire import Binary, Count
 from roxmodel.survey.answers import read_answers
 from roxmodel.survey.composites import item_mean, partial_words, shift_words, unit_composites
 from roxmodel.survey.frames import Frame, open_frame, raw_column, refuse_matrix, require_columns
+from roxmodel.survey.keys import refuse_rounded
 from roxmodel.survey.linkage import agreement
 from roxmodel.survey.privacy import hidden_scores
 from roxmodel.survey.reading import check_same_items
@@ -265,6 +266,7 @@ def _codes(values: list[Hashable], column: str) -> IntArray:
     import pandas as pd
 
     codes, found = pd.factorize(np.asarray(values, dtype=object))
+    refuse_rounded(f"cluster= column {column!r}", found)
     missing = int((codes < 0).sum())
     if missing:
         raise DataError(f"cluster= column {column!r} is empty in {missing} row(s).", hint="Fill it or drop the rows.")

@@ -93,13 +93,8 @@ def never_met_notes(items: Sequence[str], together: Sequence[FloatArray], who: s
 
 
 def sign_notes(model: RoxModel, table: ParameterTable, theta: FloatArray) -> list[str]:
-    """Loadings below 0, and edges of another sign than expected."""
+    """Edges of another sign than expected."""
     notes = []
-    turned = {item.name for item in model.items if item.reverse}
-    for row in table.of("loading"):
-        if row.free and not row.label and theta[row.free - 1] < 0:
-            why = "it is declared reversed, were its answers turned already?" if row.right in turned else "reverse it?"
-            notes.append(f"{row.right} loads negatively on {row.left} ({theta[row.free - 1]:.3g}): {why}")
     expected = {(edge.cause, edge.effect): edge.expected for edge in model.edges if edge.expected and not edge.lag}
     for row in table.of("edge"):
         sign = expected.get((row.left, row.right))

@@ -152,6 +152,31 @@ class SourceMoments:
         return np.asarray((pooled + pooled.T) / 2.0)
 
     @property
+    def total_covariance(self) -> FloatArray:
+        """(p, p) covariance of single answers over all respondents: within units plus between unit means.
+
+        Pairs of items use the respondents who answered both; divisor n - 1, with sampling weights Σw - Σw²/Σw. NaN
+        where fewer than two did, or where the scatter within units is not known.
+
+        Examples
+        --------
+        >>> design = Design(codes=np.array([0, 0, 1, 1]), units=["north", "south"])
+        >>> columns = [np.array([1.0, 2, 4, 5]), np.array([2.0, 2, 3, 5])]
+        >>> SourceMoments.from_columns("employee", ["p1", "p2"], columns, design).total_covariance.round(3).tolist()
+        [[3.333, 2.333], [2.333, 2.0]]
+        """
+        w = self.weight
+        mean, total = np.where(w > 0, self.pair_mean, 0.0), w.sum(axis=0)
+        grand = np.divide((w * mean).sum(axis=0), total, out=np.zeros(total.shape), where=total > 0)
+        gap = mean - grand
+        between = (w * gap * gap.transpose(0, 2, 1)).sum(axis=0)
+        scatter = np.where(self.n > 1, self.scatter, 0.0).sum(axis=0) + between
+        squares = np.divide(self.weight2.sum(axis=0), total, out=np.zeros(total.shape), where=total > 0)
+        enough = self.n.sum(axis=0) >= 2
+        found = np.divide(scatter, total - squares, out=np.full(total.shape, np.nan), where=enough)
+        return np.asarray((found + found.T) / 2)
+
+    @property
     def spare(self) -> FloatArray:
         """(G, p, p) what makes the scatter unbiased: n - 1, or its like with weights; 0 below two answers."""
         n, w, w2 = (compact(array) for array in (self.n, self.weight, self.weight2))

@@ -60,6 +60,9 @@ class Fit(Fitted):
         Replicates of the bootstrap, or None.
     within_edges, predicted
         Of method "linked": edges among the answers of one unit, and predicted levels of the units (`unit_scores`).
+    doubts
+        What makes the numbers doubtful (`roxmodel.doubts.Doubt`): those of the study, and the fit's own; empty =
+        nothing was seen. Not part of a saved document.
 
     Examples
     --------

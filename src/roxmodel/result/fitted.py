@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from roxmodel.doubts import Doubt
 from roxmodel.errors import EstimationError, RoxError, listed
 from roxmodel.result.indices import INDEX_NAMES
 from roxmodel.result.records import (
@@ -64,6 +65,7 @@ class Fitted:
     missing: str = ""  # "listwise": every row used was complete; "fiml": answers were missing; "": not known
     within_edges: tuple[WithinEdge, ...] = ()
     predicted: UnitScores | None = None
+    doubts: tuple[Doubt, ...] = ()
 
     @property
     def converged(self) -> bool:
@@ -237,7 +239,8 @@ class Fitted:
             f"{self.population.n_units} units" if self.population.n_units is not None else f"n = {self.population.n}"
         )
         groups = f", {len(self.groups)} groups" if len(self.groups) > 1 else ""
-        return f"<Fit of {self.model.name!r} by method {self.method!r}, {where}{groups}>"
+        doubts = f"; {len(self.doubts)} doubtful: fit.doubts" if self.doubts else ""
+        return f"<Fit of {self.model.name!r} by method {self.method!r}, {where}{groups}{doubts}>"
 
 
 def _whole(given: object, least: int) -> int | None:

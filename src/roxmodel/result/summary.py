@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from roxmodel.doubts import doubt_lines
 from roxmodel.result.latent_words import latent_lines
 from roxmodel.result.tables import edge_table
 
@@ -29,6 +30,7 @@ def fit_summary(fit: Fitted) -> str:
     edges = len(fit.model.edges)
     parts = [
         f"{fit.model.name}: {edges} edge{'' if edges == 1 else 's'}, {_how(fit)}",
+        *doubt_lines(fit.doubts),
         *_failed_lines(fit),
         *_group_lines(fit),
         f"Level: {_LEVELS[fit.level]}.",
@@ -173,7 +175,9 @@ def fit_html(fit: Fitted) -> str:
     sentences = "".join(
         f"<p>{escape(line)}</p>" for line in [*edge_sentences(fit), *latent_lines(fit), *_index_lines(fit)]
     )
-    failed = "".join(f"<p><strong>{escape(line)}</strong></p>" for line in _failed_lines(fit))
+    failed = "".join(
+        f"<p><strong>{escape(line)}</strong></p>" for line in [*doubt_lines(fit.doubts), *_failed_lines(fit)]
+    )
     edges = shown_edges(fit).to_html(index=False, border=0) if fit.model.edges else ""
     return (
         f"<h4>{escape(fit.model.name)}: {escape(_how(fit))}</h4>{failed}"

@@ -18,10 +18,15 @@ from roxmodel.survey.numbers import LARGEST, count_column, number_column
 from roxmodel.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["Aggregated", "read_aggregated"]
 
+_ROAD = (
+    "Say n='column' or n={item: column}. Where counts were not published, n=20 assumes 20 people in every unit and "
+    "says so, or make the items figures of the unit (source='unit') and use method='path' "
+    "(how-to 'Link your surveys': Means without counts)."
+)
 _NEGATIVE = -1e-8  # smallest eigenvalue that a printed covariance may have by rounding, times its largest
 
 
@@ -34,9 +39,11 @@ class Aggregated:
     frame
         One row a unit; the items' columns hold unit means.
     n
-        Column with the number of respondents, or item -> column where it differs by item. (With one number
-        for each item, those who answered both of two items are taken to be as many as answered the rarer one,
-        and the unit's respondents as many as answered the most frequent one.)
+        How many people a mean rests on: column with the number of respondents, or item -> column where it differs
+        by item. (With one number for each item, those who answered both of two items are taken to be as many as
+        answered the rarer one, and the unit's respondents as many as answered the most frequent one.) Or one whole
+        number, where counts were not published: so many people in every unit are assumed, and `Study.linkage` and
+        every fit say so.
     variance
         Item -> column with the variance of the answers within the unit (divisor n - 1), if printed.
     covariance
@@ -46,7 +53,7 @@ class Aggregated:
     Raises
     ------
     SpecError
-        If `n` is neither a column nor item -> column, or `variance` is not item -> column.
+        If `n` is neither a column nor item -> column nor a whole number, or `variance` is not item -> column.
 
     Examples
     --------
@@ -57,29 +64,39 @@ class Aggregated:
     """
 
     frame: object
-    n: str | Mapping[str, str]
+    n: str | Mapping[str, str] | int | None = None
     variance: Mapping[str, str] | None = None
     covariance: ArrayLike | None = None
 
     def __post_init__(self) -> None:
         given: tuple[object, object] = self.n, self.variance
-        if not isinstance(given[0], str | Mapping):
-            problem = f"rox.Aggregated: n= was {self.n!r}."
-            raise SpecError(problem, allowed="the name of a column, or item -> column")
+        if self.n is None:
+            raise SpecError(
+                "rox.Aggregated needs to know how many people each mean rests on: n= is missing.", hint=_ROAD
+            )
+        whole = isinstance(given[0], int) and not isinstance(given[0], bool) and given[0] >= 1
+        if not isinstance(given[0], str | Mapping) and not whole:
+            allowed = "the name of a column, item -> column, or a whole number of people that is assumed"
+            raise SpecError(f"rox.Aggregated: n= was {self.n!r}.", allowed=allowed)
         if not isinstance(given[1], Mapping | None):
             problem = f"rox.Aggregated: variance= was {self.variance!r}."
             raise SpecError(problem, allowed="item -> column with the variance within units")
 
     @property
+    def assumed(self) -> int | None:
+        """People in every unit that `n` assumes; None where counts were published."""
+        return self.n if isinstance(self.n, int) else None
+
+    @property
     def columns(self) -> Collection[str]:
         """Columns it names, beside those of the items."""
-        counts = [self.n] if isinstance(self.n, str) else list(self.n.values())
+        counts = [self.n] if isinstance(self.n, str) else list(self.n.values()) if isinstance(self.n, Mapping) else []
         return [*counts, *(self.variance or {}).values()]
 
 
 def read_aggregated(
     source: str, given: Aggregated, frame: Frame, keys: Keys, items: Sequence[Item], coerce: bool
-) -> tuple[SourceMoments, dict[str, int]]:
+) -> tuple[SourceMoments, dict[str, int], tuple[NDArray[Any], ...]]:
     """Turn unit means with counts into moments.
 
     Returns
@@ -88,6 +105,8 @@ def read_aggregated(
         As from rows; the within-unit scatter is NaN where nothing was printed about it.
     dict
         Item to the number of means outside the scale that were taken as missing (with `coerce`).
+    tuple of ndarray
+        The items' means, one a unit.
 
     Raises
     ------
@@ -114,14 +133,16 @@ def read_aggregated(
         pair_mean=np.where(pairs > 0, means[:, :, None], np.nan),
         scatter=_scatter(source, given, frame, items, pairs, place),
     )
-    return moments, {a.item.name: a.coerced for a in answers if a.coerced}
+    return moments, {a.item.name: a.coerced for a in answers if a.coerced}, tuple(means.T)
 
 
 def _counts(
-    source: str, n: str | Mapping[str, str], frame: Frame, items: Sequence[Item], place: IntArray
+    source: str, n: str | Mapping[str, str] | int | None, frame: Frame, items: Sequence[Item], place: IntArray
 ) -> FloatArray:
     names = [item.name for item in items]
-    columns = dict.fromkeys(names, n) if isinstance(n, str) else dict(n)
+    if isinstance(n, int):
+        return np.full((len(place), len(names)), float(n))
+    columns = dict.fromkeys(names, n) if isinstance(n, str) else dict(n or {})
     missing = [name for name in names if name not in columns]
     if missing:
         raise SpecError(

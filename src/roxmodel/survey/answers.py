@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Answers", "read_answers"]
 
+_NOTHING = 1e-300  # a spread below which there are hardly digits to differ in
 _BLOCK = 1 << 14  # answers scanned at once, to stay in cache
 
 
@@ -127,14 +128,25 @@ def _refuse_useless(source: str, item: Item, values: NDArray[Any], span: _Span) 
         count = int((np.abs(values.astype(np.float64)) > LARGEST).sum())
         raise DataError(
             f"Item {item.name!r} of the {source} frame has {count} infinite or astronomically large value(s).",
-            hint="Replace them by a number or by a missing value.",
+            hint="Replace them by a number or by a missing value; give figures of that size in a larger unit.",
         )
-    if span.high - span.low < 1 / LARGEST and len(values) > 1:
+    if _NOTHING <= span.high - span.low < 1 / LARGEST:
+        raise DataError(
+            f"Item {item.name!r} of the {source} frame varies by {span.high - span.low:.3g} only: numbers of that size "
+            "run out of digits where they are squared.",
+            hint=f"Give it in a smaller unit of measure, such as frame[{item.name!r}] * {_unit(span):g}.",
+        )
+    if span.high - span.low < _NOTHING and len(values) > 1:
         answered = int((~np.isnan(values)).sum())
         raise DataError(
             f"Item {item.name!r} of the {source} frame is constant: all {answered} answers are {span.low:g}.",
             hint="An item that never varies tells nothing; leave it out.",
         )
+
+
+def _unit(span: _Span) -> float:
+    """A power of ten by which the answers get a readable size."""
+    return float(10.0 ** min(-np.floor(np.log10(max(abs(span.low), abs(span.high)))), 300))
 
 
 def _bounds(item: Item) -> tuple[float, float]:

@@ -16,7 +16,16 @@ from roxmodel.types import BoolArray, IntArray
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Frame", "distinct", "holds_text", "open_frame", "raw_column", "refuse_matrix", "require_columns"]
+__all__ = [
+    "Frame",
+    "distinct",
+    "holds_text",
+    "open_frame",
+    "raw_column",
+    "raw_dtype",
+    "refuse_matrix",
+    "require_columns",
+]
 
 Frame = nw.DataFrame[Any]
 
@@ -108,6 +117,11 @@ def raw_column(frame: Frame, name: str) -> NDArray[Any]:
     return values
 
 
+def raw_dtype(frame: Frame, name: str) -> str:
+    """Type of a column, by its name in narwhals."""
+    return str(frame[name].dtype)
+
+
 def holds_text(frame: Frame, name: str) -> bool:
     """Whether a column holds text, or categories of whatever."""
     dtype = _series(frame, name).dtype
@@ -158,9 +172,29 @@ def _series(frame: Frame, name: str) -> nw.Series[Any]:
     if hasattr(kind, "index_type"):
         # pyarrow decodes a dictionary with holes wrongly: ['a', None] would come out as ['a', 'a']
         return nw.from_native(native.cast(kind.value_type), series_only=True)
+    if series.dtype in (nw.Int128, nw.UInt128):  # numpy knows no such type: 64 bits where they fit
+        return _narrowed(series)
     if str(kind) == "string_view":  # which pyarrow cannot filter
         return nw.from_native(native.cast("large_string"), series_only=True)
     return series
+
+
+def _narrowed(series: nw.Series[Any]) -> nw.Series[Any]:
+    """128-bit whole numbers as 64-bit ones, which numpy knows.
+
+    Raises
+    ------
+    DataError
+        If one does not fit.
+    """
+    ends = [end for end in (series.min(), series.max()) if end is not None]
+    if any(not -(2**63) <= int(end) < 2**63 for end in ends):
+        worst = max(ends, key=lambda end: abs(int(end)))
+        raise DataError(
+            f"Column {series.name!r} holds 128-bit whole numbers beyond 64 bits, such as {worst}.",
+            hint="Make them text if they are keys, or 64-bit floats if they are amounts.",
+        )
+    return series.cast(nw.Int64)
 
 
 def _table(source: str, columns: Mapping[Any, Any]) -> object:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -11,10 +12,15 @@ from typing import Any
 import numpy as np
 
 from roxmodel.errors import DataError, listed
-from roxmodel.survey.frames import Frame, distinct, require_columns
+from roxmodel.survey.frames import Frame, distinct, raw_dtype, require_columns
 from roxmodel.types import BoolArray, IntArray
 
-__all__ = ["Keys", "read_keys", "refuse_mixed_types", "refuse_twice"]
+__all__ = ["Keys", "read_keys", "refuse_mixed_types", "refuse_rounded", "refuse_twice"]
+
+_EXPONENT = re.compile(r"\s*[+-]?\d(?:[.,]\d+[eE]\+?|[eE]\+)\d+\s*")  # how a spreadsheet writes a long number
+_FIRST, _LAST = frozenset("0123456789+- "), frozenset("0123456789., ")  # of such a text
+_POINT = re.compile(r"\s*[+-]?\d+[.,]0*\s*")  # a whole number that went through a float
+_WHOLE = {2: 2**11, 4: 2**24, 8: 2**53}  # bytes of a float -> from where it does not hold every whole number
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,7 +63,7 @@ def read_keys(source: str, frame: Frame, by: str) -> Keys:
     Raises
     ------
     DataError
-        If the column is not there, names no unit at all, or holds what is no key.
+        If the column is not there, names no unit at all, holds what is no key, or whole numbers that were rounded.
 
     Examples
     --------
@@ -72,6 +78,7 @@ def read_keys(source: str, frame: Frame, by: str) -> Keys:
     except (TypeError, ValueError):
         problem = f"The column {by!r} of the {source} frame holds nested values, which are no keys."
         raise DataError(problem, hint="Make it text or a whole number.") from None
+    refuse_rounded(f"The column {by!r} of the {source} frame", found, raw_dtype(frame, by))
     plain = [_plain(value) for value in found]
     units = _sorted(unit for unit in set(plain) if not _blank(unit))
     if not units:
@@ -79,6 +86,65 @@ def read_keys(source: str, frame: Frame, by: str) -> Keys:
     place = {unit: position for position, unit in enumerate(units)}
     ranks = np.array([place.get(unit, -1) for unit in plain] + [-1], dtype=np.int64)
     return Keys(ranks[codes], units)
+
+
+def refuse_rounded(whose: str, values: Iterable[Any], dtype: str = "") -> None:
+    """Refuse whole-number ids that went through floating point: beyond 2^53 different ids became one.
+
+    Parameters
+    ----------
+    whose
+        Beginning of the sentence: which column of which frame.
+    values
+        Distinct values of the column.
+    dtype
+        Of the column: 32-bit floats lose whole numbers from 2^24 on.
+
+    Raises
+    ------
+    DataError
+        Naming the column, with an example: a float, text in exponent notation or with ".0", or a Decimal with an
+        exponent, so large that a float does not tell neighbours apart.
+
+    Examples
+    --------
+    >>> refuse_rounded("The column 'id'", [7.0, 10**17])
+    >>> try:
+    ...     refuse_rounded("The column 'id'", [1e17])
+    ... except DataError as error:
+    ...     print(error.problem[:72])
+    The column 'id' holds whole numbers that went through floating point, su
+    """
+    size = 4 if "32" in dtype else 2 if "16" in dtype else 8
+    for value in values:
+        if _rounded(value, _WHOLE[size]):
+            shown = f"{value:.17g}" if isinstance(value, float | np.floating) else repr(value)
+            raise DataError(
+                f"{whose} holds whole numbers that went through floating point, such as {shown}: floats of {8 * size} "
+                f"bits tell whole numbers apart up to {_WHOLE[size]:,} only, so different ids have become one.",
+                hint="Read the column again as text (pandas: dtype=str) or as 64-bit whole numbers ('Int64' allows "
+                "missing ones); what was lost cannot be restored here.",
+            )
+
+
+def _rounded(value: Any, most: int) -> bool:
+    """Whether a key is a whole number that a float cannot be trusted with."""
+    if isinstance(value, float | np.floating):
+        return math.isfinite(value) and abs(float(value)) >= most
+    if isinstance(value, Decimal):
+        return value.is_finite() and abs(value) >= _WHOLE[8] and int(value.as_tuple().exponent) > 0
+    if (
+        isinstance(value, str)
+        and value[-1:] in _LAST
+        and value[:1] in _FIRST
+        and (_EXPONENT.fullmatch(value) or _POINT.fullmatch(value))
+    ):
+        try:
+            number = float(value.replace(",", "."))
+        except ValueError:
+            return False
+        return abs(number) >= _WHOLE[8]
+    return False
 
 
 def refuse_twice(source: str, by: str, keys: Keys) -> None:

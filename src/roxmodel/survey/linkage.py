@@ -174,7 +174,11 @@ def _null_variance(item: Item) -> float:
 
 
 def linkage_table(
-    model: RoxModel, moments: LinkedMoments, without_unit: Mapping[str, int], coerced: Mapping[str, int]
+    model: RoxModel,
+    moments: LinkedMoments,
+    without_unit: Mapping[str, int],
+    coerced: Mapping[str, int],
+    assumed: Mapping[str, int],
 ) -> pd.DataFrame:
     """One row a construct; see `Study.linkage`."""
     import pandas as pd
@@ -188,6 +192,8 @@ def linkage_table(
         else:
             row = _source_row(construct, moments.source(construct.source), len(everyone))
         notes = [str(row["note"]), *_losses(construct, without_unit, coerced)]
+        if construct.source in assumed:
+            notes.append(f"{assumed[construct.source]} people in every unit were assumed (n=)")
         rows.append({**row, "matched": matched, "note": _joined(*notes)})
     return pd.DataFrame(rows, columns=list(COLUMNS))
 

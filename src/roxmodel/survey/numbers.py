@@ -11,14 +11,17 @@ import numpy as np
 
 from roxmodel.errors import DataError, listed
 from roxmodel.survey.frames import Frame, distinct, holds_text, raw_column, require_columns
+from roxmodel.survey.text_advice import text_advice
 from roxmodel.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_LOOKED_AT = 500  # distinct texts that say what a column holds
+
 __all__ = ["LARGEST", "count_column", "number_column"]
 
-LARGEST = 1e100  # whose square, and the sum of many such, is still a number; its inverse likewise
+LARGEST = 1e50  # whose fourth power, and the sum of many such, is still a number; its inverse likewise
 
 
 def number_column(source: str, frame: Frame, name: str, codes: Mapping[str, float]) -> NDArray[Any]:
@@ -106,7 +109,13 @@ def _translated(source: str, name: str, found: tuple[IntArray, list[Any]], codes
             numbers[place] = number
     if unread:
         times = np.bincount(places[places >= 0], minlength=len(values))
-        raise _text_error(source, name, [(values[u], int(times[u])) for u in unread], codes)
+        found_texts = [(values[u], int(times[u])) for u in unread]
+        texts = [u for u in unread if isinstance(values[u], str)]
+        first = [int(np.argmax(places == u)) for u in texts[:_LOOKED_AT]]
+        known = len(values) - len(unread)
+        looked = [values[u] for u in texts[:_LOOKED_AT]]
+        advice = text_advice(name, looked, first, known, bool(codes)) if texts else None
+        raise _text_error(source, name, found_texts, codes, advice)
     laid: FloatArray = numbers[places]
     return laid
 
@@ -120,9 +129,18 @@ def _number(value: object) -> float | None:
         return float("inf")
 
 
-def _text_error(source: str, name: str, found: list[tuple[object, int]], codes: Mapping[str, float]) -> DataError:
+def _text_error(
+    source: str,
+    name: str,
+    found: list[tuple[object, int]],
+    codes: Mapping[str, float],
+    advice: tuple[str, str] | None,
+) -> DataError:
     shown = ", ".join(f"{value!r} ({times}×)" for value, times in found[:3])
     more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+    if advice is not None:
+        what, hint = advice
+        return DataError(f"Column {name!r} of the {source} frame holds {what}: {shown}{more}.", hint=hint)
     if codes:
         return DataError(
             f"Item {name!r} of the {source} frame has answers that no label explains: {shown}{more}.",

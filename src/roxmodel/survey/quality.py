@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from roxmodel.errors import listed
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.moments.source import SourceMoments
 from roxmodel.spec.constructs import UNIT, Construct
 from roxmodel.spec.graph import RoxModel
+from roxmodel.survey.wording import direction_of, effective_answers
 from roxmodel.types import FloatArray
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["quality_table", "total_covariance"]
+__all__ = ["quality_table"]
 
 COLUMNS = (
     "construct", "source", "items", "alpha", "omega", "composite_reliability", "ave", "htmt", "htmt_with", "note",
@@ -27,37 +29,11 @@ _NOTHING = 1e-6  # a mean correlation below is rounding: nothing to compare with
 _HEYWOOD = 0.005  # smallest unique variance taken for a solution; below, the item is the factor
 
 
-def total_covariance(moments: SourceMoments) -> FloatArray:
-    """Covariance of single answers over all respondents, (p, p): within units plus between unit means.
-
-    Pairs of items use the respondents who answered both; divisor n - 1, with sampling weights Σw - Σw²/Σw. NaN
-    where fewer than two did, or where the scatter within units is not known.
-
-    Examples
-    --------
-    >>> from roxmodel.moments.design import Design
-    >>> design = Design(codes=np.array([0, 0, 1, 1]), units=["north", "south"])
-    >>> columns = [np.array([1.0, 2, 4, 5]), np.array([2.0, 2, 3, 5])]
-    >>> total_covariance(SourceMoments.from_columns("employee", ["p1", "p2"], columns, design)).round(3).tolist()
-    [[3.333, 2.333], [2.333, 2.0]]
-    """
-    w = moments.weight
-    mean, total = np.where(w > 0, moments.pair_mean, 0.0), w.sum(axis=0)
-    grand = np.divide((w * mean).sum(axis=0), total, out=np.zeros(total.shape), where=total > 0)
-    gap = mean - grand
-    between = (w * gap * gap.transpose(0, 2, 1)).sum(axis=0)
-    scatter = np.where(moments.n > 1, moments.scatter, 0.0).sum(axis=0) + between
-    squares = np.divide(moments.weight2.sum(axis=0), total, out=np.zeros(total.shape), where=total > 0)
-    enough = moments.n.sum(axis=0) >= 2
-    found = np.divide(scatter, total - squares, out=np.full(total.shape, np.nan), where=enough)
-    return np.asarray((found + found.T) / 2)
-
-
 def quality_table(model: RoxModel, moments: LinkedMoments) -> pd.DataFrame:
     """One row a construct; see `Study.quality`."""
     import pandas as pd
 
-    covariances = {source.source: (source, total_covariance(source)) for source in moments.sources}
+    covariances = {source.source: (source, source.total_covariance) for source in moments.sources}
     rows = []
     for construct in model.constructs:
         if construct.source == UNIT:
@@ -101,11 +77,25 @@ def _measured_row(
         note = three if len(at) < 3 else "omega and AVE: one common factor does not explain the items"
     else:
         numbers |= _from_loadings(loadings, sd[at])
-    to_others = correlation[np.ix_(at, at)].sum(axis=1) - 1
-    if to_others.min() < -_NOTHING:
-        against = construct.item_names[int(np.flatnonzero(to_others <= to_others.min() + _NOTHING)[0])]
-        note = f"item {against!r} runs against the others: should it be reverse=True?"
-    return _row(construct, numbers, note)
+    return _row(construct, numbers, _against(construct, own, source) or note)
+
+
+def _against(construct: Construct, covariance: FloatArray, source: SourceMoments) -> str:
+    """All items that run against the others: beyond chance, as the doubts say, or only in these answers."""
+    people = effective_answers(source.select(construct.item_names), covariance)
+    found, chance = direction_of(covariance, people, len(covariance)), ""
+    if not found.against:
+        found, chance = direction_of(covariance), ", though not beyond chance"
+    if not found.against:
+        return ""
+    names = [construct.item_names[place] for place in found.against]
+    if found.tie:
+        return f"items {listed(names)} run against each other{chance}: should some be reverse=True?"
+    one = len(names) == 1
+    return (
+        f"item{'' if one else 's'} {listed(names)} run{'s' if one else ''} against the others{chance}: should "
+        f"{'it' if one else 'they'} be reverse=True?"
+    )
 
 
 def _alpha(covariance: FloatArray) -> float:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from roxmodel.doubts import Doubt
 from roxmodel.errors import DataError, SpecError, did_you_mean, listed
 from roxmodel.moments.cells import Cells
 from roxmodel.moments.design import Design
@@ -19,9 +20,13 @@ from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.questionnaire import Item
 from roxmodel.survey.aggregated import Aggregated, read_aggregated
 from roxmodel.survey.answers import read_answers
+from roxmodel.survey.duplicates import duplicate_doubts
 from roxmodel.survey.frames import Frame, open_frame, raw_column, require_columns
 from roxmodel.survey.keys import Keys, read_keys, refuse_mixed_types, refuse_twice
+from roxmodel.survey.missing_codes import Asked, Kind, code_doubts
+from roxmodel.survey.near_keys import key_doubts
 from roxmodel.survey.numbers import LARGEST, number_column
+from roxmodel.survey.wording import reversed_in_moments
 from roxmodel.types import FloatArray
 
 __all__ = ["Options", "Reading", "Rows", "check_same_items", "read_frames"]
@@ -70,6 +75,10 @@ class Reading:
         Columns of the unit frame with how many people could have answered.
     travelled
         Whether this came out of a pickle, without rows and without columns that no construct uses.
+    doubts
+        What in the frames may not be what it seems.
+    assumed
+        Source -> people in every unit, where means came without counts.
     """
 
     moments: LinkedMoments
@@ -80,6 +89,8 @@ class Reading:
     rows: Mapping[str, Rows] = field(default_factory=dict)
     eligible: tuple[str, ...] = ()
     travelled: bool = False
+    doubts: tuple[Doubt, ...] = ()
+    assumed: Mapping[str, int] = field(default_factory=dict)
 
     def travelling(self, by: str) -> Reading:
         """What a pickle holds: no rows of respondents, and of the unit frame the columns that are used, copied."""
@@ -120,6 +131,8 @@ class _Book:
     keys: dict[str, Keys] = field(default_factory=dict)
     coerced: dict[str, int] = field(default_factory=dict)
     rows: dict[str, Rows] = field(default_factory=dict)
+    doubts: list[Doubt] = field(default_factory=list)
+    construct: dict[str, str] = field(default_factory=dict)  # of each item
 
 
 def read_frames(model: RoxModel, frames: Mapping[str, object], options: Options) -> Reading:
@@ -130,7 +143,7 @@ def read_frames(model: RoxModel, frames: Mapping[str, object], options: Options)
     RoxError
         Whatever is wrong with a frame, naming source and column; frames that share no unit.
     """
-    book, sources = _Book(), []
+    book, sources = _Book(construct={item.name: c.name for c in model.constructs for item in c.items}), []
     figures, unit_frame = None, None
     for source, given in frames.items():
         items = [item for c in model.constructs if c.source == source for item in c.items]
@@ -145,7 +158,41 @@ def read_frames(model: RoxModel, frames: Mapping[str, object], options: Options)
     _check_matched(options.by, moments, book)
     without = {source: keys.without for source, keys in book.keys.items() if keys.without}
     eligible = tuple(options.eligible.values())
-    return Reading(moments, unit_frame, book.keys.get(UNIT), without, book.coerced, book.rows, eligible)
+    doubts = (*book.doubts, *_linkage_doubts(model, options.by, moments, book), *reversed_in_moments(model, moments))
+    assumed = {
+        s: n for s, given in frames.items() if isinstance(given, Aggregated) and (n := given.assumed) is not None
+    }
+    return Reading(
+        moments, unit_frame, book.keys.get(UNIT), without, book.coerced, book.rows, eligible, False, doubts, assumed
+    )
+
+
+def _linkage_doubts(model: RoxModel, by: str, moments: LinkedMoments, book: _Book) -> tuple[Doubt, ...]:
+    """Keys that nearly match, and units that few frames share."""
+    present: dict[str, dict[Hashable, float]] = {}
+    for source, keys in book.keys.items():
+        rows = np.bincount(keys.codes[keys.codes >= 0], minlength=len(keys.units))
+        present[source] = dict(zip(keys.units, rows.tolist(), strict=True))
+    units = dict.fromkeys(unit for keys in book.keys.values() for unit in keys.units)
+    found = key_doubts(by, present, list(units))
+    matched, known = len(moments.matched), len(moments.units)
+    if len(model.sources) < 2 or matched >= known / 2:
+        return found
+    finding = f"Only {matched} of {known} units are in every source."
+    remedy = f"Check whether the keys {by!r} agree; study.unmatched() lists the units that a source lacks."
+    return (*found, Doubt("units", "doubtful", finding, (by,), remedy))
+
+
+def _code_doubts(source: str, asked: Sequence[tuple[Item, NDArray[Any]]], kind: Kind, book: _Book) -> None:
+    """Note codes for "no answer" in items without a scale."""
+    if all(item.scale is not None for item, _ in asked):
+        return
+    remedy = (
+        "Give the item its scale, such as rox.Item(name={name}, scale={scale}), and say coerce=True; or set {codes} to "
+        "missing in the data."
+    )
+    own = [Asked(item, values, book.construct[item.name]) for item, values in asked]
+    book.doubts += code_doubts(source, own, kind, remedy)
 
 
 def _read_source(source: str, given: object, items: list[Item], options: Options, book: _Book) -> SourceMoments:
@@ -156,11 +203,16 @@ def _read_source(source: str, given: object, items: list[Item], options: Options
     keys = book.keys[source] = read_keys(source, frame, options.by)
     if isinstance(given, Aggregated):
         refuse_twice(source, options.by, keys)
-        moments, coerced = read_aggregated(source, given, frame, keys, items, options.coerce)
+        moments, coerced, means = read_aggregated(source, given, frame, keys, items, options.coerce)
+        _code_doubts(source, list(zip(items, means, strict=True)), "means", book)
     else:
-        moments, coerced, rows = _read_rows(source, frame, keys, items, options)
+        moments, coerced, rows, columns = _read_rows(source, frame, keys, items, options)
         if rows is not None:
             book.rows[source] = rows
+        used = [column if keys.used is None else column[keys.used] for column in columns]
+        _code_doubts(source, list(zip(items, used, strict=True)), "answers", book)
+        if source not in options.frequency:
+            book.doubts += duplicate_doubts(source, columns, keys.codes)
     book.coerced |= coerced
     signs, offsets = zip(*(item.reading for item in items), strict=True)
     return moments if all(sign > 0 for sign in signs) else moments.affine(signs, offsets)
@@ -178,7 +230,7 @@ def _named(source: str, given: object, options: Options) -> list[str]:
 
 def _read_rows(
     source: str, frame: Frame, keys: Keys, items: list[Item], options: Options
-) -> tuple[SourceMoments, dict[str, int], Rows | None]:
+) -> tuple[SourceMoments, dict[str, int], Rows | None, tuple[NDArray[Any], ...]]:
     used = keys.used
     answers = [read_answers(source, frame, item, coerce=options.coerce, used=used) for item in items]
     design = Design(
@@ -193,7 +245,7 @@ def _read_rows(
     signs, offsets = zip(*(item.reading for item in items), strict=True)
     holed = moments.n.shape[1:] != (1, 1) and bool((moments.n != moments.n[:, :1, :1]).any())
     rows = Rows(tuple(names), columns, design, signs, offsets) if holed else None
-    return moments, {a.item.name: a.coerced for a in answers if a.coerced}, rows
+    return moments, {a.item.name: a.coerced for a in answers if a.coerced}, rows, columns
 
 
 def _positive(what: str, source: str, frame: Frame, column: str | None) -> FloatArray | None:
@@ -219,16 +271,18 @@ def _read_figures(frame: Frame, items: list[Item], options: Options, book: _Book
     require_columns(UNIT, frame, [options.by, *(item.name for item in items)])
     keys = book.keys[UNIT] = read_keys(UNIT, frame, options.by)
     refuse_twice(UNIT, options.by, keys)
-    columns = []
+    columns, raw = [], []
     for item in items:
         means = item.scale is not None and item.scale.kind not in {"count", "binary"}
         answers = read_answers(UNIT, frame, item, coerce=options.coerce, means=means, used=keys.used)
         if answers.coerced:
             book.coerced[item.name] = answers.coerced
+        raw.append((item, answers.values if keys.used is None else answers.values[keys.used]))
         sign, offset = item.reading
         columns.append(offset + sign * answers.values[keys.row].astype(np.float64))
     if not items:
         return None
+    _code_doubts(UNIT, raw, "figures", book)
     return UnitFigures(tuple(item.name for item in items), keys.units, np.column_stack(columns))
 
 

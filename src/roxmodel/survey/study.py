@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import html
-import warnings
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from roxmodel.errors import DataError, RoxWarning, SpecError, did_you_mean, listed
+from roxmodel.doubts import Doubt, doubt_lines, warn_doubts
+from roxmodel.errors import DataError, SpecError, did_you_mean, listed
 from roxmodel.moments.cells import Cells
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.plots.numbers import for_reading
@@ -18,6 +18,7 @@ from roxmodel.spec.graph import RoxModel
 from roxmodel.survey.aggregated import Aggregated
 from roxmodel.survey.composites import unit_composites
 from roxmodel.survey.frames import raw_column, require_columns
+from roxmodel.survey.keys import refuse_rounded
 from roxmodel.survey.linkage import linkage_table, unmatched_table
 from roxmodel.survey.privacy import MIN_GROUP, hidden_scores
 from roxmodel.survey.quality import quality_table
@@ -78,7 +79,7 @@ class Study:
     Warns
     -----
     RoxWarning
-        If fewer than half of the units are in every source.
+        Once, if something in the frames may not be what it seems; all of it stands in `doubts`.
 
     Examples
     --------
@@ -130,14 +131,7 @@ class Study:
         )
         reading = read_frames(model, frames, options)
         self._set(model=model, by=by, min_group=int(min_group), _reading=reading)
-        matched = len(self.moments.matched)
-        if len(model.sources) > 1 and matched < len(self.units) / 2:
-            warnings.warn(
-                f"Only {matched} of {len(self.units)} units are in every source: do the keys {by!r} agree? "
-                "study.unmatched() lists the others.",
-                RoxWarning,
-                stacklevel=2,
-            )
+        warn_doubts("study", self.doubts, stacklevel=2)
 
     def _set(self, **values: object) -> None:
         for name, value in values.items():
@@ -177,6 +171,21 @@ class Study:
         return self._reading.moments
 
     @property
+    def doubts(self) -> tuple[Doubt, ...]:
+        """What in the data may not be what it seems; empty = nothing was seen.
+
+        ``scale`` (codes such as 99 in an item without a scale), ``duplicates`` (rows read twice), ``keys`` (units that
+        are one, written in two ways), ``units`` (fewer than half are in every source), ``reversed`` (items that run
+        against the others of their construct).
+        """
+        return self._reading.doubts
+
+    @property
+    def assumed_counts(self) -> Mapping[str, int]:
+        """Source -> people in every unit that were assumed, because the means came without counts."""
+        return self._reading.assumed
+
+    @property
     def units(self) -> tuple[Hashable, ...]:
         """Keys of all units that any survey or the unit's figures know, sorted."""
         return self.moments.units
@@ -194,7 +203,7 @@ class Study:
             response (share of the eligible people who answered, NaN without ``eligible=``).
         """
         reading = self._reading
-        return linkage_table(self.model, self.moments, reading.without_unit, reading.coerced)
+        return linkage_table(self.model, self.moments, reading.without_unit, reading.coerced, self.assumed_counts)
 
     def unmatched(self) -> pd.DataFrame:
         """Units that some source lacks: the key, and ``missing_from``."""
@@ -281,7 +290,8 @@ class Study:
         Raises
         ------
         DataError
-            If there is no unit frame, or no such column (of a pickled study: no column but those its model uses).
+            If there is no unit frame, or no such column (of a pickled study: no column but those its model uses), or it
+            holds long numbers that were rounded.
         """
         import pandas as pd
 
@@ -297,6 +307,7 @@ class Study:
             )
         require_columns(UNIT, frame, [name])
         column = raw_column(frame, name)[keys.row]
+        refuse_rounded(f"The column {name!r} of the unit frame", column.tolist(), str(column.dtype))
         holes = pd.isna(column)
         values = column.tolist() if column.dtype.kind in "biufU" else list(column)
         known = {u: v for u, v, hole in zip(keys.units, values, holes, strict=True) if not hole}
@@ -306,11 +317,15 @@ class Study:
         people = ", ".join(f"{int(s.respondents.sum())} {s.source} answers" for s in self.moments.sources)
         known, matched = len(self.units), len(self.moments.matched)
         whole = "" if matched == known else f" ({matched} in every source)"
-        return f"<Study of {known} units{whole} by {self.by!r}: {people or 'unit figures only'}>"
+        doubts = f"; {len(self.doubts)} doubtful: study.doubts" if self.doubts else ""
+        return f"<Study of {known} units{whole} by {self.by!r}: {people or 'unit figures only'}{doubts}>"
 
     def _repr_html_(self) -> str:
         table: str = for_reading(self.linkage()).to_html(index=False)
-        return f"<p>{html.escape(repr(self), quote=False)}</p>{table}"
+        doubts = "".join(
+            f"<p><strong>{html.escape(line, quote=False)}</strong></p>" for line in doubt_lines(self.doubts)
+        )
+        return f"<p>{html.escape(repr(self), quote=False)}</p>{doubts}{table}"
 
 
 def _check_plain(model: object, by: object, min_group: object) -> None:

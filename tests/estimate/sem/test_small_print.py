@@ -82,7 +82,19 @@ def test_a_fixed_edge_is_assumed():
 
 def test_a_loading_of_the_wrong_sign():
     frame = answers()
-    assert said(fitted(frame.assign(a2=8 - frame["a2"])), "a2 loads negatively on a", "reverse it?")
+    with pytest.warns(rox.RoxWarning, match="'a2' of 'a' runs against the other"):
+        fit = fitted(frame.assign(a2=8 - frame["a2"]))
+    assert [doubt.culprits for doubt in fit.doubts] == [("a2",)]
+    assert not said(fit, "differ in sign")  # the doubt says it
+
+
+def test_loadings_whose_signs_are_chance_blame_nobody():
+    rng = np.random.default_rng(0)
+    frame = answers(n=60).assign(a2=rng.normal(size=60))
+    frame["a2"] -= 0.12 * (frame["a1"] + frame["a3"])
+    fit = fitted(frame)
+    assert fit.doubts == ()
+    assert said(fit, "Loadings on a differ in sign (a1 1, a2 -")
 
 
 def test_an_edge_of_the_wrong_sign():

@@ -139,9 +139,11 @@ def _verdicts(model: RoxModel, found: Mapping[str, Verdict], solution: LinkedSol
     items = [row for row in held if residual_of(row, model.names)]
     if not items or found["admissible"].ok:
         return dict(found)
+    at_zero = {row.left for row in items}
+    whose = ", ".join(construct.name for construct in model.constructs if at_zero & set(construct.item_names))
     words = (
-        f"between units nothing is left of {len(items)} item residual(s) that sampling error does not explain "
-        f"({', '.join(dict.fromkeys(row.left for row in items))}): held at 0"
+        f"between units nothing is left of {len(items)} item residual(s) of {whose} that sampling error does not "
+        "explain: held at 0"
     )
     others = [part for part in found["admissible"].reason.split("; ") if "stopped at its bound 0" not in part]
     others = [part for part in others if not part.startswith("check for too few items")]

@@ -10,7 +10,8 @@ from roxmodel.errors import DataError
 from roxmodel.estimate.sem.options import Options
 from roxmodel.spec.graph import RoxModel
 from roxmodel.survey.answers import read_answers
-from roxmodel.survey.frames import Frame, open_frame, raw_column, refuse_matrix, require_columns
+from roxmodel.survey.frames import Frame, open_frame, raw_column, raw_dtype, refuse_matrix, require_columns
+from roxmodel.survey.keys import refuse_rounded
 from roxmodel.survey.numbers import LARGEST, number_column
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
@@ -97,7 +98,7 @@ def _plain_columns(model: RoxModel, native: object, rows: int) -> FloatArray | N
     if not there.any(axis=0).all() or not (np.abs(found[there]) < LARGEST).all():
         return None
     spread = np.nanmax(found, axis=0) - np.nanmin(found, axis=0)
-    return found if (spread > 0).all() else None
+    return found if (spread >= 1 / LARGEST).all() else None
 
 
 def _weights(frame: Frame, options: Options) -> FloatArray | None:
@@ -133,6 +134,7 @@ def _labelled(frame: Frame, column: str, option: str) -> tuple[IntArray, tuple[s
         raise DataError(
             f"{option}= column {column!r} holds nested values.", hint="Make it text or a whole number."
         ) from None
+    refuse_rounded(f"{option}= column {column!r}", found, raw_dtype(frame, column))
     blank = np.array([isinstance(label, str) and not label.strip() for label in found] + [True])
     missing = int(blank[codes].sum())
     if missing:

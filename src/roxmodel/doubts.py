@@ -1,0 +1,95 @@
+"""What makes a number doubtful, as a record that every answer can carry."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from roxmodel.errors import RoxWarning
+
+__all__ = ["Doubt", "DoubtVerdict", "doubt_lines", "new_doubts", "warn_doubts"]
+
+DoubtVerdict = Literal["doubtful", "unusable"]
+
+_SHOWN = 3  # doubts that a warning spells out: head, three, and how many more are five lines
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """One reason why a number may not mean what it seems to.
+
+    Attributes
+    ----------
+    check
+        Short code of what was looked at: ``scale``, ``keys``, ``units``, ``duplicates``, ``reversed`` ...
+    verdict
+        ``doubtful`` (the data speak against it) or ``unusable`` (a number has no meaning).
+    finding
+        One sentence: what was seen, with names and numbers.
+    culprits
+        Names of the items, columns or constructs it is about.
+    remedy
+        One sentence: what to do.
+
+    Examples
+    --------
+    >>> found = Doubt("scale", "doubtful", "Item 'q1' has 4 answers of 99.", ("q1",), "Set them to missing.")
+    >>> print(found)
+    scale (doubtful): Item 'q1' has 4 answers of 99. Set them to missing.
+    >>> found.to_dict()["culprits"]
+    ['q1']
+    """
+
+    check: str
+    verdict: DoubtVerdict
+    finding: str
+    culprits: tuple[str, ...]
+    remedy: str
+
+    def to_dict(self) -> dict[str, str | list[str]]:
+        """Plain values, ready for JSON."""
+        return {**asdict(self), "culprits": list(self.culprits)}
+
+    def __str__(self) -> str:
+        return f"{self.check} ({self.verdict}): {self.finding} {self.remedy}"
+
+
+def doubt_lines(doubts: Sequence[Doubt]) -> list[str]:
+    """What a reader sees before any number.
+
+    Examples
+    --------
+    >>> doubt_lines([Doubt("keys", "doubtful", "'a' and 'a ' are two units.", ("store",), "Strip the blanks.")])
+    ["DOUBTFUL (keys): 'a' and 'a ' are two units. Strip the blanks."]
+    """
+    return [f"{doubt.verdict.upper()} ({doubt.check}): {doubt.finding} {doubt.remedy}" for doubt in doubts]
+
+
+def new_doubts(found: Iterable[Doubt], known: Sequence[Doubt]) -> tuple[Doubt, ...]:
+    """Those that are not about the same culprits as a known one of the same check."""
+    said = {(doubt.check, doubt.culprits) for doubt in known}
+    return tuple(doubt for doubt in found if (doubt.check, doubt.culprits) not in said)
+
+
+def warn_doubts(what: str, doubts: Sequence[Doubt], stacklevel: int) -> None:
+    """Warn once, in at most five lines; say nothing where there is no doubt.
+
+    Parameters
+    ----------
+    what
+        Whose doubts: ``study`` or ``fit``; the rest stands in its attribute ``doubts``.
+    doubts
+        What to say.
+    stacklevel
+        As for `warnings.warn`, counted from the caller of this function.
+    """
+    if not doubts:
+        return
+    things = "thing makes" if len(doubts) == 1 else "things make"
+    lines = [f"{len(doubts)} {things} this {what} doubtful ({what}.doubts):"]
+    lines += [f"- {doubt}" for doubt in doubts[:_SHOWN]]
+    if len(doubts) > _SHOWN:
+        lines.append(f"- and {len(doubts) - _SHOWN} more: {', '.join(d.check for d in doubts[_SHOWN:][:8])}")
+    warnings.warn("\n".join(lines), RoxWarning, stacklevel=stacklevel + 1)

@@ -1,0 +1,218 @@
+"""Rows that were read twice: the same answers of the same unit more often than chance lets people agree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import exp, log, sqrt
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from roxmodel.doubts import Doubt
+from roxmodel.types import IntArray
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["Repeats", "duplicate_doubts", "repeats_of"]
+
+_RARE = 1e-5  # probability under chance below which repeats are no chance
+_LONG = 5  # items from which single repeated rows can be told from people who agree
+_MOST = 60_000  # rows looked at: whole units, every so many, of longer frames
+_FEWEST = 5  # repeated rows below which nothing is said
+_SLACK = 3.0  # how much more people of one unit may agree exactly, for each pair that agrees but for one answer
+
+
+@dataclass(frozen=True, slots=True)
+class Repeats:
+    """Rows that repeat another row of their unit.
+
+    Attributes
+    ----------
+    rows
+        How many rows have the answers of an earlier row of their unit.
+    expected
+        How many pairs chance explains (whole files: NaN).
+    whole
+        Units in which every row is there twice (or three times ...), where these are too many.
+    of
+        Rows looked at.
+    """
+
+    rows: int
+    expected: float
+    whole: int
+    of: int
+
+
+def duplicate_doubts(source: str, columns: Sequence[NDArray[Any]], codes: IntArray | None) -> tuple[Doubt, ...]:
+    """Doubt of check ``duplicates`` about the respondents' rows of one frame.
+
+    Parameters
+    ----------
+    source
+        Whose frame.
+    columns
+        p arrays (n,) of answers, NaN = missing.
+    codes
+        (n,) unit of each row, -1 = none; None: all rows are of one kind.
+    """
+    found = repeats_of(columns, codes)
+    if found is None:
+        return ()
+    where = "the same unit" if codes is not None else "the frame"
+    if found.whole and codes is not None:
+        how = f"in {found.whole} units every row is there twice or more"
+    elif found.whole:
+        how = "every row is there twice or more"
+    else:
+        how = f"by chance about {found.expected:.2g} would"
+    finding = (
+        f"{found.rows} of {found.of} rows of the {source} frame repeat the answers of another row of {where} to all "
+        f"{len(columns)} items ({how}): was a file read or joined twice?"
+    )
+    remedy = (
+        "Keep each respondent once, such as frame.drop_duplicates() where whole rows repeat (by the respondent's id "
+        "where there is one); if a row stands for several people, say frequency=."
+    )
+    return (Doubt("duplicates", "doubtful", finding, (source,), remedy),)
+
+
+def repeats_of(columns: Sequence[NDArray[Any]], codes: IntArray | None) -> Repeats | None:
+    """Find repeated rows beyond chance; None where chance explains them, or cannot be told from them.
+
+    Two tests. *Whole files*: where a unit's rows are all there twice, every pattern of answers has an even count (a
+    common divisor); by chance c patterns do with a probability of about 2^-(c - 1). *Single rows* (five items or more,
+    people who gave the same answer throughout left out): pairs of a unit that agree in everything, against pairs that
+    agree in all items but one. Among pairs of different units, which no double reading touches, the ratio of both is
+    that of chance; a unit may have three times as many before anything is said.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(1)
+    >>> columns, unit = list(rng.integers(1, 6, (6, 300))), np.repeat(np.arange(30), 10)
+    >>> repeats_of(columns, unit) is None
+    True
+    >>> repeats_of([np.r_[column, column] for column in columns], np.r_[unit, unit]).rows
+    300
+    """
+    rows = _looked_at(len(columns[0]), codes)
+    own = [column[rows] for column in columns]
+    unit = np.zeros(len(own[0]), dtype=np.int64) if codes is None else codes[rows]
+    if len(unit) < 2 * _FEWEST or len(columns) < 2:
+        return None
+    parts = [_hashed(column, place) for place, column in enumerate(own)]
+    pattern = np.add.reduce(parts)
+    cells, times = _cells(unit, pattern)
+    repeated = int((times - 1).sum())
+    if repeated < _FEWEST:
+        return None
+    whole = _whole_units(cells, times, int(unit.max()) + 1)
+    if whole:
+        return Repeats(repeated, np.nan, whole, len(unit))
+    if len(columns) < _LONG:
+        return None
+    varied = _varied(own)
+    if varied.sum() < 2 * _FEWEST:
+        return None
+    return _single_rows([part[varied] for part in parts], pattern[varied], unit[varied])
+
+
+def _looked_at(n: int, codes: IntArray | None) -> IntArray:
+    """Rows of known units; of long frames those of every so many units."""
+    if codes is None:
+        return np.arange(min(n, _MOST))
+    step = max(1, -(-n // _MOST))
+    return np.flatnonzero((codes >= 0) & (codes % step == 0))
+
+
+def _hashed(column: NDArray[Any], place: int) -> NDArray[np.uint64]:
+    """(n,) well mixed numbers, equal for equal answers to this item (splitmix64)."""
+    values = column.astype(np.float64) + 0.0  # -0.0 is 0.0
+    values[np.isnan(values)] = np.nan  # whatever kind of NaN
+    x = values.view(np.uint64) + np.uint64((place + 1) * 0x9E3779B97F4A7C15 & (2**64 - 1))
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+def _cells(unit: IntArray, pattern: NDArray[np.uint64]) -> tuple[IntArray, IntArray]:
+    """Unit of each distinct (unit, pattern), and how many rows have it."""
+    mixed = pattern ^ (unit.astype(np.uint64) * np.uint64(0xD6E8FEB86659FD93))
+    order = np.argsort(mixed, kind="stable")
+    start = np.flatnonzero(np.r_[True, np.diff(mixed[order]) != 0])
+    return unit[order[start]], np.diff(np.r_[start, len(order)])
+
+
+def _times(unit: IntArray, pattern: NDArray[np.uint64]) -> IntArray:
+    """How many rows have each distinct (unit, pattern)."""
+    mixed = np.sort(pattern ^ (unit.astype(np.uint64) * np.uint64(0xD6E8FEB86659FD93)))
+    return np.asarray(np.diff(np.r_[np.flatnonzero(np.r_[True, np.diff(mixed) != 0]), len(mixed)]), dtype=np.int64)
+
+
+def _whole_units(cells: IntArray, times: IntArray, units: int) -> int:
+    """How many units hold every row several times, if more than chance makes; else 0."""
+    count = np.bincount(cells, minlength=units)
+    order = np.argsort(cells, kind="stable")
+    starts = np.flatnonzero(np.r_[True, np.diff(cells[order]) != 0])
+    divisor = np.gcd.reduceat(times[order], starts)
+    patterns = count[cells[order[starts]]]
+    if (divisor > 1).all() and patterns.sum() * log(0.75) < log(_RARE):
+        return len(starts)
+    several = patterns >= 3
+    chance = 0.5 ** (patterns[several] - 1.0)
+    found = int((divisor[several] > 1).sum())
+    # every single unit must be unlikely by itself, or all of them together
+    alone = int(((divisor[several] > 1) & (chance * several.sum() < _RARE)).sum())
+    together = _tail(found, float(chance.sum())) < _RARE
+    return found if together and found >= 3 else alone
+
+
+def _tail(count: int, expected: float) -> float:
+    """Probability of `count` or more under a Poisson distribution (Chernoff's bound)."""
+    if count <= expected:
+        return 1.0
+    return exp(count - expected - count * log(count / max(expected, 1e-300)))
+
+
+def _varied(columns: Sequence[NDArray[Any]]) -> NDArray[np.bool_]:
+    """(n,) rows with four answers or more that are not all the same."""
+    table = np.column_stack([column.astype(np.float64) for column in columns])
+    there = ~np.isnan(table)
+    low = np.where(there, table, np.inf).min(axis=1)
+    high = np.where(there, table, -np.inf).max(axis=1)
+    return np.asarray((high > low) & (there.sum(axis=1) >= 4))
+
+
+def _pairs(times: IntArray) -> float:
+    return float((times * (times - 1.0)).sum() / 2)
+
+
+def _single_rows(parts: Sequence[NDArray[np.uint64]], pattern: NDArray[np.uint64], unit: IntArray) -> Repeats | None:
+    """Repeats among rows that vary, against pairs that agree in all items but one."""
+    one = np.zeros_like(unit)
+    times, times_all = _times(unit, pattern), _times(one, pattern)
+    same, same_all = _pairs(times), _pairs(times_all)
+    if same < _FEWEST:
+        return None
+    near = near_all = 0.0
+    for part in parts:
+        near += _pairs(_times(unit, pattern - part)) - same
+        near_all += _pairs(_times(one, pattern - part)) - same_all
+    inside = _pairs(np.bincount(unit))
+    across = len(unit) * (len(unit) - 1.0) / 2 - inside
+    if across < inside:  # one unit, or hardly more: nothing to compare with but the near pairs themselves
+        expected = _SLACK * near
+    else:
+        others, near_others = same_all - same, near_all - near
+        ratio = (others + 1.0) / (near_others + len(parts))
+        expected = max(_SLACK * ratio * near, _SLACK * (others + 3.0) / across * inside)
+    if not _unlikely(same, expected):
+        return None
+    return Repeats(int((times - 1).sum()), expected, 0, len(unit))
+
+
+def _unlikely(found: float, expected: float) -> bool:
+    """More than chance: by Poisson with twice the variance, and by half again at least."""
+    return found > 1.5 * expected + 4 * sqrt(expected) and _tail(int(found // 2), expected / 2) < _RARE
