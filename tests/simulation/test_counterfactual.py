@@ -79,7 +79,7 @@ def place(fit, name):
 
 def test_it_is_abduction_action_and_prediction(fit):
     """By hand: disturbances from the unit's levels, one construct at a time with its equation replaced or moved."""
-    system, levels = fit.system(fit.draws(DRAWS, 1)), fit.population.levels[7]
+    system, levels = fit.system(fit.answer_draws(DRAWS, 1)), fit.population.levels[7]
     answer = ask(fit, fit.population.units[7], do={"behaviours": 3.1}, shift={"value": 0.2})
     expected = np.empty((DRAWS, len(levels)))
     for draw in range(DRAWS):
@@ -152,7 +152,7 @@ def test_a_latent_level_is_predicted_and_drawn(linked):
     pulls = answer.changes[:, place(linked, "pride")]
     error = scores["pride_se"] / np.sqrt(2 * 2_000)  # of a standard deviation of so many normal draws
     assert pulls.std() == pytest.approx(scores["pride_se"], abs=5 * error)
-    total = np.linalg.inv(np.eye(7) - linked.system(linked.draws(2_000, 1), marker=True).coefficients)
+    total = np.linalg.inv(np.eye(7) - linked.system(linked.answer_draws(2_000, 1), marker=True).coefficients)
     expected = total[:, :, place(linked, "pride")] * pulls[:, None]
     np.testing.assert_allclose(answer.changes, expected, rtol=1e-9, atol=1e-12)
     assert "predicted from all that is known of the unit" in answer.summary()
@@ -207,7 +207,7 @@ def test_a_score_that_is_missing_leaves_the_change_known():
     found = answer.table().set_index("construct")
     assert found.loc["m", "basis"] == "unknown"
     assert np.isnan(found.loc["m", ["observed", "counterfactual"]].astype(float)).all()
-    total = np.linalg.inv(np.eye(4) - fit.system(fit.draws(DRAWS, 1)).coefficients)
+    total = np.linalg.inv(np.eye(4) - fit.system(fit.answer_draws(DRAWS, 1)).coefficients)
     pushed = (4.0 - table.loc[4, "x"]) * total[:, :, place(fit, "x")]
     np.testing.assert_allclose(answer.changes, pushed, **EXACT)
     assert found.loc["y", "counterfactual"] == pytest.approx(table.loc[4, "y"] + pushed[:, place(fit, "y")].mean())
@@ -230,7 +230,7 @@ def yes_no(n=200):
 def test_of_a_yes_or_no_the_expected_change_is_given():
     fit, table = yes_no()
     answer = ask(fit, "u10", shift={"m": 1.0})
-    system, level = fit.system(fit.draws(DRAWS, 1)), table.loc[10]
+    system, level = fit.system(fit.answer_draws(DRAWS, 1)), table.loc[10]
     weights = system.coefficients[:, place(fit, "w")]
     base = system.intercepts[:, place(fit, "w")] + weights[:, place(fit, "m")] * level["m"]
     base = base + weights[:, place(fit, "x")] * level["x"]
@@ -288,7 +288,7 @@ def test_in_a_loop_the_change_is_that_of_the_equilibrium():
     study = rox.Study(model, unit=pd.DataFrame({"a": a, "b": b, "x": x, "y": y, "key": range(n)}), by="key")
     fit = rox.fit(model, study, method="linked")
     answer = ask(fit, 12, do={"a": 2.0})
-    slopes = fit.system(fit.draws(DRAWS, 1), marker=True).coefficients
+    slopes = fit.system(fit.answer_draws(DRAWS, 1), marker=True).coefficients
     expected = np.linalg.inv(np.eye(4) - slopes)[:, :, 0] * (2.0 - a[12])
     np.testing.assert_allclose(answer.changes, expected, rtol=1e-8, atol=1e-8)
     held = ask(fit, 12, do={"x": float(x[12]) + 1})  # setting one cuts the loop

@@ -156,7 +156,7 @@ def test_one_unit_alone():
 def by_hand(fit, actions, levels):
     """Changes (draws, waves, units, k) and cut cells (k,): loops over draws, units, waves, constructs."""
     names, units = list(fit.model.names), fit.population.units
-    system = fit.system(fit.draws(DRAWS, 3), marker=True)
+    system = fit.system(fit.answer_draws(DRAWS, 3), marker=True)
     scaled = [c.items[0].scale is not None and c.items[0].scale.kind == "likert" for c in fit.model.constructs]
     changes, cut = np.zeros((DRAWS, WAVES, len(units), 7)), np.zeros(7)
     for draw in range(DRAWS):
@@ -290,7 +290,7 @@ def test_a_logarithm_of_a_figure_without_error_uses_the_figure():
     m = rox.RoxModel(name="m", constructs=constructs, edges=["pride -> sales"])
     fit = rox.fit(m, rox.Study(m, unit=pd.DataFrame({"u": range(50), "pride": pride, "sales": sales}), by="u"))
     run = rox.simulate(fit, [act(shift={"pride": 0.2})], horizon=1, draws=30, seed=1, value={"sales": rox.LogValue()})
-    slope = fit.system(fit.draws(30, 1), marker=True).coefficients[:, 1, 0]
+    slope = fit.system(fit.answer_draws(30, 1), marker=True).coefficients[:, 1, 0]
     expected = [np.sum(np.exp(sales + 0.2 * b) - np.exp(sales)) for b in slope]
     np.testing.assert_allclose(run.money[0].gains[:, 0], expected, rtol=1e-9)
 

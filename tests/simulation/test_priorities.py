@@ -38,7 +38,7 @@ def asked(fit, outcome=None, **options):
 
 def effects(fit, outcome):
     """(draws, k) total effects on an outcome."""
-    coefficients = fit.system(fit.draws(DRAWS, 1), marker=True).coefficients
+    coefficients = fit.system(fit.answer_draws(DRAWS, 1), marker=True).coefficients
     return np.linalg.inv(np.eye(7) - coefficients)[:, fit.model.names.index(outcome)]
 
 
@@ -154,7 +154,7 @@ def test_without_means_there_is_importance_alone():
     found = asked(fit, value={"sales": 10.0}, n_units=50).table()
     assert found["name"].tolist() == ["pride"]
     assert np.isnan(found.loc[0, "performance"])
-    slopes = fit.system(fit.draws(DRAWS, 1)).coefficients[:, 1, 0]
+    slopes = fit.system(fit.answer_draws(DRAWS, 1)).coefficients[:, 1, 0]
     assert found.loc[0, "marginal"] == pytest.approx(10.0 * 50 * HORIZON * slopes.mean(), rel=1e-9)
 
 
@@ -253,7 +253,7 @@ def test_units_near_the_end_of_a_scale_are_worth_less():
     fit = rox.fit(m, rox.Study(m, unit=table, by="u"), method="path")
     groups = {"full": range(20), "room": range(20, 40)}
     found = asked(fit, value={"sales": 1.0}, groups=groups).table().set_index("group")
-    slope = fit.system(fit.draws(DRAWS, 1)).coefficients[:, 1, 0].mean()
+    slope = fit.system(fit.answer_draws(DRAWS, 1)).coefficients[:, 1, 0].mean()
     assert found.loc["full", "marginal"] == pytest.approx(0.0, abs=1e-9)
     assert found.loc["full", "headroom"] == 0.0
     assert found.loc["room", "marginal"] == pytest.approx(20 * HORIZON * slope, rel=1e-6)

@@ -196,7 +196,7 @@ def counterfactual(
     known = one_unit(fit, unit)
     asked, moved = _amounts("do", do), _amounts("shift", shift)
     action, assumed = _action(fit, known, asked, moved)
-    system = fit.system(fit.draws(draws, seed), marker=True)
+    system = fit.system(fit.answer_draws(draws, seed), marker=True)
     system, loops, lost = require_equilibrium(fit, system) if system.loops else (system, (), ())
     far = (*_extrapolated(fit, known, action), *lost)
     for note in far:

@@ -306,7 +306,7 @@ def _far(fit: Fit, seen: Mapping[int, float]) -> list[str]:
 
 def _drawn(fit: Fit, draws: int, seed: int | None) -> tuple[System, FloatArray, tuple[str, ...]]:
     """Equations and parameters of the draws in which every loop within the wave settles."""
-    theta = fit.draws(draws, seed)
+    theta = fit.answer_draws(draws, seed)
     system = fit.system(theta, marker=True)
     if not system.loops:
         return system, theta, ()

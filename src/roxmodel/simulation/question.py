@@ -141,7 +141,7 @@ def question_of(fit: Fit, interventions: Sequence[Intervention], asked: Asked) -
     check_question(fit, interventions, asked.horizon, asked.draws, rate, asked.unconverged)
     places = {} if finance is None else _outcomes(fit, finance)
     units = _units(fit, asked.n_units, bool(places), interventions)
-    system, loops, lost = require_equilibrium(fit, fit.system(fit.draws(asked.draws, asked.seed), marker=True))
+    system, loops, lost = require_equilibrium(fit, fit.system(fit.answer_draws(asked.draws, asked.seed), marker=True))
     priced: tuple[Priced, ...] = ()
     if finance is not None:
         priced = resolve(finance, places, fit.population.units, len(system.coefficients), asked.seed)
