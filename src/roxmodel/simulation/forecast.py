@@ -16,7 +16,7 @@ from roxmodel.result.records import LINEAR
 from roxmodel.result.system import System, total_effects
 from roxmodel.simulation.check import LONGEST, check_fit, is_number, require_whole
 from roxmodel.simulation.forecast_words import forecast_html, forecast_summary
-from roxmodel.simulation.joint import Joint, conditioned, joint_of, mixture_quantiles, with_curved
+from roxmodel.simulation.joint import Joint, beyond_curves, conditioned, joint_of, mixture_quantiles, with_curved
 from roxmodel.simulation.one_unit import OneUnit, basis_notes, one_unit
 from roxmodel.simulation.stability import assumed_notes, require_equilibrium, spectral_radius
 from roxmodel.simulation.units import ends_of
@@ -221,7 +221,7 @@ def forecast(
             "This fit has no means (it comes from a printed matrix, or from ordinal items), so no level is expected.",
             hint="Give the matrix its means.",
         )
-    beyond = _beyond_curves(fit)
+    beyond = beyond_curves(fit)
     seen = _seen(fit, given, beyond)
     known = None if unit is None else one_unit(fit, unit)
     system, theta, lost = _drawn(fit, draws, seed)
@@ -243,15 +243,6 @@ def forecast(
         setting=_set(system, start, seen) if known is None and seen and not beyond.any() else None,
         notes=(*far, *assumed_notes(fit), *_notes(fit, known, start, beyond, means)),
     )
-
-
-def _beyond_curves(fit: Fit) -> BoolArray:
-    """(k,) constructs on or after a curved equation."""
-    found = np.array([family != LINEAR for family in fit.families])
-    system = fit.system()
-    for place in system.order:
-        found[place] |= bool((system.coefficients[0, place, found] != 0).any())
-    return found
 
 
 def _seen(fit: Fit, given: object, beyond: BoolArray) -> dict[int, float]:
