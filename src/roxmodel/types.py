@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "FIGURES",
     "BoolArray",
     "Factor",
     "FloatArray",
@@ -31,3 +32,6 @@ Residuals: TypeAlias = Literal["free", "equal", "zero"]
 Interval: TypeAlias = Literal["delta", "draws", "bca"]
 Level: TypeAlias = Literal["between", "within", "single"]
 Scaling: TypeAlias = Literal["marker", "standardized"]
+
+FIGURES: Final = frozenset({"binary", "count", "percent"})
+"""Kinds of scales of what is one outcome of a unit or a person, not a position on a rating."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from roxmodel.spec.constructs import UNIT, Construct
+from roxmodel.types import FIGURES
 
 if TYPE_CHECKING:
     from roxmodel.result.fit import Fit
@@ -18,7 +19,6 @@ _UNITS: Final = {
     "binary": "probability",
     "count": "count",
 }
-_FIGURES: Final = {"binary", "count", "percent"}
 
 
 def unit_of(construct: Construct, fit: Fit | None = None) -> str:
@@ -58,7 +58,7 @@ def is_figure(construct: Construct) -> bool:
     scale = construct.items[0].scale
     if scale is None:
         return False
-    return scale.kind in _FIGURES or (scale.kind == "nps" and construct.source == UNIT)
+    return scale.kind in FIGURES or (scale.kind == "nps" and construct.source == UNIT)
 
 
 def ends_of(fit: Fit, construct: Construct) -> tuple[float | None, float | None]:
