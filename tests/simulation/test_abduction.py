@@ -57,9 +57,10 @@ def test_counts_far_out_stay_numbers():
     found = expected_outcome(poisson, np.log([0.01, 1e6]), np.log([0.02, 1.5e6]))
     assert np.isfinite(found).all()
     many = expected_outcome(Outcome("poisson", 0.0), np.log([0.01]), np.log([1e5]))[0]
-    assert many == pytest.approx(stats.poisson(1e5).expect(lambda c: c, ub=100_736) / 1.0, rel=2e-2)
+    assert 99_900 < many < 100_000  # u may be anything but the last hundredth: below the mean, by less than an sd
 
 
+@pytest.mark.filterwarnings("ignore::roxmodel.errors.RoxWarning")
 @pytest.mark.parametrize("method", ["path", "linked"])
 def test_a_certified_branch_is_not_certified_again(method):
     """Beside the direct effect nothing is left to gain: 5 * 0.3, not 5 * 0.3 + 20 * (rise of the chance)."""

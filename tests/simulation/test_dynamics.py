@@ -7,7 +7,6 @@ import pytest
 import roxmodel as rox
 from roxmodel.simulation import dynamics
 from roxmodel.simulation.intervention import shares
-from roxmodel.simulation.joint import beyond_curves, joint_of
 
 EXACT = {"rtol": 1e-9, "atol": 1e-12}  # algebra in double precision
 NAMES = ("inf", "pride", "beh", "rev")
@@ -48,16 +47,6 @@ def response(family, predictor):
     return np.exp(predictor) if family in {"poisson", "negative binomial"} else predictor
 
 
-def standing(fit, draws, seed, levels):
-    """(draws, units, k) levels that ratings are held by: their mean and spread are uncertain as the draws say."""
-    theta = fit.answer_draws(draws, seed)
-    drawn, at = joint_of(fit, theta, seed), joint_of(fit, fit.theta[None], seed)
-    centre, known = fit.population.mean, beyond_curves(fit)
-    drift = np.where(known, 0.0, drawn.mean - at.mean)
-    wider = np.where(known, 1.0, drawn.spread / at.spread)
-    return centre + drift[:, None] + wider[:, None] * (levels - centre)
-
-
 def by_hand(fit, actions, draws, seed, horizon=WAVES):
     """(draws, waves, k) mean change over the units: loops over draws, units, waves and constructs."""
     system, levels = fit.system(fit.answer_draws(draws, seed)), fit.population.levels
@@ -68,13 +57,6 @@ def by_hand(fit, actions, draws, seed, horizon=WAVES):
             for c in fit.model.constructs
         ],
         "likert",
-    )
-    stands = standing(fit, draws, seed, levels)
-    in_wave = np.array(
-        [
-            [any(name in (a.set or {}) and shares(a, horizon)[wave] > 0 for a in actions) for name in NAMES]
-            for wave in range(horizon)
-        ]
     )
     changes = np.zeros((draws, horizon, len(levels), 4))
     for draw in range(draws):
@@ -101,9 +83,8 @@ def by_hand(fit, actions, draws, seed, horizon=WAVES):
                             change = share * (to - level[place]) + (1 - share) * change
                     for action, share in zip(actions, force, strict=True):
                         change += share * (action.shift or {}).get(NAMES[place], 0.0)
-                    if capped[place]:  # a level that is set is set from where the unit is taken to stand
-                        at = level[place] if in_wave[wave, place] else stands[draw, unit, place]
-                        change = min(max(change, min(1 - at, 0)), max(5 - at, 0))
+                    if capped[place]:
+                        change = min(max(change, 1 - level[place]), 5 - level[place])
                     now[place] = change
     return changes.mean(axis=2)
 

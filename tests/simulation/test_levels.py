@@ -155,7 +155,12 @@ def test_one_unit_alone():
 
 
 def standing(fit, levels):
-    """(draws, units, k) levels that ratings are held by: their mean and spread are uncertain as the draws say."""
+    """(draws, units, k) levels that ratings are held by: their mean and spread are uncertain as the draws say.
+
+    Scores of units by method "path" are taken as known.
+    """
+    if fit.method == "path":
+        return levels
     drawn = joint_of(fit, fit.answer_draws(DRAWS, 3), 3)
     at, centre = joint_of(fit, fit.theta[None], 3), fit.population.mean
     wider = (drawn.spread / at.spread)[:, None]

@@ -17,7 +17,7 @@ from roxmodel.result.response import Caps, Push, Travel, travel
 from roxmodel.result.system import System
 from roxmodel.simulation.abduction import Abduced, abduced
 from roxmodel.simulation.actions import Action, read_actions
-from roxmodel.simulation.check import check_fit, is_number, require_whole
+from roxmodel.simulation.check import check_fit, is_number, require_memory, require_whole
 from roxmodel.simulation.counterfactual_words import counterfactual_html, counterfactual_summary
 from roxmodel.simulation.intervention import Intervention
 from roxmodel.simulation.one_unit import OneUnit, one_unit
@@ -196,6 +196,8 @@ def counterfactual(
     """
     check_fit(fit, unconverged)
     require_whole("draws", draws, "a whole number, at least 1, better 2,000")
+    k = len(fit.model.names)
+    require_memory(draws, 3 * fit.table.n_free + 12 * k * k, f"{k} constructs")
     known = one_unit(fit, unit)
     asked, moved = _amounts("do", do), _amounts("shift", shift)
     action, assumed = _action(fit, known, asked, moved)

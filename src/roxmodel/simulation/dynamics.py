@@ -212,6 +212,7 @@ class _Chunk:
                 found = travel(self.system, push_of(self.actions, wave), self.caps, _carried(self.system, past))
                 if self.system.lagged:
                     past.append(found.changes)
+                    del past[: -self.system.lagged[-1][0]]  # what no edge reaches back to is let go
                 cuts.append(found.capped)
                 for place in range(k):
                     means[:, wave, place] = _mean(found.changes[place])

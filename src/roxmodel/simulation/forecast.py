@@ -14,7 +14,7 @@ from roxmodel.frozen import FrozenMapping
 from roxmodel.result.fit import Fit
 from roxmodel.result.records import LINEAR
 from roxmodel.result.system import System, total_effects
-from roxmodel.simulation.check import LONGEST, check_fit, is_number, require_whole
+from roxmodel.simulation.check import LONGEST, check_fit, is_number, require_memory, require_whole
 from roxmodel.simulation.forecast_words import forecast_html, forecast_summary
 from roxmodel.simulation.joint import Joint, beyond_curves, conditioned, joint_of, mixture_quantiles, with_curved
 from roxmodel.simulation.one_unit import OneUnit, basis_notes, one_unit
@@ -216,6 +216,8 @@ def forecast(
     if horizon > LONGEST:
         raise SimulationError(f"horizon= was {horizon} waves.", allowed=f"at most {LONGEST:,}")
     require_whole("draws", draws, "a whole number, at least 1, better 2,000")
+    k = len(fit.model.names)
+    require_memory(draws, 3 * fit.table.n_free + 12 * k * k, f"{k} constructs")
     if fit.population.mean is None:
         raise SimulationError(
             "This fit has no means (it comes from a printed matrix, or from ordinal items), so no level is expected.",

@@ -22,6 +22,7 @@ __all__ = ["Joint", "beyond_curves", "conditioned", "doubt_of", "joint_of", "mix
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(41)  # of a normal variable
 _FLAT = 1e-10  # share of a variance below which nothing is left of it
 _HALVINGS = 60
+_SELDOM = 0.5  # share of units in which a level is not known, below which it counts as known
 _MEANS = 5  # spawn key of draws of means
 
 
@@ -67,8 +68,9 @@ def joint_of(fit: Fit, theta: FloatArray, seed: int | None) -> Joint:
 def doubt_of(fit: Fit, theta: FloatArray, seed: int | None) -> Doubt | None:
     """How uncertain the levels of the population are as a whole, draw by draw: its means and its spreads.
 
-    They come from the same draws as the effects, so that what errs together errs together. Levels on or after a curved
-    equation are taken as known.
+    They come from the same draws as the effects, so that what errs together errs together. Levels that are known are
+    left as they are: scores of units or rows by method "path", a unit's own figures, and what lies on or after a curved
+    equation.
 
     Parameters
     ----------
@@ -80,15 +82,18 @@ def doubt_of(fit: Fit, theta: FloatArray, seed: int | None) -> Doubt | None:
     Returns
     -------
     Doubt
-        None where there are no means.
+        None where there are no means, or levels are known.
     """
-    if fit.population.mean is None:
+    people = fit.population
+    if people.mean is None or (people.levels is not None and people.roots is None):
         return None
     drawn, at = joint_of(fit, theta, seed), joint_of(fit, fit.theta[None, :], seed)
     spread = np.where(at.spread > 0, at.spread, 1.0)
     known = beyond_curves(fit)
+    if people.roots is not None:
+        known = known | (np.mean((people.roots != 0).any(axis=2), axis=0) < _SELDOM)
     return Doubt(
-        centre=np.asarray(fit.population.mean),
+        centre=np.asarray(people.mean),
         drift=np.where(known, 0.0, drawn.mean - at.mean),
         stretch=np.where(known | (at.spread <= 0), 1.0, drawn.spread / spread),
     )

@@ -12,7 +12,7 @@ from roxmodel.result.fit import Fit
 from roxmodel.result.response import Doubt
 from roxmodel.result.system import System
 from roxmodel.simulation.actions import Action
-from roxmodel.simulation.check import check_question
+from roxmodel.simulation.check import check_question, require_memory
 from roxmodel.simulation.dynamics import Course, Ground, Reading, course_of, ground_of
 from roxmodel.simulation.intervention import Intervention
 from roxmodel.simulation.joint import doubt_of
@@ -148,6 +148,7 @@ def question_of(fit: Fit, interventions: Sequence[Intervention], asked: Asked) -
     check_question(fit, interventions, asked.horizon, asked.draws, rate, asked.unconverged)
     places = {} if finance is None else _outcomes(fit, finance)
     units = _units(fit, asked.n_units, bool(places), interventions)
+    _require_memory(fit, asked, len(interventions), len(places))
     theta = fit.answer_draws(asked.draws, asked.seed)
     every = fit.system(theta, marker=True)
     system, loops, lost = require_equilibrium(fit, every)
@@ -173,6 +174,14 @@ def question_of(fit: Fit, interventions: Sequence[Intervention], asked: Asked) -
                 hint="Give the matrix its means, or price the outcome itself.",
             )
     return Question(fit, asked, units, system, priced, loops, lost, None, _doubt(fit, kept, asked.seed))
+
+
+def _require_memory(fit: Fit, asked: Asked, interventions: int, priced: int) -> None:
+    """Refuse more than memory holds: parameters, equations, changes of every wave, money of every action."""
+    k, waves = len(fit.model.names), asked.horizon
+    cells = 3 * fit.table.n_free + 4 * k * k + waves * (2 * k + 2 * priced + (3 if priced else 0) * (interventions + 1))
+    what = f"{waves:,} waves of {k} constructs" + (f" and the money of {interventions} actions" if priced else "")
+    require_memory(asked.draws, cells, what)
 
 
 def _doubt(fit: Fit, theta: FloatArray, seed: int | None) -> Doubt | None:
