@@ -475,8 +475,9 @@ def _figures(content: FitContent) -> dict[int, tuple[float, float]]:
     known = {one.get("name"): one for one in constructs} if isinstance(constructs, list) else {}
     found = {}
     for place, measure in enumerate(content.measures):
-        items = known.get(measure.name, {}).get("items") or [{}]
-        kind = (items[0].get("scale") or known[measure.name].get("scale") or {}).get("kind")
+        own = known.get(measure.name, {})
+        items = own.get("items") or [{}]
+        kind = (items[0].get("scale") or own.get("scale") or {}).get("kind")
         if kind in FIGURES or (kind == "nps" and measure.source == "unit"):
             ends = list(zip(measure.lows, measure.highs, strict=True))[: None if measure.errors is None else 1]
             low, high = zip(*((_or(low, -math.inf), _or(high, math.inf)) for low, high in ends), strict=True)

@@ -317,8 +317,8 @@ def _pushed(change: FloatArray, push: Push, caps: Caps, place: int) -> FloatArra
 def _in_the_mean(before: FloatArray, after: FloatArray, push: Push, caps: Caps, place: int) -> FloatArray:
     """Hold the mean of a figure inside its ends, over units that are treated alike: nobody moves more than there is.
 
-    Where every unit gets what some have already, the mean rises to the end; where only those get it that have none, each
-    of them does.
+    Where every unit gets what some have already, the mean rises to the end; where only those get it that have none,
+    each of them does.
     """
     if caps.levels is None or (np.isinf(caps.low[place]) and np.isinf(caps.high[place])):
         return after
@@ -335,7 +335,7 @@ def _in_the_mean(before: FloatArray, after: FloatArray, push: Push, caps: Caps, 
         if not over.any():
             continue
         if kinds.shape[1] == 1:
-            return after - over[:, None]
+            return np.asarray(after - over[:, None])
         if held is after:
             held = np.array(np.broadcast_to(after, np.broadcast_shapes(after.shape, level.shape, (len(over), 1))))
         held[:, cell] -= over[:, None]

@@ -1,11 +1,11 @@
 """What one unit's outcome tells of it: a yes/no or a count as it would have been, given what it was.
 
 What a unit's chance would have been is not what its outcome would have been: a certified branch is certified, and more
-of what certifies cannot certify it again. Of a curved equation the outcome is read as the quantile of one number u of the
-unit's own, uniform between 0 and 1: ``y = F⁻¹(u; predictor)``. What was observed bounds u, ``F(y - 1) < u ≤ F(y)``, and
-the same u under the predictor it would have had gives what y would have been (abduction, action, prediction: Pearl 2009,
-ch. 7, doi 10.1017/CBO9780511803161). That one u serves both, so that a cause that raises the expected outcome lowers it
-in no unit (monotonicity), is assumed; without it only bounds are known (Tian & Pearl 2000, doi 10.1023/A:1018912507879).
+of what certifies cannot certify it again. The outcome is read as the quantile of one number u of the unit's own, uniform
+between 0 and 1: ``y = F⁻¹(u; predictor)``. What was observed bounds u, ``F(y - 1) < u ≤ F(y)``, and the same u under the
+predictor it would have had gives what y would have been (abduction, action, prediction: Pearl 2009, ch. 7, doi
+10.1017/CBO9780511803161). That one u serves both, so that a cause that raises the expected outcome lowers it in no unit
+(monotonicity), is assumed; without it only bounds are known (Tian & Pearl 2000, doi 10.1023/A:1018912507879).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from roxmodel.result.fit import Fit
 from roxmodel.result.records import LINEAR
 from roxmodel.result.system import System
 from roxmodel.simulation.one_unit import OneUnit
-from roxmodel.types import FloatArray
+from roxmodel.types import BoolArray, FloatArray
 
 __all__ = ["Abduced", "Outcome", "abduced", "expected_outcome", "realised_outcome"]
 
@@ -65,11 +65,11 @@ class Outcome:
         """P(outcome ≤ count) and P(outcome > count), each to its own last digit."""
         at = np.maximum(count, 0.0) + 1.0
         if self.family == "poisson":
-            low, high = gammaincc(at, mean), gammainc(at, mean)
+            low, high = np.asarray(gammaincc(at, mean)), np.asarray(gammainc(at, mean))
         else:
             size = 1.0 / self.dispersion
             share = size / (size + mean)
-            low, high = betainc(size, at, share), betaincc(size, at, share)
+            low, high = np.asarray(betainc(size, at, share)), np.asarray(betaincc(size, at, share))
         none = count < 0
         return np.where(none, 0.0, low), np.where(none, 1.0, high)
 
@@ -148,7 +148,7 @@ def _outcome_at(outcome: Outcome, seen: _Bounds, then: FloatArray, place: FloatA
     low = np.full(np.broadcast_shapes(seen[0].shape, then.shape, place.shape), -1.0)
     high = np.full(low.shape, 1.0)
 
-    def reached(count: FloatArray) -> FloatArray:
+    def reached(count: FloatArray) -> BoolArray:
         left = _above(seen, outcome.below(count, then))
         return np.asarray(np.where(place > 0, left <= 1.0 - place, left < 1.0))
 
@@ -212,7 +212,7 @@ def abduced(fit: Fit, known: OneUnit, system: System, levels: FloatArray, seed: 
         start = mean[place] if system.intercepts is None or outcome.family == LINEAR else system.intercepts[:, place]
         pushed = np.where(weights != 0, weights * apart, 0.0).sum(axis=1)
         before[place] = (start + pushed)[:, None]
-    handed = _followed(fit, system, sorted(outcomes))
+    handed = _followed(system, sorted(outcomes))
     places = {}
     for place in handed:
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(7, place)))
@@ -236,7 +236,7 @@ def _outcomes(fit: Fit, known: OneUnit) -> dict[int, Outcome]:
     return found
 
 
-def _followed(fit: Fit, system: System, places: Sequence[int]) -> list[int]:
+def _followed(system: System, places: Sequence[int]) -> list[int]:
     """Places of outcomes that another of them follows on, at once or by others."""
     reach = np.eye(len(system.names), dtype=bool)
     for place in system.order:

@@ -345,8 +345,8 @@ def _notes(
     ]
     if outcomes:
         notes.append(
-            f"{listed(outcomes)}: a yes/no or a count of one unit. The change is what is expected given what it was: what "
-            "is particular to the unit is one number, the same in both worlds, so that what raises the chance of a yes "
+            f"{listed(outcomes)}: a yes/no or a count of one unit. The change is what is expected given what it was: "
+            "what is particular to the unit is one number, the same in both worlds, so that what raises the chance of a yes "
             "turns no yes into a no (monotone: assumed, not seen). What it would have been is not unique, so none is "
             "given."
         )

@@ -205,7 +205,7 @@ def where_to_act(  # noqa: PLR0913 - the contract: the arguments of `simulate`
         )
     rows = _rows(question, (target, wanted), costs, every)
     order = sorted(rows, key=lambda row: (row["group"] != _ALL, -abs(float(str(row["importance"])))))
-    notes = (*_notes(question, target, bool(costs)), *_turned_notes(fit, rows, target, wanted))
+    notes = (*_notes(question, target, bool(costs)), *_turned_notes(rows, target, wanted))
     return Priorities(fit, target, tuple(order), question.terms.currency, notes, wanted)
 
 
@@ -289,7 +289,7 @@ def _point(row: Mapping[Hashable, Any], wanted: float, turned: bool) -> MapPoint
     return MapPoint(name, performance, sign * float(row["importance"]), low, high, item=item)
 
 
-def _turned_notes(fit: Fit, rows: Sequence[Mapping[str, object]], target: str, wanted: float) -> tuple[str, ...]:
+def _turned_notes(rows: Sequence[Mapping[str, object]], target: str, wanted: float) -> tuple[str, ...]:
     """Which ends are the better ones, where it is not the upper one."""
     less = [str(row["name"]) for row in rows if row["better"] == "less" and row["kind"] == "construct"]
     notes = [f"Less of {target!r} is taken to be better (better= says otherwise)."] if wanted < 0 else []
@@ -393,7 +393,7 @@ def _to_better(score: tuple[float, float | None, float | None], end: float) -> t
 def _item_row(
     question: Question, construct: Construct, place: int, importance: FloatArray, end: float
 ) -> dict[str, object]:
-    """An item as a lever of its construct: what one point more of it adds to the construct's score, its weight there."""
+    """An item as a lever of its construct: what one point more of it adds to the construct's score."""
     fit, item = question.fit, construct.items[place]
     measure = next(one for one in fit.measures if one.name == construct.name)
     share = float(measure.weights[place] * measure.signs[place])
@@ -460,7 +460,8 @@ def _notes(question: Question, target: str, costs: bool) -> tuple[str, ...]:
         "item as a lever, assumed and not estimated. Context is left out: it cannot be acted on."
     )
     money = (
-        f"marginal: discounted money of one point towards the better end, kept up for {question.horizon} waves, in the units named, with "
+        f"marginal: discounted money of one point towards the better end, kept up for {question.horizon} waves, in the "
+        "units named, with "
         "what ends of scales take away; "
     )
     money += "cost_per_point is the given cost times the units." if costs else "give cost= to see it per money spent."
