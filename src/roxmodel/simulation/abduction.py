@@ -1,11 +1,11 @@
 """What one unit's outcome tells of it: a yes/no or a count as it would have been, given what it was.
 
 What a unit's chance would have been is not what its outcome would have been: a certified branch is certified, and more
-of what certifies cannot certify it again. The outcome is read as the quantile of one number u of the unit's own, uniform
-between 0 and 1: ``y = F⁻¹(u; predictor)``. What was observed bounds u, ``F(y - 1) < u ≤ F(y)``, and the same u under the
-predictor it would have had gives what y would have been (abduction, action, prediction: Pearl 2009, ch. 7, doi
-10.1017/CBO9780511803161). That one u serves both, so that a cause that raises the expected outcome lowers it in no unit
-(monotonicity), is assumed; without it only bounds are known (Tian & Pearl 2000, doi 10.1023/A:1018912507879).
+of what certifies cannot certify it again. The outcome is read as the quantile of one number u of the unit's own,
+uniform between 0 and 1: ``y = F⁻¹(u; predictor)``. What was observed bounds u, ``F(y - 1) < u ≤ F(y)``, and the same u
+under the predictor it would have had gives what y would have been (abduction, action, prediction: Pearl 2009, ch. 7,
+doi 10.1017/CBO9780511803161). That one u serves both, so that a cause that raises the expected outcome lowers it in no
+unit (monotonicity), is assumed; without it only bounds are known (Tian & Pearl 2000, doi 10.1023/A:1018912507879).
 """
 
 from __future__ import annotations

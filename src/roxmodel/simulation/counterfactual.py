@@ -346,9 +346,9 @@ def _notes(
     if outcomes:
         notes.append(
             f"{listed(outcomes)}: a yes/no or a count of one unit. The change is what is expected given what it was: "
-            "what is particular to the unit is one number, the same in both worlds, so that what raises the chance of a yes "
-            "turns no yes into a no (monotone: assumed, not seen). What it would have been is not unique, so none is "
-            "given."
+            "what is particular to the unit is one number, the same in both worlds, so that what raises the chance of "
+            "a yes turns no yes into a no (monotone: assumed, not seen). What it would have been is not unique, so "
+            "none is given."
         )
     lost = [name for name, gone in zip(names, np.isnan(changes[0]), strict=True) if gone]
     if lost:
