@@ -163,8 +163,8 @@ def where_to_act(  # noqa: PLR0913 - the contract: the arguments of `simulate`
         scale differs.
     better
         Whether more or less of the outcome is better; None = as its price says (a price below 0: less), else more.
-        Of a construct whose effect on the outcome is to the worse (waiting time, complaints) less is better:
-        performance and headroom count towards that end, and so does the money of a point.
+        Of a construct whose effect on the outcome is to the worse (waiting time, complaints; its 95 % interval lies on
+        that side of 0) less is better: performance and headroom count towards that end, and so does the money of a point.
 
     Returns
     -------
@@ -312,7 +312,8 @@ def _rows(
     if not able:
         raise SimulationError(f"Nothing in this graph acts on {outcome!r}.", hint="Name another outcome=.")
     covers = _covers(question, groups)
-    ends = {c.name: -1.0 if wanted * effects[:, names.index(c.name)].mean() < 0 else 1.0 for c in able}
+    worse = {c.name: wanted * effects[:, names.index(c.name)] for c in able}
+    ends = {name: -1.0 if np.quantile(own, 0.975) < 0 else 1.0 for name, own in worse.items()}
     money = _marginal(question, able, groups, ends) if question.priced else {}
     rows = []
     for construct in able:
