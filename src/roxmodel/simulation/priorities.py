@@ -164,7 +164,7 @@ def where_to_act(  # noqa: PLR0913 - the contract: the arguments of `simulate`
     better
         Whether more or less of the outcome is better; None = as its price says (a price below 0: less), else more.
         Of a construct whose effect on the outcome is to the worse (waiting time, complaints; its 95 % interval lies on
-        that side of 0) less is better: performance and headroom count towards that end, and so does the money of a point.
+        that side of 0) less is better: performance, headroom and the money of a point count towards that end.
 
     Returns
     -------
