@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import fields
 from functools import wraps
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "FIGURES",
     "BoolArray",
     "Factor",
     "FloatArray",
@@ -36,6 +37,9 @@ Residuals: TypeAlias = Literal["free", "equal", "zero"]
 Interval: TypeAlias = Literal["delta", "draws", "bca"]
 Level: TypeAlias = Literal["between", "within", "single"]
 Scaling: TypeAlias = Literal["marker", "standardized"]
+
+FIGURES: Final = frozenset({"binary", "count", "percent"})
+"""Kinds of scales of what is one outcome of a unit or a person, not a position on a rating."""
 
 
 def read_only(record: type[T]) -> type[T]:

@@ -295,9 +295,15 @@ def test_what_if_bends_where_an_equation_is_curved(tmp_path):
     fit = rox.fit(model, frame, method="path")
     engine = rox.ScoringEngine.load(fit.save(tmp_path / "curved.json"))
     table = fit.parameters().set_index("id")["estimate"]
-    base = table["intercept:stays"] + table["edge:pride->stays"] * pride.mean()
-    logistic = [1 / (1 + math.exp(-x)) for x in (base, base + table["edge:pride->stays"])]
-    assert engine.what_if({"pride": 1.0})["stays"] == pytest.approx(logistic[1] - logistic[0], rel=1e-9)
+    slope, middle = table["edge:pride->stays"], table["intercept:stays"]
+    nodes = pride.mean() + pride.std() * np.linspace(-9, 9, 20_001)  # a normal population, by a fine sum
+
+    def share(moved):
+        chance = 1 / (1 + np.exp(-middle - slope * (nodes + moved)))
+        weight = np.exp(-((nodes - pride.mean()) ** 2) / (2 * pride.var()))
+        return (chance * weight).sum() / weight.sum()
+
+    assert engine.what_if({"pride": 1.0})["stays"] == pytest.approx(share(1.0) - share(0.0), rel=1e-9)
     assert -1 < engine.what_if({"pride": -1e6})["stays"] < 0 < engine.what_if({"pride": 1e6})["stays"] < 1
 
 

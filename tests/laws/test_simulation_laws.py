@@ -83,7 +83,7 @@ def test_without_scales_and_curves_effects_are_linear(fit, one, two, factor):
 @laws
 @given(worlds(curved=False, capped=False), actions("x", ("shift",), timed=False))
 def test_a_linear_world_is_its_closed_form(fit, action):
-    total = np.linalg.inv(np.eye(5) - fit.system(fit.draws(8, 1)).coefficients)
+    total = np.linalg.inv(np.eye(5) - fit.system(fit.answer_draws(8, 1)).coefficients)
     ((name, amount),) = action.shift.items()
     share = 1.0 if action.units is None else len(action.units) / UNITS
     expected = amount * share * total[:, :, NAMES.index(name)]

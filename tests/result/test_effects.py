@@ -116,7 +116,7 @@ def test_delta_and_draws_agree_where_effects_are_nearly_normal():
 
 
 def test_an_interval_from_draws_is_theirs(fit):
-    draws = fit.draws(10_000, seed=0)
+    draws = fit.answer_draws(10_000, seed=0)
     totals = np.stack([paths_at(fit, theta, "a", "d") for theta in draws[:500]])
     table = fit.effects("a", "d", interval="draws")
     pd.testing.assert_frame_equal(table, fit.effects("a", "d", interval="draws"), check_exact=True)
@@ -256,7 +256,7 @@ def test_curved_effects_are_average_changes_over_the_units(curved):
 def test_curved_intervals_come_from_draws():
     table = frame(curved={"e": "logit"})
     fit = rox.fit(model(scales={"e": rox.Binary()}), table, method="path")
-    draws = fit.draws(2_000, seed=0)  # 150 units: the largest number of draws
+    draws = fit.answer_draws(2_000, seed=0)  # 150 units: the largest number of draws
     totals = []
     for theta in draws[:60]:
         system = fit.system(theta[None, :])

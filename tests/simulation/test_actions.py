@@ -39,7 +39,7 @@ def made(order=NAMES, scale=None):
 
 FIT = made()
 LEVELS = FIT.population.levels
-B = FIT.system(FIT.draws(DRAWS, 1)).coefficients
+B = FIT.system(FIT.answer_draws(DRAWS, 1)).coefficients
 
 
 @st.composite

@@ -79,7 +79,7 @@ def place(fit, name):
 
 def test_it_is_abduction_action_and_prediction(fit):
     """By hand: disturbances from the unit's levels, one construct at a time with its equation replaced or moved."""
-    system, levels = fit.system(fit.draws(DRAWS, 1)), fit.population.levels[7]
+    system, levels = fit.system(fit.answer_draws(DRAWS, 1)), fit.population.levels[7]
     answer = ask(fit, fit.population.units[7], do={"behaviours": 3.1}, shift={"value": 0.2})
     expected = np.empty((DRAWS, len(levels)))
     for draw in range(DRAWS):
@@ -152,7 +152,7 @@ def test_a_latent_level_is_predicted_and_drawn(linked):
     pulls = answer.changes[:, place(linked, "pride")]
     error = scores["pride_se"] / np.sqrt(2 * 2_000)  # of a standard deviation of so many normal draws
     assert pulls.std() == pytest.approx(scores["pride_se"], abs=5 * error)
-    total = np.linalg.inv(np.eye(7) - linked.system(linked.draws(2_000, 1), marker=True).coefficients)
+    total = np.linalg.inv(np.eye(7) - linked.system(linked.answer_draws(2_000, 1), marker=True).coefficients)
     expected = total[:, :, place(linked, "pride")] * pulls[:, None]
     np.testing.assert_allclose(answer.changes, expected, rtol=1e-9, atol=1e-12)
     assert "predicted from all that is known of the unit" in answer.summary()
@@ -207,7 +207,7 @@ def test_a_score_that_is_missing_leaves_the_change_known():
     found = answer.table().set_index("construct")
     assert found.loc["m", "basis"] == "unknown"
     assert np.isnan(found.loc["m", ["observed", "counterfactual"]].astype(float)).all()
-    total = np.linalg.inv(np.eye(4) - fit.system(fit.draws(DRAWS, 1)).coefficients)
+    total = np.linalg.inv(np.eye(4) - fit.system(fit.answer_draws(DRAWS, 1)).coefficients)
     pushed = (4.0 - table.loc[4, "x"]) * total[:, :, place(fit, "x")]
     np.testing.assert_allclose(answer.changes, pushed, **EXACT)
     assert found.loc["y", "counterfactual"] == pytest.approx(table.loc[4, "y"] + pushed[:, place(fit, "y")].mean())
@@ -227,14 +227,18 @@ def yes_no(n=200):
     return fitted(table, ["x -> m", "x + m -> w", "w -> y"], {"w": rox.Binary()}), table
 
 
-def test_of_a_yes_or_no_the_expected_change_is_given():
+@pytest.mark.parametrize("certified", [0.0, 1.0])
+def test_of_a_yes_or_no_the_change_is_given_what_it_was(certified):
+    """A yes stays one where its cause is raised; a no becomes a yes with (q - p) / (1 - p)."""
     fit, table = yes_no()
-    answer = ask(fit, "u10", shift={"m": 1.0})
-    system, level = fit.system(fit.draws(DRAWS, 1)), table.loc[10]
+    at = int(table.index[table["w"] == certified][1])
+    answer = ask(fit, f"u{at:02d}", shift={"m": 1.0})
+    system, level = fit.system(fit.answer_draws(DRAWS, 1)), table.loc[at]
     weights = system.coefficients[:, place(fit, "w")]
     base = system.intercepts[:, place(fit, "w")] + weights[:, place(fit, "m")] * level["m"]
     base = base + weights[:, place(fit, "x")] * level["x"]
-    expected = expit(base + weights[:, place(fit, "m")]) - expit(base)
+    p, q = expit(base), expit(base + weights[:, place(fit, "m")])
+    expected = np.minimum(q / p, 1) - 1 if certified else np.maximum((q - p) / (1 - p), 0)
     np.testing.assert_allclose(answer.changes[:, place(fit, "w")], expected, **EXACT)
     onward = expected * system.coefficients[:, place(fit, "y"), place(fit, "w")]
     np.testing.assert_allclose(answer.changes[:, place(fit, "y")], onward, **EXACT)
@@ -242,6 +246,36 @@ def test_of_a_yes_or_no_the_expected_change_is_given():
     assert np.isnan(found.loc["w", "counterfactual"])
     assert found.loc["y", "counterfactual"] == pytest.approx(level["y"] + onward.mean())
     assert "would have been is not unique" in answer.summary()
+    assert (answer.changes[:, place(fit, "w")] > 0).mean() < 0.1 or not certified
+
+
+def test_an_outcome_after_an_outcome_is_that_of_enumeration():
+    """Two yes/nos in a row and a figure after them: every value of the first, weighted, at the estimate."""
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=400)
+    w = (rng.random(400) < expit(0.8 * x)).astype(float)
+    v = (rng.random(400) < expit(-1 + 2 * w)).astype(float)
+    table = pd.DataFrame(
+        {"x": x, "w": w, "v": v, "y": 3 * v + rng.normal(size=400), "key": [f"u{i}" for i in range(400)]}
+    )
+    fit = fitted(table, ["x -> w", "w -> v", "v -> y"], {"w": rox.Binary(), "v": rox.Binary()})
+    system = fit.system()
+    at = int(np.flatnonzero((w == 0) & (v == 0))[0])
+    names = list(fit.model.names)
+    (a, b), (c, d) = (
+        (system.intercepts[0, names.index(e)], system.coefficients[0, names.index(e), names.index(f)])
+        for e, f in (("w", "x"), ("v", "w"))
+    )
+    p, q = expit(a + b * x[at]), expit(a + b * (x[at] + 1))
+    rise = (q - p) / (1 - p)
+    expected = rise * (expit(c + d) - expit(c)) / (1 - expit(c))
+    answer = ask(fit, f"u{at}", shift={"x": 1.0}, draws=4_000)
+    found = dict(zip(names, answer.changes.mean(axis=0), strict=True))
+    assert found["w"] == pytest.approx(rise, rel=0.1)  # draws of the parameters around the estimate
+    assert found["v"] == pytest.approx(expected, rel=0.15)
+    assert found["y"] == pytest.approx(
+        found["v"] * system.coefficients[0, names.index("y"), names.index("v")], rel=0.05
+    )
 
 
 def test_a_yes_or_no_can_be_set_and_stays_where_nothing_reaches_it():
@@ -288,7 +322,7 @@ def test_in_a_loop_the_change_is_that_of_the_equilibrium():
     study = rox.Study(model, unit=pd.DataFrame({"a": a, "b": b, "x": x, "y": y, "key": range(n)}), by="key")
     fit = rox.fit(model, study, method="linked")
     answer = ask(fit, 12, do={"a": 2.0})
-    slopes = fit.system(fit.draws(DRAWS, 1), marker=True).coefficients
+    slopes = fit.system(fit.answer_draws(DRAWS, 1), marker=True).coefficients
     expected = np.linalg.inv(np.eye(4) - slopes)[:, :, 0] * (2.0 - a[12])
     np.testing.assert_allclose(answer.changes, expected, rtol=1e-8, atol=1e-8)
     held = ask(fit, 12, do={"x": float(x[12]) + 1})  # setting one cuts the loop

@@ -49,7 +49,7 @@ def response(family, predictor):
 
 def by_hand(fit, actions, draws, seed, horizon=WAVES):
     """(draws, waves, k) mean change over the units: loops over draws, units, waves and constructs."""
-    system, levels = fit.system(fit.draws(draws, seed)), fit.population.levels
+    system, levels = fit.system(fit.answer_draws(draws, seed)), fit.population.levels
     levels = np.where(np.isnan(levels), np.nanmean(levels, axis=0), levels)
     capped = np.isin(
         [
@@ -140,7 +140,7 @@ def test_every_world_and_action_is_the_loop(kind, world):
 def test_a_linear_graph_is_its_closed_form():
     fit = fitted(model(), frame())
     run = rox.simulate(fit, [rox.Intervention(name="x", shift={"inf": 0.2, "beh": 0.1})], horizon=3, draws=200, seed=1)
-    total = np.linalg.inv(np.eye(4) - fit.system(fit.draws(200, 1)).coefficients)
+    total = np.linalg.inv(np.eye(4) - fit.system(fit.answer_draws(200, 1)).coefficients)
     expected = total @ np.array([0.2, 0.0, 0.1, 0.0])
     for wave in range(3):
         np.testing.assert_allclose(run.changes[:, wave], expected, **EXACT)
@@ -151,7 +151,7 @@ def test_lagged_edges_without_anything_else_are_a_recursion():
     extra = [rox.Edge(cause="pride", effect="inf", lag=1, fixed=0.3)]
     fit = fitted(model(extra=extra), frame())
     run = rox.simulate(fit, [rox.Intervention(name="x", shift={"inf": 0.1})], horizon=60, draws=3, seed=1)
-    within, lagged = fit.system(fit.draws(3, 1)).coefficients, np.zeros((4, 4))
+    within, lagged = fit.system(fit.answer_draws(3, 1)).coefficients, np.zeros((4, 4))
     lagged[0, 1] = 0.3
     long_run = np.linalg.inv(np.eye(4) - within - lagged)[:, :, 0]
     np.testing.assert_allclose(run.changes[:, -1], 0.1 * long_run, rtol=1e-6)

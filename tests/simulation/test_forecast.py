@@ -173,7 +173,7 @@ def test_means_of_rows_vary_as_means_do():
     """Classical errors: the variance of an implied mean is that of the sample mean."""
     table = figures()
     fit = fitted(table, se="standard")
-    joint = joint_of(fit, fit.draws(20_000, 1), 1)
+    joint = joint_of(fit, fit.answer_draws(20_000, 1), 1)
     implied = np.cov(joint.mean, rowvar=False)
     own = table[list(fit.model.names)].cov(ddof=0) / 150
     # regressions divide by what is left of n; the draws' own error is 1 % of a variance

@@ -11,6 +11,7 @@ from roxmodel.result.levels import UnitLevels, complete_levels, lower_roots, uni
 from roxmodel.simulation import dynamics
 from roxmodel.simulation.actions import read_actions
 from roxmodel.simulation.intervention import shares
+from roxmodel.simulation.joint import joint_of
 from roxmodel.simulation.question import Asked, question_of
 
 EXACT = {"rtol": 1e-9, "atol": 1e-10}  # algebra in double precision
@@ -153,11 +154,25 @@ def test_one_unit_alone():
 # --- unit by unit
 
 
+def standing(fit, levels):
+    """(draws, units, k) levels that ratings are held by: their mean and spread are uncertain as the draws say.
+
+    Scores of units by method "path" are taken as known.
+    """
+    if fit.method == "path":
+        return levels
+    drawn = joint_of(fit, fit.answer_draws(DRAWS, 3), 3)
+    at, centre = joint_of(fit, fit.theta[None], 3), fit.population.mean
+    wider = (drawn.spread / at.spread)[:, None]
+    return centre + (drawn.mean - at.mean)[:, None] + wider * (levels - centre)
+
+
 def by_hand(fit, actions, levels):
     """Changes (draws, waves, units, k) and cut cells (k,): loops over draws, units, waves, constructs."""
     names, units = list(fit.model.names), fit.population.units
-    system = fit.system(fit.draws(DRAWS, 3), marker=True)
+    system = fit.system(fit.answer_draws(DRAWS, 3), marker=True)
     scaled = [c.items[0].scale is not None and c.items[0].scale.kind == "likert" for c in fit.model.constructs]
+    stands = standing(fit, levels)
     changes, cut = np.zeros((DRAWS, WAVES, len(units), 7)), np.zeros(7)
     for draw in range(DRAWS):
         for wave in range(WAVES):
@@ -178,8 +193,10 @@ def by_hand(fit, actions, levels):
                         change += share * (action.shift or {}).get(names[place], 0.0)
                         factor *= 1 + share * ((action.scale or {}).get(names[place], 1.0) - 1)
                     change += (factor - 1) * level
-                    if scaled[place]:
-                        held = min(max(change, min(1 - level, 0)), max(5 - level, 0))
+                    if scaled[place]:  # a level that is set is set from where the unit is taken to stand
+                        is_set = any(names[place] in (a.set or {}) and shares(a, WAVES)[wave] for a in actions)
+                        at = level if is_set else stands[draw, u, place]
+                        held = min(max(change, min(1 - at, 0)), max(5 - at, 0))
                         cut[place] += held != change
                         change = held
                     now[place] = change
@@ -290,7 +307,7 @@ def test_a_logarithm_of_a_figure_without_error_uses_the_figure():
     m = rox.RoxModel(name="m", constructs=constructs, edges=["pride -> sales"])
     fit = rox.fit(m, rox.Study(m, unit=pd.DataFrame({"u": range(50), "pride": pride, "sales": sales}), by="u"))
     run = rox.simulate(fit, [act(shift={"pride": 0.2})], horizon=1, draws=30, seed=1, value={"sales": rox.LogValue()})
-    slope = fit.system(fit.draws(30, 1), marker=True).coefficients[:, 1, 0]
+    slope = fit.system(fit.answer_draws(30, 1), marker=True).coefficients[:, 1, 0]
     expected = [np.sum(np.exp(sales + 0.2 * b) - np.exp(sales)) for b in slope]
     np.testing.assert_allclose(run.money[0].gains[:, 0], expected, rtol=1e-9)
 

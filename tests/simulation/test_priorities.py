@@ -38,7 +38,7 @@ def asked(fit, outcome=None, **options):
 
 def effects(fit, outcome):
     """(draws, k) total effects on an outcome."""
-    coefficients = fit.system(fit.draws(DRAWS, 1), marker=True).coefficients
+    coefficients = fit.system(fit.answer_draws(DRAWS, 1), marker=True).coefficients
     return np.linalg.inv(np.eye(7) - coefficients)[:, fit.model.names.index(outcome)]
 
 
@@ -105,7 +105,14 @@ def test_an_item_is_a_lever_of_its_construct(fits, kind):
             assert items.loc[names[1], "importance"] == pytest.approx(
                 constructs.loc[construct.name, "importance"] / len(names)
             )
-        assert items.loc[names[1], "importance"] == pytest.approx(moved.mean() / 0.01, rel=1e-6)
+            assert items.loc[names[1], "importance"] == pytest.approx(moved.mean() / 0.01, rel=1e-6)
+            continue
+        # what one point more of an item adds to the score; all of them moved by a point of the construct add up to it
+        loading = fit.parameters().query("kind == 'loading' and left == @construct.name").set_index("right")["estimate"]
+        each = loading[names].to_numpy()
+        share = items.loc[names, "importance"] / constructs.loc[construct.name, "importance"]
+        assert (share * each / each[0]).sum() == pytest.approx(1.0, rel=1e-9)
+        assert share.nunique() == len(names)
 
 
 def latent(reverse):
@@ -154,7 +161,7 @@ def test_without_means_there_is_importance_alone():
     found = asked(fit, value={"sales": 10.0}, n_units=50).table()
     assert found["name"].tolist() == ["pride"]
     assert np.isnan(found.loc[0, "performance"])
-    slopes = fit.system(fit.draws(DRAWS, 1)).coefficients[:, 1, 0]
+    slopes = fit.system(fit.answer_draws(DRAWS, 1)).coefficients[:, 1, 0]
     assert found.loc[0, "marginal"] == pytest.approx(10.0 * 50 * HORIZON * slopes.mean(), rel=1e-9)
 
 
@@ -253,7 +260,7 @@ def test_units_near_the_end_of_a_scale_are_worth_less():
     fit = rox.fit(m, rox.Study(m, unit=table, by="u"), method="path")
     groups = {"full": range(20), "room": range(20, 40)}
     found = asked(fit, value={"sales": 1.0}, groups=groups).table().set_index("group")
-    slope = fit.system(fit.draws(DRAWS, 1)).coefficients[:, 1, 0].mean()
+    slope = fit.system(fit.answer_draws(DRAWS, 1)).coefficients[:, 1, 0].mean()
     assert found.loc["full", "marginal"] == pytest.approx(0.0, abs=1e-9)
     assert found.loc["full", "headroom"] == 0.0
     assert found.loc["room", "marginal"] == pytest.approx(20 * HORIZON * slope, rel=1e-6)
@@ -371,3 +378,39 @@ def test_a_curved_graph_has_no_effect_per_point():
     fit = rox.fit(m, rox.Study(m, unit=table, by="u"), method="path")
     with pytest.raises(SimulationError, match="curved, so an effect per point depends on where one stands"):
         asked(fit)
+
+
+def test_less_is_better_counts_towards_the_lower_end():
+    """Waiting: 2 of 1 to 5 is three quarters of the way to its better end, one point of room is left."""
+    rng = np.random.default_rng(1)
+    wait = np.clip(rng.normal(2.0, 0.4, 80), 1, 5)
+    pride = np.clip(rng.normal(4.0, 0.3, 80), 1, 5)
+    sales = 10 - 3 * wait + 2 * pride + rng.normal(0, 0.5, 80)
+    scale = rox.Likert(1, 5, whole=False)
+    constructs = [
+        rox.Construct(name=name, factor=factor, source="unit", items=[rox.Item(name=name, scale=given)])
+        for name, factor, given in (
+            ("wait", "value_drivers", scale),
+            ("pride", "pride", scale),
+            ("sales", "outcomes", None),
+        )
+    ]
+    m = rox.RoxModel(name="m", constructs=constructs, edges=["wait + pride -> sales"])
+    table = pd.DataFrame({"u": range(80), "wait": wait, "pride": pride, "sales": sales})
+    fit = rox.fit(m, rox.Study(m, unit=table, by="u"), method="path")
+    answer = asked(fit, value={"sales": 10.0}, cost={"wait": 5.0})
+    found = rows(answer.table())
+    assert found["better"].to_dict() == {"wait": "less", "pride": "more"}
+    assert found.loc["wait", "importance"] == pytest.approx(-3, abs=0.5)
+    assert found.loc["wait", "performance"] == pytest.approx(100 * (5 - wait.mean()) / 4)
+    assert found.loc["wait", "headroom"] == pytest.approx(wait.mean() - 1)
+    assert found.loc["pride", "performance"] == pytest.approx(100 * (pride.mean() - 1) / 4)
+    assert found.loc["wait", "marginal"] > 0
+    assert found.loc["wait", "return_per_money"] > 0
+    words = [text.get_text() for text in answer.plot().axes[0].texts]
+    assert any("less is better" in word.replace("\n", " ") for word in words)
+    other = rows(asked(fit, value={"sales": -10.0}).table())
+    assert other["better"].to_dict() == {"wait": "more", "pride": "less"}
+    assert rows(asked(fit, "sales", better="less").table())["better"].to_dict() == {"wait": "more", "pride": "less"}
+    with pytest.raises(SimulationError, match="better= was 'up'"):
+        asked(fit, "sales", better="up")

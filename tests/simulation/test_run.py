@@ -74,7 +74,7 @@ def test_equal_seeds_give_equal_bits(fit):
 
 def test_the_draws_are_those_of_the_fit(fit):
     answer = run(fit, action(shift={"pride": 1e-6}))
-    total = np.linalg.inv(np.eye(7) - fit.system(fit.draws(100, seed=1)).coefficients)
+    total = np.linalg.inv(np.eye(7) - fit.system(fit.answer_draws(100, seed=1)).coefficients)
     names = list(fit.model.names)
     np.testing.assert_allclose(answer.changes[:, 0], 1e-6 * total[:, :, names.index("pride")], rtol=1e-7, atol=1e-14)
 

@@ -82,7 +82,7 @@ def test_scaling_changes_nothing_but_the_names_of_the_units():
 
 def test_coefficients_are_converted_draw_by_draw():
     fit = FITS["standardized"]
-    theta = fit.draws(5, seed=2)
+    theta = fit.answer_draws(5, seed=2)
     plain, marker = fit.system(theta), fit.system(theta, marker=True)
     pride, value, sales = (fit.model.names.index(name) for name in ("pride", "value", "sales"))
     loading = {name: theta[:, fit.table.row(f"loading:{name}=~{name}1").free - 1] for name in ("pride", "value")}
@@ -110,7 +110,7 @@ def test_a_shift_of_both_scalings_arrives_alike():
 @pytest.mark.parametrize("name", FITS)
 def test_a_shift_is_the_total_effect_of_the_draws(name):
     fit = FITS[name]
-    coefficients = fit.system(fit.draws(200, seed=1), marker=True).coefficients
+    coefficients = fit.system(fit.answer_draws(200, seed=1), marker=True).coefficients
     total = np.linalg.inv(np.eye(4) - coefficients)
     pride = fit.model.names.index("pride")
     np.testing.assert_allclose(run(fit).changes[:, 0], 0.4 * total[:, :, pride], rtol=1e-9, atol=1e-12)
@@ -240,7 +240,7 @@ def loop_model(scale=None):
 def test_a_loop_is_answered_at_equilibrium(scaling):
     fit = rox.fit(loop_model(), loop_frame(), scaling=scaling)
     assert fit.admissible
-    coefficients = fit.system(fit.draws(200, seed=1), marker=True).coefficients
+    coefficients = fit.system(fit.answer_draws(200, seed=1), marker=True).coefficients
     changes = run(fit, action(shift={"a": 0.4, "x": 0.2})).changes
     np.testing.assert_allclose(
         changes[:, 0], np.linalg.inv(np.eye(5) - coefficients) @ [0.2, 0, 0.4, 0, 0], rtol=1e-9, atol=1e-12
@@ -253,7 +253,7 @@ def test_a_loop_is_answered_at_equilibrium(scaling):
 
 def test_setting_a_construct_opens_its_loop():
     fit = rox.fit(loop_model(), loop_frame())
-    coefficients = fit.system(fit.draws(200, seed=1), marker=True).coefficients
+    coefficients = fit.system(fit.answer_draws(200, seed=1), marker=True).coefficients
     move = 5.0 - fit.population.mean[2]
     changes = run(fit, action(shift=None, set={"a": 5.0})).changes[:, 0]
     np.testing.assert_allclose(changes[:, 2], move, rtol=1e-9)
@@ -269,7 +269,7 @@ def test_ends_of_scales_hold_a_loop():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RoxWarning)
         answer = run(fit, action(shift={"a": 3.0}), horizon=1)
-    free = np.linalg.inv(np.eye(5) - fit.system(fit.draws(200, seed=1)).coefficients)[:, :, 2] * 3.0
+    free = np.linalg.inv(np.eye(5) - fit.system(fit.answer_draws(200, seed=1)).coefficients)[:, :, 2] * 3.0
     assert (answer.changes[:, 0, 2] < free[:, 2]).all()
     assert (answer.changes[:, 0, 3] < free[:, 3]).all()
     assert any("end of the scale cut the change" in note for note in answer.notes)
@@ -313,7 +313,7 @@ def test_a_loop_that_never_settles_is_inadmissible_and_refused():
 def test_draws_that_never_settle_are_left_out_and_counted():
     frame = loop_frame(forth=1.0, back=-0.8, n=150, noise=0.8)  # a brake: cause and effect push against each other
     fit = rox.fit(loop_model(), frame)
-    index = np.abs(np.linalg.eigvals(fit.system(fit.draws(400, seed=1)).coefficients)).max(axis=1)
+    index = np.abs(np.linalg.eigvals(fit.system(fit.answer_draws(400, seed=1)).coefficients)).max(axis=1)
     lost = int((index >= 1).sum())
     assert 0 < lost < 200
     with pytest.warns(RoxWarning, match=rf"In {lost} of 400 draws the feedback loop .* left out"):
@@ -323,7 +323,7 @@ def test_draws_that_never_settle_are_left_out_and_counted():
 
 def test_a_loop_that_settles_in_few_draws_only_is_refused():
     fit = rox.fit(loop_model(), loop_frame())
-    system = fit.system(fit.draws(100, seed=1))
+    system = fit.system(fit.answer_draws(100, seed=1))
     wild = np.where(np.arange(100) < 70, 5.0, 1.0)[:, None, None] * system.coefficients
     with pytest.raises(SimulationError, match="equilibrium in 30% of the draws only"):
         require_equilibrium(fit, replace(system, coefficients=wild))

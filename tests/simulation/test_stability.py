@@ -158,7 +158,7 @@ def run(fit, *actions, **options):
 def test_a_push_comes_back_as_the_gain_in_every_round(gain):
     """a -> b within the wave, b -> a two waves later: every second wave gain times what it was."""
     fit = fitted(later("b", "a", 2, gain / AT[1, 0]))
-    theta = fit.draws(20, 1)
+    theta = fit.answer_draws(20, 1)
     each = fit.system(theta).coefficients[:, 1, 0] * gain / AT[1, 0]
     found = run(fit, act(fade=1.0), horizon=9).changes[:, :, 0]
     for wave in range(9):
@@ -202,7 +202,7 @@ def test_a_construct_that_keeps_all_of_itself_is_refused(own):
 def test_the_gain_is_printed_with_its_interval():
     fit = fitted(later("c", "a", 3, 0.3))
     answer = run(fit, draws=400, horizon=2)
-    b = fit.system(fit.draws(400, 1)).coefficients
+    b = fit.system(fit.answer_draws(400, 1)).coefficients
     low, high = np.quantile(b[:, 1, 0] * b[:, 2, 1] * 0.3, [0.025, 0.975])
     gain = AT[1, 0] * AT[2, 1] * 0.3
     note = (
@@ -243,7 +243,7 @@ def test_draws_that_grow_are_left_out_and_counted():
     fit = fitted(later("b", "a", 1, 0.93 / AT[1, 0]), noise=0.6)
     fixed = 0.93 / fit.system().coefficients[0, 1, 0]
     fit = fitted(later("b", "a", 1, fixed), noise=0.6)
-    gains = fit.system(fit.draws(300, 1)).coefficients[:, 1, 0] * fixed
+    gains = fit.system(fit.answer_draws(300, 1)).coefficients[:, 1, 0] * fixed
     lost = int((np.abs(gains) >= 1).sum())
     assert 0 < lost < 150
     with pytest.warns(RoxWarning, match=rf"In {lost} of 300 draws the feedback loop a -> b -> a has no equilibrium"):
@@ -254,7 +254,7 @@ def test_draws_that_grow_are_left_out_and_counted():
 
 def test_without_a_loop_nothing_is_said_of_one():
     fit = fitted(later("a", "d", 1, 5.0))
-    system = fit.system(fit.draws(5, 1))
+    system = fit.system(fit.answer_draws(5, 1))
     assert require_equilibrium(fit, system) == (system, (), ())
     assert not any("Feedback" in note for note in run(fit, horizon=2).notes)
 
@@ -368,7 +368,7 @@ def test_without_lags_it_is_the_first_full_wave():
 def test_ends_of_scales_are_not_counted():
     fit = fitted(later("b", "a", 1, 0.5), scale=rox.Likert(0, 6, whole=False))
     answer = run(fit, act(shift={"a": 2.5}))
-    each = fit.system(fit.draws(20, 1)).coefficients
+    each = fit.system(fit.answer_draws(20, 1)).coefficients
     free = np.linalg.solve(np.eye(4) - each - 0.5 * np.eye(4)[[0]].T * np.eye(4)[[1]], np.array([[2.5], [0], [0], [0]]))
     np.testing.assert_allclose(answer.equilibrium()["mean"], free[:, :, 0].mean(axis=0), **EXACT)
     assert (answer.equilibrium()["mean"] > answer.changes[:, -1].mean(axis=0)).all()
@@ -396,7 +396,7 @@ def test_without_means_a_shift_has_an_equilibrium_too():
     m = rox.RoxModel(name="paper", constructs=constructs, edges=edges)
     fit = rox.fit(m, rox.Moments.from_correlation(["pride", "sales"], [[1, 0.5], [0.5, 1]], n=200), method="path")
     answer = run(fit, act(shift={"pride": 1.0}))
-    slope = fit.system(fit.draws(20, 1)).coefficients[:, 1, 0]
+    slope = fit.system(fit.answer_draws(20, 1)).coefficients[:, 1, 0]
     np.testing.assert_allclose(
         answer.equilibrium()["mean"], [(1 / (1 - 0.4 * slope)).mean(), (slope / (1 - 0.4 * slope)).mean()], **EXACT
     )
@@ -451,7 +451,7 @@ def test_a_loop_within_the_wave_and_one_over_waves_are_both_named(within):
         f"a -> b -> a: a push of 1 comes back as {inner:.3g} " in note and "within the wave" in note for note in notes
     )
     assert any(f"a -> b -> y -> a: a push of 1 comes back as {outer:.3g} " in note for note in notes)
-    each = fit.system(fit.draws(100, 1), marker=True)
+    each = fit.system(fit.answer_draws(100, 1), marker=True)
     change = np.zeros((300, 100, 5))
     total = np.linalg.inv(np.eye(5) - each.coefficients)
     for wave in range(300):
@@ -521,7 +521,7 @@ def test_around_a_loop_settings_and_factors_settle_where_steps_lead(within, kind
 
 def test_in_few_draws_only_it_is_refused():
     fit = fitted(later("b", "a", 1, 0.5))
-    system = fit.system(fit.draws(100, 1))
+    system = fit.system(fit.answer_draws(100, 1))
     coefficients = system.coefficients.copy()
     coefficients[:70, 1, 0] = 3.0
     wild = System(**{name: getattr(system, name) for name in system.__slots__} | {"coefficients": coefficients})

@@ -18,10 +18,12 @@ import numpy as np
 from roxmodel.document import FitContent, MeasureRecord, load_document
 from roxmodel.errors import DataError, DocumentError, SimulationError, did_you_mean, listed
 from roxmodel.saving import AnyPath
-from roxmodel.types import FloatArray
+from roxmodel.types import FIGURES, FloatArray
 
 __all__ = ["Score", "ScoringEngine"]
 
+_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(41)  # of a normal variable
+_WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
 _MISSING = {"NAType", "NaTType"}  # pandas' own, told by name so that pandas need not be there
 
 
@@ -63,10 +65,11 @@ class ScoringEngine:
     5.5
     """
 
-    __slots__ = ("_content", "_items", "_order", "_ordinal", "constructs")
+    __slots__ = ("_content", "_figures", "_items", "_order", "_ordinal", "constructs")
 
     constructs: tuple[str, ...]
     _content: FitContent
+    _figures: Mapping[int, tuple[float, float]]
     _items: Mapping[str, MeasureRecord]
     _order: tuple[int, ...]
     _ordinal: frozenset[str]
@@ -76,8 +79,9 @@ class ScoringEngine:
         names = tuple(measure.name for measure in content.measures)
         _check_whole(content, names)
         ordinal = frozenset(row.left for row in content.parameters if row.kind == "threshold")
-        values = (content, MappingProxyType(items), ordinal, _order(content, names), names)
-        for name, value in zip(("_content", "_items", "_ordinal", "_order", "constructs"), values, strict=True):
+        values = (content, MappingProxyType(items), ordinal, _order(content, names), names, _figures(content))
+        places = ("_content", "_items", "_ordinal", "_order", "constructs", "_figures")
+        for name, value in zip(places, values, strict=True):
             object.__setattr__(self, name, value)
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -162,6 +166,10 @@ class ScoringEngine:
     def what_if(self, shift: Mapping[str, float]) -> dict[str, float]:
         """Expected change of every construct, at the estimate, within the wave; around feedback loops, once settled.
 
+        It is the mean over units (rows) alike to those of the fit, as `simulate` has it: of an outcome with a curved
+        equation the mean over a normal distribution of its predictor, and a yes/no, a count or a share is held in its
+        mean. Ends of rating scales, which hold single units, are not counted: `simulate` counts them.
+
         Parameters
         ----------
         shift
@@ -185,11 +193,16 @@ class ScoringEngine:
             return dict(zip(self.constructs, _settled(coefficients, pushed).tolist(), strict=True))
         change = np.zeros(len(self.constructs))
         for place in self._order:
-            moved = float(coefficients[place] @ change)
+            weights = coefficients[place]
+            moved = float(weights @ change)
             if families[place] != "linear" and moved != 0 and mean is not None:
-                base = float(intercepts[place] + coefficients[place] @ np.array(mean))
-                moved = _response(families[place], base + moved) - _response(families[place], base)
+                spread = math.sqrt(max(float(weights @ np.array(self._content.population.covariance) @ weights), 0.0))
+                base = float(intercepts[place] + weights @ np.array(mean)) + spread * _NODES
+                moved = float((_response(families[place], base + moved) - _response(families[place], base)) @ _WEIGHTS)
             change[place] = moved + moves.get(self.constructs[place], 0.0)
+            if families[place] == "linear" and mean is not None and place in self._figures:
+                low, high = self._figures[place]
+                change[place] = min(max(change[place], min(low - mean[place], 0.0)), max(high - mean[place], 0.0))
         return dict(zip(self.constructs, change.tolist(), strict=True))
 
     def _codes(self, item: str) -> Mapping[str, float]:
@@ -457,7 +470,23 @@ def _order(content: FitContent, names: tuple[str, ...]) -> tuple[int, ...]:
     return tuple(order)
 
 
-def _response(family: str, predictor: float) -> float:
+def _response(family: str, predictor: FloatArray) -> FloatArray:
     if family == "logit":
-        return 1 / (1 + math.exp(-min(max(predictor, -700.0), 700.0)))
-    return math.exp(min(predictor, 700.0))
+        return 1 / (1 + np.exp(-np.clip(predictor, -700.0, 700.0)))
+    return np.asarray(np.exp(np.minimum(predictor, 700.0)))
+
+
+def _figures(content: FitContent) -> dict[int, tuple[float, float]]:
+    """Place of each yes/no, count or share (an NPS answer of the unit's own) -> ends that its mean stays within."""
+    constructs = content.model.get("constructs")
+    known = {one.get("name"): one for one in constructs} if isinstance(constructs, list) else {}
+    found = {}
+    for place, measure in enumerate(content.measures):
+        own = known.get(measure.name, {})
+        items = own.get("items") or [{}]
+        kind = (items[0].get("scale") or own.get("scale") or {}).get("kind")
+        if kind in FIGURES or (kind == "nps" and measure.source == "unit"):
+            ends = list(zip(measure.lows, measure.highs, strict=True))[: None if measure.errors is None else 1]
+            low, high = zip(*((_or(low, -math.inf), _or(high, math.inf)) for low, high in ends), strict=True)
+            found[place] = (sum(low) / len(low), sum(high) / len(high))
+    return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from scipy.special import expit
@@ -15,9 +16,23 @@ from scipy.special import expit
 from roxmodel.result.loops import Loop, settled
 from roxmodel.result.records import LINEAR
 from roxmodel.result.system import System
-from roxmodel.types import FloatArray
+from roxmodel.types import FloatArray, IntArray
 
-__all__ = ["Caps", "Push", "Travel", "travel"]
+__all__ = ["Answered", "Caps", "Doubt", "Push", "Travel", "travel"]
+
+
+class Answered(Protocol):
+    """Figures of one unit whose outcome is known, so that a change of what is expected is a change given that."""
+
+    def change(self, place: int, change: FloatArray) -> FloatArray | None:
+        """Expected change of a figure, given what it was, where its predictor changes; None = nothing is known.
+
+        Parameters
+        ----------
+        change
+            (draws, 1 or m) change of the linear predictor.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +68,7 @@ class Room:
     Attributes
     ----------
     down, up
-        (units,) or (draws, units), at most 0 and at least 0.
+        (units,) or (draws, units), at most 0 and at least 0; one column where it is the same in every unit.
     least_down, least_up
         Changes that every unit has room for.
     """
@@ -65,8 +80,40 @@ class Room:
 
 
 @dataclass(frozen=True, slots=True)
+class Doubt:
+    """How far levels as a whole may lie from where they are taken to be: error of their mean and of their spread.
+
+    Attributes
+    ----------
+    centre
+        (k,) mean level.
+    drift
+        (draws, k) its error, in points.
+    stretch
+        (draws, k) spread of the levels as a multiple of the one they have.
+    """
+
+    centre: FloatArray
+    drift: FloatArray
+    stretch: FloatArray
+
+    def of(self, place: int, level: FloatArray) -> FloatArray:
+        """(draws, units) levels of a construct in the population they were taken from, draw by draw."""
+        centre = self.centre[place]
+        return np.asarray(centre + self.drift[:, place, None] + self.stretch[:, place, None] * (level - centre))
+
+    def slice(self, start: int, stop: int) -> Doubt:
+        """Some of the draws."""
+        return Doubt(self.centre, self.drift[start:stop], self.stretch[start:stop])
+
+
+@dataclass(frozen=True, slots=True)
 class Caps:
     """Levels of the units and the ends of the scales.
+
+    Of a rating, a level is where the unit stands on the scale, and no unit is moved beyond its ends. A yes/no, a count
+    or a share is one outcome of each unit: a certified branch was not certain to be so, nor is one without a
+    certificate certain to stay so. Its expected value moves, and only the mean over units is held inside the ends.
 
     Attributes
     ----------
@@ -75,22 +122,40 @@ class Caps:
         None where levels are not known.
     low, high
         (k,) ends, infinite where there is none.
+    figures
+        Places of the constructs whose level is one outcome; their mean is held.
+    doubt
+        Of the levels as a whole; None = they are taken as known.
     """
 
     levels: FloatArray | None
     low: FloatArray
     high: FloatArray
-    rooms: dict[int, Room] = field(default_factory=dict, repr=False, compare=False)  # known once they were asked for
+    figures: frozenset[int] = frozenset()
+    doubt: Doubt | None = None
+    rooms: dict[tuple[int, bool], Room] = field(
+        default_factory=dict, repr=False, compare=False
+    )  # known once they were asked for
 
-    def room(self, place: int) -> Room | None:
-        """Room of a construct; None where nothing bounds it."""
+    def room(self, place: int, known: bool = False) -> Room | None:
+        """Room of a construct; None where nothing bounds it.
+
+        Parameters
+        ----------
+        known
+            Whether its levels are taken as known all the same: where a level is set, it is set from there.
+        """
         if self.levels is None or (np.isinf(self.low[place]) and np.isinf(self.high[place])):
             return None
-        if place not in self.rooms:
+        if (place, known) not in self.rooms:
             level = self.levels[..., place]
+            if place in self.figures:
+                level = level.mean(axis=-1, keepdims=True)
+            elif self.doubt is not None and not known:
+                level = self.doubt.of(place, level)
             down, up = np.minimum(self.low[place] - level, 0.0), np.maximum(self.high[place] - level, 0.0)
-            self.rooms[place] = Room(down, up, float(down.max()), float(up.min()))
-        return self.rooms[place]
+            self.rooms[place, known] = Room(down, up, float(down.max()), float(up.min()))
+        return self.rooms[place, known]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +174,13 @@ class Travel:
     capped: FloatArray
 
 
-def travel(system: System, push: Push, caps: Caps, carried: Mapping[int, FloatArray] | None = None) -> Travel:
+def travel(
+    system: System,
+    push: Push,
+    caps: Caps,
+    carried: Mapping[int, FloatArray] | None = None,
+    answered: Answered | None = None,
+) -> Travel:
     """Let a push travel through the graph within one wave.
 
     Parameters
@@ -122,6 +193,8 @@ def travel(system: System, push: Push, caps: Caps, carried: Mapping[int, FloatAr
         Levels and ends; a construct is held inside its ends where levels are known.
     carried
         Construct's place -> change that earlier waves bring by lagged edges.
+    answered
+        What one unit's figures were; None = changes are those of what is expected before anything is seen.
 
     Returns
     -------
@@ -137,11 +210,16 @@ def travel(system: System, push: Push, caps: Caps, carried: Mapping[int, FloatAr
         if len(step) > 1:
             _around(system, step, (changes, capped), (push, caps, carried or {}))
             continue
-        change = _brought(system, place, changes, caps, carried or {})
+        change = _brought(system, place, (changes, answered), caps, carried or {})
+        if change is not None and place in caps.figures:
+            change, capped[place] = _held(change, caps, place)
         if push.acts_on(place):
-            change = _pushed(still if change is None else change, push, caps, place)
-        if change is not None:
-            changes[place], capped[place] = _held(change, caps, place)
+            before = still if change is None else change
+            change = _pushed(before, push, caps, place)
+            capped[place] = max(capped[place], _cut_of(before, change, push, caps, place))
+        if change is not None and place not in caps.figures:
+            change, capped[place] = _held(change, caps, place, place in push.level)
+        changes[place] = change
     return Travel(tuple(still if change is None else change for change in changes), capped)
 
 
@@ -155,7 +233,7 @@ def _around(
     (changes, capped), (push, caps, carried) = found, acting
     if any(system.families[place] != LINEAR for place in loop):
         raise ValueError("a feedback loop has linear equations only")  # callers see to it
-    outside = [_brought(system, place, changes, caps, carried) for place in loop]
+    outside = [_brought(system, place, (changes, None), caps, carried) for place in loop]
     if all(change is None for change in outside) and not any(push.acts_on(p) for p in loop):
         return
     still = np.zeros((len(system.coefficients), 1))
@@ -164,7 +242,7 @@ def _around(
         one = still if change is None else change
         given.append(_pushed(one, push, caps, place))
         kept.append(1.0 - push.share[place] if place in push.level else np.ones(1))
-    down, up = _rooms(caps, loop)
+    down, up = _rooms(caps, loop, push)
     inner = system.coefficients[:, loop][:, :, loop]
     whole = np.stack(np.broadcast_arrays(*given), axis=-1)
     change, held = settled(Loop(inner, np.stack(np.broadcast_arrays(*kept), axis=-1), whole, down, up))
@@ -175,18 +253,20 @@ def _around(
 def _brought(
     system: System,
     place: int,
-    changes: list[FloatArray | None],
+    before: tuple[list[FloatArray | None], Answered | None],
     caps: Caps,
     carried: Mapping[int, FloatArray],
 ) -> FloatArray | None:
     """What causes bring within the wave, and earlier waves by lagged edges; None = no change."""
-    change = _inherited(system, place, changes, caps)
+    change = _inherited(system, place, *before, caps)
     if place not in carried:
         return change
     return carried[place] if change is None else change + carried[place]
 
 
-def _inherited(system: System, place: int, changes: list[FloatArray | None], caps: Caps) -> FloatArray | None:
+def _inherited(
+    system: System, place: int, changes: list[FloatArray | None], answered: Answered | None, caps: Caps
+) -> FloatArray | None:
     """Change that the causes bring: linear, or on the response scale of a curved equation; None = no change."""
     weights = system.coefficients[:, place, :]
     causes = np.flatnonzero(np.any(weights != 0, axis=0))
@@ -201,6 +281,9 @@ def _inherited(system: System, place: int, changes: list[FloatArray | None], cap
                 change += brought
             else:
                 change = change + brought
+    given = None if answered is None or change is None else answered.change(place, change)
+    if given is not None:
+        return given
     if system.families[place] == LINEAR or change is None:
         return change
     if caps.levels is None or system.intercepts is None:
@@ -221,9 +304,55 @@ def _pushed(change: FloatArray, push: Push, caps: Caps, place: int) -> FloatArra
     if place in push.level:
         share = push.share[place]
         change = share * (push.level[place] - _level(caps, place)) + (1.0 - share) * change
+    if place not in push.growth and place not in push.shift:
+        return change
+    before = change
     if place in push.growth:
         change = change + push.growth[place] * _level(caps, place)
-    return change + push.shift[place] if place in push.shift else change
+    if place in push.shift:
+        change = change + push.shift[place]
+    return _in_the_mean(before, change, push, caps, place) if place in caps.figures else change
+
+
+def _in_the_mean(before: FloatArray, after: FloatArray, push: Push, caps: Caps, place: int) -> FloatArray:
+    """Hold the mean of a figure inside its ends, over units that are treated alike: nobody moves more than there is.
+
+    Where every unit gets what some have already, the mean rises to the end; where only those get it that have none,
+    each of them does.
+    """
+    if caps.levels is None or (np.isinf(caps.low[place]) and np.isinf(caps.high[place])):
+        return after
+    level = _level(caps, place)
+    acting = [part[place] for part in (push.shift, push.growth, push.level, push.share) if place in part]
+    treated = np.stack(np.broadcast_arrays(*acting))
+    kinds, which = np.unique(treated, axis=1, return_inverse=True)
+    held = after
+    for kind in range(kinds.shape[1]):
+        cell = np.flatnonzero(which.ravel() == kind) if kinds.shape[1] > 1 else np.arange(level.shape[1])
+        first, last = (_of(level, cell) + _of(change, cell) for change in (before, after))
+        one, two = first.mean(axis=1), last.mean(axis=1)
+        over = two - np.clip(two, np.minimum(caps.low[place], one), np.maximum(caps.high[place], one))
+        if not over.any():
+            continue
+        if kinds.shape[1] == 1:
+            return np.asarray(after - over[:, None])
+        if held is after:
+            held = np.array(np.broadcast_to(after, np.broadcast_shapes(after.shape, level.shape, (len(over), 1))))
+        held[:, cell] -= over[:, None]
+    return held
+
+
+def _of(values: FloatArray, cell: IntArray) -> FloatArray:
+    """(draws, cell) values of some units."""
+    return values if values.shape[1] == 1 else values[:, cell]
+
+
+def _cut_of(before: FloatArray, after: FloatArray, push: Push, caps: Caps, place: int) -> float:
+    """Share of cells in which what acts on a figure was held back; 0 for a rating, which is held later."""
+    if place not in caps.figures:
+        return 0.0
+    free = _pushed(before, push, Caps(caps.levels, caps.low, caps.high), place)
+    return 1.0 - float(np.count_nonzero(np.broadcast_to(free, after.shape) == after)) / after.size
 
 
 def _level(caps: Caps, place: int) -> FloatArray:
@@ -233,20 +362,21 @@ def _level(caps: Caps, place: int) -> FloatArray:
     return np.atleast_2d(caps.levels[..., place])
 
 
-def _held(change: FloatArray, caps: Caps, place: int) -> tuple[FloatArray, float]:
+def _held(change: FloatArray, caps: Caps, place: int, known: bool = False) -> tuple[FloatArray, float]:
     """Keep every unit inside the ends of the scale; the share of cells that were cut."""
-    room = caps.room(place)
+    room = caps.room(place, known)
     if room is None or (change.max() <= room.least_up and change.min() >= room.least_down):
         return change, 0.0
     held = np.clip(change, room.down, room.up)
     return held, 1.0 - float(np.count_nonzero(held == change)) / held.size
 
 
-def _rooms(caps: Caps, places: tuple[int, ...]) -> tuple[FloatArray | None, FloatArray | None]:
+def _rooms(caps: Caps, places: tuple[int, ...], push: Push) -> tuple[FloatArray | None, FloatArray | None]:
     """(units, m) or (draws, units, m) largest changes down and up; None where nothing is bounded."""
-    found = [caps.room(place) for place in places]
+    found = [caps.room(place, place in push.level) for place in places]
     if caps.levels is None or all(room is None for room in found):
         return None, None
-    free = np.full(caps.levels.shape[:-1], np.inf)
-    down = np.stack([-free if room is None else room.down for room in found], axis=-1)
-    return down, np.stack([free if room is None else room.up for room in found], axis=-1)
+    shape = np.broadcast_shapes(caps.levels.shape[:-1], *(room.down.shape for room in found if room is not None))
+    free = np.full(shape, np.inf)
+    down = np.stack([-free if room is None else np.broadcast_to(room.down, shape) for room in found], axis=-1)
+    return down, np.stack([free if room is None else np.broadcast_to(room.up, shape) for room in found], axis=-1)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -131,9 +129,7 @@ def effect_table(fit: Fitted, cause: str, effect: str, interval: Interval | None
         )
     mixed = interval is None and fit.resampling is None and not curved and fit.method == "linked"
     delta = interval == "delta" or (interval is None and fit.resampling is None and not curved and not mixed)
-    drawn = fit.system(
-        fit.theta[None, :][:0] if delta else fit.effect_draws(bool(curved), _least_df(fit, paths, mixed))
-    )
+    drawn = fit.system(fit.theta[None, :][:0] if delta else fit.effect_draws(bool(curved)))
     if curved:
         rows = curved_effects(paths, (at, drawn), (cause, effect), complete_levels(fit))
     else:
@@ -143,13 +139,6 @@ def effect_table(fit: Fitted, cause: str, effect: str, interval: Interval | None
     if mixed:
         return _products_by_draws(effects_frame(rows, fit.vcov, scale), effects_frame(rows, None, scale))
     return effects_frame(rows, fit.vcov if delta else None, scale, influence)
-
-
-def _least_df(fit: Fitted, paths: Sequence[tuple[str, ...]], mixed: bool) -> float:
-    """Degrees of freedom of the weakest edge on the way, for draws by method "linked"."""
-    on = {step for path in paths for step in pairwise(path)}
-    own = [df for row, df in zip(fit.table, fit.estimates.df, strict=True) if (row.left, row.right) in on]
-    return float(min((df for df in own if not np.isnan(df)), default=np.inf)) if mixed else np.inf
 
 
 def _products_by_draws(delta: pd.DataFrame, drawn: pd.DataFrame) -> pd.DataFrame:

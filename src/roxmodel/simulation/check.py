@@ -13,12 +13,17 @@ from roxmodel.simulation.intervention import Intervention
 LONGEST = 10_000
 """Most waves that can be looked ahead."""
 
+MOST_BYTES = 4 * 2**30
+"""Most memory that the numbers of one answer may take: more is refused before it is tried."""
+
 __all__ = [
     "LONGEST",
+    "MOST_BYTES",
     "check_fit",
     "check_interventions",
     "check_question",
     "is_number",
+    "require_memory",
     "require_whole",
     "require_yes_no",
 ]
@@ -147,3 +152,35 @@ def is_number(given: object) -> bool:
     except (OverflowError, TypeError):
         return False
     return True
+
+
+def require_memory(draws: int, cells: int, what: str) -> None:
+    """Refuse draws that no memory holds.
+
+    Parameters
+    ----------
+    draws, cells
+        How many draws, and how many numbers each of them takes.
+    what
+        Of what, in words.
+
+    Raises
+    ------
+    SimulationError
+        With the number of draws that fits.
+    """
+    if 8 * cells * draws <= MOST_BYTES:
+        return
+    fits = MOST_BYTES // (8 * cells)
+    size = f"{8 * cells * draws / 2**30:,.1f} GiB"
+    if fits < 1:
+        raise SimulationError(
+            f"One draw of {what} takes {8 * cells / 2**30:,.1f} GiB of memory.",
+            allowed=f"{MOST_BYTES / 2**30:.3g} GiB",
+            hint="Ask for fewer waves.",
+        )
+    raise SimulationError(
+        f"draws={draws:,} of {what} take {size} of memory.",
+        allowed=f"at most {fits:,} draws",
+        hint="2,000 draws tell nearly all that more would.",
+    )

@@ -15,14 +15,15 @@ from roxmodel.result.fit import Fit
 from roxmodel.result.records import LINEAR
 from roxmodel.result.response import Caps, Push, Travel, travel
 from roxmodel.result.system import System
+from roxmodel.simulation.abduction import Abduced, abduced
 from roxmodel.simulation.actions import Action, read_actions
-from roxmodel.simulation.check import check_fit, is_number, require_whole
+from roxmodel.simulation.check import check_fit, is_number, require_memory, require_whole
 from roxmodel.simulation.counterfactual_words import counterfactual_html, counterfactual_summary
 from roxmodel.simulation.intervention import Intervention
 from roxmodel.simulation.one_unit import OneUnit, one_unit
 from roxmodel.simulation.stability import assumed_notes, require_equilibrium
 from roxmodel.simulation.units import ends_of
-from roxmodel.types import FloatArray, read_only
+from roxmodel.types import BoolArray, FloatArray, read_only
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -142,7 +143,8 @@ def counterfactual(
     Abduction: what is particular to the unit, its disturbances, is read off its levels. Action: a construct is set
     (its causes are cut) or moved. Prediction: the graph is followed with the same disturbances. In a linear graph that
     is ``y_cf = y + (I - B)⁻¹ · change``, in each draw of the parameters; around a feedback loop the change is that of
-    the equilibrium. Lagged edges do not act: this is one wave.
+    the equilibrium. Lagged edges do not act: this is one wave. Of a yes/no or a count the change is what is expected
+    given what it was (`roxmodel.simulation.abduction`): what is certified is not certified again.
 
     Beside it stand `simulate` (what an action would bring in all units) and `forecast` (what to expect without one).
 
@@ -180,7 +182,8 @@ def counterfactual(
 
     References
     ----------
-    Pearl (2009), Causality, ch. 7, doi 10.1017/CBO9780511803161.
+    Pearl (2009), Causality, ch. 7, doi 10.1017/CBO9780511803161; Tian & Pearl (2000), doi 10.1023/A:1018912507879, on
+    what a yes or a no tells without monotonicity.
 
     Examples
     --------
@@ -194,17 +197,20 @@ def counterfactual(
     """
     check_fit(fit, unconverged)
     require_whole("draws", draws, "a whole number, at least 1, better 2,000")
+    k = len(fit.model.names)
+    require_memory(draws, 3 * fit.table.n_free + 12 * k * k, f"{k} constructs")
     known = one_unit(fit, unit)
     asked, moved = _amounts("do", do), _amounts("shift", shift)
     action, assumed = _action(fit, known, asked, moved)
-    system = fit.system(fit.draws(draws, seed), marker=True)
+    system = fit.system(fit.answer_draws(draws, seed), marker=True)
     system, loops, lost = require_equilibrium(fit, system) if system.loops else (system, (), ())
     far = (*_extrapolated(fit, known, action), *lost)
     for note in far:
         warnings.warn(note, RoxWarning, stacklevel=2)
     levels = known.drawn(draws, seed)[: len(system.coefficients)]
-    changes, capped = _travelled(system, _push(action), _caps(fit, known, levels))
-    reached = _reached(fit, known, action, changes)
+    answered = abduced(fit, known, system, levels, seed)
+    changes, capped = _travelled(system, _push(action), _caps(fit, known, levels), answered)
+    reached = _reached(known, action, changes, answered)
     changes.setflags(write=False)
     return Counterfactual(
         fit=fit,
@@ -215,7 +221,7 @@ def counterfactual(
         changes=changes,
         levels=reached,
         capped=capped,
-        notes=(*assumed, *far, *assumed_notes(fit), *loops, *_notes(fit, known, action, changes, capped)),
+        notes=(*assumed, *far, *assumed_notes(fit), *loops, *_notes(fit, known, action, (changes, capped), answered)),
     )
 
 
@@ -302,42 +308,48 @@ def _caps(fit: Fit, known: OneUnit, levels: FloatArray) -> Caps:
     return Caps(levels[:, None, :], low, high)
 
 
-def _travelled(system: System, push: Push, caps: Caps) -> tuple[FloatArray, FloatArray]:
-    """(draws, k) changes and (k,) shares cut, of the one unit."""
-    found: Travel = travel(system, push, caps)
+def _travelled(system: System, push: Push, caps: Caps, answered: Abduced) -> tuple[FloatArray, FloatArray]:
+    """(draws, k) changes and (k,) shares cut, of the one unit; a mean where outcomes had to be drawn."""
+    found: Travel = travel(system, push, caps, answered=answered)
     draws = len(system.coefficients)
-    changes = np.column_stack([np.broadcast_to(change[:, 0], draws) for change in found.changes])
+    changes = np.column_stack([np.broadcast_to(change.mean(axis=1), draws) for change in found.changes])
     return changes, np.where(np.isnan(changes).any(axis=0), np.nan, found.capped)
 
 
-def _reached(fit: Fit, known: OneUnit, action: Action, changes: FloatArray) -> FloatArray:
+def _reached(known: OneUnit, action: Action, changes: FloatArray, answered: Abduced) -> FloatArray:
     """(k,) counterfactual levels; a yes/no or a count that moves has no unique one."""
     found = known.levels + changes.mean(axis=0)
     moved = (changes != 0).any(axis=0)
-    curved = np.array([family != LINEAR for family in fit.families])
-    found = np.where(curved & moved, np.nan, found)
+    found[[place for place in answered.outcomes if moved[place]]] = np.nan
     for place, to in action.level.items():
         found[place] = to
     return np.asarray(found)
 
 
-def _notes(fit: Fit, known: OneUnit, action: Action, changes: FloatArray, capped: FloatArray) -> list[str]:
+def _touched(fit: Fit, place: int, moved: BoolArray) -> bool:
+    """Whether a cause of a construct moves."""
+    return any(moved[fit.model.names.index(cause)] for cause in fit.model.causes(fit.model.names[place]))
+
+
+def _notes(
+    fit: Fit, known: OneUnit, action: Action, found: tuple[FloatArray, FloatArray], answered: Abduced
+) -> list[str]:
+    changes, capped = found
     names, moved = fit.model.names, (changes != 0).any(axis=0)
     notes = [
         f"{name!r}: the end of the scale cut the change{f' in {share:.1%} of the draws' if share < 1 else ''}."
         for name, share in zip(names, capped, strict=True)
         if share > 0
     ]
-    curved = [
-        name
-        for place, (name, family) in enumerate(zip(names, fit.families, strict=True))
-        if family != LINEAR and moved[place] and place not in action.level
+    outcomes = [
+        names[place] for place in answered.outcomes if place not in action.level and _touched(fit, place, moved)
     ]
-    if curved:
+    if outcomes:
         notes.append(
-            f"The equation of {listed(curved)} is curved: the change is that of the expected value (a probability, an "
-            "expected count). What a yes/no or a count of one unit itself would have been is not unique, so none is "
-            "given."
+            f"{listed(outcomes)}: a yes/no or a count of one unit. The change is what is expected given what it was: "
+            "what is particular to the unit is one number, the same in both worlds, so that what raises the chance of "
+            "a yes turns no yes into a no (monotone: assumed, not seen). What it would have been is not unique, so "
+            "none is given."
         )
     lost = [name for name, gone in zip(names, np.isnan(changes[0]), strict=True) if gone]
     if lost:

@@ -12,10 +12,10 @@ import numpy as np
 from roxmodel.result.fit import Fit
 from roxmodel.result.levels import KeptLevels, UnitLevels, unit_levels
 from roxmodel.result.records import LINEAR
-from roxmodel.result.response import Caps, Push, travel
+from roxmodel.result.response import Caps, Doubt, Push, travel
 from roxmodel.result.system import System
 from roxmodel.simulation.actions import Action
-from roxmodel.simulation.units import ends_of
+from roxmodel.simulation.units import ends_of, is_figure
 from roxmodel.types import FloatArray
 
 __all__ = ["Course", "Ground", "Reading", "course_of", "ground_of", "push_of"]
@@ -34,16 +34,23 @@ class Ground:
         Of the units; None where they are not known or not needed.
     low, high
         (k,) ends of the scales, infinite where there is none.
+    figures
+        Places of the constructs whose level is one outcome (`is_figure`): their mean is held, not each unit.
+    doubt
+        Error of the levels as a whole, draw by draw; None = they are taken as known.
     """
 
     levels: UnitLevels | KeptLevels | None
     low: FloatArray
     high: FloatArray
+    figures: frozenset[int] = frozenset()
+    doubt: Doubt | None = None
 
     def caps(self, start: int, stop: int, places: tuple[int, ...]) -> Caps:
         """Levels and ends of some draws."""
         levels = None if self.levels is None else self.levels.drawn(start, stop, places)
-        return Caps(levels, self.low, self.high)
+        doubt = None if self.doubt is None else self.doubt.slice(start, stop)
+        return Caps(levels, self.low, self.high, self.figures, doubt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +96,18 @@ class Course:
     readings: tuple[FloatArray, ...] = ()
 
 
-def ground_of(fit: Fit, actions: Sequence[Action], seed: int | None, readings: Sequence[Reading] = ()) -> Ground:
+def ground_of(
+    fit: Fit,
+    actions: Sequence[Action],
+    seed: int | None,
+    readings: Sequence[Reading] = (),
+    doubt: Doubt | None = None,
+) -> Ground:
     """Levels of the units and ends of the scales, as far as the question needs them.
 
-    A construct with a linear equation, or with none, is held inside the ends its scale has (rating scales, percent,
-    yes/no, counts from 0 on). A curved equation keeps its outcome in range by itself; there the change of a yes/no is
-    a change of probability, and a unit's own 0 or 1 is no bound to it. Without means there are no levels, and so no
-    caps.
+    A construct with a linear equation, or with none, is held inside the ends its scale has: a rating unit by unit, a
+    yes/no, a count (from 0 on) or a share in the mean (`is_figure`). A curved equation keeps its outcome in range by
+    itself; there the change of a yes/no is a change of probability. Without means there are no levels, and so no caps.
     """
     k = len(fit.model.names)
     low, high = np.full(k, -np.inf), np.full(k, np.inf)
@@ -106,13 +118,15 @@ def ground_of(fit: Fit, actions: Sequence[Action], seed: int | None, readings: S
             high[place] = np.inf if ends[1] is None else ends[1]
     if fit.population.mean is None:
         return Ground(None, low, high)
+    ended = np.isfinite(low) | np.isfinite(high)
+    figures = {place for place, one in enumerate(fit.model.constructs) if ended[place] and is_figure(one)}
     needed = (
         np.isfinite([low, high]).any()
         or any(action.level or action.growth or len(action.covers) > 1 for action in actions)
         or any(family != LINEAR for family in fit.families)
         or any(not reading.plain for reading in readings)
     )
-    return Ground(unit_levels(fit, seed) if needed else None, low, high)
+    return Ground(unit_levels(fit, seed) if needed else None, low, high, frozenset(figures), doubt)
 
 
 def course_of(
@@ -198,6 +212,7 @@ class _Chunk:
                 found = travel(self.system, push_of(self.actions, wave), self.caps, _carried(self.system, past))
                 if self.system.lagged:
                     past.append(found.changes)
+                    del past[: -self.system.lagged[-1][0]]  # what no edge reaches back to is let go
                 cuts.append(found.capped)
                 for place in range(k):
                     means[:, wave, place] = _mean(found.changes[place])

@@ -14,9 +14,9 @@ from roxmodel.frozen import FrozenMapping
 from roxmodel.result.fit import Fit
 from roxmodel.result.records import LINEAR
 from roxmodel.result.system import System, total_effects
-from roxmodel.simulation.check import LONGEST, check_fit, is_number, require_whole
+from roxmodel.simulation.check import LONGEST, check_fit, is_number, require_memory, require_whole
 from roxmodel.simulation.forecast_words import forecast_html, forecast_summary
-from roxmodel.simulation.joint import Joint, conditioned, joint_of, mixture_quantiles, with_curved
+from roxmodel.simulation.joint import Joint, beyond_curves, conditioned, joint_of, mixture_quantiles, with_curved
 from roxmodel.simulation.one_unit import OneUnit, basis_notes, one_unit
 from roxmodel.simulation.stability import assumed_notes, require_equilibrium, spectral_radius
 from roxmodel.simulation.units import ends_of
@@ -217,12 +217,14 @@ def forecast(
     if horizon > LONGEST:
         raise SimulationError(f"horizon= was {horizon} waves.", allowed=f"at most {LONGEST:,}")
     require_whole("draws", draws, "a whole number, at least 1, better 2,000")
+    k = len(fit.model.names)
+    require_memory(draws, 3 * fit.table.n_free + 12 * k * k, f"{k} constructs")
     if fit.population.mean is None:
         raise SimulationError(
             "This fit has no means (it comes from a printed matrix, or from ordinal items), so no level is expected.",
             hint="Give the matrix its means.",
         )
-    beyond = _beyond_curves(fit)
+    beyond = beyond_curves(fit)
     seen = _seen(fit, given, beyond)
     known = None if unit is None else one_unit(fit, unit)
     system, theta, lost = _drawn(fit, draws, seed)
@@ -244,15 +246,6 @@ def forecast(
         setting=_set(system, start, seen) if known is None and seen and not beyond.any() else None,
         notes=(*far, *assumed_notes(fit), *_notes(fit, known, start, beyond, means)),
     )
-
-
-def _beyond_curves(fit: Fit) -> BoolArray:
-    """(k,) constructs on or after a curved equation."""
-    found = np.array([family != LINEAR for family in fit.families])
-    system = fit.system()
-    for place in system.order:
-        found[place] |= bool((system.coefficients[0, place, found] != 0).any())
-    return found
 
 
 def _seen(fit: Fit, given: object, beyond: BoolArray) -> dict[int, float]:
@@ -307,7 +300,7 @@ def _far(fit: Fit, seen: Mapping[int, float]) -> list[str]:
 
 def _drawn(fit: Fit, draws: int, seed: int | None) -> tuple[System, FloatArray, tuple[str, ...]]:
     """Equations and parameters of the draws in which every loop within the wave settles."""
-    theta = fit.draws(draws, seed)
+    theta = fit.answer_draws(draws, seed)
     system = fit.system(theta, marker=True)
     if not system.loops:
         return system, theta, ()

@@ -12,15 +12,17 @@ from roxmodel.implied.matrices import filled, implied, moment_jacobian
 from roxmodel.result.fit import Fit
 from roxmodel.result.latent import latent_groups
 from roxmodel.result.records import LINEAR
+from roxmodel.result.response import Doubt
 from roxmodel.result.standardize import disturbances
 from roxmodel.result.system import System, root_of, total_effects
 from roxmodel.types import BoolArray, FloatArray
 
-__all__ = ["Joint", "conditioned", "joint_of", "mixture_quantiles", "with_curved"]
+__all__ = ["Joint", "beyond_curves", "conditioned", "doubt_of", "joint_of", "mixture_quantiles", "with_curved"]
 
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(41)  # of a normal variable
 _FLAT = 1e-10  # share of a variance below which nothing is left of it
 _HALVINGS = 60
+_SELDOM = 0.5  # share of units in which a level is not known, below which it counts as known
 _MEANS = 5  # spawn key of draws of means
 
 
@@ -61,6 +63,49 @@ def joint_of(fit: Fit, theta: FloatArray, seed: int | None) -> Joint:
         Of the means, where the fit does not model them: these vary as means of so many rows do.
     """
     return _latent(fit, theta, seed) if fit.table.of("loading") else _composite(fit, theta)
+
+
+def doubt_of(fit: Fit, theta: FloatArray, seed: int | None) -> Doubt | None:
+    """How uncertain the levels of the population are as a whole, draw by draw: its means and its spreads.
+
+    They come from the same draws as the effects, so that what errs together errs together. Levels that are known are
+    left as they are: scores of units or rows by method "path", a unit's own figures, and what lies on or after a curved
+    equation.
+
+    Parameters
+    ----------
+    theta
+        (draws, n_free).
+    seed
+        As in `joint_of`.
+
+    Returns
+    -------
+    Doubt
+        None where there are no means, or levels are known.
+    """
+    people = fit.population
+    if people.mean is None or (people.levels is not None and people.roots is None):
+        return None
+    drawn, at = joint_of(fit, theta, seed), joint_of(fit, fit.theta[None, :], seed)
+    spread = np.where(at.spread > 0, at.spread, 1.0)
+    known = beyond_curves(fit)
+    if people.roots is not None:
+        known = known | (np.mean((people.roots != 0).any(axis=2), axis=0) < _SELDOM)
+    return Doubt(
+        centre=np.asarray(people.mean),
+        drift=np.where(known, 0.0, drawn.mean - at.mean),
+        stretch=np.where(known | (at.spread <= 0), 1.0, drawn.spread / spread),
+    )
+
+
+def beyond_curves(fit: Fit) -> BoolArray:
+    """(k,) constructs on or after a curved equation."""
+    found = np.array([family != LINEAR for family in fit.families])
+    system = fit.system()
+    for place in system.order:
+        found[place] |= bool((system.coefficients[0, place, found] != 0).any())
+    return found
 
 
 def _latent(fit: Fit, theta: FloatArray, seed: int | None) -> Joint:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -15,7 +15,6 @@ from roxmodel.plots.priorities import MapPoint, draw_map
 from roxmodel.result.fit import Fit
 from roxmodel.result.levels import complete_levels
 from roxmodel.result.system import total_effects
-from roxmodel.simulation.actions import lever_of
 from roxmodel.simulation.budget.worth import options_of, worth_of
 from roxmodel.simulation.check import is_number
 from roxmodel.simulation.intervention import Intervention
@@ -51,6 +50,8 @@ class Priorities:
         Label of the money, "" where nothing was priced.
     notes
         What was assumed.
+    wanted
+        1 where more of the outcome is better, -1 where less is.
     """
 
     fit: Fit
@@ -58,6 +59,7 @@ class Priorities:
     rows: tuple[Mapping[str, object], ...]
     currency: str
     notes: tuple[str, ...]
+    wanted: float = 1.0
 
     def table(self) -> pd.DataFrame:
         """Constructs, items and groups of units.
@@ -67,10 +69,12 @@ class Priorities:
         DataFrame
             kind (``construct``, ``item``), name, group (of units), n_units (None where not known), importance (total
             effect on the outcome within the wave, in its units per point), ci_low, ci_high (95 % of the draws),
-            performance (mean score, 0-100, of an item as it was answered; NaN without a bounded scale or without
-            means), headroom (points up to the end of the scale), and with prices: marginal (discounted money of one
-            point more in these units, kept up to the horizon), marginal_low, marginal_high, cost_per_point,
-            return_per_money (marginal over cost; NaN without a cost), return_low, return_high.
+            performance (mean score, 0-100 at the better end; of a reversed item as it was answered; NaN without a
+            bounded scale or without means), headroom (points to the better end of the scale; of a reversed item to the
+            upper one), better (``more`` or ``less``: the end at which the outcome is better), and with prices: marginal
+            (discounted money of one point towards the better end in these units, kept up to the horizon), marginal_low,
+            marginal_high, cost_per_point, return_per_money (marginal over cost; NaN without a cost), return_low,
+            return_high.
         """
         import pandas as pd
 
@@ -108,7 +112,7 @@ class Priorities:
         References
         ----------
         Martilla & James (1977), doi 10.1177/002224297704100112; with total effects, Ringle & Sarstedt (2016), doi
-        10.1108/IMDS-10-2015-0449.
+        10.1108/IMDS-10-2015-0449 (of items: times their weights in the score).
         """
         table = self.table()
         shown = table[(table["group"] == _ALL) & table["performance"].notna()]
@@ -117,15 +121,12 @@ class Priorities:
                 "Nothing here has a mean score between 0 and 100, so there is no map.",
                 hint="Give items a bounded scale, for example rox.Likert(1, 5).",
             )
-        points = [
-            MapPoint(
-                str(row["name"]), row["performance"], row["importance"], row["ci_low"], row["ci_high"],
-                item=row["kind"] == "item",
-            )
-            for row in shown.to_dict("records")
-        ]  # fmt: skip
+        turned = {i.name for c in self.fit.model.constructs for i in c.items if i.reading[0] < 0}
+        points = [_point(row, self.wanted, str(row["name"]) in turned) for row in shown.to_dict("records")]
         unit = unit_of(self.fit.model.find(self.outcome), self.fit)
         y = f"total effect on {self.outcome} ({unit} per point)"
+        if self.wanted < 0 or (shown["better"] == "less").any():
+            y = f"{'less' if self.wanted < 0 else 'more'} {self.outcome} ({unit} per point to the better end)"
         caption = "Bars: 95 % of the draws. Items count as levers of their construct (assumed)."
         return draw_map(points, f"What moves {self.outcome}, and how well it scores", y_label=y, caption=caption)
 
@@ -144,6 +145,7 @@ def where_to_act(  # noqa: PLR0913 - the contract: the arguments of `simulate`
     n_units: int | None = None,
     finance: Finance | None = None,
     unconverged: bool = False,
+    better: Literal["more", "less"] | None = None,
 ) -> Priorities:
     """Lay how much every construct and item matters beside how well it scores, and price a point of it.
 
@@ -156,10 +158,14 @@ def where_to_act(  # noqa: PLR0913 - the contract: the arguments of `simulate`
     value, horizon, draws, seed, discount, n_units, finance, unconverged
         As in `simulate`: with prices a point more, in every unit and wave, is turned into money.
     cost
-        Construct -> money that one point more of it costs in one unit, once.
+        Construct -> money that one point of it, towards its better end, costs in one unit, once.
     groups
         Label -> keys of units, or a rule (`Lowest`, …): the same for groups of units, whose distance from the end of a
         scale differs.
+    better
+        Whether more or less of the outcome is better; None = as its price says (a price below 0: less), else more.
+        Of a construct whose effect on the outcome is to the worse (waiting time, complaints; its 95 % interval lies on
+        that side of 0) less is better: performance, headroom and the money of a point count towards that end.
 
     Returns
     -------
@@ -188,6 +194,7 @@ def where_to_act(  # noqa: PLR0913 - the contract: the arguments of `simulate`
             hint="Simulate the shifts you have in mind.",
         )
     target = _target(fit, outcome, money)
+    wanted = _wanted(question, target, better)
     costs = _costs(fit, cost)
     every = _groups(groups)
     named = [label for label, rule in every.items() if isinstance(rule, tuple)]
@@ -197,9 +204,30 @@ def where_to_act(  # noqa: PLR0913 - the contract: the arguments of `simulate`
             "units there are, the other which of the study's.",
             hint="Leave n_units= out.",
         )
-    rows = _rows(question, target, costs, every)
+    rows = _rows(question, (target, wanted), costs, every)
     order = sorted(rows, key=lambda row: (row["group"] != _ALL, -abs(float(str(row["importance"])))))
-    return Priorities(fit, target, tuple(order), question.terms.currency, _notes(question, target, bool(costs)))
+    notes = (*_notes(question, target, bool(costs)), *_turned_notes(rows, target, wanted))
+    return Priorities(fit, target, tuple(order), question.terms.currency, notes, wanted)
+
+
+def _wanted(question: Question, target: str, better: object) -> float:
+    """1 where more of the outcome is better, -1 where less is.
+
+    Raises
+    ------
+    SimulationError
+        If `better` says neither.
+    """
+    if better not in {None, "more", "less"}:
+        raise SimulationError(f"better= was {better!r}.", allowed="'more', 'less', or None: as the price says")
+    if better is not None:
+        return 1.0 if better == "more" else -1.0
+    prices = [one.price.mean() * _mean_weight(one.weights) for one in question.priced if one.name == target]
+    return -1.0 if prices and prices[0] < 0 else 1.0
+
+
+def _mean_weight(weights: FloatArray | None) -> float:
+    return 1.0 if weights is None else float(weights.mean())
 
 
 def _some_construct(fit: Fit) -> str:
@@ -250,27 +278,58 @@ def _groups(groups: Mapping[str, object] | None) -> dict[str, _Rule]:
     return found
 
 
+def _point(row: Mapping[Hashable, Any], wanted: float, turned: bool) -> MapPoint:
+    """A dot of the map: what a point towards the better end brings the outcome, and how near that end it stands."""
+    less = row["better"] == "less"
+    sign = wanted * (-1.0 if less else 1.0)
+    low, high = sorted((sign * float(row["ci_low"]), sign * float(row["ci_high"])))
+    item = row["kind"] == "item"
+    performance = float(row["performance"])
+    performance = 100.0 - performance if item and turned and less else performance
+    name = f"{row['name']} (less is better)" if less else str(row["name"])
+    return MapPoint(name, performance, sign * float(row["importance"]), low, high, item=item)
+
+
+def _turned_notes(rows: Sequence[Mapping[str, object]], target: str, wanted: float) -> tuple[str, ...]:
+    """Which ends are the better ones, where it is not the upper one."""
+    less = [str(row["name"]) for row in rows if row["better"] == "less" and row["kind"] == "construct"]
+    notes = [f"Less of {target!r} is taken to be better (better= says otherwise)."] if wanted < 0 else []
+    if less:
+        notes.append(
+            f"Less is better of {listed(dict.fromkeys(less))}: performance, headroom and money count towards the lower "
+            "end, importance is per point more."
+        )
+    return tuple(notes)
+
+
 def _rows(
-    question: Question, target: str, costs: Mapping[str, float], groups: Mapping[str, _Rule]
+    question: Question, target: tuple[str, float], costs: Mapping[str, float], groups: Mapping[str, _Rule]
 ) -> list[dict[str, object]]:
     fit, names = question.fit, question.fit.model.names
-    effects = total_effects(question.system.coefficients)[:, names.index(target), :]
-    able = [c for c in fit.model.constructs if c.factor != "context" and c.name != target]
+    outcome, wanted = target
+    effects = total_effects(question.system.coefficients)[:, names.index(outcome), :]
+    able = [c for c in fit.model.constructs if c.factor != "context" and c.name != outcome]
     able = [c for c in able if np.abs(effects[:, names.index(c.name)]).max() > 0]
     if not able:
-        raise SimulationError(f"Nothing in this graph acts on {target!r}.", hint="Name another outcome=.")
+        raise SimulationError(f"Nothing in this graph acts on {outcome!r}.", hint="Name another outcome=.")
     covers = _covers(question, groups)
-    money = _marginal(question, able, groups) if question.priced else {}
+    worse = {c.name: wanted * effects[:, names.index(c.name)] for c in able}
+    ends = {name: -1.0 if np.quantile(own, 0.975) < 0 else 1.0 for name, own in worse.items()}
+    money = _marginal(question, able, groups, ends) if question.priced else {}
     rows = []
     for construct in able:
         importance = effects[:, names.index(construct.name)]
         for group in groups:
-            row = _row(question, construct, importance, (group, covers[group]))
+            row = _row(question, construct, importance, (group, covers[group]), ends[construct.name])
             if question.priced:
                 row |= _priced(money[construct.name, group], costs.get(construct.name), _count(question, covers[group]))
             rows.append(row)
-        if len(construct.items) > 1:
-            rows += [_item_row(question, construct, place, importance) for place in range(len(construct.items))]
+        ordinal = any(row.left in construct.item_names for row in fit.table.of("threshold"))  # no score to add up to
+        if len(construct.items) > 1 and not ordinal:
+            rows += [
+                _item_row(question, construct, place, importance, ends[construct.name])
+                for place in range(len(construct.items))
+            ]
     return rows
 
 
@@ -285,9 +344,9 @@ def _count(question: Question, covers: FloatArray) -> float:
 
 
 def _marginal(
-    question: Question, able: Sequence[Construct], groups: Mapping[str, _Rule]
+    question: Question, able: Sequence[Construct], groups: Mapping[str, _Rule], ends: Mapping[str, float]
 ) -> dict[tuple[str, str], FloatArray]:
-    """(draws,) money per point for each construct and group: a small push, divided by its size."""
+    """(draws,) money per point for each construct and group: a small push to its better end, divided by its size."""
     names, covariance = question.fit.model.names, question.fit.population.covariance
     probes, keys, steps = [], [], []
     for construct in able:
@@ -297,13 +356,20 @@ def _marginal(
             keys.append((construct.name, group))
             steps.append(step)
             name = f"{construct.name}, {group}"
-            probes.append(Intervention(name=name, shift={construct.name: step}, units=rule))
-    benefit = worth_of(question, options_of(question, probes)[0]).benefit
+            probes.append(Intervention(name=name, shift={construct.name: ends[construct.name] * step}, units=rule))
+    options = options_of(question, probes)[0]
+    if question.doubt is None:
+        benefit = worth_of(question, options).benefit
+    else:  # rating scales: where they end is uncertain with the levels, so that every draw is simulated
+        ground = question.ground([option.action for option in options])
+        courses = (question.course([option.action], ground) for option in options)
+        every = [question.money("", c, [o.action]).benefit for c, o in zip(courses, options, strict=True)]
+        benefit = np.stack(every, axis=1)
     return {key: benefit[:, i] / steps[i] for i, key in enumerate(keys)}
 
 
 def _row(
-    question: Question, construct: Construct, importance: FloatArray, group: tuple[str, FloatArray]
+    question: Question, construct: Construct, importance: FloatArray, group: tuple[str, FloatArray], end: float
 ) -> dict[str, object]:
     fit, (label, covers) = question.fit, group
     low, high = ends_of(fit, construct)
@@ -314,21 +380,35 @@ def _row(
         if label != _ALL:
             every = complete_levels(fit, int(question.asked.seed or 0))[:, place]
             level = float(every[np.broadcast_to(covers > 0, len(every))].mean())
-    return _line("construct", construct.name, (label, covers, question), importance, (level, low, high))
+    row = _line("construct", construct.name, (label, covers, question), importance, _to_better((level, low, high), end))
+    return row | {"better": "less" if end < 0 else "more"}
 
 
-def _item_row(question: Question, construct: Construct, place: int, importance: FloatArray) -> dict[str, object]:
-    """An item as a lever of its construct."""
+def _to_better(score: tuple[float, float | None, float | None], end: float) -> tuple[float, float | None, float | None]:
+    """Level and ends, counted so that the upper end is the better one."""
+    level, low, high = score
+    if end > 0:
+        return score
+    return -level, None if high is None else -high, None if low is None else -low
+
+
+def _item_row(
+    question: Question, construct: Construct, place: int, importance: FloatArray, end: float
+) -> dict[str, object]:
+    """An item as a lever of its construct: what one point more of it adds to the construct's score."""
     fit, item = question.fit, construct.items[place]
-    share = lever_of(fit, construct, item)
+    measure = next(one for one in fit.measures if one.name == construct.name)
+    share = float(measure.weights[place] * measure.signs[place])
     level = np.nan
     if fit.groups and fit.groups[0].mean is not None:
         names = [one.name for one in fit.model.items]
         sign, offset = item.reading
         level = offset + sign * float(fit.groups[0].mean[names.index(item.name)])  # as it was answered
     low, high = item.ends
-    turned = importance * share
-    return _line("item", item.name, (_ALL, np.ones(1), question), turned, (level, low, high))
+    better = end * (1.0 if share >= 0 else -1.0)
+    score = (level, low, high) if item.reading[0] < 0 else _to_better((level, low, high), better)
+    row = _line("item", item.name, (_ALL, np.ones(1), question), importance * share, score)
+    return row | {"better": "less" if better < 0 else "more"}
 
 
 def _line(
@@ -377,11 +457,13 @@ def _notes(question: Question, target: str, costs: bool) -> tuple[str, ...]:
         "right and nothing unmeasured acts on both ends of an edge. Performance: mean score, 0-100; it is no effect."
     )
     items = (
-        "An item's importance is that of its construct times the share by which the item moves it: the item as a "
-        "lever, assumed and not estimated. Context is left out: it cannot be acted on."
+        "An item's importance is that of its construct times what one point more of the item adds to the construct's "
+        "score (its weight there; in an item mean all weigh the same, so that items differ in performance only): the "
+        "item as a lever, assumed and not estimated. Context is left out: it cannot be acted on."
     )
     money = (
-        f"marginal: discounted money of one point more, kept up for {question.horizon} waves, in the units named, with "
+        f"marginal: discounted money of one point towards the better end, kept up for {question.horizon} waves, in the "
+        "units named, with "
         "what ends of scales take away; "
     )
     money += "cost_per_point is the given cost times the units." if costs else "give cost= to see it per money spent."
@@ -409,8 +491,14 @@ def _sentences(found: Priorities) -> list[str]:
     lines = [f"One point more of {first['name']!r} {most}"]
     scored = [row for row in constructs if np.isfinite(row["performance"])]
     if len(scored) > 1:
-        means = [float(np.mean([row[column] for row in scored])) for column in ("importance", "performance")]
-        urgent = [row["name"] for row in scored if row["importance"] > means[0] and row["performance"] < means[1]]
+        signs = [found.wanted * (-1.0 if row["better"] == "less" else 1.0) for row in scored]
+        gains = [sign * float(row["importance"]) for sign, row in zip(signs, scored, strict=True)]
+        means = [float(np.mean(gains)), float(np.mean([row["performance"] for row in scored]))]
+        urgent = [
+            r["name"]
+            for r, brought in zip(scored, gains, strict=True)
+            if brought > means[0] and r["performance"] < means[1]
+        ]
         if urgent:
             lines.append(f"Matters more than most and scores lower than most: {listed(urgent)}.")
     priced = [row for row in table.to_dict("records") if np.isfinite(row.get("return_per_money", np.nan))]

@@ -9,15 +9,18 @@ import numpy as np
 
 from roxmodel.errors import SimulationError, did_you_mean, listed
 from roxmodel.result.fit import Fit
+from roxmodel.result.response import Doubt
 from roxmodel.result.system import System
 from roxmodel.simulation.actions import Action
-from roxmodel.simulation.check import check_question
+from roxmodel.simulation.check import check_question, require_memory
 from roxmodel.simulation.dynamics import Course, Ground, Reading, course_of, ground_of
 from roxmodel.simulation.intervention import Intervention
+from roxmodel.simulation.joint import doubt_of
 from roxmodel.simulation.money.finance import Money, Terms, money_of_flows
 from roxmodel.simulation.money.prices import Finance, Priced, resolve
 from roxmodel.simulation.money.returns import require_rate
-from roxmodel.simulation.stability import require_equilibrium
+from roxmodel.simulation.stability import require_equilibrium, settles
+from roxmodel.simulation.units import ends_of, is_figure
 from roxmodel.types import FloatArray
 
 __all__ = ["Asked", "Question", "finance_of", "question_of"]
@@ -72,6 +75,8 @@ class Question:
         What was found of feedback loops; draws that had to be left out.
     centre
         The equations that stand for the estimate where it is not the fit's own; one draw.
+    doubt
+        Of where the population stands on its rating scales, draw by draw; None = taken as known.
     """
 
     fit: Fit
@@ -82,6 +87,7 @@ class Question:
     loops: tuple[str, ...]
     lost: tuple[str, ...]
     centre: System | None = None
+    doubt: Doubt | None = None
 
     @property
     def horizon(self) -> int:
@@ -101,7 +107,7 @@ class Question:
 
     def ground(self, actions: Sequence[Action]) -> Ground:
         """Where the units stand."""
-        return ground_of(self.fit, actions, self.asked.seed, self.readings)
+        return ground_of(self.fit, actions, self.asked.seed, self.readings, self.doubt)
 
     def course(self, actions: Sequence[Action], ground: Ground) -> Course:
         """What the actions do, together."""
@@ -120,12 +126,13 @@ class Question:
         places = {one.name: one.place for one in self.priced}
         priced = () if finance is None else resolve(finance.expected(), places, people.units, 1, 0)
         own = self.centre if theta is None and self.centre is not None else self.fit.system(theta, marker=True)
-        return replace(self, system=own, priced=priced)
+        return replace(self, system=own, priced=priced, doubt=None)
 
     def thinned(self, draws: int) -> Question:
         """The same with fewer draws, the first ones."""
         priced = tuple(replace(one, price=one.price[:draws]) for one in self.priced)  # (1,) stays (1,)
-        return replace(self, system=self.system.slice(0, draws), priced=priced)
+        doubt = None if self.doubt is None else self.doubt.slice(0, draws)
+        return replace(self, system=self.system.slice(0, draws), priced=priced, doubt=doubt)
 
 
 def question_of(fit: Fit, interventions: Sequence[Intervention], asked: Asked) -> Question:
@@ -141,7 +148,11 @@ def question_of(fit: Fit, interventions: Sequence[Intervention], asked: Asked) -
     check_question(fit, interventions, asked.horizon, asked.draws, rate, asked.unconverged)
     places = {} if finance is None else _outcomes(fit, finance)
     units = _units(fit, asked.n_units, bool(places), interventions)
-    system, loops, lost = require_equilibrium(fit, fit.system(fit.draws(asked.draws, asked.seed), marker=True))
+    _require_memory(fit, asked, len(interventions), len(places))
+    theta = fit.answer_draws(asked.draws, asked.seed)
+    every = fit.system(theta, marker=True)
+    system, loops, lost = require_equilibrium(fit, every)
+    kept = theta[settles(fit, every)] if lost else theta
     priced: tuple[Priced, ...] = ()
     if finance is not None:
         priced = resolve(finance, places, fit.population.units, len(system.coefficients), asked.seed)
@@ -162,7 +173,21 @@ def question_of(fit: Fit, interventions: Sequence[Intervention], asked: Asked) -
                 f"value= reads {one.name!r} as a logarithm, but this fit has no means, so no amount to start from.",
                 hint="Give the matrix its means, or price the outcome itself.",
             )
-    return Question(fit, asked, units, system, priced, loops, lost)
+    return Question(fit, asked, units, system, priced, loops, lost, None, _doubt(fit, kept, asked.seed))
+
+
+def _require_memory(fit: Fit, asked: Asked, interventions: int, priced: int) -> None:
+    """Refuse more than memory holds: parameters, equations, changes of every wave, money of every action."""
+    k, waves = len(fit.model.names), asked.horizon
+    cells = 3 * fit.table.n_free + 4 * k * k + waves * (2 * k + 2 * priced + (3 if priced else 0) * (interventions + 1))
+    what = f"{waves:,} waves of {k} constructs" + (f" and the money of {interventions} actions" if priced else "")
+    require_memory(asked.draws, cells, what)
+
+
+def _doubt(fit: Fit, theta: FloatArray, seed: int | None) -> Doubt | None:
+    """Of the levels; None where no rating could be moved beyond its end."""
+    rated = [c for c in fit.model.constructs if set(ends_of(fit, c)) != {None} and not is_figure(c)]
+    return doubt_of(fit, theta, seed) if rated else None
 
 
 def finance_of(value: Mapping[str, object] | None, discount: float, finance: Finance | None) -> Finance | None:

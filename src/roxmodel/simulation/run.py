@@ -17,7 +17,14 @@ from roxmodel.simulation.money.finance import Money
 from roxmodel.simulation.money.prices import Finance
 from roxmodel.simulation.pictures import effects_figure, rox_figure, tornado_figure
 from roxmodel.simulation.question import Asked, finance_of, question_of
-from roxmodel.simulation.small_print import cap_notes, coverage_notes, fit_notes, linear_notes, money_notes
+from roxmodel.simulation.small_print import (
+    cap_notes,
+    coverage_notes,
+    figure_notes,
+    fit_notes,
+    linear_notes,
+    money_notes,
+)
 from roxmodel.simulation.stability import assumed_notes
 from roxmodel.simulation.words import run_html, run_summary
 from roxmodel.types import read_only
@@ -185,6 +192,7 @@ def simulate(  # noqa: PLR0913 - the contract of DESIGN.md
             *question.loops,
             *heed,
             *cap_notes(fit, together, ground.levels is None),
+            *figure_notes(question, actions),
             *coverage_notes(fit, question),
             *linear_notes(question, together),
         ),

@@ -8,11 +8,13 @@ import numpy as np
 
 from roxmodel.result.fit import Fit
 from roxmodel.result.levels import complete_levels
-from roxmodel.simulation.dynamics import Course
+from roxmodel.result.response import travel
+from roxmodel.simulation.actions import Action
+from roxmodel.simulation.dynamics import Course, push_of
 from roxmodel.simulation.question import Question
-from roxmodel.simulation.units import ends_of
+from roxmodel.simulation.units import ends_of, is_figure
 
-__all__ = ["cap_notes", "coverage_notes", "fit_notes", "linear_notes", "money_notes"]
+__all__ = ["cap_notes", "coverage_notes", "figure_notes", "fit_notes", "linear_notes", "money_notes"]
 
 
 def money_notes(fit: Fit, question: Question) -> tuple[str, ...]:
@@ -99,9 +101,36 @@ def coverage_notes(fit: Fit, question: Question) -> tuple[str, ...]:
     return tuple(notes)
 
 
+def figure_notes(question: Question, actions: Sequence[Action]) -> tuple[str, ...]:
+    """Yes/nos, counts and shares on a straight line whose expected value leaves the scale in some units."""
+    fit, at = question.fit, question.at()
+    ground = at.ground(actions)
+    if ground.levels is None or not ground.figures:
+        return ()
+    wave = int(np.argmax(np.sum([action.share for action in actions], axis=0)))
+    caps = ground.caps(0, 1, tuple(range(len(fit.model.names))))
+    found = travel(at.system, push_of(actions, wave), caps)
+    apart = ground.levels.mean - ground.levels.mean.mean(axis=0)
+    notes = []
+    for place in sorted(ground.figures):
+        weights, change = at.system.coefficients[0, place], found.changes[place][0]
+        if not weights.any() or not change.any():
+            continue
+        expected = ground.levels.mean[:, place].mean() + apart @ weights
+        low, high = ground.low[place], ground.high[place]
+        before, after = (int(((e < low) | (e > high)).sum()) for e in (expected, expected + change))
+        if after > before:
+            notes.append(
+                f"{fit.model.names[place]!r} is an outcome on a straight line, whose expected value moves and is held "
+                f"in its mean only: in {after:,} of {len(expected):,} units it lies beyond the ends of the scale then "
+                f"({before:,} before). Read the mean, not such units."
+            )
+    return tuple(notes)
+
+
 def cap_notes(fit: Fit, course: Course, no_levels: bool) -> list[str]:
     """Where the end of a scale cut a change, and how levels were found."""
-    bounded = [c.name for c in fit.model.constructs if None not in ends_of(fit, c)]
+    bounded = [c.name for c in fit.model.constructs if None not in ends_of(fit, c) and not is_figure(c)]
     if no_levels and bounded and fit.population.mean is None:
         return ["No means in this fit: ends of scales and what was observed could not be checked."]
     notes = [

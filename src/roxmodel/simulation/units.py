@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from roxmodel.spec.constructs import Construct
+from roxmodel.spec.constructs import UNIT, Construct
+from roxmodel.types import FIGURES
 
 if TYPE_CHECKING:
     from roxmodel.result.fit import Fit
 
-__all__ = ["ends_of", "unit_of"]
+__all__ = ["ends_of", "is_figure", "unit_of"]
 
 _UNITS: Final = {
     "likert": "points",
@@ -35,6 +36,29 @@ def unit_of(construct: Construct, fit: Fit | None = None) -> str:
     if scale is None:
         return "points" if construct.source != "unit" else "own units"
     return str(getattr(scale, "unit", None) or _UNITS.get(scale.kind, "points"))
+
+
+def is_figure(construct: Construct) -> bool:
+    """Whether a level is one outcome (a yes/no, a count, a share; an NPS answer of the unit's own), not a position.
+
+    A rating is a position on its scale, and nobody is moved beyond its end. A yes/no is one outcome of what was likely:
+    a straight line through outcomes is the change of what is expected, with what the ends take away counted in (Stein
+    1981, doi 10.1214/aos/1176345632), and to cut it at each outcome once more would count the ends twice.
+
+    Examples
+    --------
+    >>> from roxmodel.spec.questionnaire import Binary, Item, Likert
+    >>> scales = {"certified": Binary(), "pride": Likert(1, 5)}
+    >>> [
+    ...     is_figure(Construct(name=name, factor="outcomes", source="unit", items=[Item(name=name, scale=scale)]))
+    ...     for name, scale in scales.items()
+    ... ]
+    [True, False]
+    """
+    scale = construct.items[0].scale
+    if scale is None:
+        return False
+    return scale.kind in FIGURES or (scale.kind == "nps" and construct.source == UNIT)
 
 
 def ends_of(fit: Fit, construct: Construct) -> tuple[float | None, float | None]:

@@ -22,6 +22,7 @@ from roxmodel.types import FloatArray
 __all__ = ["Option", "Worth", "options_of", "wave_weights", "worth_of"]
 
 _LEVEL_DRAWS = 64  # draws of the levels with which it is measured what the ends of scales take away
+_MOST_LEVELS = 1 << 25  # levels that are kept; of many units fewer draws tell as much
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +169,7 @@ class _Side:
         ground = question.ground(())
         if isinstance(ground.levels, UnitLevels):
             bounded = np.flatnonzero(np.isfinite(ground.low) | np.isfinite(ground.high))
-            ground = replace(ground, levels=ground.levels.kept(_LEVEL_DRAWS, tuple(bounded.tolist())))
+            ground = replace(ground, levels=ground.levels.kept(_level_draws(ground), tuple(bounded.tolist())))
         return cls(question, weights, levels, totals, ground, {})
 
     def closed(self, action: Action) -> bool:
@@ -231,7 +232,7 @@ class _Side:
         steps, of = (
             (action.share, np.arange(question.horizon)) if lagged else np.unique(action.share, return_inverse=True)
         )
-        coefficients = np.repeat(question.system.coefficients, _LEVEL_DRAWS, axis=0)
+        coefficients = np.repeat(question.system.coefficients, _level_draws(self.ground), axis=0)
         system = replace(question.system, coefficients=coefficients, intercepts=None)
         course = course_of(system, [action.alone(steps)], self.ground, len(steps), question.readings)
         if not course.capped.any() and not action.level and not action.growth:
@@ -256,6 +257,12 @@ class _Side:
         """(draws,) discounted benefit, every draw simulated."""
         course = self.question.course([action], self.question.ground([action]))
         return np.asarray(self.question.money(action.name, course, [action]).benefit)
+
+
+def _level_draws(ground: Ground) -> int:
+    """How many draws of the levels are kept."""
+    size = 1 if ground.levels is None else ground.levels.mean.size
+    return int(np.clip(_MOST_LEVELS // size, 1, _LEVEL_DRAWS))
 
 
 def wave_weights(question: Question, one: Priced) -> FloatArray:

@@ -1,0 +1,244 @@
+"""What one unit's outcome tells of it: a yes/no or a count as it would have been, given what it was.
+
+What a unit's chance would have been is not what its outcome would have been: a certified branch is certified, and more
+of what certifies cannot certify it again. The outcome is read as the quantile of one number u of the unit's own,
+uniform between 0 and 1: ``y = F⁻¹(u; predictor)``. What was observed bounds u, ``F(y - 1) < u ≤ F(y)``, and the same u
+under the predictor it would have had gives what y would have been (abduction, action, prediction: Pearl 2009, ch. 7,
+doi 10.1017/CBO9780511803161). That one u serves both, so that a cause that raises the expected outcome lowers it in no
+unit (monotonicity), is assumed; without it only bounds are known (Tian & Pearl 2000, doi 10.1023/A:1018912507879).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from scipy.special import betainc, betaincc, expit, gammainc, gammaincc
+
+from roxmodel.result.fit import Fit
+from roxmodel.result.records import LINEAR
+from roxmodel.result.system import System
+from roxmodel.simulation.one_unit import OneUnit
+from roxmodel.types import BoolArray, FloatArray
+
+__all__ = ["Abduced", "Outcome", "abduced", "expected_outcome", "realised_outcome"]
+
+_LARGEST = 1e15  # of a count that is told from the next
+_STEPS = 1_000  # counts summed one by one; where more are between, some at a time
+_REPLICATES = 200  # outcomes drawn where a curved equation follows on another
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One outcome that was seen, and how such outcomes come about.
+
+    Attributes
+    ----------
+    family
+        ``linear`` (a yes/no whose chance is a straight line), ``logit``, ``poisson`` or ``negative binomial``.
+    seen
+        What it was.
+    dispersion
+        Alpha of the negative binomial.
+    """
+
+    family: str
+    seen: float
+    dispersion: float = float("nan")
+
+    @property
+    def yes_no(self) -> bool:
+        """Whether it is a yes/no."""
+        return self.family in {LINEAR, "logit"}
+
+    def expected(self, predictor: FloatArray) -> FloatArray:
+        """Chance of a yes, or expected count."""
+        if self.family == LINEAR:
+            return np.clip(predictor, 0.0, 1.0)
+        if self.family == "logit":
+            return np.asarray(expit(predictor))
+        return np.asarray(np.exp(np.minimum(predictor, np.log(_LARGEST))))
+
+    def below(self, count: FloatArray, mean: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """P(outcome ≤ count) and P(outcome > count), each to its own last digit."""
+        at = np.maximum(count, 0.0) + 1.0
+        if self.family == "poisson":
+            low, high = np.asarray(gammaincc(at, mean)), np.asarray(gammainc(at, mean))
+        else:
+            size = 1.0 / self.dispersion
+            share = size / (size + mean)
+            low, high = np.asarray(betainc(size, at, share)), np.asarray(betaincc(size, at, share))
+        none = count < 0
+        return np.where(none, 0.0, low), np.where(none, 1.0, high)
+
+
+def expected_outcome(outcome: Outcome, before: FloatArray, after: FloatArray) -> FloatArray:
+    """What is expected of an outcome under another predictor, given what it was.
+
+    Of a yes/no with chance p and then q: ``min(1, q / p)`` if it was a yes, ``max(0, (q - p) / (1 - p))`` if it was a
+    no. Of a count the sum over c of ``P(F'(c) < u | F(y - 1) < u ≤ F(y))``. Averaged over the outcomes a unit may have
+    had, both are the expected outcome under the other predictor.
+
+    Parameters
+    ----------
+    before, after
+        Predictors, of shapes that go together.
+
+    Examples
+    --------
+    >>> seen = Outcome("logit", 0.0)
+    >>> expected_outcome(seen, np.array([0.0]), np.array([np.log(3.0)])).round(3).tolist()  # from 1/2 to 3/4
+    [0.5]
+    """
+    p, q = outcome.expected(before), outcome.expected(after)
+    if outcome.yes_no:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            found = np.minimum(q / p, 1.0) if outcome.seen else np.maximum((q - p) / (1.0 - p), 0.0)
+        return np.where(p == q, outcome.seen, np.where(np.isfinite(found) | np.isnan(p + q), found, outcome.seen))
+    p, q = np.broadcast_arrays(p, q)
+    seen = _bounds(outcome, p)
+    first, last = (_outcome_at(outcome, seen, q, np.asarray(place)) for place in (0.0, 1.0))
+    step = max(1.0, np.ceil(np.nanmax(last - first, initial=0.0) / _STEPS))  # 1 unless counts are in the thousands
+    found, count = first.copy(), first.copy()
+    while (count < last).any():
+        open_ = count < last
+        at = outcome.below(count[open_] + (step - 1.0) / 2.0, q[open_])
+        found[open_] += step * _above((seen[0][open_], seen[1][open_], seen[2][open_], seen[3][open_]), at)
+        count += step
+    return np.where(np.isnan(p + q), np.nan, np.where(p == q, outcome.seen, found))
+
+
+def realised_outcome(outcome: Outcome, before: FloatArray, after: FloatArray, place: FloatArray) -> FloatArray:
+    """What an outcome would have been under another predictor, for one place of u among those that it may have.
+
+    Parameters
+    ----------
+    place
+        Share of the way through what u may be, 0 to 1.
+    """
+    p, q = outcome.expected(before), outcome.expected(after)
+    if not outcome.yes_no:
+        found = _outcome_at(outcome, _bounds(outcome, p), q, place)
+        return np.where(np.isnan(p + q), np.nan, np.where(p == q, outcome.seen, found))
+    chance = expected_outcome(outcome, before, after)
+    return np.where(np.isnan(chance), np.nan, (place < chance).astype(float))
+
+
+_Bounds: TypeAlias = tuple[FloatArray, FloatArray, FloatArray, FloatArray]
+
+
+def _bounds(outcome: Outcome, mean: FloatArray) -> _Bounds:
+    """F(y - 1), F(y) and their complements: between what u lies."""
+    (low, left), (high, right) = (outcome.below(np.asarray(outcome.seen - less), mean) for less in (1.0, 0.0))
+    return low, high, left, right
+
+
+def _above(seen: _Bounds, at: tuple[FloatArray, FloatArray]) -> FloatArray:
+    """P(u > F'(c)), given what was seen; by the tail that keeps its digits."""
+    low, high, left, right = seen
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = np.where(low < 0.5, (high - at[0]) / (high - low), (at[1] - right) / (left - right))
+    return np.clip(np.where(np.isfinite(found), found, 0.0), 0.0, 1.0)
+
+
+def _outcome_at(outcome: Outcome, seen: _Bounds, then: FloatArray, place: FloatArray) -> FloatArray:
+    """The least count c with ``P(u > F'(c)) ≤ 1 - place``, by bisection."""
+    low = np.full(np.broadcast_shapes(seen[0].shape, then.shape, place.shape), -1.0)
+    high = np.full(low.shape, 1.0)
+
+    def reached(count: FloatArray) -> BoolArray:
+        left = _above(seen, outcome.below(count, then))
+        return np.asarray(np.where(place > 0, left <= 1.0 - place, left < 1.0))
+
+    for _ in range(60):
+        short = ~reached(high)
+        if not short.any() or high.max() > _LARGEST:
+            break
+        low, high = np.where(short, high, low), np.where(short, 2.0 * high + 1.0, high)
+    while (high - low > 1.0).any():
+        middle = np.floor((low + high) / 2.0)
+        there = reached(middle)
+        low, high = np.where(there, low, middle), np.where(there, middle, high)
+    return high
+
+
+@dataclass(frozen=True, slots=True)
+class Abduced:
+    """The figures of one unit whose outcome is known (`roxmodel.result.response.Answered`).
+
+    Attributes
+    ----------
+    outcomes
+        Construct's place -> what was seen of it.
+    before
+        Construct's place -> (draws, 1) its predictor as it was.
+    places
+        Construct's place -> (draws, m) places of u, for those a curved equation follows on; the others are expected.
+    """
+
+    outcomes: dict[int, Outcome]
+    before: dict[int, FloatArray]
+    places: dict[int, FloatArray]
+
+    def change(self, place: int, change: FloatArray) -> FloatArray | None:
+        """See `Answered`."""
+        if place not in self.outcomes:
+            return None
+        outcome, before = self.outcomes[place], self.before[place]
+        if place in self.places:
+            found = realised_outcome(outcome, before, before + change, self.places[place])
+        else:
+            found = expected_outcome(outcome, before, before + change)
+        straight = np.isnan(found) & (outcome.family == LINEAR)  # where it stood is not known: as without seeing it
+        return np.where(change == 0, 0.0, np.where(straight, change, found - outcome.seen))
+
+
+def abduced(fit: Fit, known: OneUnit, system: System, levels: FloatArray, seed: int | None) -> Abduced:
+    """What is known of a unit's yes/nos and counts.
+
+    Parameters
+    ----------
+    levels
+        (draws, k) of the unit, NaN where there is none.
+    """
+    outcomes = _outcomes(fit, known)
+    mean = np.zeros(len(fit.model.names)) if fit.population.mean is None else fit.population.mean
+    before = {}
+    for place, outcome in outcomes.items():
+        weights = system.coefficients[:, place]
+        apart = levels - mean if outcome.family == LINEAR else levels
+        start = mean[place] if system.intercepts is None or outcome.family == LINEAR else system.intercepts[:, place]
+        pushed = np.where(weights != 0, weights * apart, 0.0).sum(axis=1)
+        before[place] = (start + pushed)[:, None]
+    handed = _followed(system, sorted(outcomes))
+    places = {}
+    for place in handed:
+        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(7, place)))
+        steps = rng.permuted(np.tile(np.arange(_REPLICATES), (len(levels), 1)), axis=1)
+        places[place] = (steps + rng.random(steps.shape)) / _REPLICATES
+    return Abduced(outcomes, before, places)
+
+
+def _outcomes(fit: Fit, known: OneUnit) -> dict[int, Outcome]:
+    """Curved outcomes that were seen; a yes/no with a straight equation that was seen as such."""
+    dispersion = {equation.effect: equation.dispersion for equation in fit.equations}
+    found = {}
+    for place, (construct, family) in enumerate(zip(fit.model.constructs, fit.families, strict=True)):
+        seen = float(known.levels[place])
+        if known.basis[place] != "observed" or np.isnan(seen) or construct.name not in fit.model.endogenous:
+            continue
+        scale = construct.items[0].scale
+        yes_no = scale is not None and scale.kind == "binary" and len(construct.items) == 1 and seen in {0.0, 1.0}
+        if family != LINEAR or yes_no:
+            found[place] = Outcome(family, seen, dispersion.get(construct.name, float("nan")))
+    return found
+
+
+def _followed(system: System, places: Sequence[int]) -> list[int]:
+    """Places of outcomes that another of them follows on, at once or by others."""
+    reach = np.eye(len(system.names), dtype=bool)
+    for place in system.order:
+        reach[place] |= reach[(system.coefficients[:, place] != 0).any(axis=0)].any(axis=0)
+    return [one for one in places if any(other != one and reach[other, one] for other in places)]
