@@ -11,6 +11,7 @@ import numpy as np
 from narwhals.exceptions import DuplicateError
 
 from roxmodel.doubts import Doubt, new_doubts
+from roxmodel.errors import listed
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.moments.single import Moments
 from roxmodel.result.fit import Fit
@@ -67,10 +68,21 @@ def with_doubts(
     within
         Construct -> covariance of its items over rows (method "path"); None: the fit's own moments.
     """
-    doubts = _doubts(model, data, fit, columns, within)
+    doubts = (*fit.doubts, *_left_behind(data, fit), *_doubts(model, data, fit, columns, within))
     found = replace(fit, doubts=doubts)
     notes = [*_assumed_counts(data), *_direction_notes(found)]
     return replace(found, notes=(*fit.notes, *notes)) if notes else found
+
+
+def _left_behind(data: object, fit: Fit) -> tuple[Doubt, ...]:
+    """Rows that a pickled study no longer has, where the method would use them."""
+    if fit.method != "linked" or not isinstance(data, Study) or not data.left_behind:
+        return ()
+    finding = (
+        f"This study came out of a pickle, which holds no rows: how answers of {listed(data.left_behind)} covary "
+        "within units rests on sums by unit, so that the fit differs from that of the study as it was read."
+    )
+    return (Doubt("rows", "doubtful", finding, data.left_behind, "Build the Study from its frames again."),)
 
 
 def _doubts(

@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 
+from roxmodel.doubts import Doubt
 from roxmodel.errors import EstimationError
 from roxmodel.implied.identification import flat_direction, involved, name_parameters, somewhere
 from roxmodel.implied.layout import Layout
@@ -154,7 +155,7 @@ def require_seen(
     start: tuple[FloatArray, FloatArray],
     together: Sequence[FloatArray],
     asked: Asked,
-) -> tuple[str, ...]:
+) -> tuple[Doubt, ...]:
     """Refuse a model that pairs of items which were never seen together would have to determine.
 
     Items that never met are no harm where others join them: the likelihood of what was seen has an information of full
@@ -171,7 +172,7 @@ def require_seen(
 
     Returns
     -------
-    tuple of str
+    tuple of Doubt
         What hangs on a few cases only; empty as a rule.
 
     Raises
@@ -191,11 +192,12 @@ def require_seen(
     if found is None:
         return ()
     pairs, count = _pairs(layouts, found, (few, together))
-    note = (
-        f"Hardly identified: {_traded(table, found[1])} hang{_s(table, found[1])} on how {pairs} go together, which "
-        f"{count:.0f} {asked.whom} tell: errors and tests mean little here. {asked.remedy}."
+    finding = (
+        f"Hardly identified: {_traded(table, found[1])} hang{_s(table, found[1])} on how {_words(pairs)} go together, "
+        f"which {count:.0f} {asked.whom} tell: errors and tests mean little here."
     )
-    return (note,)
+    culprits = tuple(dict.fromkeys(item for pair in pairs for item in pair))
+    return (Doubt("identified", "doubtful", finding, culprits, f"{asked.remedy}."),)
 
 
 Flat = tuple[FloatArray, FloatArray]  # starting values and sizes
@@ -221,19 +223,23 @@ def _untold(table: ParameterTable, layouts: Sequence[Layout], start: Flat, lost:
 
 def _pairs(
     layouts: Sequence[Layout], found: Found, where: tuple[Sequence[BoolArray], Sequence[FloatArray]]
-) -> tuple[str, float]:
+) -> tuple[list[tuple[str, ...]], float]:
     """The pairs that the direction moves, and how often the most frequent of them was seen."""
     point, _, flat = found
-    named: dict[str, float] = {}
+    named: dict[tuple[str, ...], float] = {}
     for layout, lost, together in zip(layouts, *where, strict=True):
         by_sigma, _ = moment_jacobian(layout, implied(layout, point))
         moved = np.tril(np.abs(by_sigma @ layout.link @ flat)) * lost
         for a, b in np.argwhere(moved > _PART * max(float(moved.max()), 1e-300)):
-            pair = repr(layout.items[a]) if a == b else f"{layout.items[b]!r} and {layout.items[a]!r}"
+            pair = tuple(dict.fromkeys((layout.items[b], layout.items[a])))
             named[pair] = max(named.get(pair, 0.0), float(together[a, b]))
-    words = list(named) or ["some items"]
-    more = f" ({len(words) - 1} more pair{'s' if len(words) > 2 else ''} likewise)" if len(words) > 1 else ""
-    return f"{words[0]}{more}", max(named.values(), default=0.0)
+    return list(named), max(named.values(), default=0.0)
+
+
+def _words(pairs: Sequence[tuple[str, ...]]) -> str:
+    more = len(pairs) - 1
+    likewise = f" ({more} more pair{'s' if more > 1 else ''} likewise)" if more > 0 else ""
+    return (" and ".join(map(repr, pairs[0])) if pairs else "some items") + likewise
 
 
 def _traded(table: ParameterTable, flat: FloatArray) -> str:
@@ -255,6 +261,6 @@ def _never_met(
     pairs, count = _pairs(layouts, found, (short, together))
     met = f"were never {asked.met}" if count == 0 else f"were {asked.met} only once"
     return NeverMetError(
-        f"{pairs} {met}, and no other items join them, so {_traded(table, found[1])} cannot be told.",
+        f"{_words(pairs)} {met}, and no other items join them, so {_traded(table, found[1])} cannot be told.",
         hint=f"{asked.remedy}, or a third item of their construct beside each; or leave one of them out.",
     )

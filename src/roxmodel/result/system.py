@@ -221,8 +221,9 @@ def implied_covariance(coefficients: FloatArray, disturbances: FloatArray) -> Fl
 def root_of(covariance: FloatArray) -> FloatArray:
     """A root R of a positive semi-definite matrix, R Rᵀ = covariance, (n, n).
 
-    The root is taken of the correlations: beside a variance of euros squared (1e12), the eigenvectors of the
-    covariance itself would carry no digit of a variance of points (0.1).
+    The symmetric root of the correlations, which is unique: eigenvectors have no sign of their own, so that a root made
+    of them alone would give other draws on another machine. Of correlations, as beside a variance of euros squared
+    (1e12) the eigenvectors of the covariance itself would carry no digit of a variance of points (0.1).
 
     Examples
     --------
@@ -234,4 +235,4 @@ def root_of(covariance: FloatArray) -> FloatArray:
     scale = np.sqrt(np.maximum(np.diag(covariance), 0.0))
     safe = np.where(scale > 0, scale, 1.0)
     values, vectors = np.linalg.eigh((covariance + covariance.T) / 2 / np.outer(safe, safe))
-    return np.asarray(scale[:, None] * vectors * np.sqrt(np.clip(values, 0.0, None)))
+    return np.asarray(scale[:, None] * (vectors * np.sqrt(np.clip(values, 0.0, None))) @ vectors.T)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from roxmodel.doubts import Doubt
 from roxmodel.errors import EstimationError, SpecError
 from roxmodel.implied.layout import LOADINGS
 from roxmodel.implied.matrices import filled, implied
@@ -160,7 +161,7 @@ class StudyCheck:
     notes: tuple[str, ...]
     planned: Planned | None
     apart: bool = False
-    hardly: tuple[str, ...] = ()
+    hardly: tuple[Doubt, ...] = ()
 
     @property
     def constructs(self) -> pd.DataFrame:

@@ -32,7 +32,7 @@ def _obstacles(check: StudyCheck) -> Iterator[str]:
     if not check.identified:
         whose = "rox.fit(model, study) will refuse:" if check.apart else "No data could carry this model."
         yield f"{whose} {check.reason}"
-    yield from check.hardly
+    yield from (f"{doubt.finding} {doubt.remedy}" for doubt in check.hardly)
     if check.obstacle:
         yield f"rox.fit(model, study) will refuse: {check.obstacle}."
     if check.n_units <= check.parameters:

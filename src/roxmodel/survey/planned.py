@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from roxmodel.doubts import Doubt
 from roxmodel.errors import RoxError
 from roxmodel.implied.between import between_table, given_values, moments_between
 from roxmodel.implied.identification import require_identified
@@ -80,7 +81,7 @@ class Plan:
     refusal: str
     units: Mapping[str, int]
     apart: bool = False
-    hardly: tuple[str, ...] = ()
+    hardly: tuple[Doubt, ...] = ()
 
 
 def unit_means(model: RoxModel, moments: LinkedMoments, times: Mapping[str, float] | None = None) -> UnitMeans:

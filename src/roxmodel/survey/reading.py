@@ -75,6 +75,8 @@ class Reading:
         Columns of the unit frame with how many people could have answered.
     travelled
         Whether this came out of a pickle, without rows and without columns that no construct uses.
+    left_behind
+        Sources with missing answers whose rows stayed where the pickle was made.
     doubts
         What in the frames may not be what it seems.
     assumed
@@ -89,6 +91,7 @@ class Reading:
     rows: Mapping[str, Rows] = field(default_factory=dict)
     eligible: tuple[str, ...] = ()
     travelled: bool = False
+    left_behind: tuple[str, ...] = ()
     doubts: tuple[Doubt, ...] = ()
     assumed: Mapping[str, int] = field(default_factory=dict)
 
@@ -98,7 +101,8 @@ class Reading:
         if frame is not None:
             used = dict.fromkeys((by, *(() if figures is None else figures.names), *self.eligible))
             frame = open_frame(UNIT, {name: raw_column(frame, name) for name in used if name in frame.columns})
-        return replace(self, unit_frame=frame, rows={}, travelled=True)
+        left = tuple(dict.fromkeys((*self.left_behind, *self.rows)))
+        return replace(self, unit_frame=frame, rows={}, travelled=True, left_behind=left)
 
     def cells(self, source: str, items: Sequence[str]) -> Cells | None:
         """Moments by unit and pattern of missing answers; None where rows are not at hand or are weighted."""
@@ -163,7 +167,15 @@ def read_frames(model: RoxModel, frames: Mapping[str, object], options: Options)
         s: n for s, given in frames.items() if isinstance(given, Aggregated) and (n := given.assumed) is not None
     }
     return Reading(
-        moments, unit_frame, book.keys.get(UNIT), without, book.coerced, book.rows, eligible, False, doubts, assumed
+        moments,
+        unit_frame,
+        book.keys.get(UNIT),
+        without,
+        book.coerced,
+        book.rows,
+        eligible,
+        doubts=doubts,
+        assumed=assumed,
     )
 
 

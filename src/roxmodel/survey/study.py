@@ -181,6 +181,11 @@ class Study:
         return self._reading.doubts
 
     @property
+    def left_behind(self) -> tuple[str, ...]:
+        """Sources with missing answers whose rows a pickle left behind, so that fits rest on sums by unit only."""
+        return self._reading.left_behind
+
+    @property
     def assumed_counts(self) -> Mapping[str, int]:
         """Source -> people in every unit that were assumed, because the means came without counts."""
         return self._reading.assumed

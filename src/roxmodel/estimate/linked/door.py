@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Hashable, Sequence
 from typing import get_args
 
 import numpy as np
 
-from roxmodel.errors import DataError, EstimationError, RoxError, RoxWarning, did_you_mean
+from roxmodel.errors import DataError, EstimationError, RoxError, did_you_mean
 from roxmodel.estimate.linked.bootstrap import Draws, resample_units
 from roxmodel.estimate.linked.individual import WithinModel, edges_of, within_edges
 from roxmodel.estimate.linked.inference import degrees_of_freedom, equation_units, sandwich, small_sample
@@ -88,8 +87,6 @@ def _fit(model: RoxModel, data: object, moments: LinkedMoments, options: LinkedO
     _require_sources(model, moments)
     sample = linked_sample(model, moments, cells)
     known = estimate(model, sample, options.scaling)
-    for note in known.notes:
-        warnings.warn(note, RoxWarning, stacklevel=2)
     if not options.observed:
         known = with_information(known, observed=False)
     _require_units(model, known, sample)

@@ -60,7 +60,6 @@ def linked_notes(model: RoxModel, solution: LinkedSolution, options: LinkedOptio
     """What a reader must know, in sentences."""
     sample, known = solution.sample, solution.estimate
     notes = [_LEVEL + (_PEOPLE if len(sample.sources) > 1 else ""), *causal_notes(model)]
-    notes += known.notes
     notes += never_met_notes(sample.items, [together_of(sample.data.seen)], "units know")
     notes += [note for source in sample.sources for note in source.within.notes]
     notes += sample.notes

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from roxmodel.doubts import Doubt
 from roxmodel.estimate.linked.objective import NoisyObjective
 from roxmodel.estimate.linked.sample import LinkedSample
 from roxmodel.estimate.sem.feasible import feasible, reached
@@ -43,7 +44,7 @@ class Estimate:
         Moments between units that the iteration started from, in units of the scale.
     found, bread
         The optimum; the inverse information per unit.
-    notes
+    doubts
         What hangs on a few units only (see `require_seen`).
     """
 
@@ -54,7 +55,7 @@ class Estimate:
     start: Target
     found: Minimum
     bread: Bread
-    notes: tuple[str, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
 
 
 def estimate(

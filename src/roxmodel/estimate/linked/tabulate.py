@@ -101,6 +101,7 @@ def linked_fit(model: RoxModel, solution: LinkedSolution, options: LinkedOptions
         moments=(between,),
         resampling=solution.resampling,
         df=solution.df,
+        doubts=known.doubts,
     )
     fit = fit_of(model, plain, Options(se=options.se, scaling=options.scaling))
     markers = _markers(model, solution)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from roxmodel.errors import RoxError, RoxWarning
+from roxmodel.doubts import Doubt
+from roxmodel.errors import RoxError
 from roxmodel.estimate.sem.bootstrap import Refit, resample, resample_categorical
 from roxmodel.estimate.sem.categorical import solve_categorical
 from roxmodel.estimate.sem.feasible import feasible, reached
@@ -65,6 +65,8 @@ class LatentSolution:
         Replicates of the bootstrap, or None.
     df
         (n_free,) degrees of freedom of the t distribution; None = normal.
+    doubts
+        What hangs on a few people only.
     """
 
     table: ParameterTable
@@ -78,6 +80,7 @@ class LatentSolution:
     moments: tuple[Target, ...]
     resampling: Resampling | None
     df: FloatArray | None = None
+    doubts: tuple[Doubt, ...] = ()
 
 
 def objective_of(layouts: Sequence[Layout], sample: Sample) -> Objective:
@@ -124,9 +127,6 @@ def _likelihood(model: RoxModel, data: object, options: Options) -> LatentSoluti
     start = start_values(model, table, [(group.name, group.target) for group in sample.groups], sample.scale)
     require_identified(model, table, layouts, start)
     hardly = require_seen(table, layouts, start, [group.together for group in sample.groups], PEOPLE)
-    for note in hardly:
-        warnings.warn(note, RoxWarning, stacklevel=2)
-    sample = replace(sample, notes=(*hardly, *sample.notes))
     objective = objective_of(layouts, sample)
     found = optimum_of(objective, table, sample, start[0])
     observed = _observed(options, sample)
@@ -141,7 +141,7 @@ def _likelihood(model: RoxModel, data: object, options: Options) -> LatentSoluti
     if options.replicates:
         resampling = resample(Refit(model, table, layouts, sample, found, bread.inverse), options)
     df = degrees_of_freedom(table, sample)
-    return LatentSolution(table, layouts, sample, given, found, vcov, bread, indices, moments, resampling, df)
+    return LatentSolution(table, layouts, sample, given, found, vcov, bread, indices, moments, resampling, df, hardly)
 
 
 def _categorical(model: RoxModel, data: object, options: Options) -> LatentSolution:

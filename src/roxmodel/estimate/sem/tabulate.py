@@ -51,6 +51,7 @@ def fit_of(model: RoxModel, solution: LatentSolution, options: Options) -> Fit:
         scaling=options.scaling,
         estimator=options.estimator,
         missing="listwise" if solution.sample.complete else "fiml",
+        doubts=solution.doubts,
     )
 
 
