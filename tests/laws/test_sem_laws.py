@@ -202,6 +202,7 @@ def test_fiml_without_holes_is_complete_data(seed, way):
     assert_same_indices(one, two)
 
 
+@pytest.mark.filterwarnings("ignore:.*this fit doubtful")
 @laws
 @given(seeds, st.sampled_from([{}, {"estimator": "MLR"}, {"estimator": "MLM"}, {"missing": "fiml"}, ORDERED]))
 def test_a_frequency_of_two_is_every_row_twice(seed, way):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -15,6 +15,10 @@ from roxmodel.types import FloatArray
 __all__ = ["generalised", "regress"]
 
 _EDGE = 1e-5  # fitted probabilities or counts nearer to 0 (or 1) than this are looked at for separation
+
+# Counts are judged by their parameters: beside billions the last digits of a deviance are rounding, and no step leaves
+# them within 1e-8.
+_SETTLED: Final[dict[str, Any]] = {"tol_criterion": "params", "atol": 1e-9, "rtol": 1e-9}
 
 
 def regress(task: Task) -> Regression:
@@ -85,7 +89,8 @@ def _fitted(task: Task) -> tuple[Any, str, float]:
 
     design = _design(task)
     family = Binomial() if task.family == "logit" else Poisson()
-    found: Any = GLM(task.y, design, family=family, offset=task.offset).fit()
+    settled = {} if task.family == "logit" else _SETTLED
+    found: Any = GLM(task.y, design, family=family, offset=task.offset).fit(**settled)
     if task.family == "logit" or not found.converged:
         return found, task.family, float("nan")
     alpha = _overdispersion(task.y, np.asarray(found.mu))
@@ -110,7 +115,7 @@ def _negative_binomial(task: Task, design: FloatArray, start: float) -> tuple[An
             alpha = likely
     except (np.linalg.LinAlgError, ValueError):
         pass
-    found: Any = GLM(task.y, design, family=NegativeBinomial(alpha=alpha), offset=task.offset).fit()
+    found: Any = GLM(task.y, design, family=NegativeBinomial(alpha=alpha), offset=task.offset).fit(**_SETTLED)
     return found, "negative binomial", alpha
 
 

@@ -82,7 +82,8 @@ def direction_of(
     sd = np.sqrt(np.diag(covariance))
     turned = np.ones(p) if expected is None else np.asarray(expected, dtype=np.float64)
     correlation = covariance / np.outer(sd, sd) * np.outer(turned, turned)
-    if (correlation >= 0).all():
+    improper = bool((np.abs(correlation) > 1 + _NOTHING).any())  # of pairs that few answered both of
+    if improper or (correlation >= 0).all():
         return Direction()
     vector = np.linalg.eigh(correlation)[1][:, -1]
     side = np.where(vector < 0, -1.0, 1.0)
@@ -200,7 +201,7 @@ def effective_answers(own: SourceMoments, total: FloatArray) -> float:
     total
         (p, p) their covariance over all respondents; the largest ICC(1) of an item counts.
     """
-    counts = own.counts.min(axis=1)
+    counts = own.n.min(axis=(1, 2))  # the pair of items that fewest answered both of
     n, weight = float(counts.sum()), own.weight
     if n <= 0:
         return 0.0
