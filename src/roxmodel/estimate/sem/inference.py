@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,6 +21,7 @@ __all__ = [
     "degrees_of_freedom",
     "huber_white",
     "kish",
+    "net_of_intercepts",
     "satorra_bentler",
 ]
 
@@ -132,6 +133,24 @@ def _inverted(
     usable = np.where(np.abs(values) < _FLAT * top, np.inf, values)
     inverse[at] = (vectors / usable) @ vectors.T / outer
     return inverse, top / max(abs(low), 1e-300), flat, low
+
+
+def net_of_intercepts(bread: Bread, table: ParameterTable) -> Bread:
+    """Judge the condition without the intercepts.
+
+    An intercept and the edges into its construct lie on a ridge where the causes' means are far from 0: by where the
+    scale has its zero, and by nothing that the data do not know. What the other parameters say of each other is in
+    their part of the inverse.
+    """
+    kept = ~bread.held
+    kept[[row.free - 1 for row in table.of("intercept") if row.free]] = False
+    own = np.diag(bread.inverse)
+    kept &= own > 0
+    if bread.flat is not None or not kept.any():
+        return bread
+    sd = np.sqrt(own[kept])
+    correlation = bread.inverse[np.ix_(kept, kept)] / np.outer(sd, sd)
+    return replace(bread, condition=float(np.linalg.cond(correlation)))
 
 
 def beside_bound(vcov: FloatArray, bread: Bread) -> FloatArray:
