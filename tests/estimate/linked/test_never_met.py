@@ -274,3 +274,30 @@ def test_a_study_out_of_a_pickle_says_that_its_rows_stayed_behind(tiny):
             np.testing.assert_array_equal(there.theta, here.theta)
         assert here.doubts == ()
         assert [doubt.check for doubt in there.doubts] == ["rows"] * len(behind)
+
+
+def test_three_versions_with_residuals_at_their_bound_keep_honest_errors():
+    rng = np.random.default_rng(2)
+    units, people = 60, 20
+    level = 0.5 * rng.normal(size=units)
+    own = np.repeat(level, people) + 0.6 * rng.normal(size=units * people)
+    names = [f"U{i:02d}" for i in range(units)]
+    rows = {f"q{k}": 3.3 + own + 0.8 * rng.normal(size=units * people) for k in range(1, 6)}
+    answers = pd.DataFrame({"b": np.repeat(names, people), **rows})
+    books = pd.DataFrame({"b": names, "rev": 500 + 60 * level + 15 * rng.normal(size=units)})
+    version = np.repeat(np.arange(units), people) % 3
+    for place, item in enumerate(("q2", "q3", "q4")):
+        answers.loc[version != place, item] = np.nan
+    model = rox.RoxModel(
+        name="three",
+        edges=["pride -> rev"],
+        constructs=[
+            rox.Construct(name="pride", factor="pride", source="employee", items=["q1", "q2", "q3", "q4"]),
+            rox.Construct(name="rev", factor="outcomes", source="unit", items=["rev"]),
+        ],
+    )
+    study = rox.Study(model, employee=answers, unit=books, by="b")
+    pooled, joint = (rox.fit(model, study, within=within).parameters() for within in ("pooled", "saturated"))
+    assert (joint[joint.kind == "variance"].estimate == 0).sum() >= 2  # there the observed information is no information
+    known = pooled.se.notna() & (pooled.kind != "variance")
+    np.testing.assert_allclose(joint.se[known], pooled.se[known], rtol=0.1)

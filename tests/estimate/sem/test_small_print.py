@@ -169,3 +169,21 @@ def test_no_note_holds_a_line_break():
     for fit in (fitted(), fitted(holed(), missing="fiml", group="g"), fitted(cluster="c")):
         assert all("\n" not in note for note in (*fit.notes, fit.errors))
         assert all(verdict.reason for verdict in fit.verdicts.values())
+
+
+@pytest.mark.parametrize("route", [{"means": True}, {"missing": "fiml"}, {"group": "g", "means": True}])
+def test_where_the_scale_has_its_zero_is_no_ridge(route):
+    rng = np.random.default_rng(8)
+    x = rng.normal(size=300)
+    m = 0.5 * x + rng.normal(size=300)
+    y = 0.3 * x + 0.4 * m + rng.normal(size=300)
+    frame = pd.DataFrame({"x": x, "m": m, "y": y}) + 1000.0
+    frame["g"] = np.where(np.arange(300) % 2, "n", "s")
+    model = rox.RoxModel.from_lavaan("m ~ x\ny ~ x + m")
+    far = fitted(frame, model, **route)
+    near = fitted(frame.assign(**{name: frame[name] - 1000.0 for name in "xmy"}), model, **route)
+    assert far.converged
+    assert far.admissible, far.verdicts["admissible"].reason
+    assert far.doubts == ()
+    for column in ("estimate", "se"):
+        np.testing.assert_allclose(far.edges()[column], near.edges()[column], rtol=1e-4)

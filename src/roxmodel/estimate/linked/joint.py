@@ -137,7 +137,8 @@ def estimate_jointly(model: RoxModel, sample: LinkedSample, known: Estimate, mod
         found = replace(found, expansion=replace(found.expansion, value=objective.value(found.theta)))
         bread = bread_of(found, observed=True)
     else:
-        found, bread = _minimised(objective, start, lower)
+        found = _minimised(objective, start, lower)
+        bread = bread_of(_expected(found, known), observed=True)
     return replace(_joint(known, sample, (objective, found, bread), models), notes=tuple(notes))
 
 
@@ -179,7 +180,16 @@ def _within_start(
     return layout, theta, np.full(layout.n_free, -np.inf), None
 
 
-def _minimised(objective: JointObjective, start: FloatArray, lower: FloatArray) -> tuple[Minimum, Bread]:
+def _expected(found: Minimum, known: Estimate) -> Minimum:
+    """With the expected information between units by the pooled estimate, for what is held at its bound there."""
+    k, near = known.table.n_free, found.expansion
+    information = near.information.copy()
+    information[:k, :k] = known.found.expansion.information
+    information[:k, k:] = information[k:, :k] = 0.0
+    return replace(found, expansion=replace(near, information=information))
+
+
+def _minimised(objective: JointObjective, start: FloatArray, lower: FloatArray) -> Minimum:
     """Newton's method with a Hessian by differences, found anew until it no longer matters."""
     size = np.where(start != 0, np.abs(start), 0.1)
     theta, found = start, None
@@ -198,7 +208,7 @@ def _minimised(objective: JointObjective, start: FloatArray, lower: FloatArray) 
             break
     if found is None:
         raise EstimationError("No step was made.")
-    return found, bread_of(found, observed=True)
+    return found
 
 
 def _joint(

@@ -11,7 +11,7 @@ from roxmodel.doubts import Doubt
 from roxmodel.estimate.linked.objective import NoisyObjective
 from roxmodel.estimate.linked.sample import LinkedSample
 from roxmodel.estimate.sem.feasible import feasible, reached
-from roxmodel.estimate.sem.inference import Bread, bread_of
+from roxmodel.estimate.sem.inference import Bread, bread_of, net_of_intercepts
 from roxmodel.estimate.sem.optimizer import Minimum, minimise
 from roxmodel.estimate.sem.planning import lower_bounds, refuse_free_lags
 from roxmodel.implied.between import between_table, condensed, given_values, moments_between
@@ -107,16 +107,7 @@ def estimate(
 
 def _bread(table: ParameterTable, found: Minimum, observed: bool = True) -> Bread:
     """Inverse information; its condition without intercepts, which depend on where the items have their zero."""
-    bread = bread_of(found, observed)
-    kept = ~found.bound
-    kept[[row.free - 1 for row in table.of("intercept") if row.free]] = False
-    own = np.diag(bread.inverse)
-    kept &= own > 0
-    if bread.flat is not None or not kept.any():
-        return bread
-    sd = np.sqrt(own[kept])
-    correlation = bread.inverse[np.ix_(kept, kept)] / np.outer(sd, sd)
-    return replace(bread, condition=float(np.linalg.cond(correlation)))
+    return net_of_intercepts(bread_of(found, observed), table)
 
 
 def layout_of(known: Estimate, scale: FloatArray, data: NoisyMeans) -> Layout:

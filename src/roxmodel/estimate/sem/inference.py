@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,10 +21,12 @@ __all__ = [
     "degrees_of_freedom",
     "huber_white",
     "kish",
+    "net_of_intercepts",
     "satorra_bentler",
 ]
 
 _FLAT = 1e-9  # smallest eigenvalue of the scaled information that still identifies
+_LITTLE = 0.1  # share of the expected information that the observed one of what is held must have
 _UNKNOWN = 3.0  # times that the part of a variance counts which comes from a parameter at its bound
 
 
@@ -85,23 +87,38 @@ def bread_of(found: Minimum, observed: bool) -> Bread:
     plain, negative = _inverted(chosen, expected, moving), False
     if observed and plain[2] is None and plain[3] <= 0:
         plain, chosen, negative = _inverted(expected, expected, moving), expected, True
-    whole = _whole(chosen, expected) if held.any() else plain[0]
+    whole = _whole(chosen, expected, plain[0], held) if held.any() else plain[0]
     return Bread(plain[0], chosen, plain[1], plain[2], whole, held, negative)
 
 
-def _whole(chosen: FloatArray, expected: FloatArray) -> FloatArray:
-    """Inverse of the information of all parameters; of the expected one where the other is not positive definite.
+def _whole(chosen: FloatArray, expected: FloatArray, inverse: FloatArray, held: BoolArray) -> FloatArray:
+    """Inverse of the information of all parameters, from that of those which move, `inverse`.
 
-    Off the optimum (a bound is pushed against) the observed information need not be. A direction that the data do not
-    determine gets an error so large that it says nothing, not one of 0.
+    Off the optimum (a bound is pushed against) the observed information of what is held need not be positive, or is so
+    by next to nothing: where it has not a tenth of the expected one in some direction, the expected one counts. A
+    direction that the data do not determine gets an error so large that it says nothing, not one of 0.
     """
-    own = np.diag(expected)
-    scale = np.sqrt(np.where(own > 0, own, max(float(own.max()), 1e-200)))
-    outer = np.outer(scale, scale)
-    values, vectors = np.linalg.eigh(chosen / outer)
-    if values[0] < _FLAT * values[-1] and chosen is not expected:
-        values, vectors = np.linalg.eigh(expected / outer)
-    return np.asarray((vectors / np.maximum(values, _FLAT * values[-1])) @ vectors.T / outer)
+    moving = ~held
+    slope = -inverse[np.ix_(moving, moving)] @ chosen[np.ix_(moving, held)]  # dθ / dθ_b along the optimum
+    left = chosen[np.ix_(held, held)] + chosen[np.ix_(held, moving)] @ slope
+    if chosen is not expected:
+        across = expected[np.ix_(moving, held)]
+        usual = expected[np.ix_(held, held)] - across.T @ np.linalg.lstsq(
+            expected[np.ix_(moving, moving)], across, rcond=None
+        )[0]
+        unit = np.sqrt(np.maximum(np.diag(usual), 1e-200))
+        if np.linalg.eigvalsh((left - _LITTLE * usual) / np.outer(unit, unit))[0] < 0:
+            left = usual
+    own = np.diag(expected)[held]
+    scale = np.sqrt(np.where(own > 0, own, 1e-200))
+    values, vectors = np.linalg.eigh(left / np.outer(scale, scale))
+    unknown = (vectors / np.maximum(values, _FLAT * max(float(values[-1]), _FLAT))) @ vectors.T / np.outer(scale, scale)
+    found = inverse.copy()
+    found[np.ix_(held, held)] = unknown
+    found[np.ix_(moving, held)] = slope @ unknown
+    found[np.ix_(held, moving)] = unknown @ slope.T
+    found[np.ix_(moving, moving)] += slope @ unknown @ slope.T
+    return found
 
 
 def _inverted(
@@ -132,6 +149,24 @@ def _inverted(
     usable = np.where(np.abs(values) < _FLAT * top, np.inf, values)
     inverse[at] = (vectors / usable) @ vectors.T / outer
     return inverse, top / max(abs(low), 1e-300), flat, low
+
+
+def net_of_intercepts(bread: Bread, table: ParameterTable) -> Bread:
+    """Judge the condition without the intercepts.
+
+    An intercept and the edges into its construct lie on a ridge where the causes' means are far from 0: by where the
+    scale has its zero, and by nothing that the data do not know. What the other parameters say of each other is in
+    their part of the inverse.
+    """
+    kept = ~bread.held
+    kept[[row.free - 1 for row in table.of("intercept") if row.free]] = False
+    own = np.diag(bread.inverse)
+    kept &= own > 0
+    if bread.flat is not None or not kept.any():
+        return bread
+    sd = np.sqrt(own[kept])
+    correlation = bread.inverse[np.ix_(kept, kept)] / np.outer(sd, sd)
+    return replace(bread, condition=float(np.linalg.cond(correlation)))
 
 
 def beside_bound(vcov: FloatArray, bread: Bread) -> FloatArray:

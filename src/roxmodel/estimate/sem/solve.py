@@ -18,6 +18,7 @@ from roxmodel.estimate.sem.inference import (
     bread_of,
     degrees_of_freedom,
     huber_white,
+    net_of_intercepts,
     satorra_bentler,
 )
 from roxmodel.estimate.sem.objective import Objective, Part
@@ -130,7 +131,7 @@ def _likelihood(model: RoxModel, data: object, options: Options) -> LatentSoluti
     objective = objective_of(layouts, sample)
     found = optimum_of(objective, table, sample, start[0])
     observed = _observed(options, sample)
-    bread = bread_of(found, observed)
+    bread = net_of_intercepts(bread_of(found, observed), table)
     places = given_places(model, table)
     vcov = _covariance(options, (layouts, sample, places), found, bread)
     judged = Judged(
