@@ -40,8 +40,8 @@ class Twins:
     keys
         As they are written.
     kinds
-        What differs: ``types`` or ``bytes``, ``encoding`` (UTF-8 read as Latin), ``exponents``, ``signs`` (how characters
-        are composed), ``marks`` (kinds of dashes, characters without width), ``quotes`` around the key, ``blanks``,
+        What differs: ``types`` or ``bytes``, ``encoding`` (UTF-8 read as Latin), ``exponents``, ``signs`` (how
+        characters are composed), ``marks`` (kinds of dashes, characters without width), ``quotes``, ``blanks``,
         ``letters`` (case), ``accents``, ``separators`` (blank, dash, underscore or nothing before a number), ``zeros``.
     """
 
