@@ -274,3 +274,8 @@ def test_means_as_figures_of_the_units():
     fit = rox.fit(asked("unit"), rox.Study(asked("unit"), unit=whole, by="shop"), method="path")
     slope = np.polyfit(means[["p1", "p2", "p3"]].mean(axis=1), books["sales"], 1)[0]
     assert fit.edges()["estimate"][0] == pytest.approx(slope, rel=1e-9)
+
+
+def test_an_assumed_count_may_be_a_number_of_numpy():
+    assumed = rox.Aggregated({"unit": ["a"], "p1": [3.0]}, n=np.int64(8)).assumed
+    assert (assumed, type(assumed)) == (8, int)

@@ -48,6 +48,29 @@ def test_a_tenth_of_a_long_survey_twice():
     assert found.expected < found.rows / 2
 
 
+@pytest.mark.parametrize(("items", "batch"), [(2, 48), (3, 48), (3, 30), (6, 20)])
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_a_batch_appended_again(items, batch, shuffled):
+    rng = np.random.default_rng(6)
+    columns, unit = answers(rng, 40, 8, items)
+    order = rng.permutation(320) if shuffled else np.arange(320)
+    twice = np.r_[order, order[40 : 40 + batch]]
+    found = repeats_of([c[twice] for c in columns], unit[twice])
+    assert found is not None
+    assert abs(found.again - 320) <= 1  # the row before may agree by chance
+    assert found.rows >= batch
+
+
+@pytest.mark.parametrize("items", [2, 3, 6])
+def test_sorted_rows_are_no_repeats(items):
+    rng = np.random.default_rng(8)
+    for units, people in ((40, 8), (10, 200), (1, 400)):
+        columns, unit = answers(rng, units, people, items, points=int(rng.integers(2, 8)))
+        for keys in (columns, (*columns, unit), (columns[0], unit)):
+            order = np.lexsort(tuple(keys))
+            assert repeats_of([c[order] for c in columns], unit[order]) is None
+
+
 def test_one_unit_twice():
     columns, unit = answers(np.random.default_rng(3), 60, 60, 5)
     again = unit == 7

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import roxmodel as rox
-from roxmodel.survey.missing_codes import codes_of
+from roxmodel.survey.missing_codes import Asked, code_doubts, codes_of
 
 RNG = np.random.default_rng(11)
 FIVE = RNG.integers(1, 6, 400).astype(float)
@@ -39,6 +39,12 @@ def test_several_codes_at_both_ends_and_holes():
         (np.r_[RNG.integers(0, 2, 400), [9] * 9], 9),
         (np.r_[FIVE / 2 + 0.5, [99] * 3], 99),
         (np.r_[RNG.integers(0, 101, 400), [999] * 5], 999),
+        (np.r_[RNG.integers(0, 101, 400), [-9] * 5], -9),
+        (np.r_[RNG.uniform(0, 100, 400), [-9] * 5], -9),
+        (np.r_[np.rint(RNG.normal(40, 8, 400)).clip(18, 67), [99] * 6], 99),
+        (np.r_[np.exp(RNG.normal(10, 0.5, 400)), [-9] * 5], -9),
+        (np.r_[TEN, [-9] * 2], -9),
+        (np.r_[TEN / 2, [-8] * 2], -8),
     ],
 )
 def test_other_scales(values, code):
@@ -54,6 +60,8 @@ CLEAN = {
     "difference": lambda r: np.rint(r.normal(r.uniform(-1, 5), r.uniform(0.5, 3), r.integers(20, 500))),
     "percent": lambda r: np.clip(np.rint(r.normal(r.uniform(5, 90), 20, r.integers(20, 500))), 0, 100),
     "likert": lambda r: np.clip(np.rint(r.normal(r.uniform(1, 5), 1, r.integers(20, 500))), 1, r.choice([4, 5, 6, 7])),
+    "prices": lambda r: r.choice([9, 19, 29, 39, 49, 59, 79, 99], r.integers(20, 500), p=r.dirichlet(np.ones(8))),
+    "temperature": lambda r: np.rint(r.normal(r.uniform(5, 25), 5, r.integers(20, 500))),
     "hours": lambda r: np.rint(np.exp(r.normal(0.5, 0.8, r.integers(20, 300))) * 2) / 2,
 }
 
@@ -66,11 +74,27 @@ def test_genuine_numbers_are_left_alone(world, kind):
     assert false <= 4  # 1 %; seen in 3,000 worlds of each kind: at most 0.4 %
 
 
+@pytest.mark.parametrize(("low", "high", "code"), [(0, 10, -1), (0, 100, -1), (0, 100, 101), (1, 9, 0), (0, 10, 11)])
+def test_a_code_next_to_the_scale_is_told_by_the_other_questions(low, high, code):
+    rng = np.random.default_rng(7)
+    shared = rng.normal(0, 1, 900)
+    first, second = (np.clip(np.rint((high + low) / 2 + (shared + rng.normal(0, 0.6, 900)) * high / 5), low, high)
+                     for _ in range(2))  # fmt: skip
+    asked = [Asked(rox.Item(name="q2"), second, "c")]
+    assert code_doubts("employee", [Asked(rox.Item(name="q1"), first, "c"), *asked], "answers", "") == []
+    coded = np.where(rng.random(900) < 0.06, code, first)
+    (doubt,) = code_doubts("employee", [Asked(rox.Item(name="q1"), coded, "c"), *asked], "answers", "")
+    assert doubt.culprits == ("q1",)
+
+
 def test_figures_of_units():
     revenue = np.random.default_rng(2).normal(100, 10, 60)
     assert codes_of(revenue, "figures") == []
     assert [c.value for c in codes_of(np.r_[revenue, -999], "figures")] == [-999]
     assert [c.value for c in codes_of(np.r_[revenue * 50, -99, -99], "figures")] == [-99]
+    assert [c.value for c in codes_of(np.r_[revenue, [-9] * 3], "figures")] == [-9]
+    assert [c.value for c in codes_of(np.r_[FIVE[:60] + 0.5, [99] * 2], "figures")] == [99]
+    assert codes_of(np.r_[revenue, [-9, 99]], "figures") == []
     profit = np.random.default_rng(3).uniform(5, 5000, 60)
     assert codes_of(np.r_[profit, -99.0], "figures") == []  # one small loss is one small loss
 

@@ -74,6 +74,9 @@ class Aggregated:
             raise SpecError(
                 "rox.Aggregated needs to know how many people each mean rests on: n= is missing.", hint=_ROAD
             )
+        if isinstance(self.n, np.integer):
+            object.__setattr__(self, "n", int(self.n))
+            given = self.n, self.variance
         whole = isinstance(given[0], int) and not isinstance(given[0], bool) and given[0] >= 1
         if not isinstance(given[0], str | Mapping) and not whole:
             allowed = "the name of a column, item -> column, or a whole number of people that is assumed"

@@ -21,6 +21,9 @@ _RARE = 1e-5  # probability under chance below which repeats are no chance
 _LONG = 5  # items from which single repeated rows can be told from people who agree
 _MOST = 60_000  # rows looked at: whole units, every so many, of longer frames
 _FEWEST = 5  # repeated rows below which nothing is said
+_PRIOR = 5.0  # rows of all units that are added to those of one where shares are taken
+_COMMON = 0.5  # a share of a unit's rows from which a row tells nothing
+_LAGS = 8  # distances looked at
 _SLACK = 3.0  # how much more people of one unit may agree exactly, for each pair that agrees but for one answer
 
 
@@ -38,12 +41,15 @@ class Repeats:
         Units in which every row is there twice (or three times ...), where these are too many.
     of
         Rows looked at.
+    again
+        Place of the first row of a stretch that repeats an earlier one row by row; -1 if there is none.
     """
 
     rows: int
     expected: float
     whole: int
     of: int
+    again: int = -1
 
 
 def duplicate_doubts(source: str, columns: Sequence[NDArray[Any]], codes: IntArray | None) -> tuple[Doubt, ...]:
@@ -62,7 +68,9 @@ def duplicate_doubts(source: str, columns: Sequence[NDArray[Any]], codes: IntArr
     if found is None:
         return ()
     where = "the same unit" if codes is not None else "the frame"
-    if found.whole and codes is not None:
+    if found.again >= 0:
+        how = f"from row {found.again} on they come in the order in which they stood before"
+    elif found.whole and codes is not None:
         how = f"in {found.whole} units every row is there twice or more"
     elif found.whole:
         how = "every row is there twice or more"
@@ -82,11 +90,13 @@ def duplicate_doubts(source: str, columns: Sequence[NDArray[Any]], codes: IntArr
 def repeats_of(columns: Sequence[NDArray[Any]], codes: IntArray | None) -> Repeats | None:
     """Find repeated rows beyond chance; None where chance explains them, or cannot be told from them.
 
-    Two tests. *Whole files*: where a unit's rows are all there twice, every pattern of answers has an even count (a
-    common divisor); by chance c patterns do with a probability of about 2^-(c - 1). *Single rows* (five items or more,
-    people who gave the same answer throughout left out): pairs of a unit that agree in everything, against pairs that
-    agree in all items but one. Among pairs of different units, which no double reading touches, the ratio of both is
-    that of chance; a unit may have three times as many before anything is said.
+    Three tests. *Whole files*: where a unit's rows are all there twice, every pattern of answers has an even count (a
+    common divisor); by chance c patterns do with a probability of about 2^-(c - 1). *Stretches* of rows that come again
+    in the same order, as a batch appended twice does: the shares of their answers in their units, multiplied, over all
+    places where such a stretch could begin. *Single rows* (five items or more, people who gave the same answer
+    throughout left out): pairs of a unit that agree in everything, against pairs that agree in all items but one.
+    Among pairs of different units, which no double reading touches, the ratio of both is that of chance; a unit may
+    have three times as many before anything is said.
 
     Examples
     --------
@@ -111,9 +121,10 @@ def repeats_of(columns: Sequence[NDArray[Any]], codes: IntArray | None) -> Repea
     whole = _whole_units(cells, times, int(unit.max()) + 1)
     if whole:
         return Repeats(repeated, np.nan, whole, len(unit))
-    if len(columns) < _LONG:
-        return None
-    varied = _varied(own)
+    stretch = _stretch(unit, pattern)
+    if stretch is not None:
+        return Repeats(stretch[1], np.nan, 0, len(unit), int(rows[stretch[0]]))
+    varied = _varied(own) if len(columns) >= _LONG else np.zeros(len(unit), dtype=np.bool_)
     if varied.sum() < 2 * _FEWEST:
         return None
     return _single_rows([part[varied] for part in parts], pattern[varied], unit[varied])
@@ -139,15 +150,21 @@ def _hashed(column: NDArray[Any], place: int) -> NDArray[np.uint64]:
 
 def _cells(unit: IntArray, pattern: NDArray[np.uint64]) -> tuple[IntArray, IntArray]:
     """Unit of each distinct (unit, pattern), and how many rows have it."""
-    mixed = pattern ^ (unit.astype(np.uint64) * np.uint64(0xD6E8FEB86659FD93))
+    mixed = _mixed(unit, pattern)
     order = np.argsort(mixed, kind="stable")
     start = np.flatnonzero(np.r_[True, np.diff(mixed[order]) != 0])
     return unit[order[start]], np.diff(np.r_[start, len(order)])
 
 
+def _mixed(unit: IntArray, pattern: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """(n,) one number for unit and answers."""
+    mixed: NDArray[np.uint64] = pattern ^ (unit.astype(np.uint64) * np.uint64(0xD6E8FEB86659FD93))
+    return mixed
+
+
 def _times(unit: IntArray, pattern: NDArray[np.uint64]) -> IntArray:
     """How many rows have each distinct (unit, pattern)."""
-    mixed = np.sort(pattern ^ (unit.astype(np.uint64) * np.uint64(0xD6E8FEB86659FD93)))
+    mixed = np.sort(_mixed(unit, pattern))
     return np.asarray(np.diff(np.r_[np.flatnonzero(np.r_[True, np.diff(mixed) != 0]), len(mixed)]), dtype=np.int64)
 
 
@@ -167,6 +184,47 @@ def _whole_units(cells: IntArray, times: IntArray, units: int) -> int:
     alone = int(((divisor[several] > 1) & (chance * several.sum() < _RARE)).sum())
     together = _tail(found, float(chance.sum())) < _RARE
     return found if together and found >= 3 else alone
+
+
+def _stretch(unit: IntArray, pattern: NDArray[np.uint64]) -> tuple[int, int] | None:
+    """First row and length of a stretch of rows that repeats an earlier one row by row, beyond chance.
+
+    A row counts by the share of its answers in its unit (smoothed by the share in all units), and only where it differs
+    from the row before it: in a sorted frame equal rows stand side by side.
+    """
+    n = len(unit)
+    _, row, times = np.unique(_mixed(unit, pattern), return_inverse=True, return_counts=True)
+    _, kind, of_kind = np.unique(pattern, return_inverse=True, return_counts=True)
+    size = np.bincount(unit)[unit]
+    share = (times[row] + _PRIOR * of_kind[kind] / n) / (size + _PRIOR)
+    worth = np.where(np.r_[True, row[1:] != row[:-1]], -np.log(share), 0.0)
+    worth[share > _COMMON] = 0.0
+    for lag in _lags(row):
+        match = row[lag:] == row[:-lag]
+        edges = np.flatnonzero(np.diff(np.r_[False, match, False].astype(np.int8)))
+        starts, stops = edges[::2], edges[1::2]
+        sums = np.r_[0.0, np.cumsum(worth[lag:])]
+        told = np.where(stops - starts <= lag, sums[stops] - sums[starts], 0.0)
+        if len(told) and told.max() > 2 * log(n) - log(_RARE):
+            best = int(told.argmax())
+            return int(starts[best]) + lag, int(stops[best] - starts[best])
+    return None
+
+
+def _lags(row: IntArray) -> list[int]:
+    """Distances at which four rows that are not all alike most often come again."""
+    own = row.astype(np.uint64)
+    four = own[:-3].copy()
+    for later in (1, 2, 3):
+        four = four * np.uint64(0xD6E8FEB86659FD93) + own[later : len(own) - 3 + later]
+    varied = np.flatnonzero((row[:-3] != row[1:-2]) | (row[1:-2] != row[2:-1]) | (row[2:-1] != row[3:]))
+    order = varied[np.argsort(four[varied], kind="stable")]
+    apart = [(order[k:] - order[:-k])[four[order[k:]] == four[order[:-k]]] for k in (1, 2, 3) if k < len(order)]
+    if not apart:
+        return []
+    found = np.bincount(np.concatenate(apart), minlength=2)
+    often = np.argsort(found, kind="stable")[::-1][:_LAGS]
+    return [int(lag) for lag in often if lag >= _FEWEST and found[lag] >= _FEWEST]
 
 
 def _tail(count: int, expected: float) -> float:

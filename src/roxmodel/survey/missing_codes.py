@@ -25,7 +25,7 @@ _TWO = frozenset({66, 77, 88, 96, 97, 98, 99})
 _LONG = frozenset(10**k - j for k in (3, 4, 5, 6) for j in (1, 2, 3, 4)) | {666, 777, 888, 6666, 7777, 8888}
 _UPPER = _NEAR | _TWO | _LONG
 _LOWER = frozenset(-k for k in (*range(1, 10), *_TWO, *_LONG))
-_TOP = frozenset({6, 8, 11})  # one beyond the scales 1 to 5, 1 to 7, 0 to 10
+_TOP = frozenset({6, 8, 11, 101})  # one beyond the scales 1 to 5, 1 to 7, 0 to 10, 0 to 100
 
 _LONGEST = 11.0  # highest point of a rating; beyond it two-digit codes are ordinary numbers
 _FEWEST = 20  # answers below which nothing is isolated
@@ -132,8 +132,9 @@ def codes_of(values: NDArray[Any], kind: Kind = "answers") -> list[Code]:
     """Isolated values at the ends that are usual codes for "no answer"; empty for counts, amounts, ages, shares.
 
     A value counts only if it is such a code (7-9, 66 ... 99, 666 ... 999 999, 0 below its minus sign), is an end of
-    all values, and lies apart from them: beyond all ratings (0 to 11) for two-digit codes; five times the largest
-    value for longer ones; with an empty neighbour, on a scale without holes, and often, for 7 to 9 and -1 to -9.
+    all values, and lies apart from them: beyond all ratings (0 to 11) for two-digit codes, or often and behind a gap
+    like no other; five times the largest value for longer ones; with an empty neighbour, and often, for 7 to 9 (on a
+    scale without holes) and -1 to -9.
 
     Examples
     --------
@@ -207,21 +208,33 @@ class _Ordinary:
             return self.unbroken and value - high >= 2 and times >= _OFTEN and self.kind == "answers"
         if value in _TWO:
             usual = value in {97, 98, 99} or times > 1
-            return high <= _LONGEST and usual
+            return (high <= _LONGEST and usual) or (times >= _OFTEN and self._behind_a_gap(value))
         return value >= _FAR * high and high <= value / 6 and (high <= _LONGEST or times > 1)
 
     def _below(self, value: float, times: int) -> bool:
         low, high = float(self.core[0]), float(self.core[-1])
         if value <= -66:
             return high <= 150 or times > 1
-        often = times > 1 or value <= -6
-        if self.kind == "means" or not self.unbroken:
-            return low >= 1 and high <= _LONGEST and often
-        return (low >= 1 and often) or (low - value >= 2 and times >= _OFTEN)
+        often = times > 1 or (value <= -6 and self.whole)
+        if high <= _LONGEST and (low >= 1 or value <= -6) and often:
+            return True
+        return self.kind == "answers" and low - value >= 2 and times >= _OFTEN
+
+    def _behind_a_gap(self, value: float) -> bool:
+        """Whether the way to the next value is far longer than any between the others: an age of 99 beside 18 to 70."""
+        way, usual = value - float(self.core[-1]), float(np.diff(self.core).max())
+        return self.kind == "answers" and self.whole and usual <= 5 and way >= max(10.0, 3.0 * usual)
 
     def _far_figure(self, value: float, times: int) -> bool:
-        """A unit's own figure may be anything: only long codes, and those twice or further off than all others."""
+        """A unit's own figure may be anything: only long codes, twice or further off than all others.
+
+        Two-digit ones count beside ratings, and -6 to -9 if three units have it.
+        """
         low, high = float(self.core[0]), float(self.core[-1])
+        if -66 < value < 0:
+            return value <= -6 and times > 2
+        if value in _TWO and high <= _LONGEST:
+            return times > 1
         if abs(value) < 99:
             return False
         if value < 0:
@@ -233,11 +246,13 @@ def _out_of_order(one: Asked, siblings: Sequence[Asked]) -> list[Code]:
     """A code one below or above the scale: those who gave it answer the other questions like anybody.
 
     On a scale people at its end are lowest (highest) in the other items too. Where those who "answered" 0 lie clearly
-    above those who answered 1, 0 is no point of the scale; likewise 6 above 1 to 5, 8 above 1 to 7, 11 above 0 to 10.
+    above those who answered 1, 0 is no point of the scale; likewise -1 below 0 to 10 or 0 to 100, 6 above 1 to 5, 8
+    above 1 to 7, 11 above 0 to 10, 101 above 0 to 100.
     """
     low, high = _range(one.values)
-    ends = [(low, 1.0)] * (low in (-1.0, 0.0)) + [(high, -1.0)] * (high in _TOP)
-    if not ends or high > _LONGEST or low < -1:
+    lowest = (low == -1 and high <= max(_TOP)) or (low == 0 and high <= _LONGEST)
+    ends = [(low, 1.0)] * lowest + [(high, -1.0)] * (high in _TOP)
+    if not ends or low < -1:
         return []
     values = one.values.astype(np.float64)
     known = values[~np.isnan(values)]

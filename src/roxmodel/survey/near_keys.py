@@ -1,4 +1,4 @@
-"""Unit keys that nearly match: blanks, leading zeros, numbers and text, case, how letters are composed."""
+"""Unit keys that nearly match: blanks, leading zeros, numbers and text, case, quotes, how letters are composed."""
 
 from __future__ import annotations
 
@@ -21,6 +21,13 @@ _MARKS = str.maketrans(
     | dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff\u00ad")
 )
 
+_QUOTES = "\"'\u201c\u201d\u201e\u00ab\u00bb\u2039\u203a"
+_APART = re.compile(r"(?<=[^\W_])[\s_-]+(?=[^\W_])")  # what stands between words
+_NUMBERED = re.compile(r"(?<=[^\W\d_]) (?=\d)")  # between a word and its number
+_POWER = re.compile(r"[+-]?\d(?:[.,]\d+)?[eE]\+?\d+")
+_LARGEST = 2.0**53  # beyond it a text with an exponent is refused by its reader
+_MISREAD = re.compile("[\u00c2\u00c3\u00e2]")  # how UTF-8 begins where it is read as Latin
+
 _SHOWN = 3  # examples in a sentence
 
 
@@ -33,8 +40,9 @@ class Twins:
     keys
         As they are written.
     kinds
-        What differs: ``types``, ``signs`` (how characters are composed), ``marks`` (kinds of dashes, characters
-        without width), ``blanks``, ``letters`` (case), ``zeros``.
+        What differs: ``types`` or ``bytes``, ``encoding`` (UTF-8 read as Latin), ``exponents``, ``signs`` (how
+        characters are composed), ``marks`` (kinds of dashes, characters without width), ``quotes``, ``blanks``,
+        ``letters`` (case), ``accents``, ``separators`` (blank, dash, underscore or nothing before a number), ``zeros``.
     """
 
     keys: tuple[Hashable, ...]
@@ -43,7 +51,7 @@ class Twins:
     @property
     def invisible(self) -> bool:
         """Whether a reader could not tell them apart: no two real units are so named."""
-        return not {"letters", "zeros"} & set(self.kinds)
+        return not {"letters", "accents", "separators", "zeros"} & set(self.kinds)
 
 
 def folded(key: Hashable) -> str | None:
@@ -51,32 +59,92 @@ def folded(key: Hashable) -> str | None:
 
     Examples
     --------
-    >>> {folded(key) for key in ["B 07 ", "b\u00a07", "Ｂ 07"]}, {folded(key) for key in [7, "07", "7.0"]}
-    ({'b 7'}, {'7'})
+    >>> {folded(key) for key in ["B 07 ", "b\u00a07", "\uff22-07", "'b7'", b"B_7"]}
+    {'b7'}
+    >>> {folded(key) for key in [7, "07", "7.0", "7e+0"]}
+    {'7'}
     """
-    if isinstance(key, str):
-        text = key if key.isascii() else unicodedata.normalize("NFKC", key).translate(_MARKS)
-        text = " ".join(text.split()).casefold()
-        if not text.isascii():
-            text = unicodedata.normalize("NFKC", text)
-        if text[-1:] == "0" and (whole := _POINT.fullmatch(text)):
-            text = whole[1]
-        return _ZEROS.sub("", text) if "0" in text else text
-    if isinstance(key, bool) or not isinstance(key, int | float | Decimal):
+    text = _text(key)
+    if text is None or not isinstance(key, str | bytes):
+        return text
+    if not text.isascii():
+        text = _composed(_decoded(text)).translate(_MARKS)
+    text = " ".join(text.strip(_QUOTES + " ").split()).casefold()
+    if not text.isascii():
+        text = _without_accents(text)
+    return _plain_numbers(_together(text))
+
+
+def _text(key: Hashable) -> str | None:
+    """A key as text; None where it is neither text nor a number."""
+    if isinstance(key, bytes):
+        return key.decode("utf-8", "replace")
+    if isinstance(key, bool) or not isinstance(key, str | int | float | Decimal):
         return None
     return str(key)
 
 
-def _without_zeros(text: str) -> str:
-    return folded(text) or text
+def _composed(text: str) -> str:
+    return text if text.isascii() else unicodedata.normalize("NFKC", text)
+
+
+def _decoded(text: str) -> str:
+    """Text that was UTF-8 and read as Latin, as it was meant."""
+    if not _MISREAD.search(text):
+        return text
+    for encoding in ("cp1252", "latin-1"):
+        try:
+            return text.encode(encoding).decode("utf-8")
+        except UnicodeError:
+            continue
+    return text
+
+
+def _without_accents(text: str) -> str:
+    """Letters without what stands above or below them."""
+    if text.isascii():
+        return text
+    return unicodedata.normalize("NFC", "".join(c for c in unicodedata.normalize("NFKD", text) if not _above(c)))
+
+
+def _above(character: str) -> bool:
+    return "\u0300" <= character <= "\u036f"
+
+
+def _together(text: str) -> str:
+    """One blank between words, nothing between a word and its number."""
+    if "-" in text or "_" in text:
+        text = _APART.sub(" ", text)
+    return _NUMBERED.sub("", text) if " " in text else text
+
+
+def _without_power(text: str) -> str:
+    if "e" in text.casefold() and _POWER.fullmatch(text):
+        number = float(text.replace(",", "."))
+        if number.is_integer() and abs(number) < _LARGEST:
+            return str(int(number))
+    return text
+
+
+def _plain_numbers(text: str) -> str:
+    """Without leading zeros; whole numbers without a point or an exponent."""
+    text = _without_power(text)
+    if text[-1:] == "0" and (whole := _POINT.fullmatch(text)):
+        text = whole[1]
+    return _ZEROS.sub("", text) if "0" in text else text
 
 
 _STEPS = (
-    ("signs", lambda text: text if text.isascii() else unicodedata.normalize("NFKC", text)),
+    ("encoding", _decoded),
+    ("exponents", _without_power),
+    ("signs", _composed),
     ("marks", lambda text: text.translate(_MARKS)),
+    ("quotes", lambda text: text.strip(_QUOTES + " ") if text.strip()[:1] in _QUOTES else text),
     ("blanks", lambda text: " ".join(text.split())),
     ("letters", str.casefold),
-    ("zeros", _without_zeros),
+    ("accents", _without_accents),
+    ("separators", _together),
+    ("zeros", _plain_numbers),
 )
 
 
@@ -104,9 +172,9 @@ def near_twins(keys: Iterable[Hashable]) -> list[Twins]:
 def _kinds(group: Sequence[Hashable]) -> tuple[str, ...]:
     """What it takes to make them one, step by step."""
     found = []
-    if len({str(key) for key in group}) < len(group):
-        found.append("types")
-    forms = {str(key) for key in group}
+    forms = {_text(key) or "" for key in group}
+    if len(forms) < len(group):
+        found.append("bytes" if any(isinstance(key, bytes) for key in group) else "types")
     for kind, step in _STEPS:
         after = {step(form) for form in forms}
         if len(after) < len(forms):
@@ -150,7 +218,7 @@ def key_doubts(
 
 def label_doubts(column: str, option: str, labels: Iterable[Hashable]) -> tuple[Doubt, ...]:
     """Doubt of check ``keys`` about a column of one frame that names groups or clusters."""
-    doubtful = [twins for twins in near_twins(labels) if twins.invisible or "zeros" not in twins.kinds]
+    doubtful = [t for t in near_twins(labels) if t.invisible or not {"separators", "zeros"} & set(t.kinds)]
     if not doubtful:
         return ()
     shown = "; ".join(listed(twins.keys, _SHOWN) for twins in doubtful[:_SHOWN])
@@ -180,7 +248,15 @@ def _written(key: Hashable) -> str:
 def _remedy(column: str, kinds: Iterable[str]) -> str:
     """Pandas code that makes the keys alike, and what else could be meant."""
     found = set(kinds)
-    code = f"frame[{column!r}].map(str, na_action='ignore')"
+    for kind, how in (("encoding", "with encoding='utf-8'"), ("exponents", "with this column as text (dtype=str)")):
+        if kind in found:
+            return f"Read the file again {how}, so that {column!r} is written alike in all frames."
+    text = "(lambda key: key.decode() if isinstance(key, bytes) else str(key)" if "bytes" in found else "(str"
+    code = f"frame[{column!r}].map{text}, na_action='ignore')"
+    if "quotes" in found:
+        code += f".str.strip({_QUOTES + ' '!a})"
+    if "accents" in found:
+        code += r".str.normalize('NFKD').str.replace('[\u0300-\u036f]', '', regex=True)"
     if "signs" in found:
         code += ".str.normalize('NFKC')"
     if "marks" in found:
@@ -190,6 +266,9 @@ def _remedy(column: str, kinds: Iterable[str]) -> str:
         code += r".str.split().str.join(' ')"
     if "letters" in found:
         code += ".str.casefold()"
+    if "separators" in found:
+        code += r".str.replace(r'(?<=[^\W_])[\s_-]+(?=[^\W_])', ' ', regex=True)"
+        code += r".str.replace(r'(?<=[^\W\d_]) (?=\d)', '', regex=True)"
     if "zeros" in found or "types" in found:
         code += r".str.replace(r'(?<![\d.,])0+(?=\d)|[.,]0+$', '', regex=True)"
     return f"Write each key in one way in all frames, such as {code}; or, if they are different, name them apart."
