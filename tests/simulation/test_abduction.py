@@ -81,6 +81,8 @@ def test_a_certified_branch_is_not_certified_again(method):
         ],
     )
     fit = rox.fit(model, rox.Study(model, unit=books, by="b"), method=method)
+    own = fit.population.levels  # figures as they were written, not 1 - 1e-15: a rule or an abduction asks for a yes
+    np.testing.assert_array_equal(own, books[["pride", "cert", "rev"]].to_numpy())
     direct = fit.effects("pride", "rev").iloc[0]["estimate"] * 0.3
     yes, no = (int(np.flatnonzero(cert == kind)[0]) for kind in (1.0, 0.0))
     gain = {
