@@ -53,6 +53,7 @@ def study(m, table):
         ({"bootstrap": 2.5}, r"bootstrap= was 2\.5"),
         ({"bootstrap": True}, r"bootstrap= was True"),
         ({"bootstrap": 1}, r"bootstrap=1 gives no standard error"),
+        ({"bootstrap": 10**10}, r"at most 1,000,000"),
         ({"bootstrap": 50, "se": "robust"}, r"bootstrap=50 and se='robust' contradict"),
         ({"seed": -3}, r"seed= was -3"),
         ({"seed": "one"}, r"seed= was 'one'"),

@@ -163,3 +163,17 @@ def test_a_root_of_a_singular_covariance_with_a_constant():
     root = root_of(covariance)
     np.testing.assert_allclose(root @ root.T, covariance, atol=1e-7)
     assert not root[2].any()
+
+
+def test_where_no_path_leads_there_is_exactly_nothing():
+    """The inverse leaves 1e-17 there, which a table shows as an effect and a sign is read from."""
+    rng = np.random.default_rng(0)
+    coefficients = np.zeros((50, 5, 5))
+    for effect, cause in ((1, 0), (2, 0), (2, 1), (3, 0), (4, 2), (4, 3)):
+        coefficients[:, effect, cause] = rng.normal(size=50)
+    shuffled = rng.permutation(5)
+    found = total_effects(coefficients[:, shuffled][:, :, shuffled])[:, np.argsort(shuffled)][
+        :, :, np.argsort(shuffled)
+    ]
+    assert not found[:, [3, 0, 1, 2, 1], [1, 4, 4, 3, 3]].any()
+    assert (found[:, 4, 0] != 0).all()

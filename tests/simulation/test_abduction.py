@@ -81,6 +81,8 @@ def test_a_certified_branch_is_not_certified_again(method):
         ],
     )
     fit = rox.fit(model, rox.Study(model, unit=books, by="b"), method=method)
+    own = fit.population.levels  # figures as they were written, not 1 - 1e-15: a rule or an abduction asks for a yes
+    np.testing.assert_array_equal(own, books[["pride", "cert", "rev"]].to_numpy())
     direct = fit.effects("pride", "rev").iloc[0]["estimate"] * 0.3
     yes, no = (int(np.flatnonzero(cert == kind)[0]) for kind in (1.0, 0.0))
     gain = {
@@ -99,3 +101,31 @@ def test_a_certified_branch_is_not_certified_again(method):
     run = rox.simulate(fit, [rox.Intervention(name="x", shift={"pride": 0.3})], horizon=1, draws=50, seed=1)
     each = run.changes[:, 0, 1].mean()
     assert mean == pytest.approx(each, abs=0.06)  # 80 units, each 0 or about a quarter: 5 errors of .012
+
+
+@pytest.mark.parametrize("method", ["path", "linked"])
+def test_what_acts_on_a_yes_no_stays_a_probability_whatever_its_equation(method):
+    """A curve keeps what causes bring in range; a push on the outcome itself brought a probability of 1.5."""
+    rng = np.random.default_rng(2)
+    pride = rng.normal(3.5, 0.5, 200)
+    cert = (rng.random(200) < 1 / (1 + np.exp(7 - 2 * pride))).astype(float)
+    constructs = [
+        rox.Construct(name=name, factor=factor, source="unit", items=[rox.Item(name=name, scale=scale)])
+        for name, factor, scale in (("pride", "pride", None), ("cert", "outcomes", rox.Binary()))
+    ]
+    model = rox.RoxModel(name="m", edges=["pride -> cert"], constructs=constructs)
+    fit = rox.fit(
+        model,
+        rox.Study(model, unit=pd.DataFrame({"b": range(200), "pride": pride, "cert": cert}), by="b"),
+        method=method,
+    )
+    yes = np.flatnonzero(cert).tolist()
+    for deed, right in (
+        ({"shift": {"cert": 1.0}}, 1 - cert.mean()),
+        ({"shift": {"cert": -1.0}}, -cert.mean()),
+        ({"shift": {"cert": 0.1}}, 0.1),
+        ({"scale": {"cert": 5.0}}, 1 - cert.mean()),
+        ({"shift": {"cert": 0.5}, "units": yes}, 0.0),
+    ):
+        run = rox.simulate(fit, rox.Intervention(name="x", **deed), horizon=1, draws=20, seed=1)
+        np.testing.assert_allclose(run.changes[:, 0, 1], right, atol=1e-9)

@@ -479,14 +479,20 @@ def _response(family: str, predictor: FloatArray) -> FloatArray:
 def _figures(content: FitContent) -> dict[int, tuple[float, float]]:
     """Place of each yes/no, count or share (an NPS answer of the unit's own) -> ends that its mean stays within."""
     constructs = content.model.get("constructs")
-    known = {one.get("name"): one for one in constructs} if isinstance(constructs, list) else {}
+    known = {str(one.get("name")): one for one in map(_fields, constructs if isinstance(constructs, list) else [])}
     found = {}
     for place, measure in enumerate(content.measures):
         own = known.get(measure.name, {})
-        items = own.get("items") or [{}]
-        kind = (items[0].get("scale") or own.get("scale") or {}).get("kind")
+        items = own.get("items")
+        first = _fields(items[0]) if isinstance(items, list) and items else {}
+        kind = _fields(first.get("scale") or own.get("scale")).get("kind")
         if kind in FIGURES or (kind == "nps" and measure.source == "unit"):
             ends = list(zip(measure.lows, measure.highs, strict=True))[: None if measure.errors is None else 1]
             low, high = zip(*((_or(low, -math.inf), _or(high, math.inf)) for low, high in ends), strict=True)
             found[place] = (sum(low) / len(low), sum(high) / len(high))
     return found
+
+
+def _fields(given: object) -> Mapping[str, object]:
+    """What a part of the model in a document says; nothing where it is no record at all."""
+    return given if isinstance(given, dict) else {}

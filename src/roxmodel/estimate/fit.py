@@ -32,6 +32,7 @@ from roxmodel.types import Method, Scaling, StandardErrors
 __all__ = ["fit"]
 
 _METHODS = ("path", "sem", "linked")
+_MOST_REPLICATES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +281,11 @@ def _errors(
         raise RoxError("A printed matrix has no rows, so only classical errors exist.", hint="Leave se= out.")
     if replicates and se not in {None, "bootstrap"}:
         raise RoxError(f"bootstrap={replicates} and se={se!r} contradict each other.", hint="Say se='bootstrap'.")
+    if replicates > _MOST_REPLICATES:
+        raise RoxError(
+            f"bootstrap={replicates:,} replicates are more than any error needs.",
+            allowed=f"at most {_MOST_REPLICATES:,}, better 2,000",
+        )
     if replicates == 1:
         raise RoxError("bootstrap=1 gives no standard error.", allowed="at least 2 replicates, better 2,000")
     if se == "bootstrap" or replicates:

@@ -211,8 +211,8 @@ def travel(
             _around(system, step, (changes, capped), (push, caps, carried or {}))
             continue
         change = _brought(system, place, (changes, answered), caps, carried or {})
-        if change is not None and place in caps.figures:
-            change, capped[place] = _held(change, caps, place)
+        if change is not None and place in caps.figures and system.families[place] == LINEAR:
+            change, capped[place] = _held(change, caps, place)  # a curved equation keeps its outcome in range
         if push.acts_on(place):
             before = still if change is None else change
             change = _pushed(before, push, caps, place)

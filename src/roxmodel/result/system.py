@@ -192,11 +192,21 @@ def total_effects(coefficients: FloatArray) -> FloatArray:
     """
     identity = np.eye(coefficients.shape[-1])
     try:
-        return np.asarray(np.linalg.inv(identity - coefficients))
+        found = np.asarray(np.linalg.inv(identity - coefficients))
     except np.linalg.LinAlgError:
         raise EstimationError(
             "A feedback loop has a gain of exactly 1: there is no equilibrium.", hint="Break or damp the loop."
         ) from None
+    return np.where(_reaches(coefficients), found, 0.0)  # where no path leads, exactly nothing
+
+
+def _reaches(coefficients: FloatArray) -> BoolArray:
+    """(k, k) whether a directed path leads to a row from a column, in any draw; from each to itself."""
+    size = coefficients.shape[-1]
+    reach = np.any(coefficients.reshape(-1, size, size) != 0, axis=0) | np.eye(size, dtype=bool)
+    for middle in range(size):
+        reach |= reach[:, middle : middle + 1] & reach[middle]
+    return np.asarray(reach)
 
 
 def implied_covariance(coefficients: FloatArray, disturbances: FloatArray) -> FloatArray:

@@ -328,13 +328,15 @@ def support_notes(fit: Fit, actions: Sequence[Action], seed: int | None = None) 
     if people.mean is None or people.low is None or people.high is None:
         return ()
     notes = []
-    for names, place, covered, after in _reached(fit, actions, seed):
+    for names, place, covered, before, after in _reached(fit, actions, seed):
         low, high = people.low[place], people.high[place]
-        reached = after[covered & ~np.isnan(after)]
+        here = covered & ~np.isnan(after)
+        first, reached = before[here], after[here]
         if len(reached) == 0:
             continue
-        beyond = float(((reached > high) | (reached < low)).mean())
-        if beyond > 0.25 or not low <= reached.mean() <= high:
+        # Drawn levels may lie outside to begin with; what moves towards the others leaves nothing.
+        beyond = float((((reached > high) & (reached > first)) | ((reached < low) & (reached < first))).mean())
+        if beyond > 0.25 or _leaves(first.mean(), reached.mean(), low, high):
             notes.append(
                 f"{names} moves {fit.model.names[place]!r} beyond what was observed ({low:.3g} to {high:.3g}) in "
                 f"{beyond:.0%} of the units: the answer is an extrapolation."
@@ -342,25 +344,33 @@ def support_notes(fit: Fit, actions: Sequence[Action], seed: int | None = None) 
     return tuple(notes)
 
 
-def _reached(fit: Fit, actions: Sequence[Action], seed: int | None) -> Iterator[tuple[str, int, BoolArray, FloatArray]]:
-    """Who moves which construct, in which units, to which levels at full force (without caps)."""
+def _leaves(before: float, after: float, low: float, high: float) -> bool:
+    return after > max(high, before) or after < min(low, before)
+
+
+def _reached(
+    fit: Fit, actions: Sequence[Action], seed: int | None
+) -> Iterator[tuple[str, int, BoolArray, FloatArray, FloatArray]]:
+    """Who moves which construct, in which units, from and to which levels at full force (without caps)."""
     together: dict[int, list[Action]] = {}
     for action in actions:
         levels = _standing(fit, len(action.covers), seed)
         covered = np.broadcast_to(action.covers > 0, len(levels))
         for place, points in action.shift.items():
-            yield action.name, place, covered, levels[:, place] + points * action.share.max()
+            yield action.name, place, covered, levels[:, place], levels[:, place] + points * action.share.max()
             together.setdefault(place, []).append(action)
         for place, more in action.growth.items():
-            yield action.name, place, covered, levels[:, place] * (1.0 + more * action.share.max())
+            grown = levels[:, place] * (1.0 + more * action.share.max())
+            yield action.name, place, covered, levels[:, place], grown
         for place, level in action.level.items():
-            yield action.name, place, covered, np.where(np.isnan(levels[:, place]), np.nan, level)
+            yield action.name, place, covered, levels[:, place], np.where(np.isnan(levels[:, place]), np.nan, level)
     for place, both in together.items():
         if len(both) > 1:
             force = [action.shift[place] * action.share.max() * action.covers for action in both]
             levels = _standing(fit, max(len(action.covers) for action in both), seed)
             total = np.broadcast_to(np.sum(np.broadcast_arrays(*force), axis=0), len(levels))
-            yield " and ".join(action.name for action in both), place, total != 0, levels[:, place] + total
+            names, at = " and ".join(action.name for action in both), levels[:, place]
+            yield names, place, total != 0, at, at + total
 
 
 def _standing(fit: Fit, covers: int, seed: int | None) -> FloatArray:

@@ -107,12 +107,13 @@ def ground_of(
 
     A construct with a linear equation, or with none, is held inside the ends its scale has: a rating unit by unit, a
     yes/no, a count (from 0 on) or a share in the mean (`is_figure`). A curved equation keeps its outcome in range by
-    itself; there the change of a yes/no is a change of probability. Without means there are no levels, and so no caps.
+    itself (there the change of a yes/no is a change of probability), and what acts on it directly is held in the mean
+    like that of any yes/no or count. Without means there are no levels, and so no caps.
     """
     k = len(fit.model.names)
     low, high = np.full(k, -np.inf), np.full(k, np.inf)
     for place, (construct, family) in enumerate(zip(fit.model.constructs, fit.families, strict=True)):
-        if family == LINEAR:
+        if family == LINEAR or is_figure(construct):
             ends = ends_of(fit, construct)
             low[place] = -np.inf if ends[0] is None else ends[0]
             high[place] = np.inf if ends[1] is None else ends[1]

@@ -8,6 +8,7 @@ import numpy as np
 
 from roxmodel.result.fit import Fit
 from roxmodel.result.levels import complete_levels
+from roxmodel.result.records import LINEAR
 from roxmodel.result.response import travel
 from roxmodel.simulation.actions import Action
 from roxmodel.simulation.dynamics import Course, push_of
@@ -114,7 +115,7 @@ def figure_notes(question: Question, actions: Sequence[Action]) -> tuple[str, ..
     notes = []
     for place in sorted(ground.figures):
         weights, change = at.system.coefficients[0, place], found.changes[place][0]
-        if not weights.any() or not change.any():
+        if fit.families[place] != LINEAR or not weights.any() or not change.any():
             continue
         expected = ground.levels.mean[:, place].mean() + apart @ weights
         low, high = ground.low[place], ground.high[place]

@@ -58,6 +58,7 @@ def predicted_levels(
                 seen[hidden[:, k], sample.items.index(item)] = False
         data = replace(data, seen=seen, mean=np.where(seen, data.mean, 0.0))
     values, doubts = _predicted(model, data, fitted, unit)
+    values = _as_seen(model, sample, values, doubts)
     if hidden.any():
         spread = np.diag(implied(*fitted).latent) * unit**2
         apart = np.where(hidden[:, :, None] | hidden[:, None, :], 0.0, doubts)
@@ -85,6 +86,18 @@ def _predicted(
         unsure = np.diagonal(left, axis1=1, axis2=2) > 1e-10 * np.diag(latent)  # else it is observed without error
         errors.append(np.where(unsure[:, :, None] & unsure[:, None, :], left, 0.0))
     return np.concatenate(values), np.concatenate(errors)
+
+
+def _as_seen(model: RoxModel, sample: LinkedSample, values: FloatArray, doubts: FloatArray) -> FloatArray:
+    """The same, with a unit's own figure as it was written, to the last digit: a yes is 1, not 1 - 1e-15."""
+    found = values.copy()
+    for k, construct in enumerate(model.constructs):
+        if construct.source != UNIT or len(construct.items) > 1:
+            continue
+        raw = sample.raw[:, sample.items.index(construct.item_names[0])]
+        near = np.abs(values[:, k] - raw) <= 1e-9 * np.maximum(np.abs(raw), np.nanstd(raw))  # False where not seen
+        found[:, k] = np.where(near & (doubts[:, k, k] == 0), raw, values[:, k])
+    return found
 
 
 def _respondents(model: RoxModel, sample: LinkedSample) -> tuple[FloatArray, BoolArray]:
