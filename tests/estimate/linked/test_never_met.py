@@ -298,6 +298,6 @@ def test_three_versions_with_residuals_at_their_bound_keep_honest_errors():
     )
     study = rox.Study(model, employee=answers, unit=books, by="b")
     pooled, joint = (rox.fit(model, study, within=within).parameters() for within in ("pooled", "saturated"))
-    assert (joint[joint.kind == "variance"].estimate == 0).sum() >= 2  # there the observed information is no information
+    assert (joint[joint.kind == "variance"].estimate == 0).sum() >= 2  # pushed against
     known = pooled.se.notna() & (pooled.kind != "variance")
     np.testing.assert_allclose(joint.se[known], pooled.se[known], rtol=0.1)

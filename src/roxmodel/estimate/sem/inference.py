@@ -103,9 +103,10 @@ def _whole(chosen: FloatArray, expected: FloatArray, inverse: FloatArray, held: 
     left = chosen[np.ix_(held, held)] + chosen[np.ix_(held, moving)] @ slope
     if chosen is not expected:
         across = expected[np.ix_(moving, held)]
-        usual = expected[np.ix_(held, held)] - across.T @ np.linalg.lstsq(
-            expected[np.ix_(moving, moving)], across, rcond=None
-        )[0]
+        usual = (
+            expected[np.ix_(held, held)]
+            - across.T @ np.linalg.lstsq(expected[np.ix_(moving, moving)], across, rcond=None)[0]
+        )
         unit = np.sqrt(np.maximum(np.diag(usual), 1e-200))
         if np.linalg.eigvalsh((left - _LITTLE * usual) / np.outer(unit, unit))[0] < 0:
             left = usual
