@@ -148,12 +148,14 @@ def test_one_item_has_nothing_and_says_so():
 
 
 def test_an_item_against_the_others_is_named():
-    row = quality(one_factor(np.array([0.8, 0.7, -0.6])), [3]).iloc[0]
+    with pytest.warns(rox.RoxWarning, match="against the other items"):
+        row = quality(one_factor(np.array([0.8, 0.7, -0.6])), [3]).iloc[0]
     assert row["note"] == "item 'q2' runs against the others: should it be reverse=True?"
 
 
 def test_all_items_against_the_others_are_named_at_once():
-    row = quality(one_factor(np.array([-0.8, 0.7, -0.6, 0.7, 0.7])), [5]).iloc[0]
+    with pytest.warns(rox.RoxWarning, match="against the other items"):
+        row = quality(one_factor(np.array([-0.8, 0.7, -0.6, 0.7, 0.7])), [5]).iloc[0]
     assert row["note"] == "items 'q0', 'q2' run against the others: should they be reverse=True?"
 
 

@@ -237,13 +237,17 @@ def _mean(change: FloatArray, weights: FloatArray | None = None) -> FloatArray:
 
     By way of the distance from the first unit: where all units move alike, the mean is that change to the last bit,
     whether it is carried as one column or as many, so that answers do not depend on which draws are taken together.
+    Where they do not and units count differently, each unit's own part is added up: a unit that does not move adds
+    nothing, where a difference of differences would leave a rounding that is read as a chance of a loss.
     """
     first = change[:, 0]
     middle = first if weights is None else first * weights.mean()
     if change.shape[1] == 1:
         return np.asarray(middle)
     apart = change - first[:, None]
-    return np.asarray(middle + (apart if weights is None else apart * weights).mean(axis=1))
+    if weights is None:
+        return np.asarray(middle + apart.mean(axis=1))
+    return np.where(apart.any(axis=1), (change * weights).mean(axis=1), middle)
 
 
 def push_of(actions: Sequence[Action], wave: int) -> Push:
