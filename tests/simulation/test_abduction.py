@@ -103,6 +103,7 @@ def test_a_certified_branch_is_not_certified_again(method):
     assert mean == pytest.approx(each, abs=0.06)  # 80 units, each 0 or about a quarter: 5 errors of .012
 
 
+@pytest.mark.filterwarnings("ignore::roxmodel.errors.RoxWarning")
 @pytest.mark.parametrize("method", ["path", "linked"])
 def test_what_acts_on_a_yes_no_stays_a_probability_whatever_its_equation(method):
     """A curve keeps what causes bring in range; a push on the outcome itself brought a probability of 1.5."""

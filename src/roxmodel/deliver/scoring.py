@@ -485,7 +485,7 @@ def _figures(content: FitContent) -> dict[int, tuple[float, float]]:
         own = known.get(measure.name, {})
         items = own.get("items")
         first = _fields(items[0]) if isinstance(items, list) and items else {}
-        kind = _fields(first.get("scale") or own.get("scale")).get("kind")
+        kind = str(_fields(first.get("scale") or own.get("scale")).get("kind"))
         if kind in FIGURES or (kind == "nps" and measure.source == "unit"):
             ends = list(zip(measure.lows, measure.highs, strict=True))[: None if measure.errors is None else 1]
             low, high = zip(*((_or(low, -math.inf), _or(high, math.inf)) for low, high in ends), strict=True)
