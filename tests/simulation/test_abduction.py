@@ -103,8 +103,9 @@ def test_a_certified_branch_is_not_certified_again(method):
     assert mean == pytest.approx(each, abs=0.06)  # 80 units, each 0 or about a quarter: 5 errors of .012
 
 
+@pytest.mark.filterwarnings("ignore::roxmodel.errors.RoxWarning")
 @pytest.mark.parametrize("method", ["path", "linked"])
-def test_what_acts_on_a_yes_no_stays_a_probability_whatever_its_equation(method):
+def test_what_acts_on_a_yes_no_stays_a_probability_whatever_its_equation(method, tmp_path):
     """A curve keeps what causes bring in range; a push on the outcome itself brought a probability of 1.5."""
     rng = np.random.default_rng(2)
     pride = rng.normal(3.5, 0.5, 200)
@@ -119,6 +120,7 @@ def test_what_acts_on_a_yes_no_stays_a_probability_whatever_its_equation(method)
         rox.Study(model, unit=pd.DataFrame({"b": range(200), "pride": pride, "cert": cert}), by="b"),
         method=method,
     )
+    engine = rox.ScoringEngine.load(fit.save(tmp_path / "fit.json"))
     yes = np.flatnonzero(cert).tolist()
     for deed, right in (
         ({"shift": {"cert": 1.0}}, 1 - cert.mean()),
@@ -129,3 +131,5 @@ def test_what_acts_on_a_yes_no_stays_a_probability_whatever_its_equation(method)
     ):
         run = rox.simulate(fit, rox.Intervention(name="x", **deed), horizon=1, draws=20, seed=1)
         np.testing.assert_allclose(run.changes[:, 0, 1], right, atol=1e-9)
+        if set(deed) == {"shift"}:
+            assert engine.what_if(deed["shift"])["cert"] == pytest.approx(right, abs=1e-9)

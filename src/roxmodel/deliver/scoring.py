@@ -199,8 +199,10 @@ class ScoringEngine:
                 spread = math.sqrt(max(float(weights @ np.array(self._content.population.covariance) @ weights), 0.0))
                 base = float(intercepts[place] + weights @ np.array(mean)) + spread * _NODES
                 moved = float((_response(families[place], base + moved) - _response(families[place], base)) @ _WEIGHTS)
-            change[place] = moved + moves.get(self.constructs[place], 0.0)
-            if families[place] == "linear" and mean is not None and place in self._figures:
+            push = moves.get(self.constructs[place], 0.0)
+            change[place] = moved + push
+            # A curve keeps what causes bring in range; what acts on the outcome itself it does not.
+            if (families[place] == "linear" or push != 0) and mean is not None and place in self._figures:
                 low, high = self._figures[place]
                 change[place] = min(max(change[place], min(low - mean[place], 0.0)), max(high - mean[place], 0.0))
         return dict(zip(self.constructs, change.tolist(), strict=True))
@@ -485,7 +487,7 @@ def _figures(content: FitContent) -> dict[int, tuple[float, float]]:
         own = known.get(measure.name, {})
         items = own.get("items")
         first = _fields(items[0]) if isinstance(items, list) and items else {}
-        kind = _fields(first.get("scale") or own.get("scale")).get("kind")
+        kind = str(_fields(first.get("scale") or own.get("scale")).get("kind"))
         if kind in FIGURES or (kind == "nps" and measure.source == "unit"):
             ends = list(zip(measure.lows, measure.highs, strict=True))[: None if measure.errors is None else 1]
             low, high = zip(*((_or(low, -math.inf), _or(high, math.inf)) for low, high in ends), strict=True)
