@@ -7,7 +7,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 python3 -m venv "$work/env"
 "$work/env/bin/pip" install --quiet --disable-pip-version-check pingouin==0.7.0 numpy==2.4.6 pandas==3.1.1 scipy==1.17.1
-"$work/env/bin/python" -W error - <<'PY'
+"$work/env/bin/python" -W error::UserWarning - <<'PY'
 import numpy as np, pandas as pd, pingouin as pg
 
 r = np.random.default_rng(1)
