@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # pingouin 0.7.0: intraclass_corr needs as many ratings in every target. With units of 3 to 8 respondents it raises, and
-# names nan_policy="omit" as the remedy; that keeps only the targets that have as many as the largest one: 2 of 30 units
-# here, without a word, and an ICC(1,1) of .34 where the analysis of variance of all 30 unequal units gives .68.
+# names nan_policy="omit" as the remedy; that keeps only the targets that have as many as the largest one: 5 of 30 units
+# here, without a word, and an ICC(1,1) of .71 where the analysis of variance of all 30 unequal units gives .48.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
