@@ -182,3 +182,17 @@ def test_a_replicate_is_the_fit_of_the_rows_it_drew(world, seed):
         except RoxError:
             continue
         np.testing.assert_allclose(fit.bootstrap_draws()[place], again.theta, rtol=1e-6, atol=1e-9)
+
+
+def test_draws_do_not_hang_on_the_order_in_which_a_model_is_written():
+    """One question has one interval, whoever wrote the arrows down."""
+    world = rox.datasets.make_world(60, seed=3)
+    turned = world.model.replace(edges=world.model.edges[::-1], constructs=world.model.constructs[::-1])
+    one, two = (rox.fit(m, world.study(), method="path") for m in (world.model, turned))
+    for draws in ("draws", "answer_draws"):
+        left, right = (getattr(fit, draws)(50, seed=1) for fit in (one, two))
+        place = {row.id: row.free - 1 for row in two.table if row.free}
+        same = [(row.free - 1, place[row.id]) for row in one.table if row.free and row.id in place]
+        assert len(same) >= len(world.model.edges)
+        for here, there in same:
+            np.testing.assert_allclose(left[:, here], right[:, there], rtol=1e-6, atol=1e-9)

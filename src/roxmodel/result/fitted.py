@@ -29,7 +29,7 @@ from roxmodel.result.resampling import replicate_weights
 from roxmodel.result.system import System, root_of, system_of
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable
-from roxmodel.types import FloatArray, Level, Method, Scaling, StandardErrors, read_only
+from roxmodel.types import FloatArray, IntArray, Level, Method, Scaling, StandardErrors, read_only
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -178,7 +178,16 @@ class Fitted:
             replicates = self.resampling.replicates
             places = np.arange(count) if count <= len(replicates) else rng.integers(0, len(replicates), count)
             return np.array(replicates[places])
-        return np.asarray(self.theta + rng.standard_normal((count, len(self.vcov))) @ root_of(self.vcov).T)
+        chance = rng.standard_normal((count, len(self.vcov)))[:, self._alphabetical()]
+        return np.asarray(self.theta + chance @ root_of(self.vcov).T)
+
+    def _alphabetical(self) -> IntArray:
+        """(n_free,) place of each free parameter among the sorted ids: draws do not hang on a model's order."""
+        first: dict[int, str] = {}
+        for row in self.table:
+            if row.free and row.kind != "defined":
+                first[row.free] = min(first.get(row.free, row.id), row.id)
+        return np.argsort(np.argsort([first[free] for free in range(1, len(self.vcov) + 1)]))
 
     def bootstrap_draws(self) -> FloatArray:
         """(replicates, n_free) parameters of the bootstrap, failed replicates left out.
