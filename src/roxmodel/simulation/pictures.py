@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["effects_figure", "rox_figure", "tornado_figure"]
 
+_TITLE = 100  # characters of a title that lists actions; more than that are counted
+
 
 def effects_figure(run: Answer) -> Figure:
     """Fan chart of every construct that moves."""
@@ -38,7 +40,8 @@ def effects_figure(run: Answer) -> Figure:
         for place, construct in enumerate(run.fit.model.constructs)
         if np.abs(mean[:, place]).max() > 1e-12
     ]
-    title = f"What if: {', '.join(i.name for i in run.interventions)}"
+    names, count = ", ".join(i.name for i in run.interventions), len(run.interventions)
+    title = f"What if: {names if count == 1 or len(names) <= _TITLE else f'{count} actions'}"
     caption = f"Mean change against no action, all units; band: 95 % of {len(run.changes)} draws."
     return draw_fan(series, title, caption)
 
