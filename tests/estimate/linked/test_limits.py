@@ -46,7 +46,7 @@ def sound(fit):
     free = table[table["free"] > 0]
     known = free["se"].notna()
     size = free["estimate"].abs().clip(lower=1e-300)
-    assert (free["se"][known] / size[known] > 1e-9).all(), free[["id", "estimate", "se"]]
+    assert (free["se"][known] / size[known] > 1e-9).all(), free[["id", "estimate", "se"]].to_string()
     if fit.converged:
         bound = (free["kind"] == "variance") & (free["estimate"] <= 0)
         reason = fit.verdicts["admissible"].reason

@@ -27,6 +27,7 @@ __all__ = [
 
 _FLAT = 1e-9  # smallest eigenvalue of the scaled information that still identifies
 _LITTLE = 0.1  # share of the expected information that the observed one of what is held must have
+_WHOLE = 0.5  # of what no inverse of an information falls short of, but for rounding
 _UNKNOWN = 3.0  # times that the part of a variance counts which comes from a parameter at its bound
 
 
@@ -87,8 +88,25 @@ def bread_of(found: Minimum, observed: bool) -> Bread:
     plain, negative = _inverted(chosen, expected, moving), False
     if observed and plain[2] is None and plain[3] <= 0:
         plain, chosen, negative = _inverted(expected, expected, moving), expected, True
-    whole = _whole(chosen, expected, plain[0], held) if held.any() else plain[0]
-    return Bread(plain[0], chosen, plain[1], plain[2], whole, held, negative)
+    inverse, lost = _without_rounding(plain[0], chosen, moving)
+    whole = _whole(chosen, expected, inverse, held) if held.any() else inverse
+    whole[lost] = whole[:, lost] = 0.0
+    flat = lost / np.sqrt(lost.sum()) if plain[2] is None and lost.any() else plain[2]
+    return Bread(inverse, chosen, plain[1], flat, whole, held, negative)
+
+
+def _without_rounding(inverse: FloatArray, information: FloatArray, moving: BoolArray) -> tuple[FloatArray, BoolArray]:
+    """The inverse without parameters of which only rounding is left, and which they are.
+
+    Of a positive definite matrix A no diagonal entry of the inverse is below 1 / A_ii: where one is, no digit of it is
+    right, and an error that seems tiny is not known.
+    """
+    lost = moving & ~(np.diag(inverse) * np.diag(information) > _WHOLE)
+    if not lost.any():
+        return inverse, lost
+    kept = inverse.copy()
+    kept[lost] = kept[:, lost] = 0.0
+    return kept, lost
 
 
 def _whole(chosen: FloatArray, expected: FloatArray, inverse: FloatArray, held: BoolArray) -> FloatArray:
@@ -102,11 +120,11 @@ def _whole(chosen: FloatArray, expected: FloatArray, inverse: FloatArray, held: 
     slope = -inverse[np.ix_(moving, moving)] @ chosen[np.ix_(moving, held)]  # dθ / dθ_b along the optimum
     left = chosen[np.ix_(held, held)] + chosen[np.ix_(held, moving)] @ slope
     if chosen is not expected:
-        across = expected[np.ix_(moving, held)]
-        usual = (
-            expected[np.ix_(held, held)]
-            - across.T @ np.linalg.lstsq(expected[np.ix_(moving, moving)], across, rcond=None)[0]
-        )
+        size = np.sqrt(np.where(np.diag(expected) > 0, np.diag(expected), 1.0))
+        unitless = expected / np.outer(size, size)  # the units of items must not decide what is rounding
+        across = unitless[np.ix_(moving, held)]
+        told = np.linalg.lstsq(unitless[np.ix_(moving, moving)], across, rcond=None)[0]
+        usual = (unitless[np.ix_(held, held)] - across.T @ told) * np.outer(size[held], size[held])
         unit = np.sqrt(np.maximum(np.diag(usual), 1e-200))
         if np.linalg.eigvalsh((left - _LITTLE * usual) / np.outer(unit, unit))[0] < 0:
             left = usual

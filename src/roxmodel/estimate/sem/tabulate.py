@@ -93,7 +93,7 @@ def _estimates(model: RoxModel, solution: LatentSolution, at: dict[str, Implied]
     held = np.zeros(count, dtype=bool)
     if solution.resampling is None:
         held[moving] = solution.found.bound[places]
-    se[held] = np.nan
+    se[held | (se == 0)] = np.nan  # at a bound, or nothing but rounding is left of it
     low, high, p = wald(value, se, df)
     if solution.resampling is not None:
         spread = spread_of(solution.resampling.replicates)
