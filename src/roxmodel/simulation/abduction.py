@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-from scipy.special import betainc, betaincc, expit, gammainc, gammaincc
+from scipy.special import betainc, expit, gammainc, gammaincc
 
 from roxmodel.result.fit import Fit
 from roxmodel.result.records import LINEAR
@@ -68,8 +68,8 @@ class Outcome:
             low, high = np.asarray(gammaincc(at, mean)), np.asarray(gammainc(at, mean))
         else:
             size = 1.0 / self.dispersion
-            share = size / (size + mean)
-            low, high = np.asarray(betainc(size, at, share)), np.asarray(betaincc(size, at, share))
+            share, rest = size / (size + mean), mean / (size + mean)
+            low, high = np.asarray(betainc(size, at, share)), np.asarray(betainc(at, size, rest))
         none = count < 0
         return np.where(none, 0.0, low), np.where(none, 1.0, high)
 
