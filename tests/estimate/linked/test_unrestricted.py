@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from roxmodel.estimate.linked.unrestricted import any_covariance, no_covariance
+from roxmodel.estimate.latent.unit_unrestricted import any_covariance, no_covariance
 from roxmodel.implied.between import condensed, moments_between
 from roxmodel.implied.noisy import NoisyMeans
 

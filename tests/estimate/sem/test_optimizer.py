@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 import roxmodel as rox
-from roxmodel.estimate.sem.optimizer import minimise
+from roxmodel.estimate.latent.optimizer import minimise
 from roxmodel.implied.layout import lay_out, saturated
 from roxmodel.implied.normal import Expansion, Target, expand, half_discrepancy
 from roxmodel.spec.parameters import plan

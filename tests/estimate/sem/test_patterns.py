@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import multivariate_normal
 
 import roxmodel as rox
-from roxmodel.estimate.sem.patterns import (
+from roxmodel.estimate.latent.patterns import (
     deviance_at,
     expand_patterns,
     half_deviance,
