@@ -17,8 +17,8 @@ import networkx as nx
 import numpy as np
 
 from roxmodel.implied.layout import DISTURBANCES, EDGES, Layout
+from roxmodel.implied.likelihood import NoisyMeans, expand_noisy
 from roxmodel.implied.matrices import filled, implied
-from roxmodel.implied.noisy import NoisyMeans, expand_noisy
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import Parameter, ParameterTable
 from roxmodel.types import FloatArray, IntArray

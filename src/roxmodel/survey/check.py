@@ -12,7 +12,7 @@ import numpy as np
 from roxmodel.doubts import Doubt
 from roxmodel.errors import EstimationError, SpecError
 from roxmodel.implied.layout import LOADINGS
-from roxmodel.implied.matrices import filled, implied
+from roxmodel.implied.matrices import filled, implied, one_blas_thread
 from roxmodel.implied.power import (
     Planned,
     Smallest,
@@ -21,7 +21,6 @@ from roxmodel.implied.power import (
     smallest_total,
     units_needed,
 )
-from roxmodel.implied.threads import one_blas_thread
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.moments.noise import growth_of
 from roxmodel.plots.numbers import for_reading, plain

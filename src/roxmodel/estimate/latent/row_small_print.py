@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from roxmodel.errors import listed
-from roxmodel.estimate.latent.row_inference import kish
+from roxmodel.estimate.latent.inference import kish
 from roxmodel.estimate.latent.row_sample import covariates_of
 from roxmodel.estimate.sentences import (
     BESIDE,

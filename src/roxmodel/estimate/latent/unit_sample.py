@@ -9,7 +9,7 @@ import numpy as np
 
 from roxmodel.errors import DataError, EstimationError, listed
 from roxmodel.estimate.latent.unit_within import Within, within_of
-from roxmodel.implied.noisy import NoisyMeans
+from roxmodel.implied.likelihood import NoisyMeans
 from roxmodel.moments.cells import Cells
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.moments.noise import mean_noise
