@@ -15,7 +15,7 @@ import networkx as nx
 import numpy as np
 
 from roxmodel.errors import RoxError, did_you_mean
-from roxmodel.result.bca import acceleration, bca_interval
+from roxmodel.result.draws import acceleration, bca_interval
 from roxmodel.result.intervals import spread_of, wald
 from roxmodel.result.records import LINEAR
 from roxmodel.result.response import Caps, Push, travel

@@ -13,6 +13,7 @@ from scipy.special import chdtri
 
 from roxmodel.doubts import Doubt
 from roxmodel.errors import EstimationError, RoxError, listed
+from roxmodel.result.draws import replicate_weights
 from roxmodel.result.indices import INDEX_NAMES
 from roxmodel.result.records import (
     Equation,
@@ -25,7 +26,6 @@ from roxmodel.result.records import (
     Verdict,
     WithinEdge,
 )
-from roxmodel.result.resampling import replicate_weights
 from roxmodel.result.system import System, root_of, system_of
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable

@@ -8,7 +8,7 @@ import numpy as np
 
 from roxmodel.errors import EstimationError, RoxError
 from roxmodel.plots.diagram import Arrow, Diagram
-from roxmodel.result.bca import acceleration, bca_interval
+from roxmodel.result.draws import acceleration, bca_interval
 from roxmodel.result.effects import curved_effects, curved_on, effects_frame, linear_effects, paths_between
 from roxmodel.result.fitted import Fitted
 from roxmodel.result.groups import group_fields

@@ -9,8 +9,8 @@ import pytest
 import roxmodel as rox
 from roxmodel.estimate.latent.optimizer import minimise, settle
 from roxmodel.estimate.latent.planned_table import layouts_of, lower_bounds, table_of
-from roxmodel.estimate.latent.row_options import Options
 from roxmodel.estimate.latent.row_sample import sample_of_frame
+from roxmodel.estimate.options import Options
 from roxmodel.implied.layout import DISTURBANCES
 from roxmodel.implied.likelihood import Objective, Part, Target
 from roxmodel.implied.starts import start_values

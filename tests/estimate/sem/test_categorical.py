@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 
 import roxmodel as rox
 from roxmodel.errors import DataError, RoxError, SpecError
-from roxmodel.estimate.latent.row_options import Options
+from roxmodel.estimate.options import Options
 from roxmodel.estimate.ordinal.categorical import categories_of, ordinal_items, refit_categorical, solve_categorical
 from roxmodel.estimate.ordinal.first_step import first_step_of
 from roxmodel.estimate.ordinal.weighted import covariance_part

@@ -8,9 +8,9 @@ from typing import Literal, get_args
 
 from roxmodel.errors import RoxError, did_you_mean
 from roxmodel.estimate.latent.planned_table import EQUAL_KINDS
-from roxmodel.estimate.latent.row_options import Estimator, Information, Invariance, Options
 from roxmodel.estimate.latent.row_solve import solve_sem
 from roxmodel.estimate.latent.row_tabulate import fit_of
+from roxmodel.estimate.options import Estimator, Information, Invariance, Options
 from roxmodel.result.fit import Fit
 from roxmodel.spec.graph import RoxModel
 from roxmodel.types import Scaling, StandardErrors

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from roxmodel.errors import DataError
-from roxmodel.estimate.latent.row_options import Options
+from roxmodel.estimate.options import Options
 from roxmodel.spec.graph import RoxModel
 from roxmodel.survey.answers import read_answers
 from roxmodel.survey.frames import Frame, open_frame, raw_column, raw_dtype, refuse_matrix, require_columns

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from roxmodel.errors import DataError, EstimationError, did_you_mean, listed
-from roxmodel.estimate.latent.row_options import Options
 from roxmodel.estimate.latent.row_reading import Columns, columns_of, rows_kept
+from roxmodel.estimate.options import Options
 from roxmodel.implied.identification import FEWEST, completed, together_of
 from roxmodel.implied.likelihood import Patterns, Target, patterns_of
 from roxmodel.moments.single import Moments

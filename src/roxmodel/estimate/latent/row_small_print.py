@@ -30,8 +30,8 @@ from roxmodel.survey.privacy import MIN_GROUP
 from roxmodel.types import FloatArray
 
 if TYPE_CHECKING:
-    from roxmodel.estimate.latent.row_options import Options
     from roxmodel.estimate.latent.row_solve import LatentSolution
+    from roxmodel.estimate.options import Options
 
 __all__ = ["error_words", "notes_of", "verdicts_of"]
 _RIDGE = 1e5  # condition of the information from which estimates move far for little

@@ -21,9 +21,9 @@ from roxmodel.estimate.latent.inference import (
 from roxmodel.estimate.latent.optimizer import Minimum, feasible, reached
 from roxmodel.estimate.latent.planned_table import given_by_data, layouts_of, refuse_free_lags, table_of
 from roxmodel.estimate.latent.row_bootstrap import Refit, resample, resample_categorical
-from roxmodel.estimate.latent.row_options import Options
 from roxmodel.estimate.latent.row_sample import Sample, sample_of_frame, sample_of_moments
 from roxmodel.estimate.latent.tests_of_fit import Judged, likelihood_indices
+from roxmodel.estimate.options import Options
 from roxmodel.estimate.ordinal.categorical import solve_categorical
 from roxmodel.implied.identification import PEOPLE, require_identified, require_seen
 from roxmodel.implied.layout import Layout

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from roxmodel.estimate.defined import define
-from roxmodel.estimate.latent.row_options import Options
 from roxmodel.estimate.latent.row_sample import GroupSample
 from roxmodel.estimate.latent.row_small_print import error_words, notes_of, verdicts_of
 from roxmodel.estimate.latent.row_solve import LatentSolution
-from roxmodel.estimate.path import Solution
+from roxmodel.estimate.options import Options
+from roxmodel.estimate.path.equations import Solution
 from roxmodel.implied.layout import LOADINGS, RESIDUALS, Layout, residual_of
 from roxmodel.implied.matrices import Implied, filled, implied
+from roxmodel.result.defined import define
 from roxmodel.result.fit import Fit
 from roxmodel.result.intervals import spread_of, wald
 from roxmodel.result.records import LINEAR, Equation, Estimates, GroupMoments, Measure, Population

@@ -19,10 +19,10 @@ from roxmodel.estimate.latent.inference import (
 from roxmodel.estimate.latent.joint_levels import Joint, estimate_jointly
 from roxmodel.estimate.latent.tests_of_fit import linked_indices
 from roxmodel.estimate.latent.unit_bootstrap import Draws, resample_units
-from roxmodel.estimate.latent.unit_options import LinkedOptions, WithinLevel
 from roxmodel.estimate.latent.unit_sample import LinkedSample, linked_sample
 from roxmodel.estimate.latent.unit_solve import Estimate, estimate, with_information
 from roxmodel.estimate.latent.unit_tabulate import LinkedSolution, linked_fit
+from roxmodel.estimate.options import LinkedOptions, WithinLevel
 from roxmodel.implied.matrices import one_blas_thread
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.result.fit import Fit

@@ -26,8 +26,8 @@ from roxmodel.spec.headline import headline
 from roxmodel.spec.questionnaire import Binary, Count
 
 if TYPE_CHECKING:
-    from roxmodel.estimate.latent.unit_options import LinkedOptions
     from roxmodel.estimate.latent.unit_tabulate import LinkedSolution
+    from roxmodel.estimate.options import LinkedOptions
 
 __all__ = ["linked_errors", "linked_notes"]
 _LEVEL = (

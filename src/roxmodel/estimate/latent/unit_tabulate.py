@@ -7,15 +7,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from roxmodel.estimate.latent.row_options import Options
 from roxmodel.estimate.latent.row_sample import GroupSample, Sample
 from roxmodel.estimate.latent.row_solve import LatentSolution
 from roxmodel.estimate.latent.row_tabulate import fit_of
 from roxmodel.estimate.latent.unit_levels import predicted_levels
-from roxmodel.estimate.latent.unit_options import LinkedOptions
 from roxmodel.estimate.latent.unit_sample import LinkedSample
 from roxmodel.estimate.latent.unit_small_print import linked_errors, linked_notes
 from roxmodel.estimate.latent.unit_solve import Estimate
+from roxmodel.estimate.options import LinkedOptions, Options
 from roxmodel.estimate.sentences import hidden_notes
 from roxmodel.implied.identification import name_parameters
 from roxmodel.implied.layout import LOADINGS, RESIDUALS, residual_of

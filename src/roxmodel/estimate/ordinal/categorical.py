@@ -11,8 +11,8 @@ from roxmodel.errors import DataError, RoxError, SpecError, did_you_mean, listed
 from roxmodel.estimate.latent.inference import Bread, beside_bound, bread_of
 from roxmodel.estimate.latent.optimizer import Minimum, minimise
 from roxmodel.estimate.latent.planned_table import given_by_data, lower_bounds, owner_of, refuse_free_lags
-from roxmodel.estimate.latent.row_options import Options
 from roxmodel.estimate.latent.row_sample import GroupSample, Sample, covariates_of, sample_of_frame
+from roxmodel.estimate.options import Options
 from roxmodel.estimate.ordinal.conditional import conditional_moments
 from roxmodel.estimate.ordinal.first_step import first_step_of
 from roxmodel.estimate.ordinal.ordinal import OrdinalMoments, ordinal_moments

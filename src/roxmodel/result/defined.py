@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from roxmodel.estimate.path import Solution
+from roxmodel.estimate.path.equations import Solution
 from roxmodel.result.intervals import spread_of, wald
 from roxmodel.result.records import Resampling
 from roxmodel.spec.definitions import evaluate, in_order, names_in
@@ -16,8 +16,13 @@ from roxmodel.types import FloatArray
 
 __all__ = ["define", "unknown_definitions"]
 
+
 Six = tuple[float, float, float, float, float, float]
+
+
 Evaluator = Callable[[FloatArray], dict[str, FloatArray]]
+
+
 _NAN = float("nan")
 
 

@@ -1,4 +1,7 @@
-"""What was asked of method "sem", as one record."""
+"""What was asked of method "sem", as one record.
+
+What was asked of method "linked", as one record.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,15 @@ from typing import Literal, TypeAlias
 
 from roxmodel.types import Scaling, StandardErrors
 
-__all__ = ["Estimator", "Information", "Invariance", "Options"]
+__all__ = ["Estimator", "Information", "Invariance", "LinkedOptions", "Options", "WithinLevel"]
+
 
 Estimator: TypeAlias = Literal["ML", "MLR", "MLM", "DWLS", "WLSMV"]
+
+
 Invariance: TypeAlias = Literal["configural", "metric", "scalar"]
+
+
 Information: TypeAlias = Literal["expected", "observed"]
 
 
@@ -42,5 +50,22 @@ class Options:
     scaling: Scaling = "marker"
     ordered: Sequence[str] | bool | None = None
     means: bool = False
+    seed: int | None = None
+    progress: bool | None = None
+
+
+WithinLevel: TypeAlias = Literal["pooled", "saturated", "model"]
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedOptions:
+    """Options of method "linked"; `roxmodel.fit` says what each is."""
+
+    se: StandardErrors = "standard"
+    replicates: int = 0
+    within: WithinLevel = "pooled"
+    cluster: str | None = None
+    observed: bool = True
+    scaling: Scaling = "marker"
     seed: int | None = None
     progress: bool | None = None
