@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from roxmodel.errors import DataError, did_you_mean, listed
-from roxmodel.moments.pairs import compact
 from roxmodel.types import FloatArray
 
 __all__ = [
@@ -22,7 +21,6 @@ __all__ = [
     "numbers",
     "require_positive_definite",
     "square",
-    "view",
 ]
 
 _SINGULAR = 1e-8  # smallest eigenvalue of a correlation matrix that still carries information
@@ -143,13 +141,3 @@ def frozen(values: ArrayLike, shape: tuple[int, ...], what: str) -> FloatArray:
         raise DataError(f"The {what} has an entry {wrong}; finite numbers were expected.")
     array.flags.writeable = False
     return array
-
-
-def view(array: FloatArray, order: list[int] | None, shape: tuple[int, ...], what: str) -> FloatArray:
-    """View an array read-only in `shape`, its units (first axis) reordered."""
-    given = np.asarray(array, dtype=np.float64)
-    try:
-        full = np.broadcast_to(given, shape)
-    except ValueError:
-        raise DataError(f"The {what} has shape {given.shape}; {shape} was expected.") from None
-    return full if order is None else np.broadcast_to(compact(full)[order], shape)

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from roxmodel.errors import DataError
 from roxmodel.types import FloatArray, IntArray
 
-__all__ = ["Pairs", "blank", "chan", "compact", "diagonal", "five", "put", "ratio", "scaled"]
+__all__ = ["Pairs", "blank", "chan", "compact", "diagonal", "five", "put", "ratio", "scaled", "view"]
 
 # n [, weight, weight2], pair_mean, scatter of some units: arrays as small as they broadcast to (units, p, p)
 Pairs: TypeAlias = Sequence[FloatArray]
@@ -73,3 +75,13 @@ def compact(array: FloatArray) -> FloatArray:
     if array.ndim < 3:
         return array
     return array[:, : 1 if array.strides[1] == 0 else None, : 1 if array.strides[2] == 0 else None]
+
+
+def view(array: FloatArray, order: list[int] | None, shape: tuple[int, ...], what: str) -> FloatArray:
+    """View an array read-only in `shape`, its units (first axis) reordered."""
+    given = np.asarray(array, dtype=np.float64)
+    try:
+        full = np.broadcast_to(given, shape)
+    except ValueError:
+        raise DataError(f"The {what} has shape {given.shape}; {shape} was expected.") from None
+    return full if order is None else np.broadcast_to(compact(full)[order], shape)

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from roxmodel.errors import DataError, listed
-from roxmodel.moments.checks import distinct, frozen, index, view
+from roxmodel.moments.checks import distinct, frozen, index
 from roxmodel.moments.condense import condense
 from roxmodel.moments.design import Design
-from roxmodel.moments.pairs import Pairs, blank, compact, diagonal, five, put, ratio
+from roxmodel.moments.pairs import Pairs, blank, compact, diagonal, five, put, ratio, view
 from roxmodel.moments.units import ordered, overlay, positions, union
 from roxmodel.types import FloatArray
 
