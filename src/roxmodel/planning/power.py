@@ -18,14 +18,18 @@ import numpy as np
 
 from roxmodel.doubts import Doubt
 from roxmodel.errors import RoxError
-from roxmodel.implied.between import between_table, given_values, moments_between
-from roxmodel.implied.identification import require_identified
+from roxmodel.implied.identification import (
+    UNITS,
+    NeverMetError,
+    completed,
+    require_identified,
+    require_seen,
+    together_of,
+)
 from roxmodel.implied.layout import DISTURBANCES, EDGES, Layout, lay_out
+from roxmodel.implied.likelihood import NoisyMeans, Target, expand_noisy
 from roxmodel.implied.matrices import filled, implied
-from roxmodel.implied.noisy import NoisyMeans, expand_noisy
-from roxmodel.implied.normal import Target
-from roxmodel.implied.starts import start_values
-from roxmodel.implied.together import UNITS, NeverMetError, completed, require_seen, together_of
+from roxmodel.implied.starts import between_table, given_values, moments_between, start_values
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.moments.source import SourceMoments
 from roxmodel.moments.unit_means import mean_noise, without_say
