@@ -24,6 +24,7 @@ from roxmodel.document import (
     write_text,
 )
 from roxmodel.errors import DocumentError, RoxError, listed
+from roxmodel.result.draws import Draws
 from roxmodel.result.fitted import Fitted
 from roxmodel.result.records import (
     Equation,
@@ -31,7 +32,6 @@ from roxmodel.result.records import (
     GroupMoments,
     Measure,
     Population,
-    Resampling,
     Verdict,
     WithinEdge,
 )
@@ -79,7 +79,7 @@ def load_fitted(path: AnyPath) -> Fitted:
 
 def fit_content(fit: Fitted) -> FitContent:
     """What the document of a fit says; no unit and no respondent is in it."""
-    replicates = fit.resampling.replicates if fit.resampling is not None else None
+    replicates = fit.resampling.values if fit.resampling is not None else None
     return FitContent(
         model=fit.model.model_dump(mode="json"),
         model_hash=fit.model.content_hash,
@@ -366,8 +366,8 @@ def _read_population(record: PopulationRecord) -> Population:
     )
 
 
-def _read_resampling(content: FitContent, n_free: int) -> Resampling | None:
+def _read_resampling(content: FitContent, n_free: int) -> Draws | None:
     if content.replicates is None:
         return None
     count = len(content.replicates)
-    return Resampling(0, np.zeros(0), _array(content.replicates, (count, n_free)), np.arange(float(count)), 0)
+    return Draws("bootstrap", _array(content.replicates, (count, n_free)))
