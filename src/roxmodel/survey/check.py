@@ -25,9 +25,9 @@ from roxmodel.implied.threads import one_blas_thread
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.moments.noise import growth_of
 from roxmodel.plots.numbers import for_reading, plain
+from roxmodel.spec.causal import headline
 from roxmodel.spec.constructs import UNIT, Construct
 from roxmodel.spec.graph import RoxModel
-from roxmodel.spec.headline import headline
 from roxmodel.spec.parameters import Parameter
 from roxmodel.survey.check_words import check_advice, check_summary
 from roxmodel.survey.linkage import agreement
