@@ -11,7 +11,7 @@ import numpy as np
 
 from roxmodel.errors import DataError, listed
 from roxmodel.survey.frames import Frame, distinct, holds_text, plain_numbers, raw_column, require_columns
-from roxmodel.survey.text_advice import text_advice
+from roxmodel.survey.misread import text_advice
 from roxmodel.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
