@@ -16,7 +16,7 @@ from roxmodel.result.standardized import standardized_table
 from roxmodel.result.summary import fit_html, fit_summary
 from roxmodel.result.tables import edge_table, effect_table, fit_diagram, parameter_frame, within_table
 from roxmodel.saving import AnyPath
-from roxmodel.survey.privacy import MIN_GROUP
+from roxmodel.survey.composites import MIN_GROUP
 from roxmodel.types import Interval, Level, read_only
 
 if TYPE_CHECKING:

@@ -16,18 +16,16 @@ from roxmodel.plots.numbers import for_reading
 from roxmodel.spec.constructs import UNIT
 from roxmodel.spec.graph import RoxModel
 from roxmodel.survey.aggregated import Aggregated
-from roxmodel.survey.composites import unit_composites
+from roxmodel.survey.composites import MIN_GROUP, hidden_scores, unit_composites
 from roxmodel.survey.frames import raw_column, require_columns
 from roxmodel.survey.keys import refuse_rounded
-from roxmodel.survey.linkage import linkage_table, unmatched_table
-from roxmodel.survey.privacy import MIN_GROUP, hidden_scores
-from roxmodel.survey.quality import quality_table
+from roxmodel.survey.linkage import linkage_table, quality_table, unmatched_table
 from roxmodel.survey.reading import Options, Reading, check_same_items, read_frames
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from roxmodel.survey.check import StudyCheck
+    from roxmodel.planning.study_check import StudyCheck
 
 __all__ = ["Study"]
 
@@ -263,7 +261,7 @@ class Study:
         >>> check.units_for(0.1) > check.units_for(0.2)
         True
         """
-        from roxmodel.survey.check import check_study
+        from roxmodel.planning.study_check import check_study
 
         if model is not None:
             _check_plain(model, self.by, self.min_group)

@@ -10,8 +10,8 @@ from roxmodel.estimate.latent.casewise import adf_products, casewise_scores, sco
 from roxmodel.estimate.latent.planned_table import layouts_of, table_of
 from roxmodel.estimate.latent.row_options import Options
 from roxmodel.estimate.latent.row_sample import sample_of_frame
+from roxmodel.implied.likelihood import expand
 from roxmodel.implied.matrices import implied, moment_jacobian
-from roxmodel.implied.normal import expand
 from roxmodel.implied.starts import start_values
 
 EXACT = {"rtol": 1e-9, "atol": 1e-9}  # algebra in double precision

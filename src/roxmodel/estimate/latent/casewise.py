@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from roxmodel.estimate.latent.patterns import Patterns, inverted
 from roxmodel.estimate.latent.row_sample import GroupSample
 from roxmodel.implied.layout import Layout
+from roxmodel.implied.likelihood import Patterns, inverted
 from roxmodel.implied.matrices import Implied, bank_of, implied, mean_weight
 from roxmodel.types import FloatArray, IntArray
 

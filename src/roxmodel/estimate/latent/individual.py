@@ -8,17 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from roxmodel.errors import RoxError
-from roxmodel.estimate.latent.feasible import feasible, reached
-from roxmodel.estimate.latent.patterns import Patterns
-from roxmodel.estimate.latent.row_inference import beside_bound, bread_of
-from roxmodel.estimate.latent.row_objective import Objective, Part
+from roxmodel.estimate.latent.inference import beside_bound, bread_of
+from roxmodel.estimate.latent.optimizer import feasible, reached
 from roxmodel.estimate.latent.unit_sample import LinkedSample, Source
-from roxmodel.implied.identification import require_identified
+from roxmodel.implied.identification import PEOPLE, require_identified, require_seen
 from roxmodel.implied.layout import Layout, lay_out
+from roxmodel.implied.likelihood import Objective, Part, Patterns, Target
 from roxmodel.implied.matrices import implied
-from roxmodel.implied.normal import Target
 from roxmodel.implied.starts import start_values
-from roxmodel.implied.together import PEOPLE, require_seen
 from roxmodel.result.intervals import wald
 from roxmodel.result.records import WithinEdge
 from roxmodel.spec.graph import RoxModel

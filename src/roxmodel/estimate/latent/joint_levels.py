@@ -8,18 +8,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from roxmodel.errors import EstimationError, RoxError, listed
-from roxmodel.estimate.latent.complete import CompleteObjective, is_complete
 from roxmodel.estimate.latent.individual import WithinModel, within_model
-from roxmodel.estimate.latent.joint_objective import JointObjective, JointPart
+from roxmodel.estimate.latent.inference import Bread, beside_bound, bread_of
+from roxmodel.estimate.latent.joint_likelihood import CompleteObjective, JointObjective, JointPart, is_complete
 from roxmodel.estimate.latent.optimizer import Minimum, minimise
 from roxmodel.estimate.latent.planned_table import lower_bounds
-from roxmodel.estimate.latent.row_inference import Bread, beside_bound, bread_of
 from roxmodel.estimate.latent.unit_sample import LinkedSample, Source
 from roxmodel.estimate.latent.unit_solve import Estimate
 from roxmodel.estimate.latent.unit_within import Within
+from roxmodel.implied.identification import NeverMetError
 from roxmodel.implied.layout import Layout, saturated
-from roxmodel.implied.normal import Expansion
-from roxmodel.implied.together import NeverMetError
+from roxmodel.implied.likelihood import Expansion
 from roxmodel.moments.cells import Cells
 from roxmodel.spec.graph import RoxModel
 from roxmodel.types import FloatArray, Scaling

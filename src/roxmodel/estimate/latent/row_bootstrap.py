@@ -17,18 +17,15 @@ from itertools import pairwise
 import numpy as np
 
 from roxmodel.errors import EstimationError
-from roxmodel.estimate.latent.batched import settle
 from roxmodel.estimate.latent.casewise import casewise_scores
-from roxmodel.estimate.latent.optimizer import Minimum, minimise
-from roxmodel.estimate.latent.patterns import Patterns, moments_by_pattern
+from roxmodel.estimate.latent.optimizer import Minimum, minimise, settle
 from roxmodel.estimate.latent.planned_table import given_by_data, lower_bounds, with_given
-from roxmodel.estimate.latent.row_objective import Objective, Part
 from roxmodel.estimate.latent.row_options import Options
 from roxmodel.estimate.latent.row_sample import GroupSample, Sample
 from roxmodel.estimate.ordinal.categorical import CategoricalSolution, ordinal_items, refit_categorical
 from roxmodel.implied.layout import Layout
-from roxmodel.implied.normal import Target
-from roxmodel.implied.threads import one_blas_thread
+from roxmodel.implied.likelihood import Objective, Part, Patterns, Target, moments_by_pattern
+from roxmodel.implied.matrices import one_blas_thread
 from roxmodel.result.records import Resampling
 from roxmodel.result.resampling import replicate_block
 from roxmodel.spec.graph import RoxModel

@@ -7,11 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from roxmodel.errors import DataError, EstimationError, did_you_mean, listed
-from roxmodel.estimate.latent.patterns import Patterns, patterns_of
 from roxmodel.estimate.latent.row_options import Options
 from roxmodel.estimate.latent.row_reading import Columns, columns_of, rows_kept
-from roxmodel.implied.normal import Target
-from roxmodel.implied.together import FEWEST, completed, together_of
+from roxmodel.implied.identification import FEWEST, completed, together_of
+from roxmodel.implied.likelihood import Patterns, Target, patterns_of
 from roxmodel.moments.single import Moments
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import GIVEN, plan

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from roxmodel.errors import listed
-from roxmodel.estimate.latent.row_inference import kish
+from roxmodel.estimate.latent.inference import kish
 from roxmodel.estimate.latent.row_sample import covariates_of
 from roxmodel.estimate.sentences import (
     BESIDE,
@@ -26,7 +26,7 @@ from roxmodel.result.records import Verdict
 from roxmodel.result.system import stability_index
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.questionnaire import Binary, Count
-from roxmodel.survey.privacy import MIN_GROUP
+from roxmodel.survey.composites import MIN_GROUP
 from roxmodel.types import FloatArray
 
 if TYPE_CHECKING:

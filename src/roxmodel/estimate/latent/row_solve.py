@@ -9,11 +9,7 @@ import numpy as np
 
 from roxmodel.doubts import Doubt
 from roxmodel.errors import RoxError
-from roxmodel.estimate.latent.feasible import feasible, reached
-from roxmodel.estimate.latent.optimizer import Minimum
-from roxmodel.estimate.latent.planned_table import given_by_data, layouts_of, refuse_free_lags, table_of
-from roxmodel.estimate.latent.row_bootstrap import Refit, resample, resample_categorical
-from roxmodel.estimate.latent.row_inference import (
+from roxmodel.estimate.latent.inference import (
     Bread,
     beside_bound,
     bread_of,
@@ -22,17 +18,18 @@ from roxmodel.estimate.latent.row_inference import (
     net_of_intercepts,
     satorra_bentler,
 )
-from roxmodel.estimate.latent.row_objective import Objective, Part
+from roxmodel.estimate.latent.optimizer import Minimum, feasible, reached
+from roxmodel.estimate.latent.planned_table import given_by_data, layouts_of, refuse_free_lags, table_of
+from roxmodel.estimate.latent.row_bootstrap import Refit, resample, resample_categorical
 from roxmodel.estimate.latent.row_options import Options
 from roxmodel.estimate.latent.row_sample import Sample, sample_of_frame, sample_of_moments
-from roxmodel.estimate.latent.row_tests_of_fit import Judged, likelihood_indices
+from roxmodel.estimate.latent.tests_of_fit import Judged, likelihood_indices
 from roxmodel.estimate.ordinal.categorical import solve_categorical
-from roxmodel.implied.identification import require_identified
+from roxmodel.implied.identification import PEOPLE, require_identified, require_seen
 from roxmodel.implied.layout import Layout
-from roxmodel.implied.normal import Target
+from roxmodel.implied.likelihood import Objective, Part, Target
+from roxmodel.implied.matrices import one_blas_thread
 from roxmodel.implied.starts import at_means, start_values
-from roxmodel.implied.threads import one_blas_thread
-from roxmodel.implied.together import PEOPLE, require_seen
 from roxmodel.moments.single import Moments
 from roxmodel.result.records import Resampling
 from roxmodel.spec.graph import RoxModel

@@ -9,22 +9,27 @@ import numpy as np
 
 from roxmodel.errors import DataError, EstimationError, RoxError, did_you_mean
 from roxmodel.estimate.latent.individual import WithinModel, edges_of, within_edges
+from roxmodel.estimate.latent.inference import (
+    beside_bound,
+    equation_units,
+    sandwich,
+    small_sample,
+    unit_degrees_of_freedom,
+)
 from roxmodel.estimate.latent.joint_levels import Joint, estimate_jointly
-from roxmodel.estimate.latent.row_inference import beside_bound
+from roxmodel.estimate.latent.tests_of_fit import linked_indices
 from roxmodel.estimate.latent.unit_bootstrap import Draws, resample_units
-from roxmodel.estimate.latent.unit_inference import degrees_of_freedom, equation_units, sandwich, small_sample
 from roxmodel.estimate.latent.unit_options import LinkedOptions, WithinLevel
 from roxmodel.estimate.latent.unit_sample import LinkedSample, linked_sample
 from roxmodel.estimate.latent.unit_solve import Estimate, estimate, with_information
 from roxmodel.estimate.latent.unit_tabulate import LinkedSolution, linked_fit
-from roxmodel.estimate.latent.unit_tests_of_fit import linked_indices
-from roxmodel.implied.threads import one_blas_thread
+from roxmodel.implied.matrices import one_blas_thread
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.result.fit import Fit
 from roxmodel.result.records import Resampling, WithinEdge
 from roxmodel.spec.constructs import UNIT
 from roxmodel.spec.graph import RoxModel
-from roxmodel.survey.privacy import MIN_GROUP
+from roxmodel.survey.composites import MIN_GROUP
 from roxmodel.survey.reading import check_same_items
 from roxmodel.survey.study import Study
 from roxmodel.types import FloatArray, IntArray
@@ -105,7 +110,7 @@ def _fit(model: RoxModel, data: object, moments: LinkedMoments, options: LinkedO
             sample=sample,
             estimate=known,
             vcov=vcov,
-            df=degrees_of_freedom(model, known.table, sample, clusters),
+            df=unit_degrees_of_freedom(model, known.table, sample, clusters),
             indices=indices,
             moments=moments_between,
             resampling=resampling,

@@ -8,12 +8,12 @@ import numpy as np
 
 from roxmodel.estimate.latent.unit_sample import LinkedSample
 from roxmodel.implied.layout import Layout
+from roxmodel.implied.likelihood import NoisyMeans, inverse_of_noisy
 from roxmodel.implied.matrices import implied
-from roxmodel.implied.noisy import NoisyMeans, inverse_of_noisy
 from roxmodel.result.records import UnitScores
 from roxmodel.spec.constructs import UNIT
 from roxmodel.spec.graph import RoxModel
-from roxmodel.survey.privacy import people_behind, suppressed
+from roxmodel.survey.composites import people_behind, suppressed
 from roxmodel.types import BoolArray, FloatArray
 
 __all__ = ["predicted_levels"]

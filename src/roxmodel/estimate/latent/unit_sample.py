@@ -9,11 +9,11 @@ import numpy as np
 
 from roxmodel.errors import DataError, EstimationError, listed
 from roxmodel.estimate.latent.unit_within import Within, within_of
-from roxmodel.implied.noisy import NoisyMeans
+from roxmodel.implied.likelihood import NoisyMeans
 from roxmodel.moments.cells import Cells
 from roxmodel.moments.linked import LinkedMoments
-from roxmodel.moments.noise import mean_noise
 from roxmodel.moments.source import SourceMoments
+from roxmodel.moments.unit_means import mean_noise
 from roxmodel.spec.graph import RoxModel
 from roxmodel.types import BoolArray, FloatArray, IntArray
 

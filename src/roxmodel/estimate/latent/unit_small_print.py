@@ -19,7 +19,7 @@ from roxmodel.estimate.sentences import (
     sign_notes,
     unit_notes,
 )
-from roxmodel.implied.together import together_of
+from roxmodel.implied.identification import together_of
 from roxmodel.result.system import system_of, total_effects
 from roxmodel.spec.causal import headline
 from roxmodel.spec.graph import RoxModel

@@ -8,20 +8,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from roxmodel.doubts import Doubt
-from roxmodel.estimate.latent.feasible import feasible, reached
-from roxmodel.estimate.latent.optimizer import Minimum, minimise
+from roxmodel.estimate.latent.inference import Bread, bread_of, net_of_intercepts
+from roxmodel.estimate.latent.optimizer import Minimum, feasible, minimise, reached
 from roxmodel.estimate.latent.planned_table import lower_bounds, refuse_free_lags
-from roxmodel.estimate.latent.row_inference import Bread, bread_of, net_of_intercepts
-from roxmodel.estimate.latent.unit_objective import NoisyObjective
 from roxmodel.estimate.latent.unit_sample import LinkedSample
-from roxmodel.implied.between import between_table, condensed, given_values, moments_between
-from roxmodel.implied.identification import require_identified
+from roxmodel.implied.identification import UNITS, require_identified, require_seen, together_of
 from roxmodel.implied.layout import Layout, lay_out, residual_of
+from roxmodel.implied.likelihood import NoisyMeans, NoisyObjective, Target
 from roxmodel.implied.matrices import implied
-from roxmodel.implied.noisy import NoisyMeans
-from roxmodel.implied.normal import Target
-from roxmodel.implied.starts import at_means, start_values
-from roxmodel.implied.together import UNITS, require_seen, together_of
+from roxmodel.implied.starts import at_means, between_table, condensed, given_values, moments_between, start_values
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable
 from roxmodel.types import FloatArray, Scaling

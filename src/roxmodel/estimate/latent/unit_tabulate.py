@@ -19,8 +19,8 @@ from roxmodel.estimate.latent.unit_solve import Estimate
 from roxmodel.estimate.sentences import hidden_notes
 from roxmodel.implied.identification import name_parameters
 from roxmodel.implied.layout import LOADINGS, RESIDUALS, residual_of
+from roxmodel.implied.likelihood import Target
 from roxmodel.implied.matrices import filled, implied
-from roxmodel.implied.normal import Target
 from roxmodel.result.fit import Fit
 from roxmodel.result.levels import lower_roots, summary_of
 from roxmodel.result.records import (

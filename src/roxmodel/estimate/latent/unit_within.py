@@ -10,12 +10,12 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from roxmodel.errors import DataError, EstimationError, listed
-from roxmodel.estimate.latent.patterns import inverted
 from roxmodel.implied.curvature import pair_information
-from roxmodel.implied.together import completed
+from roxmodel.implied.identification import completed
+from roxmodel.implied.likelihood import inverted
 from roxmodel.moments.cells import Cells
-from roxmodel.moments.noise import never_met, without_say
 from roxmodel.moments.source import SourceMoments
+from roxmodel.moments.unit_means import never_met, without_say
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = ["Within", "WithinStep", "within_of", "within_step"]

@@ -8,20 +8,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from roxmodel.errors import DataError, RoxError, SpecError, did_you_mean, listed
+from roxmodel.estimate.latent.inference import Bread, beside_bound, bread_of
 from roxmodel.estimate.latent.optimizer import Minimum, minimise
 from roxmodel.estimate.latent.planned_table import given_by_data, lower_bounds, owner_of, refuse_free_lags
-from roxmodel.estimate.latent.row_inference import Bread, beside_bound, bread_of
 from roxmodel.estimate.latent.row_options import Options
 from roxmodel.estimate.latent.row_sample import GroupSample, Sample, covariates_of, sample_of_frame
 from roxmodel.estimate.ordinal.conditional import conditional_moments
 from roxmodel.estimate.ordinal.first_step import first_step_of
 from roxmodel.estimate.ordinal.ordinal import OrdinalMoments, ordinal_moments
 from roxmodel.estimate.ordinal.weighted import WeightedCovariances, covariance_part, weighted_indices, weighted_vcov
-from roxmodel.implied.given import conditioned
 from roxmodel.implied.identification import require_identified
 from roxmodel.implied.layout import LOADINGS, Layout, lay_out, residual_of
-from roxmodel.implied.matrices import implied
-from roxmodel.implied.normal import Expansion, Target
+from roxmodel.implied.likelihood import Expansion, Target
+from roxmodel.implied.matrices import conditioned, implied
 from roxmodel.implied.starts import start_values
 from roxmodel.moments.single import Moments
 from roxmodel.spec.graph import RoxModel

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from roxmodel.estimate.ordinal.ordinal import OrdinalMoments
-from roxmodel.implied.given import conditioned
 from roxmodel.implied.layout import Layout
-from roxmodel.implied.matrices import Implied, implied, moment_jacobian
+from roxmodel.implied.matrices import Implied, conditioned, implied, moment_jacobian
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable
 from roxmodel.types import BoolArray, FloatArray, IntArray

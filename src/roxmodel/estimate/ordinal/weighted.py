@@ -13,10 +13,9 @@ import numpy as np
 
 from roxmodel.estimate.ordinal.first_step import FirstStep
 from roxmodel.estimate.ordinal.ordinal import OrdinalMoments
-from roxmodel.implied.given import conditioned
 from roxmodel.implied.layout import Layout
-from roxmodel.implied.matrices import Implied, bank_of, implied, moment_jacobian, second_order
-from roxmodel.implied.normal import Expansion
+from roxmodel.implied.likelihood import Expansion
+from roxmodel.implied.matrices import Implied, bank_of, conditioned, implied, moment_jacobian, second_order
 from roxmodel.result.indices import Correction, Tested, tested_indices
 from roxmodel.types import FloatArray, IntArray
 

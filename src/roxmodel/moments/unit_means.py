@@ -29,7 +29,7 @@ def mean_noise(own: SourceMoments, covariance: FloatArray, times: float = 1.0) -
 
     Examples
     --------
-    >>> from roxmodel.moments.design import Design
+    >>> from roxmodel.moments.condense import Design
     >>> design = Design(codes=np.array([0, 0, 1]), units=["north", "south"])
     >>> staff = SourceMoments.from_columns("employee", ["p1"], [np.array([1.0, 3, 6])], design)
     >>> mean_noise(staff, np.array([[2.0]])).ravel().tolist()

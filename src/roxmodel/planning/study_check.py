@@ -12,26 +12,29 @@ import numpy as np
 from roxmodel.doubts import Doubt
 from roxmodel.errors import EstimationError, SpecError
 from roxmodel.implied.layout import LOADINGS
-from roxmodel.implied.matrices import filled, implied
-from roxmodel.implied.power import (
+from roxmodel.implied.matrices import filled, implied, one_blas_thread
+from roxmodel.moments.linked import LinkedMoments
+from roxmodel.moments.unit_means import growth_of
+from roxmodel.planning.check_words import check_advice, check_summary
+from roxmodel.planning.power import (
+    Plan,
     Planned,
     Smallest,
+    UnitMeans,
     edges_between,
+    plan_study,
     smallest_edge,
     smallest_total,
+    unit_means,
     units_needed,
+    with_noise,
 )
-from roxmodel.implied.threads import one_blas_thread
-from roxmodel.moments.linked import LinkedMoments
-from roxmodel.moments.noise import growth_of
 from roxmodel.plots.numbers import for_reading, plain
 from roxmodel.spec.causal import headline
 from roxmodel.spec.constructs import UNIT, Construct
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import Parameter
-from roxmodel.survey.check_words import check_advice, check_summary
 from roxmodel.survey.linkage import agreement
-from roxmodel.survey.planned import Plan, UnitMeans, plan_study, unit_means, with_noise
 from roxmodel.types import FloatArray
 
 if TYPE_CHECKING:
@@ -39,9 +42,16 @@ if TYPE_CHECKING:
 
 __all__ = ["ConstructCheck", "EdgeCheck", "MoreData", "StudyCheck", "TotalCheck", "check_study"]
 
+
 _MORE_UNITS = (1.5, 2.0)
+
+
 _MORE_ANSWERS = 2.0
+
+
 _UNTOLD = "the model is not identified"
+
+
 _ALL = "no possible size would be found with 80 % power"
 
 

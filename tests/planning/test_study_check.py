@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import t as student
 
 import roxmodel as rox
-from roxmodel.survey.check import StudyCheck
+from roxmodel.planning.study_check import StudyCheck
 
 SOLVED = 2e-4  # relative; the equation for the smallest effect is solved to 1e-4
 

@@ -6,8 +6,8 @@ from scipy.stats import t as student
 
 import roxmodel as rox
 from roxmodel.implied.layout import lay_out
-from roxmodel.implied.noisy import NoisyMeans
-from roxmodel.implied.power import Planned, edges_between, smallest_edge, smallest_total, units_needed
+from roxmodel.implied.likelihood import NoisyMeans
+from roxmodel.planning.power import Planned, edges_between, smallest_edge, smallest_total, units_needed
 from roxmodel.spec.parameters import plan
 
 SOLVED = 1e-3  # the equations are solved to 1e-4, quantiles taken of 1,024 even draws
