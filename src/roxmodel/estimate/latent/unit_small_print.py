@@ -21,8 +21,8 @@ from roxmodel.estimate.sentences import (
 )
 from roxmodel.implied.identification import together_of
 from roxmodel.result.system import system_of, total_effects
+from roxmodel.spec.causal import headline
 from roxmodel.spec.graph import RoxModel
-from roxmodel.spec.headline import headline
 from roxmodel.spec.questionnaire import Binary, Count
 
 if TYPE_CHECKING:
