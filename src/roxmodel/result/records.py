@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 
-from roxmodel.types import BoolArray, FloatArray, IntArray, read_only
+from roxmodel.types import BoolArray, FloatArray, read_only
 
 __all__ = [
     "LINEAR",

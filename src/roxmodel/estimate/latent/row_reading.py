@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from roxmodel.errors import DataError
-from roxmodel.estimate.options import Options
+from roxmodel.estimate.options import SemOptions
 from roxmodel.spec.graph import RoxModel
 from roxmodel.survey.answers import read_answers
 from roxmodel.survey.frames import (
@@ -55,7 +55,7 @@ class Columns:
     clusters: IntArray | None
 
 
-def columns_of(model: RoxModel, native: object, options: Options) -> Columns:
+def columns_of(model: RoxModel, native: object, options: SemOptions) -> Columns:
     """Read the frame."""
     refuse_matrix(native)
     others = [c for c in (options.group, options.cluster, options.weight, options.frequency) if c is not None]
@@ -109,7 +109,7 @@ def _plain_columns(model: RoxModel, native: object, rows: int) -> FloatArray | N
     return found if (spread >= 1 / LARGEST).all() else None
 
 
-def _weights(frame: Frame, options: Options) -> FloatArray | None:
+def _weights(frame: Frame, options: SemOptions) -> FloatArray | None:
     name, option = (options.weight, "weight") if options.weight is not None else (options.frequency, "frequency")
     if name is None:
         return None
@@ -159,7 +159,9 @@ def _labelled(frame: Frame, column: str, option: str) -> tuple[IntArray, tuple[s
     return np.asarray(codes, dtype=np.int64), labels
 
 
-def rows_kept(found: Columns, options: Options, names: tuple[str, ...], given: tuple[int, ...] = ()) -> IntArray | None:
+def rows_kept(
+    found: Columns, options: SemOptions, names: tuple[str, ...], given: tuple[int, ...] = ()
+) -> IntArray | None:
     """Places of the rows that count; None = all of them. What the data give must be there, even with "fiml"."""
     some = found.weights is not None and not found.weights.all()
     if not found.holes.any() and not some:

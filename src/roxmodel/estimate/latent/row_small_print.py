@@ -31,7 +31,7 @@ from roxmodel.types import FloatArray
 
 if TYPE_CHECKING:
     from roxmodel.estimate.latent.row_solve import LatentSolution
-    from roxmodel.estimate.options import Options
+    from roxmodel.estimate.options import SemOptions
 
 __all__ = ["error_words", "notes_of", "verdicts_of"]
 _RIDGE = 1e5  # condition of the information from which estimates move far for little
@@ -43,13 +43,13 @@ _LARGE = 1_000  # rows from which they cover about what they should even so
 _INFLATED = 20.0  # variance inflation from which a cause is nearly determined by the others
 
 
-def error_words(solution: LatentSolution, options: Options) -> str:
+def error_words(solution: LatentSolution, options: SemOptions) -> str:
     """How standard errors and intervals were computed."""
     found = solution.resampling
     if found is not None:
         whom = options.cluster or "row"
         failed = f", {found.failed} failed and left out" if found.failed else ""
-        return f"bootstrap by {whom}, {len(found.replicates)} replicates{failed}, percentile intervals"
+        return f"bootstrap by {whom}, {len(found.values)} replicates{failed}, percentile intervals"
     if options.cluster is not None:
         return f"sandwich, clustered by {options.cluster}, t intervals (clusters - 1)"
     if options.estimator == "MLM":
@@ -63,14 +63,14 @@ def error_words(solution: LatentSolution, options: Options) -> str:
     return f"normal theory, {observed} information"
 
 
-def _observed(solution: LatentSolution, options: Options) -> bool:
+def _observed(solution: LatentSolution, options: SemOptions) -> bool:
     if options.information is not None:
         return options.information == "observed"
     robust = options.estimator == "MLR" or options.se == "robust" or options.weight is not None
     return robust or not solution.sample.complete
 
 
-def notes_of(model: RoxModel, solution: LatentSolution, options: Options) -> tuple[str, ...]:
+def notes_of(model: RoxModel, solution: LatentSolution, options: SemOptions) -> tuple[str, ...]:
     """What a reader must know, in sentences."""
     notes = causal_notes(model)
     notes += solution.sample.notes
@@ -140,7 +140,7 @@ def _weighted(solution: LatentSolution) -> list[str]:
     return [f"{note}."]
 
 
-def _scales(model: RoxModel, options: Options) -> list[str]:
+def _scales(model: RoxModel, options: SemOptions) -> list[str]:
     """Answers that are no measurements but are taken as such."""
     if options.estimator in {"DWLS", "WLSMV"}:
         return []

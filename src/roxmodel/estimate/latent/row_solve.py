@@ -23,7 +23,7 @@ from roxmodel.estimate.latent.planned_table import given_by_data, layouts_of, re
 from roxmodel.estimate.latent.row_bootstrap import Refit, resample, resample_categorical
 from roxmodel.estimate.latent.row_sample import Sample, sample_of_frame, sample_of_moments
 from roxmodel.estimate.latent.tests_of_fit import Judged, likelihood_indices
-from roxmodel.estimate.options import Options
+from roxmodel.estimate.options import SemOptions
 from roxmodel.estimate.ordinal.categorical import solve_categorical
 from roxmodel.implied.identification import PEOPLE, require_identified, require_seen
 from roxmodel.implied.layout import Layout
@@ -31,7 +31,7 @@ from roxmodel.implied.likelihood import Objective, Part, Target
 from roxmodel.implied.matrices import one_blas_thread
 from roxmodel.implied.starts import at_means, start_values
 from roxmodel.moments.single import Moments
-from roxmodel.result.records import Resampling
+from roxmodel.result.draws import Draws
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import GIVEN, ParameterTable
 from roxmodel.types import FloatArray
@@ -76,7 +76,7 @@ class LatentSolution:
     bread: Bread
     indices: dict[str, float]
     moments: tuple[Target, ...]
-    resampling: Resampling | None
+    resampling: Draws | None
     df: FloatArray | None = None
     doubts: tuple[Doubt, ...] = ()
 
@@ -101,7 +101,7 @@ def optimum_of(objective: Objective, table: ParameterTable, sample: Sample, star
     return reached(objective, level(feasible(objective, start, table)), table, level)
 
 
-def solve_sem(model: RoxModel, data: object, options: Options) -> LatentSolution:
+def solve_sem(model: RoxModel, data: object, options: SemOptions) -> LatentSolution:
     """Estimate a model with latent variables by maximum likelihood.
 
     Raises
@@ -115,7 +115,7 @@ def solve_sem(model: RoxModel, data: object, options: Options) -> LatentSolution
         return _likelihood(model, data, options)
 
 
-def _likelihood(model: RoxModel, data: object, options: Options) -> LatentSolution:
+def _likelihood(model: RoxModel, data: object, options: SemOptions) -> LatentSolution:
     sample = _sample(model, data, options)
     names = [group.name for group in sample.groups]
     table = table_of(model, options, names)
@@ -136,16 +136,16 @@ def _likelihood(model: RoxModel, data: object, options: Options) -> LatentSoluti
     )
     indices, moments = likelihood_indices(judged)
     resampling = None
-    if options.replicates:
+    if options.bootstrap:
         resampling = resample(Refit(model, table, layouts, sample, found, bread.inverse), options)
     df = degrees_of_freedom(table, sample)
     return LatentSolution(table, layouts, sample, given, found, vcov, bread, indices, moments, resampling, df, hardly)
 
 
-def _categorical(model: RoxModel, data: object, options: Options) -> LatentSolution:
+def _categorical(model: RoxModel, data: object, options: SemOptions) -> LatentSolution:
     found = solve_categorical(model, data, options)
     resampling = None
-    if options.replicates:
+    if options.bootstrap:
         resampling = resample_categorical(model, found, options)
     return LatentSolution(
         found.table, (found.layout,), found.sample, found.given, found.found, found.vcov, found.bread,
@@ -153,7 +153,7 @@ def _categorical(model: RoxModel, data: object, options: Options) -> LatentSolut
     )  # fmt: skip
 
 
-def _sample(model: RoxModel, data: object, options: Options) -> Sample:
+def _sample(model: RoxModel, data: object, options: SemOptions) -> Sample:
     if not isinstance(data, Moments):
         return sample_of_frame(model, data, options)
     asked = {
@@ -172,7 +172,7 @@ def _sample(model: RoxModel, data: object, options: Options) -> Sample:
     return sample_of_moments(model, data)
 
 
-def _observed(options: Options, sample: Sample) -> bool:
+def _observed(options: SemOptions, sample: Sample) -> bool:
     if options.information is not None:
         return options.information == "observed"
     if options.estimator == "MLM":
@@ -180,19 +180,19 @@ def _observed(options: Options, sample: Sample) -> bool:
     return options.estimator == "MLR" or options.se == "robust" or not sample.complete or _weighted(options)
 
 
-def _weighted(options: Options) -> bool:
+def _weighted(options: SemOptions) -> bool:
     """Sampling weights and clusters need a sandwich, whatever was asked for."""
     return options.weight is not None or options.cluster is not None
 
 
-def _test(options: Options) -> str:
+def _test(options: SemOptions) -> str:
     if options.estimator == "MLM":
         return "satorra-bentler"
     return "yuan-bentler" if options.estimator == "MLR" or _weighted(options) else ""
 
 
 def _covariance(
-    options: Options, model: tuple[tuple[Layout, ...], Sample, tuple[int, ...]], found: Minimum, bread: Bread
+    options: SemOptions, model: tuple[tuple[Layout, ...], Sample, tuple[int, ...]], found: Minimum, bread: Bread
 ) -> FloatArray:
     layouts, sample, given = model
     inverse = bread.whole

@@ -10,13 +10,12 @@ import numpy as np
 from roxmodel.estimate.latent.row_sample import GroupSample
 from roxmodel.estimate.latent.row_small_print import error_words, notes_of, verdicts_of
 from roxmodel.estimate.latent.row_solve import LatentSolution
-from roxmodel.estimate.options import Options
-from roxmodel.estimate.path.equations import Solution
+from roxmodel.estimate.options import SemOptions
 from roxmodel.implied.layout import LOADINGS, RESIDUALS, Layout, residual_of
 from roxmodel.implied.matrices import Implied, filled, implied
-from roxmodel.result.defined import define
+from roxmodel.result.defined import Known, define
 from roxmodel.result.fit import Fit
-from roxmodel.result.intervals import spread_of, wald
+from roxmodel.result.intervals import wald
 from roxmodel.result.records import LINEAR, Equation, Estimates, GroupMoments, Measure, Population
 from roxmodel.spec.definitions import evaluate
 from roxmodel.spec.graph import RoxModel
@@ -26,7 +25,7 @@ from roxmodel.types import FloatArray
 __all__ = ["fit_of"]
 
 
-def fit_of(model: RoxModel, solution: LatentSolution, options: Options) -> Fit:
+def fit_of(model: RoxModel, solution: LatentSolution, options: SemOptions) -> Fit:
     """Make the fit."""
     at = {group.name: implied(layout, solution.found.theta) for group, layout in _grouped(solution)}
     vcov = _frozen(_covariance(solution))
@@ -68,7 +67,7 @@ def _frozen(values: FloatArray) -> FloatArray:
 def _covariance(solution: LatentSolution) -> FloatArray:
     if solution.resampling is None or solution.vcov.size == 0:
         return solution.vcov
-    return np.atleast_2d(np.cov(solution.resampling.replicates, rowvar=False))
+    return solution.resampling.covariance
 
 
 def _values(solution: LatentSolution) -> FloatArray:
@@ -96,14 +95,13 @@ def _estimates(model: RoxModel, solution: LatentSolution, at: dict[str, Implied]
     se[held | (se == 0)] = np.nan  # at a bound, or nothing but rounding is left of it
     low, high, p = wald(value, se, df)
     if solution.resampling is not None:
-        spread = spread_of(solution.resampling.replicates)
+        spread = solution.resampling.spread
         for column, found in ((se, spread.se), (low, spread.low), (high, spread.high), (p, spread.p)):
             column[moving] = found[places]
     standardized = _standardized(model, solution, at, value)
     partial = _partial_r2(model, solution, at, value)
-    path = Solution(solution.found.theta, dict(solution.given), vcov, free_df, free_df, (), ())
-    for i, one in define(model, table, path, (vcov, solution.resampling)).items():
-        value[i], se[i], low[i], high[i], p[i], df[i] = one
+    rows, defined = define(model, table, Known(solution.found.theta, vcov, free_df, solution.resampling))
+    value[rows], se[rows], low[rows], high[rows], p[rows], df[rows] = defined
     _standardize_definitions(model, solution, standardized)
     with np.errstate(invalid="ignore", divide="ignore"):
         statistic = np.where(se > 0, value / se, np.nan)

@@ -18,15 +18,16 @@ from roxmodel.estimate.latent.inference import (
 )
 from roxmodel.estimate.latent.joint_levels import Joint, estimate_jointly
 from roxmodel.estimate.latent.tests_of_fit import linked_indices
-from roxmodel.estimate.latent.unit_bootstrap import Draws, resample_units
+from roxmodel.estimate.latent.unit_bootstrap import resample_units
 from roxmodel.estimate.latent.unit_sample import LinkedSample, linked_sample
 from roxmodel.estimate.latent.unit_solve import Estimate, estimate, with_information
 from roxmodel.estimate.latent.unit_tabulate import LinkedSolution, linked_fit
 from roxmodel.estimate.options import LinkedOptions, WithinLevel
 from roxmodel.implied.matrices import one_blas_thread
 from roxmodel.moments.linked import LinkedMoments
+from roxmodel.result.draws import Draws
 from roxmodel.result.fit import Fit
-from roxmodel.result.records import Resampling, WithinEdge
+from roxmodel.result.records import WithinEdge
 from roxmodel.spec.constructs import UNIT
 from roxmodel.spec.graph import RoxModel
 from roxmodel.survey.composites import MIN_GROUP
@@ -66,7 +67,7 @@ def _check(data: object, options: LinkedOptions) -> None:
         raise RoxError(
             f"within= was {options.within!r}.", hint=did_you_mean(str(options.within), get_args(WithinLevel))
         )
-    if options.within != "pooled" and (options.replicates or options.cluster is not None or options.se != "standard"):
+    if options.within != "pooled" and (options.bootstrap or options.cluster is not None or options.se != "standard"):
         raise RoxError(
             f"within={options.within!r} has standard errors by the information of all answers only.",
             hint="Leave se=, bootstrap= and cluster= out, or use within='pooled'.",
@@ -192,15 +193,14 @@ def _resampled(
     solved: tuple[LinkedSample, Estimate],
     options: LinkedOptions,
     clusters: IntArray | None,
-) -> Resampling | None:
-    if not options.replicates:
+) -> Draws | None:
+    if not options.bootstrap:
         return None
     sample, known = solved
     every = data.units if isinstance(data, Study) else moments.units
     place = {unit: k for k, unit in enumerate(every)}
     places = np.array([place[unit] for unit in sample.units], dtype=np.int64)
-    draws = Draws(options.replicates, options.seed, options.progress, clusters, len(every), places)
-    return resample_units(sample, known, draws)
+    return resample_units(sample, known, options, clusters, (places, len(every)))
 
 
 def _within(

@@ -45,7 +45,7 @@ def linked_errors(solution: LinkedSolution, options: LinkedOptions) -> str:
     if found is not None:
         whom = options.cluster or "unit"
         failed = f", {found.failed} failed and left out" if found.failed else ""
-        return f"bootstrap by {whom}, {len(found.replicates)} replicates{failed}, percentile intervals"
+        return f"bootstrap by {whom}, {len(found.values)} replicates{failed}, percentile intervals"
     if options.cluster is not None:
         how = f"sandwich, clustered by {options.cluster}"
     elif options.se == "robust":

@@ -14,12 +14,13 @@ from roxmodel.estimate.latent.unit_levels import predicted_levels
 from roxmodel.estimate.latent.unit_sample import LinkedSample
 from roxmodel.estimate.latent.unit_small_print import linked_errors, linked_notes
 from roxmodel.estimate.latent.unit_solve import Estimate
-from roxmodel.estimate.options import LinkedOptions, Options
+from roxmodel.estimate.options import LinkedOptions, SemOptions
 from roxmodel.estimate.sentences import hidden_notes
 from roxmodel.implied.identification import name_parameters
 from roxmodel.implied.layout import LOADINGS, RESIDUALS, residual_of
 from roxmodel.implied.likelihood import Target
 from roxmodel.implied.matrices import filled, implied
+from roxmodel.result.draws import Draws
 from roxmodel.result.fit import Fit
 from roxmodel.result.levels import lower_roots, summary_of
 from roxmodel.result.records import (
@@ -28,7 +29,6 @@ from roxmodel.result.records import (
     GroupMoments,
     Measure,
     Population,
-    Resampling,
     UnitScores,
     Verdict,
     WithinEdge,
@@ -73,7 +73,7 @@ class LinkedSolution:
     df: FloatArray
     indices: dict[str, float]
     moments: Target | None
-    resampling: Resampling | None
+    resampling: Draws | None
     within: tuple[WithinEdge, ...]
     equation_units: Mapping[str, int]
     by: str
@@ -102,7 +102,7 @@ def linked_fit(model: RoxModel, solution: LinkedSolution, options: LinkedOptions
         df=solution.df,
         doubts=known.doubts,
     )
-    fit = fit_of(model, plain, Options(se=options.se, scaling=options.scaling))
+    fit = fit_of(model, plain, SemOptions(se=options.se, scaling=options.scaling))
     markers = _markers(model, solution)
     at_estimate = (known.layout, known.found.theta)
     _, doubts, shown = predicted_levels(model, sample, at_estimate, markers, solution.min_group)

@@ -1,55 +1,36 @@
-"""Method "path": composites, one regression for each effect. The transparent baseline.
+"""All equations of method "path": where they stand, what is refused, their estimate, and replicates of it.
 
-With rows: least squares with HC3 (or clustered, or classical) errors, generalised linear models where the
-outcome's scale asks for one (`roxmodel.estimate.path.equations`). From moments: the same coefficients in closed form, with
-classical errors (`roxmodel.estimate.path.equations`). This module holds what both share.
-
-Method "path" from rows: every equation, then means and (co)variances, with one sandwich over all of them.
-
-Method "path" from mean and covariance alone: the same coefficients as from rows, with classical errors.
-
-The bootstrap of the path method: every replicate refitted, all replicates of linear equations at once.
+With rows: least squares with HC3 (or clustered, or classical) errors, generalised linear models where the outcome's
+scale asks for one, then means and (co)variances, with one sandwich over all of them. A printed matrix is k + 1 rows
+that have its mean and its covariance: the same coefficients in closed form, with classical errors.
 """
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import networkx as nx
 import numpy as np
 
 from roxmodel.errors import EstimationError, RoxError, listed
 from roxmodel.estimate.path.regression import (
-    Regression,
     Task,
     check_task,
-    frame_of,
+    computed,
     generalised,
     regress,
+    solved,
     variance_inflation,
 )
 from roxmodel.estimate.path.scores import Scores
-from roxmodel.result.draws import replicate_block
-from roxmodel.result.records import LINEAR, Equation, Resampling
+from roxmodel.result.records import LINEAR, Equation
+from roxmodel.result.system import root_of
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import Parameter, ParameterTable
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
-__all__ = [
-    "Solution",
-    "Spot",
-    "check_recursive",
-    "complete_rows",
-    "correlated_pairs",
-    "normal_theory",
-    "refit",
-    "resample",
-    "solve_moments",
-    "solve_rows",
-    "spots_of",
-]
+__all__ = ["PathSolution", "check_recursive", "refit", "solve_path"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +54,43 @@ class Spot:
     fixed: tuple[tuple[int, float], ...]
     theta: tuple[int, ...]
 
+    def complete(self, values: FloatArray) -> BoolArray:
+        """(n,) rows with the effect and all its causes, those of fixed edges included."""
+        used = [self.effect, *self.causes, *(cause for cause, _ in self.fixed)]
+        return np.asarray(~np.isnan(values[:, used]).any(axis=1))
+
+    def stated(self, values: FloatArray) -> FloatArray:
+        """(n,) what the fixed edges bring."""
+        found = np.zeros(len(values))
+        for cause, value in self.fixed:
+            found += value * values[:, cause]
+        return found
+
+    def task(self, scores: Scores, own: FloatArray, rows: IntArray | slice = slice(None)) -> Task:
+        """The regression of these rows of the complete ones."""
+        family, outcome, stated = scores.families[self.effect], own[rows, self.effect], self.stated(own)[rows]
+        return Task(
+            effect=scores.names[self.effect],
+            causes=tuple(scores.names[c] for c in self.causes),
+            y=outcome - stated if family == LINEAR else outcome,
+            x=own[:, list(self.causes)][rows],
+            offset=stated,
+            clusters=None,
+            family=family,
+            robust=False,
+        )
+
 
 @dataclass(frozen=True, slots=True)
-class Solution:
+class PathSolution:
     """Estimates and their covariance.
 
     Attributes
     ----------
-    theta
-        (n_free,).
+    theta, vcov
+        (n_free,) and (n_free, n_free).
     given
         Values of the rows that the data give, by id.
-    vcov
-        (n_free, n_free).
     df
         (n_free,) degrees of freedom of t tests, infinite for the normal.
     partial_r2
@@ -97,8 +102,8 @@ class Solution:
     """
 
     theta: FloatArray
-    given: dict[str, float]
     vcov: FloatArray
+    given: dict[str, float]
     df: FloatArray
     partial_r2: FloatArray
     equations: tuple[Equation, ...]
@@ -165,7 +170,7 @@ def _refuse_confounded(model: RoxModel, table: ParameterTable) -> None:
                 )
 
 
-def spots_of(model: RoxModel, table: ParameterTable) -> tuple[Spot, ...]:
+def _spots_of(model: RoxModel, table: ParameterTable) -> tuple[Spot, ...]:
     """Where each equation stands."""
     place = {name: i for i, name in enumerate(model.names)}
     intercepts = {row.left: row.free - 1 for row in table.of("intercept") if row.free}
@@ -185,36 +190,14 @@ def spots_of(model: RoxModel, table: ParameterTable) -> tuple[Spot, ...]:
     return tuple(spots)
 
 
-def correlated_pairs(model: RoxModel, table: ParameterTable) -> tuple[tuple[str, str], ...]:
-    """Pairs of effects whose disturbances the model lets covary."""
-    return tuple(
-        (row.left, row.right)
-        for row in table.of("covariance")
-        if (row.free or row.value) and model.causes(row.left) and model.causes(row.right)
-    )
-
-
-def normal_theory(
-    rows: tuple[Parameter, ...], places: dict[str, int], psi: FloatArray, shared: FloatArray
+def _normal_theory(
+    rows: Sequence[Parameter], places: Mapping[str, int], psi: FloatArray, shared: FloatArray
 ) -> FloatArray:
-    """Covariance of means, variances and covariances of exogenous constructs and disturbances.
+    """(r, r) covariance of means, variances and covariances of exogenous constructs and disturbances.
 
-    cov(m_a, m_b) = ψ_ab s, cov(ψ_ab, ψ_cd) = (ψ_ac ψ_bd + ψ_ad ψ_bc) s, cov(m, ψ) = 0.
-
-    Parameters
-    ----------
-    rows
-        (r) rows of the table: intercepts, variances, covariances.
-    places
-        Construct -> its place.
-    psi
-        (k, k) covariance of exogenous deviations and disturbances.
-    shared
-        (r, r) s: 1 / n for complete data, in general rows shared by two parameters over the product of their n.
-
-    References
-    ----------
-    Anderson (2003), An introduction to multivariate statistical analysis, ch. 3.
+    cov(m_a, m_b) = ψ_ab s, cov(ψ_ab, ψ_cd) = (ψ_ac ψ_bd + ψ_ad ψ_bc) s, cov(m, ψ) = 0 (Anderson 2003, An introduction
+    to multivariate statistical analysis, ch. 3); s `shared` (r, r): rows shared by two parameters over the product of
+    their n, 1 / n for complete data.
     """
     a = np.array([places[row.left] for row in rows], dtype=np.int64)
     b = np.array([places[row.right] for row in rows], dtype=np.int64)
@@ -222,21 +205,24 @@ def normal_theory(
     means = psi[np.ix_(a, a)]
     products = psi[np.ix_(a, a)] * psi[np.ix_(b, b)] + psi[np.ix_(a, b)] * psi[np.ix_(b, a)]
     both = np.outer(second, second)
-    found = np.where(both, products, np.where(np.outer(~second, ~second), means, 0.0))
-    return np.asarray(found * shared)
+    return np.where(both, products, np.where(np.outer(~second, ~second), means, 0.0)) * shared
 
 
-def solve_rows(model: RoxModel, table: ParameterTable, scores: Scores, robust: bool) -> Solution:
-    """Estimate every equation from rows.
+def _rows_of(scores: Scores) -> tuple[FloatArray, FloatArray | None]:
+    """(n, k) rows and, where they stand for a printed matrix, their constant: their sums are those of n people."""
+    if scores.values is not None:
+        return scores.values, None
+    root = np.sqrt(float(scores.n))
+    mean = np.zeros(len(scores.names)) if scores.mean is None else scores.mean
+    one = np.zeros(len(mean) + 1)
+    one[0] = root
+    return root * np.vstack([mean, root_of(np.asarray(scores.covariance)).T]), one
 
-    Parameters
-    ----------
-    model, table
-        What is estimated.
-    scores
-        With values.
-    robust
-        HC3 and sandwich errors (True) or classical ones. Clusters make them clustered.
+
+def solve_path(model: RoxModel, table: ParameterTable, scores: Scores, robust: bool) -> PathSolution:
+    """Estimate every equation.
+
+    Errors are HC3 and sandwich ones where `robust` (or clustered, where there are clusters), else classical.
 
     Raises
     ------
@@ -244,18 +230,12 @@ def solve_rows(model: RoxModel, table: ParameterTable, scores: Scores, robust: b
         Naming the equation that cannot be estimated, and why.
     """
     work = _Work.start(scores, table.n_free, robust or scores.clusters is not None)
-    for spot in spots_of(model, table):
+    for spot in _spots_of(model, table):
         work.equation(spot)
     work.second_moments(model, table)
     if not work.robust:
         work.correlated_equations(model, table)
     return work.solution()
-
-
-def complete_rows(values: FloatArray, spot: Spot) -> BoolArray:
-    """(n,) rows with the effect and all its causes, those of fixed edges included."""
-    used = [spot.effect, *spot.causes, *(cause for cause, _ in spot.fixed)]
-    return np.asarray(~np.isnan(values[:, used]).any(axis=1))
 
 
 @dataclass(slots=True)
@@ -264,6 +244,7 @@ class _Work:
 
     scores: Scores
     values: FloatArray
+    one: FloatArray | None
     robust: bool
     theta: FloatArray
     df: FloatArray
@@ -278,59 +259,46 @@ class _Work:
 
     @classmethod
     def start(cls, scores: Scores, n_free: int, robust: bool) -> _Work:
-        values = np.asarray(scores.values)
+        values, one = _rows_of(scores)
         return cls(
             scores=scores,
             values=values,
+            one=one,
             robust=robust,
             theta=np.zeros(n_free),
             df=np.full(n_free, np.inf),
             partial_r2=np.full(n_free, np.nan),
-            influence=np.zeros((len(values), n_free)),
+            influence=np.zeros((len(values) if robust else 0, n_free)),
             block=np.zeros((n_free, n_free)),
             deviations=np.full(values.shape, np.nan),
         )
 
     def equation(self, spot: Spot) -> None:
-        rows = complete_rows(self.values, spot)
-        task = self._task(spot, rows)
+        rows = spot.complete(self.values)
+        clusters = None if self.scores.clusters is None else self.scores.clusters[rows]
+        task = replace(
+            spot.task(self.scores, self.values[rows]),
+            clusters=None if clusters is None else np.unique(clusters, return_inverse=True)[1].astype(np.int64),
+            robust=self.robust,
+            one=self.one,
+        )
         check_task(task, "units" if self.scores.level == "between" else "rows")
         found = regress(task)
-        at = list(spot.theta)
-        self.theta[at], self.df[at] = found.coefficients, found.df
-        self.partial_r2[at[1:]] = found.partial_r2
-        self._spread(at, rows, found)
+        at, own = list(spot.theta), slice(len(found.coefficients) - len(spot.theta), None)  # no intercept: no means
+        self.theta[at], self.df[at] = found.coefficients[own], found.df
+        self.partial_r2[at[len(at) - len(task.causes) :]] = found.partial_r2
+        if found.influence is None:
+            self.block[np.ix_(at, at)] = found.covariance[own, own]
+        else:
+            self.influence[np.flatnonzero(rows)[:, None], np.array(at)] = found.influence
         self.deviations[rows, spot.effect] = found.residuals
         if found.lead is not None and not self.robust:
             lead = np.zeros((len(rows), len(at)))
-            lead[rows] = found.lead
+            lead[rows] = found.lead[:, own]
             self.leads[task.effect] = (at, lead)
-        self.equations.append(Equation(task.effect, found.family, int(rows.sum()), found.df, found.dispersion))
-        self._warn_inseparable(task)
-
-    def _task(self, spot: Spot, rows: BoolArray) -> Task:
-        names, own = self.scores.names, self.values[rows]
-        fixed = np.zeros(len(own))
-        for cause, value in spot.fixed:
-            fixed += value * own[:, cause]
-        family = self.scores.families[spot.effect]
-        outcome = own[:, spot.effect]
-        return Task(
-            effect=names[spot.effect],
-            causes=tuple(names[c] for c in spot.causes),
-            y=outcome - fixed if family == LINEAR else outcome,
-            x=own[:, list(spot.causes)],
-            offset=fixed,
-            clusters=None if self.scores.clusters is None else _recoded(self.scores.clusters[rows]),
-            family=family,
-            robust=self.robust,
-        )
-
-    def _spread(self, at: list[int], rows: BoolArray, found: Regression) -> None:
-        if found.influence is None:
-            self.block[np.ix_(at, at)] = found.covariance
-        else:
-            self.influence[np.flatnonzero(rows)[:, None], np.array(at)] = found.influence
+        self.equations.append(Equation(task.effect, found.family, task.n, found.df, found.dispersion))
+        if self.one is None:
+            self._warn_inseparable(task)
 
     def _warn_inseparable(self, task: Task) -> None:
         inflation = variance_inflation(task.x)
@@ -354,11 +322,14 @@ class _Work:
             self._put(row, part)
         free = [i for i, row in enumerate(rows) if row.free]
         if free and not self.robust:
-            self._classical(tuple(rows[i] for i in free), [parts[i] for i in free], place)
+            self._classical([rows[i] for i in free], [parts[i] for i in free], place)
+
+    def _constant(self) -> FloatArray:
+        return np.ones(len(self.values)) if self.one is None else self.one
 
     def _centred_exogenous(self, exogenous: list[int]) -> FloatArray:
         """Deviations of exogenous constructs, over the rows that have all of them (their covariance is then PSD)."""
-        own = self.values[:, exogenous]
+        own, one = self.values[:, exogenous], self._constant()
         complete: BoolArray = np.asarray(~np.isnan(own).any(axis=1))
         if complete.sum() < 2:
             names = [self.scores.names[i] for i in exogenous]
@@ -366,14 +337,14 @@ class _Work:
                 f"Only {int(complete.sum())} row(s) have all of {listed(names)}, which no construct causes.",
                 hint="Collect them for the same units, or leave one out.",
             )
-        own = np.where(complete[:, None], own, np.nan)
-        return np.asarray(own - own[complete].mean(axis=0))
+        mean = one[complete] @ own[complete] / (one[complete] ** 2).sum()
+        return np.where(complete[:, None], own - np.outer(one, mean), np.nan)
 
     def _contributions(self, row: Parameter, place: Mapping[str, int]) -> FloatArray:
-        """(n,) whose mean is the parameter; NaN in rows that do not count."""
+        """(n,) whose sum over n is the parameter; NaN in rows that do not count."""
         left, right = self.deviations[:, place[row.left]], self.deviations[:, place[row.right]]
         if row.kind == "intercept":
-            return np.where(np.isnan(left), np.nan, self.values[:, place[row.left]])
+            return np.where(np.isnan(left), np.nan, self._constant() * self.values[:, place[row.left]])
         return np.asarray(left * right)
 
     def _put(self, row: Parameter, contributions: FloatArray) -> None:
@@ -383,38 +354,48 @@ class _Work:
                 f"No row has both {row.left!r} and {row.right!r}, so their covariance cannot be estimated.",
                 hint="Leave out the arrow <-> between them, or collect both for the same units.",
             )
-        value = float(contributions[there].mean())
+        count = float((self._constant()[there] ** 2).sum())
+        value = float(contributions[there].sum()) / count
         if not row.free:
             self.given[row.id] = value
             return
         self.theta[row.free - 1] = value
         if self.robust:
-            self.influence[there, row.free - 1] = (contributions[there] - value) / there.sum()
+            self.influence[there, row.free - 1] = (contributions[there] - value) / count
 
-    def _classical(self, rows: tuple[Parameter, ...], parts: list[FloatArray], place: dict[str, int]) -> None:
+    def _classical(self, rows: list[Parameter], parts: list[FloatArray], place: dict[str, int]) -> None:
+        count = self._constant() ** 2
         there = np.array([~np.isnan(part) for part in parts], dtype=np.float64)
-        counts = there.sum(axis=1)
+        own = there @ count
         known = ~np.isnan(self.deviations)
         filled = np.where(known, self.deviations, 0.0)
-        both = np.maximum(known.T.astype(np.float64) @ known, 1.0)
+        both = np.maximum((known.T * count) @ known, 1.0)
         at = [row.free - 1 for row in rows]
-        shared = (there @ there.T) / np.outer(counts, counts)
-        self.block[np.ix_(at, at)] = normal_theory(rows, place, filled.T @ filled / both, shared)
+        shared = (there * count) @ there.T / np.outer(own, own)
+        self.block[np.ix_(at, at)] = _normal_theory(rows, place, filled.T @ filled / both, shared)
 
     def correlated_equations(self, model: RoxModel, table: ParameterTable) -> None:
-        """Classical covariance of two equations whose disturbances may covary: s_ef · leadᵀ lead (Zellner 1962)."""
+        """Classical covariance of two equations whose disturbances may covary: s_ef · leadᵀ lead.
+
+        References
+        ----------
+        Zellner (1962), doi 10.2307/2281644.
+        """
         place = {name: i for i, name in enumerate(model.names)}
         spare = {equation.effect: equation.df / equation.n for equation in self.equations}
-        for left, right in correlated_pairs(model, table):
-            if left not in self.leads or right not in self.leads:
+        count = self._constant() ** 2
+        for row in table.of("covariance"):
+            left, right = row.left, row.right
+            if not (row.free or row.value) or left not in self.leads or right not in self.leads:
                 continue  # a curved equation: its classical errors say nothing about the other
             products = self.deviations[:, place[left]] * self.deviations[:, place[right]]
-            shared = float(np.nanmean(products)) / float(np.sqrt(spare[left] * spare[right]))
+            mean = float(np.nansum(products) / count[~np.isnan(products)].sum())
+            shared = mean / float(np.sqrt(spare[left] * spare[right]))
             (at, own), (to, other) = self.leads[left], self.leads[right]
             cross = shared * (own.T @ other)
             self.block[np.ix_(at, to)], self.block[np.ix_(to, at)] = cross, cross.T
 
-    def solution(self) -> Solution:
+    def solution(self) -> PathSolution:
         pulled = self.influence
         if self.scores.clusters is not None:
             pulled = np.zeros((int(self.scores.clusters.max()) + 1, self.influence.shape[1]))
@@ -424,10 +405,10 @@ class _Work:
             self.warnings.append(
                 f"Each equation uses the rows that are complete for it ({counts[0]} to {counts[-1]}); see column n."
             )
-        return Solution(
+        return PathSolution(
             theta=self.theta,
-            given=self.given,
             vcov=pulled.T @ pulled + self.block,
+            given=self.given,
             df=self.df,
             partial_r2=self.partial_r2,
             equations=tuple(self.equations),
@@ -435,251 +416,13 @@ class _Work:
         )
 
 
-def _recoded(clusters: IntArray) -> IntArray:
-    return np.asarray(np.unique(clusters, return_inverse=True)[1], dtype=np.int64)
-
-
-_INSEPARABLE = 1e-8  # smallest eigenvalue of the causes' correlations
-
-
-@dataclass(slots=True)
-class _Work_closed_form:
-    """Collects theta and the blocks of its covariance; `lead` maps second moments to coefficients."""
-
-    scores: Scores
-    covariance: FloatArray
-    theta: FloatArray
-    df: FloatArray
-    partial_r2: FloatArray
-    vcov: FloatArray
-    remainder: FloatArray
-    leads: dict[str, tuple[list[int], list[int], FloatArray, float]] = field(default_factory=dict)
-    equations: list[Equation] = field(default_factory=list)
-
-
-def solve_moments(model: RoxModel, table: ParameterTable, scores: Scores) -> Solution:
-    """Estimate every equation from mean and covariance, in closed form, with classical errors.
-
-    Coefficients S_xx⁻¹ s_xy; their covariance s² S_xx⁻¹ / n with s² = n σ² / (n - p - 1), σ² the residual variance
-    with divisor n; variances and covariances by normal theory.
-
-    Raises
-    ------
-    EstimationError
-        If n is too small, causes are inseparable, or nothing is left to explain.
-    """
-    covariance = np.asarray(scores.covariance)
-    k, n_free = len(covariance), table.n_free
-    work = _Work_closed_form(
-        scores=scores,
-        covariance=covariance,
-        theta=np.zeros(n_free),
-        df=np.full(n_free, np.inf),
-        partial_r2=np.full(n_free, np.nan),
-        vcov=np.zeros((n_free, n_free)),
-        remainder=np.eye(k),
-    )
-    for spot in spots_of(model, table):
-        _equation(work, spot)
-    disturbance = work.remainder @ covariance @ work.remainder.T
-    given = _second_moments(model, table, work, disturbance)
-    _correlated_equations(model, table, work, disturbance)
-    return Solution(work.theta, given, work.vcov, work.df, work.partial_r2, tuple(work.equations), ())
-
-
-def _equation(work: _Work_closed_form, spot: Spot) -> None:
-    causes, n = list(spot.causes), work.scores.n
-    _check(work, spot)
-    weights = np.zeros(len(work.scores.names))
-    weights[spot.effect] = 1.0
-    for cause, value in spot.fixed:
-        weights[cause] -= value
-    inverse = _inverse(work.covariance[np.ix_(causes, causes)])
-    joint = work.covariance[causes] @ weights
-    slopes = inverse @ joint
-    own = float(weights @ work.covariance @ weights)
-    residual = own - float(slopes @ joint)
-    if residual <= 1e-13 * max(own, float(work.covariance[spot.effect, spot.effect])):
-        raise EstimationError(
-            f"{work.scores.names[spot.effect]!r} is fully determined by its causes: nothing is left to explain.",
-            hint="Leave out the cause that is computed from it.",
-        )
-    weights[causes] -= slopes
-    work.remainder[spot.effect] = weights
-    df = float(n - len(causes) - 1)
-    _fill(work, spot, (slopes, inverse, weights), (residual, df))
-    work.equations.append(Equation(work.scores.names[spot.effect], LINEAR, n, df))
-
-
-def _check(work: _Work_closed_form, spot: Spot) -> None:
-    causes, n = list(spot.causes), work.scores.n
-    names, effect = [work.scores.names[c] for c in causes], work.scores.names[spot.effect]
-    if n <= len(causes) + 2:
-        raise EstimationError(
-            f"The equation of {effect!r} has {len(causes)} cause(s), an intercept and a residual variance, "
-            f"but n = {n}.",
-            hint=f"Give {effect!r} fewer causes.",
-        )
-    if not causes:
-        return
-    inner = work.covariance[np.ix_(causes, causes)]
-    scale = np.sqrt(np.diag(inner))
-    if np.linalg.eigvalsh(inner / np.outer(scale, scale))[0] < _INSEPARABLE:
-        raise EstimationError(f"The causes {listed(names)} of {effect!r} cannot be told apart.", hint="Leave one out.")
-
-
-def _inverse(inner: FloatArray) -> FloatArray:
-    """Inverse of a covariance, computed from correlations, so that units of measurement cost no digits."""
-    scale = np.sqrt(np.diag(inner))
-    outer = np.outer(scale, scale)
-    return np.asarray(np.linalg.inv(inner / outer) / outer)
-
-
-def _fill(
-    work: _Work_closed_form, spot: Spot, found: tuple[FloatArray, FloatArray, FloatArray], spare: tuple[float, float]
-) -> None:
-    """Write coefficients and their covariance; with means, the intercept first."""
-    (slopes, inverse, weights), (residual, df) = found, spare
-    causes, at = list(spot.causes), list(spot.theta)
-    explained = slopes**2 / np.diag(inverse)
-    partial = explained / (explained + residual)
-    if len(at) > len(causes):
-        mean = np.asarray(work.scores.mean)
-        cross = -inverse @ mean[causes]
-        corner = 1.0 - float(mean[causes] @ cross)
-        inverse = np.asarray(np.block([[np.array([[corner]]), cross[None, :]], [cross[:, None], inverse]]))
-        slopes = np.concatenate([[float(weights @ mean)], slopes])
-        partial = np.concatenate([[np.nan], partial])
-    work.theta[at], work.df[at], work.partial_r2[at] = slopes, df, partial
-    work.vcov[np.ix_(at, at)] = residual / df * inverse
-    work.leads[work.scores.names[spot.effect]] = (at, causes, inverse, df)
-
-
-def _second_moments(
-    model: RoxModel, table: ParameterTable, work: _Work_closed_form, disturbance: FloatArray
-) -> dict[str, float]:
-    """Fill exogenous means and (co)variances and disturbance (co)variances; return what the data give."""
-    place = {name: i for i, name in enumerate(model.names)}
-    given: dict[str, float] = {}
-    free = []
-    for row in table:
-        if row.left not in place or row.right not in place:
-            continue
-        if row.kind == "intercept" and not model.causes(row.left) and work.scores.mean is not None:
-            value = float(work.scores.mean[place[row.left]])
-        elif row.kind in {"variance", "covariance"}:
-            value = float(disturbance[place[row.left], place[row.right]])
-        else:
-            continue
-        if row.free:
-            work.theta[row.free - 1] = value
-            free.append(row)
-        else:
-            given[row.id] = value
-    at = [row.free - 1 for row in free]
-    if at:
-        shared = np.full((len(at), len(at)), 1.0 / work.scores.n)
-        work.vcov[np.ix_(at, at)] = normal_theory(tuple(free), place, disturbance, shared)
-    return given
-
-
-def _correlated_equations(
-    model: RoxModel, table: ParameterTable, work: _Work_closed_form, disturbance: FloatArray
-) -> None:
-    """Covariance of two equations whose disturbances may covary (Zellner 1962, doi 10.2307/2281644)."""
-    place = {name: i for i, name in enumerate(model.names)}
-    for left, right in correlated_pairs(model, table):
-        (at, causes, own, spare), (to, others, other, left_over) = work.leads[left], work.leads[right]
-        inner = work.covariance[np.ix_(causes, others)]
-        if len(at) > len(causes):
-            mean = np.asarray(work.scores.mean)
-            a, b = np.concatenate([[1.0], mean[causes]]), np.concatenate([[1.0], mean[others]])
-            inner = np.outer(a, b) + np.block(
-                [[np.zeros((1, 1)), np.zeros((1, len(others)))], [np.zeros((len(causes), 1)), inner]]
-            )
-        shared = disturbance[place[left], place[right]] / float(np.sqrt(spare * left_over))
-        cross = shared * (own @ inner @ other)
-        work.vcov[np.ix_(at, to)], work.vcov[np.ix_(to, at)] = cross, cross.T
-
-
-_INSEPARABLE_bootstrap = 1e-9  # smallest eigenvalue of a replicate's scaled normal equations
-
-
-_MOST_CELLS = 1 << 23  # of one array, so that long frames do not fill the memory
-
-
-def resample(
-    model: RoxModel, table: ParameterTable, scores: Scores, replicates: int, seed: int | None, progress: bool | None
-) -> Resampling:
-    """Draw units (rows, clusters) with replacement and refit, `replicates` times.
-
-    Parameters
-    ----------
-    model, table, scores
-        What is estimated, from which rows.
-    replicates
-        How many.
-    seed
-        Equal seeds give equal replicates; None draws a seed.
-    progress
-        Whether to show a progress bar; None = where someone watches.
-
-    Returns
-    -------
-    Resampling
-        A replicate that cannot be estimated (inseparable causes, separated outcomes) is left out and counted.
-
-    Raises
-    ------
-    EstimationError
-        If half of the replicates or more fail.
-    """
-    codes = np.arange(scores.n, dtype=np.float64) if scores.clusters is None else scores.clusters.astype(np.float64)
-    entropy = secrets.randbits(63) if seed is None else seed
-    size = _batch_size(scores)
-    # Batches are whole, so that a replicate is computed the same whatever the number of replicates.
-    batches = [range(start, start + size) for start in range(0, replicates, size)]
-    found = np.concatenate(
-        [
-            refit(model, table, scores, replicate_block(entropy, batch.start, batch.stop, codes))
-            for batch in _watched(batches, progress)
-        ]
-    )[:replicates]
-    good = np.isfinite(found).all(axis=1)
-    if good.sum() <= replicates / 2:
-        raise EstimationError(
-            f"{int((~good).sum())} of {replicates} bootstrap replicates could not be estimated.",
-            hint="The data are too thin for this model: use fewer causes, or more units.",
-        )
-    numbers = np.flatnonzero(good).astype(np.float64)
-    return Resampling(entropy, codes, found[good], numbers, int((~good).sum()))
-
-
-def _batch_size(scores: Scores) -> int:
-    return int(np.clip(_MOST_CELLS // (scores.n * len(scores.names)), 1, 50))
-
-
-def _watched(batches: list[range], progress: bool | None) -> Iterator[range]:
-    from tqdm.auto import tqdm
-
-    disable = None if progress is None else not progress
-    yield from tqdm(batches, desc="bootstrap", unit="batch", disable=disable, leave=False)
+# --- replicates of the bootstrap
 
 
 def refit(model: RoxModel, table: ParameterTable, scores: Scores, weights: FloatArray) -> FloatArray:
-    """Estimate all parameters for each set of row weights.
+    """Estimate all parameters for each set of row weights, all replicates of linear equations at once.
 
-    Parameters
-    ----------
-    model, table, scores
-        What is estimated, from which rows.
-    weights
-        (R, n) counts of the rows.
-
-    Returns
-    -------
-    ndarray
-        (R, n_free); a row of NaN where a replicate cannot be estimated.
+    `weights` (R, n) counts the rows; (R, n_free), a row of NaN where a replicate cannot be estimated.
     """
     values = scores.values
     if values is None:
@@ -687,72 +430,38 @@ def refit(model: RoxModel, table: ParameterTable, scores: Scores, weights: Float
     theta = np.full((len(weights), table.n_free), np.nan)
     residuals = np.zeros((len(weights), len(scores.names), scores.n))
     known = np.ones((len(scores.names), scores.n), dtype=bool)
-    for spot in spots_of(model, table):
-        rows = complete_rows(values, spot)
+    for spot in _spots_of(model, table):
+        rows = spot.complete(values)
         known[spot.effect] = rows
-        if scores.families[spot.effect] == LINEAR:
-            coefficients, left = _least_squares(spot, values[rows], weights[:, rows])
-        else:
-            coefficients, left = _one_by_one(spot, scores, values[rows], weights[:, rows])
+        estimate = _all_at_once if scores.families[spot.effect] == LINEAR else _one_by_one
+        coefficients, left = estimate(spot, scores, values[rows], weights[:, rows])
         theta[:, list(spot.theta)] = coefficients
         residuals[:, spot.effect, rows] = left
     return _with_moments(model, table, scores, weights, (theta, residuals, known))
 
 
-def _least_squares(spot: Spot, values: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _all_at_once(spot: Spot, scores: Scores, values: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Weighted least squares of one equation in all replicates; (R, 1 + p) and residuals (R, rows)."""
-    y = values[:, spot.effect].copy()
-    for cause, value in spot.fixed:
-        y -= value * values[:, cause]
-    frame, middle = frame_of(values[:, list(spot.causes)]), float(y.mean())
+    task = spot.task(scores, values)
+    frame, middle = computed(task.x), float(task.y.mean())
     n, k = frame.design.shape
     products = (frame.design[:, :, None] * frame.design[:, None, :]).reshape(n, k * k)
     inner = (weights @ products).reshape(-1, k, k)
-    outer = weights @ (frame.design * (y - middle)[:, None])
-    solved = _solve(inner, outer)
-    residuals = (y - middle) - solved @ frame.design.T
-    coefficients = solved @ frame.back.T
+    outer = weights @ (frame.design * (task.y - middle)[:, None])
+    slopes = solved(inner, outer[:, :, None])[:, :, 0]
+    residuals = (task.y - middle) - slopes @ frame.design.T
+    coefficients = slopes @ frame.back.T
     coefficients[:, 0] += middle
     return coefficients, residuals
 
 
-def _solve(inner: FloatArray, outer: FloatArray) -> FloatArray:
-    """Solve (R, k, k) normal equations; NaN where the replicate's causes cannot be told apart."""
-    k = inner.shape[-1]
-    scale = np.sqrt(np.einsum("rii->ri", inner))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        scaled = inner / (scale[:, :, None] * scale[:, None, :])
-    bad = ~np.isfinite(scaled).all(axis=(1, 2))
-    scaled[bad] = np.eye(k)
-    bad |= np.linalg.eigvalsh(scaled)[:, 0] < _INSEPARABLE_bootstrap
-    scaled[bad] = np.eye(k)
-    safe = np.where(scale > 0, scale, 1.0)
-    solved = np.linalg.solve(scaled, (outer / safe)[:, :, None])[:, :, 0] / safe
-    solved[bad] = np.nan
-    return np.asarray(solved)
-
-
 def _one_by_one(spot: Spot, scores: Scores, values: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
     """A curved equation, replicate by replicate, each row as often as it was drawn."""
-    offset = np.zeros(len(values))
-    for cause, value in spot.fixed:
-        offset += value * values[:, cause]
-    causes = values[:, list(spot.causes)]
     coefficients = np.full((len(weights), len(spot.causes) + 1), np.nan)
     residuals = np.full((len(weights), len(values)), np.nan)
-    names = scores.names
     for place, weight in enumerate(weights):
         drawn = np.repeat(np.arange(len(values)), weight.astype(np.int64))
-        task = Task(
-            effect=names[spot.effect],
-            causes=tuple(names[c] for c in spot.causes),
-            y=values[drawn, spot.effect],
-            x=causes[drawn],
-            offset=offset[drawn],
-            clusters=None,
-            family=scores.families[spot.effect],
-            robust=False,
-        )
+        task = spot.task(scores, values, drawn)
         try:
             check_task(task, "rows")
             found = generalised(task)

@@ -1,10 +1,7 @@
-"""One equation at a time: least squares or a generalised linear model, by statsmodels, with its influence.
+"""One equation at a time: least squares, or a generalised linear model by statsmodels, with its influence.
 
-The influence of a row on the coefficients is kept, so that the errors of all equations together are one sandwich:
-its diagonal blocks are statsmodels' own covariances. Causes are centred and scaled for the computation only, so
-that euros beside points lose no digits.
-
-Curved equations: logit for yes/no, Poisson or negative binomial for counts, by statsmodels.
+The influence of a row on the coefficients is kept, so that the errors of all equations together are one sandwich.
+Causes are centred and scaled for the computation only, so that euros beside points lose no digits.
 """
 
 from __future__ import annotations
@@ -19,23 +16,26 @@ from roxmodel.errors import EstimationError, listed
 from roxmodel.types import FloatArray, IntArray
 
 __all__ = [
-    "Frame",
+    "Computed",
     "Regression",
     "Task",
     "check_task",
-    "clusters_of",
-    "frame_of",
+    "computed",
     "generalised",
     "least_squares",
     "regress",
+    "solved",
     "variance_inflation",
 ]
 
-
 _INSEPARABLE = 1e-8
-
-
+_INSEPARABLE_SUMS = 1e-9  # smallest eigenvalue of a replicate's scaled normal equations
 _ROUNDING = 64 * float(np.finfo(np.float64).eps)  # relative; differences below it are no differences
+_EDGE = 1e-5  # fitted probabilities or counts nearer to 0 (or 1) than this are looked at for separation
+
+# Counts are judged by their parameters: beside billions the last digits of a deviance are rounding, and no step leaves
+# them within 1e-8.
+_SETTLED: Final[dict[str, Any]] = {"tol_criterion": "params", "atol": 1e-9, "rtol": 1e-9}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +51,16 @@ class Task:
     x
         (n, p) the causes.
     offset
-        (n,) what fixed edges add to the predictor (curved equations).
+        (n,) what fixed edges add to the predictor (curved equations), or have taken from y.
     clusters
         (n,) cluster of each row, 0…G-1, or None.
     family
         ``linear``, ``logit``, ``poisson`` or ``negative binomial``.
     robust
         Whether errors are heteroscedasticity-consistent (ignored with clusters).
+    one
+        (n,) the constant, 1 in every row; other than that (a vector whose squares add up to the number of rows) where
+        the rows stand for a printed matrix. None = 1.
     """
 
     effect: str
@@ -68,6 +71,12 @@ class Task:
     clusters: IntArray | None
     family: str
     robust: bool
+    one: FloatArray | None = None
+
+    @property
+    def n(self) -> int:
+        """How many rows there are, or stand behind a printed matrix."""
+        return len(self.y) if self.one is None else round(float(self.one @ self.one))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,56 +115,72 @@ class Regression:
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class Computed:
     """Causes in computing units, and the way back.
 
-    Attributes
-    ----------
-    design
-        (n, 1 + p) intercept and causes of mean 0 and standard deviation 1.
-    back
-        (1 + p, 1 + p) with raw coefficients = back @ coefficients of `design`.
+    `design` is (n, 1 + p): the constant, and causes of mean 0 and standard deviation 1; raw coefficients are
+    `back` (1 + p, 1 + p) times those of `design`.
     """
 
     design: FloatArray
     back: FloatArray
 
 
-def frame_of(x: FloatArray) -> Frame:
-    """Centre and scale causes, (n, p)."""
-    centre, scale = x.mean(axis=0), x.std(axis=0)
+def computed(x: FloatArray, one: FloatArray | None = None) -> Computed:
+    """Centre and scale causes, (n, p); `one` as in `Task`."""
+    if one is None:
+        one, centre, scale = np.ones(len(x)), x.mean(axis=0), x.std(axis=0)
+    else:
+        centre = one @ x / (one @ one)
+        scale = np.sqrt(((x - np.outer(one, centre)) ** 2).sum(axis=0) / (one @ one))
     scale = np.where(scale > 0, scale, 1.0)
     back = np.diag(np.concatenate([[1.0], 1.0 / scale]))
     back[0, 1:] = -centre / scale
-    return Frame(np.column_stack([np.ones(len(x)), (x - centre) / scale]), back)
+    return Computed(np.column_stack([one, (x - one[:, None] * centre) / scale]), back)
+
+
+def solved(inner: FloatArray, outer: FloatArray, least: float = _INSEPARABLE_SUMS) -> FloatArray:
+    """Solve normal equations, (R, k, k) and (R, k, m), scaled to a diagonal of 1.
+
+    NaN where their smallest eigenvalue is below `least`: there causes cannot be told apart.
+    """
+    k = inner.shape[-1]
+    scale = np.sqrt(np.einsum("rii->ri", inner))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scaled = inner / (scale[:, :, None] * scale[:, None, :])
+    bad = ~np.isfinite(scaled).all(axis=(1, 2))
+    scaled[bad] = np.eye(k)
+    bad |= np.linalg.eigvalsh(scaled)[:, 0] < least
+    scaled[bad] = np.eye(k)
+    safe = np.where(scale > 0, scale, 1.0)[:, :, None]
+    found = np.linalg.solve(scaled, outer / safe) / safe
+    found[bad] = np.nan
+    return np.asarray(found)
 
 
 def check_task(task: Task, rows: str) -> None:
-    """Refuse an equation that cannot be estimated, naming why.
-
-    Parameters
-    ----------
-    task
-        The equation.
-    rows
-        What a row is (``units`` or ``rows``), for messages.
+    """Refuse an equation that cannot be estimated, naming why; `rows` is what a row is (``units`` or ``rows``).
 
     Raises
     ------
     EstimationError
         If there are too few rows, a constant cause or effect, or inseparable causes.
     """
-    n, p = task.x.shape
-    if n <= p + 2:
+    p = len(task.causes)
+    if task.one is not None:
+        _check_matrix(task)
+        return
+    if task.n <= p + 2:
         raise EstimationError(
             f"The equation of {task.effect!r} has {p} cause(s), an intercept and a residual variance, but only "
-            f"{n} {rows} with complete data.",
+            f"{task.n} {rows} with complete data.",
             hint=f"Collect more {rows}, or give {task.effect!r} fewer causes.",
         )
     for name, column in zip((task.effect, *task.causes), (task.y, *task.x.T), strict=True):
         if np.ptp(column) <= _ROUNDING * np.abs(column).max():
             raise EstimationError(
-                f"{name!r} is constant ({column[0]:g}) in the {n} complete {rows} of the equation of {task.effect!r}.",
+                f"{name!r} is constant ({column[0]:g}) in the {task.n} complete {rows} of the equation of "
+                f"{task.effect!r}.",
                 hint="Leave it out of this equation.",
             )
     inflation = variance_inflation(task.x)
@@ -165,6 +190,21 @@ def check_task(task: Task, rows: str) -> None:
             f"The causes {listed(names)} of {task.effect!r} cannot be told apart: each is a linear combination of "
             "the others.",
             hint="Leave one out, merge them into one construct, or measure them apart.",
+        )
+
+
+def _check_matrix(task: Task) -> None:
+    p = len(task.causes)
+    if task.n <= p + 2:
+        raise EstimationError(
+            f"The equation of {task.effect!r} has {p} cause(s), an intercept and a residual variance, but "
+            f"n = {task.n}.",
+            hint=f"Give {task.effect!r} fewer causes.",
+        )
+    z = computed(task.x, task.one).design[:, 1:]
+    if p and np.linalg.eigvalsh(z.T @ z / task.n)[0] < _INSEPARABLE:
+        raise EstimationError(
+            f"The causes {listed(task.causes)} of {task.effect!r} cannot be told apart.", hint="Leave one out."
         )
 
 
@@ -179,7 +219,7 @@ def variance_inflation(x: FloatArray) -> FloatArray:
     n, p = x.shape
     if p < 2:
         return np.ones(p)
-    z = frame_of(x).design[:, 1:]
+    z = computed(x).design[:, 1:]
     found = np.empty(p)
     for place in range(p):
         others = np.delete(z, place, axis=1)
@@ -187,88 +227,6 @@ def variance_inflation(x: FloatArray) -> FloatArray:
         rest = float(((z[:, place] - fitted) ** 2).sum()) / n
         found[place] = 1 / rest if rest > 1e-14 else np.inf
     return found
-
-
-def least_squares(task: Task) -> Regression:
-    """Ordinary least squares; HC3 (MacKinnon & White 1985, doi 10.1016/0304-4076(85)90158-7) if robust.
-
-    Raises
-    ------
-    EstimationError
-        If nothing is left to explain, or one row alone determines a coefficient (robust errors).
-    """
-    from statsmodels.regression.linear_model import OLS
-
-    frame, centre = frame_of(task.x), float(task.y.mean())
-    found: Any = OLS(task.y - centre, frame.design).fit()
-    residuals, inverse = np.asarray(found.resid), np.asarray(found.normalized_cov_params)
-    left = float(residuals @ residuals)
-    _refuse_determined(task, left)
-    influence, df = _pulls(task, frame.design, residuals, inverse)
-    coefficients = frame.back @ np.asarray(found.params)
-    coefficients[0] += centre
-    explained = np.asarray(found.params)[1:] ** 2 / np.diag(inverse)[1:]
-    return Regression(
-        coefficients=coefficients,
-        covariance=frame.back @ np.asarray(found.cov_params()) @ frame.back.T,
-        influence=None if influence is None else influence @ frame.back.T,
-        lead=frame.design @ inverse @ frame.back.T,
-        residuals=residuals,
-        partial_r2=explained / (explained + left),
-        df=df,
-    )
-
-
-def clusters_of(task: Task) -> int:
-    """Number of clusters, refused where they are no more than the coefficients: the errors would collapse to 0."""
-    groups, k = len(np.unique(np.asarray(task.clusters))), task.x.shape[1] + 1
-    if groups <= k:
-        raise EstimationError(
-            f"The equation of {task.effect!r} has {k} coefficients, but its complete rows are in {groups} cluster(s) "
-            "only, so that clustered errors are not defined.",
-            hint="Leave cluster= out, use fewer causes, or collect more clusters.",
-        )
-    return groups
-
-
-def _refuse_determined(task: Task, left: float) -> None:
-    """Refuse an equation without residuals: a standard error of 0 would be rounding, not knowledge."""
-    total = float(((task.y - task.y.mean()) ** 2).sum())
-    rounding = len(task.y) * (_ROUNDING * float(np.abs(task.y).max())) ** 2
-    if left <= max(1e-20 * total, rounding):
-        raise EstimationError(
-            f"{task.effect!r} is fully determined by its causes {listed(task.causes)}: nothing is left to explain.",
-            hint="Leave out the cause that is computed from it.",
-        )
-
-
-def _pulls(
-    task: Task, design: FloatArray, residuals: FloatArray, inverse: FloatArray
-) -> tuple[FloatArray | None, float]:
-    """Influence of each row on the coefficients, and the degrees of freedom that go with it."""
-    n, k = design.shape
-    pull = design @ inverse * residuals[:, None]
-    if task.clusters is not None:
-        groups = clusters_of(task)
-        return pull * np.sqrt(groups / (groups - 1) * (n - 1) / (n - k)), float(groups - 1)
-    if not task.robust:
-        return None, float(n - k)
-    leverage = (design @ inverse * design).sum(axis=1)
-    if (leverage > 1 - 1e-9).any():
-        raise EstimationError(
-            f"One row alone determines a coefficient of the equation of {task.effect!r} (leverage 1), so robust "
-            "errors are not defined.",
-            hint="Use se='standard', or leave out the cause that only one row has.",
-        )
-    return pull / (1 - leverage)[:, None], float(n - k)
-
-
-_EDGE = 1e-5  # fitted probabilities or counts nearer to 0 (or 1) than this are looked at for separation
-
-
-# Counts are judged by their parameters: beside billions the last digits of a deviance are rounding, and no step leaves
-# them within 1e-8.
-_SETTLED: Final[dict[str, Any]] = {"tol_criterion": "params", "atol": 1e-9, "rtol": 1e-9}
 
 
 def regress(task: Task) -> Regression:
@@ -280,6 +238,89 @@ def regress(task: Task) -> Regression:
         If one row alone determines a coefficient, causes separate the outcomes, or the iterations do not converge.
     """
     return least_squares(task) if task.family == "linear" else generalised(task)
+
+
+def least_squares(task: Task) -> Regression:
+    """Ordinary least squares; HC3 (MacKinnon & White 1985, doi 10.1016/0304-4076(85)90158-7) if robust.
+
+    Raises
+    ------
+    EstimationError
+        If nothing is left to explain, or one row alone determines a coefficient (robust errors).
+    """
+    frame = computed(task.x, task.one)
+    design, one = frame.design, frame.design[:, 0]
+    middle = float(one @ task.y / (one @ one))
+    y = task.y - middle * one
+    inner = (design.T @ design)[None]
+    found = solved(inner, np.column_stack([design.T @ y, np.eye(design.shape[1])])[None], 0.0)[0]
+    slopes, inverse = found[:, 0], found[:, 1:]
+    slopes = slopes + solved(inner, (design.T @ (y - design @ slopes))[None, :, None], 0.0)[0, :, 0]  # of rounding
+    residuals = y - design @ slopes
+    left = float(residuals @ residuals)
+    _refuse_determined(task, left)
+    influence, df = _pulls(task, design, residuals, inverse)
+    coefficients = frame.back @ slopes
+    coefficients[0] += middle
+    explained = slopes[1:] ** 2 / np.diag(inverse)[1:]
+    return Regression(
+        coefficients=coefficients,
+        covariance=left / (task.n - len(slopes)) * (frame.back @ inverse @ frame.back.T),
+        influence=None if influence is None else influence @ frame.back.T,
+        lead=design @ inverse @ frame.back.T,
+        residuals=residuals,
+        partial_r2=explained / (explained + left),
+        df=df,
+    )
+
+
+def _refuse_determined(task: Task, left: float) -> None:
+    """Refuse an equation without residuals: a standard error of 0 would be rounding, not knowledge."""
+    one = np.ones(len(task.y)) if task.one is None else task.one
+    total, whole = (float(((y - one * (one @ y / task.n)) ** 2).sum()) for y in (task.y, task.y + task.offset))
+    rounding = len(task.y) * (_ROUNDING * float(np.abs(task.y).max())) ** 2
+    of = f" {listed(task.causes)}" if task.one is None else ""
+    if left <= (max(1e-20 * total, rounding) if task.one is None else 1e-13 * max(total, whole)):
+        raise EstimationError(
+            f"{task.effect!r} is fully determined by its causes{of}: nothing is left to explain.",
+            hint="Leave out the cause that is computed from it.",
+        )
+
+
+def _pulls(
+    task: Task, design: FloatArray, residuals: FloatArray, inverse: FloatArray
+) -> tuple[FloatArray | None, float]:
+    """Influence of each row on the coefficients, and the degrees of freedom that go with it."""
+    n, k = task.n, design.shape[1]
+    if task.clusters is None and not task.robust:
+        return None, float(n - k)
+    pull = design @ inverse * residuals[:, None]
+    if task.clusters is not None:
+        groups = _clusters_of(task)
+        return pull * np.sqrt(groups / (groups - 1) * (n - 1) / (n - k)), float(groups - 1)
+    leverage = (design @ inverse * design).sum(axis=1)
+    if (leverage > 1 - 1e-9).any():
+        raise EstimationError(
+            f"One row alone determines a coefficient of the equation of {task.effect!r} (leverage 1), so robust "
+            "errors are not defined.",
+            hint="Use se='standard', or leave out the cause that only one row has.",
+        )
+    return pull / (1 - leverage)[:, None], float(n - k)
+
+
+def _clusters_of(task: Task) -> int:
+    """Number of clusters, refused where they are no more than the coefficients: the errors would collapse to 0."""
+    groups, k = len(np.unique(np.asarray(task.clusters))), task.x.shape[1] + 1
+    if groups <= k:
+        raise EstimationError(
+            f"The equation of {task.effect!r} has {k} coefficients, but its complete rows are in {groups} cluster(s) "
+            "only, so that clustered errors are not defined.",
+            hint="Leave cluster= out, use fewer causes, or collect more clusters.",
+        )
+    return groups
+
+
+# --- curved: logit for yes/no, Poisson or negative binomial for counts
 
 
 def generalised(task: Task) -> Regression:
@@ -296,7 +337,7 @@ def generalised(task: Task) -> Regression:
     import statsmodels.discrete.discrete_model
     import statsmodels.genmod.generalized_linear_model  # noqa: F401
 
-    frame = frame_of(task.x)
+    frame = computed(task.x)
     scaled = replace(task, x=frame.design[:, 1:])
     with warnings.catch_warnings():  # statsmodels computes lazily, so that every use of `found` may warn
         warnings.simplefilter("ignore")
@@ -318,7 +359,7 @@ def generalised(task: Task) -> Regression:
         )
 
 
-def _influence(task: Task, frame: Frame, found: Any) -> FloatArray | None:
+def _influence(task: Task, frame: Computed, found: Any) -> FloatArray | None:
     if task.clusters is None and not task.robust:
         return None
     n, k = frame.design.shape
@@ -328,7 +369,7 @@ def _influence(task: Task, frame: Frame, found: Any) -> FloatArray | None:
     except np.linalg.LinAlgError:
         raise _not_converged(task) from None
     influence = np.asarray(found.model.score_obs(found.params)) @ inverse
-    groups = n if task.clusters is None else clusters_of(task)
+    groups = n if task.clusters is None else _clusters_of(task)
     factor = n / (n - k) if task.clusters is None else groups / (groups - 1) * (n - 1) / (n - k)
     return np.asarray(influence * np.sqrt(factor) @ frame.back.T)
 
