@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from roxmodel.records import LINEAR
 from roxmodel.result.fit import Fit
 from roxmodel.result.levels import KeptLevels, UnitLevels, unit_levels
-from roxmodel.result.records import LINEAR
 from roxmodel.result.response import Caps, Doubt, Push, travel
 from roxmodel.result.system import System
 from roxmodel.simulation.actions import Action

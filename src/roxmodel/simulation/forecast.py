@@ -11,8 +11,8 @@ import numpy as np
 
 from roxmodel.errors import RoxWarning, SimulationError, did_you_mean, listed
 from roxmodel.frozen import FrozenMapping
+from roxmodel.records import LINEAR
 from roxmodel.result.fit import Fit
-from roxmodel.result.records import LINEAR
 from roxmodel.result.system import System, total_effects
 from roxmodel.simulation.check import LONGEST, check_fit, is_number, require_memory, require_whole
 from roxmodel.simulation.forecast_words import forecast_html, forecast_summary

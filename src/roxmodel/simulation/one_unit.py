@@ -113,7 +113,7 @@ def _predicted(fit: Fit, place: int) -> OneUnit:
 
 
 def _refuse_no_units(fit: Fit) -> None:
-    if fit.method == "sem":
+    if fit.traits.levels == "none":
         raise SimulationError(
             "This fit keeps no rows (method 'sem' works on their moments), so it knows no single one.",
             hint="Use method='path' for rows, or a rox.Study for units.",
@@ -168,7 +168,7 @@ def basis_notes(fit: Fit, unit: OneUnit) -> list[str]:
             f"Hidden, because fewer than {fit.population.min_group} people answered, or because the unit would give "
             f"such a one away: the level of {listed(names['hidden'])}.{without}"
         )
-    if fit.method == "path" and fit.level == "between":
+    if fit.traits.levels == "observed" and fit.level == "between":
         notes.append("Unit means are taken as exact, which understates effects (see the fit's small print).")
     return notes
 

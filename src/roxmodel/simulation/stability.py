@@ -10,9 +10,9 @@ import networkx as nx
 import numpy as np
 
 from roxmodel.errors import SimulationError
+from roxmodel.records import LINEAR
 from roxmodel.result.fit import Fit
 from roxmodel.result.levels import complete_levels
-from roxmodel.result.records import LINEAR
 from roxmodel.result.system import System, stability_index
 from roxmodel.simulation.actions import Action
 from roxmodel.types import BoolArray, FloatArray

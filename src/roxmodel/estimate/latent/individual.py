@@ -16,8 +16,8 @@ from roxmodel.implied.layout import Layout, lay_out
 from roxmodel.implied.likelihood import Objective, Part, Patterns, Target
 from roxmodel.implied.matrices import implied
 from roxmodel.implied.starts import start_values
+from roxmodel.records import WithinEdge
 from roxmodel.result.intervals import wald
-from roxmodel.result.records import WithinEdge
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable, plan
 from roxmodel.types import FloatArray, Scaling

@@ -15,12 +15,12 @@ from roxmodel.estimate.latent.row_solve import LatentSolution
 from roxmodel.estimate.path import Solution
 from roxmodel.implied.layout import LOADINGS, RESIDUALS, Layout, residual_of
 from roxmodel.implied.matrices import Implied, filled, implied
+from roxmodel.records import LINEAR, Equation, Estimates, GroupMoments, Measure, Population
 from roxmodel.result.fit import Fit
 from roxmodel.result.intervals import spread_of, wald
-from roxmodel.result.records import LINEAR, Equation, Estimates, GroupMoments, Measure, Population
 from roxmodel.spec.definitions import evaluate
 from roxmodel.spec.graph import RoxModel
-from roxmodel.spec.parameters import GIVEN, Parameter
+from roxmodel.spec.parameters import Parameter
 from roxmodel.types import FloatArray
 
 __all__ = ["fit_of"]
@@ -263,7 +263,7 @@ def _population(model: RoxModel, solution: LatentSolution, at: dict[str, Implied
 
 def _levels(solution: LatentSolution, at: dict[str, Implied]) -> FloatArray | None:
     """(p,) means of the items; given covariates, those that the model implies at the covariates' means."""
-    if solution.sample.mean is not None or not any(row.note == GIVEN for row in solution.table.of("intercept")):
+    if solution.sample.mean is not None or not any(row.given for row in solution.table.of("intercept")):
         return solution.sample.mean
     return at[solution.sample.groups[0].name].mu * solution.sample.scale
 

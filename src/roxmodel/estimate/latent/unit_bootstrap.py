@@ -17,7 +17,7 @@ from roxmodel.estimate.latent.unit_sample import LinkedSample, reweighted
 from roxmodel.estimate.latent.unit_solve import Estimate, layout_of
 from roxmodel.implied.likelihood import NoisyObjective
 from roxmodel.implied.matrices import one_blas_thread
-from roxmodel.result.records import Resampling
+from roxmodel.records import Resampling
 from roxmodel.result.resampling import replicate_block
 from roxmodel.types import FloatArray, IntArray
 

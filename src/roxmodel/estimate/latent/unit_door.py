@@ -25,8 +25,8 @@ from roxmodel.estimate.latent.unit_solve import Estimate, estimate, with_informa
 from roxmodel.estimate.latent.unit_tabulate import LinkedSolution, linked_fit
 from roxmodel.implied.matrices import one_blas_thread
 from roxmodel.moments.linked import LinkedMoments
+from roxmodel.records import Resampling, WithinEdge
 from roxmodel.result.fit import Fit
-from roxmodel.result.records import Resampling, WithinEdge
 from roxmodel.spec.constructs import UNIT
 from roxmodel.spec.graph import RoxModel
 from roxmodel.survey.privacy import MIN_GROUP

@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from roxmodel.records import LINEAR
 from roxmodel.result.fit import Fit
-from roxmodel.result.records import LINEAR
 from roxmodel.result.system import System
 from roxmodel.simulation.stability import spectral_radius
 from roxmodel.types import FloatArray, IntArray
