@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 import roxmodel as rox
-from roxmodel.estimate.sem.options import Options
-from roxmodel.estimate.sem.planning import given_by_data, layouts_of, table_of
-from roxmodel.estimate.sem.sample import sample_of_frame
+from roxmodel.estimate.latent.planned_table import given_by_data, layouts_of, table_of
+from roxmodel.estimate.latent.row_options import Options
+from roxmodel.estimate.latent.row_sample import sample_of_frame
 from roxmodel.implied.starts import start_values
 
 # residuals that covary, an equality, a fixed loading, a loop with instruments, a construct known up to its reliability

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from roxmodel.implied.diagonal import is_diagonal, slope_diagonal
-from roxmodel.implied.normal import Target, slope
+from roxmodel.implied.curvature import is_diagonal, slope_diagonal
+from roxmodel.implied.likelihood import Target, slope
 
 EXACT = 1e-9  # two orders of the same sums
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from roxmodel.implied.given import conditioned
+from roxmodel.implied.matrices import conditioned
 
 EXACT = 1e-10
 GIVEN = np.array([1, 3])

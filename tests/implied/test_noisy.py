@@ -9,8 +9,7 @@ from scipy.stats import multivariate_normal
 from roxmodel.implied import curvature as curvature_module
 from roxmodel.implied.curvature import curvature, pair_information, sums_of
 from roxmodel.implied.layout import saturated
-from roxmodel.implied.matrices import implied, moment_jacobian
-from roxmodel.implied.noisy import (
+from roxmodel.implied.likelihood import (
     NoisyMeans,
     expand_noisy,
     half_deviance_noisy,
@@ -18,6 +17,7 @@ from roxmodel.implied.noisy import (
     scores_noisy,
     slope_noisy,
 )
+from roxmodel.implied.matrices import implied, moment_jacobian
 
 EXACT = 1e-10  # algebra in double precision
 NUMERIC = 2e-6  # central differences of smooth functions, steps of 1e-5
@@ -116,7 +116,7 @@ def test_units_one_by_one_and_in_blocks(modelled, rng, monkeypatch):
     layout, theta = modelled.layouts[0], modelled.around(rng)
     data = means_of("all of it", len(layout.items), rng)
     whole = expand_noisy(layout, theta, data)
-    monkeypatch.setattr("roxmodel.implied.noisy._BLOCK", 7)
+    monkeypatch.setattr("roxmodel.implied.likelihood._BLOCK", 7)
     parts = expand_noisy(layout, theta, data)
     assert half_deviance_noisy(layout, theta, data) == pytest.approx(whole.value, rel=EXACT)
     for name in ("value", "gradient", "hessian", "information"):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
+from roxmodel.implied.likelihood import Target, expand, half_discrepancy, slope
 from roxmodel.implied.matrices import implied, moment_jacobian
-from roxmodel.implied.normal import Target, expand, half_discrepancy, slope
 
 EXACT = 1e-10  # algebra in double precision
 NUMERIC = 2e-6  # central differences of smooth functions, steps of 1e-5

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from roxmodel.implied.together import completed, thin, together_of
+from roxmodel.implied.identification import completed, thin, together_of
 
 SOLVED = 1e-6  # an iteration that stops at changes of 1e-9
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from roxmodel.errors import EstimationError, RoxError, did_you_mean, listed
 from roxmodel.implied.layout import DISTURBANCES, LOADINGS, RESIDUALS, Layout, lay_out, residual_of
+from roxmodel.implied.likelihood import Target
 from roxmodel.implied.matrices import Implied, filled, implied
-from roxmodel.implied.normal import Target
 from roxmodel.result.records import GroupMoments
 from roxmodel.spec.parameters import GIVEN, Parameter
 from roxmodel.types import FloatArray, IntArray

@@ -11,7 +11,7 @@ import networkx as nx
 import numpy as np
 
 from roxmodel.errors import EstimationError, RoxError
-from roxmodel.implied.normal import expand
+from roxmodel.implied.likelihood import expand
 from roxmodel.result.latent import given_by_data, latent_groups, require_continuous, require_people, units_of_epc
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import Parameter

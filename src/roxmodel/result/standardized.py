@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from roxmodel.implied.given import conditioned
 from roxmodel.implied.layout import (
     DISTURBANCES,
     LATENT_MEANS,
@@ -16,7 +15,7 @@ from roxmodel.implied.layout import (
     place_of,
     residual_of,
 )
-from roxmodel.implied.matrices import filled, implied
+from roxmodel.implied.matrices import conditioned, filled, implied
 from roxmodel.result.intervals import spread_of, wald
 from roxmodel.result.latent import covariates_in, latent_groups
 from roxmodel.spec.parameters import Parameter

@@ -8,7 +8,7 @@ import pytest
 
 import roxmodel as rox
 from roxmodel.errors import EstimationError, RoxError
-from roxmodel.estimate.linked.inference import equation_units
+from roxmodel.estimate.latent.inference import equation_units
 
 SOLVED = {"rtol": 1e-5, "atol": 1e-7}  # two iterations that stop at 1e-13 of squared standard errors
 ERRORS = {"rtol": 1e-4, "atol": 1e-6}
@@ -400,7 +400,7 @@ def test_feedback():
 @pytest.mark.parametrize("holes", [0.0, 0.1])
 def test_many_items(tiny, holes, monkeypatch):
     """More items than the saturated model takes; the chi-square says that it is out of reach."""
-    monkeypatch.setattr("roxmodel.estimate.linked.unrestricted._MOST_ITEMS", 10)
+    monkeypatch.setattr("roxmodel.estimate.latent.unrestricted._MOST_ITEMS", 10)
     model, frames = tiny.model(6), tiny.frames(60, 6, seed=1, holes=holes)
     fit = tiny.fit(model, frames)
     assert fit.converged

@@ -4,13 +4,11 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
-from roxmodel.estimate.linked.complete import CompleteObjective
-from roxmodel.estimate.linked.joint import estimate_jointly
-from roxmodel.estimate.linked.joint_objective import JointObjective
-from roxmodel.estimate.linked.objective import NoisyObjective
-from roxmodel.estimate.linked.solve import estimate
-from roxmodel.estimate.linked.tests_of_fit import linked_indices
-from roxmodel.implied.noisy import half_deviance_noisy, scores_noisy
+from roxmodel.estimate.latent.joint_levels import estimate_jointly
+from roxmodel.estimate.latent.joint_likelihood import CompleteObjective, JointObjective
+from roxmodel.estimate.latent.tests_of_fit import linked_indices
+from roxmodel.estimate.latent.unit_solve import estimate
+from roxmodel.implied.likelihood import NoisyObjective, half_deviance_noisy, scores_noisy
 
 EXACT = 1e-9  # algebra in double precision
 SLOPES = 1e-8  # the same through a complex step

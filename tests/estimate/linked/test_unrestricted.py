@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from roxmodel.estimate.linked.unrestricted import any_covariance, no_covariance
-from roxmodel.implied.between import condensed, moments_between
-from roxmodel.implied.noisy import NoisyMeans
+from roxmodel.estimate.latent.unrestricted import any_covariance, no_covariance
+from roxmodel.implied.likelihood import NoisyMeans
+from roxmodel.implied.starts import condensed, moments_between
 
 CLOSE = 1e-3  # of -2 loglik: what the interior-point method may lack
 EXACT = 1e-9

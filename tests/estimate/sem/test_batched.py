@@ -7,14 +7,12 @@ import pandas as pd
 import pytest
 
 import roxmodel as rox
-from roxmodel.estimate.sem.batched import settle
-from roxmodel.estimate.sem.objective import Objective, Part
-from roxmodel.estimate.sem.optimizer import minimise
-from roxmodel.estimate.sem.options import Options
-from roxmodel.estimate.sem.planning import layouts_of, lower_bounds, table_of
-from roxmodel.estimate.sem.sample import sample_of_frame
+from roxmodel.estimate.latent.optimizer import minimise, settle
+from roxmodel.estimate.latent.planned_table import layouts_of, lower_bounds, table_of
+from roxmodel.estimate.latent.row_options import Options
+from roxmodel.estimate.latent.row_sample import sample_of_frame
 from roxmodel.implied.layout import DISTURBANCES
-from roxmodel.implied.normal import Target
+from roxmodel.implied.likelihood import Objective, Part, Target
 from roxmodel.implied.starts import start_values
 
 CLOSE = 1e-3  # of a standard error

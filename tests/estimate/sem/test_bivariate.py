@@ -8,7 +8,7 @@ from scipy.integrate import quad
 from scipy.special import ndtr
 from scipy.stats import multivariate_normal
 
-from roxmodel.estimate.sem.bivariate import bivariate_cdf, bivariate_density, bivariate_slope
+from roxmodel.estimate.ordinal.bivariate import bivariate_cdf, bivariate_density, bivariate_slope
 
 EXACT = 2e-15  # a few roundings of numbers up to 1
 RHO = np.array(

@@ -6,12 +6,12 @@ import pytest
 from scipy.stats import multivariate_normal
 
 import roxmodel as rox
-from roxmodel.estimate.sem.casewise import adf_products, casewise_scores, score_products
-from roxmodel.estimate.sem.options import Options
-from roxmodel.estimate.sem.planning import layouts_of, table_of
-from roxmodel.estimate.sem.sample import sample_of_frame
+from roxmodel.estimate.latent.casewise import adf_products, casewise_scores, score_products
+from roxmodel.estimate.latent.planned_table import layouts_of, table_of
+from roxmodel.estimate.latent.row_options import Options
+from roxmodel.estimate.latent.row_sample import sample_of_frame
+from roxmodel.implied.likelihood import expand
 from roxmodel.implied.matrices import implied, moment_jacobian
-from roxmodel.implied.normal import expand
 from roxmodel.implied.starts import start_values
 
 EXACT = {"rtol": 1e-9, "atol": 1e-9}  # algebra in double precision

@@ -10,10 +10,10 @@ from scipy.optimize import minimize
 
 import roxmodel as rox
 from roxmodel.errors import DataError, RoxError, SpecError
-from roxmodel.estimate.sem.categorical import categories_of, ordinal_items, refit_categorical, solve_categorical
-from roxmodel.estimate.sem.first_step import first_step_of
-from roxmodel.estimate.sem.options import Options
-from roxmodel.estimate.sem.weighted import covariance_part
+from roxmodel.estimate.latent.row_options import Options
+from roxmodel.estimate.ordinal.categorical import categories_of, ordinal_items, refit_categorical, solve_categorical
+from roxmodel.estimate.ordinal.first_step import first_step_of
+from roxmodel.estimate.ordinal.weighted import covariance_part
 
 NUMERIC = 2e-6  # central differences, steps of 1e-5
 TEXT = "a =~ a1 + a2 + a3\nb =~ b1 + b2 + b3\nb ~ a\na1 ~~ b1"

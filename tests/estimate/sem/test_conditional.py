@@ -12,9 +12,9 @@ from scipy.optimize import minimize, minimize_scalar
 from scipy.stats import multivariate_normal, norm
 
 from roxmodel.errors import DataError, EstimationError
-from roxmodel.estimate.sem.conditional import conditional_moments
-from roxmodel.estimate.sem.ordinal import ordinal_moments
-from roxmodel.estimate.sem.regressed import linear_item, probit_item
+from roxmodel.estimate.ordinal.conditional import conditional_moments
+from roxmodel.estimate.ordinal.ordinal import ordinal_moments
+from roxmodel.estimate.ordinal.regressed import linear_item, probit_item
 
 DATA = Path(__file__).parents[2] / "reference" / "sem" / "data"
 CORRELATION = 1e-6  # lavaan's optimiser stops here

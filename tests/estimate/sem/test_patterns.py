@@ -5,17 +5,19 @@ import pytest
 from scipy.stats import multivariate_normal
 
 import roxmodel as rox
-from roxmodel.estimate.sem.patterns import (
+from roxmodel.implied.layout import lay_out, saturated
+from roxmodel.implied.likelihood import (
+    Target,
     deviance_at,
+    expand,
     expand_patterns,
     half_deviance,
+    half_discrepancy,
     inverted,
     moments_by_pattern,
     patterns_of,
 )
-from roxmodel.implied.layout import lay_out, saturated
 from roxmodel.implied.matrices import implied
-from roxmodel.implied.normal import Target, expand, half_discrepancy
 from roxmodel.spec.parameters import plan
 
 EXACT = 1e-10  # algebra in double precision

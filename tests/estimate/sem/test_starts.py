@@ -5,11 +5,11 @@ import pandas as pd
 import pytest
 
 import roxmodel as rox
-from roxmodel.estimate.sem.options import Options
-from roxmodel.estimate.sem.planning import layouts_of, table_of
+from roxmodel.estimate.latent.planned_table import layouts_of, table_of
+from roxmodel.estimate.latent.row_options import Options
 from roxmodel.implied.layout import lay_out
+from roxmodel.implied.likelihood import Target, half_discrepancy
 from roxmodel.implied.matrices import implied
-from roxmodel.implied.normal import Target, half_discrepancy
 from roxmodel.implied.starts import at_means, start_values
 from roxmodel.spec.parameters import plan
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from roxmodel.errors import SimulationError, did_you_mean
-from roxmodel.implied.threads import one_blas_thread
+from roxmodel.implied.matrices import one_blas_thread
 from roxmodel.types import FloatArray
 
 __all__ = [

@@ -1,0 +1,254 @@
+"""Units and respondents at once: the likelihood of all answers, within="saturated" and within="model"."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from roxmodel.errors import EstimationError, RoxError, listed
+from roxmodel.estimate.latent.individual import WithinModel, within_model
+from roxmodel.estimate.latent.inference import Bread, beside_bound, bread_of
+from roxmodel.estimate.latent.joint_likelihood import CompleteObjective, JointObjective, JointPart, is_complete
+from roxmodel.estimate.latent.optimizer import Minimum, minimise
+from roxmodel.estimate.latent.planned_table import lower_bounds
+from roxmodel.estimate.latent.unit_sample import LinkedSample, Source
+from roxmodel.estimate.latent.unit_solve import Estimate
+from roxmodel.estimate.latent.unit_within import Within
+from roxmodel.implied.identification import NeverMetError
+from roxmodel.implied.layout import Layout, saturated
+from roxmodel.implied.likelihood import Expansion
+from roxmodel.moments.cells import Cells
+from roxmodel.spec.graph import RoxModel
+from roxmodel.types import FloatArray, Scaling
+
+__all__ = ["Joint", "cells_of", "estimate_jointly"]
+
+_ROUNDS = 4
+_SINGULAR = 1e-9  # smallest eigenvalue of correlations within units that answers may have
+_MOST_ITEMS = 40  # up to which the Hessian of complete answers is found in closed form
+_FIRST_STEPS, _STEPS = 200, 40  # with a rough Hessian, with one by differences
+
+
+def cells_of(source: Source) -> Cells:
+    """Answers by unit and pattern; where nobody skipped an item, one cell a unit.
+
+    Raises
+    ------
+    EstimationError
+        If answers are missing and their rows are not at hand, or only means were printed.
+    """
+    if source.cells is not None:
+        return source.cells
+    own = source.moments
+    counts = own.counts
+    incomplete = bool((np.broadcast_to(own.n, (len(own.units), *[len(own.items)] * 2)) != counts[:, :1, None]).any())
+    weighted = own.weight is not own.n and bool((own.weight != own.n).any())
+    if incomplete or weighted or np.isnan(own.scatter).any() or source.within.assumed:
+        why = "carries sampling weights" if weighted else "has holes whose rows are not at hand, or printed means only"
+        raise EstimationError(
+            f"The likelihood of all respondents needs their answers, but the {source.name} survey {why}.",
+            hint="Use within='pooled'.",
+        )
+    unit = np.flatnonzero(counts[:, 0] > 0)
+    several = np.flatnonzero(counts[unit, 0] > 1)
+    return Cells(
+        items=own.items,
+        units=own.units,
+        seen=np.ones((1, len(own.items)), dtype=bool),
+        unit=unit,
+        pattern=np.zeros(len(unit), dtype=np.int64),
+        n=counts[unit, 0],
+        mean=own.mean[unit],
+        several=several,
+        scatter=np.ascontiguousarray(own.scatter[unit[several]]),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Joint:
+    """The optimum over all answers.
+
+    Attributes
+    ----------
+    estimate
+        The between-unit part; its bread is that of the whole, its own parameters only.
+    sample
+        With the covariances within units that go with it.
+    within
+        Models within units with their estimates and covariance; empty for ``"saturated"``.
+    value
+        Half the deviance of all answers per unit, without log 2π.
+    n_free
+        Parameters of both levels.
+    answers
+        Answers and figures that the likelihood is of.
+    notes
+        Surveys whose items are too far apart for a model within units.
+    """
+
+    estimate: Estimate
+    sample: LinkedSample
+    within: tuple[WithinModel, ...]
+    value: float
+    n_free: int
+    answers: float
+    notes: tuple[str, ...] = ()
+
+
+def estimate_jointly(model: RoxModel, sample: LinkedSample, known: Estimate, modelled: bool, scaling: Scaling) -> Joint:
+    """Maximise the likelihood of all answers, from the estimate with the pooled covariance within units.
+
+    Raises
+    ------
+    EstimationError
+        If the answers are not at hand, or the model within units cannot be estimated.
+    """
+    parts, starts, lowers, models = [], [known.found.theta], [lower_bounds(known.table)], []
+    notes: list[str] = []
+    first = known.table.n_free
+    for source in sample.sources:
+        if source.moments.eligible is not None:
+            raise EstimationError(
+                "eligible= (finite units) belongs to within='pooled': the likelihood of all respondents takes them as "
+                "a sample of very many.",
+                hint="Use within='pooled', or leave eligible= out of the study.",
+            )
+        cells = cells_of(source)
+        _require_regular(source)
+        layout, theta, lower, own = _within_start(model, source, modelled, scaling)
+        if modelled and own is None:
+            notes.append(f"{source.name}: any covariance of answers within units was allowed, no model of it (below).")
+        there = source.rows >= 0
+        answered = np.zeros(len(cells.units), dtype=bool)
+        answered[cells.unit] = True
+        there = there & answered[source.rows]
+        parts.append(JointPart(source, cells, layout, first, there, source.rows[there]))
+        starts.append(theta)
+        lowers.append(lower)
+        models.append(own)
+        first += layout.n_free
+    objective = JointObjective(known.layout, sample, parts, sample.data.weight, first)
+    lower, start = np.concatenate(lowers), np.concatenate(starts)
+    if is_complete(parts) and len(sample.items) <= _MOST_ITEMS:
+        found = minimise(CompleteObjective(known.layout, sample, parts, first), start, lower)
+        found = replace(found, expansion=replace(found.expansion, value=objective.value(found.theta)))
+        bread = bread_of(found, observed=True)
+    else:
+        found = _minimised(objective, start, lower)
+        bread = bread_of(_expected(found, known), observed=True)
+    return replace(_joint(known, sample, (objective, found, bread), models), notes=tuple(notes))
+
+
+def _require_regular(source: Source) -> None:
+    """Refuse answers that determine each other within units: their likelihood grows for ever."""
+    sd = np.sqrt(np.diag(source.within.covariance))
+    names = [item for item, own in zip(source.moments.items, sd, strict=True) if not own > 0]
+    if not names:
+        values, vectors = np.linalg.eigh(source.within.covariance / np.outer(sd, sd))
+        if values[0] > _SINGULAR:
+            return
+        share = np.abs(vectors[:, 0])
+        names = [item for item, own in zip(source.moments.items, share, strict=True) if own > 0.1 * share.max()]
+    raise EstimationError(
+        f"Within units the answers to {listed(names)} ({source.name}) determine each other or do not vary, so the "
+        "likelihood of all answers has no maximum.",
+        hint="Leave one of them out, or use within='pooled'.",
+    )
+
+
+def _within_start(
+    model: RoxModel, source: Source, modelled: bool, scaling: Scaling
+) -> tuple[Layout, FloatArray, FloatArray, WithinModel | None]:
+    try:
+        own = within_model(model, source, scaling) if modelled else None
+    except NeverMetError:
+        own = None  # the covariances that were seen are told all the same
+    except RoxError as error:
+        raise EstimationError(
+            f"The model within units of the {source.name} survey cannot be estimated. {str(error).splitlines()[0]}",
+            hint="Use within='pooled' or 'saturated'.",
+        ) from None
+    if own is not None:
+        return own.layout, own.theta, lower_bounds(own.table), own
+    scale = np.sqrt(np.diag(source.within.covariance))
+    target = source.within.covariance / np.outer(scale, scale)
+    known, apart = (np.zeros(len(scale)), target), source.within.apart
+    layout, theta = saturated(source.moments.items, scale, known, means=False, apart=apart)
+    return layout, theta, np.full(layout.n_free, -np.inf), None
+
+
+def _expected(found: Minimum, known: Estimate) -> Minimum:
+    """With the expected information between units by the pooled estimate, for what is held at its bound there."""
+    k, near = known.table.n_free, found.expansion
+    information = near.information.copy()
+    information[:k, :k] = known.found.expansion.information
+    information[:k, k:] = information[k:, :k] = 0.0
+    return replace(found, expansion=replace(near, information=information))
+
+
+def _minimised(objective: JointObjective, start: FloatArray, lower: FloatArray) -> Minimum:
+    """Newton's method with a Hessian by differences, found anew until it no longer matters."""
+    size = np.where(start != 0, np.abs(start), 0.1)
+    theta, found = start, None
+    for count in range(_ROUNDS):
+        rough = objective.guess(theta) if count == 0 else None
+        if rough is not None and np.isfinite(rough).all():
+            objective.hessian = rough
+        else:
+            objective.hessian = objective.differentiate(theta, size)
+        own = np.abs(np.diag(objective.hessian))
+        size = 1.0 / np.sqrt(np.where(own > 0, own, 1.0))
+        found = minimise(objective, theta, lower, _STEPS if count else _FIRST_STEPS)
+        moved = np.abs(found.theta - theta) / size
+        theta = found.theta
+        if count and found.converged and moved.max() * np.sqrt(objective.sample.n) < 1e-3:
+            break
+    if found is None:
+        raise EstimationError("No step was made.")
+    return found
+
+
+def _joint(
+    known: Estimate,
+    sample: LinkedSample,
+    solved: tuple[JointObjective, Minimum, Bread],
+    models: Sequence[WithinModel | None],
+) -> Joint:
+    objective, found, bread = solved
+    k, theta = known.table.n_free, found.theta
+    at = found.expansion
+    between = Expansion(at.value, at.gradient[:k], at.hessian[:k, :k], at.information[:k, :k])
+    minimum = replace(found, theta=theta[:k], expansion=between, bound=found.bound[:k])
+    flat = None if bread.flat is None else bread.flat[:k]
+    own = replace(
+        bread, inverse=bread.inverse[:k, :k], information=bread.information[:k, :k], flat=flat,
+        whole=bread.whole[:k, :k], held=bread.held[:k],
+    )  # fmt: skip
+    sources, within = [], []
+    for part, model in zip(objective.parts, models, strict=True):
+        covariance = part.covariance(theta)
+        old = part.source.within
+        sources.append(
+            replace(part.source, within=Within(covariance, old.df, None, _said(old.notes, part.source.name), old.apart))
+        )
+        if model is not None:
+            places = slice(part.first, part.first + part.layout.n_free)
+            vcov = beside_bound(bread.whole, bread)[places, places] / sample.n
+            within.append(replace(model, theta=part.own(theta), vcov=vcov))
+    again = replace(sample, sources=tuple(sources), data=objective.means(theta)[0])
+    answers = sum(float(part.cells.n @ part.cells.seen[part.cells.pattern].sum(axis=1)) for part in objective.parts)
+    figures = sample.data.seen.copy()
+    for part in objective.parts:
+        figures[:, part.source.at] = False
+    return Joint(
+        replace(known, found=minimum, bread=own), again, tuple(within), at.value, objective.n_free,
+        answers + float(figures.sum()),
+    )  # fmt: skip
+
+
+def _said(notes: tuple[str, ...], name: str) -> tuple[str, ...]:
+    if not notes:
+        return ()
+    return (f"{name}: answers are missing; the likelihood of all answers assumes that they are missing at random.",)

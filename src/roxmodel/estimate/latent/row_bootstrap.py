@@ -1,0 +1,352 @@
+"""The bootstrap of method "sem": every replicate refitted to convergence, many at once.
+
+Complete data: a replicate is a covariance matrix, and all replicates of a batch take quasi-Newton steps together,
+from the estimate and with its inverse information as the first guess of theirs. A replicate that does not settle, or
+leaves the bounds, is fitted by itself with `minimise`. Missing answers and ordinal items: one by one.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+
+from roxmodel.errors import EstimationError
+from roxmodel.estimate.latent.casewise import casewise_scores
+from roxmodel.estimate.latent.optimizer import Minimum, minimise, settle
+from roxmodel.estimate.latent.planned_table import given_by_data, lower_bounds, with_given
+from roxmodel.estimate.latent.row_options import Options
+from roxmodel.estimate.latent.row_sample import GroupSample, Sample
+from roxmodel.estimate.ordinal.categorical import CategoricalSolution, ordinal_items, refit_categorical
+from roxmodel.implied.layout import Layout
+from roxmodel.implied.likelihood import Objective, Part, Patterns, Target, moments_by_pattern
+from roxmodel.implied.matrices import one_blas_thread
+from roxmodel.result.records import Resampling
+from roxmodel.result.resampling import replicate_block
+from roxmodel.spec.graph import RoxModel
+from roxmodel.spec.parameters import ParameterTable
+from roxmodel.types import FloatArray, IntArray
+
+__all__ = ["Refit", "refit_rows", "resample", "resample_categorical"]
+
+_BATCH = 256
+_STEPS = 100  # of a replicate that is fitted by itself
+_CELLS = 1 << 22  # counts held at once
+_MOST_PRODUCTS = 1 << 21  # products of answers held at once
+
+
+@dataclass(frozen=True, slots=True)
+class Refit:
+    """What a replicate needs to be fitted again.
+
+    Attributes
+    ----------
+    model, table, layouts, sample
+        As they were estimated.
+    found
+        The estimate.
+    inverse
+        (n_free, n_free) its inverse information, per observation.
+    """
+
+    model: RoxModel
+    table: ParameterTable
+    layouts: tuple[Layout, ...]
+    sample: Sample
+    found: Minimum
+    inverse: FloatArray
+
+
+def resample(known: Refit, options: Options) -> Resampling:
+    """Draw rows (or clusters) with replacement and refit.
+
+    Returns
+    -------
+    Resampling
+        A replicate that does not converge is left out and counted; one that stops at a bound is kept and counted.
+
+    Raises
+    ------
+    EstimationError
+        If half of the replicates or more fail.
+    """
+    codes, rows = _codes(known.sample)
+    entropy = secrets.randbits(63) if options.seed is None else options.seed
+
+    def run(start: int, stop: int) -> FloatArray:
+        counts = _row_counts(known.sample, replicate_block(entropy, start, stop, codes), rows)
+        return refit_rows(known, counts, options.replicates - start)
+
+    size = int(np.clip(_CELLS // len(codes), 1, _BATCH)) if known.sample.complete else 8
+    found = _gathered(run, (entropy, codes, size), options, lower_bounds(known.table))
+    places, every = _used(known.sample)
+    return replace(found, influence=_influence(known, codes, rows), places=places, rows=every)
+
+
+def _used(sample: Sample) -> tuple[IntArray | None, int]:
+    """Where the rows used stand in the frame, in its order, and how many rows it has; None if all are used."""
+    if not sample.dropped or any(group.weights is not None and not group.sampling for group in sample.groups):
+        return None, 0
+    places = np.sort(np.concatenate([group.places for group in sample.groups if group.places is not None]))
+    return places, len(places) + sample.dropped
+
+
+def _influence(known: Refit, codes: FloatArray, places: Sequence[IntArray]) -> FloatArray | None:
+    """What each resampled row or cluster moves: inverse information times its score (infinitesimal jackknife)."""
+    if any(group.weights is not None for group in known.sample.groups):
+        return None
+    rows = sum(0 if group.rows is None else len(group.rows) for group in known.sample.groups)
+    if rows * known.table.n_free > _CELLS:
+        return None
+    scores = np.concatenate(
+        [
+            casewise_scores(layout, known.found.theta, group)
+            for layout, group in zip(known.layouts, known.sample.groups, strict=True)
+        ]
+    )
+    moved = scores @ known.inverse
+    sums = np.zeros((int(codes.max()) + 1, moved.shape[1]))
+    np.add.at(sums, codes[np.concatenate(places)].astype(np.int64), moved)
+    return sums
+
+
+def resample_categorical(model: RoxModel, solution: CategoricalSolution, options: Options) -> Resampling:
+    """Draw rows with replacement, and estimate thresholds, correlations and the model again."""
+    codes, rows = _codes(solution.sample)
+    entropy = secrets.randbits(63) if options.seed is None else options.seed
+    ordinal = ordinal_items(model, options.ordered)
+
+    def run(start: int, stop: int) -> FloatArray:
+        stop = min(stop, options.replicates)
+        counts = _row_counts(solution.sample, replicate_block(entropy, start, stop, codes), rows)
+        return np.stack([_one_categorical(model, solution, own[0], ordinal) for own in zip(*counts, strict=True)])
+
+    found = _gathered(run, (entropy, codes, 8), options, lower_bounds(solution.table))
+    places, every = _used(solution.sample)
+    return replace(found, places=places, rows=every)
+
+
+def _one_categorical(
+    model: RoxModel, solution: CategoricalSolution, counts: FloatArray, ordinal: np.ndarray
+) -> FloatArray:
+    try:
+        found = refit_categorical(model, solution, counts, ordinal)
+    except (EstimationError, ValueError):  # a category that nobody of the replicate chose
+        return np.full(solution.table.n_free, np.nan)
+    return found if len(found) == solution.table.n_free else np.full(solution.table.n_free, np.nan)
+
+
+def _gathered(
+    run: Callable[[int, int], FloatArray],
+    drawn: tuple[int, FloatArray, int],
+    options: Options,
+    lower: FloatArray,
+) -> Resampling:
+    """Run whole batches side by side, so that a replicate is the same whatever their number and the number of cores."""
+    entropy, codes, size = drawn
+    starts = range(0, options.replicates, size)
+    with one_blas_thread(), ThreadPoolExecutor(max_workers=max(1, min(os.cpu_count() or 1, 8))) as pool:
+        batches = pool.map(lambda start: run(start, start + size), starts)
+        found = np.concatenate(list(_watched(batches, len(starts), options.progress)))[: options.replicates]
+    good = np.isfinite(found).all(axis=1)
+    failed = int((~good).sum())
+    if failed >= options.replicates / 2:
+        raise EstimationError(
+            f"{failed} of {options.replicates} bootstrap replicates could not be estimated.",
+            hint="The data are too thin for this model: use fewer items or constructs, or more rows.",
+        )
+    kept = found[good]
+    bounded = int((kept <= lower).any(axis=1).sum())
+    return Resampling(entropy, codes, kept, np.flatnonzero(good).astype(np.float64), failed, bounded)
+
+
+def _watched(batches: Iterator[FloatArray], count: int, progress: bool | None) -> Iterator[FloatArray]:
+    from tqdm.auto import tqdm
+
+    disable = None if progress is None else not progress
+    yield from tqdm(batches, total=count, desc="bootstrap", unit="batch", disable=disable, leave=False)
+
+
+def _codes(sample: Sample) -> tuple[FloatArray, tuple[IntArray, ...]]:
+    """Cluster (or person) of each row, in the order of the frame, and the rows of each group among them."""
+    rows = _rows_of(sample)
+    total = sum(map(len, rows))
+    clusters = [group.clusters for group in sample.groups if group.clusters is not None]
+    if len(clusters) == len(sample.groups):
+        together = np.empty(total, dtype=np.int64)
+        together[np.concatenate(rows)] = np.concatenate(clusters)
+        return np.unique(together, return_inverse=True)[1].astype(np.float64), rows
+    persons = _persons(sample, rows)
+    # A row with a frequency stands for so many persons, each drawn by itself.
+    return np.arange(float(total if persons is None else persons.sum())), rows
+
+
+def _rows_of(sample: Sample) -> tuple[IntArray, ...]:
+    """Places of each group's rows among all rows that count, in the order of the frame."""
+    counts = [0 if group.rows is None else len(group.rows) for group in sample.groups]
+    ends = np.cumsum([0, *counts])
+    known = [group.places for group in sample.groups if group.places is not None]
+    if len(known) < len(counts):
+        return tuple(np.arange(a, b) for a, b in pairwise(ends))
+    every = np.concatenate(known)
+    rank = np.empty(len(every), dtype=np.int64)
+    rank[np.argsort(every)] = np.arange(len(every))
+    return tuple(rank[a:b] for a, b in pairwise(ends))
+
+
+def _persons(sample: Sample, rows: Sequence[IntArray]) -> IntArray | None:
+    """Persons that each row stands for, in the order of the frame; None where each stands for one."""
+    if not any(group.weights is not None and not group.sampling for group in sample.groups):
+        return None
+    found = np.ones(sum(map(len, rows)), dtype=np.int64)
+    for group, places in zip(sample.groups, rows, strict=True):
+        if group.weights is not None:
+            found[places] = group.weights
+    return found
+
+
+def _row_counts(sample: Sample, counts: FloatArray, rows: tuple[IntArray, ...]) -> list[FloatArray]:
+    """Weight of each row of each group in each replicate, (replicates, rows)."""
+    persons = _persons(sample, rows)
+    if persons is not None and all(group.clusters is not None for group in sample.groups):
+        counts = counts * persons
+    elif persons is not None:
+        ends = np.concatenate([[0], np.cumsum(persons)[:-1]])
+        counts = np.add.reduceat(counts, ends, axis=1)
+    found = []
+    for group, own in zip(sample.groups, rows, strict=True):
+        picked = counts[:, own]
+        found.append(picked * group.weights if group.sampling and group.weights is not None else picked)
+    return found
+
+
+def refit_rows(known: Refit, counts: Sequence[FloatArray], wanted: int | None = None) -> FloatArray:
+    """Estimate all parameters for each set of row weights.
+
+    Parameters
+    ----------
+    known
+        The model and its estimate.
+    counts
+        For each group (replicates, rows) weights of the rows.
+    wanted
+        How many of the replicates are asked for, None = all: the others may stay NaN.
+
+    Returns
+    -------
+    ndarray
+        (replicates, n_free); a row of NaN where a replicate cannot be estimated.
+    """
+    sizes = np.stack([own.sum(axis=1) for own in counts], axis=1)
+    shares = sizes / sizes.sum(axis=1, keepdims=True)
+    wanted = len(shares) if wanted is None else min(wanted, len(shares))
+    if not known.sample.complete:
+        return _one_by_one(known, counts, shares, wanted)
+    targets = [_moments(group, own) for group, own in zip(known.sample.groups, counts, strict=True)]
+    layouts = _layouts_of(known, targets)
+    lower = lower_bounds(known.table)
+    theta, settled = np.repeat(known.found.theta[None], len(shares), axis=0), np.zeros(len(shares), dtype=bool)
+    if not known.found.bound.any():  # steps of all draws know no bounds
+        theta, settled = settle(layouts, targets, shares, known.found.theta, known.inverse, known.sample.n)
+        settled &= (theta > lower).all(axis=1)
+    for draw in np.flatnonzero(~settled[:wanted]):
+        parts = [
+            Part(
+                _drawn(layout, int(draw)),
+                Target(target.mean[draw], target.covariance[draw]),
+                float(shares[draw, place]),
+            )
+            for place, (layout, target) in enumerate(zip(layouts, targets, strict=True))
+        ]
+        theta[draw] = _alone(Objective(parts), known.found.theta, lower)
+    return theta
+
+
+def _alone(objective: Objective, start: FloatArray, lower: FloatArray) -> FloatArray:
+    """One replicate by itself, with bounds; NaN where it does not converge."""
+    nothing = np.full(len(start), np.nan)
+    try:
+        if not np.isfinite(objective.value(start)):
+            return nothing
+        found = minimise(objective, start, lower, _STEPS)
+    except np.linalg.LinAlgError:
+        return nothing
+    return found.theta if found.converged else nothing
+
+
+def _one_by_one(known: Refit, counts: Sequence[FloatArray], shares: FloatArray, wanted: int) -> FloatArray:
+    """Replicates with missing answers: moments of each pattern again, then Newton's method."""
+    lower = lower_bounds(known.table)
+    found = np.full((len(shares), known.table.n_free), np.nan)
+    for draw in range(wanted):
+        parts = []
+        for place, (layout, group) in enumerate(zip(known.layouts, known.sample.groups, strict=True)):
+            own = counts[place][draw]
+            parts.append(Part(layout, _reweighted(group, own), float(shares[draw, place])))
+        found[draw] = _alone(Objective(parts), known.found.theta, lower)
+    return found
+
+
+def _reweighted(group: GroupSample, weights: FloatArray) -> Target | Patterns:
+    rows = group.rows
+    if rows is None:
+        raise ValueError("a bootstrap needs rows")  # callers refuse moments before
+    if group.patterns is None:
+        target = _moments(group, weights[None])
+        return Target(target.mean[0], target.covariance[0])
+    data = moments_by_pattern(rows, group.patterns.seen, group.patterns.code, weights)
+    drawn = data.weight > 0
+    if drawn.all():
+        return data
+    return replace(
+        data, seen=data.seen[drawn], weight=data.weight[drawn], mean=data.mean[drawn], covariance=data.covariance[drawn]
+    )
+
+
+def _moments(group: GroupSample, weights: FloatArray) -> Target:
+    """Means and covariances of each replicate: one matrix product over the products of the answers."""
+    rows = group.rows
+    if rows is None:
+        raise ValueError("a bootstrap needs rows")  # callers refuse moments before
+    p = rows.shape[1]
+    low = np.tril_indices(p)
+    count = weights.sum(axis=1, keepdims=True)
+    first, second = np.zeros((len(weights), p)), np.zeros((len(weights), len(low[0])))
+    step = max(1, _MOST_PRODUCTS // len(low[0]))
+    for start in range(0, len(rows), step):
+        block = rows[start : start + step] - group.target.mean
+        own = weights[:, start : start + step]
+        first += own @ block
+        second += own @ (block[:, low[0]] * block[:, low[1]])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        first, second = first / count, second / count
+    covariance = np.empty((len(weights), p, p))
+    covariance[:, low[0], low[1]] = covariance[:, low[1], low[0]] = second
+    covariance -= first[:, :, None] * first[:, None, :]
+    return Target(first + group.target.mean, covariance)
+
+
+def _layouts_of(known: Refit, targets: Sequence[Target]) -> tuple[Layout, ...]:
+    """The layouts with the values that the replicates' own data give, if there are any."""
+    groups = tuple(replace(group, target=target) for group, target in zip(known.sample.groups, targets, strict=True))
+    given = given_by_data(known.model, known.table, replace(known.sample, groups=groups))
+    if not given:
+        return known.layouts
+    return tuple(
+        with_given(layout, [row for row in known.table if row.group == group.name], given)
+        for layout, group in zip(known.layouts, known.sample.groups, strict=True)
+    )
+
+
+def _drawn(layout: Layout, draw: int) -> Layout:
+    """The layout of one draw, where its given values have draws in front."""
+    nominal = (2, 2, 2, 2, 1, 1)
+    if all(base.ndim == n for base, n in zip(layout.base, nominal, strict=True)):
+        return layout
+    base = tuple(own[draw] if own.ndim > n else own for own, n in zip(layout.base, nominal, strict=True))
+    return replace(layout, base=base)

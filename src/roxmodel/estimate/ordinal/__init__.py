@@ -1,0 +1,1 @@
+"""Ordinal items: thresholds, correlations and their uncertainty, least squares on them."""

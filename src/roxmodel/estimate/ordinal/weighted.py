@@ -1,0 +1,237 @@
+"""Diagonally weighted least squares on the moments of ordinal items: value, derivatives, errors and test.
+
+F = ½ Σ w (s - σ)² with w the inverse asymptotic variances (Muthén, du Toit & Spisic 1997). The residual variance of an
+ordinal item is what its construct leaves of 1 (delta parameterisation), so its diagonal entry is no statistic. Given
+covariates, the statistics are slopes on them and covariances of what they leave.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from roxmodel.estimate.ordinal.first_step import FirstStep
+from roxmodel.estimate.ordinal.ordinal import OrdinalMoments
+from roxmodel.implied.layout import Layout
+from roxmodel.implied.likelihood import Expansion
+from roxmodel.implied.matrices import Implied, bank_of, conditioned, implied, moment_jacobian, second_order
+from roxmodel.result.indices import Correction, Tested, tested_indices
+from roxmodel.types import FloatArray, IntArray
+
+__all__ = ["WeightedCovariances", "covariance_part", "weighted_indices", "weighted_vcov"]
+
+
+@dataclass(frozen=True, slots=True)
+class WeightedCovariances:
+    """The covariance statistics (and slopes, if there are covariates) with their weights, as something to minimise.
+
+    Attributes
+    ----------
+    layout
+        The model.
+    rows, columns
+        (m,) entries of Σ, or of what covariates leave of it, that the first statistics are.
+    statistics, weights
+        (m + slopes,) s and 1 / asymptotic variance.
+    places
+        (m + slopes,) their places among all statistics.
+    given
+        (q,) places of the covariates among the items.
+    slopes
+        Items and covariates, 0 to q-1, that the last statistics are the slopes of.
+    """
+
+    layout: Layout
+    rows: IntArray
+    columns: IntArray
+    statistics: FloatArray
+    weights: FloatArray
+    places: IntArray
+    given: IntArray
+    slopes: tuple[IntArray, IntArray]
+
+    def value(self, theta: FloatArray) -> float:
+        """½ Σ w (s - σ)²."""
+        rest = self.statistics - self.implied(implied(self.layout, theta))
+        return float(0.5 * rest @ (self.weights * rest))
+
+    def implied(self, at: Implied) -> FloatArray:
+        """(m + slopes,) σ."""
+        if not len(self.given):
+            return np.asarray(at.sigma[self.rows, self.columns])
+        left = conditioned(at.sigma, self.given)
+        return np.concatenate([left.sigma[self.rows, self.columns], left.slopes[self.slopes]])
+
+    def jacobian(self, theta: FloatArray) -> FloatArray:
+        """(m + slopes, n_free) derivatives of σ."""
+        at = implied(self.layout, theta)
+        by_sigma, _ = moment_jacobian(self.layout, at)
+        if len(self.given):
+            by_left, by_slopes = conditioned(at.sigma, self.given).jacobian(by_sigma)
+            return np.vstack([by_left[self.rows, self.columns], by_slopes[self.slopes]]) @ self.layout.link
+        return np.asarray(by_sigma[self.rows, self.columns] @ self.layout.link)
+
+    def expand(self, theta: FloatArray) -> Expansion:
+        """The value with its derivatives; the information is Δᵀ W Δ."""
+        layout = self.layout
+        at = implied(layout, theta)
+        rest = self.statistics - self.implied(at)
+        jacobian = self.jacobian(theta)
+        information = jacobian.T @ (self.weights[:, None] * jacobian)
+        pull, bend = self._pulled(at, -self.weights * rest)
+        pull = pull + pull.T  # twice on the diagonal, as ½ tr(G ∂²Σ) counts it once
+        bank = bank_of(layout, at)
+        bent = second_order(layout, at, bank.T @ pull @ bank, np.zeros(bank.shape[1])) + bend
+        hessian = information + layout.link.T @ bent @ layout.link
+        value = float(0.5 * rest @ (self.weights * rest))
+        return Expansion(value, -jacobian.T @ (self.weights * rest), hessian, information)
+
+    def _pulled(self, at: Implied, by_statistic: FloatArray) -> tuple[FloatArray, FloatArray | float]:
+        """(p, p) gradient by Σ, and the second derivatives that the statistics have beside those of Σ."""
+        pull, count = np.zeros_like(at.sigma), len(self.rows)
+        pull[self.rows, self.columns] = by_statistic[:count]
+        if not len(self.given):
+            return pull, 0.0
+        left = conditioned(at.sigma, self.given)
+        on_slopes = np.zeros_like(left.slopes)
+        on_slopes[self.slopes] = by_statistic[count:]
+        return left.pull(pull, on_slopes), left.bend(pull, moment_jacobian(self.layout, at)[0])
+
+
+def covariance_part(layout: Layout, moments: OrdinalMoments) -> WeightedCovariances:
+    """Pick the variances of continuous items, all covariances and slopes out of the statistics."""
+    at = {name: i for i, name in enumerate(layout.items)}
+    covariates = () if moments.given is None else moments.given.names
+    picked = [i for i, label in enumerate(moments.labels) if label[0] in {"variance", "covariance"}]
+    sloped = [i for i, label in enumerate(moments.labels) if label[0] == "slope"]
+    rows = np.array([at[moments.labels[i][2]] for i in picked], dtype=np.int64)
+    columns = np.array([at[moments.labels[i][1]] for i in picked], dtype=np.int64)
+    where = np.array([*picked, *sloped], dtype=np.int64)
+    slopes = (
+        np.array([at[moments.labels[i][1]] for i in sloped], dtype=np.int64),
+        np.array([covariates.index(moments.labels[i][2]) for i in sloped], dtype=np.int64),
+    )
+    given = np.array([at[name] for name in covariates], dtype=np.int64)
+    weights = 1.0 / np.diag(moments.gamma)[where]
+    return WeightedCovariances(layout, rows, columns, moments.statistics[where], weights, where, given, slopes)
+
+
+def weighted_vcov(
+    part: WeightedCovariances, theta: FloatArray, first: FirstStep, moments: OrdinalMoments, robust: bool
+) -> FloatArray:
+    """Covariance of all parameters, E⁻¹ Δᵀ W Γ W Δ E⁻¹ / (n - 1) (or E⁻¹ / (n - 1)).
+
+    Parameters
+    ----------
+    part, theta
+        The covariance part at its estimate.
+    first
+        Thresholds and means.
+    moments
+        The statistics with their asymptotic covariance.
+    robust
+        Whether Γ is used.
+    """
+    jacobian = part.jacobian(theta)
+    bread = np.linalg.pinv(jacobian.T @ (part.weights[:, None] * jacobian), hermitian=True)
+    reach = np.zeros((len(theta), len(moments.labels)))  # how theta moves with the statistics
+    reach[:, part.places] = bread @ (jacobian * part.weights[:, None]).T
+    if len(first.theta):
+        slopes = first.jacobian(part.layout, theta)
+        rest = -slopes @ reach
+        rest[np.arange(len(first.theta)), first.statistics] += 1.0
+        reach[first.theta] = np.linalg.solve(slopes[:, first.theta], rest)
+    gamma = moments.gamma if robust else np.diag(np.diag(moments.gamma))
+    return np.asarray(reach @ gamma @ reach.T / (moments.n - 1))
+
+
+def weighted_indices(
+    part: WeightedCovariances, theta: FloatArray, moments: OrdinalMoments, n_free: int
+) -> dict[str, float]:
+    """Test and indices: scaled and shifted (Asparouhov & Muthén 2010), robust ones by normal-theory misfit.
+
+    References
+    ----------
+    Asparouhov & Muthén (2010), Simple second order chi-square correction; Savalei (2021),
+    doi 10.1080/00273171.2020.1717922 (robust CFI and RMSEA).
+    """
+    n, total = moments.n, len(moments.labels)
+    df = total - n_free
+    gamma = moments.gamma[np.ix_(part.places, part.places)]
+    jacobian = part.jacobian(theta)
+    chisq = 2 * (n - 1) * part.value(theta)
+    # the baseline has the variances of continuous items and the slopes on covariates, no covariances
+    kept = np.append(part.rows == part.columns, np.ones(len(part.slopes[0]), dtype=bool))
+    off = ~kept
+    base_chisq = float((n - 1) * (part.weights * part.statistics**2)[off].sum())
+    base_df = int(off.sum())
+    keep = np.diag(kept.astype(float))[:, kept]
+    found: dict[str, float] = {}
+    if df > 0:
+        own, base = (_traces(part.weights, gamma, slopes) for slopes in (jacobian, keep))
+        shifts = [_shifted(x, d, traces) for x, d, traces in ((chisq, df, own), (base_chisq, base_df, base))]
+        (stat, factor), (base_stat, base_factor) = shifts
+        scaled = Correction(chisq, base_chisq, factor, base_factor)
+        robust = None if kept.any() else _normal_misfit(part, theta, (gamma, jacobian), (n, df, base_df))
+        tested = Tested(chisq, df, base_chisq, base_df, n - 1, 1, scaled, (stat, base_stat), robust)
+        found = tested_indices(tested)
+    else:
+        found = tested_indices(Tested(chisq, df, base_chisq, base_df, n - 1))
+    return found | {"srmr": _srmr(part, theta, moments), "n": float(n)}
+
+
+def _srmr(part: WeightedCovariances, theta: FloatArray, moments: OrdinalMoments) -> float:
+    """Root mean square of residual correlations (given covariates: of what these leave; they count as variables).
+
+    Variances are counted as fitted, as in lavaan.
+    """
+    p, every, count = len(moments.names), len(part.layout.items), len(part.rows)
+    spread = np.ones(every)
+    spread[[part.layout.items.index(name) for name in moments.names]] = np.sqrt(moments.variance)
+    away = (part.statistics - part.implied(implied(part.layout, theta)))[:count]
+    rest = (away / (spread[part.rows] * spread[part.columns]))[part.rows != part.columns] ** 2
+    return float(np.sqrt(rest.sum() / (p * (p - 1) / 2 + every)))
+
+
+def _traces(weights: FloatArray, gamma: FloatArray, jacobian: FloatArray) -> tuple[float, float]:
+    """tr(U Γ) and tr((U Γ)²), U = W - W Δ (Δᵀ W Δ)⁻¹ Δᵀ W."""
+    weighted = weights[:, None] * jacobian
+    residual = np.diag(weights)
+    if jacobian.shape[1]:
+        residual = residual - weighted @ np.linalg.pinv(jacobian.T @ weighted, hermitian=True) @ weighted.T
+    product = residual @ gamma
+    return float(np.trace(product)), float((product * product.T).sum())
+
+
+def _shifted(chisq: float, df: int, traces: tuple[float, float]) -> tuple[float, float]:
+    """The statistic with the mean and variance of a chi-square, and 1 / its slope."""
+    slope = np.sqrt(df / traces[1])
+    return float(slope * chisq + df - slope * traces[0]), float(1.0 / slope)
+
+
+def _normal_misfit(
+    part: WeightedCovariances, theta: FloatArray, known: tuple[FloatArray, FloatArray], counts: tuple[float, int, int]
+) -> Correction | None:
+    """n·F_ML of the polychoric correlations at the weighted estimate, with what it is expected to be."""
+    (gamma, jacobian), (n, df, base_df) = known, counts
+    p = len(part.layout.items)
+    observed, expected = np.eye(p), implied(part.layout, theta).sigma.copy()
+    observed[part.rows, part.columns] = observed[part.columns, part.rows] = part.statistics
+    np.fill_diagonal(expected, 1.0)
+    if min(np.linalg.eigvalsh(observed)[0], np.linalg.eigvalsh(expected)[0]) <= 0:
+        return None  # polychoric correlations need not be positive definite: no such index then
+    weighted = part.weights[:, None] * jacobian
+    solved = np.linalg.pinv(jacobian.T @ weighted, hermitian=True)
+    bent = np.eye(len(part.rows)) - jacobian @ solved @ weighted.T
+    found = []
+    i, j = part.rows, part.columns
+    for matrix, turn, freedom in ((expected, bent, df), (np.eye(p), None, base_df)):
+        inverse = np.linalg.inv(matrix)
+        weight = inverse[i][:, i] * inverse[j][:, j] + inverse[i][:, j] * inverse[j][:, i]  # normal theory
+        gap = np.linalg.slogdet(matrix)[1] - np.linalg.slogdet(observed)[1]
+        chisq = n * float(gap + (inverse * observed).sum() - p)
+        turned = weight if turn is None else turn.T @ weight @ turn
+        found.append((chisq, float((turned * gamma).sum()) / freedom))
+    (chisq, factor), (base, base_factor) = found
+    return Correction(chisq, base, factor, base_factor)

@@ -1,1 +1,0 @@
-"""Method "sem": latent variables by maximum likelihood and weighted least squares."""
