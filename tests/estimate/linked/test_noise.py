@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from roxmodel.errors import EstimationError
-from roxmodel.estimate.latent.unit_sample import noise_of
+from roxmodel.estimate.latent.sample import noise_of
 from roxmodel.moments.design import Design
 from roxmodel.moments.noise import mean_noise
 from roxmodel.moments.source import SourceMoments
