@@ -48,7 +48,7 @@ if TYPE_CHECKING:  # what a type checker sees; a test holds it against the table
         UniformValue as UniformValue,
         UnitValue as UnitValue,
     )
-    from roxmodel.spec.five_factor import five_factor as five_factor
+    from roxmodel.spec.graph import five_factor as five_factor
     from roxmodel.spec.graph import (
         Construct as Construct,
         Covariance as Covariance,
@@ -108,7 +108,7 @@ _PUBLIC = {
     "compare": "roxmodel.result.comparison",
     "counterfactual": "roxmodel.simulation.counterfactual",
     "fit": "roxmodel.estimate.fit",
-    "five_factor": "roxmodel.spec.five_factor",
+    "five_factor": "roxmodel.spec.graph",
     "forecast": "roxmodel.simulation.forecast",
     "invariance": "roxmodel.estimate.invariance",
     "load": "roxmodel.result.fit",

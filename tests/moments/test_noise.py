@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from roxmodel.moments.design import Design
-from roxmodel.moments.noise import growth_of, mean_noise
+from roxmodel.moments.condense import Design
 from roxmodel.moments.source import SourceMoments
+from roxmodel.moments.unit_means import growth_of, mean_noise
 
 EXACT = 1e-12
 WITHIN = np.array([[2.0, 0.5], [0.5, 1.0]])

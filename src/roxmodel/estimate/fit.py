@@ -149,7 +149,7 @@ def fit(  # noqa: PLR0913 - the contract of DESIGN.md
 
     Examples
     --------
-    >>> from roxmodel.spec.five_factor import five_factor
+    >>> from roxmodel.spec.graph import five_factor
     >>> moments = Moments.from_correlation(["pride", "loyalty"], [[1, 0.4], [0.4, 1]], n=100)
     >>> model = five_factor({"pride": ["pride"], "outcomes": ["loyalty"]})
     >>> found = fit(model, moments, method="path").edges()

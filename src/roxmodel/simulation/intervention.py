@@ -18,7 +18,7 @@ from pydantic import (
 
 from roxmodel.errors import RoxError, SimulationError, listed
 from roxmodel.frozen import Frozen, FrozenMapping, Number, Whole, sentence
-from roxmodel.moments.units import canonical
+from roxmodel.moments.checks import canonical
 from roxmodel.simulation.rules import UnitRule, read_rule
 from roxmodel.types import FloatArray
 

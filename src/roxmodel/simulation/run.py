@@ -153,7 +153,7 @@ def simulate(  # noqa: PLR0913 - the contract of DESIGN.md
     --------
     >>> from roxmodel.estimate.fit import fit
     >>> from roxmodel.moments.single import Moments
-    >>> from roxmodel.spec.five_factor import five_factor
+    >>> from roxmodel.spec.graph import five_factor
     >>> moments = Moments.from_correlation(["pride", "sales"], [[1, 0.4], [0.4, 1]], n=100)
     >>> found = fit(five_factor({"pride": ["pride"], "outcomes": ["sales"]}), moments, method="path")
     >>> run = simulate(found, [Intervention(name="coaching", shift={"pride": 1.0})], horizon=1, seed=1)

@@ -9,7 +9,10 @@ from roxmodel.errors import EstimationError
 from roxmodel.estimate.latent.sample import noise_of
 from roxmodel.moments.design import Design
 from roxmodel.moments.noise import mean_noise
+from roxmodel.estimate.latent.unit_sample import noise_of
+from roxmodel.moments.condense import Design
 from roxmodel.moments.source import SourceMoments
+from roxmodel.moments.unit_means import mean_noise
 
 EXACT = 1e-10
 SIGMA = np.array([[1.0, 0.4, 0.2], [0.4, 2.0, 0.5], [0.2, 0.5, 0.7]])

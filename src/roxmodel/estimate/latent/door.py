@@ -34,7 +34,7 @@ from roxmodel.result.fit import Fit
 from roxmodel.result.records import Resampling, WithinEdge
 from roxmodel.spec.constructs import UNIT
 from roxmodel.spec.graph import RoxModel
-from roxmodel.survey.privacy import MIN_GROUP
+from roxmodel.survey.composites import MIN_GROUP
 from roxmodel.survey.reading import check_same_items
 from roxmodel.survey.study import Study
 from roxmodel.types import FloatArray, IntArray, Scaling, StandardErrors

@@ -33,7 +33,7 @@ from roxmodel.result.system import stability_index, system_of, total_effects
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.headline import headline
 from roxmodel.spec.questionnaire import Binary, Count
-from roxmodel.survey.privacy import MIN_GROUP
+from roxmodel.survey.composites import MIN_GROUP
 from roxmodel.types import FloatArray
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from roxmodel.implied.matrices import implied
 from roxmodel.result.records import UnitScores
 from roxmodel.spec.constructs import UNIT
 from roxmodel.spec.graph import RoxModel
-from roxmodel.survey.privacy import people_behind, suppressed
+from roxmodel.survey.composites import people_behind, suppressed
 from roxmodel.types import BoolArray, FloatArray
 
 __all__ = ["predicted_levels"]
