@@ -30,8 +30,8 @@ from roxmodel.implied.layout import DISTURBANCES, EDGES, RESIDUALS, Layout
 from roxmodel.implied.matrices import Implied, filled
 from roxmodel.result.records import Verdict
 from roxmodel.result.system import stability_index, system_of, total_effects
+from roxmodel.spec.causal import headline
 from roxmodel.spec.graph import RoxModel
-from roxmodel.spec.headline import headline
 from roxmodel.spec.questionnaire import Binary, Count
 from roxmodel.survey.composites import MIN_GROUP
 from roxmodel.types import FloatArray

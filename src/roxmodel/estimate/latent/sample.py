@@ -17,8 +17,8 @@ from roxmodel.implied.likelihood import NoisyMeans, Patterns, Target
 from roxmodel.moments.cells import Cells
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.moments.source import SourceMoments
-from roxmodel.result.records import Resampling
 from roxmodel.moments.unit_means import mean_noise
+from roxmodel.result.records import Resampling
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable
 from roxmodel.types import BoolArray, FloatArray, IntArray
