@@ -1,27 +1,156 @@
-"""What method "linked" estimates from: means of the units, and how uncertain each of them is."""
+"""What is estimated from, and what was found: from rows moments of each group, from units means and their noise."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from roxmodel.doubts import Doubt
 from roxmodel.errors import DataError, EstimationError, listed
-from roxmodel.estimate.latent.unit_within import Within, within_of
-from roxmodel.implied.likelihood import NoisyMeans
+from roxmodel.estimate.latent.within import Within, within_of
+from roxmodel.implied.identification import together_of
+from roxmodel.implied.layout import Layout
+from roxmodel.implied.likelihood import NoisyMeans, Patterns, Target
 from roxmodel.moments.cells import Cells
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.moments.source import SourceMoments
 from roxmodel.moments.unit_means import mean_noise
+from roxmodel.result.records import Resampling
 from roxmodel.spec.graph import RoxModel
+from roxmodel.spec.parameters import ParameterTable
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
-__all__ = ["LinkedSample", "Source", "linked_sample", "noise_of", "reweighted", "with_noise"]
+if TYPE_CHECKING:
+    from roxmodel.estimate.latent.inference import Bread
+    from roxmodel.estimate.latent.optimizer import Minimum
+
+__all__ = [
+    "Estimate",
+    "GroupSample",
+    "LatentSolution",
+    "LinkedSample",
+    "Sample",
+    "Source",
+    "linked_sample",
+    "noise_of",
+    "reweighted",
+    "with_noise",
+]
+
 
 _FAR = 1e4  # of a mean from 0, in standard deviations between units
+
+
 _SAME = 1e-10  # smallest eigenvalue of correlations of unit means that distinct items may have
+
+
 _FLOOR = 0.05  # between-unit variance taken at the start, as a share of that of the means
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSample:
+    """One group of respondents, in units of `Sample.scale`.
+
+    Attributes
+    ----------
+    name
+        Of the group, empty for one group.
+    n
+        Rows, or the sum of their frequencies.
+    target
+        (p) means and (p, p) covariances, divisor n; with missing answers those of the available answers.
+    patterns
+        Moments by pattern of missingness; None for complete data.
+    rows
+        (m, p) answers, NaN = missing; None where only moments are known.
+    weights
+        (m,) how much each row counts, summing to n (frequencies) or to their share of n (sampling weights).
+    sampling
+        Whether the weights are sampling weights.
+    clusters
+        (m,) 0…C-1, or None.
+    places
+        (m,) the rows' places in the frame.
+    """
+
+    name: str
+    n: float
+    target: Target
+    patterns: Patterns | None
+    rows: FloatArray | None
+    weights: FloatArray | None
+    sampling: bool
+    clusters: IntArray | None
+    places: IntArray | None
+
+    @property
+    def people(self) -> float:
+        """People behind the group; with sampling weights no more than twice Kish's number (see `people_behind`)."""
+        if self.weights is None or not self.sampling:
+            return self.n
+        worth = self.weights.sum() ** 2 / (self.weights**2).sum()
+        return float(min(np.count_nonzero(self.weights), 2.0 * worth))
+
+    @property
+    def together(self) -> FloatArray:
+        """(p, p) rows (or frequencies) that hold both items of a pair, on the diagonal each item."""
+        if self.patterns is None:
+            return np.full(self.target.covariance.shape, self.n)
+        count = self.n * self.patterns.weight
+        if self.sampling:
+            code = self.patterns.code
+            count = np.bincount(code[code >= 0], minlength=len(self.patterns.seen)).astype(np.float64)
+        return together_of(self.patterns.seen, count)
+
+    @property
+    def apart(self) -> BoolArray:
+        """(p, p) pairs of items that no row holds both of."""
+        return np.asarray(self.together <= 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """All groups.
+
+    Attributes
+    ----------
+    items
+        (p,) observed variables.
+    scale
+        (p,) standard deviations that everything is expressed in.
+    groups
+        One or more.
+    mean
+        (p,) means over all groups in the items' units, None where a printed matrix had none.
+    low, high
+        (p,) means of the five smallest and of the five largest answers (no respondent's own), None without ten.
+    dropped
+        Rows left out because an answer was missing (listwise) or all were (fiml).
+    notes
+        What a reader must know of how the data were read.
+    """
+
+    items: tuple[str, ...]
+    scale: FloatArray
+    groups: tuple[GroupSample, ...]
+    mean: FloatArray | None
+    low: FloatArray | None
+    high: FloatArray | None
+    dropped: int
+    notes: tuple[str, ...]
+
+    @property
+    def n(self) -> float:
+        """Rows over all groups."""
+        return float(sum(group.n for group in self.groups))
+
+    @property
+    def complete(self) -> bool:
+        """Whether no answer is missing."""
+        return all(group.patterns is None for group in self.groups)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +221,74 @@ class LinkedSample:
     def n(self) -> int:
         """Units that contribute."""
         return len(self.units)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """The optimum of the between-unit model.
+
+    Attributes
+    ----------
+    model, table, layout, given
+        The model, its parameters, where they stand, values that the data give.
+    start
+        Moments between units that the iteration started from, in units of the scale.
+    found, bread
+        The optimum; the inverse information per unit.
+    doubts
+        What hangs on a few units only (see `require_seen`).
+    """
+
+    model: RoxModel
+    table: ParameterTable
+    layout: Layout
+    given: Mapping[str, float]
+    start: Target
+    found: Minimum
+    bread: Bread
+    doubts: tuple[Doubt, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LatentSolution:
+    """What method "sem" found.
+
+    Attributes
+    ----------
+    table, layouts, sample
+        The parameters, where they stand, what they were estimated from.
+    given
+        Values of the rows that the data give, by id.
+    found
+        The optimum.
+    vcov
+        (n_free, n_free); zero rows for parameters at their bound.
+    bread
+        The inverse information, and how well the data determine the parameters.
+    indices
+        Fit indices by name.
+    moments
+        Saturated means and covariances of each group, in units of the scale.
+    resampling
+        Replicates of the bootstrap, or None.
+    df
+        (n_free,) degrees of freedom of the t distribution; None = normal.
+    doubts
+        What hangs on a few people only.
+    """
+
+    table: ParameterTable
+    layouts: tuple[Layout, ...]
+    sample: Sample
+    given: Mapping[str, float]
+    found: Minimum
+    vcov: FloatArray
+    bread: Bread
+    indices: dict[str, float]
+    moments: tuple[Target, ...]
+    resampling: Resampling | None
+    df: FloatArray | None = None
+    doubts: tuple[Doubt, ...] = ()
 
 
 def linked_sample(model: RoxModel, moments: LinkedMoments, cells: Mapping[str, Cells]) -> LinkedSample:
