@@ -30,9 +30,9 @@ from roxmodel.planning.power import (
     with_noise,
 )
 from roxmodel.plots.numbers import for_reading, plain
+from roxmodel.spec.causal import headline
 from roxmodel.spec.constructs import UNIT, Construct
 from roxmodel.spec.graph import RoxModel
-from roxmodel.spec.headline import headline
 from roxmodel.spec.parameters import Parameter
 from roxmodel.survey.linkage import agreement
 from roxmodel.types import FloatArray

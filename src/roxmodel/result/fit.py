@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from roxmodel.errors import RoxError
+from roxmodel.plots.diagram import to_dot, to_mermaid
 from roxmodel.plots.draw import draw_diagram
-from roxmodel.plots.text import to_dot, to_mermaid
 from roxmodel.result.fitted import Fitted
 from roxmodel.result.groups import group_fields
 from roxmodel.result.persistence import load_fitted, save_fit

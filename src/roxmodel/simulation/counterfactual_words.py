@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from roxmodel.simulation.one_unit import basis_notes
-from roxmodel.simulation.units import unit_of
+from roxmodel.simulation.actions import unit_of
+from roxmodel.simulation.standing import basis_notes
 from roxmodel.simulation.words import money_text
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from roxmodel.simulation.units import unit_of
+from roxmodel.simulation.actions import unit_of
 from roxmodel.simulation.words import money_text
 from roxmodel.types import FloatArray
 

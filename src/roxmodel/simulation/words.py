@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from roxmodel.simulation.actions import unit_of
 from roxmodel.simulation.money.finance import formula_of
 from roxmodel.simulation.money.values import price_text
-from roxmodel.simulation.units import unit_of
 
 if TYPE_CHECKING:
-    from roxmodel.simulation.answer import Answer
+    from roxmodel.simulation.run import Run
 
 __all__ = ["money_text", "rox_sentences", "run_html", "run_summary"]
 
 
-def run_summary(run: Answer) -> str:
+def run_summary(run: Run) -> str:
     """See `Run.summary`."""
     lines = [f"What if: {', '.join(i.name for i in run.interventions)}, {run.horizon} waves", ""]
     lines += [_shown_effects(run).to_string(index=False), ""]
@@ -29,7 +29,7 @@ def run_summary(run: Answer) -> str:
     return "\n".join(lines)
 
 
-def _notes(run: Answer) -> list[str]:
+def _notes(run: Run) -> list[str]:
     level = "between units" if run.fit.level == "between" else "single level"
     causal = (
         f"Causal, {level}, method {run.fit.method!r}: holds if the arrows are right and nothing unmeasured acts on "
@@ -53,7 +53,7 @@ def _notes(run: Answer) -> list[str]:
     return [*own, *run.notes]
 
 
-def _shown_effects(run: Answer) -> pd.DataFrame:
+def _shown_effects(run: Run) -> pd.DataFrame:
     """Change in the last wave and at its largest, constructs that move only."""
     table = run.effects()
     moved = table.groupby("construct", sort=False)["mean"].transform(lambda m: m.abs().max()) > 1e-12
@@ -78,7 +78,7 @@ def _change(value: float) -> str:
     return f"{'+' if value > 0 else ''}{money_text(value)}"
 
 
-def rox_sentences(run: Answer) -> list[str]:
+def rox_sentences(run: Run) -> list[str]:
     """The ROX statement, one sentence for each row."""
     table = run.rox().assign(prob_loss=run.risk()["prob_loss"])
     if len(run.interventions) == 1:
@@ -121,7 +121,7 @@ def money_text(amount: float) -> str:
     return f"{rounded:,.{max(digits, 0)}f}"
 
 
-def _shown_rox(run: Answer) -> pd.DataFrame:
+def _shown_rox(run: Run) -> pd.DataFrame:
     table = run.rox()
     if len(run.interventions) == 1:
         table = table.iloc[:1]
@@ -134,7 +134,7 @@ def _shown_rox(run: Answer) -> pd.DataFrame:
     return shown
 
 
-def run_html(run: Answer) -> str:
+def run_html(run: Run) -> str:
     """See `Run._repr_html_`."""
     names = ", ".join(escape(i.name) for i in run.interventions)
     money = ""

@@ -27,6 +27,7 @@ __all__ = [
     "holds_text",
     "number_column",
     "open_frame",
+    "plain_numbers",
     "raw_column",
     "raw_dtype",
     "refuse_matrix",
@@ -121,6 +122,16 @@ def require_columns(source: str, frame: Frame, names: Iterable[str]) -> None:
 def raw_column(frame: Frame, name: str) -> NDArray[Any]:
     """One column as numpy, whatever it holds (a view where the frame allows it)."""
     values: NDArray[Any] = np.asarray(_series(frame, name).to_numpy())
+    return values
+
+
+def plain_numbers(frame: Frame, name: str) -> NDArray[Any] | None:
+    """A pandas column of numpy's own numbers, or None; any other look at a column costs a tenth of a millisecond."""
+    column = getattr(frame.to_native(), "get", lambda _: None)(name)
+    kind = getattr(column, "dtype", None)
+    values: NDArray[Any] | None = None
+    if isinstance(kind, np.dtype) and kind.kind in "fiu" and hasattr(column, "to_numpy"):
+        values = column.to_numpy()
     return values
 
 

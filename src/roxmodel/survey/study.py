@@ -82,7 +82,7 @@ class Study:
     Examples
     --------
     >>> import pandas as pd
-    >>> from roxmodel.spec.five_factor import five_factor
+    >>> from roxmodel.spec.graph import five_factor
     >>> model = five_factor({"pride": ["p1", "p2"], "outcomes": ["revenue"]})
     >>> staff = pd.DataFrame({"store": list("aabbcc"), "p1": [3, 4, 2, 2, 5, 4], "p2": [4, 4, 1, 3, 5, 5]})
     >>> books = pd.DataFrame({"store": list("abc"), "revenue": [10.0, 7.0, 12.0]})

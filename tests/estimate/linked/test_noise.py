@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from roxmodel.errors import EstimationError
-from roxmodel.estimate.latent.unit_sample import noise_of
+from roxmodel.estimate.latent.sample import noise_of
 from roxmodel.moments.condense import Design
 from roxmodel.moments.source import SourceMoments
 from roxmodel.moments.unit_means import mean_noise
