@@ -11,9 +11,8 @@ from roxmodel.doubts import new_doubts, warn_doubts
 from roxmodel.errors import RoxError, did_you_mean
 from roxmodel.estimate.bootstrap import resample
 from roxmodel.estimate.closed_form import solve_moments
-from roxmodel.estimate.latent.row_door import Asked, fit_sem
+from roxmodel.estimate.latent.door import Asked, fit_linked, fit_sem
 from roxmodel.estimate.latent.row_options import Estimator, Information, Invariance
-from roxmodel.estimate.latent.unit_door import fit_linked
 from roxmodel.estimate.latent.unit_options import LinkedOptions, WithinLevel
 from roxmodel.estimate.path import Solution, check_recursive
 from roxmodel.estimate.rows import solve_rows

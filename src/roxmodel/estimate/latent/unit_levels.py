@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from roxmodel.estimate.latent.unit_sample import LinkedSample
+from roxmodel.estimate.latent.sample import LinkedSample
 from roxmodel.implied.layout import Layout
 from roxmodel.implied.likelihood import NoisyMeans, inverse_of_noisy
 from roxmodel.implied.matrices import implied

@@ -1,13 +1,15 @@
-"""Method "sem": from a model and data to the estimate, its errors and its tests."""
+"""Method "sem": from a model and data to the estimate, its errors and its tests.
+
+Method "linked": from a model and linked moments to the estimate, its errors and its tests.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from roxmodel.doubts import Doubt
 from roxmodel.errors import RoxError
 from roxmodel.estimate.latent.inference import (
     Bread,
@@ -18,67 +20,32 @@ from roxmodel.estimate.latent.inference import (
     net_of_intercepts,
     satorra_bentler,
 )
-from roxmodel.estimate.latent.optimizer import Minimum, feasible, reached
-from roxmodel.estimate.latent.planned_table import given_by_data, layouts_of, refuse_free_lags, table_of
+from roxmodel.estimate.latent.optimizer import Minimum, feasible, minimise, reached
+from roxmodel.estimate.latent.planned_table import given_by_data, layouts_of, lower_bounds, refuse_free_lags, table_of
 from roxmodel.estimate.latent.row_bootstrap import Refit, resample, resample_categorical
 from roxmodel.estimate.latent.row_options import Options
-from roxmodel.estimate.latent.row_sample import Sample, sample_of_frame, sample_of_moments
+from roxmodel.estimate.latent.row_sample import sample_of_frame, sample_of_moments
+from roxmodel.estimate.latent.sample import Estimate, LatentSolution, LinkedSample, Sample
 from roxmodel.estimate.latent.tests_of_fit import Judged, likelihood_indices
 from roxmodel.estimate.ordinal.categorical import solve_categorical
-from roxmodel.implied.identification import PEOPLE, require_identified, require_seen
-from roxmodel.implied.layout import Layout
-from roxmodel.implied.likelihood import Objective, Part, Target
-from roxmodel.implied.matrices import one_blas_thread
-from roxmodel.implied.starts import at_means, start_values
+from roxmodel.implied.identification import PEOPLE, UNITS, require_identified, require_seen, together_of
+from roxmodel.implied.layout import Layout, lay_out, residual_of
+from roxmodel.implied.likelihood import NoisyMeans, NoisyObjective, Objective, Part
+from roxmodel.implied.matrices import implied, one_blas_thread
+from roxmodel.implied.starts import at_means, between_table, condensed, given_values, moments_between, start_values
 from roxmodel.moments.single import Moments
-from roxmodel.result.records import Resampling
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import GIVEN, ParameterTable
-from roxmodel.types import FloatArray
+from roxmodel.types import FloatArray, Scaling
 
-__all__ = ["LatentSolution", "objective_of", "optimum_of", "solve_sem"]
-
-
-@dataclass(frozen=True, slots=True)
-class LatentSolution:
-    """What method "sem" found.
-
-    Attributes
-    ----------
-    table, layouts, sample
-        The parameters, where they stand, what they were estimated from.
-    given
-        Values of the rows that the data give, by id.
-    found
-        The optimum.
-    vcov
-        (n_free, n_free); zero rows for parameters at their bound.
-    bread
-        The inverse information, and how well the data determine the parameters.
-    indices
-        Fit indices by name.
-    moments
-        Saturated means and covariances of each group, in units of the scale.
-    resampling
-        Replicates of the bootstrap, or None.
-    df
-        (n_free,) degrees of freedom of the t distribution; None = normal.
-    doubts
-        What hangs on a few people only.
-    """
-
-    table: ParameterTable
-    layouts: tuple[Layout, ...]
-    sample: Sample
-    given: Mapping[str, float]
-    found: Minimum
-    vcov: FloatArray
-    bread: Bread
-    indices: dict[str, float]
-    moments: tuple[Target, ...]
-    resampling: Resampling | None
-    df: FloatArray | None = None
-    doubts: tuple[Doubt, ...] = ()
+__all__ = [
+    "estimate",
+    "layout_of",
+    "objective_of",
+    "optimum_of",
+    "solve_sem",
+    "with_information",
+]
 
 
 def objective_of(layouts: Sequence[Layout], sample: Sample) -> Objective:
@@ -210,3 +177,88 @@ def given_places(model: RoxModel, table: ParameterTable) -> tuple[int, ...]:
     at = {item.name: i for i, item in enumerate(model.items)}
     names = dict.fromkeys(row.left for row in table.of("variance") if row.note == GIVEN)
     return tuple(at[model.find(name).item_names[0]] for name in names if name in model.names)
+
+
+_LEAST = 0.05  # share of a variance that is left at least, where an iteration starts from another estimate
+
+
+_ROUGH = 10  # steps with one mean noise for all units, before the first with each unit's own
+
+
+def estimate(
+    model: RoxModel, sample: LinkedSample, scaling: Scaling = "marker", known: Estimate | None = None,
+    data: NoisyMeans | None = None,
+) -> Estimate:  # fmt: skip
+    """Maximum likelihood of the between-unit model.
+
+    Parameters
+    ----------
+    model, sample, scaling
+        What is estimated, from what.
+    known
+        An estimate with the same parameters, which is where the iteration starts.
+    data
+        Other noise or weights than the sample's.
+
+    Raises
+    ------
+    EstimationError
+        For a model that is not identified, or starting values that contradict each other.
+    """
+    data = sample.data if data is None else data
+    if known is not None:
+        lower = lower_bounds(known.table)
+        rough = NoisyObjective(known.layout, condensed(data))
+        inside = _inside(known, known.found.theta)
+        first = minimise(rough, feasible(rough, inside, known.table), lower, _ROUGH)
+        objective = NoisyObjective(known.layout, data)
+        near = first.theta if np.isfinite(objective.value(first.theta)) else inside
+        found = reached(objective, feasible(objective, near, known.table), known.table)
+        return replace(known, found=found, bread=_bread(known.table, found))
+    table = between_table(model, scaling)
+    refuse_free_lags(table)
+    start = moments_between(data)
+    given = given_values(model, table, start, sample.scale)
+    layout = lay_out(list(table), (sample.items, model.names), given, sample.scale, table.n_free)
+    values = start_values(model, table, [("", start)], sample.scale)
+    require_identified(model, table, (layout,), values)
+    hardly = require_seen(table, (layout,), values, [together_of(data.seen)], UNITS)
+    objective = NoisyObjective(layout, data)
+    rough = NoisyObjective(layout, condensed(data))
+    level = at_means((layout,), table, feasible(rough, values[0], table), (start.mean,))
+    first = minimise(rough, level, lower_bounds(table), _ROUGH)
+    begin = feasible(objective, first.theta, table)
+    found = reached(objective, begin, table, lambda theta: at_means((layout,), table, theta, (start.mean,)))
+    return Estimate(model, table, layout, given, start, found, _bread(table, found), hardly)
+
+
+def _bread(table: ParameterTable, found: Minimum, observed: bool = True) -> Bread:
+    """Inverse information; its condition without intercepts, which depend on where the items have their zero."""
+    return net_of_intercepts(bread_of(found, observed), table)
+
+
+def layout_of(known: Estimate, scale: FloatArray, data: NoisyMeans) -> Layout:
+    """The layout with the values that other data give (residuals of a stated reliability)."""
+    if not known.given:
+        return known.layout
+    given = given_values(known.model, known.table, moments_between(data), scale)
+    names = (known.layout.items, known.layout.constructs)
+    return lay_out(list(known.table), names, given, scale, known.table.n_free)
+
+
+def with_information(known: Estimate, observed: bool) -> Estimate:
+    """The same estimate with errors by the observed or the expected information."""
+    return replace(known, bread=_bread(known.table, known.found, observed))
+
+
+def _inside(known: Estimate, theta: FloatArray) -> FloatArray:
+    """Variances at or near 0 moved away from it, so that noise may shrink."""
+    found, layout = theta.copy(), known.layout
+    latent = np.diag(implied(layout, theta).latent)
+    items = dict(zip(layout.items, (layout.scale**2).tolist(), strict=True))
+    constructs = dict(zip(layout.constructs, latent.tolist(), strict=True))
+    for row in known.table.of("variance"):
+        if row.free:
+            whole = (items if residual_of(row, layout.constructs) else constructs)[row.left]
+            found[row.free - 1] = max(found[row.free - 1], _LEAST * whole)
+    return found

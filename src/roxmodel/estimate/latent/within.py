@@ -20,10 +20,17 @@ from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = ["Within", "WithinStep", "within_of", "within_step"]
 
+
 # Correlations of two answers of one person that are assumed where nothing but their variances is printed
 _ASSUMED, _ACROSS = 0.5, 0.25  # of items of one construct, of different ones
+
+
 _MOST_STEPS = 200
+
+
 _MOST_SCORED = 40  # items up to which scoring steps are made
+
+
 _DONE = 1e-8  # largest change of a correlation
 
 
