@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from roxmodel.moments.design import Design
+from roxmodel.moments.condense import Design
 from roxmodel.moments.source import SourceMoments
 
 

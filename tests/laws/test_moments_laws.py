@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from roxmodel.moments.design import Design
+from roxmodel.moments.condense import Design
 from roxmodel.moments.single import Moments
 from roxmodel.moments.source import SourceMoments
 

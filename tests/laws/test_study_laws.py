@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import roxmodel as rox
-from roxmodel.survey.privacy import suppressed
+from roxmodel.survey.composites import suppressed
 
 EXACT = 1e-9  # algebra in double precision: sums in another order
 ITEMS = ["p1", "p2", "p3"]

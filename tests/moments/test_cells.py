@@ -5,7 +5,7 @@ import pytest
 
 from roxmodel.errors import DataError
 from roxmodel.moments.cells import Cells
-from roxmodel.moments.design import Design
+from roxmodel.moments.condense import Design
 
 EXACT = 1e-12
 UNITS = ["south", "north", 7, "west"]

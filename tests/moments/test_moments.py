@@ -11,7 +11,7 @@ import pytest
 
 from roxmodel.errors import DataError
 from roxmodel.moments import condense
-from roxmodel.moments.design import Design
+from roxmodel.moments.condense import Design
 from roxmodel.moments.linked import LinkedMoments, UnitFigures
 from roxmodel.moments.single import Moments
 from roxmodel.moments.source import SourceMoments

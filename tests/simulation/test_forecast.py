@@ -14,7 +14,7 @@ import roxmodel as rox
 from roxmodel.errors import RoxWarning, SimulationError
 from roxmodel.records import Verdict
 from roxmodel.simulation.forecast import forecast
-from roxmodel.simulation.joint import Joint, conditioned, joint_of, mixture_quantiles
+from roxmodel.simulation.standing import Joint, conditioned, joint_of, mixture_quantiles
 
 EXACT = {"rtol": 1e-9, "atol": 1e-9}  # algebra in double precision
 DRAWS = 400

@@ -15,8 +15,7 @@ import pytest
 import roxmodel as rox
 from roxmodel.errors import DataError
 from roxmodel.survey.answers import read_answers
-from roxmodel.survey.frames import open_frame
-from roxmodel.survey.numbers import count_column, number_column
+from roxmodel.survey.frames import count_column, number_column, open_frame
 
 NAN = float("nan")
 WORDS = rox.Likert(1, 3, labels=["no", "partly", "yes"])

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import roxmodel as rox
-from roxmodel.survey.duplicates import repeats_of
+from roxmodel.survey.suspect import repeats_of
 
 
 def answers(rng, units, people, items, points=5, icc=0.15, loading=0.7, straight=0.1):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import roxmodel as rox
-from roxmodel.survey.missing_codes import Asked, code_doubts, codes_of
+from roxmodel.survey.misread import Asked, code_doubts, codes_of
 
 RNG = np.random.default_rng(11)
 FIVE = RNG.integers(1, 6, 400).astype(float)

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import roxmodel as rox
-from roxmodel.survey.near_keys import folded, label_doubts, near_twins
+from roxmodel.survey.keys import folded, label_doubts, near_twins
 
 MODEL = rox.five_factor({"pride": ["p1", "p2"], "value_drivers": ["v1", "v2"], "outcomes": ["sales"]})
 NAMES = [f"Caf\u00e9 {i:02d}" for i in range(30)]

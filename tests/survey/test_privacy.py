@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 
 import roxmodel as rox
-from roxmodel.moments.design import Design
+from roxmodel.moments.condense import Design
 from roxmodel.moments.source import SourceMoments
-from roxmodel.survey.privacy import people_behind, suppressed
+from roxmodel.survey.composites import people_behind, suppressed
 
 SHIFT = 0.5  # points
 

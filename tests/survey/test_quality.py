@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 
 import roxmodel as rox
-from roxmodel.moments.design import Design
+from roxmodel.moments.condense import Design
 from roxmodel.moments.source import SourceMoments
-from roxmodel.survey.quality import COLUMNS
+from roxmodel.survey.linkage import QUALITY_COLUMNS
 
 EXACT = 1e-9  # algebra in double precision
 FITTED = 1e-5  # an optimiser's tolerance on the loadings
@@ -221,7 +221,7 @@ def test_frequency_and_rows_agree():
 
 def test_the_table(model, frames):
     table = rox.Study(model, **frames, by="shop").quality()
-    assert tuple(table.columns) == COLUMNS
+    assert tuple(table.columns) == QUALITY_COLUMNS
     assert table["construct"].tolist() == ["pride", "drive", "value", "revenue"]
     assert table["note"].iloc[3] == "one figure a unit: no items to compare"
     assert table["htmt_with"].tolist() == ["drive", "pride", "", ""]

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import roxmodel as rox
-from roxmodel.survey.text_advice import text_advice
+from roxmodel.survey.misread import text_advice
 
 MODEL = rox.five_factor({"pride": ["q1"]})
 LABELLED = rox.five_factor({"pride": ["q1"]}, scale=rox.Likert(1, 3, labels=["no", "partly", "yes"]))

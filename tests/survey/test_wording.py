@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import roxmodel as rox
-from roxmodel.survey.wording import direction_of
+from roxmodel.survey.suspect import direction_of
 
 
 def correlation(loadings):

@@ -15,11 +15,10 @@ from roxmodel.spec.constructs import UNIT, Construct
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.questionnaire import Binary, Count
 from roxmodel.survey.answers import read_answers
-from roxmodel.survey.composites import item_mean, partial_words, shift_words, unit_composites
+from roxmodel.survey.composites import hidden_scores, item_mean, partial_words, shift_words, unit_composites
 from roxmodel.survey.frames import Frame, open_frame, raw_column, refuse_matrix, require_columns
 from roxmodel.survey.keys import refuse_rounded
 from roxmodel.survey.linkage import agreement
-from roxmodel.survey.privacy import hidden_scores
 from roxmodel.survey.reading import check_same_items
 from roxmodel.survey.study import Study
 from roxmodel.types import BoolArray, FloatArray, IntArray, Level

@@ -17,13 +17,11 @@ from roxmodel.moments.single import Moments
 from roxmodel.result.fit import Fit
 from roxmodel.spec.constructs import Construct
 from roxmodel.spec.graph import RoxModel
-from roxmodel.survey.duplicates import duplicate_doubts
-from roxmodel.survey.frames import Frame, distinct, open_frame
-from roxmodel.survey.missing_codes import Asked, code_doubts
-from roxmodel.survey.near_keys import label_doubts
-from roxmodel.survey.numbers import number_column
+from roxmodel.survey.frames import Frame, distinct, number_column, open_frame
+from roxmodel.survey.keys import label_doubts
+from roxmodel.survey.misread import Asked, code_doubts
 from roxmodel.survey.study import Study
-from roxmodel.survey.wording import reversed_by_covariance, reversed_in_moments
+from roxmodel.survey.suspect import duplicate_doubts, reversed_by_covariance, reversed_in_moments
 from roxmodel.types import FloatArray
 
 if TYPE_CHECKING:

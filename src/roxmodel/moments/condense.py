@@ -1,24 +1,189 @@
-"""Rows to pair sums, unit by unit: the numbers of `SourceMoments.from_columns`."""
+"""Rows to sums of pairs of items, unit by unit: the numbers of `SourceMoments.from_columns`, and how they merge.
+
+Chan, Golub & LeVeque (1983), doi 10.1080/00031305.1983.10483115.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from roxmodel.errors import DataError
-from roxmodel.moments.design import Design
-from roxmodel.moments.pairs import Pairs, blank, diagonal, put, ratio
+from roxmodel.moments.checks import frequencies, frozen
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
-__all__ = ["BATCH", "condense", "condense_block"]
+__all__ = [
+    "BATCH",
+    "Design",
+    "Pairs",
+    "blank",
+    "chan",
+    "compact",
+    "condense",
+    "condense_block",
+    "diagonal",
+    "five",
+    "put",
+    "ratio",
+    "scaled",
+    "view",
+]
+
+
+# n [, weight, weight2], pair_mean, scatter of some units: arrays as small as they broadcast to (units, p, p)
+Pairs: TypeAlias = Sequence[FloatArray]
+
+
+def blank(units: int, p: int, counts: int) -> list[FloatArray]:
+    """Empty sums of so many units and items."""
+    nobody = [np.zeros((units, 1, 1)) for _ in range(counts)]
+    return [*nobody, np.full((units, p, 1), np.nan), np.zeros((units, p, p))]
+
+
+def five(pairs: Pairs) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Spell out weight and weight2 where they are n."""
+    n, weight, weight2, mean, scatter = pairs if len(pairs) == 5 else (pairs[0], pairs[0], *pairs)
+    return n, weight, weight2, mean, scatter
+
+
+def put(total: list[FloatArray], at: IntArray, part: Pairs, fresh: bool) -> None:
+    """Put (fresh) or merge `part` into the units `at` of `total`, which grows where the part needs room."""
+    if not fresh:
+        part = chan([array[at] for array in total], part)
+    for k, new in enumerate(part):
+        shape = np.broadcast_shapes(total[k].shape[1:], new.shape[1:])
+        if shape != total[k].shape[1:]:
+            total[k] = np.broadcast_to(total[k], (len(total[k]), *shape)).copy()
+        total[k][at] = new
+
+
+def chan(a: Pairs, b: Pairs) -> list[FloatArray]:
+    """Merge two sets of pairs, unit by unit, without cancellation (Chan, Golub & LeVeque 1983)."""
+    w_a, w_b = (part[(len(part) - 2) // 2] for part in (a, b))
+    gap = np.where((w_a > 0) & (w_b > 0), b[-2] - a[-2], 0.0)
+    share = ratio(w_b, w_a + w_b, 0.0)
+    mean = np.where(w_a > 0, a[-2], b[-2]) + share * gap
+    known_a, known_b = (np.where(part[0] > 1, part[-1], 0.0) for part in (a, b))  # one answer has no scatter
+    scatter = known_a + known_b + w_a * share * gap * gap.swapaxes(1, 2)
+    return [*(x + y for x, y in zip(a[:-2], b[:-2], strict=True)), mean, scatter]
+
+
+def ratio(top: FloatArray, bottom: FloatArray, otherwise: float) -> FloatArray:
+    """Divide where `bottom` is above 0."""
+    shape = np.broadcast_shapes(top.shape, bottom.shape)
+    return np.asarray(np.divide(top, bottom, out=np.full(shape, otherwise), where=bottom > 0))
+
+
+def scaled(covariance: FloatArray) -> FloatArray:
+    """A covariance as a correlation."""
+    sd = np.sqrt(covariance.diagonal())
+    r = ratio(covariance, np.outer(sd, sd), np.nan)
+    np.fill_diagonal(r, 1.0)
+    return r
+
+
+def diagonal(pairs: FloatArray) -> FloatArray:
+    """Diagonal of each unit's pairs, (units, p)."""
+    return np.asarray(np.diagonal(pairs, axis1=1, axis2=2))
+
+
+def compact(array: FloatArray) -> FloatArray:
+    """Undo broadcasting over the items."""
+    if array.ndim < 3:
+        return array
+    return array[:, : 1 if array.strides[1] == 0 else None, : 1 if array.strides[2] == 0 else None]
+
+
+def view(array: FloatArray, order: list[int] | None, shape: tuple[int, ...], what: str) -> FloatArray:
+    """View an array read-only in `shape`, its units (first axis) reordered."""
+    given = np.asarray(array, dtype=np.float64)
+    try:
+        full = np.broadcast_to(given, shape)
+    except ValueError:
+        raise DataError(f"The {what} has shape {given.shape}; {shape} was expected.") from None
+    return full if order is None else np.broadcast_to(compact(full)[order], shape)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Design:
+    """Where the n respondents of a source belong and what each row counts for.
+
+    Parameters
+    ----------
+    codes
+        (n,) position of the respondent's unit in `units`; -1: no unit, the row is ignored.
+    units
+        The G unit keys, in any order.
+    weight
+        (n,) sampling weights on any scale; a row of weight 0 is ignored. None: all 1.
+    frequency
+        (n,) whole numbers: how many identical respondents a row stands for. None: all 1.
+    eligible
+        (G,) how many people each unit could have asked, in the order of `units`; NaN = unknown.
+
+    Raises
+    ------
+    DataError
+        Codes outside the units, negative weights, frequencies that are no counts, arrays of other lengths.
+
+    Examples
+    --------
+    >>> Design(np.array([0, 1, 1]), ["north", "south"], weight=np.array([1.0, 2, 0])).used_codes()
+    array([ 0,  1, -1])
+    """
+
+    codes: IntArray
+    units: Sequence[Hashable]
+    weight: FloatArray | None = None
+    frequency: FloatArray | None = None
+    eligible: FloatArray | None = None
+
+    def __post_init__(self) -> None:
+        codes, n = np.asarray(self.codes), np.size(self.codes)
+        if codes.dtype.kind not in "iu" or codes.ndim != 1:
+            problem = f"Unit codes are {codes.dtype} {codes.shape}."
+            raise DataError(problem, allowed="one whole number a row")
+        if n and not -1 <= codes.min() <= codes.max() < len(self.units):
+            problem = f"Unit codes run from {codes.min()} to {codes.max()} for {len(self.units)} units."
+            raise DataError(problem, allowed="-1 (no unit) to the number of units - 1")
+        if self.frequency is not None:
+            object.__setattr__(self, "frequency", frequencies(self.frequency, n))
+        if self.weight is not None:
+            weight = frozen(self.weight, (n,), "weight")
+            if (weight < 0).any():
+                raise DataError(f"A sampling weight is {weight.min():g}; weights must be 0 or above.")
+            object.__setattr__(self, "weight", weight)
+
+    def row_weights(self) -> tuple[FloatArray, ...]:
+        """Say what the rows count for: (), (f,) or (f, f w, f w²), each (n,)."""
+        if self.weight is None:
+            return () if self.frequency is None else (self.frequency,)
+        f = np.ones(len(self.weight)) if self.frequency is None else self.frequency
+        return f, f * self.weight, f * self.weight**2
+
+    def used_codes(self) -> IntArray:
+        """(n,) unit codes, -1 also for rows that count for nothing."""
+        codes = np.asarray(self.codes)
+        for count in (self.weight, self.frequency):
+            if count is not None and not count.all():
+                codes = np.where(count > 0, codes, -1)
+        return codes
+
 
 BATCH = 8_000  # rows condensed at once, to stay in cache; no power of two, lest the columns collide there
+
+
 _RESULT = 500_000  # entries of the result condensed at once, for the same reason
+
+
 _LARGE = 64  # rows of a unit from which on its own product is worth a call
+
+
 _GATHER = 4_000_000  # entries gathered at once from a table in random order (32 MB)
 
 

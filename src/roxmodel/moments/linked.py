@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from roxmodel.errors import DataError, listed
-from roxmodel.moments.checks import distinct, index, view
+from roxmodel.moments.checks import canonical, distinct, index, ordered, overlay, positions, union
+from roxmodel.moments.condense import view
 from roxmodel.moments.source import SourceMoments
-from roxmodel.moments.units import canonical, ordered, overlay, positions, union
 from roxmodel.types import FloatArray, read_only
 
 __all__ = ["LinkedMoments", "UnitFigures"]
@@ -87,7 +87,7 @@ class LinkedMoments:
 
     Examples
     --------
-    >>> from roxmodel.moments.design import Design
+    >>> from roxmodel.moments.condense import Design
     >>> from roxmodel.moments.source import SourceMoments
     >>> design = Design(codes=np.array([0, 0, 1]), units=["north", "south"])
     >>> staff = SourceMoments.from_columns("employee", ["pri1"], [np.array([1.0, 3, 2])], design)

@@ -20,8 +20,7 @@ from roxmodel.moments.checks import (
     require_positive_definite,
     square,
 )
-from roxmodel.moments.condense import BATCH, condense_block
-from roxmodel.moments.pairs import blank, chan, put, scaled
+from roxmodel.moments.condense import BATCH, blank, chan, condense_block, put, scaled
 from roxmodel.types import FloatArray, read_only
 
 __all__ = ["Moments"]

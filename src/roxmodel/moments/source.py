@@ -10,11 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from roxmodel.errors import DataError, listed
-from roxmodel.moments.checks import distinct, frozen, index, view
-from roxmodel.moments.condense import condense
-from roxmodel.moments.design import Design
-from roxmodel.moments.pairs import Pairs, blank, compact, diagonal, five, put, ratio
-from roxmodel.moments.units import ordered, overlay, positions, union
+from roxmodel.moments.checks import distinct, frozen, index, ordered, overlay, positions, union
+from roxmodel.moments.condense import Design, Pairs, blank, compact, condense, diagonal, five, put, ratio, view
 from roxmodel.types import FloatArray
 
 __all__ = ["SourceMoments"]

@@ -104,7 +104,7 @@ def _answers(fit: Fitted, frame: Frame, *, strict: bool) -> FloatArray:
 
 def _checked(frame: Frame, item: Item) -> FloatArray:
     """The answers to one item; unlike for a fit they may all be missing or the same."""
-    from roxmodel.survey.numbers import number_column
+    from roxmodel.survey.frames import number_column
 
     codes = item.scale.codes if item.scale is not None else {}
     raw = number_column(_SOURCE, frame, item.name, codes) if not _empty(frame, item.name) else np.nan

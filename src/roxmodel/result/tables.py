@@ -15,7 +15,7 @@ from roxmodel.result.fitted import Fitted
 from roxmodel.result.groups import group_fields
 from roxmodel.result.levels import complete_levels
 from roxmodel.result.sensitivity import robustness_value
-from roxmodel.spec.diagram import model_nodes
+from roxmodel.spec.graph import model_nodes
 from roxmodel.types import FloatArray, Interval
 
 if TYPE_CHECKING:

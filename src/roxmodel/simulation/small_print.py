@@ -10,10 +10,9 @@ from roxmodel.records import LINEAR
 from roxmodel.result.fit import Fit
 from roxmodel.result.levels import complete_levels
 from roxmodel.result.response import travel
-from roxmodel.simulation.actions import Action
+from roxmodel.simulation.actions import Action, ends_of, is_figure
 from roxmodel.simulation.dynamics import Course, push_of
 from roxmodel.simulation.question import Question
-from roxmodel.simulation.units import ends_of, is_figure
 
 __all__ = ["cap_notes", "coverage_notes", "figure_notes", "fit_notes", "linear_notes", "money_notes"]
 

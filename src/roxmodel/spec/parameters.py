@@ -165,7 +165,7 @@ def plan(
 
     Examples
     --------
-    >>> from roxmodel.spec.five_factor import five_factor
+    >>> from roxmodel.spec.graph import five_factor
     >>> table = plan(five_factor({"pride": ["p1", "p2"], "outcomes": ["revenue"]}), means=False)
     >>> [row.id for row in table if row.kind == "edge"], table.n_free
     (['edge:pride->outcomes'], 6)

@@ -12,9 +12,8 @@ from roxmodel.errors import DataError, SpecError, did_you_mean, listed
 from roxmodel.moments.source import SourceMoments
 from roxmodel.spec.questionnaire import Item
 from roxmodel.survey.answers import read_answers
-from roxmodel.survey.frames import Frame, require_columns
+from roxmodel.survey.frames import LARGEST, Frame, count_column, number_column, require_columns
 from roxmodel.survey.keys import Keys
-from roxmodel.survey.numbers import LARGEST, count_column, number_column
 from roxmodel.types import FloatArray, IntArray
 
 if TYPE_CHECKING:

@@ -9,8 +9,7 @@ import numpy as np
 
 from roxmodel.errors import DataError
 from roxmodel.spec.questionnaire import Item
-from roxmodel.survey.frames import Frame
-from roxmodel.survey.numbers import LARGEST, number_column
+from roxmodel.survey.frames import LARGEST, Frame, number_column
 from roxmodel.types import BoolArray
 
 if TYPE_CHECKING:

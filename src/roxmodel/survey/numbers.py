@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from roxmodel.errors import DataError, listed
-from roxmodel.survey.frames import Frame, distinct, holds_text, raw_column, require_columns
-from roxmodel.survey.text_advice import text_advice
+from roxmodel.survey.frames import Frame, distinct, holds_text, plain_numbers, raw_column, require_columns
+from roxmodel.survey.misread import text_advice
 from roxmodel.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -54,6 +54,9 @@ def number_column(source: str, frame: Frame, name: str, codes: Mapping[str, floa
     >>> number_column("employee", frame, "p1", {"no": 0, "yes": 1})
     array([ 0.,  1., nan])
     """
+    plain = plain_numbers(frame, name)
+    if plain is not None:
+        return plain
     if holds_text(frame, name):
         return _translated(source, name, distinct(frame, name), codes)
     values = raw_column(frame, name)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from roxmodel.doubts import Doubt
 from roxmodel.errors import DataError, SpecError, did_you_mean, listed
 from roxmodel.moments.cells import Cells
-from roxmodel.moments.design import Design
+from roxmodel.moments.condense import Design
 from roxmodel.moments.linked import LinkedMoments, UnitFigures
 from roxmodel.moments.source import SourceMoments
 from roxmodel.spec.constructs import UNIT
@@ -20,13 +20,10 @@ from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.questionnaire import Item
 from roxmodel.survey.aggregated import Aggregated, read_aggregated
 from roxmodel.survey.answers import read_answers
-from roxmodel.survey.duplicates import duplicate_doubts
-from roxmodel.survey.frames import Frame, open_frame, raw_column, require_columns
-from roxmodel.survey.keys import Keys, read_keys, refuse_mixed_types, refuse_twice
-from roxmodel.survey.missing_codes import Asked, Kind, code_doubts
-from roxmodel.survey.near_keys import key_doubts
-from roxmodel.survey.numbers import LARGEST, number_column
-from roxmodel.survey.wording import reversed_in_moments
+from roxmodel.survey.frames import LARGEST, Frame, number_column, open_frame, raw_column, require_columns
+from roxmodel.survey.keys import Keys, key_doubts, read_keys, refuse_mixed_types, refuse_twice
+from roxmodel.survey.misread import Asked, Kind, code_doubts
+from roxmodel.survey.suspect import duplicate_doubts, reversed_in_moments
 from roxmodel.types import FloatArray
 
 __all__ = ["Options", "Reading", "Rows", "check_same_items", "read_frames"]

@@ -12,22 +12,20 @@ from roxmodel.doubts import Doubt, doubt_lines, warn_doubts
 from roxmodel.errors import DataError, SpecError, did_you_mean, listed
 from roxmodel.moments.cells import Cells
 from roxmodel.moments.linked import LinkedMoments
-from roxmodel.plots.numbers import for_reading
+from roxmodel.numerals import for_reading
 from roxmodel.spec.constructs import UNIT
 from roxmodel.spec.graph import RoxModel
 from roxmodel.survey.aggregated import Aggregated
-from roxmodel.survey.composites import unit_composites
+from roxmodel.survey.composites import MIN_GROUP, hidden_scores, unit_composites
 from roxmodel.survey.frames import raw_column, require_columns
 from roxmodel.survey.keys import refuse_rounded
-from roxmodel.survey.linkage import linkage_table, unmatched_table
-from roxmodel.survey.privacy import MIN_GROUP, hidden_scores
-from roxmodel.survey.quality import quality_table
+from roxmodel.survey.linkage import linkage_table, quality_table, unmatched_table
 from roxmodel.survey.reading import Options, Reading, check_same_items, read_frames
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from roxmodel.survey.check import StudyCheck
+    from roxmodel.planning.study_check import StudyCheck
 
 __all__ = ["Study"]
 
@@ -84,7 +82,7 @@ class Study:
     Examples
     --------
     >>> import pandas as pd
-    >>> from roxmodel.spec.five_factor import five_factor
+    >>> from roxmodel.spec.graph import five_factor
     >>> model = five_factor({"pride": ["p1", "p2"], "outcomes": ["revenue"]})
     >>> staff = pd.DataFrame({"store": list("aabbcc"), "p1": [3, 4, 2, 2, 5, 4], "p2": [4, 4, 1, 3, 5, 5]})
     >>> books = pd.DataFrame({"store": list("abc"), "revenue": [10.0, 7.0, 12.0]})
@@ -263,7 +261,7 @@ class Study:
         >>> check.units_for(0.1) > check.units_for(0.2)
         True
         """
-        from roxmodel.survey.check import check_study
+        from roxmodel.planning.study_check import check_study
 
         if model is not None:
             _check_plain(model, self.by, self.min_group)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from roxmodel.errors import EstimationError
-from roxmodel.estimate.latent.unit_sample import noise_of
-from roxmodel.moments.design import Design
-from roxmodel.moments.noise import mean_noise
+from roxmodel.estimate.latent.sample import noise_of
+from roxmodel.moments.condense import Design
 from roxmodel.moments.source import SourceMoments
+from roxmodel.moments.unit_means import mean_noise
 
 EXACT = 1e-10
 SIGMA = np.array([[1.0, 0.4, 0.2], [0.4, 2.0, 0.5], [0.2, 0.5, 0.7]])
@@ -137,7 +137,7 @@ def test_the_sample_lays_noise_out_over_units_and_items(tiny):
     model, frames = tiny.model(2), tiny.frames(8, 2)
     frames = (frames[0][frames[0]["key"] != "u002"], *frames[1:])
     sample = tiny.sample(model, tiny.study(model, frames))
-    found = noise_of(sample.sources, sample.raw.shape)
+    found = noise_of(sample.means, sample.sources)
     for source in sample.sources:
         own = mean_noise(source.moments, source.within.covariance)
         there = np.flatnonzero(source.rows >= 0)

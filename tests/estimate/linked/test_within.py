@@ -9,12 +9,12 @@ from scipy.optimize import minimize
 
 import roxmodel as rox
 from roxmodel.errors import DataError, EstimationError
-from roxmodel.estimate.latent.unit_sample import reweighted
-from roxmodel.estimate.latent.unit_within import within_of
+from roxmodel.estimate.latent.sample import reweighted
+from roxmodel.estimate.latent.within import within_of
 from roxmodel.moments.cells import Cells
-from roxmodel.moments.design import Design
-from roxmodel.moments.noise import mean_noise
+from roxmodel.moments.condense import Design
 from roxmodel.moments.source import SourceMoments
+from roxmodel.moments.unit_means import mean_noise
 
 EXACT = 1e-10  # algebra in double precision
 SOLVED = 1e-6  # an iteration that stops at changes of 1e-8

@@ -9,7 +9,7 @@ import numpy as np
 
 from roxmodel.errors import RoxError, SpecError, did_you_mean
 from roxmodel.estimate.latent.row_options import Options
-from roxmodel.estimate.latent.row_sample import Sample
+from roxmodel.estimate.latent.sample import Sample
 from roxmodel.implied.layout import ITEM_MEANS, Layout, lay_out, place_of, residual_of
 from roxmodel.spec.constructs import Construct
 from roxmodel.spec.graph import RoxModel

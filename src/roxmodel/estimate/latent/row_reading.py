@@ -10,9 +10,17 @@ from roxmodel.errors import DataError
 from roxmodel.estimate.latent.row_options import Options
 from roxmodel.spec.graph import RoxModel
 from roxmodel.survey.answers import read_answers
-from roxmodel.survey.frames import Frame, open_frame, raw_column, raw_dtype, refuse_matrix, require_columns
+from roxmodel.survey.frames import (
+    LARGEST,
+    Frame,
+    number_column,
+    open_frame,
+    raw_column,
+    raw_dtype,
+    refuse_matrix,
+    require_columns,
+)
 from roxmodel.survey.keys import refuse_rounded
-from roxmodel.survey.numbers import LARGEST, number_column
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = ["Columns", "columns_of", "rows_kept"]

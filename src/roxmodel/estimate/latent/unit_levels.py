@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from roxmodel.estimate.latent.unit_sample import LinkedSample
+from roxmodel.estimate.latent.sample import LinkedSample
 from roxmodel.implied.layout import Layout
 from roxmodel.implied.likelihood import NoisyMeans, inverse_of_noisy
 from roxmodel.implied.matrices import implied
 from roxmodel.records import UnitScores
 from roxmodel.spec.constructs import UNIT
 from roxmodel.spec.graph import RoxModel
-from roxmodel.survey.privacy import people_behind, suppressed
+from roxmodel.survey.composites import people_behind, suppressed
 from roxmodel.types import BoolArray, FloatArray
 
 __all__ = ["predicted_levels"]

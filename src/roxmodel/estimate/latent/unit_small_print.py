@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from roxmodel.errors import RoxError
-from roxmodel.estimate.latent.unit_sample import LinkedSample, noise_of
-from roxmodel.estimate.latent.unit_solve import Estimate, estimate
+from roxmodel.estimate.latent.sample import LinkedSample, noise_of
+from roxmodel.estimate.latent.solve import Estimate, estimate
 from roxmodel.estimate.sentences import (
     BESIDE,
     assumed_notes,
@@ -21,13 +21,13 @@ from roxmodel.estimate.sentences import (
 )
 from roxmodel.implied.identification import together_of
 from roxmodel.result.system import system_of, total_effects
+from roxmodel.spec.causal import headline
 from roxmodel.spec.graph import RoxModel
-from roxmodel.spec.headline import headline
 from roxmodel.spec.questionnaire import Binary, Count
 
 if TYPE_CHECKING:
+    from roxmodel.estimate.latent.latent_fit import LinkedSolution
     from roxmodel.estimate.latent.unit_options import LinkedOptions
-    from roxmodel.estimate.latent.unit_tabulate import LinkedSolution
 
 __all__ = ["linked_errors", "linked_notes"]
 _LEVEL = (
@@ -181,7 +181,7 @@ def _again(
             else s
             for s in sample.sources
         )
-        noise = noise_of(sources, sample.raw.shape) / np.outer(sample.scale, sample.scale)
+        noise = noise_of(sample.means, sources) / np.outer(sample.scale, sample.scale)
     data = replace(sample.data, noise=noise)
     try:
         found = estimate(model, sample, known=known, data=data)

@@ -13,7 +13,8 @@ from roxmodel.estimate.latent.inference import Bread, beside_bound, bread_of
 from roxmodel.estimate.latent.optimizer import Minimum, minimise
 from roxmodel.estimate.latent.planned_table import given_by_data, lower_bounds, owner_of, refuse_free_lags
 from roxmodel.estimate.latent.row_options import Options
-from roxmodel.estimate.latent.row_sample import GroupSample, Sample, covariates_of, sample_of_frame
+from roxmodel.estimate.latent.row_sample import covariates_of, sample_of_frame
+from roxmodel.estimate.latent.sample import GroupSample, Sample
 from roxmodel.estimate.ordinal.conditional import conditional_moments
 from roxmodel.estimate.ordinal.first_step import first_step_of
 from roxmodel.estimate.ordinal.ordinal import OrdinalMoments, ordinal_moments
@@ -38,7 +39,7 @@ _REST: Final[dict[str, Any]] = {"given": "rest", "note": "1 minus what its const
 
 @dataclass(frozen=True, slots=True)
 class CategoricalSolution:
-    """What weighted least squares found; fields as in `roxmodel.estimate.latent.row_solve.LatentSolution`."""
+    """What weighted least squares found; fields as in `roxmodel.estimate.latent.solve.LatentSolution`."""
 
     table: ParameterTable
     layout: Layout

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, PlainSerializer, model_val
 from roxmodel.document import read_document, write_document
 from roxmodel.errors import SimulationError, did_you_mean, listed
 from roxmodel.frozen import FrozenMapping, Number
-from roxmodel.moments.units import canonical
+from roxmodel.moments.checks import canonical
 from roxmodel.simulation.money.returns import Timing, lifetime_factor, require_rate, require_timing
 from roxmodel.simulation.money.values import (
     LifetimeValue,

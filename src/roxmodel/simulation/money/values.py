@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, mo
 
 from roxmodel.errors import RoxError, SimulationError, did_you_mean
 from roxmodel.frozen import Frozen, FrozenMapping, Number
-from roxmodel.moments.units import canonical
+from roxmodel.moments.checks import canonical
 from roxmodel.types import FloatArray
 
 __all__ = [
