@@ -15,7 +15,8 @@ from roxmodel.implied.layout import LOADINGS
 from roxmodel.implied.matrices import filled, implied, one_blas_thread
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.moments.unit_means import growth_of
-from roxmodel.planning.check_words import check_advice, check_summary
+from roxmodel.numerals import for_reading, plain
+from roxmodel.planning.check_story import check_advice, check_summary
 from roxmodel.planning.power import (
     Plan,
     Planned,
@@ -29,7 +30,6 @@ from roxmodel.planning.power import (
     units_needed,
     with_noise,
 )
-from roxmodel.plots.numbers import for_reading, plain
 from roxmodel.spec.causal import headline
 from roxmodel.spec.constructs import UNIT, Construct
 from roxmodel.spec.graph import RoxModel

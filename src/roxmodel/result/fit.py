@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Literal
 from roxmodel.errors import RoxError
 from roxmodel.plots.diagram import to_dot, to_mermaid
 from roxmodel.plots.draw import draw_diagram
+from roxmodel.result.fit_story import fit_html, fit_summary
 from roxmodel.result.fitted import Fitted
 from roxmodel.result.groups import group_fields
 from roxmodel.result.persistence import load_fitted, save_fit
 from roxmodel.result.standardized import standardized_table
-from roxmodel.result.summary import fit_html, fit_summary
 from roxmodel.result.tables import edge_table, effect_table, fit_diagram, parameter_frame, within_table
 from roxmodel.saving import AnyPath
 from roxmodel.survey.composites import MIN_GROUP

@@ -16,8 +16,8 @@ from roxmodel.result.records import LINEAR
 from roxmodel.result.system import System, total_effects
 from roxmodel.simulation.actions import ends_of
 from roxmodel.simulation.dynamics import assumed_notes, require_equilibrium, spectral_radius
-from roxmodel.simulation.forecast_words import forecast_html, forecast_summary
 from roxmodel.simulation.question import LONGEST, check_fit, is_number, require_memory, require_whole
+from roxmodel.simulation.run_story import forecast_html, forecast_summary
 from roxmodel.simulation.standing import (
     Joint,
     OneUnit,

@@ -12,7 +12,7 @@ from roxmodel.plots.decisions import FrontierPoint, Swing, draw_chance, draw_fro
 from roxmodel.plots.plans import PlanRow, draw_plan
 from roxmodel.simulation.actions import unit_of
 from roxmodel.simulation.money.finance import formula_of
-from roxmodel.simulation.words import money_text
+from roxmodel.simulation.run_story import money_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

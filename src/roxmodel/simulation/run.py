@@ -20,6 +20,7 @@ from roxmodel.simulation.money.finance import Money, flow_table, outcome_table, 
 from roxmodel.simulation.money.prices import Finance
 from roxmodel.simulation.pictures import effects_figure, rox_figure, tornado_figure
 from roxmodel.simulation.question import Asked, Question, finance_of, question_of
+from roxmodel.simulation.run_story import run_html, run_summary
 from roxmodel.simulation.small_print import (
     cap_notes,
     coverage_notes,
@@ -28,7 +29,6 @@ from roxmodel.simulation.small_print import (
     linear_notes,
     money_notes,
 )
-from roxmodel.simulation.words import run_html, run_summary
 from roxmodel.types import FloatArray, read_only
 
 if TYPE_CHECKING:

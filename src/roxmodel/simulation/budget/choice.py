@@ -23,7 +23,7 @@ from roxmodel.simulation.budget.tail import best_tail, tail_mean
 from roxmodel.simulation.budget.worth import Option, Promised, promise_of, wave_weights
 from roxmodel.simulation.dynamics import push_of
 from roxmodel.simulation.question import Question
-from roxmodel.simulation.words import money_text
+from roxmodel.simulation.run_story import money_text
 from roxmodel.types import FloatArray, IntArray
 
 __all__ = [

@@ -17,7 +17,7 @@ from roxmodel.frozen import FrozenMapping
 from roxmodel.result.fit import Fit
 from roxmodel.saving import AnyPath
 from roxmodel.simulation.budget.choice import Choice, Search, binding, choose, conflicts, left_out
-from roxmodel.simulation.budget.plan_words import plan_html, plan_summary
+from roxmodel.simulation.budget.plan_story import plan_html, plan_summary
 from roxmodel.simulation.budget.problem import Problem, violations
 from roxmodel.simulation.budget.worth import Option, Promised, promise_of
 from roxmodel.simulation.intervention import Intervention
