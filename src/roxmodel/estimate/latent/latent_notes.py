@@ -471,7 +471,7 @@ def _again(
             else s
             for s in sample.sources
         )
-        noise = noise_of(sources, sample.raw.shape) / np.outer(sample.scale, sample.scale)
+        noise = noise_of(sample.means, sources) / np.outer(sample.scale, sample.scale)
     data = replace(sample.data, noise=noise)
     try:
         found = estimate(model, sample, known=known, data=data)

@@ -18,9 +18,17 @@ from roxmodel.moments.single import Moments
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import plan
 from roxmodel.survey.answers import read_answers
-from roxmodel.survey.frames import Frame, open_frame, raw_column, raw_dtype, refuse_matrix, require_columns
+from roxmodel.survey.frames import (
+    LARGEST,
+    Frame,
+    number_column,
+    open_frame,
+    raw_column,
+    raw_dtype,
+    refuse_matrix,
+    require_columns,
+)
 from roxmodel.survey.keys import refuse_rounded
-from roxmodel.survey.numbers import LARGEST, number_column
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = [
