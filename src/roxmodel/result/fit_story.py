@@ -238,6 +238,8 @@ def _correlations(fit: Fitted) -> list[str]:
 
 def _latent_means(fit: Fitted) -> list[str]:
     estimates = zip(fit.table, fit.estimates.value, fit.estimates.low, fit.estimates.high, strict=True)
+    if not fit.traits.latent:
+        return []
     latent = {construct.name for construct in fit.model.constructs if len(construct.items) > 1}
     found: dict[str, list[str]] = {}
     for row, value, low, high in estimates:
