@@ -12,9 +12,9 @@ import networkx as nx
 import numpy as np
 
 from roxmodel.errors import SimulationError
+from roxmodel.records import LINEAR
 from roxmodel.result.fit import Fit
 from roxmodel.result.levels import KeptLevels, UnitLevels, complete_levels, unit_levels
-from roxmodel.result.records import LINEAR
 from roxmodel.result.response import Caps, Doubt, Push, travel
 from roxmodel.result.system import System, stability_index
 from roxmodel.simulation.actions import Action, ends_of, is_figure

@@ -21,9 +21,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from roxmodel.errors import SimulationError
+from roxmodel.records import LINEAR
 from roxmodel.result.fit import Fit
 from roxmodel.result.levels import UnitLevels, complete_levels
-from roxmodel.result.records import LINEAR
 from roxmodel.result.system import System, total_effects
 from roxmodel.simulation.actions import Action, read_actions
 from roxmodel.simulation.dynamics import Ground, course_of, spectral_radius
