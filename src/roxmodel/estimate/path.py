@@ -12,9 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from roxmodel.errors import EstimationError, listed
-from roxmodel.result.records import Equation
-from roxmodel.spec.causal import loop_within
 from roxmodel.records import Equation
+from roxmodel.spec.causal import loop_within
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import Parameter, ParameterTable
 from roxmodel.types import FloatArray
