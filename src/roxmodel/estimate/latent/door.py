@@ -32,8 +32,6 @@ from roxmodel.implied.matrices import one_blas_thread
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.records import Resampling, WithinEdge
 from roxmodel.result.fit import Fit
-from roxmodel.result.records import Resampling, WithinEdge
-from roxmodel.spec.constructs import UNIT
 from roxmodel.spec.graph import RoxModel
 from roxmodel.survey.composites import MIN_GROUP
 from roxmodel.survey.reading import check_same_items, require_sources
