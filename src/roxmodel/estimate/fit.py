@@ -8,8 +8,7 @@ from typing import Any, Final, Literal
 
 from roxmodel.doubts import new_doubts, warn_doubts
 from roxmodel.errors import RoxError, did_you_mean
-from roxmodel.estimate.latent.row_door import fit_sem
-from roxmodel.estimate.latent.unit_door import fit_linked
+from roxmodel.estimate.latent.door import fit_linked, fit_sem
 from roxmodel.estimate.options import (
     Estimator,
     Information,

@@ -12,18 +12,20 @@ import numpy as np
 
 from roxmodel.doubts import Doubt
 from roxmodel.errors import EstimationError, RoxError, listed
-from roxmodel.result.draws import Draws, normal_draws, t_draws
-from roxmodel.result.indices import INDEX_NAMES
-from roxmodel.result.records import (
+from roxmodel.records import (
     Equation,
     Estimates,
     GroupMoments,
     Measure,
     Population,
+    Traits,
     UnitScores,
     Verdict,
     WithinEdge,
+    traits_of,
 )
+from roxmodel.result.draws import Draws, normal_draws, t_draws
+from roxmodel.result.indices import INDEX_NAMES
 from roxmodel.result.system import System, root_of, system_of
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable
@@ -90,6 +92,11 @@ class Fitted:
                 values[row.free - 1] = value
         values.setflags(write=False)
         return values
+
+    @property
+    def traits(self) -> Traits:
+        """What the fit is like; asked instead of its method."""
+        return traits_of(self.method, self.estimator)
 
     @property
     def families(self) -> tuple[str, ...]:

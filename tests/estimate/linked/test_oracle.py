@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
-from roxmodel.estimate.latent.joint_levels import estimate_jointly
+from roxmodel.estimate.latent.both_levels import estimate_jointly
 from roxmodel.estimate.latent.joint_likelihood import CompleteObjective, JointObjective
+from roxmodel.estimate.latent.solve import estimate
 from roxmodel.estimate.latent.tests_of_fit import linked_indices
-from roxmodel.estimate.latent.unit_solve import estimate
 from roxmodel.implied.likelihood import NoisyObjective, half_deviance_noisy, scores_noisy
 
 EXACT = 1e-9  # algebra in double precision

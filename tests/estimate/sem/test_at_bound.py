@@ -10,7 +10,7 @@ import pytest
 import roxmodel as rox
 from roxmodel.estimate.latent.inference import beside_bound, bread_of, degrees_of_freedom, kish
 from roxmodel.estimate.latent.optimizer import Minimum
-from roxmodel.estimate.latent.row_solve import solve_sem
+from roxmodel.estimate.latent.solve import solve_sem
 from roxmodel.estimate.options import SemOptions
 from roxmodel.implied.likelihood import Expansion
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from roxmodel.estimate.latent.row_sample import GroupSample
+from roxmodel.estimate.latent.sample import GroupSample
 from roxmodel.implied.layout import Layout
 from roxmodel.implied.likelihood import Patterns, inverted
 from roxmodel.implied.matrices import Implied, bank_of, implied, mean_weight

@@ -8,8 +8,8 @@ from roxmodel.errors import EstimationError
 from roxmodel.estimate.bootstrap import Bootstrap
 from roxmodel.estimate.latent.optimizer import minimise
 from roxmodel.estimate.latent.planned_table import lower_bounds
-from roxmodel.estimate.latent.unit_sample import LinkedSample, reweighted
-from roxmodel.estimate.latent.unit_solve import Estimate, layout_of
+from roxmodel.estimate.latent.sample import Estimate, LinkedSample, reweighted
+from roxmodel.estimate.latent.solve import layout_of
 from roxmodel.estimate.options import LinkedOptions
 from roxmodel.implied.likelihood import NoisyObjective
 from roxmodel.result.draws import Draws

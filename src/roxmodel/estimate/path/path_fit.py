@@ -11,17 +11,17 @@ from roxmodel.estimate.options import PathOptions
 from roxmodel.estimate.path.equations import PathSolution, check_recursive, refit, solve_path
 from roxmodel.estimate.path.scores import Scores, scores_of
 from roxmodel.estimate.sentences import assumed_notes, causal_notes, sign_notes
+from roxmodel.records import LINEAR, Estimates, Fault, Measure, Population, Verdict
 from roxmodel.result.defined import Known, define, unknown_definitions
 from roxmodel.result.draws import Draws
 from roxmodel.result.fit import Fit
 from roxmodel.result.indices import Discrepancy, fit_indices
 from roxmodel.result.intervals import wald
 from roxmodel.result.levels import summary_of
-from roxmodel.result.records import LINEAR, Estimates, Measure, Population, Verdict
 from roxmodel.result.standardize import construct_sd, disturbances, standardized_values
 from roxmodel.result.system import implied_covariance, system_of
 from roxmodel.spec.graph import RoxModel
-from roxmodel.spec.parameters import GIVEN, ParameterTable, plan
+from roxmodel.spec.parameters import ParameterTable, plan
 from roxmodel.types import FloatArray, StandardErrors
 
 __all__ = ["fit_path"]
@@ -176,7 +176,7 @@ class _Tabulation:
         reason = self._no_indices(covariance)
         if reason:
             return counts, (f"No fit indices: {reason}.",)
-        given = {row.left for row in table.of("variance") if row.note == GIVEN}
+        given = {row.left for row in table.of("variance") if row.given}
         places = tuple(i for i, name in enumerate(self.model.names) if name in given)
         means = [row for row in table.of("intercept") if row.free]
         return fit_indices(Discrepancy(covariance, implied, n, table.n_free, len(means), places)) | counts, ()
@@ -189,7 +189,7 @@ class _Tabulation:
         pairs, causes = self.table.of("covariance"), self.model.causes
         if any((row.free or row.value) and (causes(row.left) or causes(row.right)) for row in pairs):
             return "with correlated disturbances the regressions are not the maximum-likelihood estimate"
-        moments = [row for row in (*self.table.of("variance"), *pairs) if not (row.free or row.note == GIVEN)]
+        moments = [row for row in (*self.table.of("variance"), *pairs) if not (row.free or row.given)]
         if any(not causes(row.left) for row in moments):
             return "a variance or covariance of constructs without causes is fixed"
         spread = np.sqrt(np.diag(covariance))
@@ -235,14 +235,15 @@ class _Tabulation:
 
     def _admissible(self, psi: FloatArray) -> Verdict:
         theta = self.solution.theta
-        negative = [row.left for row in self.table.of("variance") if row.free and theta[row.free - 1] <= 0]
+        negative = [row for row in self.table.of("variance") if row.free and theta[row.free - 1] <= 0]
         if negative:
-            return Verdict(False, f"the residual variance of {negative[0]!r} is not positive")
+            words = f"the residual variance of {negative[0].left!r} is not positive"
+            return Verdict.of([Fault("variance", words, tuple(row.id for row in negative))], "")
         spread = np.sqrt(np.maximum(np.diag(psi), 0.0))
         spread = np.where(spread > 0, spread, 1.0)
         if np.linalg.eigvalsh(psi / np.outer(spread, spread))[0] < -1e-10:
             words = "the covariances of disturbances and of constructs without causes contradict each other"
-            return Verdict(False, words)
+            return Verdict.of([Fault("contradiction", words)], "")
         return Verdict(True, "every residual variance is positive")
 
 

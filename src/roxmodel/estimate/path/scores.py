@@ -11,7 +11,7 @@ from roxmodel.errors import DataError, EstimationError, RoxError, did_you_mean
 from roxmodel.estimate.sentences import hidden_notes
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.moments.single import Moments
-from roxmodel.result.records import LINEAR
+from roxmodel.records import LINEAR
 from roxmodel.spec.constructs import UNIT, Construct
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.questionnaire import Binary, Count
