@@ -9,8 +9,8 @@ import pytest
 
 import roxmodel as rox
 from roxmodel.errors import RoxWarning, SimulationError
-from roxmodel.simulation.stability import require_equilibrium
-from roxmodel.simulation.units import ends_of
+from roxmodel.simulation.actions import ends_of
+from roxmodel.simulation.dynamics import require_equilibrium
 
 N = 500
 SEVEN = rox.Likert(1, 7)

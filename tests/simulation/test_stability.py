@@ -13,8 +13,8 @@ import roxmodel as rox
 from roxmodel.errors import RoxWarning, SimulationError
 from roxmodel.result.levels import complete_levels
 from roxmodel.result.system import System
+from roxmodel.simulation.dynamics import long_run, loop_gains, require_equilibrium, settles, spectral_radius
 from roxmodel.simulation.question import Asked, question_of
-from roxmodel.simulation.stability import long_run, loop_gains, require_equilibrium, settles, spectral_radius
 
 EXACT = {"rtol": 1e-9, "atol": 1e-12}  # algebra in double precision
 SETTLED = {"rtol": 1e-6, "atol": 1e-8}  # what 300 waves leave of a loop that settles
@@ -565,5 +565,5 @@ def test_draws_are_followed_in_blocks(monkeypatch):
         lagged=lagged,
     )
     whole = spectral_radius(system)
-    monkeypatch.setattr("roxmodel.simulation.stability._CELLS", 50)
+    monkeypatch.setattr("roxmodel.simulation.dynamics._CELLS", 50)
     np.testing.assert_array_equal(spectral_radius(system), whole)

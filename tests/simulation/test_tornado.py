@@ -9,7 +9,7 @@ import pytest
 import roxmodel as rox
 from roxmodel.errors import SimulationError
 from roxmodel.simulation.intervention import shares
-from roxmodel.simulation.tornado import base_npv
+from roxmodel.simulation.run import base_npv
 
 EXACT = {"rtol": 1e-9, "atol": 1e-6}  # algebra in double precision, in money of thousands
 pytestmark = pytest.mark.filterwarnings("ignore::roxmodel.errors.RoxWarning")

@@ -15,7 +15,7 @@ from rich.table import Table
 
 import roxmodel
 from roxmodel.errors import RoxError
-from roxmodel.simulation.words import money_text, rox_sentences
+from roxmodel.simulation.run_story import money_text, rox_sentences
 
 if TYPE_CHECKING:
     import pandas as pd

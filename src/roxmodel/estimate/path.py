@@ -13,7 +13,7 @@ import networkx as nx
 import numpy as np
 
 from roxmodel.errors import EstimationError, listed
-from roxmodel.result.records import Equation
+from roxmodel.records import Equation
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import Parameter, ParameterTable
 from roxmodel.types import FloatArray

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, get_args
 
 from roxmodel.errors import RoxError, did_you_mean, listed
-from roxmodel.plots.numbers import finite, with_interval
+from roxmodel.numerals import finite, with_interval
 from roxmodel.types import Factor
 
 __all__ = [

@@ -15,9 +15,9 @@ import networkx as nx
 import numpy as np
 
 from roxmodel.errors import RoxError, did_you_mean
+from roxmodel.records import LINEAR
 from roxmodel.result.bca import acceleration, bca_interval
 from roxmodel.result.intervals import spread_of, wald
-from roxmodel.result.records import LINEAR
 from roxmodel.result.response import Caps, Push, travel
 from roxmodel.result.system import System, total_effects
 from roxmodel.spec.graph import RoxModel

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from roxmodel.errors import EstimationError
-from roxmodel.result.records import LINEAR
+from roxmodel.records import LINEAR
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable
 from roxmodel.types import BoolArray, FloatArray

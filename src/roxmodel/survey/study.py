@@ -12,7 +12,7 @@ from roxmodel.doubts import Doubt, doubt_lines, warn_doubts
 from roxmodel.errors import DataError, SpecError, did_you_mean, listed
 from roxmodel.moments.cells import Cells
 from roxmodel.moments.linked import LinkedMoments
-from roxmodel.plots.numbers import for_reading
+from roxmodel.numerals import for_reading
 from roxmodel.spec.constructs import UNIT
 from roxmodel.spec.graph import RoxModel
 from roxmodel.survey.aggregated import Aggregated

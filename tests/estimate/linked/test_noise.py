@@ -137,7 +137,7 @@ def test_the_sample_lays_noise_out_over_units_and_items(tiny):
     model, frames = tiny.model(2), tiny.frames(8, 2)
     frames = (frames[0][frames[0]["key"] != "u002"], *frames[1:])
     sample = tiny.sample(model, tiny.study(model, frames))
-    found = noise_of(sample.sources, sample.raw.shape)
+    found = noise_of(sample.means, sample.sources)
     for source in sample.sources:
         own = mean_noise(source.moments, source.within.covariance)
         there = np.flatnonzero(source.rows >= 0)

@@ -23,8 +23,8 @@ from roxmodel.implied.likelihood import Expansion, Objective, Part, Patterns, Ta
 from roxmodel.implied.matrices import implied
 from roxmodel.implied.starts import start_values
 from roxmodel.moments.cells import Cells
+from roxmodel.records import WithinEdge
 from roxmodel.result.intervals import wald
-from roxmodel.result.records import WithinEdge
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable, plan
 from roxmodel.types import FloatArray, Scaling
@@ -266,7 +266,9 @@ class Joint:
     notes: tuple[str, ...] = ()  # surveys whose items are too far apart for a model within units
 
 
-def estimate_jointly(model: RoxModel, sample: LinkedSample, known: LatentSolution, modelled: bool, scaling: Scaling) -> Joint:
+def estimate_jointly(
+    model: RoxModel, sample: LinkedSample, known: LatentSolution, modelled: bool, scaling: Scaling
+) -> Joint:
     """Maximise the likelihood of all answers, from the estimate with the pooled covariance within units.
 
     Raises

@@ -27,21 +27,20 @@ from roxmodel.estimate.latent.row_bootstrap import Refit, resample, resample_cat
 from roxmodel.estimate.latent.row_options import Estimator, Information, Invariance, Options
 from roxmodel.estimate.latent.row_sample import sample_of_frame, sample_of_moments
 from roxmodel.estimate.latent.sample import LatentSolution, LinkedSample, Sample, linked_sample
-from roxmodel.estimate.latent.solve import solve
+from roxmodel.estimate.latent.solve import solve, solve_between
 from roxmodel.estimate.latent.tests_of_fit import Judged, likelihood_indices, linked_indices
 from roxmodel.estimate.latent.unit_bootstrap import Draws, resample_units
 from roxmodel.estimate.latent.unit_options import LinkedOptions, WithinLevel
 from roxmodel.estimate.ordinal.categorical import solve_categorical
 from roxmodel.implied.likelihood import Target
 from roxmodel.implied.matrices import implied, one_blas_thread
-from roxmodel.implied.starts import between_table
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.moments.single import Moments
+from roxmodel.records import Resampling
 from roxmodel.result.fit import Fit
-from roxmodel.result.records import Resampling
 from roxmodel.spec.constructs import UNIT
 from roxmodel.spec.graph import RoxModel
-from roxmodel.spec.parameters import GIVEN, ParameterTable
+from roxmodel.spec.parameters import ParameterTable
 from roxmodel.survey.reading import check_same_items
 from roxmodel.survey.study import Study
 from roxmodel.types import FloatArray, Scaling, StandardErrors
@@ -242,7 +241,7 @@ def _covariance(known: LatentSolution, places: tuple[int, ...], options: Options
 def given_places(model: RoxModel, table: ParameterTable) -> tuple[int, ...]:
     """Places of the items whose moments among themselves the data give (exogenous, fixed)."""
     at = {item.name: i for i, item in enumerate(model.items)}
-    names = dict.fromkeys(row.left for row in table.of("variance") if row.note == GIVEN)
+    names = dict.fromkeys(row.left for row in table.of("variance") if row.given == "moment")
     return tuple(at[model.find(name).item_names[0]] for name in names if name in model.names)
 
 
@@ -263,7 +262,7 @@ def fit_linked(model: RoxModel, data: object, options: LinkedOptions) -> Fit:
 
 def _between(model: RoxModel, data: Study | LinkedMoments, options: LinkedOptions) -> LatentSolution:
     sample = _units(model, data)
-    known = solve(model, sample, between_table(model, options.scaling), options.observed)
+    known = solve_between(model, sample, options.scaling, options.observed)
     _require_units(known, sample)
     joint = None
     if options.within != "pooled":

@@ -17,14 +17,14 @@ from roxmodel.estimate.latent.unit_options import LinkedOptions
 from roxmodel.estimate.path import Solution
 from roxmodel.implied.layout import LOADINGS, RESIDUALS, Layout, residual_of
 from roxmodel.implied.matrices import Implied, filled, implied
+from roxmodel.records import LINEAR, Equation, Estimates, GroupMoments, Measure, Population, UnitScores
 from roxmodel.result.fit import Fit
 from roxmodel.result.intervals import spread_of, wald
 from roxmodel.result.levels import lower_roots, summary_of
-from roxmodel.result.records import LINEAR, Equation, Estimates, GroupMoments, Measure, Population, UnitScores
 from roxmodel.spec.constructs import Construct
 from roxmodel.spec.definitions import evaluate
 from roxmodel.spec.graph import RoxModel
-from roxmodel.spec.parameters import GIVEN, Parameter
+from roxmodel.spec.parameters import Parameter
 from roxmodel.types import FloatArray
 
 __all__ = ["fit_of"]
@@ -268,7 +268,7 @@ def _population(solution: LatentSolution, at: dict[str, Implied]) -> Population:
     latent = np.stack([at[group.name].latent for group in sample.groups])
     covariance = np.tensordot(share, latent * units[:, :, None] * units[:, None, :], 1)
     mean = _item_means(solution, at)
-    if mean is None and any(row.note == GIVEN for row in solution.table.of("intercept")):
+    if mean is None and any(row.given for row in solution.table.of("intercept")):
         mean = at[sample.groups[0].name].mu * sample.scale  # at the means of the covariates
 
     def picked(values: FloatArray | None) -> FloatArray | None:

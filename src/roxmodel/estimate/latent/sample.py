@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from roxmodel.doubts import Doubt
-from roxmodel.errors import DataError, EstimationError, listed
+from roxmodel.errors import EstimationError, listed
 from roxmodel.estimate.latent.within import Within, within_of
 from roxmodel.implied.identification import together_of
 from roxmodel.implied.layout import Layout
@@ -18,8 +18,8 @@ from roxmodel.implied.starts import moments_between
 from roxmodel.moments.cells import Cells
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.moments.source import SourceMoments
-from roxmodel.moments.unit_means import mean_noise
-from roxmodel.result.records import Resampling, WithinEdge
+from roxmodel.moments.unit_means import UnitMeans
+from roxmodel.records import Resampling, WithinEdge
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable
 from roxmodel.survey.composites import MIN_GROUP
@@ -43,7 +43,6 @@ __all__ = [
 
 _FAR = 1e4  # of a mean from 0, in standard deviations between units
 _SAME = 1e-10  # smallest eigenvalue of correlations of unit means that distinct items may have
-_FLOOR = 0.05  # between-unit variance taken at the start, as a share of that of the means
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,13 +130,21 @@ class Source:
 class LinkedSample(Sample):
     """The same of units that contribute: their means, and how uncertain each of them is."""
 
-    units: tuple[Hashable, ...]  # (J,) keys
+    means: UnitMeans  # in the items' points
     sources: tuple[Source, ...]
     data: NoisyMeans  # means and noise in units of the scale
-    raw: FloatArray  # (J, p) means in the items' points, NaN where there are none
-    people: FloatArray  # (J, p) respondents behind each mean; 0 for figures of the unit
     by: str = "unit"  # of the study, as is the next
     min_group: int = MIN_GROUP
+
+    @property
+    def units(self) -> tuple[Hashable, ...]:
+        """(J,) keys."""
+        return self.means.units
+
+    @property
+    def raw(self) -> FloatArray:
+        """(J, p) means in the items' points, NaN where there are none."""
+        return self.means.values
 
     @property
     def n(self) -> int:
@@ -184,43 +191,27 @@ def linked_sample(model: RoxModel, moments: LinkedMoments, cells: Mapping[str, C
     DataError, EstimationError
         For items that the moments do not hold, within-unit variances that nobody knows, too few units.
     """
-    items = tuple(item.name for item in model.items)
-    every, raw = _means(items, moments)
+    means = UnitMeans.of(moments, tuple(item.name for item in model.items))
+    items, raw = means.items, means.values
     seen = ~np.isnan(raw)
-    kept = np.flatnonzero(seen.any(axis=1))
-    units, raw, seen = tuple(every[k] for k in kept), raw[kept], seen[kept]
     _require_units(items, seen, raw)
     _require_digits(model, items, raw)
-    found, people = [], np.zeros(raw.shape)
-    for name in model.respondent_sources:
-        names = [item.name for c in model.constructs if c.source == name for item in c.items]
-        own = moments.source(name).select(names)
-        groups = [k for k, c in enumerate(model.constructs) if c.source == name for _ in c.items]
-        source = _source(name, own, cells.get(name), (items, units), np.array(groups, dtype=np.int64))
-        people[:, source.at] = np.where(source.rows[:, None] >= 0, own.counts[source.rows], 0.0)
-        found.append(source)
+    found = []
+    for own in means.sources:
+        name = own.moments.source
+        groups = np.array([k for k, c in enumerate(model.constructs) if c.source == name for _ in c.items], np.int64)
+        within = within_of(own.moments, cells.get(name), groups=groups)
+        found.append(Source(name, own.at, own.rows, own.moments, cells.get(name), groups, within))
     _require_distinct(items, raw, tuple(found))
-    noise = noise_of(tuple(found), raw.shape)
-    spread = _spread(raw, noise)
-    data = NoisyMeans(seen, np.where(seen, raw, 0.0) / spread, noise / np.outer(spread, spread), np.ones(len(units)))
+    noise = noise_of(means, found)
+    spread = means.spread(noise)
+    data = NoisyMeans(seen, np.where(seen, raw, 0.0) / spread, noise / np.outer(spread, spread), np.ones(len(raw)))
     notes = _population_notes(tuple(found))
-    empty = len(every) - len(units)
+    empty = len(moments.units) - len(raw)
     if empty:
         notes.append(f"{empty} unit(s) hold no answer and no figure of this model and are left out.")
-    group = GroupSample("", float(len(units)), moments_between(data), None, None, None, False, None, None)
-    known = (units, tuple(found), data, raw, people)
-    return LinkedSample(items, spread, (group,), None, None, None, 0, tuple(notes), *known)
-
-
-def _means(items: tuple[str, ...], moments: LinkedMoments) -> tuple[tuple[Hashable, ...], FloatArray]:
-    names, values = moments.item_means()
-    missing = [item for item in items if item not in names]
-    if missing:
-        raise DataError(
-            f"The moments hold nothing of {listed(missing)}.",
-            hint="Give moments of every source that the model asks, with its items, and the units' figures.",
-        )
-    return moments.units, values[:, [names.index(item) for item in items]]
+    group = GroupSample("", float(len(raw)), moments_between(data), None, None, None, False, None, None)
+    return LinkedSample(items, spread, (group,), None, None, None, 0, tuple(notes), means, tuple(found), data)
 
 
 def _require_units(items: tuple[str, ...], seen: BoolArray, raw: FloatArray) -> None:
@@ -275,35 +266,9 @@ def _require_distinct(items: tuple[str, ...], raw: FloatArray, sources: tuple[So
             )
 
 
-def _source(
-    name: str,
-    own: SourceMoments,
-    cells: Cells | None,
-    known: tuple[tuple[str, ...], tuple[Hashable, ...]],
-    groups: IntArray,
-) -> Source:
-    items, units = known
-    place = {unit: k for k, unit in enumerate(own.units)}
-    rows = np.array([place.get(unit, -1) for unit in units], dtype=np.int64)
-    at = np.array([items.index(item) for item in own.items], dtype=np.int64)
-    return Source(name, at, rows, own, cells, groups, within_of(own, cells, groups=groups))
-
-
-def noise_of(sources: tuple[Source, ...], shape: tuple[int, int]) -> FloatArray:
-    """(J, p, p) covariance of the sampling errors of the unit means, in points squared: see `mean_noise`."""
-    found = np.zeros((shape[0], shape[1], shape[1]))
-    for source in sources:
-        there = np.flatnonzero(source.rows >= 0)
-        own = mean_noise(source.moments, source.within.covariance)
-        found[np.ix_(there, source.at, source.at)] = own[source.rows[there]]
-    return found
-
-
-def _spread(raw: FloatArray, noise: FloatArray) -> FloatArray:
-    """(p,) rough standard deviations between units."""
-    variance = np.nanvar(raw, axis=0)
-    error = np.where(np.isnan(raw), np.nan, np.diagonal(noise, axis1=1, axis2=2))
-    return np.asarray(np.sqrt(np.maximum(variance - np.nanmean(error, axis=0), _FLOOR * variance)))
+def noise_of(means: UnitMeans, sources: Sequence[Source]) -> FloatArray:
+    """(J, p, p) covariance of the sampling errors of the unit means, in points squared."""
+    return means.noise({source.name: source.within.covariance for source in sources})
 
 
 def _population_notes(sources: tuple[Source, ...]) -> list[str]:
@@ -341,5 +306,5 @@ def reweighted(sample: LinkedSample, weight: FloatArray) -> NoisyMeans:
 
 def with_noise(sample: LinkedSample, sources: tuple[Source, ...], weight: FloatArray) -> NoisyMeans:
     """The sample's means with the noise that other covariances within units imply."""
-    noise = noise_of(sources, sample.raw.shape) / np.outer(sample.scale, sample.scale)
+    noise = noise_of(sample.means, sources) / np.outer(sample.scale, sample.scale)
     return replace(sample.data, noise=noise).weighted(weight)

@@ -15,12 +15,12 @@ from roxmodel.implied.identification import PEOPLE, UNITS, require_identified, r
 from roxmodel.implied.layout import Layout, residual_of
 from roxmodel.implied.likelihood import NoisyMeans, NoisyObjective, Objective, Part
 from roxmodel.implied.matrices import implied
-from roxmodel.implied.starts import at_means, condensed, moments_between, start_values
+from roxmodel.implied.starts import at_means, between_table, condensed, moments_between, start_values
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable
-from roxmodel.types import FloatArray
+from roxmodel.types import FloatArray, Scaling
 
-__all__ = ["layout_of", "objective_of", "optimum_of", "solve", "solved_again"]
+__all__ = ["layout_of", "objective_of", "optimum_of", "solve", "solve_between", "solved_again"]
 
 _LEAST = 0.05  # share of a variance that is left at least, where an iteration starts from another estimate
 _ROUGH = 10  # steps with one mean noise for all units, before the first with each unit's own
@@ -42,10 +42,17 @@ def solve(model: RoxModel, sample: Sample, table: ParameterTable, observed: bool
     require_identified(model, table, layouts, start)
     asked = UNITS if isinstance(sample, LinkedSample) else PEOPLE
     hardly = require_seen(table, layouts, start, sample.together, asked)
-    found = optimum_of(objective_of(layouts, sample), table, sample, start[0])
+    found = optimum_of(layouts, table, sample, start[0])
     # the condition is judged without intercepts, which depend on where the items have their zero
     bread = net_of_intercepts(bread_of(found, observed), table)
     return LatentSolution(model, sample, table, layouts, given, found, bread, hardly)
+
+
+def solve_between(
+    model: RoxModel, sample: LinkedSample, scaling: Scaling = "marker", observed: bool = True
+) -> LatentSolution:
+    """The same of units, whose constructs without causes covary freely (see `between_table`)."""
+    return solve(model, sample, between_table(model, scaling), observed)
 
 
 def objective_of(layouts: Sequence[Layout], sample: Sample) -> Minimisable:
@@ -60,10 +67,9 @@ def objective_of(layouts: Sequence[Layout], sample: Sample) -> Minimisable:
     )
 
 
-def optimum_of(objective: Minimisable, table: ParameterTable, sample: Sample, start: FloatArray) -> Minimum:
+def optimum_of(layouts: Sequence[Layout], table: ParameterTable, sample: Sample, start: FloatArray) -> Minimum:
     """The optimum, from starting values: first made feasible, and moved to the means."""
-    means = [group.target.mean for group in sample.groups]
-    layouts = [objective.layout] if isinstance(objective, NoisyObjective) else [p.layout for p in objective.parts]
+    objective, means = objective_of(layouts, sample), [group.target.mean for group in sample.groups]
 
     def level(theta: FloatArray) -> FloatArray:
         return at_means(layouts, table, theta, means)

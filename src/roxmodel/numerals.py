@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 
 __all__ = ["finite", "for_reading", "plain", "tick_text", "with_interval", "written"]
 
+
 _MILLION: Final = 1e6
+
+
 _BILLION: Final = 1e9
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from roxmodel.simulation.money.finance import formula_of
-from roxmodel.simulation.words import money_text
+from roxmodel.simulation.run_story import money_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from roxmodel.simulation.budget.plan import Plan
 
 __all__ = ["plan_html", "plan_sentences", "plan_summary"]
+
 
 _AIMS = {
     "mean": "the largest expected net value",

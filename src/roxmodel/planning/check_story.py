@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from roxmodel.errors import RoxError
-from roxmodel.plots.numbers import for_reading, plain
+from roxmodel.numerals import for_reading, plain
 
 if TYPE_CHECKING:
     import pandas as pd
