@@ -38,10 +38,9 @@ from roxmodel.moments.linked import LinkedMoments
 from roxmodel.moments.single import Moments
 from roxmodel.records import Resampling
 from roxmodel.result.fit import Fit
-from roxmodel.spec.constructs import UNIT
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable
-from roxmodel.survey.reading import check_same_items
+from roxmodel.survey.reading import check_same_items, require_sources
 from roxmodel.survey.study import Study
 from roxmodel.types import FloatArray, Scaling, StandardErrors
 
@@ -289,7 +288,7 @@ def _between(model: RoxModel, data: Study | LinkedMoments, options: LinkedOption
 
 def _units(model: RoxModel, data: Study | LinkedMoments) -> LinkedSample:
     moments = data.moments if isinstance(data, Study) else data
-    _require_sources(model, moments)
+    require_sources(model, moments)
     if not isinstance(data, Study):
         return linked_sample(model, moments, {})
     cells = {}
@@ -324,20 +323,6 @@ def _check(data: object, options: LinkedOptions) -> None:
         raise RoxError(
             f"cluster={options.cluster!r}: moments have no unit frame to take it from.", hint="Give the Study."
         )
-
-
-def _require_sources(model: RoxModel, moments: LinkedMoments) -> None:
-    for name in model.respondent_sources:
-        known = [source.source for source in moments.sources]
-        if name not in known:
-            raise DataError(f"The moments hold no source {name!r}.", hint=did_you_mean(name, known))
-        own = moments.source(name)
-        wanted = [item.name for c in model.constructs if c.source == name for item in c.items]
-        for item in wanted:
-            if item not in own.items:
-                raise DataError(f"The {name} moments hold no item {item!r}.", hint=did_you_mean(item, own.items))
-    if UNIT in model.sources and moments.figures is None:
-        raise DataError("The moments hold no figures of the units, which the model asks for.")
 
 
 def _require_units(known: LatentSolution, sample: LinkedSample) -> None:
