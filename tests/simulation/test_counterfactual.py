@@ -10,7 +10,7 @@ from scipy.special import expit
 
 import roxmodel as rox
 from roxmodel.errors import RoxWarning, SimulationError
-from roxmodel.result.records import Verdict
+from roxmodel.records import Verdict
 from roxmodel.simulation.counterfactual import counterfactual
 from roxmodel.simulation.standing import one_unit
 

@@ -12,7 +12,7 @@ from scipy.stats import norm
 
 import roxmodel as rox
 from roxmodel.errors import RoxWarning, SimulationError
-from roxmodel.result.records import Verdict
+from roxmodel.records import Verdict
 from roxmodel.simulation.forecast import forecast
 from roxmodel.simulation.standing import Joint, conditioned, joint_of, mixture_quantiles
 

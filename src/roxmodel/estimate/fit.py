@@ -21,8 +21,8 @@ from roxmodel.estimate.tabulate import tabulate
 from roxmodel.estimate.trust import collected, with_doubts
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.moments.single import Moments
+from roxmodel.records import Resampling
 from roxmodel.result.fit import Fit
-from roxmodel.result.records import Resampling
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable, plan
 from roxmodel.survey.study import Study

@@ -33,6 +33,7 @@ from roxmodel.implied.starts import between_table, given_values, moments_between
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.moments.source import SourceMoments
 from roxmodel.moments.unit_means import UnitMeans, without_say
+from roxmodel.spec.causal import within_wave
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import Parameter, ParameterTable
 from roxmodel.types import FloatArray, IntArray
@@ -288,10 +289,8 @@ def _largest(planned: Planned, standard: _Standard, move: Move) -> float:
 
 def edges_between(model: RoxModel, cause: str, effect: str) -> tuple[tuple[str, str], ...]:
     """Edges on any way from cause to effect within the wave."""
-    graph: nx.DiGraph[str] = nx.DiGraph()
-    graph.add_nodes_from(model.names)
+    graph = within_wave(model.edges, model.names)
     edges = [(edge.cause, edge.effect) for edge in model.edges if edge.lag == 0]
-    graph.add_edges_from(edges)
     after: set[str] = nx.descendants(graph, cause)
     before: set[str] = nx.ancestors(graph, effect)
     met = (after | {cause}) & (before | {effect})

@@ -98,10 +98,10 @@ class Fit(Fitted):
         RoxError
             If the fit has no edges at that level.
         """
-        if level == "within" and self.level == "between" and self.method == "linked":
+        if level == "within" and self.traits.levels == "predicted":
             return within_table(self)
         if level is not None and level != self.level:
-            allowed = "'between' or 'within'" if self.method == "linked" else repr(self.level)
+            allowed = "'between' or 'within'" if self.traits.levels == "predicted" else repr(self.level)
             raise RoxError(f"This fit has no edges at level {level!r}.", allowed=allowed)
         return edge_table(self)
 

@@ -238,9 +238,12 @@ def _correlations(fit: Fitted) -> list[str]:
 
 def _latent_means(fit: Fitted) -> list[str]:
     estimates = zip(fit.table, fit.estimates.value, fit.estimates.low, fit.estimates.high, strict=True)
+    if not fit.traits.latent:
+        return []
+    latent = {construct.name for construct in fit.model.constructs if len(construct.items) > 1}
     found: dict[str, list[str]] = {}
     for row, value, low, high in estimates:
-        if row.kind == "intercept" and row.free and row.note == "difference to the first group":
+        if row.kind == "intercept" and row.free and row.left in latent:
             found.setdefault(row.group, []).append(f"{row.left} {value:+.3f} [{low:+.3f} to {high:+.3f}]")
     first = fit.groups[0].name if fit.groups else ""
     return [f"Latent means of {group}, against {first}: {', '.join(own)}." for group, own in found.items()]

@@ -11,8 +11,8 @@ import numpy as np
 
 from roxmodel.errors import RoxWarning, SimulationError, listed
 from roxmodel.frozen import FrozenMapping
+from roxmodel.records import LINEAR
 from roxmodel.result.fit import Fit
-from roxmodel.result.records import LINEAR
 from roxmodel.result.response import Caps, Push, Travel, travel
 from roxmodel.result.system import System
 from roxmodel.simulation.abduction import Abduced, abduced

@@ -12,9 +12,9 @@ import networkx as nx
 import numpy as np
 
 from roxmodel.errors import SimulationError
+from roxmodel.records import LINEAR
 from roxmodel.result.fit import Fit
 from roxmodel.result.levels import KeptLevels, UnitLevels, complete_levels, unit_levels
-from roxmodel.result.records import LINEAR
 from roxmodel.result.response import Caps, Doubt, Push, travel
 from roxmodel.result.system import System, stability_index
 from roxmodel.simulation.actions import Action, ends_of, is_figure
@@ -174,7 +174,9 @@ def course_of(
 
     def part(start: int) -> tuple[FloatArray, FloatArray, list[FloatArray]]:
         stop = min(start + size, draws)
-        chunk = _Chunk(system.slice(start, stop), tuple(actions), ground.caps(start, stop, places), tuple(readings))
+        chunk = _Chunk(
+            system.only(slice(start, stop)), tuple(actions), ground.caps(start, stop, places), tuple(readings)
+        )
         return chunk.run(horizon)
 
     if draws <= size:
@@ -221,7 +223,7 @@ class _Chunk:
         cuts: list[FloatArray] = []
         for wave in range(horizon):
             key = tuple(float(action.share[wave]) for action in self.actions)
-            if key in first and not self.system.lagged:
+            if key in first and not self.system.lags:
                 twin = first[key]
                 means[:, wave] = means[:, twin]
                 for array in read:
@@ -230,9 +232,9 @@ class _Chunk:
             else:
                 first[key] = wave
                 found = travel(self.system, push_of(self.actions, wave), self.caps, _carried(self.system, past))
-                if self.system.lagged:
+                if self.system.lags:
                     past.append(found.changes)
-                    del past[: -self.system.lagged[-1][0]]  # what no edge reaches back to is let go
+                    del past[: -self.system.lags[-1]]  # what no edge reaches back to is let go
                 cuts.append(found.capped)
                 for place in range(k):
                     means[:, wave, place] = _mean(found.changes[place])
@@ -293,11 +295,12 @@ def push_of(actions: Sequence[Action], wave: int) -> Push:
 def _carried(system: System, past: Sequence[tuple[FloatArray, ...]]) -> dict[int, FloatArray]:
     """What earlier waves bring by lagged edges."""
     carried: dict[int, FloatArray] = {}
-    for lag, coefficients in system.lagged:
+    for number, lag in enumerate(system.lags):
         if lag > len(past):
             continue
-        for effect, cause in np.argwhere(coefficients != 0):
-            brought = coefficients[effect, cause] * past[-lag][cause]
+        coefficients = system.lagged[:, number]
+        for effect, cause in np.argwhere((coefficients != 0).any(axis=0)):
+            brought = coefficients[:, effect, cause, None] * past[-lag][cause]
             carried[int(effect)] = carried[int(effect)] + brought if int(effect) in carried else brought
     return carried
 
@@ -311,7 +314,7 @@ _LOOPS = 50  # loops looked at; a model has a handful
 _STATES = 2_000  # constructs times waves that a push around a loop is followed over
 
 
-_CELLS_stability = 8_000_000  # of companion matrices at once (64 MB)
+_COMPANIONS = 8_000_000  # of companion matrices at once (64 MB)
 
 
 @dataclass(frozen=True, slots=True)
@@ -421,7 +424,8 @@ def loop_gains(fit: Fit, system: System) -> tuple[LoopGain, ...]:
         gain = np.ones(len(system.coefficients))
         for cause, effect, lag in lags:
             to, from_ = place[effect], place[cause]
-            gain = gain * (dict(system.lagged)[lag][to, from_] if lag else system.coefficients[:, to, from_])
+            within = system.lagged[:, system.lags.index(lag)] if lag else system.coefficients
+            gain = gain * within[:, to, from_]
         found.append(LoopGain(path, sum(lag for _, _, lag in lags), gain))
     return tuple(found)
 
@@ -430,12 +434,13 @@ def _loops(fit: Fit) -> Iterator[tuple[tuple[str, ...], tuple[tuple[str, str, in
     lags: dict[tuple[str, str], list[int]] = {}
     for edge in fit.model.edges:
         lags.setdefault((edge.cause, edge.effect), []).append(edge.lag)
-    order = {name: i for i, name in enumerate(fit.model.order())}
+    names = fit.model.order()
+    place = {name: i for i, name in enumerate(names)}
     number = 0
-    for cycle in nx.simple_cycles(nx.DiGraph(list(lags))):
-        first = min(range(len(cycle)), key=lambda i: order[cycle[i]])
-        turned = [*cycle[first:], *cycle[:first]]
-        path = (*turned, turned[0])
+    # by places: sets of names have another order in every process
+    for cycle in nx.simple_cycles(nx.DiGraph([(place[cause], place[effect]) for cause, effect in lags])):
+        first = cycle.index(min(cycle))
+        path = tuple(names[i] for i in (*cycle[first:], *cycle[:first], cycle[first]))
         steps = list(pairwise(path))
         for ways in product(*(sorted(lags[step]) for step in steps)):  # an edge may act at once and later again
             if number >= _LOOPS:
@@ -450,9 +455,9 @@ def spectral_radius(system: System) -> FloatArray:
     Within the wave that of B; over waves that of the companion matrix of ``(I - B)⁻¹ B_l``; the larger of the two.
     """
     within = stability_index(system.coefficients)
-    if not system.lagged:
+    if not system.lags:
         return within
-    k, depth = system.coefficients.shape[1], max(lag for lag, _ in system.lagged)
+    k, depth = system.coefficients.shape[1], system.lags[-1]
     if depth * k > _STATES:
         raise SimulationError(
             f"An edge acts {depth:,} waves later in a graph with a feedback loop: whether a push around it settles "
@@ -461,17 +466,18 @@ def spectral_radius(system: System) -> FloatArray:
         )
     found = np.array(within)
     calm = np.flatnonzero(within < 1)
-    for some in np.array_split(calm, max(1, -(-len(calm) * (depth * k) ** 2 // _CELLS_stability))):
-        found[some] = np.maximum(within[some], _over_waves(system, system.coefficients[some], depth))
+    for some in np.array_split(calm, max(1, -(-len(calm) * (depth * k) ** 2 // _COMPANIONS))):
+        found[some] = np.maximum(within[some], _over_waves(system.only(some), depth))
     return found
 
 
-def _over_waves(system: System, coefficients: FloatArray, depth: int) -> FloatArray:
+def _over_waves(system: System, depth: int) -> FloatArray:
     """Largest modulus of the eigenvalues of the companion matrix, (draws,)."""
-    draws, k = coefficients.shape[:2]
+    draws, k = system.coefficients.shape[:2]
     first = np.zeros((draws, k, depth * k))
-    for lag, matrix in system.lagged:
-        first[:, :, (lag - 1) * k : lag * k] = np.linalg.solve(np.eye(k) - coefficients, matrix[None])
+    for number, lag in enumerate(system.lags):
+        inner = np.eye(k) - system.coefficients
+        first[:, :, (lag - 1) * k : lag * k] = np.linalg.solve(inner, system.lagged[:, number])
     rest = np.broadcast_to(np.eye((depth - 1) * k, depth * k), (draws, (depth - 1) * k, depth * k))
     companion = np.concatenate([first, rest], axis=1)
     return np.asarray(np.abs(np.linalg.eigvals(companion)).max(axis=-1, initial=0.0))
@@ -501,7 +507,7 @@ def long_run(system: System, actions: Sequence[Action], levels: FloatArray | Non
     covers = np.stack(np.broadcast_arrays(*(action.covers for action in actions)))
     ways, of = np.unique(covers, axis=1, return_inverse=True)
     k = system.coefficients.shape[1]
-    inner = system.coefficients + np.sum([np.zeros((k, k)), *(matrix for _, matrix in system.lagged)], axis=0)
+    inner = system.coefficients + system.lagged.sum(axis=1) if system.lags else system.coefficients
     found = np.zeros(system.coefficients.shape[:2])
     for number, way in enumerate(ways.T):
         acting = [action for action, covered in zip(actions, way, strict=True) if covered]

@@ -11,8 +11,8 @@ import numpy as np
 
 from roxmodel.errors import RoxWarning, SimulationError, did_you_mean, listed
 from roxmodel.frozen import FrozenMapping
+from roxmodel.records import LINEAR
 from roxmodel.result.fit import Fit
-from roxmodel.result.records import LINEAR
 from roxmodel.result.system import System, total_effects
 from roxmodel.simulation.actions import ends_of
 from roxmodel.simulation.dynamics import assumed_notes, require_equilibrium, spectral_radius

@@ -466,7 +466,7 @@ def _notes(question: Question, target: str, costs: bool) -> tuple[str, ...]:
     )
     money += "cost_per_point is the given cost times the units." if costs else "give cost= to see it per money spent."
     lags = f"Importance is that of the wave; edges with a lag count {'in marginal only' if question.priced else 'not'}."
-    later = (lags,) if question.system.lagged else ()
+    later = (lags,) if question.system.lags else ()
     hidden = 0 if fit.population.hidden is None else int(fit.population.hidden.any(axis=1).sum())
     out = f"A level is hidden in {hidden} unit(s) (min_group=): performance and headroom take the mean of the others."
     return (

@@ -145,7 +145,7 @@ class Question:
         """The same with fewer draws, the first ones."""
         priced = tuple(replace(one, price=one.price[:draws]) for one in self.priced)  # (1,) stays (1,)
         doubt = None if self.doubt is None else self.doubt.slice(0, draws)
-        return replace(self, system=self.system.slice(0, draws), priced=priced, doubt=doubt)
+        return replace(self, system=self.system.only(slice(0, draws)), priced=priced, doubt=doubt)
 
 
 def question_of(fit: Fit, interventions: Sequence[Intervention], asked: Asked) -> Question:

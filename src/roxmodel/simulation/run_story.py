@@ -66,7 +66,7 @@ def _notes(run: Run) -> list[str]:
         prices = ", ".join(f"{name} {price_text(price)}" for name, price in run.value.items())
         label = f" in {run.question.terms.currency}" if run.question.terms.currency else ""
         own.append(f"Money{label} per raw unit of an outcome, per unit and wave (as given): {prices}.")
-    if run.fit.method == "path" and run.fit.level == "between":
+    if run.fit.traits.levels == "observed" and run.fit.level == "between":
         own.append("Effects rest on unit means taken as exact, which understates them (see the fit's small print).")
     return [*own, *run.notes]
 

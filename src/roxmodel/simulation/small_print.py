@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from roxmodel.records import LINEAR
 from roxmodel.result.fit import Fit
 from roxmodel.result.levels import complete_levels
-from roxmodel.result.records import LINEAR
 from roxmodel.result.response import travel
 from roxmodel.simulation.actions import Action, ends_of, is_figure
 from roxmodel.simulation.dynamics import Course, push_of

@@ -12,10 +12,10 @@ from scipy.special import expit, ndtr
 from roxmodel.errors import SimulationError, did_you_mean, listed
 from roxmodel.implied.layout import DISTURBANCES, EDGES, ITEM_MEANS, LATENT_MEANS, LOADINGS
 from roxmodel.implied.matrices import filled, implied, moment_jacobian
+from roxmodel.records import LINEAR
 from roxmodel.result.fit import Fit
 from roxmodel.result.latent import latent_groups
 from roxmodel.result.levels import UnitLevels
-from roxmodel.result.records import LINEAR
 from roxmodel.result.response import Doubt
 from roxmodel.result.standardize import disturbances
 from roxmodel.result.system import System, root_of, total_effects
@@ -134,7 +134,7 @@ def _predicted(fit: Fit, place: int) -> OneUnit:
 
 
 def _refuse_no_units(fit: Fit) -> None:
-    if fit.method == "sem":
+    if fit.traits.levels == "none":
         raise SimulationError(
             "This fit keeps no rows (method 'sem' works on their moments), so it knows no single one.",
             hint="Use method='path' for rows, or a rox.Study for units.",
@@ -189,7 +189,7 @@ def basis_notes(fit: Fit, unit: OneUnit) -> list[str]:
             f"Hidden, because fewer than {fit.population.min_group} people answered, or because the unit would give "
             f"such a one away: the level of {listed(names['hidden'])}.{without}"
         )
-    if fit.method == "path" and fit.level == "between":
+    if fit.traits.levels == "observed" and fit.level == "between":
         notes.append("Unit means are taken as exact, which understates effects (see the fit's small print).")
     return notes
 

@@ -30,12 +30,11 @@ from roxmodel.estimate.latent.unit_bootstrap import Draws, resample_units
 from roxmodel.estimate.latent.unit_options import LinkedOptions, WithinLevel
 from roxmodel.implied.matrices import one_blas_thread
 from roxmodel.moments.linked import LinkedMoments
+from roxmodel.records import Resampling, WithinEdge
 from roxmodel.result.fit import Fit
-from roxmodel.result.records import Resampling, WithinEdge
-from roxmodel.spec.constructs import UNIT
 from roxmodel.spec.graph import RoxModel
 from roxmodel.survey.composites import MIN_GROUP
-from roxmodel.survey.reading import check_same_items
+from roxmodel.survey.reading import check_same_items, require_sources
 from roxmodel.survey.study import Study
 from roxmodel.types import FloatArray, IntArray, Scaling, StandardErrors
 
@@ -205,7 +204,7 @@ def _fit(model: RoxModel, data: object, moments: LinkedMoments, options: LinkedO
             own = data.cells(name, items)
             if own is not None:
                 cells[name] = own
-    _require_sources(model, moments)
+    require_sources(model, moments)
     sample = linked_sample(model, moments, cells)
     known = estimate(model, sample, options.scaling)
     if not options.observed:
@@ -239,20 +238,6 @@ def _fit(model: RoxModel, data: object, moments: LinkedMoments, options: LinkedO
         ),
         options,
     )
-
-
-def _require_sources(model: RoxModel, moments: LinkedMoments) -> None:
-    for name in model.respondent_sources:
-        known = [source.source for source in moments.sources]
-        if name not in known:
-            raise DataError(f"The moments hold no source {name!r}.", hint=did_you_mean(name, known))
-        own = moments.source(name)
-        wanted = [item.name for c in model.constructs if c.source == name for item in c.items]
-        for item in wanted:
-            if item not in own.items:
-                raise DataError(f"The {name} moments hold no item {item!r}.", hint=did_you_mean(item, own.items))
-    if UNIT in model.sources and moments.figures is None:
-        raise DataError("The moments hold no figures of the units, which the model asks for.")
 
 
 def _require_units(model: RoxModel, known: Estimate, sample: LinkedSample) -> None:

@@ -22,13 +22,11 @@ from roxmodel.implied.identification import name_parameters
 from roxmodel.implied.layout import LOADINGS, RESIDUALS, Layout, residual_of
 from roxmodel.implied.likelihood import Target
 from roxmodel.implied.matrices import Implied, filled, implied
-from roxmodel.result.fit import Fit
-from roxmodel.result.intervals import spread_of, wald
-from roxmodel.result.levels import lower_roots, summary_of
-from roxmodel.result.records import (
+from roxmodel.records import (
     LINEAR,
     Equation,
     Estimates,
+    Fault,
     GroupMoments,
     Measure,
     Population,
@@ -37,9 +35,12 @@ from roxmodel.result.records import (
     Verdict,
     WithinEdge,
 )
+from roxmodel.result.fit import Fit
+from roxmodel.result.intervals import spread_of, wald
+from roxmodel.result.levels import lower_roots, summary_of
 from roxmodel.spec.definitions import evaluate
 from roxmodel.spec.graph import RoxModel
-from roxmodel.spec.parameters import GIVEN, Parameter
+from roxmodel.spec.parameters import Parameter
 from roxmodel.types import FloatArray
 
 __all__ = ["LinkedSolution", "fit_of", "linked_fit"]
@@ -282,7 +283,7 @@ def _population(model: RoxModel, solution: LatentSolution, at: dict[str, Implied
 
 def _levels(solution: LatentSolution, at: dict[str, Implied]) -> FloatArray | None:
     """(p,) means of the items; given covariates, those that the model implies at the covariates' means."""
-    if solution.sample.mean is not None or not any(row.note == GIVEN for row in solution.table.of("intercept")):
+    if solution.sample.mean is not None or not any(row.given for row in solution.table.of("intercept")):
         return solution.sample.mean
     return at[solution.sample.groups[0].name].mu * solution.sample.scale
 
@@ -448,16 +449,13 @@ def _verdicts(model: RoxModel, found: Mapping[str, Verdict], solution: LinkedSol
         f"between units nothing is left of {len(items)} item residual(s) of {whose} that sampling error does not "
         "explain: held at 0"
     )
-    others = [part for part in found["admissible"].reason.split("; ") if "stopped at its bound 0" not in part]
-    others = [part for part in others if not part.startswith("check for too few items")]
+    others = [fault for fault in found["admissible"].faults if fault.code != "bound"]
     structural = [row for row in held if row not in items]
     if structural:
-        others.insert(
-            0, f"{name_parameters(structural)} stopped at its bound 0: there is no such variance between units"
-        )
-    if others:
-        return {**found, "admissible": Verdict(False, "; ".join([*others, words]))}
-    return {**found, "admissible": Verdict(True, f"every variance is possible; {words}")}
+        own = f"{name_parameters(structural)} stopped at its bound 0: there is no such variance between units"
+        others.insert(0, Fault("bound", own, tuple(row.id for row in structural)))
+    told = Verdict.of(others, "every variance is possible")
+    return {**found, "admissible": replace(told, reason=f"{told.reason}; {words}")}
 
 
 def _marker_named(model: RoxModel, found: Mapping[str, Verdict], solution: LinkedSolution) -> dict[str, Verdict]:
@@ -478,10 +476,8 @@ def _marker_named(model: RoxModel, found: Mapping[str, Verdict], solution: Linke
     words = (
         f"{', '.join(weak)}: the first item is the unit of its construct but shares hardly anything with the others "
     )
-    return {
-        **found,
-        "converged": Verdict(False, f"{words}between units; put another item first ({found['converged'].reason})"),
-    }
+    words += f"between units; put another item first ({found['converged'].reason})"
+    return {**found, "converged": Verdict.of([Fault("marker", words)], "")}
 
 
 def _frozen_unit_tabulate(values: FloatArray) -> FloatArray:

@@ -28,7 +28,7 @@ from roxmodel.estimate.sentences import (
 from roxmodel.implied.identification import name_parameters, together_of
 from roxmodel.implied.layout import DISTURBANCES, EDGES, RESIDUALS, Layout
 from roxmodel.implied.matrices import Implied, filled
-from roxmodel.result.records import Verdict
+from roxmodel.records import Fault, Verdict
 from roxmodel.result.system import stability_index, system_of, total_effects
 from roxmodel.spec.causal import headline
 from roxmodel.spec.graph import RoxModel
@@ -189,11 +189,11 @@ def _converged(solution: LatentSolution) -> Verdict:
     found = solution.found
     if found.converged:
         return Verdict(True, f"the gradient vanishes after {found.steps} step{'' if found.steps == 1 else 's'}")
-    return Verdict(
-        False,
+    words = (
         f"no optimum was found in {found.steps} steps; simplify the model, give start= values, or look for constructs "
-        "that cannot be told apart",
+        "that cannot be told apart"
     )
+    return Verdict.of([Fault("steps", words)], "")
 
 
 def _identified(solution: LatentSolution) -> Verdict:
@@ -202,40 +202,44 @@ def _identified(solution: LatentSolution) -> Verdict:
         return Verdict(True, f"the information has full rank (condition {solution.bread.condition:.3g})")
     part = np.abs(flat) > 0.1 * np.abs(flat).max()
     rows = [row for row in solution.table if row.free and part[row.free - 1]]
-    return Verdict(
-        False, f"these data cannot tell apart {name_parameters(rows)}; fix one of them or merge their constructs"
-    )
+    words = f"these data cannot tell apart {name_parameters(rows)}; fix one of them or merge their constructs"
+    return Verdict.of([Fault("flat", words, tuple(row.id for row in rows))], "")
 
 
 def _admissible(model: RoxModel, solution: LatentSolution, at: Mapping[str, Implied]) -> Verdict:
     held = [row for row in solution.table if row.free and solution.found.bound[row.free - 1]]
-    reasons = []
+    faults: list[Fault] = []
     if held:
-        reasons.append(
+        words = (
             f"{name_parameters(held)} stopped at its bound 0 (a Heywood case): the items or causes explain more than "
             "there is; check for too few items, too small a sample, or a wrong model"
         )
+        faults.append(Fault("bound", words, tuple(row.id for row in held)))
     for group, layout in zip(solution.sample.groups, solution.layouts, strict=True):
         where = f" in group {group.name!r}" if group.name else ""
         for which, what in ((DISTURBANCES, "constructs (of what causes leave)"), (RESIDUALS, "item residuals")):
-            reasons += _impossible(filled(layout, solution.found.theta, which), (layout, which), what + where)
-        reasons += _inseparable(model, at[group.name], where, _SAME)
+            wrong = _impossible(filled(layout, solution.found.theta, which), (layout, which), what + where)
+            faults += (Fault("impossible", words) for words in wrong)
+        faults += (Fault("inseparable", words) for words in _inseparable(model, at[group.name], where, _SAME))
         largest = float(stability_index(filled(layout, solution.found.theta, EDGES)[None])[0]) if model.loops() else 0.0
         if largest >= 1:
-            reasons.append(
+            words = (
                 f"the feedback loop{where} has no equilibrium (largest eigenvalue {largest:.3g} in modulus, not below "
                 "1): a push around it grows for ever; an edge of it is wrong, or an instrument is weak"
             )
+            faults.append(Fault("loop", words))
     if solution.bread.condition > _RIDGE:
-        reasons.append(_ridge(model, solution, at))
-    if not reasons:
-        heed = [
+        faults.append(Fault("ridge", _ridge(model, solution, at)))
+    heed = (
+        []
+        if faults
+        else [
             text
             for group in solution.sample.groups
             for text in _inseparable(model, at[group.name], f" in group {group.name!r}" if group.name else "", _ALIKE)
         ]
-        return Verdict(True, "; ".join(["every variance is positive and no two constructs coincide", *heed]))
-    return Verdict(False, "; ".join(reasons))
+    )
+    return Verdict.of(faults, "; ".join(["every variance is positive and no two constructs coincide", *heed]))
 
 
 def _ridge(model: RoxModel, solution: LatentSolution, at: Mapping[str, Implied]) -> str:
@@ -467,7 +471,7 @@ def _again(
             else s
             for s in sample.sources
         )
-        noise = noise_of(sources, sample.raw.shape) / np.outer(sample.scale, sample.scale)
+        noise = noise_of(sample.means, sources) / np.outer(sample.scale, sample.scale)
     data = replace(sample.data, noise=noise)
     try:
         found = estimate(model, sample, known=known, data=data)

@@ -26,7 +26,7 @@ from roxmodel.estimate.ordinal.categorical import CategoricalSolution, ordinal_i
 from roxmodel.implied.layout import Layout
 from roxmodel.implied.likelihood import Objective, Part, Patterns, Target, moments_by_pattern
 from roxmodel.implied.matrices import one_blas_thread
-from roxmodel.result.records import Resampling
+from roxmodel.records import Resampling
 from roxmodel.result.resampling import replicate_block
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable

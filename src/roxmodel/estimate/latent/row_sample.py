@@ -16,11 +16,19 @@ from roxmodel.implied.identification import FEWEST, completed, together_of
 from roxmodel.implied.likelihood import Target, patterns_of
 from roxmodel.moments.single import Moments
 from roxmodel.spec.graph import RoxModel
-from roxmodel.spec.parameters import GIVEN, plan
+from roxmodel.spec.parameters import plan
 from roxmodel.survey.answers import read_answers
-from roxmodel.survey.frames import Frame, open_frame, raw_column, raw_dtype, refuse_matrix, require_columns
+from roxmodel.survey.frames import (
+    LARGEST,
+    Frame,
+    number_column,
+    open_frame,
+    raw_column,
+    raw_dtype,
+    refuse_matrix,
+    require_columns,
+)
 from roxmodel.survey.keys import refuse_rounded
-from roxmodel.survey.numbers import LARGEST, number_column
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = [
@@ -90,7 +98,7 @@ def covariates_of(model: RoxModel) -> tuple[str, ...]:
     if model.exogenous == "free" or not any(model.find(name).observed for name in model.exogenous_names):
         return ()
     rows = plan(model, "reflective", False).of("variance")
-    constructs = dict.fromkeys(row.left for row in rows if row.note == GIVEN and row.left in model.names)
+    constructs = dict.fromkeys(row.left for row in rows if row.given == "moment" and row.left in model.names)
     return tuple(model.find(name).item_names[0] for name in constructs)
 
 

@@ -35,7 +35,7 @@ from roxmodel.implied.matrices import implied, one_blas_thread
 from roxmodel.implied.starts import at_means, between_table, condensed, given_values, moments_between, start_values
 from roxmodel.moments.single import Moments
 from roxmodel.spec.graph import RoxModel
-from roxmodel.spec.parameters import GIVEN, ParameterTable
+from roxmodel.spec.parameters import ParameterTable
 from roxmodel.types import FloatArray, Scaling
 
 __all__ = [
@@ -175,7 +175,7 @@ def _covariance(
 def given_places(model: RoxModel, table: ParameterTable) -> tuple[int, ...]:
     """Places of the items whose moments among themselves the data give (exogenous, fixed)."""
     at = {item.name: i for i, item in enumerate(model.items)}
-    names = dict.fromkeys(row.left for row in table.of("variance") if row.note == GIVEN)
+    names = dict.fromkeys(row.left for row in table.of("variance") if row.given == "moment")
     return tuple(at[model.find(name).item_names[0]] for name in names if name in model.names)
 
 

@@ -17,7 +17,7 @@ from roxmodel.estimate.latent.sample import Estimate, LinkedSample, reweighted
 from roxmodel.estimate.latent.solve import layout_of
 from roxmodel.implied.likelihood import NoisyObjective
 from roxmodel.implied.matrices import one_blas_thread
-from roxmodel.result.records import Resampling
+from roxmodel.records import Resampling
 from roxmodel.result.resampling import replicate_block
 from roxmodel.types import FloatArray, IntArray
 

@@ -10,7 +10,7 @@ from roxmodel.estimate.latent.sample import LinkedSample
 from roxmodel.implied.layout import Layout
 from roxmodel.implied.likelihood import NoisyMeans, inverse_of_noisy
 from roxmodel.implied.matrices import implied
-from roxmodel.result.records import UnitScores
+from roxmodel.records import UnitScores
 from roxmodel.spec.constructs import UNIT
 from roxmodel.spec.graph import RoxModel
 from roxmodel.survey.composites import people_behind, suppressed

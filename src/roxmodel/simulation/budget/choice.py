@@ -328,7 +328,7 @@ def _acted(action: Action) -> tuple[int, ...]:
 
 def together_at_estimate(question: Question, actions: Sequence[Action]) -> Together | None:
     """Options at the estimate; None where waves hang together (lagged edges) or equations are curved."""
-    if not question.system.linear or question.system.lagged or any(one.log for one in question.priced):
+    if not question.system.linear or question.system.lags or any(one.log for one in question.priced):
         return None
     at = question.at()
     ground = at.ground(actions)

@@ -21,9 +21,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from roxmodel.errors import SimulationError
+from roxmodel.records import LINEAR
 from roxmodel.result.fit import Fit
 from roxmodel.result.levels import UnitLevels, complete_levels
-from roxmodel.result.records import LINEAR
 from roxmodel.result.system import System, total_effects
 from roxmodel.simulation.actions import Action, read_actions
 from roxmodel.simulation.dynamics import Ground, course_of, spectral_radius
@@ -239,7 +239,7 @@ class _Side:
 
     def moved(self, place: int, effect: int, share: FloatArray, weight: FloatArray) -> FloatArray:
         """(draws,) change of one construct per point of push on another in every unit, its waves weighted."""
-        if not self.question.system.lagged:
+        if not self.question.system.lags:
             return self.totals[:, effect, place] * float(share @ weight)
         key = (place, share.tobytes())
         if key not in self.seen:
@@ -259,12 +259,12 @@ class _Side:
         bounded = np.isfinite(self.ground.low) | np.isfinite(self.ground.high)
         if self.ground.levels is None or not bounded.any():
             return tuple(ones for _ in question.priced)
-        lagged = bool(question.system.lagged)
+        lagged = bool(question.system.lags)
         steps, of = (
             (action.share, np.arange(question.horizon)) if lagged else np.unique(action.share, return_inverse=True)
         )
-        coefficients = np.repeat(question.system.coefficients, _level_draws(self.ground), axis=0)
-        system = replace(question.system, coefficients=coefficients, intercepts=None)
+        again = np.zeros(_level_draws(self.ground), dtype=np.int64)  # the estimate, once for each draw of the levels
+        system = replace(question.system.only(again), intercepts=None)
         course = course_of(system, [action.alone(steps)], self.ground, len(steps), question.readings)
         if not course.capped.any() and not action.level and not action.growth:
             return tuple(ones for _ in question.priced)
@@ -449,7 +449,7 @@ def shrunken_edges(fit: Fit, system: System, seed: int | None) -> Shrunken:
     coefficients = np.array(system.coefficients)
     coefficients[:, to, from_] = found.draws / unit
     after = replace(system, coefficients=coefficients)
-    wild = ~(spectral_radius(after) < 1) if system.loops or system.lagged else np.zeros(len(coefficients), dtype=bool)
+    wild = ~(spectral_radius(after) < 1) if system.loops or system.lags else np.zeros(len(coefficients), dtype=bool)
     coefficients[wild] = system.coefficients[wild]
     centre = np.array(at.coefficients)
     centre[0, to, from_] = found.mean / unit

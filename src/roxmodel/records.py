@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal, TypeAlias
 
 from roxmodel.types import BoolArray, FloatArray, IntArray, read_only
 
@@ -11,16 +12,28 @@ __all__ = [
     "LINEAR",
     "Equation",
     "Estimates",
+    "Fault",
+    "FaultCode",
     "GroupMoments",
     "Measure",
     "Population",
     "Resampling",
+    "Traits",
     "UnitScores",
     "Verdict",
     "WithinEdge",
+    "traits_of",
 ]
 
+
 LINEAR = "linear"
+
+FaultCode: TypeAlias = Literal[
+    "steps", "marker", "flat", "bound", "impossible", "inseparable", "loop", "ridge", "variance", "contradiction"
+]
+"""No optimum in all steps; a first item that is no unit; parameters that cannot be told apart; a variance at its bound;
+covariances impossible together; constructs that coincide; a loop without equilibrium; a flat optimum; a residual
+variance below 0; covariances that contradict each other."""
 
 
 @read_only
@@ -164,11 +177,63 @@ class Population:
 
 
 @dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that makes a verdict fail: its code, the parameters it concerns, by id, and the words for a reader."""
+
+    code: FaultCode
+    words: str
+    rows: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
-    """One verdict and its reason."""
+    """One verdict and its reason; `faults` say the same to code, and are not written to a document."""
 
     ok: bool
     reason: str
+    faults: tuple[Fault, ...] = field(default=(), compare=False)
+
+    @classmethod
+    def of(cls, faults: Sequence[Fault], otherwise: str) -> Verdict:
+        """Failed for the faults; without any it holds, for the reason given."""
+        if not faults:
+            return cls(True, otherwise)
+        return cls(False, "; ".join(fault.words for fault in faults), tuple(faults))
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What a fit is like, so that nobody has to ask which method made it.
+
+    Attributes
+    ----------
+    latent
+        Whether constructs are latent: items measure them, and the fit keeps the moments of the items.
+    levels
+        What is known of the single unit or row: ``observed``, taken as exact; ``predicted``, with an error; ``none``.
+    skewed
+        Whether products of edges have skewed distributions, as with few units.
+    ordinal
+        Whether its covariances are those of normal variables behind ordinal items.
+    """
+
+    latent: bool
+    levels: Literal["observed", "predicted", "none"]
+    skewed: bool = False
+    ordinal: bool = False
+
+
+_TRAITS: Final[Mapping[str, Traits]] = {
+    "path": Traits(latent=False, levels="observed"),
+    "sem": Traits(latent=True, levels="none"),
+    "linked": Traits(latent=True, levels="predicted", skewed=True),
+}
+_ORDINAL: Final = frozenset({"DWLS", "WLSMV"})
+
+
+def traits_of(method: str, estimator: str = "") -> Traits:
+    """What fits by a method, and by one of its estimators, are like."""
+    return replace(_TRAITS[method], ordinal=estimator in _ORDINAL)
 
 
 @read_only
