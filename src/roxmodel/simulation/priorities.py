@@ -11,7 +11,7 @@ import numpy as np
 
 from roxmodel.errors import SimulationError, did_you_mean, listed
 from roxmodel.numerals import for_reading
-from roxmodel.plots.priorities import MapPoint, draw_map
+from roxmodel.plots.priority_map import MapPoint, draw_map
 from roxmodel.result.fit import Fit
 from roxmodel.result.levels import complete_levels
 from roxmodel.result.system import total_effects

@@ -129,7 +129,7 @@ def _plain_numbers(frame: Frame, name: str) -> NDArray[Any] | None:
     column: Any = getattr(frame.to_native(), "get", lambda _: None)(name)
     kind = getattr(column, "dtype", None)
     plain = isinstance(kind, np.dtype) and kind.kind in "fiu" and hasattr(column, "to_numpy")
-    return column.to_numpy() if plain else None  # type: ignore[no-any-return]
+    return column.to_numpy() if plain else None
 
 
 def raw_dtype(frame: Frame, name: str) -> str:
