@@ -8,7 +8,7 @@ from roxmodel.errors import EstimationError
 from roxmodel.estimate.bootstrap import Bootstrap
 from roxmodel.estimate.latent.optimizer import minimise
 from roxmodel.estimate.latent.planned_table import lower_bounds
-from roxmodel.estimate.latent.sample import Estimate, LinkedSample, reweighted
+from roxmodel.estimate.latent.sample import LatentSolution, LinkedSample, reweighted
 from roxmodel.estimate.latent.solve import layout_of
 from roxmodel.estimate.options import LinkedOptions
 from roxmodel.implied.likelihood import NoisyObjective
@@ -21,12 +21,12 @@ _BATCH = 8
 _STEPS = 100
 
 
-def refit_units(sample: LinkedSample, known: Estimate, weight: FloatArray) -> FloatArray:
+def refit_units(sample: LinkedSample, known: LatentSolution, weight: FloatArray) -> FloatArray:
     """Estimate all parameters when units count `weight` times, (n_free,); NaN where that cannot be."""
     nothing = np.full(known.table.n_free, np.nan)
     try:
         data = reweighted(sample, weight)
-        objective = NoisyObjective(layout_of(known, sample.scale, data), data)
+        objective = NoisyObjective(layout_of(known, data), data)
         if not np.isfinite(objective.value(known.found.theta)):
             return nothing
         found = minimise(objective, known.found.theta, lower_bounds(known.table), _STEPS)
@@ -36,18 +36,14 @@ def refit_units(sample: LinkedSample, known: Estimate, weight: FloatArray) -> Fl
 
 
 def resample_units(
-    sample: LinkedSample,
-    known: Estimate,
-    options: LinkedOptions,
-    clusters: IntArray | None,
-    used: tuple[IntArray, int],
+    sample: LinkedSample, known: LatentSolution, options: LinkedOptions, used: tuple[IntArray, int]
 ) -> Draws:
     """Draw units (or clusters of them) with replacement and refit.
 
     `used` says where the units of the sample stand among all units of the study, and how many those are.
     """
     places, every = used
-    whole = len(places) == every
+    whole, clusters = len(places) == every, sample.groups[0].clusters
     return Bootstrap(
         refit=lambda counts, wanted: np.stack([refit_units(sample, known, own) for own in counts[:wanted]]),
         codes=np.arange(float(sample.n)) if clusters is None else clusters.astype(np.float64),
