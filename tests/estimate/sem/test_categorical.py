@@ -12,8 +12,7 @@ import roxmodel as rox
 from roxmodel.errors import DataError, RoxError, SpecError
 from roxmodel.estimate.options import SemOptions
 from roxmodel.estimate.ordinal.categorical import categories_of, ordinal_items, refit_categorical, solve_categorical
-from roxmodel.estimate.ordinal.first_step import first_step_of
-from roxmodel.estimate.ordinal.weighted import covariance_part
+from roxmodel.estimate.ordinal.weighted import covariance_part, first_step_of
 
 NUMERIC = 2e-6  # central differences, steps of 1e-5
 TEXT = "a =~ a1 + a2 + a3\nb =~ b1 + b2 + b3\nb ~ a\na1 ~~ b1"

@@ -15,10 +15,14 @@ from roxmodel.estimate.latent.planned_table import given_by_data, lower_bounds, 
 from roxmodel.estimate.latent.row_sample import covariates_of, sample_of_frame
 from roxmodel.estimate.latent.sample import GroupSample, Sample
 from roxmodel.estimate.options import SemOptions
-from roxmodel.estimate.ordinal.conditional import conditional_moments
-from roxmodel.estimate.ordinal.first_step import first_step_of
-from roxmodel.estimate.ordinal.ordinal import OrdinalMoments, ordinal_moments
-from roxmodel.estimate.ordinal.weighted import WeightedCovariances, covariance_part, weighted_indices, weighted_vcov
+from roxmodel.estimate.ordinal.ordinal_moments import OrdinalMoments, ordinal_moments
+from roxmodel.estimate.ordinal.weighted import (
+    WeightedCovariances,
+    covariance_part,
+    first_step_of,
+    weighted_indices,
+    weighted_vcov,
+)
 from roxmodel.implied.identification import require_identified
 from roxmodel.implied.layout import LOADINGS, Layout, lay_out, residual_of
 from roxmodel.implied.likelihood import Expansion, Target
@@ -108,7 +112,7 @@ def categories_of(model: RoxModel, sample: Sample, ordinal: BoolArray) -> Ordina
     given = [names.index(name) for name in covariates]
     rest = [i for i in range(len(names)) if i not in given]
     own = [names[i] for i in rest]
-    return conditional_moments(rows[:, rest], ordinal[rest], own, (covariates, rows[:, given]), weights)
+    return ordinal_moments(rows[:, rest], ordinal[rest], own, weights, covariates=(covariates, rows[:, given]))
 
 
 def _way_for_many_values(model: RoxModel, name: str, names: Sequence[str]) -> str:
