@@ -1,21 +1,20 @@
-"""The standard bivariate normal distribution at many points at once: probability, density, derivative.
-
-Polychoric correlations of many pairs of items at once, from their contingency tables (Olsson 1979).
-"""
+"""The standard bivariate normal: at points, between bounds, and the correlations that make tables most likely."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import erfcx, ndtr
 
+from roxmodel.estimate.ordinal.marginals import FAR, TINY, bound_pulls, share_between
 from roxmodel.types import BoolArray, FloatArray
 
 __all__ = [
-    "RARE",
+    "Cut",
+    "Pulls",
     "SteppedRoot",
     "bivariate_cdf",
     "bivariate_density",
@@ -23,21 +22,22 @@ __all__ = [
     "cell_influence",
     "perfectly_associated",
     "polychoric",
-    "rare_probability",
+    "rectangle_derivatives",
+    "rectangle_pulls",
     "without_empty_cell",
 ]
 
 
-_FAR = 40.0  # Φ(-40) is 0 and Φ(40) is 1 in double precision; infinite limits are moved here
+Pulls: TypeAlias = tuple[FloatArray, FloatArray]
 
-
+_FAR, _EDGE = 40.0, 13.0  # stand for infinity: Φ(-40) is 0 in double precision, Φ(-13) is 6e-39
 _STEEP = 0.925  # above this |ρ| the integral over the angle needs too many nodes
-
-
 _GENTLE = 0.75  # below this |ρ| twelve nodes are enough
-
-
 _TWO_PI = 2.0 * np.pi
+_RARE = 1e-9  # below this a probability is integrated, because differences of Φ₂ keep 1e-16 only
+_CLOSE, _MOST_STEPS = 1e-7, 100  # steps are quadratic: after one of 1e-7 the error is about 1e-14
+_MOST_CELLS = 1 << 15  # of the tables worked on together, so that they stay in the processor's cache
+_SQUARE = 4  # cells of a two-by-two table
 
 
 def bivariate_cdf(a: FloatArray, b: FloatArray, rho: FloatArray) -> FloatArray:
@@ -47,17 +47,8 @@ def bivariate_cdf(a: FloatArray, b: FloatArray, rho: FloatArray) -> FloatArray:
     above, the integral runs from ±1 towards ρ and its singular part is taken out and integrated in closed form
     (Drezner & Wesolowsky 1990; Genz 2004). The absolute error is below 1e-14.
 
-    Parameters
-    ----------
-    a, b
-        Limits, any shapes that broadcast with each other and with `rho`; may be infinite.
-    rho
-        Correlations from -1 to 1. An array with axes of length 1 (one ρ for a grid of limits) saves most of the sines.
-
-    Returns
-    -------
-    FloatArray
-        Probabilities in [0, 1], of the broadcast shape; NaN where an argument is NaN.
+    `a`, `b` and `rho` broadcast; limits may be infinite. One ρ for a grid of limits (axes of length 1) saves most
+    of the sines.
 
     References
     ----------
@@ -149,17 +140,7 @@ def _series_integral(
 def bivariate_density(a: FloatArray, b: FloatArray, rho: FloatArray) -> FloatArray:
     """Density of two standard normal variables with correlation rho: also dΦ₂/dρ (Plackett 1954).
 
-    Parameters
-    ----------
-    a, b
-        Points, any shapes that broadcast; 0 is returned where one is infinite.
-    rho
-        Correlations strictly between -1 and 1.
-
-    Returns
-    -------
-    FloatArray
-        Densities, of the broadcast shape.
+    `a`, `b` and `rho` broadcast; 0 where a limit is infinite; -1 < ρ < 1.
 
     References
     ----------
@@ -180,17 +161,7 @@ def bivariate_density(a: FloatArray, b: FloatArray, rho: FloatArray) -> FloatArr
 def bivariate_slope(a: FloatArray, b: FloatArray, rho: FloatArray) -> FloatArray:
     """Derivative of the density by the correlation, dφ₂/dρ = d²Φ₂/dρ², relative to the density.
 
-    Parameters
-    ----------
-    a, b
-        Points, any shapes that broadcast; infinite ones are taken as ±40, where the density is 0.
-    rho
-        Correlations strictly between -1 and 1.
-
-    Returns
-    -------
-    FloatArray
-        d log φ₂/dρ, of the broadcast shape: multiply by the density.
+    Multiply by the density. Infinite points are taken as ±40, where the density is 0.
 
     Examples
     --------
@@ -203,22 +174,7 @@ def bivariate_slope(a: FloatArray, b: FloatArray, rho: FloatArray) -> FloatArray
     return np.asarray((rho + (h - rho * k) * (k - rho * h) / rest) / rest)
 
 
-_TINY = 1e-300  # keeps quotients finite
-
-
-RARE = 1e-9  # below this a probability is integrated, because differences of Φ₂ keep 1e-16 only
-
-
-_FAR, _EDGE = 40.0, 13.0  # stand for infinity: Φ(-40) is 0 in double precision, Φ(-13) is 6e-39
-
-
-_CLOSE, _MOST_STEPS = 1e-7, 100  # steps are quadratic: after one of 1e-7 the error is about 1e-14
-
-
-_MOST_CELLS = 1 << 15  # of the tables worked on together, so that they stay in the processor's cache
-
-
-_SQUARE = 4  # cells of a two-by-two table
+# --- tables of two ordinal items (Olsson 1979)
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,17 +235,7 @@ class SteppedRoot:
 def without_empty_cell(tables: FloatArray, square: BoolArray) -> FloatArray:
     """Two-by-two tables with one empty cell get half a person there, their margins kept.
 
-    Parameters
-    ----------
-    tables
-        (pairs, K, K) counts, padded with zeros.
-    square
-        (pairs,) where both items have two categories.
-
-    Returns
-    -------
-    FloatArray
-        The tables, changed where a two-by-two table had exactly one empty cell.
+    `tables` are (pairs, K, K) counts, padded with zeros; `square` (pairs,) says where both items have two categories.
 
     Examples
     --------
@@ -312,16 +258,6 @@ def perfectly_associated(tables: FloatArray) -> BoolArray:
 
     Then the likelihood grows up to ±1 and there is no estimate inside.
 
-    Parameters
-    ----------
-    tables
-        (pairs, K, K) counts.
-
-    Returns
-    -------
-    BoolArray
-        (pairs,).
-
     Examples
     --------
     >>> import numpy as np
@@ -343,17 +279,8 @@ def polychoric(tables: FloatArray, rows: FloatArray, columns: FloatArray) -> Flo
     The score is the sum over cells of n·(∂π/∂ρ)/π, where ∂π/∂ρ is the density differenced over the cell's corners, so
     that each step needs the probability function on the grid of inner thresholds only.
 
-    Parameters
-    ----------
-    tables
-        (pairs, K, K) counts; items with fewer categories than K have empty last rows or columns.
-    rows, columns
-        (pairs, K-1) thresholds of either item in standard units, ascending, padded with inf.
-
-    Returns
-    -------
-    FloatArray
-        (pairs,) correlations; NaN where no maximum inside (-1, 1) was found.
+    `tables` are (pairs, K, K) counts; items with fewer categories than K have empty last rows or columns. `rows` and
+    `columns` are (pairs, K-1) thresholds, ascending, padded with inf. NaN where no maximum inside (-1, 1) was found.
 
     References
     ----------
@@ -411,19 +338,7 @@ def cell_influence(tables: FloatArray, rows: FloatArray, columns: FloatArray, rh
     A11, A21 and A22 their mean products (Muthén 1984), a person's influence is A22⁻¹(s_ρ - A21 A11⁻¹ s_thresholds).
     It depends on the two answers only, so that a table holds it for all persons.
 
-    Parameters
-    ----------
-    tables
-        (pairs, K, K) counts as observed.
-    rows, columns
-        (pairs, K-1) thresholds, padded with inf.
-    rho
-        (pairs,) polychoric correlations.
-
-    Returns
-    -------
-    FloatArray
-        (pairs, K, K), of √n(ρ̂ - ρ); 0 where nobody is.
+    All (pairs, K, K) as in `polychoric`, of √n(ρ̂ - ρ); 0 where nobody is.
 
     References
     ----------
@@ -480,12 +395,12 @@ def _cell_probability(tables: FloatArray, rows: FloatArray, columns: FloatArray,
     grid[:, 1:-1, 1:-1] = bivariate_cdf(rows[:, :, None], columns[:, None, :], rho[:, None, None])
     grid[:, 1:-1, -1], grid[:, -1, 1:-1], grid[:, -1, -1] = ndtr(rows), ndtr(columns), 1.0
     found = np.where(tables > 0.0, np.diff(np.diff(grid, axis=1), axis=2), 1.0)
-    rare = np.nonzero(found < RARE)
+    rare = np.nonzero(found < _RARE)
     if len(rare[0]):
         pair, row, column = rare
         a, b = (np.pad(one, ((0, 0), (1, 1)), constant_values=(-_FAR, _FAR)) for one in (rows, columns))
         limits = a[pair, row], a[pair, row + 1], b[pair, column], b[pair, column + 1]
-        found[rare] = np.maximum(rare_probability(limits, rho[pair]), _TINY)
+        found[rare] = np.maximum(_rare_probability(limits, rho[pair]), TINY)
     return found
 
 
@@ -499,7 +414,7 @@ def _panels(panels: int, count: int) -> tuple[FloatArray, FloatArray]:
 _NODES, _NODE_WEIGHTS = _panels(40, 16)
 
 
-def rare_probability(limits: tuple[FloatArray, ...], rho: FloatArray) -> FloatArray:
+def _rare_probability(limits: tuple[FloatArray, ...], rho: FloatArray) -> FloatArray:
     """(cells,) probabilities of rectangles so improbable that a difference of Φ₂ is only rounding.
 
     Φ of the one given the other is integrated over the other by Gauss–Legendre quadrature in panels. All terms are
@@ -508,9 +423,7 @@ def rare_probability(limits: tuple[FloatArray, ...], rho: FloatArray) -> FloatAr
     left, right, low, high = (np.clip(one, -_EDGE, _EDGE)[:, None] for one in limits)
     x = left + (right - left) * _NODES
     root, shift = np.sqrt(1.0 - rho * rho)[:, None], rho[:, None] * x
-    upper, lower = (high - shift) / root, (low - shift) / root
-    flip = upper + lower > 0.0
-    given = ndtr(np.where(flip, -lower, upper)) - ndtr(np.where(flip, -upper, lower))
+    given = share_between((low - shift) / root, (high - shift) / root)
     density = np.exp(-0.5 * x * x) / np.sqrt(2.0 * np.pi)
     return np.asarray((density * given) @ _NODE_WEIGHTS * (right - left)[:, 0])
 
@@ -519,3 +432,113 @@ def _put(array: NDArray[Any], at: NDArray[np.intp], new: NDArray[Any]) -> NDArra
     changed = array.copy()
     changed[at] = new
     return changed
+
+
+# --- one pair of answers, each between bounds of its own
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Where the bounds of an answer lie given u, a standardised continuous item; all (n,) but rho.
+
+    Attributes
+    ----------
+    lower_tau, upper_tau
+        The bounds of the normal variable behind the answer; ±`FAR` where there is none.
+    lower, upper
+        The same given u, in conditional standard units.
+    lower_ratio, upper_ratio
+        Normal densities there over the probability of the answer.
+    """
+
+    u: FloatArray
+    rho: float
+    lower_tau: FloatArray
+    upper_tau: FloatArray
+    lower: FloatArray
+    upper: FloatArray
+    lower_ratio: FloatArray
+    upper_ratio: FloatArray
+
+    @classmethod
+    def of(cls, u: FloatArray, lower_tau: FloatArray, upper_tau: FloatArray, rho: float) -> Cut:
+        """Lay the bounds out given u."""
+        rest = float(np.sqrt(1.0 - rho * rho))
+        shift = rho * u
+        lower, upper = (lower_tau - shift) / rest, (upper_tau - shift) / rest
+        up, down = bound_pulls(lower, upper)
+        return cls(u, rho, lower_tau, upper_tau, lower, upper, -down, up)
+
+    def derivatives(self) -> Pulls:
+        """∂P/∂ρ and ∂²P/∂ρ² over P, the probability of the answer given u."""
+        rho, rest = self.rho, 1.0 - self.rho * self.rho
+        first, second = np.zeros_like(self.u), np.zeros_like(self.u)
+        ends = (
+            (self.upper_tau, self.upper, self.upper_ratio, 1.0),
+            (self.lower_tau, self.lower, self.lower_ratio, -1.0),
+        )
+        for tau, at, ratio, sign in ends:
+            speed = (tau * rho - self.u) * rest**-1.5
+            first += sign * ratio * speed
+            second += sign * ratio * (tau * rest**-1.5 + speed * (3.0 * rho / rest - at * speed))
+        return first, second
+
+    def score(self) -> FloatArray:
+        """Derivative of the log likelihood of each answer by ρ."""
+        upper, lower = self.upper_tau * self.rho - self.u, self.lower_tau * self.rho - self.u
+        power = (1.0 - self.rho * self.rho) ** -1.5
+        return np.asarray((self.upper_ratio * upper - self.lower_ratio * lower) * power)
+
+
+def _corners(limits: tuple[FloatArray, ...]) -> list[tuple[FloatArray, FloatArray, float]]:
+    left, right, low, high = limits
+    return [(right, high, 1.0), (left, high, -1.0), (right, low, -1.0), (left, low, 1.0)]
+
+
+def _rectangle(limits: tuple[FloatArray, ...], rho: float) -> FloatArray:
+    """Probability of each rectangle (left, right, low, high)."""
+    found = np.zeros_like(limits[0])
+    for x, y, sign in _corners(limits):
+        inside = np.maximum(np.abs(x), np.abs(y)) < FAR
+        corner = ndtr(np.minimum(x, y))  # right wherever one of them is infinite
+        corner[inside] = bivariate_cdf(x[inside], y[inside], np.array([rho]))
+        found += sign * corner
+    rare = np.flatnonzero(found < _RARE)
+    if len(rare):
+        found[rare] = _rare_probability(tuple(one[rare] for one in limits), np.full(len(rare), rho))
+    return np.maximum(found, TINY)
+
+
+def rectangle_derivatives(limits: tuple[FloatArray, ...], rho: float) -> Pulls:
+    """∂P/∂ρ and ∂²P/∂ρ² over P."""
+    probability, at = _rectangle(limits, rho), np.array([rho])
+    first, second = np.zeros_like(probability), np.zeros_like(probability)
+    for x, y, sign in _corners(limits):
+        density = sign * bivariate_density(x, y, at)
+        first += density
+        second += density * bivariate_slope(x, y, at)
+    return first / probability, second / probability
+
+
+def rectangle_pulls(limits: tuple[FloatArray, ...], rho: float) -> tuple[FloatArray, Pulls, Pulls]:
+    """Score of the correlation, and derivatives of the log likelihood by either one's upper and lower bound."""
+    left, right, low, high = limits
+    probability, at = _rectangle(limits, rho), np.array([rho])
+    score = np.zeros_like(probability)
+    for x, y, sign in _corners(limits):
+        score += sign * bivariate_density(x, y, at)
+
+    def ends(lower: FloatArray, upper: FloatArray, under: FloatArray, over: FloatArray) -> Pulls:
+        return (
+            _edge(upper, under, over, rho) / probability,
+            -_edge(lower, under, over, rho) / probability,
+        )
+
+    return score / probability, ends(left, right, low, high), ends(low, high, left, right)
+
+
+def _edge(at: FloatArray, under: FloatArray, over: FloatArray, rho: float) -> FloatArray:
+    """Density of the one at a bound times the probability of the other's interval given it."""
+    rest = float(np.sqrt(1.0 - rho * rho))
+    inside = share_between((under - rho * at) / rest, (over - rho * at) / rest)
+    return np.asarray(np.exp(-0.5 * at * at) / np.sqrt(2.0 * np.pi) * inside)

@@ -8,38 +8,26 @@ from itertools import combinations
 from typing import Literal, TypeAlias
 
 import numpy as np
-from scipy.special import ndtr
 
 from roxmodel.errors import DataError, EstimationError, listed
 from roxmodel.estimate.ordinal.bivariate import (
-    RARE,
+    Cut,
+    Pulls,
     SteppedRoot,
-    bivariate_cdf,
-    bivariate_density,
-    bivariate_slope,
     cell_influence,
     perfectly_associated,
     polychoric,
-    rare_probability,
+    rectangle_derivatives,
+    rectangle_pulls,
     without_empty_cell,
 )
-from roxmodel.estimate.ordinal.marginals import (
-    FAR,
-    TINY,
-    ContinuousItem,
-    OrdinalItem,
-    bound_pulls,
-    continuous_item,
-    ordinal_item,
-    share_between,
-)
+from roxmodel.estimate.ordinal.marginals import ContinuousItem, OrdinalItem, continuous_item, ordinal_item
 from roxmodel.types import BoolArray, FloatArray
 
 __all__ = ["Given", "OrdinalMoments", "StatisticLabel", "ordinal_moments"]
 
 StatisticLabel: TypeAlias = tuple[Literal["threshold", "mean", "slope", "variance", "covariance"], str, str]
 _Item: TypeAlias = OrdinalItem | ContinuousItem
-_Pulls: TypeAlias = tuple[FloatArray, FloatArray]
 
 _PERFECT = 1.0 - 1e-6  # a correlation beyond this has its maximum at ±1
 _MOST_STEPS = 100
@@ -465,7 +453,7 @@ def _derivatives_of(a: _Item, b: _Item, weight: FloatArray) -> Callable[[float],
         bounds, count = _distinct(a, b, weight)
 
         def of_rectangles(rho: float) -> tuple[float, float]:
-            first, second = _rectangle_derivatives(bounds, rho)
+            first, second = rectangle_derivatives(bounds, rho)
             return float(count @ first), float(count @ (second - first * first))
 
         return of_rectangles
@@ -478,7 +466,7 @@ def _derivatives_of(a: _Item, b: _Item, weight: FloatArray) -> Callable[[float],
     def of_strips(rho: float) -> tuple[float, float]:
         score, slope = 0.0, 0.0
         for at in _parts(len(u)):
-            first, second = _Cut.of(u[at], lower[at], upper[at], rho).derivatives()
+            first, second = Cut.of(u[at], lower[at], upper[at], rho).derivatives()
             score += float(weight[at] @ first)
             slope += float(weight[at] @ (second - first * first))
         return score, slope
@@ -506,20 +494,20 @@ def _paired(a: _Item, b: _Item, weight: FloatArray, rho: float, kept: bool) -> _
     return _Pair(rho, information / total, np.asarray(first / total), np.asarray(second / total), together)
 
 
-def _pulls(a: _Item, b: _Item, rho: float, rows: slice) -> tuple[FloatArray, _Pulls, _Pulls]:
+def _pulls(a: _Item, b: _Item, rho: float, rows: slice) -> tuple[FloatArray, Pulls, Pulls]:
     """Score of the correlation row by row; derivatives of the log likelihood by what each item's parameters move.
 
     For an ordinal item these are its bounds, for a continuous one what is foretold and the variance, in standard units.
     """
     if isinstance(a, OrdinalItem):
         if isinstance(b, OrdinalItem):
-            return _rectangle_pulls((*a.bounds(rows), *b.bounds(rows)), rho)
+            return rectangle_pulls((*a.bounds(rows), *b.bounds(rows)), rho)
         score, by_b, by_a = _pulls(b, a, rho, rows)
         return score, by_a, by_b
     u, rest = a.standard[rows], 1.0 - rho * rho
     if isinstance(b, OrdinalItem):
         root = float(np.sqrt(rest))
-        cut = _Cut.of(u, *b.bounds(rows), rho)
+        cut = Cut.of(u, *b.bounds(rows), rho)
         foretold = u + (cut.upper_ratio - cut.lower_ratio) * rho / root
         own = foretold, 0.5 * (foretold * u - 1.0)
         return cut.score(), own, (cut.upper_ratio / root, -cut.lower_ratio / root)
@@ -527,108 +515,3 @@ def _pulls(a: _Item, b: _Item, rho: float, rows: slice) -> tuple[FloatArray, _Pu
     by_u, by_v = ((one - rho * other) / rest for one, other in ((u, v), (v, u)))
     score = (rho * (rest - u * u - v * v) + (1.0 + rho * rho) * u * v) / rest**2
     return score, (by_u, 0.5 * (by_u * u - 1.0)), (by_v, 0.5 * (by_v * v - 1.0))
-
-
-@dataclass(frozen=True, slots=True)
-class _Cut:
-    """Where the bounds of an answer lie given u, a standardised continuous item; all (n,) but rho.
-
-    Attributes
-    ----------
-    lower_tau, upper_tau
-        The bounds of the normal variable behind the answer; ±`FAR` where there is none.
-    lower, upper
-        The same given u, in conditional standard units.
-    lower_ratio, upper_ratio
-        Normal densities there over the probability of the answer.
-    """
-
-    u: FloatArray
-    rho: float
-    lower_tau: FloatArray
-    upper_tau: FloatArray
-    lower: FloatArray
-    upper: FloatArray
-    lower_ratio: FloatArray
-    upper_ratio: FloatArray
-
-    @classmethod
-    def of(cls, u: FloatArray, lower_tau: FloatArray, upper_tau: FloatArray, rho: float) -> _Cut:
-        rest = float(np.sqrt(1.0 - rho * rho))
-        shift = rho * u
-        lower, upper = (lower_tau - shift) / rest, (upper_tau - shift) / rest
-        up, down = bound_pulls(lower, upper)
-        return cls(u, rho, lower_tau, upper_tau, lower, upper, -down, up)
-
-    def derivatives(self) -> _Pulls:
-        """∂P/∂ρ and ∂²P/∂ρ² over P, the probability of the answer given u."""
-        rho, rest = self.rho, 1.0 - self.rho * self.rho
-        first, second = np.zeros_like(self.u), np.zeros_like(self.u)
-        ends = (
-            (self.upper_tau, self.upper, self.upper_ratio, 1.0),
-            (self.lower_tau, self.lower, self.lower_ratio, -1.0),
-        )
-        for tau, at, ratio, sign in ends:
-            speed = (tau * rho - self.u) * rest**-1.5
-            first += sign * ratio * speed
-            second += sign * ratio * (tau * rest**-1.5 + speed * (3.0 * rho / rest - at * speed))
-        return first, second
-
-    def score(self) -> FloatArray:
-        """Derivative of the log likelihood of each answer by ρ."""
-        upper, lower = self.upper_tau * self.rho - self.u, self.lower_tau * self.rho - self.u
-        power = (1.0 - self.rho * self.rho) ** -1.5
-        return np.asarray((self.upper_ratio * upper - self.lower_ratio * lower) * power)
-
-
-def _corners(limits: tuple[FloatArray, ...]) -> list[tuple[FloatArray, FloatArray, float]]:
-    left, right, low, high = limits
-    return [(right, high, 1.0), (left, high, -1.0), (right, low, -1.0), (left, low, 1.0)]
-
-
-def _rectangle(limits: tuple[FloatArray, ...], rho: float) -> FloatArray:
-    """Probability of each rectangle (left, right, low, high)."""
-    found = np.zeros_like(limits[0])
-    for x, y, sign in _corners(limits):
-        inside = np.maximum(np.abs(x), np.abs(y)) < FAR
-        corner = ndtr(np.minimum(x, y))  # right wherever one of them is infinite
-        corner[inside] = bivariate_cdf(x[inside], y[inside], np.array([rho]))
-        found += sign * corner
-    rare = np.flatnonzero(found < RARE)
-    if len(rare):
-        found[rare] = rare_probability(tuple(one[rare] for one in limits), np.full(len(rare), rho))
-    return np.maximum(found, TINY)
-
-
-def _rectangle_derivatives(limits: tuple[FloatArray, ...], rho: float) -> _Pulls:
-    """∂P/∂ρ and ∂²P/∂ρ² over P."""
-    probability, at = _rectangle(limits, rho), np.array([rho])
-    first, second = np.zeros_like(probability), np.zeros_like(probability)
-    for x, y, sign in _corners(limits):
-        density = sign * bivariate_density(x, y, at)
-        first += density
-        second += density * bivariate_slope(x, y, at)
-    return first / probability, second / probability
-
-
-def _rectangle_pulls(limits: tuple[FloatArray, ...], rho: float) -> tuple[FloatArray, _Pulls, _Pulls]:
-    left, right, low, high = limits
-    probability, at = _rectangle(limits, rho), np.array([rho])
-    score = np.zeros_like(probability)
-    for x, y, sign in _corners(limits):
-        score += sign * bivariate_density(x, y, at)
-
-    def ends(lower: FloatArray, upper: FloatArray, under: FloatArray, over: FloatArray) -> _Pulls:
-        return (
-            _edge(upper, under, over, rho) / probability,
-            -_edge(lower, under, over, rho) / probability,
-        )
-
-    return score / probability, ends(left, right, low, high), ends(low, high, left, right)
-
-
-def _edge(at: FloatArray, under: FloatArray, over: FloatArray, rho: float) -> FloatArray:
-    """Density of the one at a bound times the probability of the other's interval given it."""
-    rest = float(np.sqrt(1.0 - rho * rho))
-    inside = share_between((under - rho * at) / rest, (over - rho * at) / rest)
-    return np.asarray(np.exp(-0.5 * at * at) / np.sqrt(2.0 * np.pi) * inside)
