@@ -85,7 +85,7 @@ def _equation(work: _Work, spot: Spot) -> None:
     work.remainder[spot.effect] = weights
     df = float(n - len(causes) - 1)
     _fill(work, spot, (slopes, inverse, weights), (residual, df))
-    work.equations.append(Equation(work.scores.names[spot.effect], LINEAR, n, df))
+    work.equations.append(Equation(work.scores.names[spot.effect], LINEAR, n, df, np.nan))
 
 
 def _check(work: _Work, spot: Spot) -> None:

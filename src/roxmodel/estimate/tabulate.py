@@ -162,7 +162,9 @@ def _population(
     values = scores.values
     if values is None:
         mean = None if scores.mean is None else _frozen(scores.mean)
-        return Population(scores.names, scores.n, None, None, None, mean, covariance, None, None)
+        return Population(
+            names=scores.names, n=scores.n, n_units=None, mean=mean, covariance=covariance, low=None, high=None
+        )
     hidden = scores.hidden if scores.hidden is not None and scores.hidden.any() else None
     shown = values if hidden is None else np.where(hidden, np.nan, values)
     mean, low, high = summary_of(shown)

@@ -60,7 +60,7 @@ def fit_of(model: RoxModel, solution: LatentSolution, options: Options) -> Fit:
         table=solution.table,
         estimates=_estimates(model, solution, at, vcov),
         vcov=vcov,
-        equations=tuple(Equation(name, LINEAR, round(solution.sample.n), np.inf) for name in model.endogenous),
+        equations=tuple(Equation(name, LINEAR, round(solution.sample.n), np.inf, np.nan) for name in model.endogenous),
         measures=tuple(_measure(model, name, solution) for name in model.names),
         population=people,
         verdicts=verdicts_of(model, solution, at),
@@ -498,7 +498,7 @@ def _equations(model: RoxModel, solution: LinkedSolution) -> tuple[Equation, ...
     found = []
     for name in model.endogenous:
         n = solution.equation_units[name]
-        found.append(Equation(name, LINEAR, n, float(max(n - len(model.causes(name)) - 1, 1))))
+        found.append(Equation(name, LINEAR, n, float(max(n - len(model.causes(name)) - 1, 1)), np.nan))
     return tuple(found)
 
 
