@@ -261,5 +261,5 @@ def test_joint_optimum_and_errors_by_the_dense_likelihood(tiny):
     assert minimum.converged
     assert np.abs(gradient[keep] * se).max() < 1e-4  # at the optimum, in standard errors
     free = int((~minimum.bound).sum())
-    own = np.sqrt(np.diag(found.estimate.bread.inverse)[~minimum.bound] / sample.n)
+    own = np.sqrt(np.diag(found.solution.bread.inverse)[~minimum.bound] / sample.n)
     np.testing.assert_allclose(own, se[:free], rtol=3e-4)  # their Hessian is by differences
