@@ -8,11 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from roxmodel.estimate.latent.inference import equation_units
+from roxmodel.estimate.latent.latent_fit import predicted_levels
 from roxmodel.estimate.latent.latent_notes import error_words, notes_of, verdicts_of
 from roxmodel.estimate.latent.sample import GroupSample, LatentSolution, LinkedSample
-from roxmodel.estimate.latent.unit_options import LinkedOptions
-from roxmodel.estimate.path import Solution
-from roxmodel.estimate.latent.unit_levels import predicted_levels
 from roxmodel.estimate.options import LinkedOptions, SemOptions
 from roxmodel.implied.layout import LOADINGS, RESIDUALS, Layout, residual_of
 from roxmodel.implied.likelihood import NoisyMeans, inverse_of_noisy
