@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from roxmodel.estimate.latent.inference import equation_units
-from roxmodel.estimate.latent.latent_fit import predicted_levels
 from roxmodel.estimate.latent.latent_notes import error_words, notes_of, verdicts_of
 from roxmodel.estimate.latent.sample import GroupSample, LatentSolution, LinkedSample
 from roxmodel.estimate.options import LinkedOptions, SemOptions
