@@ -127,8 +127,8 @@ def raw_column(frame: Frame, name: str) -> NDArray[Any]:
 
 def plain_numbers(frame: Frame, name: str) -> NDArray[Any] | None:
     """A pandas column of numpy's own numbers, or None; any other look at a column costs a tenth of a millisecond."""
-    column = getattr(frame.to_native(), "get", lambda _: None)(name)
-    kind = getattr(column, "dtype", None)
+    column: Any = getattr(frame.to_native(), "get", lambda _: None)(name)
+    kind: object = getattr(column, "dtype", None)
     values: NDArray[Any] | None = None
     if isinstance(kind, np.dtype) and kind.kind in "fiu" and hasattr(column, "to_numpy"):
         values = column.to_numpy()

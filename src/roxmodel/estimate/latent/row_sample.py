@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from roxmodel.errors import DataError, EstimationError, did_you_mean, listed
+from roxmodel.estimate.latent.casewise import Cases
 from roxmodel.estimate.latent.row_options import Options
 from roxmodel.estimate.latent.row_reading import Columns, columns_of, rows_kept
 from roxmodel.implied.identification import FEWEST, completed, together_of
-from roxmodel.implied.likelihood import Patterns, Target, patterns_of
+from roxmodel.implied.likelihood import NormalCells, Seen, Target, cells_of_rows
 from roxmodel.moments.single import Moments
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import GIVEN, plan
@@ -51,12 +52,22 @@ class GroupSample:
     name: str
     n: float
     target: Target
-    patterns: Patterns | None
+    patterns: NormalCells | None
     rows: FloatArray | None
     weights: FloatArray | None
     sampling: bool
     clusters: IntArray | None
     places: IntArray | None
+
+    @property
+    def data(self) -> Seen:
+        """What the likelihood sees: the moments of complete data, or those of each pattern."""
+        return self.target if self.patterns is None else self.patterns
+
+    @property
+    def cases(self) -> Cases:
+        """Whose scores a sandwich sums."""
+        return Cases(self.rows, self.weights, self.sampling, self.clusters)
 
     @property
     def people(self) -> float:
@@ -72,8 +83,8 @@ class GroupSample:
         if self.patterns is None:
             return np.full(self.target.covariance.shape, self.n)
         count = self.n * self.patterns.weight
-        if self.sampling:
-            code = self.patterns.code
+        code = self.patterns.code
+        if self.sampling and code is not None:
             count = np.bincount(code[code >= 0], minlength=len(self.patterns.seen)).astype(np.float64)
         return together_of(self.patterns.seen, count)
 
@@ -260,7 +271,7 @@ def _scaled(group: GroupSample, scale: FloatArray, asked: tuple[Options, tuple[s
     if rows is None or not _needs_rows(options):
         return replace(group, target=target, rows=None)
     rows /= scale
-    patterns = patterns_of(rows, group.weights) if np.isnan(rows[0]).any() or np.isnan(rows).any() else None
+    patterns = cells_of_rows(rows, group.weights) if np.isnan(rows[0]).any() or np.isnan(rows).any() else None
     return replace(group, target=target, rows=rows, patterns=patterns)
 
 

@@ -14,8 +14,8 @@ from roxmodel.estimate.latent.inference import (
     beside_bound,
     bread_of,
     degrees_of_freedom,
-    huber_white,
     net_of_intercepts,
+    sandwich,
     satorra_bentler,
 )
 from roxmodel.estimate.latent.optimizer import Minimum, feasible, reached
@@ -84,10 +84,7 @@ class LatentSolution:
 def objective_of(layouts: Sequence[Layout], sample: Sample) -> Objective:
     """What is minimised."""
     return Objective(
-        [
-            Part(layout, group.target if group.patterns is None else group.patterns, group.n / sample.n)
-            for layout, group in zip(layouts, sample.groups, strict=True)
-        ]
+        [Part(layout, group.data, group.n / sample.n) for layout, group in zip(layouts, sample.groups, strict=True)]
     )
 
 
@@ -196,13 +193,14 @@ def _covariance(
 ) -> FloatArray:
     layouts, sample, given = model
     inverse = bread.whole
+    vcov = inverse / sample.n
     if options.estimator == "MLM":
         middle, _ = satorra_bentler(layouts, sample, found.theta, given)
+        vcov = np.asarray(inverse @ middle @ inverse / sample.n)
     elif options.estimator == "MLR" or options.se == "robust" or _weighted(options):
-        middle = huber_white(layouts, sample, found)
-    else:
-        return beside_bound(inverse / sample.n, bread)
-    return beside_bound(np.asarray(inverse @ middle @ inverse / sample.n), bread)
+        parts = [(layout, group.data, group.cases) for layout, group in zip(layouts, sample.groups, strict=True)]
+        vcov = sandwich(parts, found, inverse, sample.n)
+    return beside_bound(vcov, bread)
 
 
 def given_places(model: RoxModel, table: ParameterTable) -> tuple[int, ...]:

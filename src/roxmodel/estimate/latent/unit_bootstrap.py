@@ -15,7 +15,7 @@ from roxmodel.estimate.latent.optimizer import minimise
 from roxmodel.estimate.latent.planned_table import lower_bounds
 from roxmodel.estimate.latent.unit_sample import LinkedSample, reweighted
 from roxmodel.estimate.latent.unit_solve import Estimate, layout_of
-from roxmodel.implied.likelihood import NoisyObjective
+from roxmodel.implied.likelihood import objective_of_units
 from roxmodel.implied.matrices import one_blas_thread
 from roxmodel.result.records import Resampling
 from roxmodel.result.resampling import replicate_block
@@ -56,7 +56,7 @@ def refit_units(sample: LinkedSample, known: Estimate, weight: FloatArray) -> Fl
     nothing = np.full(known.table.n_free, np.nan)
     try:
         data = reweighted(sample, weight)
-        objective = NoisyObjective(layout_of(known, sample.scale, data), data)
+        objective = objective_of_units(layout_of(known, sample.scale, data), data)
         if not np.isfinite(objective.value(known.found.theta)):
             return nothing
         found = minimise(objective, known.found.theta, lower_bounds(known.table), _STEPS)

@@ -14,6 +14,7 @@ from roxmodel.estimate.latent.inference import (
     equation_units,
     sandwich,
     small_sample,
+    unit_cases,
     unit_degrees_of_freedom,
 )
 from roxmodel.estimate.latent.joint_levels import Joint, estimate_jointly
@@ -180,7 +181,8 @@ def _covariance(
 ) -> FloatArray:
     inverse = known.bread.whole
     if options.se == "robust" or clusters is not None:
-        vcov = sandwich(known.layout, known.found, sample.data, inverse, clusters)
+        own = unit_cases(sample.data.weight, clusters)
+        vcov = sandwich([(known.layout, sample.data, own)], known.found, inverse, sample.data.size)
     else:
         vcov = inverse / sample.n
     return small_sample(model, known.table, sample, beside_bound(vcov, known.bread))

@@ -9,7 +9,7 @@ import numpy as np
 
 from roxmodel.errors import DataError, EstimationError, listed
 from roxmodel.estimate.latent.unit_within import Within, within_of
-from roxmodel.implied.likelihood import NoisyMeans
+from roxmodel.implied.likelihood import NormalCells
 from roxmodel.moments.cells import Cells
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.moments.source import SourceMoments
@@ -83,7 +83,7 @@ class LinkedSample:
     units: tuple[Hashable, ...]
     scale: FloatArray
     sources: tuple[Source, ...]
-    data: NoisyMeans
+    data: NormalCells
     raw: FloatArray
     people: FloatArray
     notes: tuple[str, ...]
@@ -120,7 +120,9 @@ def linked_sample(model: RoxModel, moments: LinkedMoments, cells: Mapping[str, C
     _require_distinct(items, raw, tuple(found))
     noise = noise_of(tuple(found), raw.shape)
     spread = _spread(raw, noise)
-    data = NoisyMeans(seen, np.where(seen, raw, 0.0) / spread, noise / np.outer(spread, spread), np.ones(len(units)))
+    data = NormalCells(
+        seen, np.where(seen, raw, 0.0) / spread, np.ones(len(units)), noise=noise / np.outer(spread, spread)
+    )
     notes = _population_notes(tuple(found))
     empty = len(every) - len(units)
     if empty:
@@ -242,7 +244,7 @@ def _population_notes(sources: tuple[Source, ...]) -> list[str]:
     return notes
 
 
-def reweighted(sample: LinkedSample, weight: FloatArray) -> NoisyMeans:
+def reweighted(sample: LinkedSample, weight: FloatArray) -> NormalCells:
     """Means and noise when units count `weight` times, (J,): the covariance within units is found again too."""
     sources = []
     for source in sample.sources:
@@ -255,7 +257,7 @@ def reweighted(sample: LinkedSample, weight: FloatArray) -> NoisyMeans:
     return with_noise(sample, tuple(sources), weight)
 
 
-def with_noise(sample: LinkedSample, sources: tuple[Source, ...], weight: FloatArray) -> NoisyMeans:
+def with_noise(sample: LinkedSample, sources: tuple[Source, ...], weight: FloatArray) -> NormalCells:
     """The sample's means with the noise that other covariances within units imply."""
     noise = noise_of(sources, sample.raw.shape) / np.outer(sample.scale, sample.scale)
     return replace(sample.data, noise=noise).weighted(weight)

@@ -14,7 +14,7 @@ from roxmodel.estimate.latent.planned_table import lower_bounds, refuse_free_lag
 from roxmodel.estimate.latent.unit_sample import LinkedSample
 from roxmodel.implied.identification import UNITS, require_identified, require_seen, together_of
 from roxmodel.implied.layout import Layout, lay_out, residual_of
-from roxmodel.implied.likelihood import NoisyMeans, NoisyObjective, Target
+from roxmodel.implied.likelihood import NormalCells, Target, objective_of_units
 from roxmodel.implied.matrices import implied
 from roxmodel.implied.starts import at_means, between_table, condensed, given_values, moments_between, start_values
 from roxmodel.spec.graph import RoxModel
@@ -55,7 +55,7 @@ class Estimate:
 
 def estimate(
     model: RoxModel, sample: LinkedSample, scaling: Scaling = "marker", known: Estimate | None = None,
-    data: NoisyMeans | None = None,
+    data: NormalCells | None = None,
 ) -> Estimate:  # fmt: skip
     """Maximum likelihood of the between-unit model.
 
@@ -76,10 +76,10 @@ def estimate(
     data = sample.data if data is None else data
     if known is not None:
         lower = lower_bounds(known.table)
-        rough = NoisyObjective(known.layout, condensed(data))
+        rough = objective_of_units(known.layout, condensed(data))
         inside = _inside(known, known.found.theta)
         first = minimise(rough, feasible(rough, inside, known.table), lower, _ROUGH)
-        objective = NoisyObjective(known.layout, data)
+        objective = objective_of_units(known.layout, data)
         near = first.theta if np.isfinite(objective.value(first.theta)) else inside
         found = reached(objective, feasible(objective, near, known.table), known.table)
         return replace(known, found=found, bread=_bread(known.table, found))
@@ -91,8 +91,8 @@ def estimate(
     values = start_values(model, table, [("", start)], sample.scale)
     require_identified(model, table, (layout,), values)
     hardly = require_seen(table, (layout,), values, [together_of(data.seen)], UNITS)
-    objective = NoisyObjective(layout, data)
-    rough = NoisyObjective(layout, condensed(data))
+    objective = objective_of_units(layout, data)
+    rough = objective_of_units(layout, condensed(data))
     level = at_means((layout,), table, feasible(rough, values[0], table), (start.mean,))
     first = minimise(rough, level, lower_bounds(table), _ROUGH)
     begin = feasible(objective, first.theta, table)
@@ -105,7 +105,7 @@ def _bread(table: ParameterTable, found: Minimum, observed: bool = True) -> Brea
     return net_of_intercepts(bread_of(found, observed), table)
 
 
-def layout_of(known: Estimate, scale: FloatArray, data: NoisyMeans) -> Layout:
+def layout_of(known: Estimate, scale: FloatArray, data: NormalCells) -> Layout:
     """The layout with the values that other data give (residuals of a stated reliability)."""
     if not known.given:
         return known.layout
