@@ -27,14 +27,12 @@ import pandas as pd  # noqa: E402
 
 import roxmodel as rox  # noqa: E402
 from roxmodel.errors import RoxError  # noqa: E402
-from roxmodel.estimate.latent.joint_levels import estimate_jointly  # noqa: E402
+from roxmodel.estimate.latent.both_levels import estimate_jointly  # noqa: E402
 from roxmodel.estimate.latent.optimizer import Minimum, minimise  # noqa: E402
 from roxmodel.estimate.latent.planned_table import given_by_data, layouts_of, lower_bounds, table_of  # noqa: E402
 from roxmodel.estimate.latent.row_options import Options  # noqa: E402
-from roxmodel.estimate.latent.row_sample import GroupSample, Sample  # noqa: E402
-from roxmodel.estimate.latent.row_solve import objective_of, optimum_of, solve_sem  # noqa: E402
-from roxmodel.estimate.latent.unit_sample import linked_sample  # noqa: E402
-from roxmodel.estimate.latent.unit_solve import estimate  # noqa: E402
+from roxmodel.estimate.latent.sample import GroupSample, Sample, linked_sample  # noqa: E402
+from roxmodel.estimate.latent.solve import estimate, objective_of, optimum_of, solve_sem  # noqa: E402
 from roxmodel.implied.likelihood import Target, cells_of_rows, objective_of_units  # noqa: E402
 from roxmodel.implied.starts import start_values  # noqa: E402
 from roxmodel.spec.parameters import ParameterTable  # noqa: E402

@@ -14,16 +14,24 @@ import numpy as np
 import pytest
 
 from roxmodel.errors import RoxError
+from roxmodel.numerals import plain, written
 from roxmodel.plots.charts import Bar, FanSeries, draw_fan, draw_forest, draw_waterfall
-from roxmodel.plots.diagram import Arrow, Diagram, Node, arrow_label, includes_zero, relative_strengths
+from roxmodel.plots.diagram import (
+    Arrow,
+    Diagram,
+    Node,
+    arrow_label,
+    includes_zero,
+    relative_strengths,
+    to_dot,
+    to_mermaid,
+)
 from roxmodel.plots.draw import draw_diagram
 from roxmodel.plots.figure import font_measure, save_figure
 from roxmodel.plots.geometry import Box, rough_measure, sampled, separated, shortened, wrapped
-from roxmodel.plots.layers import arrange, column_order
-from roxmodel.plots.numbers import plain, written
+from roxmodel.plots.places import arrange, column_order
 from roxmodel.plots.scene import layout
 from roxmodel.plots.style import keys, pens
-from roxmodel.plots.text import to_dot, to_mermaid
 
 FACTORS = ("pride", "influencers", "behaviours", "value_drivers", "outcomes")
 

@@ -35,10 +35,10 @@ if TYPE_CHECKING:  # what a type checker sees; a test holds it against the table
     from roxmodel.simulation.forecast import forecast as forecast
     from roxmodel.simulation.intervention import Intervention as Intervention
     from roxmodel.simulation.budget.optimize import optimize as optimize
-    from roxmodel.simulation.budget.plan_file import load_plan as load_plan
+    from roxmodel.simulation.budget.plan import load_plan as load_plan
     from roxmodel.simulation.money.prices import Finance as Finance
     from roxmodel.simulation.priorities import where_to_act as where_to_act
-    from roxmodel.simulation.rules import Above as Above, Below as Below, Highest as Highest, Lowest as Lowest
+    from roxmodel.simulation.intervention import Above as Above, Below as Below, Highest as Highest, Lowest as Lowest
     from roxmodel.simulation.run import simulate as simulate
     from roxmodel.simulation.money.values import (
         LifetimeValue as LifetimeValue,
@@ -48,7 +48,7 @@ if TYPE_CHECKING:  # what a type checker sees; a test holds it against the table
         UniformValue as UniformValue,
         UnitValue as UnitValue,
     )
-    from roxmodel.spec.five_factor import five_factor as five_factor
+    from roxmodel.spec.graph import five_factor as five_factor
     from roxmodel.spec.graph import (
         Construct as Construct,
         Covariance as Covariance,
@@ -69,10 +69,10 @@ if TYPE_CHECKING:  # what a type checker sees; a test holds it against the table
 
 # The public face: name -> defining module. Nothing below is imported before it is asked for.
 _PUBLIC = {
-    "Above": "roxmodel.simulation.rules",
+    "Above": "roxmodel.simulation.intervention",
     "Aggregated": "roxmodel.survey.aggregated",
     "Amount": "roxmodel.spec.questionnaire",
-    "Below": "roxmodel.simulation.rules",
+    "Below": "roxmodel.simulation.intervention",
     "Binary": "roxmodel.spec.questionnaire",
     "Construct": "roxmodel.spec.graph",
     "Count": "roxmodel.spec.questionnaire",
@@ -83,14 +83,14 @@ _PUBLIC = {
     "EstimationError": "roxmodel.errors",
     "Finance": "roxmodel.simulation.money.prices",
     "Fit": "roxmodel.result.fit",
-    "Highest": "roxmodel.simulation.rules",
+    "Highest": "roxmodel.simulation.intervention",
     "Intervention": "roxmodel.simulation.intervention",
     "Item": "roxmodel.spec.questionnaire",
     "LifetimeValue": "roxmodel.simulation.money.values",
     "Likert": "roxmodel.spec.questionnaire",
     "LinkedMoments": "roxmodel.moments.linked",
     "LogValue": "roxmodel.simulation.money.values",
-    "Lowest": "roxmodel.simulation.rules",
+    "Lowest": "roxmodel.simulation.intervention",
     "Moments": "roxmodel.moments.single",
     "NPS": "roxmodel.spec.questionnaire",
     "NormalValue": "roxmodel.simulation.money.values",
@@ -108,11 +108,11 @@ _PUBLIC = {
     "compare": "roxmodel.result.comparison",
     "counterfactual": "roxmodel.simulation.counterfactual",
     "fit": "roxmodel.estimate.fit",
-    "five_factor": "roxmodel.spec.five_factor",
+    "five_factor": "roxmodel.spec.graph",
     "forecast": "roxmodel.simulation.forecast",
     "invariance": "roxmodel.estimate.invariance",
     "load": "roxmodel.result.fit",
-    "load_plan": "roxmodel.simulation.budget.plan_file",
+    "load_plan": "roxmodel.simulation.budget.plan",
     "optimize": "roxmodel.simulation.budget.optimize",
     "simulate": "roxmodel.simulation.run",
     "where_to_act": "roxmodel.simulation.priorities",

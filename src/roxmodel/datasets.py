@@ -25,8 +25,7 @@ from pydantic import AfterValidator, Field, PlainSerializer, field_validator, mo
 from roxmodel.errors import SpecError, did_you_mean
 from roxmodel.frozen import Frozen, FrozenMapping, Number
 from roxmodel.published import Published, published
-from roxmodel.spec.arrows import arrow_text
-from roxmodel.spec.constructs import UNIT, Construct
+from roxmodel.spec.constructs import UNIT, Construct, arrow_text
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.questionnaire import Amount, Item, Likert
 from roxmodel.types import FloatArray, read_only

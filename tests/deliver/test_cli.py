@@ -121,7 +121,7 @@ def test_without_typer_it_says_what_to_install(monkeypatch, capsys, name):
 
 def test_another_missing_module_is_not_blamed_on_typer(monkeypatch):
     monkeypatch.delitem(sys.modules, "roxmodel.deliver.commands", raising=False)
-    monkeypatch.setitem(sys.modules, "roxmodel.simulation.words", None)
+    monkeypatch.setitem(sys.modules, "roxmodel.simulation.run_story", None)
     monkeypatch.setattr(sys, "argv", ["roxmodel", "version"])
     with pytest.raises(ModuleNotFoundError, match=r"roxmodel\.simulation\.words"):
         cli.main()

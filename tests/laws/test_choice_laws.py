@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from roxmodel import SimulationError
 from roxmodel.simulation.budget.choice import binding, choose, conflicts, left_out
-from roxmodel.simulation.budget.limits import violations
-from roxmodel.simulation.budget.problem import Least, Problem
+from roxmodel.simulation.budget.problem import Least, Problem, violations
 from roxmodel.simulation.budget.tail import tail_mean
 
 MANY = settings(max_examples=1_000, deadline=None, derandomize=True, database=None)

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import roxmodel as rox
-from roxmodel.estimate.latent.unit_sample import linked_sample
-from roxmodel.estimate.latent.unit_solve import estimate
+from roxmodel.estimate.latent.sample import linked_sample
+from roxmodel.estimate.latent.solve import estimate
 
 SOLVED = {"rtol": 1e-5, "atol": 1e-6}  # two runs of an iteration that stops at 1e-13 of squared standard errors
 ERRORS = {"rtol": 1e-4, "atol": 1e-5}  # curvatures there

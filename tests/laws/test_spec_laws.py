@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import roxmodel as rox
-from roxmodel.spec.arrows import arrow_text, read_arrows
+from roxmodel.spec.constructs import arrow_text, read_arrows
 from roxmodel.spec.parameters import plan
 from roxmodel.types import Factor
 

@@ -10,9 +10,9 @@ from scipy.special import expit
 
 import roxmodel as rox
 from roxmodel.errors import RoxWarning, SimulationError
-from roxmodel.result.records import Verdict
+from roxmodel.records import Verdict
 from roxmodel.simulation.counterfactual import counterfactual
-from roxmodel.simulation.one_unit import one_unit
+from roxmodel.simulation.standing import one_unit
 
 EXACT = {"rtol": 1e-10, "atol": 1e-10}  # algebra in double precision
 DRAWS = 200

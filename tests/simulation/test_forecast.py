@@ -12,9 +12,9 @@ from scipy.stats import norm
 
 import roxmodel as rox
 from roxmodel.errors import RoxWarning, SimulationError
-from roxmodel.result.records import Verdict
+from roxmodel.records import Verdict
 from roxmodel.simulation.forecast import forecast
-from roxmodel.simulation.joint import Joint, conditioned, joint_of, mixture_quantiles
+from roxmodel.simulation.standing import Joint, conditioned, joint_of, mixture_quantiles
 
 EXACT = {"rtol": 1e-9, "atol": 1e-9}  # algebra in double precision
 DRAWS = 400

@@ -11,8 +11,8 @@ from roxmodel.result.levels import UnitLevels, complete_levels, lower_roots, uni
 from roxmodel.simulation import dynamics
 from roxmodel.simulation.actions import read_actions
 from roxmodel.simulation.intervention import shares
-from roxmodel.simulation.joint import joint_of
 from roxmodel.simulation.question import Asked, question_of
+from roxmodel.simulation.standing import joint_of
 
 EXACT = {"rtol": 1e-9, "atol": 1e-10}  # algebra in double precision
 MONTE_CARLO = 5.0  # standard errors of a mean: one false alarm in two million comparisons, and seeds are fixed
@@ -181,7 +181,7 @@ def by_hand(fit, actions, levels):
                 now = changes[draw, wave, u]
                 for place in (names.index(name) for name in fit.model.order()):
                     level, change = levels[draw, u, place], system.coefficients[draw, place] @ now
-                    for lag, lagged in system.lagged:
+                    for lag, lagged in zip(system.lags, system.lagged[draw], strict=True):
                         if wave >= lag:
                             change += lagged[place] @ changes[draw, wave - lag, u]
                     for action, share in zip(actions, force, strict=True):

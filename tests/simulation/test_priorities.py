@@ -7,7 +7,7 @@ import pytest
 import roxmodel as rox
 from roxmodel.errors import SimulationError
 from roxmodel.result.levels import complete_levels
-from roxmodel.simulation.rules import covered_by
+from roxmodel.simulation.intervention import covered_by
 
 EXACT = {"rtol": 1e-9, "atol": 1e-12}  # algebra in double precision
 SMALL_PUSH = 1e-6  # points: what caps and curvature leave of a derivative

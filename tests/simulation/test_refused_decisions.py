@@ -12,7 +12,7 @@ import pytest
 
 import roxmodel as rox
 from roxmodel.errors import DocumentError, RoxError, SimulationError
-from roxmodel.result.records import Verdict
+from roxmodel.records import Verdict
 
 VALUE = {"revenue": 1_000.0}
 FEW = {"draws": 40, "seed": 1}

@@ -12,7 +12,7 @@ import roxmodel as rox
 from roxmodel.errors import RoxError, RoxWarning, SimulationError
 from roxmodel.result.levels import complete_levels
 from roxmodel.simulation.actions import read_actions, support_notes
-from roxmodel.simulation.rules import covered_by
+from roxmodel.simulation.intervention import covered_by
 
 EXACT = {"rtol": 1e-12, "atol": 0.0}  # algebra in double precision
 laws = settings(max_examples=150, deadline=None)

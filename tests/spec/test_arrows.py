@@ -3,7 +3,7 @@
 import pytest
 
 from roxmodel.errors import SpecError
-from roxmodel.spec.arrows import arrow_text, read_arrows
+from roxmodel.spec.constructs import arrow_text, read_arrows
 
 
 def pairs(text):

@@ -1,9 +1,10 @@
-"""The commands: ``roxmodel demo`` and ``roxmodel version``."""
+"""The commands: ``roxmodel version``, and ``roxmodel demo``, a contact centre whose truth is known."""
 
 from __future__ import annotations
 
 import os
 import platform
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,12 +15,20 @@ from rich.table import Table
 
 import roxmodel
 from roxmodel.errors import RoxError
-from roxmodel.simulation.words import money_text, rox_sentences
+from roxmodel.simulation.run_story import money_text, rox_sentences
 
 if TYPE_CHECKING:
-    from roxmodel.deliver.demo import Demo
+    import pandas as pd
+
+    from roxmodel.datasets import World
+    from roxmodel.result.fit import Fit
+    from roxmodel.simulation.run import Run
 
 __all__ = ["app"]
+
+_TEAMS = 120
+_SEED = 2004  # a typical world: its total effects, by both methods, lie in the middle half of 40 seeds
+_HORIZON = 8
 
 app = typer.Typer(help="Return on experience, measured.", no_args_is_help=True, add_completion=False)
 
@@ -40,22 +49,20 @@ def show_demo(
     out: Annotated[Path, typer.Option(help="Folder the path diagram is written to.")] = Path(),
 ) -> None:
     """Show the whole job on a simulated contact centre with 120 teams, whose truth is known."""
-    from roxmodel.deliver.demo import make_demo, write_pictures
-
     if not out.is_dir():
         raise RoxError(f"The folder {str(out)!r} does not exist.", hint="Make it first, or leave --out away.")
     if not os.access(out, os.W_OK):
         raise RoxError(f"Nothing may be written into the folder {str(out)!r}.", hint="Choose another with --out.")
     console = Console(highlight=False)
-    demo = make_demo()
+    demo = _make_demo()
     _show_linkage(console, demo)
     _show_edges(console, demo)
     _show_answer(console, demo)
-    files = " and ".join(str(path) for path in write_pictures(demo, out))
+    files = " and ".join(str(path) for path in _write_pictures(demo, out))
     console.print(f"Path diagram: {files}", soft_wrap=True)
 
 
-def _show_linkage(console: Console, demo: Demo) -> None:
+def _show_linkage(console: Console, demo: _Demo) -> None:
     console.print("[bold]1. Two surveys and the books, linked by team[/bold] (simulated, so that the truth is known)")
     table = _table("construct", "asked of", "answers", "teams", "a team", "ICC(1)", "ICC(2)", "rwg")
     for row in demo.linkage.to_dict("records"):
@@ -68,12 +75,11 @@ def _show_linkage(console: Console, demo: Demo) -> None:
     console.print(f"{matched} teams are in all sources, {lost} lack one. ICC(2): reliability of a team's mean.\n")
 
 
-def _show_edges(console: Console, demo: Demo) -> None:
-    from roxmodel.deliver.demo import beside_truth
+def _show_edges(console: Console, demo: _Demo) -> None:
 
     console.print("[bold]2. What drives what[/bold] (between teams, 95 % intervals, beside the truth)")
     table = _table("cause", "effect", "estimate", "95 % interval", "truth")
-    edges = beside_truth(demo)
+    edges = _beside_truth(demo)
     for row in edges.to_dict("records"):
         interval = f"{_figure(row['ci_low'])} to {_figure(row['ci_high'])}"
         table.add_row(row["cause"], row["effect"], _figure(row["estimate"]), interval, _figure(row["truth"]))
@@ -93,7 +99,7 @@ def _show_edges(console: Console, demo: Demo) -> None:
     )
 
 
-def _show_answer(console: Console, demo: Demo) -> None:
+def _show_answer(console: Console, demo: _Demo) -> None:
     run = demo.run
     console.print(f"[bold]3. What if[/bold] ({run.horizon} waves, {len(run.changes):,} draws)")
     for action in run.interventions:
@@ -130,3 +136,58 @@ def _figure(value: Any) -> str:
 def _signed(value: Any) -> str:
     number = float(value)
     return f"+{_figure(number)}" if number > 0 else _figure(number)
+
+
+@dataclass(frozen=True, slots=True)
+class _Demo:
+    """What the demonstration shows; `practice` are the regressions of unit means that it stands beside."""
+
+    world: World
+    linkage: pd.DataFrame
+    fit: Fit
+    practice: Fit
+    run: Run
+
+
+def _make_demo() -> _Demo:
+    """Simulate the contact centre, link its surveys, estimate the graph and ask what two interventions would do."""
+    world = _teams(roxmodel.datasets.make_world(_TEAMS, seed=_SEED))
+    study = world.study()
+    found = roxmodel.fit(world.model, study)
+    coaching = roxmodel.Intervention(name="team coaching", shift={"pride": 0.3}, cost=1_000_000.0, ramp=1, fade=0.05)
+    tools = roxmodel.Intervention(name="better tools", shift={"influencers": 0.3}, cost=1_500_000.0, start=2)
+    run = roxmodel.simulate(
+        found,
+        [coaching, tools],
+        horizon=_HORIZON,
+        draws=2_000,
+        seed=1,
+        value={"revenue": 1_000.0},
+        discount=0.02,
+    )
+    return _Demo(world, study.linkage(), found, roxmodel.fit(world.model, study, method="path"), run)
+
+
+def _teams(world: World) -> World:
+    """The same world, in which a unit is a team of a contact centre."""
+    frames = {
+        name: getattr(world, name).rename(columns={world.by: "team"}) for name in ("employee", "customer", "unit")
+    }
+    for frame in frames.values():
+        frame["team"] = frame["team"].str.replace("B", "T")
+    return replace(world, by="team", model=world.model.replace(name="contact centre"), **frames)
+
+
+def _beside_truth(demo: _Demo) -> pd.DataFrame:
+    """The edge table with the value that the simulation put in."""
+    table = demo.fit.edges()[["cause", "effect", "estimate", "ci_low", "ci_high", "p"]]
+    truth = demo.world.truth.edges[["cause", "effect", "value"]].rename(columns={"value": "truth"})
+    return table.merge(truth, on=["cause", "effect"], how="left")
+
+
+def _write_pictures(demo: _Demo, folder: Path) -> list[Path]:
+    """Draw the path diagram as SVG and PNG; returns the files."""
+    from roxmodel.plots.figure import save_figure
+
+    figure = demo.fit.plot()
+    return [save_figure(figure, folder / f"roxmodel_demo.{suffix}") for suffix in ("svg", "png")]

@@ -13,7 +13,7 @@ from roxmodel.estimate.path import Spot, spots_of
 from roxmodel.estimate.regression import Task, check_task, frame_of
 from roxmodel.estimate.rows import complete_rows
 from roxmodel.estimate.scores import Scores
-from roxmodel.result.records import LINEAR, Resampling
+from roxmodel.records import LINEAR, Resampling
 from roxmodel.result.resampling import replicate_block
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable

@@ -9,7 +9,7 @@ import numpy as np
 from roxmodel.errors import EstimationError, listed
 from roxmodel.estimate.path import Solution, Spot, correlated_pairs, normal_theory, spots_of
 from roxmodel.estimate.scores import Scores
-from roxmodel.result.records import LINEAR, Equation
+from roxmodel.records import LINEAR, Equation
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable
 from roxmodel.types import FloatArray

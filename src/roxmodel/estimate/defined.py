@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from roxmodel.estimate.path import Solution
+from roxmodel.records import Resampling
 from roxmodel.result.intervals import spread_of, wald
-from roxmodel.result.records import Resampling
 from roxmodel.spec.definitions import evaluate, in_order, names_in
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable

@@ -11,9 +11,8 @@ from roxmodel.doubts import new_doubts, warn_doubts
 from roxmodel.errors import RoxError, did_you_mean
 from roxmodel.estimate.bootstrap import resample
 from roxmodel.estimate.closed_form import solve_moments
-from roxmodel.estimate.latent.row_door import Asked, fit_sem
+from roxmodel.estimate.latent.door import Asked, fit_linked, fit_sem
 from roxmodel.estimate.latent.row_options import Estimator, Information, Invariance
-from roxmodel.estimate.latent.unit_door import fit_linked
 from roxmodel.estimate.latent.unit_options import LinkedOptions, WithinLevel
 from roxmodel.estimate.path import Solution, check_recursive
 from roxmodel.estimate.rows import solve_rows
@@ -22,8 +21,8 @@ from roxmodel.estimate.tabulate import tabulate
 from roxmodel.estimate.trust import collected, with_doubts
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.moments.single import Moments
+from roxmodel.records import Resampling
 from roxmodel.result.fit import Fit
-from roxmodel.result.records import Resampling
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable, plan
 from roxmodel.survey.study import Study
@@ -150,7 +149,7 @@ def fit(  # noqa: PLR0913 - the contract of DESIGN.md
 
     Examples
     --------
-    >>> from roxmodel.spec.five_factor import five_factor
+    >>> from roxmodel.spec.graph import five_factor
     >>> moments = Moments.from_correlation(["pride", "loyalty"], [[1, 0.4], [0.4, 1]], n=100)
     >>> model = five_factor({"pride": ["pride"], "outcomes": ["loyalty"]})
     >>> found = fit(model, moments, method="path").edges()

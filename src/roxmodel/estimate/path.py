@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import networkx as nx
 import numpy as np
 
 from roxmodel.errors import EstimationError, listed
-from roxmodel.result.records import Equation
+from roxmodel.records import Equation
+from roxmodel.spec.causal import loop_within
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import Parameter, ParameterTable
 from roxmodel.types import FloatArray
@@ -101,13 +101,9 @@ def check_recursive(model: RoxModel, table: ParameterTable) -> None:
 
 
 def _refuse_loop(model: RoxModel) -> None:
-    graph: nx.DiGraph[str] = nx.DiGraph()
-    graph.add_edges_from((edge.cause, edge.effect) for edge in model.edges if edge.lag == 0)
-    try:
-        loop = nx.find_cycle(graph)
-    except nx.NetworkXNoCycle:
+    around = loop_within(model.edges)
+    if around is None:
         return
-    around = " -> ".join([*(edge[0] for edge in loop), loop[0][0]])
     raise EstimationError(
         f"The edges {around} are a feedback loop: regressions of one on the other are biased.",
         hint="method='path' needs a graph without loops; give one edge of the loop a lag and a fixed value.",

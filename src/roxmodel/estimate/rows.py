@@ -12,7 +12,7 @@ from roxmodel.estimate.curved import regress
 from roxmodel.estimate.path import Solution, Spot, correlated_pairs, normal_theory, spots_of
 from roxmodel.estimate.regression import Regression, Task, check_task, variance_inflation
 from roxmodel.estimate.scores import Scores
-from roxmodel.result.records import LINEAR, Equation
+from roxmodel.records import LINEAR, Equation
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import Parameter, ParameterTable
 from roxmodel.types import BoolArray, FloatArray, IntArray

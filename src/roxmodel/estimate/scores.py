@@ -10,7 +10,7 @@ import numpy as np
 from roxmodel.errors import DataError, EstimationError, did_you_mean
 from roxmodel.estimate.sentences import hidden_notes
 from roxmodel.moments.single import Moments
-from roxmodel.result.records import LINEAR
+from roxmodel.records import LINEAR
 from roxmodel.spec.constructs import UNIT, Construct
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.questionnaire import Binary, Count

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from roxmodel.implied.identification import FEWEST
-from roxmodel.result.records import Resampling
+from roxmodel.records import Resampling
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable, units_kept
 from roxmodel.types import BoolArray, FloatArray, Scaling

@@ -8,7 +8,7 @@ from roxmodel.estimate.defined import unknown_definitions
 from roxmodel.estimate.path import Solution
 from roxmodel.estimate.scores import Scores
 from roxmodel.estimate.sentences import assumed_notes, causal_notes, sign_notes
-from roxmodel.result.records import LINEAR, Resampling, Verdict
+from roxmodel.records import LINEAR, Fault, Resampling, Verdict
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable
 from roxmodel.types import FloatArray, StandardErrors
@@ -83,11 +83,13 @@ def verdicts_of(table: ParameterTable, solution: Solution, psi: FloatArray) -> d
 
 
 def _admissible(table: ParameterTable, solution: Solution, psi: FloatArray) -> Verdict:
-    negative = [row.left for row in table.of("variance") if row.free and solution.theta[row.free - 1] <= 0]
+    negative = [row for row in table.of("variance") if row.free and solution.theta[row.free - 1] <= 0]
     if negative:
-        return Verdict(False, f"the residual variance of {negative[0]!r} is not positive")
+        words = f"the residual variance of {negative[0].left!r} is not positive"
+        return Verdict.of([Fault("variance", words, tuple(row.id for row in negative))], "")
     spread = np.sqrt(np.maximum(np.diag(psi), 0.0))
     spread = np.where(spread > 0, spread, 1.0)
     if np.linalg.eigvalsh(psi / np.outer(spread, spread))[0] < -1e-10:
-        return Verdict(False, "the covariances of disturbances and of constructs without causes contradict each other")
+        words = "the covariances of disturbances and of constructs without causes contradict each other"
+        return Verdict.of([Fault("contradiction", words)], "")
     return Verdict(True, "every residual variance is positive")

@@ -10,15 +10,15 @@ from roxmodel.estimate.defined import define
 from roxmodel.estimate.path import Solution
 from roxmodel.estimate.scores import Scores
 from roxmodel.estimate.small_print import error_words, notes_of, verdicts_of
+from roxmodel.records import LINEAR, Equation, Estimates, Measure, Population, Resampling
 from roxmodel.result.fit import Fit
 from roxmodel.result.indices import Discrepancy, fit_indices
 from roxmodel.result.intervals import spread_of, wald
 from roxmodel.result.levels import summary_of
-from roxmodel.result.records import LINEAR, Equation, Estimates, Measure, Population, Resampling
 from roxmodel.result.standardize import construct_sd, disturbances, standardized_values
 from roxmodel.result.system import implied_covariance, system_of
 from roxmodel.spec.graph import RoxModel
-from roxmodel.spec.parameters import GIVEN, ParameterTable
+from roxmodel.spec.parameters import ParameterTable
 from roxmodel.types import FloatArray, StandardErrors
 
 __all__ = ["tabulate"]
@@ -189,7 +189,7 @@ def _indices(
     reason = _no_indices(model, table, scores, sample)
     if reason:
         return counts, (f"No fit indices: {reason}.",)
-    given = {row.left for row in table.of("variance") if row.note == GIVEN}
+    given = {row.left for row in table.of("variance") if row.given}
     places = tuple(i for i, name in enumerate(model.names) if name in given)
     means = [row for row in table.of("intercept") if row.free]
     implied = _implied(model, table, solution, sample)
@@ -205,7 +205,7 @@ def _no_indices(model: RoxModel, table: ParameterTable, scores: Scores, sample: 
     pairs = table.of("covariance")
     if any((row.free or row.value) and (model.causes(row.left) or model.causes(row.right)) for row in pairs):
         return "with correlated disturbances the regressions are not the maximum-likelihood estimate"
-    moments = [row for row in (*table.of("variance"), *pairs) if not (row.free or row.note == GIVEN)]
+    moments = [row for row in (*table.of("variance"), *pairs) if not (row.free or row.given)]
     if any(not model.causes(row.left) for row in moments):
         return "a variance or covariance of constructs without causes is fixed"
     spread = np.sqrt(np.diag(sample.covariance))

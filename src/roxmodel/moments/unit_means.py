@@ -1,13 +1,118 @@
-"""The sampling error of unit means: how much of the covariance within units each mean carries."""
+"""Means of all units side by side, and their sampling error: how much of the covariance within units each carries."""
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
+from roxmodel.errors import DataError, listed
+from roxmodel.moments.linked import LinkedMoments
 from roxmodel.moments.source import SourceMoments
-from roxmodel.types import BoolArray, FloatArray
+from roxmodel.types import BoolArray, FloatArray, IntArray
 
-__all__ = ["growth_of", "mean_noise", "never_met", "without_say"]
+__all__ = ["SourceMeans", "UnitMeans", "growth_of", "mean_noise", "never_met", "without_say"]
+
+_FLOOR = 0.05  # between-unit variance taken at least, as a share of that of the means
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SourceMeans:
+    """Where one survey stands among the means of all.
+
+    Attributes
+    ----------
+    moments
+        By unit; its items in the order asked for.
+    at
+        (q,) places of its items among all.
+    rows
+        (J,) place of each unit in its moments, -1 where it has none.
+    """
+
+    moments: SourceMoments
+    at: IntArray
+    rows: IntArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class UnitMeans:
+    """Means and figures of all units that know something of the items, side by side.
+
+    Attributes
+    ----------
+    items
+        (p,) items and figures.
+    units
+        (J,) keys as the moments have them; of several waves, merged, they are pairs (unit, wave): other people, or the
+        same at another time, so that sampling errors of two rows do not covary.
+    values
+        (J, p) means in points, NaN where there are none.
+    sources
+        The surveys; what is in none of them is a figure of the unit, without sampling error.
+
+    Examples
+    --------
+    >>> from roxmodel.moments.condense import Design
+    >>> design = Design(codes=np.array([0, 0, 1]), units=[("north", 1), ("north", 2)])
+    >>> staff = SourceMoments.from_columns("employee", ["p1"], [np.array([1.0, 3, 6])], design)
+    >>> means = UnitMeans.of(LinkedMoments((staff,)), ["p1"])
+    >>> means.units, means.values.tolist()
+    ((('north', 1), ('north', 2)), [[2.0], [6.0]])
+    >>> means.noise({"employee": np.array([[2.0]])}).ravel().tolist()
+    [1.0, 2.0]
+    """
+
+    items: tuple[str, ...]
+    units: tuple[Hashable, ...]
+    values: FloatArray
+    sources: tuple[SourceMeans, ...]
+
+    @classmethod
+    def of(cls, moments: LinkedMoments, items: Sequence[str]) -> UnitMeans:
+        """Lay the moments of all sources out over the units; an item they do not hold is a DataError."""
+        names, every = moments.item_means()
+        missing = [item for item in items if item not in names]
+        if missing:
+            raise DataError(
+                f"The moments hold nothing of {listed(missing)}.",
+                hint="Give moments of every source that the model asks, with its items, and the units' figures.",
+            )
+        values = every[:, [names.index(item) for item in items]]
+        kept = np.flatnonzero(~np.isnan(values).all(axis=1))
+        units = tuple(moments.units[k] for k in kept)
+        asked = [(own, [item for item in items if item in own.items]) for own in moments.sources]
+        sources = [_laid(own.select(some), items, units) for own, some in asked if some]
+        sources.sort(key=lambda source: int(source.at[0]))
+        return cls(tuple(items), units, values[kept], tuple(sources))
+
+    def noise(self, within: Mapping[str, FloatArray], times: Mapping[str, float] | None = None) -> FloatArray:
+        """(J, p, p) covariance of the sampling errors in points squared (see `mean_noise`).
+
+        `within`: source -> (q, q) covariance of answers within units, 0 errors where it is left out; `times`: source ->
+        as if so many times its people had answered.
+        """
+        found = np.zeros((len(self.units), len(self.items), len(self.items)))
+        for source in self.sources:
+            name = source.moments.source
+            if name in within:
+                there = np.flatnonzero(source.rows >= 0)
+                own = mean_noise(source.moments, within[name], (times or {}).get(name, 1.0))
+                found[np.ix_(there, source.at, source.at)] = own[source.rows[there]]
+        return found
+
+    def spread(self, noise: FloatArray) -> FloatArray:
+        """(p,) rough standard deviations between units: the variance of the means less their mean sampling error."""
+        variance = np.nanvar(self.values, axis=0)
+        error = np.where(np.isnan(self.values), np.nan, np.diagonal(noise, axis1=1, axis2=2))
+        return np.asarray(np.sqrt(np.maximum(variance - np.nanmean(error, axis=0), _FLOOR * variance)))
+
+
+def _laid(own: SourceMoments, items: Sequence[str], units: tuple[Hashable, ...]) -> SourceMeans:
+    place = {unit: k for k, unit in enumerate(own.units)}
+    rows = np.array([place.get(unit, -1) for unit in units], dtype=np.int64)
+    return SourceMeans(own, np.array([items.index(item) for item in own.items], dtype=np.int64), rows)
 
 
 def mean_noise(own: SourceMoments, covariance: FloatArray, times: float = 1.0) -> FloatArray:

@@ -32,7 +32,8 @@ from roxmodel.implied.matrices import filled, implied
 from roxmodel.implied.starts import between_table, given_values, moments_between, start_values
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.moments.source import SourceMoments
-from roxmodel.moments.unit_means import mean_noise, without_say
+from roxmodel.moments.unit_means import UnitMeans, without_say
+from roxmodel.spec.causal import within_wave
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import Parameter, ParameterTable
 from roxmodel.types import FloatArray, IntArray
@@ -40,13 +41,13 @@ from roxmodel.types import FloatArray, IntArray
 __all__ = [
     "Plan",
     "Planned",
+    "PlanningMeans",
     "Smallest",
-    "UnitMeans",
     "edges_between",
     "plan_study",
+    "planning_means",
     "smallest_edge",
     "smallest_total",
-    "unit_means",
     "units_needed",
     "with_noise",
 ]
@@ -288,10 +289,8 @@ def _largest(planned: Planned, standard: _Standard, move: Move) -> float:
 
 def edges_between(model: RoxModel, cause: str, effect: str) -> tuple[tuple[str, str], ...]:
     """Edges on any way from cause to effect within the wave."""
-    graph: nx.DiGraph[str] = nx.DiGraph()
-    graph.add_nodes_from(model.names)
+    graph = within_wave(model.edges, model.names)
     edges = [(edge.cause, edge.effect) for edge in model.edges if edge.lag == 0]
-    graph.add_edges_from(edges)
     after: set[str] = nx.descendants(graph, cause)
     before: set[str] = nx.ancestors(graph, effect)
     met = (after | {cause}) & (before | {effect})
@@ -468,9 +467,6 @@ def units_needed(planned: Planned, cause: str, effect: str, size: float) -> int 
 _ASSUMED = 0.5  # correlation of two answers of one person, where it is not known
 
 
-_FLOOR = 0.05  # between-unit variance taken at least, as a share of that of the means
-
-
 _NEUTRAL = 0.3  # correlation of items where the data give none, to see whether parameters can be told apart
 
 
@@ -478,28 +474,29 @@ _CUTS = {1: 16, 2: 4, 3: 3}  # classes of noise a source, by number of sources; 
 
 
 @dataclass(frozen=True, slots=True)
-class UnitMeans:
-    """Means of all units that know something of the model.
+class PlanningMeans:
+    """Means of the units, and what is known of their sampling error.
 
     Attributes
     ----------
-    items
-        (p,) items and figures.
-    raw
-        (J, p) means in points, NaN where there are none.
-    noise
-        (J, p, p) covariance of their sampling errors; 0 where it is not known.
+    means
+        Of all units that know something of the model.
+    within
+        Source -> covariance of answers within units, where it is known or was assumed.
     unknown
-        Source to why the spread within units, and with it the sampling error, is not known.
+        Source -> why it is not known, and with it the sampling error, which then counts as 0.
     notes
         What was assumed.
     """
 
-    items: tuple[str, ...]
-    raw: FloatArray
-    noise: FloatArray
+    means: UnitMeans
+    within: Mapping[str, FloatArray]
     unknown: Mapping[str, str]
     notes: tuple[str, ...]
+
+    def noise(self, times: Mapping[str, float] | None = None) -> FloatArray:
+        """(J, p, p), as if so many times the people of a source had answered (as many as could at most)."""
+        return self.means.noise(self.within, times)
 
 
 @dataclass(frozen=True, slots=True)
@@ -530,37 +527,16 @@ class Plan:
     hardly: tuple[Doubt, ...] = ()
 
 
-def unit_means(model: RoxModel, moments: LinkedMoments, times: Mapping[str, float] | None = None) -> UnitMeans:
-    """Lay the means of all sources out over the units.
-
-    Parameters
-    ----------
-    model, moments
-        What is asked, and what was answered.
-    times
-        Source to how many times its respondents there were (as many as could answer at most); 1 if left out.
-    """
-    items = tuple(item.name for item in model.items)
-    names, values = moments.item_means()
-    raw = values[:, [names.index(item) for item in items]]
-    kept = np.flatnonzero(~np.isnan(raw).all(axis=1))
-    place = {unit: row for row, unit in enumerate(moments.units[k] for k in kept)}
-    noise = np.zeros((len(kept), len(items), len(items)))
-    unknown: dict[str, str] = {}
-    notes: list[str] = []
-    for source in model.respondent_sources:
-        asked = [item.name for c in model.constructs if c.source == source for item in c.items]
-        own = moments.source(source).select(asked)
-        within, words = _within(own)
-        if within is None:
-            unknown[source] = words
-            continue
-        notes += [words] if words else []
-        there = [k for k, unit in enumerate(own.units) if unit in place]
-        at = [items.index(item) for item in asked]
-        error = mean_noise(own, within, (times or {}).get(source, 1.0))[there]
-        noise[np.ix_([place[own.units[k]] for k in there], at, at)] = error
-    return UnitMeans(items, raw[kept], noise, unknown, tuple(notes))
+def planning_means(model: RoxModel, moments: LinkedMoments) -> PlanningMeans:
+    """Means of the units, and how people of one unit differ, as far as that is known."""
+    means = UnitMeans.of(moments, tuple(item.name for item in model.items))
+    found = {source.moments.source: _within(source.moments) for source in means.sources}
+    return PlanningMeans(
+        means,
+        within={name: own for name, (own, _) in found.items() if own is not None},
+        unknown={name: words for name, (own, words) in found.items() if own is None},
+        notes=tuple(words for own, words in found.values() if own is not None and words),
+    )
 
 
 def _within(own: SourceMoments) -> tuple[FloatArray | None, str]:
@@ -587,16 +563,14 @@ def _within(own: SourceMoments) -> tuple[FloatArray | None, str]:
     return np.asarray(found), notes
 
 
-def plan_study(model: RoxModel, means: UnitMeans) -> Plan:
+def plan_study(model: RoxModel, known: PlanningMeans) -> Plan:
     """Starting values from the study's own moments between units, and whether the parameters can be told apart."""
+    means, noise = known.means, known.noise()
     why, units = _lacking(means), _equation_units(model, means)
-    variance = np.ones(len(means.items)) if why else np.nanvar(means.raw, axis=0)
-    error = np.where(np.isnan(means.raw), np.nan, np.diagonal(means.noise, axis1=1, axis2=2))
-    scale = variance if why else np.maximum(variance - np.nanmean(error, axis=0), _FLOOR * variance)
-    scale = np.sqrt(scale)
-    seen = ~np.isnan(means.raw)
+    scale = np.ones(len(means.items)) if why else means.spread(noise)
+    seen = ~np.isnan(means.values)
     data = NormalCells(
-        seen, np.where(seen, means.raw, 0.0) / scale, np.ones(len(seen)), noise=means.noise / np.outer(scale, scale)
+        seen, np.where(seen, means.values, 0.0) / scale, np.ones(len(seen)), noise=noise / np.outer(scale, scale)
     )
     neutral = Target(np.zeros(len(scale)), np.eye(len(scale)) * (1 - _NEUTRAL) + _NEUTRAL)
     try:
@@ -612,21 +586,21 @@ def plan_study(model: RoxModel, means: UnitMeans) -> Plan:
         return Plan(None, why, str(error_found), units, isinstance(error_found, NeverMetError))
     except np.linalg.LinAlgError:
         return Plan(None, why or "the moments between units are singular", "", units)
-    why = why or "; ".join(means.unknown.values())
+    why = why or "; ".join(known.unknown.values())
     if why:
         return Plan(None, why, "", units, hardly=hardly)
     for row in table.of("intercept"):
         if row.free:
             values[row.free - 1] = 0.0
     planned = Planned(model, table, layout, values, data, units)
-    return Plan(with_noise(planned, means), "", "", units, hardly=hardly)
+    return Plan(with_noise(planned, means, noise), "", "", units, hardly=hardly)
 
 
 def _lacking(means: UnitMeans) -> str:
     """Items that do not vary between units."""
-    seen = ~np.isnan(means.raw)
+    seen = ~np.isnan(means.values)
     for k, item in enumerate(means.items):
-        own = means.raw[seen[:, k], k]
+        own = means.values[seen[:, k], k]
         if len(own) < 2:
             return f"{item!r} is known in {len(own)} unit(s)"
         if np.ptp(own) <= 1e-13 * np.abs(own).max():
@@ -636,7 +610,7 @@ def _lacking(means: UnitMeans) -> str:
 
 def _equation_units(model: RoxModel, means: UnitMeans) -> dict[str, int]:
     """Units with something of an effect and of all its causes."""
-    seen = ~np.isnan(means.raw)
+    seen = ~np.isnan(means.values)
     own = {c.name: seen[:, [means.items.index(item) for item in c.item_names]].any(axis=1) for c in model.constructs}
     return {
         name: int(np.logical_and.reduce([own[name], *(own[cause] for cause in model.causes(name))]).sum())
@@ -644,10 +618,10 @@ def _equation_units(model: RoxModel, means: UnitMeans) -> dict[str, int]:
     }
 
 
-def with_noise(planned: Planned, means: UnitMeans) -> Planned:
+def with_noise(planned: Planned, means: UnitMeans, noise: FloatArray) -> Planned:
     """The same model with other sampling errors; units whose means are about as uncertain are taken together."""
-    seen = ~np.isnan(means.raw)
-    noise = means.noise / np.outer(planned.layout.scale, planned.layout.scale)
+    seen = ~np.isnan(means.values)
+    noise = noise / np.outer(planned.layout.scale, planned.layout.scale)
     sources = planned.model.respondent_sources
     classes = _CUTS.get(len(sources), 2)
     keys = [seen.astype(np.int64)]

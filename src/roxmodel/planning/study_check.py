@@ -15,24 +15,24 @@ from roxmodel.implied.layout import LOADINGS
 from roxmodel.implied.matrices import filled, implied, one_blas_thread
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.moments.unit_means import growth_of
-from roxmodel.planning.check_words import check_advice, check_summary
+from roxmodel.numerals import for_reading, plain
+from roxmodel.planning.check_story import check_advice, check_summary
 from roxmodel.planning.power import (
     Plan,
     Planned,
+    PlanningMeans,
     Smallest,
-    UnitMeans,
     edges_between,
     plan_study,
+    planning_means,
     smallest_edge,
     smallest_total,
-    unit_means,
     units_needed,
     with_noise,
 )
-from roxmodel.plots.numbers import for_reading, plain
+from roxmodel.spec.causal import headline
 from roxmodel.spec.constructs import UNIT, Construct
 from roxmodel.spec.graph import RoxModel
-from roxmodel.spec.headline import headline
 from roxmodel.spec.parameters import Parameter
 from roxmodel.survey.linkage import agreement
 from roxmodel.types import FloatArray
@@ -286,9 +286,9 @@ def check_study(model: RoxModel, moments: LinkedMoments) -> StudyCheck:
 
 
 def _checked(model: RoxModel, moments: LinkedMoments) -> StudyCheck:
-    means = unit_means(model, moments)
-    plan = plan_study(model, means)
-    constructs = tuple(_construct(construct, moments, means) for construct in model.constructs)
+    known = planning_means(model, moments)
+    plan, noise = plan_study(model, known), known.noise()
+    constructs = tuple(_construct(construct, moments, known, noise) for construct in model.constructs)
     noisy = {row.construct: row.note for row in constructs if row.reliability == 0}
     pair = headline(model)
     total = None if pair is None else _total(model, pair, plan, noisy)
@@ -297,25 +297,26 @@ def _checked(model: RoxModel, moments: LinkedMoments) -> StudyCheck:
     loadings = sum(max(len(construct.items) - 1, 0) for construct in model.constructs)
     return StudyCheck(
         model=model,
-        n_units=len(means.raw),
+        n_units=len(known.means.units),
         construct_rows=constructs,
         edge_rows=tuple(_edges(model, plan, noisy)),
-        more=() if total is None or planned is None else tuple(_more(planned, total, moments, constructs)),
+        more=() if total is None or planned is None else tuple(_more(planned, total, known, constructs)),
         identified=not plan.refusal,
         reason=plan.refusal,
         obstacle=plan.why,
         parameters=loadings + len(free),
         total=total,
-        notes=means.notes,
+        notes=known.notes,
         planned=planned,
         apart=plan.apart,
         hardly=plan.hardly,
     )
 
 
-def _construct(construct: Construct, moments: LinkedMoments, means: UnitMeans) -> ConstructCheck:
+def _construct(construct: Construct, moments: LinkedMoments, known: PlanningMeans, noise: FloatArray) -> ConstructCheck:
+    means = known.means
     at = [means.items.index(item) for item in construct.item_names]
-    there = ~np.isnan(means.raw[:, at])
+    there = ~np.isnan(means.values[:, at])
     some = there.any(axis=1)
     units, head = int(some.sum()), (construct.name, construct.source)
     if construct.source == UNIT:
@@ -324,12 +325,12 @@ def _construct(construct: Construct, moments: LinkedMoments, means: UnitMeans) -
     counts = own.counts.max(axis=1)
     answers = float(np.median(counts[counts > 0])) if (counts > 0).any() else 0.0
     agreed = agreement(moments.source(construct.source), construct)
-    why = means.unknown.get(construct.source, "" if units > 1 else f"answered in {units} unit(s)")
+    why = known.unknown.get(construct.source, "" if units > 1 else f"answered in {units} unit(s)")
     if why:
         return ConstructCheck(*head, units, answers, agreed.icc1, np.nan, np.nan, why)
     share = there[some] / there[some].sum(axis=1, keepdims=True)
-    score = (np.where(there[some], means.raw[some][:, at], 0.0) * share).sum(axis=1)
-    error = np.einsum("ja,jab,jb->j", share, means.noise[some][:, at][:, :, at], share)
+    score = (np.where(there[some], means.values[some][:, at], 0.0) * share).sum(axis=1)
+    error = np.einsum("ja,jab,jb->j", share, noise[some][:, at][:, :, at], share)
     between = float(np.var(score, ddof=1) - error.mean())
     if between <= 1e-12 * float(np.var(score)):
         note = (
@@ -390,7 +391,7 @@ def _sd(planned: Planned) -> FloatArray:
 
 
 def _more(
-    planned: Planned, total: TotalCheck, moments: LinkedMoments, constructs: tuple[ConstructCheck, ...]
+    planned: Planned, total: TotalCheck, known: PlanningMeans, constructs: tuple[ConstructCheck, ...]
 ) -> Iterator[MoreData]:
     """The headline's smallest effect with more units, and with more answers of each source."""
     if np.isnan(total.detectable) and total.note != _ALL:
@@ -399,10 +400,10 @@ def _more(
     yield MoreData("now", 1.0, n, np.nan, total.detectable)
     for times in _MORE_UNITS:
         yield MoreData("units", times, n * times, np.nan, smallest_total(planned, *pair, times).value)
-    for source in planned.model.respondent_sources:
-        means = unit_means(planned.model, moments, {source: _MORE_ANSWERS})
-        answers = max(row.answers for row in constructs if row.source == source)
-        times = float(np.median(growth_of(moments.source(source), _MORE_ANSWERS)))
+    for source in known.means.sources:
+        name = source.moments.source
+        answers = max(row.answers for row in constructs if row.source == name)
+        times = float(np.median(growth_of(source.moments, _MORE_ANSWERS)))
         if times > 1:
-            found = smallest_total(with_noise(planned, means), *pair)
-            yield MoreData(source, times, n, times * answers, found.value)
+            more = with_noise(planned, known.means, known.noise({name: _MORE_ANSWERS}))
+            yield MoreData(name, times, n, times * answers, smallest_total(more, *pair).value)

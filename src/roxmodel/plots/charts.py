@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final, Literal
 import numpy as np
 
 from roxmodel.errors import RoxError
+from roxmodel.numerals import finite, tick_text, with_interval, written
 from roxmodel.plots.figure import font_measure, new_figure, require_matplotlib
 from roxmodel.plots.geometry import shortened, wrapped
-from roxmodel.plots.numbers import finite, tick_text, with_interval, written
 from roxmodel.plots.style import INK, NEGATIVE, POSITIVE, QUIET
 from roxmodel.types import FloatArray
 

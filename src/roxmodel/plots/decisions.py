@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import numpy as np
 
 from roxmodel.errors import RoxError
+from roxmodel.numerals import finite, with_interval, written
 from roxmodel.plots.figure import font_measure, require_matplotlib
 from roxmodel.plots.geometry import Measure, shortened, wrapped
-from roxmodel.plots.numbers import finite, with_interval, written
 from roxmodel.plots.page import (
     EDGE,
     LINE,

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from roxmodel.errors import RoxError
+from roxmodel.numerals import finite, tick_text
 from roxmodel.plots.figure import font_measure, new_figure
 from roxmodel.plots.geometry import Measure, Point, separated, wrapped
-from roxmodel.plots.numbers import finite, tick_text
 from roxmodel.plots.sheet import Align, Sheet
 from roxmodel.plots.style import INK, QUIET
 from roxmodel.types import BoolArray, FloatArray

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from roxmodel.errors import RoxError
+from roxmodel.numerals import finite, tick_text, with_interval, written
 from roxmodel.plots.charts import Bar
 from roxmodel.plots.figure import font_measure, require_matplotlib
 from roxmodel.plots.geometry import Measure, shortened, wrapped
-from roxmodel.plots.numbers import finite, tick_text, with_interval, written
 from roxmodel.plots.page import EDGE, LINE, NAME, RULE, SMALL, TICK, WIDTH, Page, Scale, in_unit, known, new_page, some
 from roxmodel.plots.style import INK, NEGATIVE, POSITIVE, QUIET
 from roxmodel.types import FloatArray

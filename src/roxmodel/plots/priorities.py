@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import numpy as np
 
 from roxmodel.errors import RoxError
+from roxmodel.numerals import finite, written
 from roxmodel.plots.figure import font_measure, require_matplotlib
 from roxmodel.plots.geometry import Measure, Point, balanced, shortened, wrapped
-from roxmodel.plots.numbers import finite, written
 from roxmodel.plots.page import (
     EDGE,
     LINE,

@@ -2,30 +2,225 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from itertools import pairwise
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 
-from roxmodel.plots.diagram import Diagram, label_lines
-from roxmodel.plots.geometry import Box, Measure, around, rough_measure, sampled
+from roxmodel.plots.diagram import Arrow, Diagram, label_lines
+from roxmodel.plots.geometry import Box, Measure, Point, around, rough_measure, sampled
 from roxmodel.plots.labels import overlap, place_labels
-from roxmodel.plots.layers import Layers, arrange
 from roxmodel.plots.places import (
     HEADING_SIZE,
     LABEL_SIZE,
     LINE,
     SMALL_SIZE,
+    Layers,
     NodeText,
     Places,
+    arrange,
+    bow_depth,
     node_texts,
     placed,
 )
-from roxmodel.plots.routes import routed
 from roxmodel.types import FloatArray
 
 __all__ = ["Heading", "Label", "Scene", "layout"]
+
+Side: TypeAlias = Literal["left", "right", "top", "bottom"]
+_SPREAD: Final = 0.17  # inches between arrows at one side
+_FAR: Final = 1000.0  # larger than any page
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """One end of an arrow: at which box, at which side, and its rank among the ends there."""
+
+    slot: int
+    side: Side
+    rank: float
+
+
+def _routed(arrows: Sequence[Arrow], layers: Layers, places: Places) -> tuple[FloatArray, ...]:
+    """Lay a chain of cubic Bézier curves for every arrow.
+
+    Parameters
+    ----------
+    arrows
+        The diagram's arrows.
+    layers
+        Columns, row and the slots each arrow passes.
+    places
+        Rectangles of the slots.
+
+    Returns
+    -------
+    tuple of array
+        Control points from cause to effect, one array of shape (3 k + 1, 2) per arrow, in inches. Curves
+        start and end at right angles to a box's side and cross no box.
+    """
+    ends = [_ends(arrow, number, layers, places) for number, arrow in enumerate(arrows)]
+    ports = _ports(ends, places)
+    channels = _channels(ends, layers, places, ports)
+    linked = {slot for chain in layers.chains for slot in chain}
+    floor = max((places.slots[slot].bottom for slot in layers.row if slot in linked), default=0.0)
+    curves = []
+    for number, chain in enumerate(layers.chains):
+        start, stop = ports[number, 0], ports[number, 1]
+        first, last = ends[number]
+        if chain[0] == chain[1] and chain[0] not in layers.row:
+            earlier = layers.chains[:number].count(chain)
+            curves.append(_loop(places.slots[chain[0]], first.side, earlier))
+        elif first.side == last.side and len(chain) == 2:
+            curves.append(_bow(start, stop, first.side, floor))
+        elif first.side in ("top", "bottom") or last.side in ("top", "bottom"):
+            rising = chain[0] in layers.row
+            climb = _climb(start, stop, channels[number]) if rising else _climb(stop, start, channels[number])
+            curves.append(climb if rising else climb[::-1])
+        else:
+            curves.append(_through(start, stop, [places.slots[slot] for slot in chain[1:-1]]))
+    return tuple(curves)
+
+
+def _ends(arrow: Arrow, number: int, layers: Layers, places: Places) -> tuple[_End, _End]:
+    column_of = layers.column_of()
+    chain = layers.chains[number]
+    cause, effect = chain[0], chain[-1]
+    if cause in column_of and effect in column_of:
+        if column_of[cause] == column_of[effect]:
+            return _beside(arrow, number, layers, places)
+        rightwards = column_of[effect] > column_of[cause]
+        out: Side = "right" if rightwards else "left"
+        into: Side = "left" if rightwards else "right"
+        heights = places.slots[chain[1]].y, places.slots[chain[-2]].y
+        return _End(cause, out, heights[0]), _End(effect, into, heights[1])
+    if cause not in column_of and effect not in column_of:
+        x = places.slots[cause].x, places.slots[effect].x
+        return _End(cause, "bottom", x[1]), _End(effect, "bottom", x[0] + (0.01 if cause == effect else 0.0))
+    low, high = (cause, effect) if effect in column_of else (effect, cause)
+    if layers.columns[column_of[high]][-1] == high:
+        upper = _End(high, "bottom", places.slots[low].x)
+    else:
+        upper = _End(high, "left", 2 * _FAR + places.slots[low].x)
+    lower = _End(low, "top", places.slots[high].left)
+    return (lower, upper) if low == cause else (upper, lower)
+
+
+def _beside(arrow: Arrow, number: int, layers: Layers, places: Places) -> tuple[_End, _End]:
+    """Place the ends of an arrow within a column: bowing out at the free side, near partners inside."""
+    cause, effect = layers.chains[number]
+    place, last = layers.column_of()[cause], len(layers.columns) - 1
+    side: Side = "left" if place < last and (place == 0 or arrow.kind == "covariance") else "right"
+    if cause == effect:
+        return _End(cause, side, 3 * _FAR), _End(effect, "bottom", _FAR if side == "right" else -_FAR)
+    reach = places.slots[effect].y - places.slots[cause].y
+    # Of two arrows between the same boxes the later one is the outer one at both ends.
+    rank = _FAR - abs(reach) - 0.001 * number
+    down = 1.0 if reach > 0 else -1.0
+    return _End(cause, side, down * rank), _End(effect, side, -down * rank)
+
+
+def _ports(ends: Sequence[tuple[_End, _End]], places: Places) -> dict[tuple[int, int], Point]:
+    """Spread the ends at one side of a box evenly, in the order of where they go."""
+    sides: dict[tuple[int, Side], list[tuple[float, int, int]]] = {}
+    for number, pair in enumerate(ends):
+        for which, end in enumerate(pair):
+            sides.setdefault((end.slot, end.side), []).append((end.rank, number, which))
+    ports: dict[tuple[int, int], Point] = {}
+    for (slot, side), members in sides.items():
+        box = places.slots[slot]
+        upright = side in ("left", "right")
+        room = (box.height if upright else box.width) - 0.22
+        step = min(_SPREAD, room / max(len(members) - 1, 1))
+        for place, (_, number, which) in enumerate(sorted(members)):
+            shift = (place - (len(members) - 1) / 2) * step
+            ports[number, which] = _on_side(box, side, shift)
+    return ports
+
+
+def _on_side(box: Box, side: Side, shift: float) -> Point:
+    if side in ("left", "right"):
+        return (box.left if side == "left" else box.right, box.y + shift)
+    return (box.x + shift, box.top if side == "top" else box.bottom)
+
+
+def _channels(
+    ends: Sequence[tuple[_End, _End]],
+    layers: Layers,
+    places: Places,
+    ports: Mapping[tuple[int, int], Point],
+) -> dict[int, Point]:
+    """Where arrows between the row and a column rise: below its last box, left of it to a higher one."""
+    column_of = layers.column_of()
+    rising: dict[int, list[tuple[float, int]]] = {}
+    channels: dict[int, Point] = {}
+    for number, pair in enumerate(ends):
+        for which, end in enumerate(pair):
+            if pair[1 - which].side != "top":
+                continue
+            if end.side == "bottom":
+                channels[number] = (ports[number, which][0], places.bands[0].bottom + 0.06)
+            else:
+                rising.setdefault(column_of[end.slot], []).append((-ports[number, which][1], number))
+    for column, members in rising.items():
+        band = places.bands[column]
+        room = places.gaps[column - 1] - 0.5 if column else 2.0
+        step = min(0.14, room / len(members))
+        for place, (_, number) in enumerate(sorted(members)):
+            channels[number] = (band.left - 0.32 - place * step, band.bottom + 0.06)
+    return channels
+
+
+def _through(start: Point, stop: Point, lanes: Sequence[Box]) -> FloatArray:
+    """From side to side, straight through each lane."""
+    rightwards = stop[0] > start[0]
+    points = [start]
+    for lane in lanes:
+        points += [(lane.left, lane.y), (lane.right, lane.y)][:: 1 if rightwards else -1]
+    points.append(stop)
+    controls = [start]
+    for (x0, y0), (x1, y1) in pairwise(points):
+        reach = 0.5 * (x1 - x0)
+        controls += [(x0 + reach, y0), (x1 - reach, y1), (x1, y1)]
+    return np.array(controls, dtype=float)
+
+
+def _bow(start: Point, stop: Point, side: Side, floor: float) -> FloatArray:
+    """Out of one side and back into the same side of another box; in the row, below all its boxes."""
+    if side in ("left", "right"):
+        depth = min(max(0.3, 0.1 + 0.28 * abs(stop[1] - start[1])), 0.9)
+        out = depth * 4 / 3 * (1 if side == "right" else -1)
+        controls = [start, (start[0] + out, start[1]), (stop[0] + out, stop[1]), stop]
+    else:
+        low = floor + bow_depth(stop[0] - start[0]) * 4 / 3
+        controls = [start, (start[0], low), (stop[0], low), stop]
+    return np.array(controls, dtype=float)
+
+
+def _loop(box: Box, side: Side, earlier: int) -> FloatArray:
+    """Out of one side and round the corner into the bottom of the same box, around earlier loops."""
+    inwards = -1.0 if side == "right" else 1.0
+    away, reach = 0.15 + _SPREAD * earlier, 0.5 + 0.25 * earlier
+    corner = box.right if side == "right" else box.left
+    start, stop = (corner, box.bottom - away), (corner + inwards * (away + 0.04), box.bottom)
+    controls = [start, (corner - inwards * reach, start[1]), (stop[0], box.bottom + reach), stop]
+    return np.array(controls, dtype=float)
+
+
+def _climb(start: Point, stop: Point, channel: Point) -> FloatArray:
+    """From the top of a box in the row up to the bottom or the left side of a box in a column."""
+    x, y = channel
+    middle = (start[1] + y) / 2
+    rise = stop[1] - y
+    controls = [start, (start[0], middle), (x, middle), channel]
+    if x == stop[0]:
+        controls += [(x, y + rise / 3), (x, y + 2 * rise / 3), stop]
+    else:
+        controls += [(x, y + 0.75 * rise), (x + 0.1 * (stop[0] - x), stop[1]), stop]
+    return np.array(controls, dtype=float)
+
 
 _STRETCHES: Final = (1.0, 1.2, 1.45, 1.75, 2.1, 2.5, 3.0)
 _WIDE: Final = 10.5  # inches; on a wider page intervals stand below their number
@@ -122,7 +317,7 @@ def _draft(diagram: Diagram, layers: Layers, measure: Measure, stacked: bool, st
     words = [label_lines(arrow, stacked) for arrow in diagram.arrows]
     sizes = np.array([_label_size(lines, measure) for lines in words], dtype=float).reshape(-1, 2)
     places = placed(layers, texts, sizes[:, 0].tolist(), stretch)
-    curves = routed(diagram.arrows, layers, places)
+    curves = _routed(diagram.arrows, layers, places)
     headings = _headings(layers, places, measure)
     obstacles = _obstacles(places.slots[: len(texts)], headings, curves)
     spots = place_labels([sampled(curve) for curve in curves], sizes, obstacles)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from roxmodel.numerals import finite
 from roxmodel.plots.diagram import Arrow, Diagram, includes_zero, relative_strengths
 from roxmodel.plots.geometry import Measure
-from roxmodel.plots.numbers import finite
 from roxmodel.types import Factor
 
 __all__ = [

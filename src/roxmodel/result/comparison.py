@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["compare"]
 
-_ORDINAL = ("DWLS", "WLSMV")
 _SAME = 1e-3  # difference of sample moments, in standard deviations, up to which they are of the same rows
 _ALIKE = 1e-2  # the same between units, where the saturated covariance is itself an optimum at the edge
 
@@ -142,12 +141,12 @@ def _refuse(every: Sequence[tuple[str, Fit]]) -> None:
     for name, fit in every:
         if not isinstance(fit, Fit):
             raise RoxError(f"{name!r} is a {type(fit).__name__}, not a fit.", hint="Say rox.compare(one, other).")
-        if fit.method == "path" or np.isnan(fit.index_values.get("chisq", np.nan)):
+        if not fit.traits.latent or np.isnan(fit.index_values.get("chisq", np.nan)):
             raise EstimationError(
                 f"{fit.model.name!r} (method {fit.method!r}) has no chi-square of its own to compare.",
                 hint="Compare fits by method='sem', of all groups together, or by method='linked', within='pooled'.",
             )
-        if fit.estimator in _ORDINAL:
+        if fit.traits.ordinal:
             raise EstimationError(
                 f"{name!r} is a fit by {fit.estimator!r}, whose chi-squares have no such difference.",
                 hint="Compare fits by estimator='MLR'.",
@@ -168,7 +167,7 @@ def _refuse_other_rows(first: Fit, fit: Fit, name: str) -> None:
         raise differ("items", listed(sorted(set(items) - set(others))), listed(sorted(set(others) - set(items))))
     if first.method != fit.method:
         raise differ("method", repr(first.method), repr(fit.method))
-    if first.method == "linked":
+    if first.traits.levels == "predicted":
         if first.population.units != fit.population.units:
             raise differ("units", f"{first.population.n} units", f"{fit.population.n} units, or other ones")
         _refuse_other_data(first, fit, [others[item] for item in items], (differ, _ALIKE))

@@ -15,11 +15,12 @@ import networkx as nx
 import numpy as np
 
 from roxmodel.errors import RoxError, did_you_mean
+from roxmodel.records import LINEAR
 from roxmodel.result.bca import acceleration, bca_interval
 from roxmodel.result.intervals import spread_of, wald
-from roxmodel.result.records import LINEAR
 from roxmodel.result.response import Caps, Push, travel
 from roxmodel.result.system import System, total_effects
+from roxmodel.spec.causal import within_wave
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import Parameter, ParameterTable
 from roxmodel.types import FloatArray
@@ -63,9 +64,7 @@ def paths_between(model: RoxModel, cause: str, effect: str) -> list[tuple[str, .
             raise RoxError(f"There is no construct {name!r}.", hint=did_you_mean(name, model.names))
     if cause == effect:
         raise RoxError(f"The effect of {cause!r} on itself was asked for.", hint="Name two constructs.")
-    graph: nx.DiGraph[str] = nx.DiGraph()
-    graph.add_nodes_from(model.names)
-    graph.add_edges_from((edge.cause, edge.effect) for edge in model.edges if edge.lag == 0)
+    graph = within_wave(model.edges, model.names)
     # Only what lies between the two: a walk into the rest of a large graph would take for ever.
     graph = graph.subgraph({cause, *nx.descendants(graph, cause)} & {effect, *nx.ancestors(graph, effect)})
     if cause not in graph or effect not in graph:
@@ -206,7 +205,7 @@ def curved_effects(
 
     def change(system: System) -> FloatArray:
         push = Push({cause: np.ones(1)}, {}, {})
-        parts = [system.slice(start, start + size) for start in range(0, len(system.coefficients), size)]
+        parts = [system.only(slice(start, start + size)) for start in range(0, len(system.coefficients), size)]
         means = [travel(part, push, free).changes[effect].mean(axis=1) for part in parts]
         return np.concatenate(means) if means else np.zeros(0)
 

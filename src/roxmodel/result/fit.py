@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from roxmodel.errors import RoxError
+from roxmodel.plots.diagram import to_dot, to_mermaid
 from roxmodel.plots.draw import draw_diagram
-from roxmodel.plots.text import to_dot, to_mermaid
+from roxmodel.result.fit_story import fit_html, fit_summary
 from roxmodel.result.fitted import Fitted
 from roxmodel.result.groups import group_fields
 from roxmodel.result.persistence import load_fitted, save_fit
 from roxmodel.result.standardized import standardized_table
-from roxmodel.result.summary import fit_html, fit_summary
 from roxmodel.result.tables import edge_table, effect_table, fit_diagram, parameter_frame, within_table
 from roxmodel.saving import AnyPath
 from roxmodel.survey.composites import MIN_GROUP
@@ -98,10 +98,10 @@ class Fit(Fitted):
         RoxError
             If the fit has no edges at that level.
         """
-        if level == "within" and self.level == "between" and self.method == "linked":
+        if level == "within" and self.traits.levels == "predicted":
             return within_table(self)
         if level is not None and level != self.level:
-            allowed = "'between' or 'within'" if self.method == "linked" else repr(self.level)
+            allowed = "'between' or 'within'" if self.traits.levels == "predicted" else repr(self.level)
             raise RoxError(f"This fit has no edges at level {level!r}.", allowed=allowed)
         return edge_table(self)
 

@@ -13,18 +13,20 @@ from scipy.special import chdtri
 
 from roxmodel.doubts import Doubt
 from roxmodel.errors import EstimationError, RoxError, listed
-from roxmodel.result.indices import INDEX_NAMES
-from roxmodel.result.records import (
+from roxmodel.records import (
     Equation,
     Estimates,
     GroupMoments,
     Measure,
     Population,
     Resampling,
+    Traits,
     UnitScores,
     Verdict,
     WithinEdge,
+    traits_of,
 )
+from roxmodel.result.indices import INDEX_NAMES
 from roxmodel.result.resampling import replicate_weights
 from roxmodel.result.system import System, root_of, system_of
 from roxmodel.spec.graph import RoxModel
@@ -94,6 +96,11 @@ class Fitted:
                 values[row.free - 1] = value
         values.setflags(write=False)
         return values
+
+    @property
+    def traits(self) -> Traits:
+        """What the fit is like; asked instead of its method."""
+        return traits_of(self.method, self.estimator)
 
     @property
     def families(self) -> tuple[str, ...]:

@@ -10,9 +10,9 @@ import numpy as np
 
 from roxmodel.implied.layout import LOADINGS, RESIDUALS
 from roxmodel.implied.matrices import filled
+from roxmodel.records import Estimates, Measure, Population
 from roxmodel.result.fitted import Fitted
 from roxmodel.result.latent import LatentGroup, latent_groups, only_group
-from roxmodel.result.records import Estimates, Measure, Population
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable
 from roxmodel.types import FloatArray

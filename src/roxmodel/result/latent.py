@@ -12,8 +12,8 @@ from roxmodel.errors import EstimationError, RoxError, did_you_mean, listed
 from roxmodel.implied.layout import DISTURBANCES, LOADINGS, RESIDUALS, Layout, lay_out, residual_of
 from roxmodel.implied.likelihood import Target
 from roxmodel.implied.matrices import Implied, filled, implied
-from roxmodel.result.records import GroupMoments
-from roxmodel.spec.parameters import GIVEN, Parameter
+from roxmodel.records import GroupMoments
+from roxmodel.spec.parameters import Parameter
 from roxmodel.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -30,8 +30,6 @@ __all__ = [
     "require_people",
     "units_of_epc",
 ]
-
-_ORDINAL = ("DWLS", "WLSMV")
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +125,7 @@ def given_by_data(fit: Fitted) -> tuple[list[Parameter], FloatArray]:
     Their places in theta follow those of the fit.
     """
     found = [
-        (row, float(value))
-        for row, value in zip(fit.table, fit.estimates.value, strict=True)
-        if not row.free and row.value is None and row.note == GIVEN
+        (row, float(value)) for row, value in zip(fit.table, fit.estimates.value, strict=True) if row.given == "moment"
     ]
     start = fit.table.n_free + 1
     rows = [replace(row, free=start + i) for i, (row, _) in enumerate(found)]
@@ -141,7 +137,7 @@ def covariates_in(fit: Fitted) -> IntArray:
     if not fit.table.of("threshold"):
         return np.zeros(0, dtype=np.int64)
     items = [item.name for item in fit.model.items]
-    names = [row.left for row in fit.table.of("variance") if row.note == GIVEN and row.left in fit.model.names]
+    names = [row.left for row in fit.table.of("variance") if row.given == "moment"]
     return np.array([items.index(fit.model.find(name).item_names[0]) for name in names], dtype=np.int64)
 
 
@@ -153,7 +149,7 @@ def require_continuous(fit: Fitted) -> None:
     EstimationError
         Naming the estimator.
     """
-    if fit.estimator in _ORDINAL:
+    if fit.traits.ordinal:
         raise EstimationError(
             f"This needs continuous items, but the fit is of ordinal ones (estimator={fit.estimator!r}).",
             hint="Fit with estimator='ML' or 'MLR'.",
@@ -168,8 +164,8 @@ def require_people(fit: Fitted, what: str, instead: str) -> None:
     EstimationError
         Saying what to use instead.
     """
-    if fit.method == "linked":
-        raise EstimationError(f"{what} of a fit by method 'linked', which speaks of units.", hint=instead)
+    if fit.traits.levels == "predicted":
+        raise EstimationError(f"{what} of a fit by method {fit.method!r}, which speaks of units.", hint=instead)
 
 
 def only_group(fit: Fitted, name: str | None) -> str:
@@ -205,7 +201,7 @@ def units_of_epc(group: LatentGroup, row: Parameter, theta: FloatArray) -> float
     if row.kind == "edge":
         return float(latent[constructs.index(row.left)] / latent[constructs.index(row.right)])
     if row.kind == "intercept":
-        own = row.left in constructs and "|" not in row.id
+        own = row.left in constructs
         sd = latent[constructs.index(row.left)] if own else _spread(np.diag(group.sigma))[layout.items.index(row.left)]
         return float(1.0 / sd)
     residual = residual_of(row, constructs)

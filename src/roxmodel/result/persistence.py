@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Sequence, Set
+from dataclasses import asdict, fields, replace
 from math import comb
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -24,8 +24,8 @@ from roxmodel.document import (
     write_text,
 )
 from roxmodel.errors import DocumentError, RoxError, listed
-from roxmodel.result.fitted import Fitted
-from roxmodel.result.records import (
+from roxmodel.implied.layout import residual_of
+from roxmodel.records import (
     Equation,
     Estimates,
     GroupMoments,
@@ -34,10 +34,12 @@ from roxmodel.result.records import (
     Resampling,
     Verdict,
     WithinEdge,
+    traits_of,
 )
+from roxmodel.result.fitted import Fitted
 from roxmodel.saving import AnyPath
 from roxmodel.spec.graph import RoxModel
-from roxmodel.spec.parameters import Kind, Parameter, ParameterTable, plan
+from roxmodel.spec.parameters import Kind, Parameter, ParameterTable, covariates, plan
 from roxmodel.survey.composites import MIN_GROUP
 from roxmodel.types import FloatArray, Level, Method, Scaling, StandardErrors
 
@@ -93,9 +95,9 @@ def fit_content(fit: Fitted) -> FitContent:
         population=_population(fit.population),
         replicates=None if replicates is None else _rows(replicates),
         indices={name: float(value) for name, value in fit.index_values.items()},
-        converged=CheckRecord(**asdict(fit.verdicts["converged"])),
-        identified=CheckRecord(**asdict(fit.verdicts["identified"])),
-        admissible=CheckRecord(**asdict(fit.verdicts["admissible"])),
+        converged=CheckRecord(ok=fit.verdicts["converged"].ok, reason=fit.verdicts["converged"].reason),
+        identified=CheckRecord(ok=fit.verdicts["identified"].ok, reason=fit.verdicts["identified"].reason),
+        admissible=CheckRecord(ok=fit.verdicts["admissible"].ok, reason=fit.verdicts["admissible"].reason),
         notes=fit.notes,
         groups=tuple(_group(group) for group in fit.groups),
         scaling=fit.scaling,
@@ -213,19 +215,20 @@ def fitted_from_content(content: FitContent) -> Fitted:
 
 
 def _read_model(content: FitContent) -> tuple[RoxModel, ParameterTable]:
+    latent = traits_of(content.method).latent
     try:
         model = RoxModel(**content.model)
-        if content.method == "path" and comb(len(model.exogenous_names), 2) > len(content.parameters):
+        if not latent and comb(len(model.exogenous_names), 2) > len(content.parameters):
             raise DocumentError("its causes have more covariances than the document has parameters.")
         means = any(record.kind == "intercept" for record in content.parameters)
-        table = plan(model, "composite", means) if content.method == "path" else _table(content)
+        table = plan(model, "composite", means) if not latent else _table(content, model)
     except (RoxError, TypeError) as error:
         raise DocumentError(f"The document's model cannot be read: {error}") from None
     if model.content_hash != content.model_hash:
         raise DocumentError("The document's model is not the one that was fitted (its hash differs).")
     known = [(row.id, row.free) for row in table]
     same = known == [(record.id, record.free) for record in content.parameters]
-    if not same or (content.method != "path" and not _is_latent_of(table, model)):
+    if not same or (latent and not _is_latent_of(table, model)):
         raise DocumentError("The document's parameters are not those of its model.", hint="Save the fit again.")
     for what, names in (
         ("measures", tuple(m.name for m in content.measures)),
@@ -236,27 +239,22 @@ def _read_model(content: FitContent) -> tuple[RoxModel, ParameterTable]:
     return model, table
 
 
-def _table(content: FitContent) -> ParameterTable:
+def _table(content: FitContent, model: RoxModel) -> ParameterTable:
     """The rows of a latent model as they were saved: its groups and what is equal over them are in no model."""
-    return ParameterTable(
-        tuple(
-            Parameter(
-                id=record.id,
-                kind=cast(Kind, record.kind),
-                left=record.left,
-                right=record.right,
-                group=record.group,
-                free=record.free,
-                value=record.value,
-                start=record.start,
-                label=record.label,
-                lag=record.lag,
-                lower=record.lower,
-                note=record.note,
-            )
-            for record in content.parameters
-        )
-    )
+    known = covariates(model)
+    ordinal = {record.left for record in content.parameters if record.kind == "threshold"}
+    names = [field.name for field in fields(Parameter) if field.name != "given"]
+    rows = (Parameter(**{name: getattr(record, name) for name in names}) for record in content.parameters)
+    return ParameterTable(tuple(_given(row, model, known, ordinal) for row in rows))
+
+
+def _given(row: Parameter, model: RoxModel, known: Set[str], ordinal: Set[str]) -> Parameter:
+    """The row with how the data give its value: no document says so, but its model does."""
+    if row.free or row.value is not None or row.kind not in {"variance", "covariance", "intercept"}:
+        return row
+    if row.kind == "variance" and residual_of(row, model.names):
+        return replace(row, given="rest" if row.left in ordinal else "share")
+    return replace(row, given="moment" if {row.left, row.right} <= known else "rest")
 
 
 def _is_latent_of(table: ParameterTable, model: RoxModel) -> bool:

@@ -13,8 +13,8 @@ from typing import Protocol
 import numpy as np
 from scipy.special import expit
 
+from roxmodel.records import LINEAR
 from roxmodel.result.loops import Loop, settled
-from roxmodel.result.records import LINEAR
 from roxmodel.result.system import System
 from roxmodel.types import FloatArray, IntArray
 

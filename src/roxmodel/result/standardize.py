@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from roxmodel.result.records import LINEAR
+from roxmodel.records import LINEAR
 from roxmodel.result.system import implied_covariance, system_of
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable

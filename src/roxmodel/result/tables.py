@@ -8,14 +8,14 @@ import numpy as np
 
 from roxmodel.errors import EstimationError, RoxError
 from roxmodel.plots.diagram import Arrow, Diagram
+from roxmodel.records import LINEAR
 from roxmodel.result.bca import acceleration, bca_interval
 from roxmodel.result.effects import curved_effects, curved_on, effects_frame, linear_effects, paths_between
 from roxmodel.result.fitted import Fitted
 from roxmodel.result.groups import group_fields
 from roxmodel.result.levels import complete_levels
-from roxmodel.result.records import LINEAR
 from roxmodel.result.sensitivity import robustness_value
-from roxmodel.spec.diagram import model_nodes
+from roxmodel.spec.graph import model_nodes
 from roxmodel.types import FloatArray, Interval
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def effect_table(fit: Fitted, cause: str, effect: str, interval: Interval | None
             f"The equation of {curved[0]!r} is curved, so interval={interval!r} does not apply to effects through it.",
             hint="Use interval='draws'.",
         )
-    mixed = interval is None and fit.resampling is None and not curved and fit.method == "linked"
+    mixed = interval is None and fit.resampling is None and not curved and fit.traits.skewed
     delta = interval == "delta" or (interval is None and fit.resampling is None and not curved and not mixed)
     drawn = fit.system(fit.theta[None, :][:0] if delta else fit.effect_draws(bool(curved)))
     if curved:

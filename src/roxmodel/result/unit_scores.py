@@ -22,7 +22,7 @@ def unit_score_table(fit: Fitted) -> pd.DataFrame:
 
     found = fit.predicted
     if found is None:
-        if fit.method == "linked":
+        if fit.traits.levels == "predicted":
             raise EstimationError("A document holds no unit, so a loaded fit has no unit scores.", hint="Fit again.")
         raise EstimationError(
             f"Unit scores are predictions of method 'linked'; this fit is by method {fit.method!r}.",

@@ -17,10 +17,10 @@ from typing import TypeAlias
 import numpy as np
 from scipy.special import betainc, expit, gammainc, gammaincc
 
+from roxmodel.records import LINEAR
 from roxmodel.result.fit import Fit
-from roxmodel.result.records import LINEAR
 from roxmodel.result.system import System
-from roxmodel.simulation.one_unit import OneUnit
+from roxmodel.simulation.standing import OneUnit
 from roxmodel.types import BoolArray, FloatArray
 
 __all__ = ["Abduced", "Outcome", "abduced", "expected_outcome", "realised_outcome"]

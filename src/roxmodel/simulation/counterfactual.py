@@ -11,18 +11,17 @@ import numpy as np
 
 from roxmodel.errors import RoxWarning, SimulationError, listed
 from roxmodel.frozen import FrozenMapping
+from roxmodel.records import LINEAR
 from roxmodel.result.fit import Fit
-from roxmodel.result.records import LINEAR
 from roxmodel.result.response import Caps, Push, Travel, travel
 from roxmodel.result.system import System
 from roxmodel.simulation.abduction import Abduced, abduced
-from roxmodel.simulation.actions import Action, read_actions
-from roxmodel.simulation.check import check_fit, is_number, require_memory, require_whole
-from roxmodel.simulation.counterfactual_words import counterfactual_html, counterfactual_summary
+from roxmodel.simulation.actions import Action, ends_of, read_actions
+from roxmodel.simulation.dynamics import assumed_notes, require_equilibrium
 from roxmodel.simulation.intervention import Intervention
-from roxmodel.simulation.one_unit import OneUnit, one_unit
-from roxmodel.simulation.stability import assumed_notes, require_equilibrium
-from roxmodel.simulation.units import ends_of
+from roxmodel.simulation.question import check_fit, is_number, require_memory, require_whole
+from roxmodel.simulation.run_story import counterfactual_html, counterfactual_summary
+from roxmodel.simulation.standing import OneUnit, one_unit
 from roxmodel.types import BoolArray, FloatArray, read_only
 
 if TYPE_CHECKING:

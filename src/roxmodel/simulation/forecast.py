@@ -11,15 +11,24 @@ import numpy as np
 
 from roxmodel.errors import RoxWarning, SimulationError, did_you_mean, listed
 from roxmodel.frozen import FrozenMapping
+from roxmodel.records import LINEAR
 from roxmodel.result.fit import Fit
-from roxmodel.result.records import LINEAR
 from roxmodel.result.system import System, total_effects
-from roxmodel.simulation.check import LONGEST, check_fit, is_number, require_memory, require_whole
-from roxmodel.simulation.forecast_words import forecast_html, forecast_summary
-from roxmodel.simulation.joint import Joint, beyond_curves, conditioned, joint_of, mixture_quantiles, with_curved
-from roxmodel.simulation.one_unit import OneUnit, basis_notes, one_unit
-from roxmodel.simulation.stability import assumed_notes, require_equilibrium, spectral_radius
-from roxmodel.simulation.units import ends_of
+from roxmodel.simulation.actions import ends_of
+from roxmodel.simulation.dynamics import assumed_notes, require_equilibrium, spectral_radius
+from roxmodel.simulation.question import LONGEST, check_fit, is_number, require_memory, require_whole
+from roxmodel.simulation.run_story import forecast_html, forecast_summary
+from roxmodel.simulation.standing import (
+    Joint,
+    OneUnit,
+    basis_notes,
+    beyond_curves,
+    conditioned,
+    joint_of,
+    mixture_quantiles,
+    one_unit,
+    with_curved,
+)
 from roxmodel.types import BoolArray, FloatArray, read_only
 
 if TYPE_CHECKING:

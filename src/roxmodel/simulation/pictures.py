@@ -1,4 +1,4 @@
-"""Extract from a run what its pictures show."""
+"""What the pictures of a run and of a plan show."""
 
 from __future__ import annotations
 
@@ -8,23 +8,25 @@ import numpy as np
 
 from roxmodel.errors import SimulationError
 from roxmodel.plots.charts import Bar, FanSeries, draw_fan, draw_waterfall
-from roxmodel.plots.decisions import Swing, draw_tornado
+from roxmodel.plots.decisions import FrontierPoint, Swing, draw_chance, draw_frontier, draw_tornado
+from roxmodel.plots.plans import PlanRow, draw_plan
+from roxmodel.simulation.actions import unit_of
 from roxmodel.simulation.money.finance import formula_of
-from roxmodel.simulation.tornado import base_npv
-from roxmodel.simulation.units import unit_of
-from roxmodel.simulation.words import money_text
+from roxmodel.simulation.run_story import money_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from roxmodel.simulation.answer import Answer
+    from roxmodel.simulation.budget.plan import Plan
+    from roxmodel.simulation.run import Run
 
-__all__ = ["effects_figure", "rox_figure", "tornado_figure"]
+__all__ = ["effects_figure", "plan_figure", "rox_figure", "tornado_figure"]
+
 
 _TITLE = 100  # characters of a title that lists actions; more than that are counted
 
 
-def effects_figure(run: Answer) -> Figure:
+def effects_figure(run: Run) -> Figure:
     """Fan chart of every construct that moves."""
     low, high = np.quantile(run.changes, [0.025, 0.975], axis=0)
     mean = run.changes.mean(axis=0)
@@ -46,7 +48,7 @@ def effects_figure(run: Answer) -> Figure:
     return draw_fan(series, title, caption)
 
 
-def rox_figure(run: Answer) -> Figure:
+def rox_figure(run: Run) -> Figure:
     """Waterfall: benefit of each intervention, cost, what is left."""
     if not run.money:
         raise SimulationError("No value= was given, so there is no money to draw.", hint="Simulate with value={...}.")
@@ -62,7 +64,7 @@ def rox_figure(run: Answer) -> Figure:
     return draw_waterfall(steps, "Return on experience", unit, formula_of(terms))
 
 
-def tornado_figure(run: Answer) -> Figure:
+def tornado_figure(run: Run, base: float) -> Figure:
     """Tornado of the net value."""
     table = run.tornado()
     lost = int(table[["npv_low", "npv_high"]].isna().any(axis=1).sum())
@@ -77,10 +79,63 @@ def tornado_figure(run: Answer) -> Figure:
     if lost:
         caption += f" {lost} left out: at an end of them a feedback loop does not settle."
     terms = run.question.terms
-    base = base_npv(run.question, run.actions)
     return draw_tornado(bars, base, "What the net value depends on", terms.currency or "money", caption)
 
 
 def _bar(name: str, draws: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Bar:
     low, high = np.quantile(draws, [0.025, 0.975])
     return Bar(name=name, value=float(draws.mean()), low=float(low), high=float(high))
+
+
+def plan_figure(plan: Plan, kind: str) -> Figure:
+    """See `Plan.plot`."""
+    if kind == "plan":
+        return _calendar(plan)
+    if kind == "frontier":
+        return _frontier(plan)
+    if kind == "chance":
+        return _chance(plan)
+    raise SimulationError(f"plot({kind!r}) was asked for.", allowed="'plan', 'frontier' or 'chance'")
+
+
+def _unit(plan: Plan) -> str:
+    return plan.question.terms.currency or "money"
+
+
+def _calendar(plan: Plan) -> Figure:
+    if len(plan.choice.options) == 0:
+        raise SimulationError(
+            "This plan does nothing, so there is nothing to draw.", hint="plot('frontier') says more."
+        )
+    rows = []
+    for place in plan.choice.options:
+        option = plan.options[place]
+        low, high = np.quantile(plan.worth.draws[:, place], [0.025, 0.975])
+        cost = float(plan.problem.cost[place].sum())
+        net = float(plan.worth.mean[place])
+        rows.append(PlanRow(option.intervention.name, option.action.share, cost, net, float(low), float(high)))
+    mean, low, high = (float(value) for value in plan.promised[["mean", "low", "high"]])
+    spending = plan.problem.cost[plan.choice.options].sum(axis=0)
+    limit = plan.problem.wave_budget if np.isfinite(plan.problem.wave_budget).any() else None
+    caption = "Net values are discounted and shrunken; costs are not discounted."
+    return draw_plan(rows, spending, limit, Bar("plan", mean, low, high), "The plan", _unit(plan), caption)
+
+
+def _frontier(plan: Plan) -> Figure:
+    table = plan.frontier()
+    points = [
+        FrontierPoint(row["budget"], row["npv"], row["npv_low"], row["npv_high"], row["spent"])
+        for row in table.to_dict("records")
+        if np.isfinite(row["npv"])
+    ]
+    mean, low, high = (float(value) for value in plan.promised[["mean", "low", "high"]])
+    budget = plan.problem.budget if np.isfinite(plan.problem.budget) else plan.spent
+    points = [point for point in points if not np.isclose(point.budget, budget, rtol=1e-9)]
+    points.append(FrontierPoint(budget, mean, low, high, plan.spent, chosen=True))
+    caption = "The best plan under each budget: expected net value and 95 % of the draws."
+    return draw_frontier(points, "What a budget brings", caption, _unit(plan))
+
+
+def _chance(plan: Plan) -> Figure:
+    caption = f"Net value of the plan in {len(plan.draws)} draws, discounted and shrunken."
+    return draw_chance({"the plan": plan.draws}, "How sure the plan is", _unit(plan), caption)

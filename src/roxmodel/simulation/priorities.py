@@ -10,19 +10,17 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from roxmodel.errors import SimulationError, did_you_mean, listed
-from roxmodel.plots.numbers import for_reading
+from roxmodel.numerals import for_reading
 from roxmodel.plots.priorities import MapPoint, draw_map
 from roxmodel.result.fit import Fit
 from roxmodel.result.levels import complete_levels
 from roxmodel.result.system import total_effects
+from roxmodel.simulation.actions import ends_of, unit_of
 from roxmodel.simulation.budget.worth import options_of, worth_of
-from roxmodel.simulation.check import is_number
-from roxmodel.simulation.intervention import Intervention
+from roxmodel.simulation.intervention import Above, Below, Highest, Intervention, Lowest
 from roxmodel.simulation.money.prices import Finance
-from roxmodel.simulation.question import Asked, Question, finance_of, question_of
-from roxmodel.simulation.rules import Above, Below, Highest, Lowest
-from roxmodel.simulation.units import ends_of, unit_of
-from roxmodel.simulation.words import money_text
+from roxmodel.simulation.question import Asked, Question, finance_of, is_number, question_of
+from roxmodel.simulation.run_story import money_text
 from roxmodel.spec.constructs import Construct
 from roxmodel.types import FloatArray
 
@@ -468,7 +466,7 @@ def _notes(question: Question, target: str, costs: bool) -> tuple[str, ...]:
     )
     money += "cost_per_point is the given cost times the units." if costs else "give cost= to see it per money spent."
     lags = f"Importance is that of the wave; edges with a lag count {'in marginal only' if question.priced else 'not'}."
-    later = (lags,) if question.system.lagged else ()
+    later = (lags,) if question.system.lags else ()
     hidden = 0 if fit.population.hidden is None else int(fit.population.hidden.any(axis=1).sum())
     out = f"A level is hidden in {hidden} unit(s) (min_group=): performance and headroom take the mean of the others."
     return (

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from roxmodel.errors import RoxWarning, SimulationError
 from roxmodel.frozen import FrozenMapping
 from roxmodel.result.fit import Fit
+from roxmodel.result.levels import UnitLevels, complete_levels
 from roxmodel.simulation.actions import Action, contradictions, read_actions, support_notes
-from roxmodel.simulation.answer import Answer
+from roxmodel.simulation.dynamics import assumed_notes, long_run, settles
 from roxmodel.simulation.intervention import Intervention
-from roxmodel.simulation.money.finance import Money
+from roxmodel.simulation.money.finance import Money, flow_table, outcome_table, risk_table, rox_table
 from roxmodel.simulation.money.prices import Finance
 from roxmodel.simulation.pictures import effects_figure, rox_figure, tornado_figure
-from roxmodel.simulation.question import Asked, finance_of, question_of
+from roxmodel.simulation.question import Asked, Question, finance_of, question_of
+from roxmodel.simulation.run_story import run_html, run_summary
 from roxmodel.simulation.small_print import (
     cap_notes,
     coverage_notes,
@@ -25,19 +29,21 @@ from roxmodel.simulation.small_print import (
     linear_notes,
     money_notes,
 )
-from roxmodel.simulation.stability import assumed_notes
-from roxmodel.simulation.words import run_html, run_summary
-from roxmodel.types import read_only
+from roxmodel.types import FloatArray, read_only
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
-__all__ = ["Run", "simulate"]
+__all__ = ["Run", "base_npv", "simulate"]
+
+
+_ENDS = (0.025, 0.975)
 
 
 @read_only
 @dataclass(frozen=True, eq=False, repr=False)
-class Run(Answer):
+class Run:
     """The answer to a what-if question.
 
     Attributes
@@ -57,6 +63,185 @@ class Run(Answer):
     question, actions
         The question as it was read: draws, prices, units; interventions in the fit's own places.
     """
+
+    fit: Fit
+    interventions: tuple[Intervention, ...]
+    horizon: int
+    discount: float
+    n_units: int | None
+    changes: FloatArray
+    money: tuple[Money, ...]
+    value: Mapping[str, object]
+    notes: tuple[str, ...]
+    question: Question
+    actions: tuple[Action, ...]
+
+    def effects(self) -> pd.DataFrame:
+        """Mean change against no action, over all units.
+
+        Returns
+        -------
+        DataFrame
+            construct, wave (1…horizon), mean, ci_low, ci_high (95 % of the draws), in the construct's units.
+        """
+        import pandas as pd
+
+        names = self.fit.model.names
+        mean = self.changes.mean(axis=0)
+        low, high = np.quantile(self.changes, [0.025, 0.975], axis=0)
+        rows = [
+            (name, wave + 1, mean[wave, place], low[wave, place], high[wave, place])
+            for place, name in enumerate(names)
+            for wave in range(self.horizon)
+        ]
+        return pd.DataFrame(rows, columns=["construct", "wave", "mean", "ci_low", "ci_high"])
+
+    def rox(self) -> pd.DataFrame:
+        """Return on experience: each intervention by itself, then all together.
+
+        Returns
+        -------
+        DataFrame
+            intervention (input order, then ``total``), benefit, cost, npv, rox (means over draws, discounted),
+            payback (first wave, once all is spent, in which the mean flows so far cover the costs; infinite = not
+            within the horizon),
+            prob_positive (P(npv > 0)), and the ends of the 95 % intervals ``*_low, *_high``. With caps, the rows
+            need not add up to the total.
+
+        Raises
+        ------
+        SimulationError
+            If the simulation was run without `value`.
+        """
+        return rox_table(list(self._money()))
+
+    def _money(self) -> tuple[Money, ...]:
+        if not self.money:
+            raise SimulationError(
+                "No value= was given, so there is no money to count.",
+                hint="Simulate with value={'outcome': money per raw unit, per unit and wave}.",
+            )
+        return self.money
+
+    def risk(self, level: float = 0.05) -> pd.DataFrame:
+        """What can go wrong, for each intervention by itself and for the total.
+
+        Parameters
+        ----------
+        level
+            Share of the draws that counts as the worst, above 0 and up to 1.
+
+        Returns
+        -------
+        DataFrame
+            intervention, npv, sd, prob_loss (share of draws below 0), var (npv that the worst share lies below), cvar
+            (its mean), irr (internal rate of return per wave of the mean flows; NaN where there is none or more than
+            one), break_even (share of the benefit that has to come true for an npv of 0), payback.
+
+        Raises
+        ------
+        SimulationError
+            If the simulation was run without `value`.
+        """
+        return risk_table(self._money(), level)
+
+    def flows(self) -> pd.DataFrame:
+        """Money wave by wave, not discounted.
+
+        Returns
+        -------
+        DataFrame
+            intervention, wave, benefit, benefit_low, benefit_high (95 % of the draws), cost, net, cumulative,
+            discounted_net.
+
+        Raises
+        ------
+        SimulationError
+            If the simulation was run without `value`.
+        """
+        return flow_table(self._money())
+
+    def outcomes(self) -> pd.DataFrame:
+        """From which priced outcome the benefit comes: intervention, outcome, benefit, benefit_low, benefit_high.
+
+        Raises
+        ------
+        SimulationError
+            If the simulation was run without `value`.
+        """
+        return outcome_table(self._money())
+
+    def costs(self) -> pd.DataFrame:
+        """What is spent, block by block: intervention, block, wave, amount (not discounted)."""
+        import pandas as pd
+
+        rows = [
+            (action.name, block, wave, float(amount))
+            for action in self.actions
+            for block, money in action.spending.items()
+            for wave, amount in enumerate(money, start=1)
+            if amount
+        ]
+        return pd.DataFrame(rows, columns=["intervention", "block", "wave", "amount"])
+
+    def equilibrium(self) -> pd.DataFrame:
+        """Where every construct settles if all actions are kept at full force for ever.
+
+        Closed form, ``(I - B - Σ B_l)⁻¹`` times the push; fading and the ends of scales are not counted.
+
+        Returns
+        -------
+        DataFrame
+            construct, mean, ci_low, ci_high (95 % of the draws), in the construct's units.
+
+        Raises
+        ------
+        SimulationError
+            If an equation is curved, or actions follow on one another that cannot both be kept up.
+        """
+        import pandas as pd
+
+        if not self.question.system.linear:
+            raise SimulationError(
+                "The equilibrium has a closed form in linear graphs only, and an equation of this fit is curved.",
+                hint="Look at the last waves of effects() with a long horizon.",
+            )
+        for_ever = [action.alone(np.ones(1)) for action in self.actions]
+        for first, second, why in contradictions(self.fit, for_ever):
+            names = f"{self.actions[first].name!r} and {self.actions[second].name!r}"
+            raise SimulationError(
+                f"Kept up for ever, {names} {why}, so that there is no equilibrium of both.",
+                hint="Keep one of the two.",
+            )
+        levels = None if self.fit.population.mean is None else complete_levels(self.fit, self.question.asked.seed or 0)
+        found = long_run(self.question.system, self.actions, levels)
+        low, high = np.quantile(found, [0.025, 0.975], axis=0)
+        columns = {"construct": self.fit.model.names, "mean": found.mean(axis=0), "ci_low": low, "ci_high": high}
+        return pd.DataFrame(columns)
+
+    def tornado(self) -> pd.DataFrame:
+        """What the net value of all interventions together depends on most.
+
+        One driver at a time stands at either end of its 95 % interval, everything else at its estimate.
+
+        Returns
+        -------
+        DataFrame
+            driver (an edge, with those held equal to it, or ``price of …`` where that is uncertain), low, high (its
+            ends), npv_low, npv_high (npv there; NaN where a feedback loop does not settle), swing (their distance), the
+            widest first. Drivers that move nothing are left out.
+
+        Raises
+        ------
+        SimulationError
+            If the simulation was run without `value`.
+        """
+        self._money()
+        return _tornado(self.question, self.actions)
+
+    def __repr__(self) -> str:
+        names = ", ".join(i.name for i in self.interventions)
+        return f"<Run of {names} over {self.horizon} waves, {len(self.changes)} draws>"
 
     def summary(self) -> str:
         """The answer in plain words."""
@@ -87,7 +272,7 @@ class Run(Answer):
         if kind == "rox":
             return rox_figure(self)
         if kind == "tornado":
-            return tornado_figure(self)
+            return tornado_figure(self, base_npv(self.question, self.actions))
         raise SimulationError(f"plot({kind!r}) was asked for.", allowed="'effects', 'rox' or 'tornado'")
 
 
@@ -153,7 +338,7 @@ def simulate(  # noqa: PLR0913 - the contract of DESIGN.md
     --------
     >>> from roxmodel.estimate.fit import fit
     >>> from roxmodel.moments.single import Moments
-    >>> from roxmodel.spec.five_factor import five_factor
+    >>> from roxmodel.spec.graph import five_factor
     >>> moments = Moments.from_correlation(["pride", "sales"], [[1, 0.4], [0.4, 1]], n=100)
     >>> found = fit(five_factor({"pride": ["pride"], "outcomes": ["sales"]}), moments, method="path")
     >>> run = simulate(found, [Intervention(name="coaching", shift={"pride": 1.0})], horizon=1, seed=1)
@@ -239,3 +424,76 @@ def _refuse_together(
                     f"wave {starts[other]}.",
                     hint="What is required has to start no later.",
                 )
+
+
+def _tornado(question: Question, actions: Sequence[Action]) -> pd.DataFrame:
+    """See `Run.tornado`."""
+    import pandas as pd
+
+    names, ends, thetas = _drivers(question)
+    npv = _settling(question, thetas, actions)
+    base = float(npv[0])
+    rows = [(name, *ends[i], float(npv[1 + 2 * i]), float(npv[2 + 2 * i])) for i, name in enumerate(names)]
+    rows += _prices(question, actions)
+    table = pd.DataFrame(rows, columns=["driver", "low", "high", "npv_low", "npv_high"])
+    table["swing"] = (table["npv_high"] - table["npv_low"]).abs()
+    table = table[~(table["swing"] <= 1e-9 * max(1.0, abs(base)))]
+    return table.sort_values("swing", ascending=False, kind="stable").reset_index(drop=True)
+
+
+def base_npv(question: Question, actions: Sequence[Action]) -> float:
+    """Net value at the estimate: where the bars of the tornado start."""
+    return float(_npv(question.at(), actions)[0])
+
+
+def _drivers(question: Question) -> tuple[list[str], list[tuple[float, float]], FloatArray]:
+    """Edges, their ends, and parameters with one edge at a time at an end, the estimate first."""
+    fit = question.fit
+    names: dict[int, list[str]] = {}  # of edges held equal, which move together
+    ends: dict[int, tuple[float, float]] = {}
+    thetas = [np.array(fit.theta)]
+    for row, low, high in zip(fit.table, fit.estimates.low, fit.estimates.high, strict=True):
+        if row.kind != "edge" or not row.free or not np.isfinite([low, high]).all():
+            continue
+        names.setdefault(row.free, []).append(f"{row.left} -> {row.right}")
+        if row.free in ends:
+            continue
+        ends[row.free] = (float(low), float(high))
+        for value in ends[row.free]:
+            moved = np.array(fit.theta)
+            moved[row.free - 1] = value
+            thetas.append(moved)
+    return [" = ".join(equal) for equal in names.values()], [*ends.values()], np.array(thetas)
+
+
+def _settling(question: Question, thetas: FloatArray, actions: Sequence[Action]) -> FloatArray:
+    """(rows,) npv for each row of parameters; NaN where a feedback loop does not settle."""
+    calm = np.ones(len(thetas), dtype=bool)
+    if question.loops:
+        calm = settles(question.fit, question.at(thetas).system)
+    found = np.full(len(thetas), np.nan)
+    found[calm] = _npv(question.at(thetas[calm]), actions)
+    return found
+
+
+def _npv(asked: Question, actions: Sequence[Action]) -> FloatArray:
+    """(rows,) npv for each row of parameters, levels as expected."""
+    ground = asked.ground(actions)
+    if ground.levels is not None:
+        ground = replace(ground, levels=UnitLevels(ground.levels.mean, None, 0))
+    return np.asarray(asked.money("total", asked.course(actions, ground), actions).npv)
+
+
+def _prices(question: Question, actions: Sequence[Action]) -> list[tuple[str, float, float, float, float]]:
+    """Uncertain prices at their ends."""
+    asked, found = question.at(), []
+    for i, one in enumerate(question.priced):
+        if len(one.price) == 1:
+            continue
+        ends = np.quantile(one.price, _ENDS)
+        npv = []
+        for end in ends:
+            priced = (*asked.priced[:i], replace(asked.priced[i], price=np.array([end])), *asked.priced[i + 1 :])
+            npv.append(float(_npv(replace(asked, priced=priced), actions)[0]))
+        found.append((f"price of {one.name}", float(ends[0]), float(ends[1]), npv[0], npv[1]))
+    return found

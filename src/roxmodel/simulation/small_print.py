@@ -6,14 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from roxmodel.records import LINEAR
 from roxmodel.result.fit import Fit
 from roxmodel.result.levels import complete_levels
-from roxmodel.result.records import LINEAR
 from roxmodel.result.response import travel
-from roxmodel.simulation.actions import Action
+from roxmodel.simulation.actions import Action, ends_of, is_figure
 from roxmodel.simulation.dynamics import Course, push_of
 from roxmodel.simulation.question import Question
-from roxmodel.simulation.units import ends_of, is_figure
 
 __all__ = ["cap_notes", "coverage_notes", "figure_notes", "fit_notes", "linear_notes", "money_notes"]
 

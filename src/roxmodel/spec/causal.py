@@ -1,31 +1,23 @@
-"""The causal model as a record: constructs, what causes what, and the checks that make it well-formed."""
+"""The causal model as a record: constructs, what causes what, and what makes a graph well-formed."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal, Self
 
 import networkx as nx
 from pydantic import AfterValidator, Field, PlainSerializer, model_validator
 
 from roxmodel.document import content_hash, read_document, write_document
-from roxmodel.errors import SpecError, did_you_mean
+from roxmodel.errors import SpecError, did_you_mean, listed
 from roxmodel.frozen import Frozen, FrozenMapping
-from roxmodel.spec.arrows import read_arrows
-from roxmodel.spec.constructs import UNIT, Construct, Covariance, Edge
+from roxmodel.spec.constructs import UNIT, Construct, Covariance, Edge, arrow_text, read_arrows
+from roxmodel.spec.definitions import check_definitions
 from roxmodel.spec.questionnaire import Item
-from roxmodel.spec.validation import (
-    check_constructs,
-    check_covariances,
-    check_edges,
-    check_labels,
-    check_loops,
-)
 
-__all__ = ["CausalModel"]
-
+__all__ = ["CausalModel", "headline", "loop_within", "within_wave"]
 Definitions = Annotated[
     Mapping[str, str],
     AfterValidator(FrozenMapping[str, str]),
@@ -61,11 +53,11 @@ class CausalModel(Frozen):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        check_constructs(self.constructs)
-        check_edges(self.edges, self.names)
-        check_covariances(self.covariances, self.constructs)
-        check_loops(self.edges, self.feedback)
-        check_labels(self.definitions, self.edges, self.covariances, self.constructs)
+        _check_constructs(self.constructs)
+        _check_edges(self.edges, self.names)
+        _check_covariances(self.covariances, self.constructs)
+        _check_loops(self.edges, self.feedback)
+        _check_labels(self.definitions, self.edges, self.covariances, self.constructs)
         return self
 
     def replace(self, **changes: Any) -> Self:
@@ -151,7 +143,7 @@ class CausalModel(Frozen):
 
     def order(self) -> tuple[str, ...]:
         """Order the constructs, every cause before its effects; those of one loop stand together, as given."""
-        graph = self._within_wave()
+        graph = within_wave(self.edges, self.names)
         rank = {name: i for i, name in enumerate(self.names)}
         parts = nx.condensation(graph)
         members = {part: sorted(data["members"], key=rank.__getitem__) for part, data in parts.nodes(data=True)}
@@ -160,15 +152,11 @@ class CausalModel(Frozen):
 
     def loops(self) -> tuple[tuple[str, ...], ...]:
         """Constructs that cause each other within the wave, loop by loop (loops that share a construct are one)."""
-        found = [part for part in nx.strongly_connected_components(self._within_wave()) if len(part) > 1]
+        found = [
+            part for part in nx.strongly_connected_components(within_wave(self.edges, self.names)) if len(part) > 1
+        ]
         ordered = [tuple(name for name in self.names if name in part) for part in found]
         return tuple(sorted(ordered, key=lambda part: self.names.index(part[0])))
-
-    def _within_wave(self) -> nx.DiGraph[str]:
-        graph: nx.DiGraph[str] = nx.DiGraph()
-        graph.add_nodes_from(self.names)
-        graph.add_edges_from((edge.cause, edge.effect) for edge in self.edges if edge.lag == 0)
-        return graph
 
     def to_json(self) -> str:
         """Write the model as a versioned JSON document."""
@@ -230,3 +218,165 @@ def _sort_edges(given: object, argument: str) -> tuple[tuple[object, ...], tuple
         else:
             edges.append(part)
     return tuple(edges), tuple(covariances)
+
+
+def _check_constructs(constructs: Sequence[Construct]) -> None:
+    """Refuse two constructs of one name, an item of two constructs, and a name that means both."""
+    if not constructs:
+        raise SpecError("A model needs at least one construct; got none.")
+    names = [construct.name for construct in constructs]
+    _refuse_twice(names, "construct")
+    owner: dict[str, Construct] = {}
+    for construct in constructs:
+        for item in construct.item_names:
+            other = owner.setdefault(item, construct)
+            if other is not construct:
+                raise SpecError(
+                    f"Item {item!r} is used by the constructs {other.name!r} and {construct.name!r}.",
+                    hint="An item measures one construct; if two surveys share its name, rename it in one.",
+                )
+            if item in names and (item != construct.name or len(construct.items) > 1):
+                raise SpecError(
+                    f"{item!r} is a construct and also an item of {construct.name!r}.",
+                    hint="Rename one of them, so that an arrow says which is meant.",
+                )
+        _refuse_twice(construct.item_names, f"item of {construct.name!r}")
+
+
+def _check_edges(edges: Sequence[Edge], names: Sequence[str]) -> None:
+    """Refuse an edge between unknown constructs, and an edge given twice."""
+    known = set(names)
+    for edge in edges:
+        for end in (edge.cause, edge.effect):
+            if end not in known:
+                raise SpecError(f"The edge {edge} names {end!r}, which is no construct.", hint=did_you_mean(end, names))
+    _refuse_twice([f"{edge} at lag {edge.lag}" if edge.lag else str(edge) for edge in edges], "edge")
+
+
+def _check_covariances(covariances: Sequence[Covariance], constructs: Sequence[Construct]) -> None:
+    """Refuse a covariance between unknown names, or between a construct and an item."""
+    names = [construct.name for construct in constructs]
+    items = [item for construct in constructs for item in construct.item_names]
+    structural, measured = set(names), set(items)
+    for pair in covariances:
+        for end in (pair.left, pair.right):
+            if end not in structural and end not in measured:
+                raise SpecError(
+                    f"The arrow {pair} names {end!r}, which is neither a construct nor an item.",
+                    hint=did_you_mean(end, [*names, *items]),
+                )
+        if not ({pair.left, pair.right} <= structural or {pair.left, pair.right} <= measured):
+            raise SpecError(f"The arrow {pair} joins a construct and an item.", allowed="two constructs, or two items")
+    ordered = [sorted((pair.left, pair.right)) for pair in covariances]
+    _refuse_twice([arrow_text(left, right, "<->") for left, right in ordered], "arrow")
+    _check_residuals(covariances, constructs)
+
+
+def _check_residuals(covariances: Sequence[Covariance], constructs: Sequence[Construct]) -> None:
+    """Refuse a covariance of two items of which one is measured without error: it has no residual."""
+    names = {construct.name for construct in constructs}
+    owner = {item: construct.name for construct in constructs for item in construct.item_names}
+    stated = {pair.left for pair in covariances if pair.left == pair.right}
+    exact = {c.items[0].name for c in constructs if c.observed} - stated
+    for pair in covariances:
+        ends = {pair.left, pair.right}
+        left, right = (owner.get(end, end) for end in (pair.left, pair.right))
+        wrong = [end for end in (pair.left, pair.right) if end in exact or end in names]
+        if len(ends) == 2 and not ends <= names and wrong:
+            raise SpecError(
+                f"The arrow {pair} joins the residuals of items, but {wrong[0]!r} is a construct of its own.",
+                hint="It is measured without error, so that it has no residual: join the constructs instead, "
+                f"{arrow_text(left, right, '<->')}.",
+            )
+
+
+def within_wave(edges: Iterable[Edge], names: Iterable[str] = ()) -> nx.DiGraph[str]:
+    """What acts on what within one wave, as a graph; constructs without an edge are in it if they are named."""
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    graph.add_nodes_from(names)
+    graph.add_edges_from((edge.cause, edge.effect) for edge in edges if edge.lag == 0)
+    return graph
+
+
+def loop_within(edges: Iterable[Edge]) -> str | None:
+    """A feedback loop within the wave, ``a -> b -> a``; None without one."""
+    try:
+        loop = nx.find_cycle(within_wave(edges))
+    except nx.NetworkXNoCycle:
+        return None
+    return " -> ".join([*(edge[0] for edge in loop), loop[0][0]])
+
+
+def _check_loops(edges: Sequence[Edge], feedback: bool) -> None:
+    """Refuse a loop without a lag, naming it, unless feedback was declared."""
+    if feedback:
+        return
+    around = loop_within(edges)
+    if around is None:
+        return
+    raise SpecError(
+        f"The edges run in a loop without a lag: {around}.",
+        hint="Give one edge a lag (rox.Edge(..., lag=1, fixed=...)) or declare RoxModel(feedback=True) and give "
+        "each construct of the loop a cause of its own.",
+    )
+
+
+def _check_labels(
+    definitions: Mapping[str, str],
+    edges: Sequence[Edge],
+    covariances: Sequence[Covariance],
+    constructs: Sequence[Construct],
+) -> None:
+    """Refuse labels that contradict each other, and a definition of unknown labels or of a label's name."""
+    fixed: dict[str, float] = {}
+    for part in (*edges, *covariances):
+        if part.label is not None and part.fixed is not None:
+            other = fixed.setdefault(part.label, part.fixed)
+            if other != part.fixed:
+                raise SpecError(
+                    f"The label {part.label!r} is fixed to {other:g} and to {part.fixed:g}.",
+                    hint="Equal labels are equal parameters: rename one.",
+                )
+    labels = [part.label for part in (*edges, *covariances) if part.label is not None]
+    labels += [i.loading for construct in constructs for i in construct.items if isinstance(i.loading, str)]
+    for name in definitions:
+        if name in labels:
+            raise SpecError(f"{name!r} is a definition and also the label of a parameter.", hint="Rename one.")
+    check_definitions(definitions, labels)
+
+
+def _refuse_twice(names: Iterable[object], what: str) -> None:
+    seen: set[object] = set()
+    twice = []
+    for name in names:
+        if name in seen:
+            twice.append(name)
+        seen.add(name)
+    if twice:
+        raise SpecError(f"The {what} {listed(dict.fromkeys(twice))} is given more than once.", hint="Keep one.")
+
+
+def headline(model: CausalModel) -> tuple[str, str] | None:
+    """Cause and effect of the total effect that is reported first; None where no construct acts on another.
+
+    The cause is the first construct of the factor pride, else the first that has no cause and is no context; the
+    effect the last outcome that it reaches (figures of the units before survey answers), else the last construct.
+
+    Examples
+    --------
+    >>> from roxmodel.spec.graph import five_factor
+    >>> headline(five_factor({"pride": ["p1"], "outcomes": ["revenue"]}))
+    ('pride', 'outcomes')
+    """
+    graph = within_wave(model.edges, model.names)
+    ranked = sorted(
+        model.constructs, key=lambda c: (c.factor != "pride", c.factor == "context", model.causes(c.name) != ())
+    )
+    for cause in ranked:
+        reached = [model.find(name) for name in model.order() if name in nx.descendants(graph, cause.name)]
+        if reached:
+            best = max(
+                enumerate(reached), key=lambda pair: (pair[1].factor == "outcomes", pair[1].source == UNIT, pair[0])
+            )
+            return cause.name, best[1].name
+    return None

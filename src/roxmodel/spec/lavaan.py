@@ -1,4 +1,4 @@
-"""Model text in lavaan's syntax, read with the defaults of its ``sem()``: ``=~``, ``~``, ``~~``, ``:=``.
+"""Models as text in lavaan's syntax, with the defaults of its ``sem()``: ``=~``, ``~``, ``~~``, ``:=``.
 
 The syntax is that of Rosseel (2012), doi 10.18637/jss.v048.i02. What ``sem()`` decides by itself is said in
 the model: the first loading is 1 (``NA*`` frees it), a single indicator has no residual, residuals of
@@ -13,31 +13,38 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from math import comb
 from reprlib import Repr
-from typing import Any, Literal, TypeVar
-
-import networkx as nx
+from typing import Any, Final, Literal, TypeVar
 
 from roxmodel.errors import SpecError, did_you_mean
+from roxmodel.spec.causal import CausalModel, loop_within
 from roxmodel.spec.constructs import Construct, Covariance, Edge
+from roxmodel.spec.definitions import in_order
 from roxmodel.spec.questionnaire import Item
 
-__all__ = ["NAME", "equal_label", "read_lavaan"]
-
-Arrowed = TypeVar("Arrowed", Edge, Covariance)
-
-NAME = re.compile(r"(?:[^\W\d_]|\.(?!\d))[\w.]*")
+__all__ = ["read_lavaan", "write_lavaan"]
+_Part = TypeVar("_Part", Edge, Covariance)
+_NAME = re.compile(r"(?:[^\W\d_]|\.(?!\d))[\w.]*")
 _OPERATOR = re.compile(r"(:=|=~|~~|~\*~|<~|==|[|<>]|~)")
 _NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?")
 _PIECE = re.compile(
-    rf"\s*(?P<piece>[\w.]+\([^()]*\)|\"[^\"]*\"|'[^']*'|{NAME.pattern}|{_NUMBER.pattern})\s*(?P<sign>[*+]|$)"
+    rf"\s*(?P<piece>[\w.]+\([^()]*\)|\"[^\"]*\"|'[^']*'|{_NAME.pattern}|{_NUMBER.pattern})\s*(?P<sign>[*+]|$)"
 )
+
+
 _SHORT = Repr()
+
+
 _SHORT.maxstring = 400
+
+
 _MOST = 50_000  # what the sides of one statement, or what is unsaid, may multiply to
 _GOES_ON = ("+", "-", "*", "/", "^", "~", "=", "(", ",")
 _GOES_ON_WITH = ("+", "-", "*", "/", "^", ")", ",")
+
+
 # Comments, and the semicolon that parts statements; neither counts inside quotes, which end with their line.
 _NOT_READ = re.compile(r"(?P<quoted>\"[^\"\r\n]*\"|'[^'\r\n]*')|[#!][^\r\n]*|;")
 
@@ -87,11 +94,8 @@ def read_lavaan(text: str, factors: Mapping[str, str], source: str, name: str) -
         "definitions": {key: _with_values(definition, fixed) for key, definition in parts.definitions.items()},
         "terminal_covariances": True,
         "exogenous": "fixed",
-        "feedback": _has_loop(edges),
+        "feedback": loop_within(edges) is not None,
     }
-
-
-# What was said, in the model's words.
 
 
 def _construct(name: str, parts: _Parts, factor: str, source: str) -> Construct:
@@ -102,7 +106,7 @@ def _construct(name: str, parts: _Parts, factor: str, source: str) -> Construct:
 
 
 def _with_equal_residuals(parts: _Parts) -> dict[str, set[str]]:
-    """Constructs whose residuals all bear the label that `equal_label` gives them, and nothing else: name -> items.
+    """Constructs whose residuals all bear the label that `_equal_label` gives them, and nothing else: name -> items.
 
     So a model with ``residuals="equal"`` comes back as it was written, and groups do not share the label.
     """
@@ -110,7 +114,7 @@ def _with_equal_residuals(parts: _Parts) -> dict[str, set[str]]:
     every = [term.label for _, term in (*parts.edges, *parts.pairs)]
     every += [term.label for terms in parts.loadings.values() for term in terms]
     for latent, terms in parts.loadings.items():
-        label, items = equal_label(latent), {term.name for term in terms}
+        label, items = _equal_label(latent), {term.name for term in terms}
         own = [left for left, term in parts.pairs if term == _Term(left, label=label) and left in items]
         used = any(re.search(rf"(?<![\w.]){re.escape(label)}(?![\w.])", text) for text in parts.definitions.values())
         if len(items) > 1 and sorted(own) == sorted(items) and every.count(label) == len(own) and not used:
@@ -118,7 +122,7 @@ def _with_equal_residuals(parts: _Parts) -> dict[str, set[str]]:
     return found
 
 
-def equal_label(construct: str) -> str:
+def _equal_label(construct: str) -> str:
     """Name the residual variance that all items of a construct share, in lavaan text."""
     return f"residual_{construct}"
 
@@ -147,7 +151,7 @@ def _fix_loadings_by_label(parts: _Parts) -> dict[str, float]:
     return values
 
 
-def _arrowed(kind: type[Arrowed], ends: Mapping[str, str], term: _Term, fixed: Mapping[str, float]) -> Arrowed:
+def _arrowed(kind: type[_Part], ends: Mapping[str, str], term: _Term, fixed: Mapping[str, float]) -> _Part:
     value = fixed.get(term.label or "", term.fixed)
     return kind(**ends, fixed=value, label=term.label, start=term.start)
 
@@ -155,7 +159,7 @@ def _arrowed(kind: type[Arrowed], ends: Mapping[str, str], term: _Term, fixed: M
 def _with_values(definition: str, fixed: Mapping[str, float]) -> str:
     """Write the values of fixed loadings into a definition: an item has a number or a label, not both."""
     return re.sub(
-        rf"(?<![\w.]){NAME.pattern}",
+        rf"(?<![\w.]){_NAME.pattern}",
         lambda match: f"({fixed[match[0]]!r})" if match[0] in fixed else match[0],
         definition,
     )
@@ -230,15 +234,6 @@ def _construct_names(parts: _Parts) -> list[str]:
             hint="Let the construct take its place in the '~', or leave it out of the '=~'.",
         )
     return [name for name in dict.fromkeys(names) if name not in indicators]
-
-
-def _has_loop(edges: tuple[Edge, ...]) -> bool:
-    graph: nx.DiGraph[str] = nx.DiGraph()
-    graph.add_edges_from((edge.cause, edge.effect) for edge in edges)
-    return not nx.is_directed_acyclic_graph(graph)
-
-
-# The text, statement by statement.
 
 
 def _statements(text: str) -> list[str]:
@@ -346,7 +341,7 @@ def _modified(statement: str, term: _Term, text: str) -> _Term:
     )
     if label:
         return _told(statement, term, "label", label["called"] or label["quoted"])
-    if NAME.fullmatch(text):
+    if _NAME.fullmatch(text):
         return _told(statement, term, "label", text)
     raise _unread(statement, f"the modifier {text!r} is not read; use a number, a label, NA or start(number)")
 
@@ -361,10 +356,170 @@ def _told(statement: str, term: _Term, what: Literal["fixed", "start", "label"],
 
 
 def _name(statement: str, text: str) -> str:
-    if not NAME.fullmatch(text):
+    if not _NAME.fullmatch(text):
         raise _unread(statement, f"{text!r} is no name")
     return text
 
 
 def _unread(statement: str, why: str) -> SpecError:
     return SpecError(f"The lavaan statement {_SHORT.repr(statement)} cannot be read: {why}.", allowed="=~ ~ ~~ :=")
+
+
+# Words that R keeps for itself.
+_RESERVED: Final = frozenset(
+    {"if", "else", "repeat", "while", "function", "for", "next", "break", "in"}
+    | {"TRUE", "FALSE", "NULL", "Inf", "NaN", "NA", "NA_integer_", "NA_real_", "NA_character_"}
+)
+
+
+def write_lavaan(model: CausalModel) -> str:
+    """Write a model for lavaan's ``sem()``; see `RoxModel.to_lavaan`.
+
+    Lagged edges are left out, as they are out of the covariance structure; scales, sources and reversals are
+    not lavaan's. Where this model and the defaults of ``sem()`` differ, the text says so explicitly.
+    """
+    _check_names(model)
+    lines = [line for construct in model.constructs for line in _measurement_lines(model, construct)]
+    for effect in model.endogenous:
+        terms = [_written(e.cause, e) for e in model.edges if e.effect == effect and e.lag == 0]
+        lines.append(f"{effect} ~ {' + '.join(terms)}")
+    exogenous = _Exogenous(model)
+    lines += [
+        f"{pair.left} ~~ {_written(pair.right, pair)}" for pair in model.covariances if not exogenous.zero_anyway(pair)
+    ]
+    lines += exogenous.lines()
+    if not model.terminal_covariances:
+        lines += _terminal_lines(model)
+    lines += [f"{name} := {model.definitions[name]}" for name in in_order(model.definitions)]
+    return "\n".join(lines) + "\n"
+
+
+def _check_names(model: CausalModel) -> None:
+    labels = [part.label for part in (*model.edges, *model.covariances) if part.label is not None]
+    labels += [item.loading for item in model.items if isinstance(item.loading, str)]
+    for name in (*model.names, *(item.name for item in model.items), *labels, *model.definitions):
+        if not _NAME.fullmatch(name) or name in _RESERVED:
+            raise SpecError(
+                f"{name!r} cannot be a name in lavaan.",
+                allowed="letters, digits, '.' and '_', a letter first, and no word of the R language",
+            )
+
+
+def _manifest(construct: Construct) -> bool:
+    """Whether lavaan sees an observed variable, not a latent one with a single indicator."""
+    return construct.observed and construct.item_names[0] == construct.name
+
+
+def _measurement_lines(model: CausalModel, construct: Construct) -> Iterator[str]:
+    if _manifest(construct):
+        return
+    latent, first = construct.name, construct.items[0]
+    if first.name == latent:
+        raise SpecError(
+            f"The construct {latent!r} has its item's name, and a reliability: lavaan needs two names.",
+            hint="Rename the construct.",
+        )
+    terms = [_loading(item, position) for position, item in enumerate(construct.items)]
+    yield f"{latent} =~ {' + '.join(terms)}"
+    stated = {pair.left for pair in model.covariances if pair.left == pair.right}
+    free = [name for name in construct.item_names if name not in stated]
+    if len(construct.items) == 1:
+        if not construct.observed and free:
+            yield f"# reliability {construct.reliability}: {first.name} ~~ (1 - reliability) * its variance"
+    elif construct.residuals == "zero":
+        yield from (f"{item} ~~ 0*{item}" for item in free)
+    elif construct.residuals == "equal":
+        yield from (f"{item} ~~ {_equal_label(latent)}*{item}" for item in free)
+
+
+def _loading(item: Item, position: int) -> str:
+    modifiers = [f"start({_number(item.start)})"] if item.start is not None else []
+    if isinstance(item.loading, float):
+        modifiers = [_number(item.loading)]
+    elif position == 0 and item.marks:
+        modifiers = []
+    elif position == 0:
+        modifiers += ["NA"]
+    if isinstance(item.loading, str):
+        modifiers.append(item.loading)
+    return _with_modifiers(item.name, modifiers)
+
+
+def _written(name: str, part: Edge | Covariance) -> str:
+    modifiers = [] if part.label is None else [part.label]
+    if part.fixed is not None:
+        return _with_modifiers(name, [_number(part.fixed), *modifiers])
+    if part.start is not None:
+        return _with_modifiers(name, [f"start({_number(part.start)})", *modifiers])
+    return _with_modifiers(name, modifiers)
+
+
+def _with_modifiers(name: str, modifiers: list[str]) -> str:
+    """Write a variable once for each of its modifiers, as lavaan reads several."""
+    return " + ".join(f"{modifier}*{name}" for modifier in modifiers) or name
+
+
+def _number(value: float) -> str:
+    return repr(float(value)).replace("e+", "e")
+
+
+def _terminal_lines(model: CausalModel) -> Iterator[str]:
+    """Fix the covariances of terminal constructs that ``sem()`` would free."""
+    stated = {frozenset((pair.left, pair.right)) for pair in model.covariances}
+    caused = {edge.cause for edge in model.edges if edge.lag == 0}
+    terminal = [name for name in model.endogenous if name not in caused]
+    for left, right in combinations(terminal, 2):
+        if frozenset((left, right)) not in stated:
+            yield f"{left} ~~ 0*{right}"
+
+
+class _Exogenous:
+    """What has to be said of exogenous constructs.
+
+    lavaan takes the moments of an observed exogenous variable as given until a ``~~`` names it; from then on
+    all its covariances are zero but those that are stated. `random` are the ones that have to be named.
+    """
+
+    def __init__(self, model: CausalModel) -> None:
+        self.names = model.exogenous_names
+        self.observed = {name for name in self.names if _manifest(model.find(name))}
+        self.stated = {frozenset((pair.left, pair.right)): pair for pair in model.covariances}
+        causes = {edge.cause for edge in model.edges if edge.lag == 0}
+        given = self.observed & causes if model.exogenous == "fixed" else set()
+        self.random = {name for name in self.observed if name not in given or self._is_named(name)}
+        for left, right in combinations(sorted(given), 2):
+            if self._is_zero(left, right) and not {left, right} & self.random:
+                self.random.add(left)
+        while more := {name for name in self.observed - self.random if not self._apart(name)}:
+            self.random |= more
+
+    def _is_zero(self, left: str, right: str) -> bool:
+        pair = self.stated.get(frozenset((left, right)))
+        return pair is not None and pair.fixed == 0.0 and pair.label is None
+
+    def _apart(self, name: str) -> bool:
+        return all(self._is_zero(name, other) for other in self.random)
+
+    def _is_named(self, name: str) -> bool:
+        """Whether something is said of the construct that is not a zero, or it covaries with a latent one."""
+        partners = {end for ends in self.stated if name in ends for end in ends - {name}}
+        exogenous = set(self.names)
+        others = partners | (exogenous - self.observed)
+        zeros = all(end in exogenous and self._is_zero(name, end) for end in others)
+        return frozenset((name,)) in self.stated or not zeros
+
+    def zero_anyway(self, pair: Covariance) -> bool:
+        """Whether lavaan leaves this covariance at zero, so that naming it would only make it random."""
+        ends = {pair.left, pair.right}
+        exogenous = len(ends) == 2 and ends <= set(self.names)
+        both_given = ends <= self.observed - self.random
+        return exogenous and bool(ends & self.observed) and not both_given and self._is_zero(*ends)
+
+    def lines(self) -> Iterator[str]:
+        """Free what the model frees and lavaan would not."""
+        for name in self.names:
+            if name in self.random and frozenset((name,)) not in self.stated:
+                yield f"{name} ~~ {name}"
+        for left, right in combinations(self.names, 2):
+            if {left, right} & self.random and frozenset((left, right)) not in self.stated:
+                yield f"{left} ~~ {right}"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import combinations
 from math import comb
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from roxmodel.errors import SpecError, did_you_mean
 from roxmodel.spec.causal import CausalModel
@@ -16,13 +16,25 @@ from roxmodel.types import Scaling
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["GIVEN", "Kind", "Parameter", "ParameterTable", "gives_unit", "plan", "units_kept"]
+__all__ = [
+    "GIVEN",
+    "Given",
+    "Kind",
+    "Parameter",
+    "ParameterTable",
+    "covariates",
+    "gives_unit",
+    "plan",
+    "stated",
+    "units_kept",
+]
 
-GIVEN = "given by the data"  # note of a row whose value is the sample's
-_MARKER = "marker"
 _MOST = 50_000  # covariances of a model; the covariance matrix of its estimates would take 20 GB
 
 Kind: TypeAlias = Literal["loading", "edge", "variance", "covariance", "intercept", "threshold", "defined"]
+Given: TypeAlias = Literal["", "moment", "share", "rest"]
+
+GIVEN: Final[dict[str, Any]] = {"given": "moment", "note": "given by the data"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +55,7 @@ class Parameter:
     free
         0 = fixed; k = the k-th element of theta, counted from 1; equal numbers are an equality constraint.
     value
-        The fixed value; None if free, or if the data give it (`note` says how).
+        The fixed value; None if free, or if the data give it (`given` says how).
     start
         Starting value asked for.
     label
@@ -53,7 +65,10 @@ class Parameter:
     lower
         Lower bound of a free parameter.
     note
-        Why it is as it is, when that is not obvious.
+        Why it is as it is, when that is not obvious; words for a reader, never asked by code.
+    given
+        How the data give the value of a fixed row: ``moment``, the sample's own; ``share``, 1 - reliability of the
+        item's variance; ``rest``, 1 minus what its construct or its causes explain; empty = they do not.
     """
 
     id: str
@@ -68,6 +83,7 @@ class Parameter:
     lag: int = 0
     lower: float | None = None
     note: str = ""
+    given: Given = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +127,7 @@ class ParameterTable:
         """Rows as a DataFrame: id, kind, left, right, group, free, value, start, label, lag, lower, note."""
         import pandas as pd
 
-        columns = list(Parameter.__dataclass_fields__)
+        columns = [name for name in Parameter.__dataclass_fields__ if name != "given"]
         return pd.DataFrame([[getattr(row, c) for c in columns] for row in self.rows], columns=columns)
 
 
@@ -149,7 +165,7 @@ def plan(
 
     Examples
     --------
-    >>> from roxmodel.spec.five_factor import five_factor
+    >>> from roxmodel.spec.graph import five_factor
     >>> table = plan(five_factor({"pride": ["p1", "p2"], "outcomes": ["revenue"]}), means=False)
     >>> [row.id for row in table if row.kind == "edge"], table.n_free
     (['edge:pride->outcomes'], 6)
@@ -161,10 +177,11 @@ def plan(
     if measurement == "reflective":
         rows += [row for construct in model.constructs for row in _item_variances(model, construct)]
     unit = scaling if measurement == "reflective" else "marker"
-    rows += [_construct_variance(model, name, unit) for name in model.names]
-    rows += _covariances(model, measurement)
+    given = covariates(model)
+    rows += [_construct_variance(model, name, unit, given) for name in model.names]
+    rows += _covariances(model, measurement, given)
     if means:
-        rows += _intercepts(model, measurement)
+        rows += _intercepts(model, measurement, given)
     rows += [
         Parameter(f"defined:{name}", "defined", name, text, note=f"{name} := {text}")
         for name, text in model.definitions.items()
@@ -210,7 +227,7 @@ def _values_of_labels(rows: list[Parameter]) -> dict[str, float]:
             if other != row.value:
                 raise SpecError(
                     f"The label {row.label!r} stands at parameters fixed to {other:g} and to {row.value:g}"
-                    + (" (the loading of a first item is 1)." if row.note == _MARKER else "."),
+                    + (" (the loading of a first item is 1)." if row.kind == "loading" else "."),
                     hint="Equal labels are equal parameters: rename one.",
                 )
     return found
@@ -241,8 +258,8 @@ def units_kept(model: CausalModel) -> dict[str, str]:
 
 
 def _fixed_variance(model: CausalModel, name: str) -> float | None:
-    stated = _stated(model, name, name)
-    return None if stated is None else stated.fixed
+    found = stated(model, name, name)
+    return None if found is None else found.fixed
 
 
 def gives_unit(model: CausalModel, table: ParameterTable, row: Parameter) -> bool:
@@ -268,7 +285,7 @@ def _loadings(model: CausalModel, construct: Construct, scaling: Scaling) -> Ite
         if isinstance(item.loading, float):
             yield replace(row, value=item.loading)
         elif position == 0 and item.marks and not standardized:
-            yield replace(row, value=1.0, label=label, note=_MARKER)
+            yield replace(row, value=1.0, label=label, note="marker")
         else:
             yield replace(row, free=1, start=item.start, label=label)
 
@@ -286,7 +303,8 @@ def _edge(model: CausalModel, position: int) -> Parameter:
     return Parameter(parameter, "edge", edge.cause, edge.effect, free=1, start=edge.start, label=label, lag=edge.lag)
 
 
-def _stated(model: CausalModel, left: str, right: str) -> Covariance | None:
+def stated(model: CausalModel, left: str, right: str) -> Covariance | None:
+    """The (co)variance as the model states it, None where it says nothing."""
     for pair in model.covariances:
         if {pair.left, pair.right} == {left, right}:
             return pair
@@ -295,14 +313,14 @@ def _stated(model: CausalModel, left: str, right: str) -> Covariance | None:
 
 def _second_moment(model: CausalModel, left: str, right: str, default: Parameter) -> Parameter:
     """Make a (co)variance row: as the model states it, else the default."""
-    stated = _stated(model, left, right)
-    if stated is None:
+    found = stated(model, left, right)
+    if found is None:
         return default
-    label = stated.label or ""
-    if stated.fixed is not None:
-        return replace(default, free=0, value=stated.fixed, label=label, note="fixed", lower=None)
+    label = found.label or ""
+    if found.fixed is not None:
+        return replace(default, free=0, value=found.fixed, label=label, note="fixed", given="", lower=None)
     lower = 0.0 if default.kind == "variance" else None
-    return replace(default, free=1, value=None, start=stated.start, label=label, lower=lower, note="")
+    return replace(default, free=1, value=None, start=found.start, label=label, lower=lower, note="", given="")
 
 
 def _item_variances(model: CausalModel, construct: Construct) -> Iterator[Parameter]:
@@ -322,36 +340,35 @@ def _single_item_variance(construct: Construct, row: Parameter) -> Parameter:
     row = replace(row, id=f"{row.id}|{construct.name}", free=0, lower=None)
     if construct.observed:
         return replace(row, value=0.0, note="measured without error")
-    return replace(row, note=f"(1 - {construct.reliability:g}) of the item's variance")
+    return replace(row, note=f"(1 - {construct.reliability:g}) of the item's variance", given="share")
 
 
-def _construct_variance(model: CausalModel, name: str, scaling: Scaling) -> Parameter:
+def _construct_variance(model: CausalModel, name: str, scaling: Scaling, given: Set[str]) -> Parameter:
     row = Parameter(f"variance:{name}", "variance", name, name, free=1, lower=0.0)
     if _standardized(model, model.find(name), scaling):
         row = replace(row, free=0, value=1.0, lower=None, note="standardized")
-        stated = _stated(model, name, name)
-        if stated is not None and stated.fixed is None:
-            return replace(row, label=stated.label or "")
-    if _given(model, name):
-        row = replace(row, free=0, lower=None, note=GIVEN)
+        own = stated(model, name, name)
+        if own is not None and own.fixed is None:
+            return replace(row, label=own.label or "")
+    if name in given:
+        row = replace(row, free=0, lower=None, **GIVEN)
     return _second_moment(model, name, name, row)
 
 
-def _given(model: CausalModel, name: str) -> bool:
-    """Whether the data give a construct's moments: fixed, exogenous, observed, no variance of it stated."""
-    if model.exogenous == "free" or model.causes(name):
-        return False
-    construct = model.find(name)
-    return construct.observed and not any(_stated(model, n, n) for n in (name, construct.item_names[0]))
+def covariates(model: CausalModel) -> frozenset[str]:
+    """Constructs whose moments the data give: fixed, exogenous, observed, no variance of them stated."""
+    if model.exogenous == "free":
+        return frozenset()
+    found = (construct for construct in model.constructs if construct.observed and not model.causes(construct.name))
+    return frozenset(one.name for one in found if not any(stated(model, n, n) for n in (one.name, one.item_names[0])))
 
 
-def _covariances(model: CausalModel, measurement: str) -> list[Parameter]:
+def _covariances(model: CausalModel, measurement: str, given: Set[str]) -> list[Parameter]:
     """Exogenous pairs, terminal pairs if asked for, and what the model states, each pair once."""
     rows: dict[frozenset[str], Parameter] = {}
-    given = {name for name in model.exogenous_names if _given(model, name)}
     for left, right in _pairs(model.exogenous_names, "constructs without a cause"):
         row = _covariance_row(left, right)
-        rows[frozenset((left, right))] = replace(row, free=0, note=GIVEN) if {left, right} <= given else row
+        rows[frozenset((left, right))] = replace(row, free=0, **GIVEN) if {left, right} <= given else row
     if model.terminal_covariances:
         caused = {edge.cause for edge in model.edges if edge.lag == 0}
         terminal = [name for name in model.endogenous if name not in caused]
@@ -380,7 +397,7 @@ def _covariance_row(left: str, right: str) -> Parameter:
     return Parameter(f"covariance:{left}~~{right}", "covariance", left, right, free=1)
 
 
-def _intercepts(model: CausalModel, measurement: str) -> list[Parameter]:
+def _intercepts(model: CausalModel, measurement: str, given: Set[str]) -> list[Parameter]:
     """Item intercepts are free and latent means 0; an observed construct carries its own intercept."""
     rows: list[Parameter] = []
     for construct in model.constructs:
@@ -388,8 +405,8 @@ def _intercepts(model: CausalModel, measurement: str) -> list[Parameter]:
         if not own:
             rows += [Parameter(f"intercept:{i}", "intercept", i, i, free=1) for i in construct.item_names]
         row = Parameter(f"intercept:{construct.name}", "intercept", construct.name, construct.name)
-        if own and _given(model, construct.name):
-            rows.append(replace(row, note=GIVEN))
+        if own and construct.name in given:
+            rows.append(replace(row, **GIVEN))
         else:
             rows.append(replace(row, free=1) if own else replace(row, value=0.0, note="latent mean"))
     return rows

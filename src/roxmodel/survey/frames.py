@@ -27,7 +27,6 @@ __all__ = [
     "holds_text",
     "number_column",
     "open_frame",
-    "plain_numbers",
     "raw_column",
     "raw_dtype",
     "refuse_matrix",
@@ -125,14 +124,12 @@ def raw_column(frame: Frame, name: str) -> NDArray[Any]:
     return values
 
 
-def plain_numbers(frame: Frame, name: str) -> NDArray[Any] | None:
+def _plain_numbers(frame: Frame, name: str) -> NDArray[Any] | None:
     """A pandas column of numpy's own numbers, or None; any other look at a column costs a tenth of a millisecond."""
     column: Any = getattr(frame.to_native(), "get", lambda _: None)(name)
     kind: object = getattr(column, "dtype", None)
-    values: NDArray[Any] | None = None
-    if isinstance(kind, np.dtype) and kind.kind in "fiu" and hasattr(column, "to_numpy"):
-        values = column.to_numpy()
-    return values
+    plain = isinstance(kind, np.dtype) and kind.kind in "fiu" and hasattr(column, "to_numpy")
+    return column.to_numpy() if plain else None
 
 
 def raw_dtype(frame: Frame, name: str) -> str:
@@ -318,6 +315,9 @@ def number_column(source: str, frame: Frame, name: str, codes: Mapping[str, floa
     >>> number_column("employee", frame, "p1", {"no": 0, "yes": 1})
     array([ 0.,  1., nan])
     """
+    plain = _plain_numbers(frame, name)
+    if plain is not None:
+        return plain
     if holds_text(frame, name):
         return _translated(source, name, distinct(frame, name), codes)
     values = raw_column(frame, name)

@@ -8,11 +8,11 @@ import pytest
 from scipy.stats import multivariate_normal
 
 import roxmodel as rox
-from roxmodel.estimate.latent import joint_levels as joint
-from roxmodel.estimate.latent.individual import within_model
+from roxmodel.estimate.latent import both_levels as joint
+from roxmodel.estimate.latent.both_levels import within_model
 from roxmodel.estimate.latent.joint_likelihood import JointObjective
-from roxmodel.estimate.latent.unit_sample import linked_sample
-from roxmodel.estimate.latent.unit_solve import estimate
+from roxmodel.estimate.latent.sample import linked_sample
+from roxmodel.estimate.latent.solve import estimate
 from roxmodel.implied.layout import residual_of
 
 EDGES = ("staff -> guests", "guests + staff -> money")

@@ -10,8 +10,8 @@ from scipy.stats import multivariate_normal
 
 import roxmodel as rox
 from roxmodel.errors import EstimationError, RoxWarning
-from roxmodel.estimate.latent.joint_levels import estimate_jointly
-from roxmodel.estimate.latent.unit_solve import estimate
+from roxmodel.estimate.latent.both_levels import estimate_jointly
+from roxmodel.estimate.latent.solve import estimate
 
 EXACT = 1e-9  # algebra in double precision
 SOLVED = 2e-4  # of a standard error: what a quasi-Newton search of another program leaves

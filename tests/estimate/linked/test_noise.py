@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from roxmodel.errors import EstimationError
-from roxmodel.estimate.latent.unit_sample import noise_of
+from roxmodel.estimate.latent.sample import noise_of
 from roxmodel.moments.condense import Design
 from roxmodel.moments.source import SourceMoments
 from roxmodel.moments.unit_means import mean_noise
@@ -137,7 +137,7 @@ def test_the_sample_lays_noise_out_over_units_and_items(tiny):
     model, frames = tiny.model(2), tiny.frames(8, 2)
     frames = (frames[0][frames[0]["key"] != "u002"], *frames[1:])
     sample = tiny.sample(model, tiny.study(model, frames))
-    found = noise_of(sample.sources, sample.raw.shape)
+    found = noise_of(sample.means, sample.sources)
     for source in sample.sources:
         own = mean_noise(source.moments, source.within.covariance)
         there = np.flatnonzero(source.rows >= 0)

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
+from roxmodel.estimate.latent.both_levels import estimate_jointly
 from roxmodel.estimate.latent.casewise import casewise_scores
-from roxmodel.estimate.latent.joint_levels import estimate_jointly
 from roxmodel.estimate.latent.joint_likelihood import CompleteObjective, JointObjective
+from roxmodel.estimate.latent.solve import estimate
 from roxmodel.estimate.latent.tests_of_fit import linked_indices
-from roxmodel.estimate.latent.unit_solve import estimate
 from roxmodel.implied.likelihood import half_deviance, objective_of_units
 
 EXACT = 1e-9  # algebra in double precision

@@ -5,9 +5,9 @@ import pytest
 
 import roxmodel as rox
 from roxmodel.errors import EstimationError
-from roxmodel.estimate.latent.joint_levels import estimate_jointly
+from roxmodel.estimate.latent.both_levels import estimate_jointly
+from roxmodel.estimate.latent.solve import estimate
 from roxmodel.estimate.latent.unit_levels import predicted_levels
-from roxmodel.estimate.latent.unit_solve import estimate
 from roxmodel.result.levels import lower_roots
 from roxmodel.survey.composites import suppressed
 

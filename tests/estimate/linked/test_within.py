@@ -9,8 +9,8 @@ from scipy.optimize import minimize
 
 import roxmodel as rox
 from roxmodel.errors import DataError, EstimationError
-from roxmodel.estimate.latent.unit_sample import reweighted
-from roxmodel.estimate.latent.unit_within import within_of
+from roxmodel.estimate.latent.sample import reweighted
+from roxmodel.estimate.latent.within import within_of
 from roxmodel.moments.cells import Cells
 from roxmodel.moments.condense import Design
 from roxmodel.moments.source import SourceMoments

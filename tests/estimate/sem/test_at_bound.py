@@ -11,7 +11,7 @@ import roxmodel as rox
 from roxmodel.estimate.latent.inference import beside_bound, bread_of, degrees_of_freedom, kish
 from roxmodel.estimate.latent.optimizer import Minimum
 from roxmodel.estimate.latent.row_options import Options
-from roxmodel.estimate.latent.row_solve import solve_sem
+from roxmodel.estimate.latent.solve import solve_sem
 from roxmodel.implied.likelihood import Expansion
 
 MODEL = rox.RoxModel.from_lavaan("A =~ a1 + a2\nB =~ b1 + b2\nY =~ y1 + y2 + y3\nY ~ A + B")

@@ -7,7 +7,7 @@ import pytest
 
 import roxmodel as rox
 from roxmodel import DocumentError, RoxError, SimulationError
-from roxmodel.simulation.budget.promise import promise_of
+from roxmodel.simulation.budget.worth import promise_of
 
 VALUE = {"revenue": 1_000.0}
 ASKED = {"horizon": 4, "draws": 400, "seed": 1, "value": VALUE, "discount": 0.02}

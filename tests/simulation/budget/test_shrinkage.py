@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import roxmodel as rox
-from roxmodel.simulation.budget.shrinkage import posterior_of, shrunken_edges
+from roxmodel.simulation.budget.worth import posterior_of, shrunken_edges
 
 B = np.array([0.1, 0.5, -0.2])
 ROOT = np.array([[0.2, 0.0, 0.0], [0.05, 0.15, 0.0], [0.0, -0.1, 0.3]])

@@ -9,8 +9,7 @@ import numpy as np
 
 from roxmodel.estimate.latent.casewise import Cases, Scored, adf_products, score_products
 from roxmodel.estimate.latent.optimizer import Minimum
-from roxmodel.estimate.latent.row_sample import GroupSample, Sample
-from roxmodel.estimate.latent.unit_sample import LinkedSample
+from roxmodel.estimate.latent.sample import GroupSample, LinkedSample, Sample
 from roxmodel.implied.layout import Layout
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable

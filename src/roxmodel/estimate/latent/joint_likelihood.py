@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from roxmodel.estimate.latent.unit_sample import LinkedSample, Source
-from roxmodel.estimate.latent.unit_within import WithinStep, spread_within, within_step
+from roxmodel.estimate.latent.sample import LinkedSample, Source
+from roxmodel.estimate.latent.within import WithinStep, spread_within, within_step
 from roxmodel.implied.curvature import CaseSums, pair_information, pair_places, pair_table, sums_of
 from roxmodel.implied.identification import completed
 from roxmodel.implied.layout import Layout

@@ -9,11 +9,11 @@ import numpy as np
 
 from roxmodel.errors import RoxError, SpecError, did_you_mean
 from roxmodel.estimate.latent.row_options import Options
-from roxmodel.estimate.latent.row_sample import Sample
+from roxmodel.estimate.latent.sample import Sample
 from roxmodel.implied.layout import ITEM_MEANS, Layout, lay_out, place_of, residual_of
 from roxmodel.spec.constructs import Construct
 from roxmodel.spec.graph import RoxModel
-from roxmodel.spec.parameters import Parameter, ParameterTable, gives_unit, plan
+from roxmodel.spec.parameters import Parameter, ParameterTable, gives_unit, plan, stated
 from roxmodel.types import FloatArray
 
 __all__ = [
@@ -78,7 +78,7 @@ def _in_group(
 ) -> Parameter:
     name, place = group
     own = replace(row, id=f"{row.id}@{name}", group=name)
-    latent_mean = row.kind == "intercept" and row.left in model.names and row.note == "latent mean"
+    latent_mean = row.kind == "intercept" and row.left in model.names and row.value is not None
     if latent_mean and place and "intercepts" in equal:
         own = replace(own, free=1, value=None, note="difference to the first group")
         key: object = own.id
@@ -86,11 +86,16 @@ def _in_group(
         key = own.id
     elif not row.free:
         return own
-    elif (row.label and row.note != "residuals='equal'") or _shared(model, row, equal):
+    elif _labelled(model, row) or _shared(model, row, equal):
         key = (row.free,)
     else:
         key = (row.free, name)
     return replace(own, free=numbers.setdefault(key, len(numbers) + 1))
+
+
+def _labelled(model: RoxModel, row: Parameter) -> bool:
+    """Whether the model labels it; residuals that are equal within a construct are another's in each group."""
+    return bool(row.label) and not (row.kind == "variance" and stated(model, row.left, row.left) is None)
 
 
 def _shared(model: RoxModel, row: Parameter, equal: Sequence[str]) -> bool:

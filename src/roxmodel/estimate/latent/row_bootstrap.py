@@ -21,12 +21,12 @@ from roxmodel.estimate.latent.casewise import casewise_scores
 from roxmodel.estimate.latent.optimizer import Minimum, minimise, settle
 from roxmodel.estimate.latent.planned_table import given_by_data, lower_bounds, with_given
 from roxmodel.estimate.latent.row_options import Options
-from roxmodel.estimate.latent.row_sample import GroupSample, Sample
+from roxmodel.estimate.latent.sample import GroupSample, Sample
 from roxmodel.estimate.ordinal.categorical import CategoricalSolution, ordinal_items, refit_categorical
 from roxmodel.implied.layout import Layout
 from roxmodel.implied.likelihood import Objective, Part, Seen, Target, cells_of_rows
 from roxmodel.implied.matrices import one_blas_thread
-from roxmodel.result.records import Resampling
+from roxmodel.records import Resampling
 from roxmodel.result.resampling import replicate_block
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable

@@ -1,4 +1,7 @@
-"""What method "sem" estimates from: moments of each group, and the rows where errors or replicates need them."""
+"""What method "sem" estimates from: moments of each group, and the rows where errors or replicates need them.
+
+The frame that method "sem" is given, as arrays: answers, weights, groups, clusters.
+"""
 
 from __future__ import annotations
 
@@ -7,133 +10,41 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from roxmodel.errors import DataError, EstimationError, did_you_mean, listed
-from roxmodel.estimate.latent.casewise import Cases
 from roxmodel.estimate.latent.row_options import Options
-from roxmodel.estimate.latent.row_reading import Columns, columns_of, rows_kept
+from roxmodel.estimate.latent.sample import GroupSample, Sample
 from roxmodel.implied.identification import FEWEST, completed, together_of
-from roxmodel.implied.likelihood import NormalCells, Seen, Target, cells_of_rows
+from roxmodel.implied.likelihood import Target, cells_of_rows
 from roxmodel.moments.single import Moments
 from roxmodel.spec.graph import RoxModel
-from roxmodel.spec.parameters import GIVEN, plan
+from roxmodel.spec.parameters import plan
+from roxmodel.survey.answers import read_answers
+from roxmodel.survey.frames import (
+    LARGEST,
+    Frame,
+    number_column,
+    open_frame,
+    raw_column,
+    raw_dtype,
+    refuse_matrix,
+    require_columns,
+)
+from roxmodel.survey.keys import refuse_rounded
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
-__all__ = ["GroupSample", "Sample", "covariates_of", "sample_of_frame", "sample_of_moments"]
+__all__ = [
+    "Columns",
+    "columns_of",
+    "covariates_of",
+    "rows_kept",
+    "sample_of_frame",
+    "sample_of_moments",
+]
+
 
 _BLOCK = 1 << 15  # rows handled at once
+
+
 _FEWEST = 5  # respondents in any number that a fit keeps
-
-
-@dataclass(frozen=True, slots=True)
-class GroupSample:
-    """One group of respondents, in units of `Sample.scale`.
-
-    Attributes
-    ----------
-    name
-        Of the group, empty for one group.
-    n
-        Rows, or the sum of their frequencies.
-    target
-        (p) means and (p, p) covariances, divisor n; with missing answers those of the available answers.
-    patterns
-        Moments by pattern of missingness; None for complete data.
-    rows
-        (m, p) answers, NaN = missing; None where only moments are known.
-    weights
-        (m,) how much each row counts, summing to n (frequencies) or to their share of n (sampling weights).
-    sampling
-        Whether the weights are sampling weights.
-    clusters
-        (m,) 0…C-1, or None.
-    places
-        (m,) the rows' places in the frame.
-    """
-
-    name: str
-    n: float
-    target: Target
-    patterns: NormalCells | None
-    rows: FloatArray | None
-    weights: FloatArray | None
-    sampling: bool
-    clusters: IntArray | None
-    places: IntArray | None
-
-    @property
-    def data(self) -> Seen:
-        """What the likelihood sees: the moments of complete data, or those of each pattern."""
-        return self.target if self.patterns is None else self.patterns
-
-    @property
-    def cases(self) -> Cases:
-        """Whose scores a sandwich sums."""
-        return Cases(self.rows, self.weights, self.sampling, self.clusters)
-
-    @property
-    def people(self) -> float:
-        """People behind the group; with sampling weights no more than twice Kish's number (see `people_behind`)."""
-        if self.weights is None or not self.sampling:
-            return self.n
-        worth = self.weights.sum() ** 2 / (self.weights**2).sum()
-        return float(min(np.count_nonzero(self.weights), 2.0 * worth))
-
-    @property
-    def together(self) -> FloatArray:
-        """(p, p) rows (or frequencies) that hold both items of a pair, on the diagonal each item."""
-        if self.patterns is None:
-            return np.full(self.target.covariance.shape, self.n)
-        count = self.n * self.patterns.weight
-        code = self.patterns.code
-        if self.sampling and code is not None:
-            count = np.bincount(code[code >= 0], minlength=len(self.patterns.seen)).astype(np.float64)
-        return together_of(self.patterns.seen, count)
-
-    @property
-    def apart(self) -> BoolArray:
-        """(p, p) pairs of items that no row holds both of."""
-        return np.asarray(self.together <= 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """All groups.
-
-    Attributes
-    ----------
-    items
-        (p,) observed variables.
-    scale
-        (p,) standard deviations that everything is expressed in.
-    groups
-        One or more.
-    mean
-        (p,) means over all groups in the items' units, None where a printed matrix had none.
-    low, high
-        (p,) means of the five smallest and of the five largest answers (no respondent's own), None without ten.
-    dropped
-        Rows left out because an answer was missing (listwise) or all were (fiml).
-    notes
-        What a reader must know of how the data were read.
-    """
-
-    items: tuple[str, ...]
-    scale: FloatArray
-    groups: tuple[GroupSample, ...]
-    mean: FloatArray | None
-    low: FloatArray | None
-    high: FloatArray | None
-    dropped: int
-    notes: tuple[str, ...]
-
-    @property
-    def n(self) -> float:
-        """Rows over all groups."""
-        return float(sum(group.n for group in self.groups))
-
-    @property
-    def complete(self) -> bool:
-        """Whether no answer is missing."""
-        return all(group.patterns is None for group in self.groups)
 
 
 def sample_of_moments(model: RoxModel, moments: Moments) -> Sample:
@@ -187,7 +98,7 @@ def covariates_of(model: RoxModel) -> tuple[str, ...]:
     if model.exogenous == "free" or not any(model.find(name).observed for name in model.exogenous_names):
         return ()
     rows = plan(model, "reflective", False).of("variance")
-    constructs = dict.fromkeys(row.left for row in rows if row.note == GIVEN and row.left in model.names)
+    constructs = dict.fromkeys(row.left for row in rows if row.given == "moment" and row.left in model.names)
     return tuple(model.find(name).item_names[0] for name in constructs)
 
 
@@ -363,3 +274,161 @@ def _refuse_degenerate(target: Target, names: tuple[str, ...], label: str) -> No
             f"exactly{where}: one of them is a sum of the others.",
             hint="Leave one of them out.",
         )
+
+
+_MOST_PERSONS = 1e9  # that one row may stand for: a test over 1e15 and more has no digits left
+
+
+_SHORT = 100_000  # rows up to which a frame may be copied whole
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The frame as arrays.
+
+    Attributes
+    ----------
+    values
+        (n, p) answers, reversed items turned, one item's answers side by side in memory.
+    holes
+        (p,) which items have missing answers.
+    weights
+        (n,) sampling weights or frequencies, or None.
+    groups
+        (n,) codes 0…G-1, and the labels in order of appearance.
+    clusters
+        (n,) codes, or None.
+    """
+
+    values: FloatArray
+    holes: BoolArray
+    weights: FloatArray | None
+    groups: tuple[IntArray | None, tuple[str, ...]]
+    clusters: IntArray | None
+
+
+def columns_of(model: RoxModel, native: object, options: Options) -> Columns:
+    """Read the frame."""
+    refuse_matrix(native)
+    others = [c for c in (options.group, options.cluster, options.weight, options.frequency) if c is not None]
+    names = [item.name for item in model.items]
+    for name in others:
+        if name in names:
+            raise DataError(
+                f"The column {name!r} is an item of the model and was to group or weigh the rows too.",
+                hint="Leave it out of the model, or name another column.",
+            )
+    frame = open_frame("data", native, [*names, *others])
+    require_columns("data", frame, names)
+    require_columns("data", frame, others)
+    values, holes = np.empty((len(names), len(frame))).T, np.zeros(len(names), dtype=bool)
+    plain = _plain_columns(model, native, len(frame))
+    if plain is not None:
+        values[:] = plain
+        holes[:] = np.isnan(plain).any(axis=0)
+    for place, item in enumerate(model.items) if plain is None else ():
+        sign, offset = item.reading
+        answers = read_answers("data", frame, item, coerce=False).values
+        values[:, place] = answers if (sign, offset) == (1.0, 0.0) else offset + sign * answers
+        holes[place] = np.isnan(values[:, place]).any()
+    weights = _weights(frame, options)
+    codes, labels = _labelled(frame, options.group, "group") if options.group is not None else (None, ("",))
+    clusters = None if options.cluster is None else _labelled(frame, options.cluster, "cluster")[0]
+    return Columns(values, holes, weights, (codes, labels), clusters)
+
+
+def _plain_columns(model: RoxModel, native: object, rows: int) -> FloatArray | None:
+    """All items of a short pandas frame of floats at once, if nothing needs a look at each answer; else None.
+
+    A look at each column costs a tenth of a millisecond, which is most of the time of a small fit. Whatever might have
+    to be refused, turned or checked against a scale goes the way of every other frame.
+    """
+    import pandas as pd
+
+    names = [item.name for item in model.items]
+    if rows > _SHORT or not isinstance(native, pd.DataFrame) or not native.columns.is_unique:
+        return None
+    if any(item.scale is not None or item.reading != (1.0, 0.0) for item in model.items):
+        return None
+    own = native if list(native.columns) == names else native[names]
+    if any(dtype != np.float64 for dtype in own.dtypes):
+        return None
+    found = own.to_numpy(dtype=np.float64)
+    there = ~np.isnan(found)
+    if not there.any(axis=0).all() or not (np.abs(found[there]) < LARGEST).all():
+        return None
+    spread = np.nanmax(found, axis=0) - np.nanmin(found, axis=0)
+    return found if (spread >= 1 / LARGEST).all() else None
+
+
+def _weights(frame: Frame, options: Options) -> FloatArray | None:
+    name, option = (options.weight, "weight") if options.weight is not None else (options.frequency, "frequency")
+    if name is None:
+        return None
+    weights = np.asarray(number_column("data", frame, name, {}), dtype=np.float64)
+    most = LARGEST if option == "weight" else _MOST_PERSONS
+    bad = ~((weights >= 0) & (weights <= most))
+    if option == "frequency":
+        bad |= weights != np.round(weights)
+    if bad.any():
+        kind = "whole numbers" if option == "frequency" else "numbers"
+        raise DataError(
+            f"{option}= column {name!r} holds {weights[bad][0]:g} in {int(bad.sum())} row(s).",
+            allowed=f"{kind} from 0 to {most:g}",
+        )
+    if not weights.any():
+        raise DataError(f"{option}= column {name!r} is 0 in every row.", hint="Leave it out.")
+    return weights
+
+
+def _labelled(frame: Frame, column: str, option: str) -> tuple[IntArray, tuple[str, ...]]:
+    """Codes 0…G-1 in order of appearance, and the labels."""
+    import pandas as pd
+
+    values = raw_column(frame, column).tolist()
+    given = np.empty(len(values), dtype=object)
+    given[:] = values
+    try:
+        codes, found = pd.factorize(given)
+    except (TypeError, ValueError):
+        raise DataError(
+            f"{option}= column {column!r} holds nested values.", hint="Make it text or a whole number."
+        ) from None
+    refuse_rounded(f"{option}= column {column!r}", found, raw_dtype(frame, column))
+    blank = np.array([isinstance(label, str) and not label.strip() for label in found] + [True])
+    missing = int(blank[codes].sum())
+    if missing:
+        raise DataError(f"{option}= column {column!r} is empty in {missing} row(s).", hint="Fill it or drop the rows.")
+    if len(found) < 2:
+        raise DataError(f"{option}= column {column!r} holds one {option} only.", allowed="at least 2")
+    labels = tuple(str(label) for label in found)
+    if option == "group" and len(set(labels)) < len(labels):
+        twin = next(label for label in labels if labels.count(label) > 1)
+        raise DataError(
+            f"{option}= column {column!r} holds different values that are written alike: {twin!r}.",
+            hint="Make them all text, or all numbers.",
+        )
+    return np.asarray(codes, dtype=np.int64), labels
+
+
+def rows_kept(found: Columns, options: Options, names: tuple[str, ...], given: tuple[int, ...] = ()) -> IntArray | None:
+    """Places of the rows that count; None = all of them. What the data give must be there, even with "fiml"."""
+    some = found.weights is not None and not found.weights.all()
+    if not found.holes.any() and not some:
+        return None if len(found.values) > 1 else _refused(found, np.ones(1, dtype=bool), names)
+    use = np.ones(len(found.values), dtype=bool) if found.weights is None else found.weights > 0
+    there = ~np.isnan(found.values)
+    if options.missing == "fiml":
+        use &= there.any(axis=1) & there[:, list(given)].all(axis=1)
+    else:
+        use &= there.all(axis=1)
+    return np.flatnonzero(use) if use.sum() > 1 else _refused(found, use, names)
+
+
+def _refused(found: Columns, use: BoolArray, names: tuple[str, ...]) -> IntArray:
+    missing = np.isnan(found.values).sum(axis=0)
+    worst = int(missing.argmax())
+    hint = f"{names[worst]!r} is missing most often ({missing[worst]} times); missing='fiml' uses all answers."
+    raise DataError(
+        f"Only {int(use.sum())} of {len(use)} rows are complete.", hint=hint if missing.any() else "Give more rows."
+    )

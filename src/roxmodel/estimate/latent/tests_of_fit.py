@@ -9,13 +9,17 @@ import numpy as np
 from scipy.linalg import block_diag
 
 from roxmodel.errors import EstimationError
+from roxmodel.estimate.latent.both_levels import Joint
 from roxmodel.estimate.latent.casewise import score_products
 from roxmodel.estimate.latent.inference import satorra_bentler
-from roxmodel.estimate.latent.joint_levels import Joint
-from roxmodel.estimate.latent.row_sample import GroupSample, Sample
-from roxmodel.estimate.latent.unit_sample import LinkedSample
-from roxmodel.estimate.latent.unit_solve import Estimate
-from roxmodel.estimate.latent.unrestricted import Yardstick, any_covariance, baseline_of, no_covariance, saturated_of
+from roxmodel.estimate.latent.sample import Estimate, GroupSample, LinkedSample, Sample
+from roxmodel.estimate.latent.unrestricted import (
+    Yardstick,
+    any_covariance,
+    baseline_of,
+    no_covariance,
+    saturated_of,
+)
 from roxmodel.implied.identification import thin, together_of
 from roxmodel.implied.layout import Layout
 from roxmodel.implied.likelihood import NormalCells, Target, expand, half_deviance, half_deviance_at

@@ -13,11 +13,11 @@ import numpy as np
 from roxmodel.errors import EstimationError
 from roxmodel.estimate.latent.optimizer import minimise
 from roxmodel.estimate.latent.planned_table import lower_bounds
-from roxmodel.estimate.latent.unit_sample import LinkedSample, reweighted
-from roxmodel.estimate.latent.unit_solve import Estimate, layout_of
+from roxmodel.estimate.latent.sample import Estimate, LinkedSample, reweighted
+from roxmodel.estimate.latent.solve import layout_of
 from roxmodel.implied.likelihood import objective_of_units
 from roxmodel.implied.matrices import one_blas_thread
-from roxmodel.result.records import Resampling
+from roxmodel.records import Resampling
 from roxmodel.result.resampling import replicate_block
 from roxmodel.types import FloatArray, IntArray
 

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from roxmodel.estimate.latent.unit_sample import LinkedSample
+from roxmodel.estimate.latent.sample import LinkedSample
 from roxmodel.implied.layout import Layout
 from roxmodel.implied.likelihood import NormalCells, inverse_of
 from roxmodel.implied.matrices import implied
-from roxmodel.result.records import UnitScores
+from roxmodel.records import UnitScores
 from roxmodel.spec.constructs import UNIT
 from roxmodel.spec.graph import RoxModel
 from roxmodel.survey.composites import people_behind, suppressed

@@ -9,7 +9,7 @@ import numpy as np
 
 from roxmodel.errors import EstimationError, listed
 from roxmodel.estimate.latent.optimizer import minimise
-from roxmodel.estimate.latent.row_sample import GroupSample, Sample
+from roxmodel.estimate.latent.sample import GroupSample, Sample
 from roxmodel.implied.curvature import CaseSums, curvature
 from roxmodel.implied.identification import together_of
 from roxmodel.implied.layout import Layout, saturated

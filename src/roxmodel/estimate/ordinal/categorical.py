@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any, Final
 
 import numpy as np
 
@@ -12,7 +13,8 @@ from roxmodel.estimate.latent.inference import Bread, beside_bound, bread_of
 from roxmodel.estimate.latent.optimizer import Minimum, minimise
 from roxmodel.estimate.latent.planned_table import given_by_data, lower_bounds, owner_of, refuse_free_lags
 from roxmodel.estimate.latent.row_options import Options
-from roxmodel.estimate.latent.row_sample import GroupSample, Sample, covariates_of, sample_of_frame
+from roxmodel.estimate.latent.row_sample import covariates_of, sample_of_frame
+from roxmodel.estimate.latent.sample import GroupSample, Sample
 from roxmodel.estimate.ordinal.conditional import conditional_moments
 from roxmodel.estimate.ordinal.first_step import first_step_of
 from roxmodel.estimate.ordinal.ordinal import OrdinalMoments, ordinal_moments
@@ -24,7 +26,7 @@ from roxmodel.implied.matrices import conditioned, implied
 from roxmodel.implied.starts import start_values
 from roxmodel.moments.single import Moments
 from roxmodel.spec.graph import RoxModel
-from roxmodel.spec.parameters import GIVEN, Parameter, ParameterTable, plan
+from roxmodel.spec.parameters import Parameter, ParameterTable, plan
 from roxmodel.spec.questionnaire import Binary, Likert
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
@@ -32,12 +34,12 @@ __all__ = ["CategoricalSolution", "categories_of", "ordinal_items", "refit_categ
 
 _MOST_CATEGORIES = 30
 _MOST_NAMES = 12  # in a message
-_LEFT = "1 minus what its construct explains"
+_REST: Final[dict[str, Any]] = {"given": "rest", "note": "1 minus what its construct explains"}
 
 
 @dataclass(frozen=True, slots=True)
 class CategoricalSolution:
-    """What weighted least squares found; fields as in `roxmodel.estimate.latent.row_solve.LatentSolution`."""
+    """What weighted least squares found; fields as in `roxmodel.estimate.latent.solve.LatentSolution`."""
 
     table: ParameterTable
     layout: Layout
@@ -237,7 +239,7 @@ def _without_ordered(options: Options) -> str:
 def _refuse_stated(model: RoxModel) -> None:
     """Moments of the covariates among themselves are the data's: what is conditioned on has no parameters."""
     covariates = {model.find(name).name for name in model.exogenous_names}
-    given = {row.left for row in plan(model, "reflective", means=False).of("variance") if row.note == GIVEN}
+    given = {row.left for row in plan(model, "reflective", means=False).of("variance") if row.given == "moment"}
     for pair in model.covariances:
         if pair.left != pair.right and {pair.left, pair.right} <= given & covariates:
             raise SpecError(
@@ -322,10 +324,10 @@ def _table(model: RoxModel, options: Options, ordinal: BoolArray, moments: Ordin
         if row.kind == "defined":
             continue
         if row.kind == "variance" and residual_of(row, model.names) and row.left in are and row.left not in alone:
-            rows.append(replace(row, free=0, value=None, lower=None, note=_LEFT))
+            rows.append(replace(row, free=0, value=None, lower=None, **_REST))
         elif row.kind == "variance" and row.left in alone and not residual_of(row, model.names):
-            value, note = (None, _LEFT) if row.left in model.endogenous else (1.0, "")
-            rows.append(replace(row, free=0, value=value, lower=None, note=note))
+            how = {"value": None, **_REST} if row.left in model.endogenous else {"value": 1.0, "note": "", "given": ""}
+            rows.append(replace(row, free=0, lower=None, **how))
         else:
             rows.append(row)
     for name, thresholds in zip(moments.names, moments.thresholds, strict=True):
@@ -396,14 +398,14 @@ def _fixed(
     for row in table:
         if row.free or row.value is not None or row.kind not in {"variance", "covariance", "intercept"}:
             continue
-        if row.note == _LEFT:
+        if row.given == "rest":
             found[row.id] = 1.0 - explained.get(row.left, 0.0)
-        elif row.note != GIVEN:
+        elif row.given == "share":
             reliability = owner_of(model, row.left).reliability
             i = at[row.left]
             share = 1.0 - (1.0 if reliability is None else reliability)
             found[row.id] = share * target.covariance[i, i] * sample.scale[i] ** 2
-    given = ParameterTable(tuple(row for row in table if row.note == GIVEN))
+    given = ParameterTable(tuple(row for row in table if row.given == "moment"))
     return found | {name: float(value) for name, value in given_by_data(model, given, known).items()}
 
 

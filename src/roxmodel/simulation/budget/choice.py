@@ -1,25 +1,50 @@
-"""Which options to take under budgets and conditions, and why not the others."""
+"""Which options to take: best where benefits add up, valued and improved as a whole where actions share their effect.
+
+A unit that is at the end of its scale gains nothing from one action more. Where effects are positive, the benefit of a
+plan is a concave function of what is taken into it, so that its slopes bound it from above: that makes the choice among
+many plans possible without simulating each.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import product
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice, product
 from math import prod
 
 import numpy as np
 
 from roxmodel.errors import SimulationError
-from roxmodel.simulation.budget.limits import conditions_of, keeping, violations
-from roxmodel.simulation.budget.problem import Problem
-from roxmodel.simulation.budget.solver import Found, best_sum
-from roxmodel.simulation.budget.tail import best_tail
-from roxmodel.simulation.words import money_text
+from roxmodel.result.response import Caps, Push, travel
+from roxmodel.simulation.actions import Action
+from roxmodel.simulation.budget.problem import Problem, conditions_of, keeping, violations
+from roxmodel.simulation.budget.solver import SIZE, Found, best_sum, cut_against, program_of, solve
+from roxmodel.simulation.budget.tail import best_tail, tail_mean
+from roxmodel.simulation.budget.worth import Option, Promised, promise_of, wave_weights
+from roxmodel.simulation.dynamics import push_of
+from roxmodel.simulation.question import Question
+from roxmodel.simulation.run_story import money_text
 from roxmodel.types import FloatArray, IntArray
 
-__all__ = ["Choice", "binding", "choose", "conflicts", "left_out"]
+__all__ = [
+    "Choice",
+    "Search",
+    "Shared",
+    "Together",
+    "binding",
+    "choose",
+    "climbed",
+    "conflicts",
+    "judged",
+    "left_out",
+    "search_of",
+    "together_at_estimate",
+]
+
 
 _SETS = 1 << 13  # plans that are all looked at for the largest chance
+
+
 _LEVELS = (0.05, 0.1, 0.2, 0.35, 0.5)  # shares of the worst draws whose best plans are where a search starts
 
 
@@ -195,3 +220,402 @@ def _why(problem: Problem, plan: list[int], action: int) -> str:
         return "would bring less beside the others, or more risk"
     others = [text for text in fresh if " is spent " not in text]
     return others[0] if others else "does not fit the money that is left; what is chosen brings more for it"
+
+
+_LEVEL_DRAWS = 32
+
+
+_STEP = 1e-4  # of a standard deviation: the push by which slopes are measured
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Options at the estimate, unit by unit.
+
+    Attributes
+    ----------
+    question
+        At the estimate, with expected prices.
+    actions
+        Of the options.
+    caps
+        Levels, (draws, units, k), and ends.
+    weights
+        (waves,) for each priced outcome: money of one raw unit of it in all units, in each wave.
+    """
+
+    question: Question
+    actions: tuple[Action, ...]
+    caps: Caps
+    weights: tuple[FloatArray, ...]
+
+    def benefit(self, places: Sequence[int]) -> float:
+        """Discounted benefit of some options together."""
+        taken = [self.actions[place] for place in places]
+        if not taken:
+            return 0.0
+        return sum(
+            float(self._money(self._changes(push_of(taken, waves[0])), waves).mean()) for waves in self._alike(taken)
+        )
+
+    def slopes(self, places: Sequence[int]) -> tuple[float, FloatArray]:
+        """Benefit of some options together, and (n,) what more of each option would add, per whole of it."""
+        taken = [self.actions[place] for place in places]
+        acted = sorted({place for action in self.actions for place in _acted(action)})
+        found, value = np.zeros(len(self.actions)), 0.0
+        for waves in self._alike(self.actions):
+            push = push_of(taken, waves[0])
+            changes = self._changes(push)
+            money = self._money(changes, waves)
+            value += float(money.mean())
+            for place in acted:
+                step = _STEP * self._deviation(place)
+                more = {**push.shift, place: push.shift.get(place, np.zeros(1)) + step}
+                pushed = self._changes(Push(more, push.level, push.share, push.growth))
+                slope = (self._money(pushed, waves) - money).mean(axis=0) / step
+                for i, action in enumerate(self.actions):
+                    if place in _acted(action):
+                        found[i] += float(np.mean(slope * self._points(action, place, waves[0], changes[place])))
+        return value, found
+
+    @property
+    def concave(self) -> bool:
+        """Whether slopes bound the value of every plan: only shifts and factors upwards, only positive effects."""
+        up = all(
+            not action.level and min((0.0, *action.shift.values(), *action.growth.values())) >= 0
+            for action in self.actions
+        )
+        paid = all((weight >= 0).all() for weight in self.weights)
+        return up and paid and bool((self.question.system.coefficients >= 0).all())
+
+    def _alike(self, actions: Sequence[Action]) -> list[list[int]]:
+        """Waves in which the same shares are in force."""
+        groups: dict[tuple[float, ...], list[int]] = {}
+        for wave in range(self.question.horizon):
+            groups.setdefault(tuple(float(action.share[wave]) for action in actions), []).append(wave)
+        return list(groups.values())
+
+    def _changes(self, push: Push) -> tuple[FloatArray, ...]:
+        return travel(self.question.system, push, self.caps).changes
+
+    def _money(self, changes: tuple[FloatArray, ...], waves: Sequence[int]) -> FloatArray:
+        """(draws, units) money of all units, if each changed as this one does, in some waves."""
+        total: FloatArray = np.zeros((1, 1))
+        for one, weight in zip(self.question.priced, self.weights, strict=True):
+            each = 1.0 if one.weights is None else one.weights
+            total = total + changes[one.place] * each * float(weight[list(waves)].sum())
+        return total
+
+    def _points(self, action: Action, place: int, wave: int, change: FloatArray) -> FloatArray:
+        """(units,) points by which an action pushes a construct in a wave."""
+        levels = np.zeros((1, 1)) if self.caps.levels is None else np.atleast_2d(self.caps.levels[..., place])
+        level = levels.mean(axis=0)
+        points: FloatArray | float = action.shift.get(place, 0.0)
+        if place in action.growth:
+            points = points + action.growth[place] * level
+        if place in action.level:
+            points = points + action.level[place] - level - change.mean(axis=0)
+        return np.asarray(action.share[wave] * action.covers * points)
+
+    def _deviation(self, place: int) -> float:
+        sd = float(np.sqrt(self.question.fit.population.covariance[place, place]))
+        return sd if np.isfinite(sd) and sd > 0 else 1.0
+
+
+def _acted(action: Action) -> tuple[int, ...]:
+    return tuple(dict.fromkeys((*action.shift, *action.level, *action.growth)))
+
+
+def together_at_estimate(question: Question, actions: Sequence[Action]) -> Together | None:
+    """Options at the estimate; None where waves hang together (lagged edges) or equations are curved."""
+    if not question.system.linear or question.system.lags or any(one.log for one in question.priced):
+        return None
+    at = question.at()
+    ground = at.ground(actions)
+    bounded = np.flatnonzero(np.isfinite(ground.low) | np.isfinite(ground.high))
+    used = {place for action in actions for place in (*action.level, *action.growth)}
+    caps = ground.caps(0, _LEVEL_DRAWS, tuple(sorted({*bounded.tolist(), *used})))
+    units = float(question.units or 0)
+    weights = tuple(float(one.price[0]) * units * wave_weights(at, one) for one in at.priced)
+    return Together(at, tuple(actions), caps, weights)
+
+
+_ENOUGH = 1e-3  # of the value: gap between plan and bound at which the search ends
+
+
+_ROUNDS = 40
+
+
+_TRIES = 60  # plans simulated as a whole
+
+
+_OTHERS = 4  # options that are tried in the place of another
+
+
+@dataclass(slots=True)
+class Shared:
+    """What is known of the value of plans: slopes that bound it, and the plans that were valued.
+
+    Attributes
+    ----------
+    together
+        Options at the estimate.
+    extra
+        (n,) what each option is worth beyond that: shrinking and curvature, less its cost.
+    rows, constants
+        Bounds found so far: the value of no plan x is above ``constant + row @ x``.
+    plans
+        Plans that were valued, with their values.
+    """
+
+    together: Together
+    extra: FloatArray
+    rows: list[FloatArray] = field(default_factory=list)
+    constants: list[float] = field(default_factory=list)
+    plans: dict[tuple[int, ...], float] = field(default_factory=dict)
+
+    def value(self, places: Sequence[int]) -> float:
+        """Expected net value of a plan, simulated as a whole at the estimate."""
+        key = tuple(sorted(int(place) for place in places))
+        if key not in self.plans:
+            self.plans[key] = self.together.benefit(key) + float(self.extra[list(key)].sum())
+        return self.plans[key]
+
+    def look(self, places: Sequence[int]) -> float:
+        """The same, and its slopes noted as a bound."""
+        key = tuple(sorted(int(place) for place in places))
+        benefit, slopes = self.together.slopes(key)
+        self.rows.append(slopes + self.extra)
+        self.constants.append(benefit - float(slopes[list(key)].sum()))
+        self.plans[key] = benefit + float(self.extra[list(key)].sum())
+        return self.plans[key]
+
+    def best(self, problem: Problem, start: IntArray) -> tuple[IntArray, float]:
+        """The best plan under some conditions, and a bound that no plan is above (where effects are positive)."""
+        wide = _with_constant(problem)
+        program = program_of(wide)
+        best, bound = start, np.inf
+        value = self.plans[_key(start)] if _key(start) in self.plans else self.look(start.tolist())
+        for key, known in self.plans.items():
+            if known > value and not violations(problem, np.array(key, dtype=np.int64)):
+                best, value = np.array(key, dtype=np.int64), known
+        for _ in range(_ROUNDS):
+            tail = np.column_stack([np.array(self.rows), np.array(self.constants)])
+            size = SIZE / max(float(np.abs(tail).max()), 1e-300)
+            solved = solve(program, wide.mean, tail * size)
+            if solved is None:
+                break
+            options = np.flatnonzero(solved.x[:-1] > 0.5)
+            cut = cut_against(wide, np.append(options, len(problem.mean)))
+            if cut is not None:
+                program = program.with_row(*cut)
+                continue
+            bound = min(bound, solved.bound / size)
+            seen = _key(options) in self.plans
+            at = self.look(options.tolist())
+            if at > value:
+                best, value = options, at
+            if bound - value <= _ENOUGH * abs(value) or seen:
+                break
+        return best, max(bound, value)
+
+
+def _key(places: IntArray) -> tuple[int, ...]:
+    return tuple(sorted(int(place) for place in places))
+
+
+def _with_constant(problem: Problem) -> Problem:
+    """The same with an option that is always taken and costs nothing: it carries the constants of the bounds."""
+    n, m = len(problem.mean), len(problem.names)
+    return (
+        replace(
+            problem,
+            names=(*problem.names, "\N{NO-BREAK SPACE}"),
+            action=np.append(problem.action, m),
+            start=np.append(problem.start, 1),
+            mean=np.append(problem.mean, 0.0),
+            draws=np.column_stack([problem.draws, np.zeros(len(problem.draws))]),
+            cost=np.vstack([problem.cost, np.zeros((1, problem.cost.shape[1]))]),
+            musts=(*problem.musts, m),
+            least=tuple(replace(one, options=np.append(one.options, False)) for one in problem.least),
+        )
+        if n
+        else problem
+    )
+
+
+def climbed(
+    problem: Problem, places: tuple[int, ...], judge: Callable[[Sequence[int]], tuple[float, float]]
+) -> tuple[tuple[int, ...], float]:
+    """Improve a plan by exchanges: one option less, one more, one for another; the plan, and what was gained.
+
+    Parameters
+    ----------
+    judge
+        Objective of a plan, and what decides between equal ones.
+    """
+    best = start = judge(places)
+    tries = 0
+    while tries < _TRIES:
+        found = None
+        for trial in _neighbours(problem, places):
+            if tries >= _TRIES:
+                break
+            if violations(problem, np.array(trial, dtype=np.int64)):
+                continue
+            tries += 1
+            value = judge(trial)
+            if value > best:
+                best, found = value, trial
+        if found is None:
+            break
+        places = found
+    return places, best[0] - start[0]
+
+
+def _neighbours(problem: Problem, places: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """Plans one step away: without one, with one more, with one in the place of another."""
+    ranked = [int(i) for i in np.argsort(-problem.mean) if int(i) not in places and problem.mean[i] > 0]
+    for place in places:
+        yield tuple(other for other in places if other != place)
+    for other in ranked[:_OTHERS]:
+        yield tuple(sorted((*places, other)))
+    for place in places:
+        rest = [other for other in places if other != place]
+        for other in ranked[:_OTHERS]:
+            yield tuple(sorted((*rest, other)))
+
+
+_WAYS = 256  # ways to do the user's own plan that are looked at
+
+
+_TOGETHER = 256  # draws with which plans are compared
+
+
+_SHARED = 0.005  # share of the value that has to be lost by acting together before that is looked into
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What plans are looked for with.
+
+    Attributes
+    ----------
+    options, worth
+        What every way to do every action is worth by itself.
+    aim
+        Objective, and the share of the worst draws that ``"cvar"`` looks at.
+    shared
+        What is known of the value of plans whose actions share their effect; None where that cannot be bounded.
+    """
+
+    options: tuple[Option, ...]
+    worth: Promised
+    aim: tuple[str, float]
+    shared: Shared | None
+
+    def judge(self, places: Sequence[int]) -> tuple[float, float]:
+        """The objective of a plan, simulated as a whole with some of the draws; then its mean, for equal ones."""
+        draws = promise_of(self.options, self.worth, places, _TOGETHER)
+        return judged(draws, self.aim), float(draws.mean())
+
+    def adds_up(self, places: IntArray) -> bool:
+        """Whether a plan brings what its options bring by themselves."""
+        chosen = places.tolist()
+        if len(chosen) < 2:
+            return True
+        if self.shared is not None:
+            alone = self.worth.worth.at[chosen]
+            lost = abs(self.shared.together.benefit(chosen) - float(alone.sum()))
+            return bool(lost <= _SHARED * float(np.abs(alone).sum()))
+        whole = promise_of(self.options, self.worth, chosen, _TOGETHER).mean()
+        each = [promise_of(self.options, self.worth, [one], _TOGETHER).mean() for one in chosen]
+        benefit = np.abs(np.array(each) + self.worth.worth.cost[chosen]).sum()
+        return bool(abs(whole - sum(each)) <= _SHARED * benefit)
+
+    def best(self, problem: Problem) -> tuple[Choice, str]:
+        """The best plan under some conditions, and what was done to find it ("" if benefits add up).
+
+        Raises
+        ------
+        SimulationError
+            If no plan keeps all conditions.
+        """
+        choice = choose(problem, self.aim[0], self.aim[1])
+        if self.adds_up(choice.options):
+            return choice, ""
+        if self.shared is not None and self.aim[0] == "mean":
+            places, bound = self.shared.best(problem, choice.options)
+            found, _ = climbed(problem, tuple(places.tolist()), self._at_estimate)
+            value = self.shared.value(found)
+            gap = max(bound - value, 0.0) / max(abs(value), 1e-300)
+            said = f"no plan is more than {max(gap, 0.0005):.1%} better"
+            if not self.shared.together.concave:
+                bound, said = np.inf, "no exchange of one option for another is better, which proves nothing"
+            return Choice(np.array(found, dtype=np.int64), value, max(bound, value), proven=False), _said(said)
+        starts = [choice.options]
+        if self.shared is not None:
+            starts.append(self.shared.best(problem, choose(problem, "mean").options)[0])
+        start = max((tuple(start.tolist()) for start in starts), key=self.judge)
+        found, gained = climbed(problem, start, self.judge)
+        said = f"exchanges of one option for another brought {gained:.3g} more of the objective"
+        value = self.judge(found)[0]
+        return Choice(np.array(found, dtype=np.int64), value, np.inf, proven=False), _said(said)
+
+    def _at_estimate(self, places: Sequence[int]) -> tuple[float, float]:
+        value = 0.0 if self.shared is None else self.shared.value(places)
+        return value, value
+
+    def beside(self, problem: Problem, places: IntArray) -> Problem:
+        """The same with each option worth what it adds to a plan, or what the plan would lack without it."""
+        if self.shared is None or self.adds_up(places):
+            return problem
+        inside, whole = set(places.tolist()), self.shared.together.benefit(places.tolist())
+        at, ratio = self.worth.worth.at, np.ones(len(problem.mean))
+        rivals = {self.options[place].candidate: place for place in inside}
+        for place, option in enumerate(self.options):
+            rest = inside - {place, rivals.get(option.candidate, place)}
+            alone = place in inside or option.candidate in rivals
+            without = self.shared.together.benefit(sorted(rest)) if alone else whole
+            with_it = whole if place in inside else self.shared.together.benefit(sorted({*rest, place}))
+            if abs(at[place]) > 0:
+                ratio[place] = (with_it - without) / at[place]
+        benefit = ratio * (problem.mean + self.worth.worth.cost)
+        draws = ratio * (problem.draws + self.worth.worth.cost) - self.worth.worth.cost
+        return replace(problem, mean=benefit - self.worth.worth.cost, draws=draws)
+
+    def no_worse(self, problem: Problem, found: Choice, own: Sequence[str]) -> tuple[Choice, str]:
+        """The user's own plan instead, where it can be done and brings more."""
+        ways = [np.flatnonzero(problem.action == problem.names.index(name)).tolist() for name in own]
+        plans = [np.array(sorted(plan), dtype=np.int64) for plan in islice(product(*ways), _WAYS)]
+        able = [plan for plan in plans if not violations(problem, plan)]
+        if not able:
+            first = max(plans, key=lambda plan: float(problem.mean[plan].sum()))
+            return found, f"Your own plan cannot be done: {'; '.join(violations(problem, first))}."
+        places = max(able, key=lambda plan: self.judge(plan.tolist()))
+        value = self.judge(places.tolist())
+        if value > self.judge(found.options.tolist()):
+            said = "Your own plan brings more than any other that was found; it is the answer."
+            return Choice(places, value[0], found.bound, proven=False), said
+        return found, ""
+
+
+def _said(what: str) -> str:
+    return (
+        "Actions share their effect here (ends of scales, or one acting through another), so plans were valued as a "
+        f"whole; {what}."
+    )
+
+
+def judged(draws: FloatArray, aim: tuple[str, float]) -> float:
+    """The objective at a plan's draws."""
+    if aim[0] == "cvar":
+        return tail_mean(draws, aim[1])
+    return float((draws > 0).mean()) if aim[0] == "probability" else float(draws.mean())
+
+
+def search_of(options: Sequence[Option], worth: Promised, problem: Problem, aim: tuple[str, float]) -> Search:
+    """Make ready to look for plans."""
+    together = together_at_estimate(worth.question, [option.action for option in options])
+    shared = None if together is None else Shared(together, problem.mean - worth.worth.at)
+    return Search(tuple(options), worth, aim, shared)

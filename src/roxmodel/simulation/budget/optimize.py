@@ -11,17 +11,15 @@ import numpy as np
 from roxmodel.errors import RoxWarning, SimulationError, did_you_mean, listed
 from roxmodel.result.fit import Fit
 from roxmodel.simulation.actions import contradictions
+from roxmodel.simulation.budget.choice import search_of
 from roxmodel.simulation.budget.plan import Plan
 from roxmodel.simulation.budget.problem import Least, Problem
-from roxmodel.simulation.budget.promise import Promised, promised_worth
-from roxmodel.simulation.budget.search import search_of
-from roxmodel.simulation.budget.worth import Option, options_of
-from roxmodel.simulation.check import is_number, require_yes_no
+from roxmodel.simulation.budget.worth import Option, Promised, options_of, promised_worth
+from roxmodel.simulation.dynamics import assumed_notes
 from roxmodel.simulation.intervention import Intervention
 from roxmodel.simulation.money.prices import Finance
-from roxmodel.simulation.question import Asked, Question, finance_of, question_of
+from roxmodel.simulation.question import Asked, Question, finance_of, is_number, question_of, require_yes_no
 from roxmodel.simulation.small_print import fit_notes
-from roxmodel.simulation.stability import assumed_notes
 from roxmodel.types import FloatArray
 
 __all__ = ["Objective", "optimize"]

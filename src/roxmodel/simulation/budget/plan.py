@@ -1,7 +1,8 @@
-"""A plan for a budget: what was chosen, what it promises, and what else could have been."""
+"""The plan that users hold: what was chosen, what it promises, what else could have been; as a file."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -10,29 +11,29 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from roxmodel.errors import SimulationError, did_you_mean
+from roxmodel.document import named_file, read_document, read_text, write_document, write_text
+from roxmodel.errors import DocumentError, RoxError, SimulationError, did_you_mean
+from roxmodel.frozen import FrozenMapping
+from roxmodel.result.fit import Fit
 from roxmodel.saving import AnyPath
-from roxmodel.simulation.budget.choice import Choice, binding, choose, left_out
-from roxmodel.simulation.budget.limits import violations
-from roxmodel.simulation.budget.plan_file import save_plan
-from roxmodel.simulation.budget.plan_pictures import plan_figure
-from roxmodel.simulation.budget.plan_words import plan_html, plan_summary
-from roxmodel.simulation.budget.problem import Problem
-from roxmodel.simulation.budget.promise import Promised, promise_of
-from roxmodel.simulation.budget.search import Search
-from roxmodel.simulation.budget.worth import Option
-from roxmodel.simulation.check import require_whole
+from roxmodel.simulation.budget.choice import Choice, Search, binding, choose, conflicts, left_out
+from roxmodel.simulation.budget.plan_story import plan_html, plan_summary
+from roxmodel.simulation.budget.problem import Problem, violations
+from roxmodel.simulation.budget.worth import Option, Promised, promise_of
 from roxmodel.simulation.intervention import Intervention
+from roxmodel.simulation.money.prices import Finance
 from roxmodel.simulation.money.returns import cvar
-from roxmodel.simulation.question import Question
+from roxmodel.simulation.pictures import plan_figure
+from roxmodel.simulation.question import LONGEST, Question, is_number, require_whole
 from roxmodel.simulation.run import Run, simulate
+from roxmodel.spec.graph import RoxModel
 from roxmodel.types import FloatArray, read_only
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-__all__ = ["Plan"]
+__all__ = ["Plan", "SavedPlan", "frontier_table", "load_plan", "model_fingerprint", "save_plan"]
 
 
 @read_only
@@ -223,8 +224,6 @@ class Plan:
             budget, spent, npv, npv_low, npv_high, prob_positive, n_actions, chosen (text), marginal (npv gained over
             the row before for each unit of money spent more). A budget for which no plan keeps all conditions has NaN.
         """
-        from roxmodel.simulation.budget.frontier import frontier_table
-
         return frontier_table(self, budgets)
 
     def evaluate(self, plan: Iterable[str] | Mapping[str, Any]) -> pd.Series[Any]:
@@ -359,3 +358,157 @@ def _way(options: Sequence[Option], number: int, way: Any, mean: FloatArray) -> 
             return i
     known = ", ".join(f"dose {options[i].intervention.dose:g} from wave {options[i].intervention.start}" for i in ways)
     raise SimulationError(f"The plan does {name!r} as {way!r}, which is no way to do it.", allowed=known)
+
+
+_BUDGETS = 20
+
+
+_COLUMNS = ("budget", "spent", "npv", "npv_low", "npv_high", "prob_positive", "n_actions", "chosen", "marginal")
+
+
+def frontier_table(plan: Plan, budgets: object) -> pd.DataFrame:
+    """See `Plan.frontier`."""
+    import pandas as pd
+
+    rows, before = [], (0.0, 0.0)
+    for budget in _amounts(plan, budgets):
+        problem = replace(plan.problem, budget=budget)
+        if conflicts(problem):
+            rows.append((budget, np.nan, np.nan, np.nan, np.nan, np.nan, 0, "", np.nan))
+            continue
+        places = plan.search.best(problem)[0].options
+        draws = promise_of(plan.options, plan.worth, places.tolist())
+        spent, mean = float(problem.cost[places].sum()), float(draws.mean())
+        low, high = np.quantile(draws, [0.025, 0.975])
+        more = spent - before[0]
+        marginal = (mean - before[1]) / more if more > 0 else np.nan
+        before = (spent, mean)
+        names = ", ".join(plan.candidates[plan.options[place].candidate].name for place in places)
+        rows.append(
+            (budget, spent, mean, float(low), float(high), float((draws > 0).mean()), len(places), names, marginal)
+        )
+    return pd.DataFrame(rows, columns=list(_COLUMNS))
+
+
+def _amounts(plan: Plan, budgets: object) -> list[float]:
+    """The budgets asked for, or a range from nothing to all that pays."""
+    if budgets is not None:
+        if isinstance(budgets, str) or not isinstance(budgets, Iterable):
+            raise SimulationError(f"budgets= was {budgets!r}.", allowed="a list of amounts of money")
+        found = list(budgets)
+        for amount in found:
+            if not is_number(amount) or not amount >= 0:
+                raise SimulationError(f"A budget of {amount!r} was asked for.", allowed="amounts of money, 0 or more")
+        return sorted(float(amount) for amount in found)
+    free = plan.search.best(replace(plan.problem, budget=np.inf))[0].options
+    most = float(plan.problem.cost[free].sum())
+    if np.isfinite(plan.problem.budget):
+        most = max(most, plan.problem.budget)
+    return [most * step / (_BUDGETS - 1) for step in range(_BUDGETS)] if most > 0 else [0.0]
+
+
+@dataclass(frozen=True, slots=True)
+class SavedPlan:
+    """A plan as it was written.
+
+    Attributes
+    ----------
+    interventions
+        The chosen actions at the chosen doses and first waves: what `simulate` takes.
+    horizon
+        Waves it was made for.
+    finance
+        Prices, rate, timing and currency it was made with.
+    promised
+        mean, low, high of the npv it promised.
+    spent
+        Money it spends in all waves, not discounted.
+    n_units
+        Units the money was counted over.
+    """
+
+    interventions: tuple[Intervention, ...]
+    horizon: int
+    finance: Finance
+    promised: Mapping[str, float]
+    spent: float
+    n_units: int | None
+
+
+def model_fingerprint(model: RoxModel) -> str:
+    """Fingerprint of a model: equal models have equal ones, whatever they were fitted to."""
+    return hashlib.sha256(model.to_json().encode()).hexdigest()
+
+
+def save_plan(plan: Plan, path: AnyPath) -> Path:
+    """See `Plan.save`."""
+    asked = plan.question.asked
+    finance = asked.finance
+    content: dict[str, Any] = {
+        "model": plan.question.fit.model.name,
+        "fingerprint": model_fingerprint(plan.question.fit.model),
+        "interventions": [one.model_dump(mode="json", exclude_defaults=True) for one in plan.interventions],
+        "horizon": asked.horizon,
+        "finance": None if finance is None else finance.model_dump(mode="json"),
+        "promised": {name: float(value) for name, value in plan.promised.items()},
+        "spent": plan.spent,
+        "n_units": plan.question.units,
+    }
+    return write_text(path, write_document("plan", content))
+
+
+def load_plan(path: AnyPath, fit: Fit) -> SavedPlan:
+    """Read a plan that `Plan.save` wrote, beside a fit of the model it was made with.
+
+    The fit may be newer than the plan: ``simulate(fit, plan.interventions, ...)`` says what it would promise today.
+
+    Raises
+    ------
+    DocumentError
+        If the file cannot be read, is truncated, altered, or of another kind.
+    SimulationError
+        If the plan was made with another model than the fit's.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import roxmodel as rox
+    >>> world = rox.datasets.make_world(60, seed=1)
+    >>> fit = rox.fit(world.model, world.study(), method="path")
+    >>> coaching = rox.Intervention(name="coaching", shift={"pride": 0.3}, cost=200_000.0)
+    >>> plan = rox.optimize(fit, [coaching], budget=500_000, seed=1, value={"revenue": 1_000.0})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     again = rox.load_plan(plan.save(Path(folder) / "plan.json"), fit)
+    >>> again.interventions[0].name, again.spent
+    ('coaching', 200000.0)
+    """
+    if not isinstance(fit, Fit):
+        raise SimulationError(f"fit= was a {type(fit).__name__}.", allowed="a rox.Fit")
+    text = read_text(path)
+    with named_file(path):
+        content = read_document(text, "plan")
+    if content.get("fingerprint") != model_fingerprint(fit.model):
+        raise SimulationError(
+            f"The plan {str(path)!r} was made with another model ({content.get('model')!r}) than this fit's "
+            f"({fit.model.name!r}): their fingerprints differ.",
+            hint="Load it beside a fit of the model it was made with, or make the plan anew.",
+        )
+    try:
+        found = SavedPlan(
+            interventions=tuple(Intervention(**one) for one in content["interventions"]),
+            horizon=int(content["horizon"]),
+            finance=Finance(**content["finance"]),
+            promised=FrozenMapping({name: float(content["promised"][name]) for name in ("mean", "low", "high")}),
+            spent=float(content["spent"]),
+            n_units=content["n_units"],
+        )
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
+        why = f" ({error})" if isinstance(error, RoxError) else ""
+        raise DocumentError(f"The plan {str(path)!r} does not hold what a plan holds{why}.") from None
+    names = [one.name for one in found.interventions]
+    waves = found.horizon == content["horizon"] and 1 <= found.horizon <= LONGEST
+    units = found.n_units is None or (isinstance(found.n_units, int) and 1 <= found.n_units <= 2**53)
+    amounts = np.isfinite([found.spent, *found.promised.values()]).all() and found.spent >= 0
+    if not (waves and units and amounts and len({*names}) == len(names)):
+        raise DocumentError(f"The plan {str(path)!r} does not hold what a plan holds.", hint="Save it again.")
+    return found

@@ -1,15 +1,29 @@
-"""What can be chosen, and within which limits: the question of a budget, as plain arrays."""
+"""What can be chosen, and within which limits: plain arrays, the conditions one by one, whether a plan keeps them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Literal
 
 import numpy as np
 
 from roxmodel.errors import SimulationError, listed
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
-__all__ = ["Least", "Problem"]
+__all__ = [
+    "TOLERANCE",
+    "Condition",
+    "Least",
+    "Problem",
+    "amount_text",
+    "conditions_of",
+    "keeping",
+    "over",
+    "read_plan",
+    "violations",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,3 +197,228 @@ def _check_money(problem: Problem) -> None:
             raise SimulationError(
                 f"The minimum for {least.name!r} is {least.amount:g}.", allowed="0 or a positive amount"
             )
+
+
+TOLERANCE: Final = 1e-9
+
+
+"""A sum of money may pass its limit by this share of the limit: what adding decimal amounts loses, and no more."""
+
+
+Kind = Literal["budget", "wave", "requires", "excludes", "must", "clash", "least"]
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One thing a plan has to keep, that could also be given up.
+
+    Attributes
+    ----------
+    kind
+        Which part of the problem it is from.
+    place
+        Where it stands there: (), the wave from 0 on, one or two actions, or the place of the minimum.
+    words
+        With names and amounts.
+
+    Examples
+    --------
+    >>> Condition("must", (3,), "must-have 'tools' (120,000)").words
+    "must-have 'tools' (120,000)"
+    """
+
+    kind: Kind
+    place: tuple[int, ...]
+    words: str
+
+
+def conditions_of(problem: Problem) -> tuple[Condition, ...]:
+    """Every condition once; clashes of options are one condition for each pair of actions.
+
+    Examples
+    --------
+    >>> one = Problem(
+    ...     names=("tools",), action=np.array([0]), start=np.array([1]), mean=np.array([5.0]), draws=np.zeros((0, 1)),
+    ...     cost=np.array([[120_000.0]]), wave_budget=np.array([np.inf]), budget=100_000.0, musts=(0,),
+    ... )
+    >>> [condition.words for condition in conditions_of(one)]
+    ["must-have 'tools' (120,000)", 'budget of 100,000 over all waves']
+    """
+    return tuple(dict.fromkeys((*_about_actions(problem), *_about_money(problem))))
+
+
+def _about_actions(problem: Problem) -> Iterator[Condition]:
+    names, total = problem.names, problem.total
+    for action in problem.musts:
+        costs = total[problem.of(action)]
+        price = amount_text(float(costs.min())) if costs.size else "there is no option of it"
+        yield Condition("must", (action,), f"must-have {names[action]!r} ({price})")
+    for a, b in problem.requires:
+        if a != b:
+            yield Condition("requires", (a, b), f"{names[a]!r} needs {names[b]!r}")
+    for a, b in problem.excludes:
+        first, second = min(a, b), max(a, b)
+        yield Condition("excludes", (first, second), f"{names[first]!r} excludes {names[second]!r}")
+    for first, second in _clashing(problem):
+        yield Condition("clash", (first, second), f"{names[first]!r} clashes with {names[second]!r}")
+
+
+def _about_money(problem: Problem) -> Iterator[Condition]:
+    for place, least in enumerate(problem.least):
+        yield Condition("least", (place,), f"at least {amount_text(least.amount)} for {least.name!r}")
+    for wave, amount in enumerate(problem.wave_budget.tolist()):
+        if amount < math.inf:
+            yield Condition("wave", (wave,), f"budget of {amount_text(amount)} in wave {wave + 1}")
+    if problem.budget < math.inf:
+        yield Condition("budget", (), f"budget of {amount_text(problem.budget)} over all waves")
+
+
+def _clashing(problem: Problem) -> list[tuple[int, int]]:
+    """Pairs of actions of which some options clash."""
+    if not problem.clashes:
+        return []
+    pairs = np.sort(problem.action[np.array(problem.clashes)], axis=1)
+    return [(int(a), int(b)) for a, b in np.unique(pairs[pairs[:, 0] != pairs[:, 1]], axis=0)]
+
+
+def keeping(problem: Problem, kept: Iterable[Condition]) -> Problem:
+    """The problem with no other conditions than these, and without draws."""
+    places: dict[str, set[tuple[int, ...]]] = {}
+    for condition in kept:
+        places.setdefault(condition.kind, set()).add(condition.place)
+    waves = [place for (place,) in places.get("wave", ())]
+    wave_budget = np.full(len(problem.wave_budget), np.inf)
+    wave_budget[waves] = problem.wave_budget[waves]
+    requires, excludes = places.get("requires", set()), places.get("excludes", set())
+    clashes, musts, least = places.get("clash", set()), places.get("must", set()), places.get("least", set())
+    action = problem.action.tolist()
+    return replace(
+        problem,
+        draws=np.zeros((0, len(action))),
+        budget=problem.budget if "budget" in places else math.inf,
+        wave_budget=wave_budget,
+        requires=tuple(pair for pair in problem.requires if pair in requires),
+        excludes=tuple(pair for pair in problem.excludes if (min(pair), max(pair)) in excludes),
+        musts=tuple(one for one in problem.musts if (one,) in musts),
+        clashes=tuple(pair for pair in problem.clashes if tuple(sorted(action[i] for i in pair)) in clashes),
+        least=tuple(one for place, one in enumerate(problem.least) if (place,) in least),
+    )
+
+
+def read_plan(problem: Problem, options: Sequence[int] | IntArray) -> IntArray:
+    """The options of a plan, sorted.
+
+    Raises
+    ------
+    SimulationError
+        If one does not exist or is named twice.
+    """
+    found = np.sort(np.asarray(options, dtype=np.int64).reshape(-1))
+    n = len(problem.action)
+    if found.size and not (found[0] >= 0 and found[-1] < n):
+        place = found[0] if found[0] < 0 else found[-1]
+        raise SimulationError(f"A plan names the option {place}.", allowed=f"0 to {n - 1}" if n else "there is none")
+    if (np.diff(found) == 0).any():
+        raise SimulationError("A plan names an option twice.")
+    return found
+
+
+def over(spent: float, limit: float) -> bool:
+    """Whether a sum of money passes its limit by more than the tolerance.
+
+    Examples
+    --------
+    >>> over(0.1 + 0.2, 0.3), over(0.31, 0.3)
+    (False, True)
+    """
+    return limit < math.inf and spent > limit + TOLERANCE * limit
+
+
+def violations(problem: Problem, options: Sequence[int] | IntArray) -> tuple[str, ...]:
+    """What a plan does not keep, in words; nothing is left to a solver here.
+
+    Sums of money are added exactly (`math.fsum`) and may pass their limit by 1e-9 of the limit; everything else is
+    compared as it is.
+
+    Parameters
+    ----------
+    problem
+        Options and limits.
+    options
+        Places of the chosen options.
+
+    Raises
+    ------
+    SimulationError
+        If there is no such option.
+
+    Examples
+    --------
+    >>> two = Problem(
+    ...     names=("coaching", "tools"), action=np.array([0, 1]), start=np.array([1, 2]), mean=np.array([5.0, 3.0]),
+    ...     draws=np.zeros((0, 2)), cost=np.array([[4.0], [2.0]]), wave_budget=np.array([np.inf]), budget=5.0,
+    ...     requires=((0, 1),),
+    ... )
+    >>> violations(two, [0, 1])
+    ('6 is spent over all waves, more than the budget of 5', "'coaching' needs 'tools', which starts later")
+    """
+    plan = read_plan(problem, options)
+    return (*_overspent(problem, plan), *_parted(problem, plan), *_clashes(problem, plan))
+
+
+def _overspent(problem: Problem, plan: IntArray) -> Iterator[str]:
+    cost = problem.cost[plan]
+    spent = math.fsum(cost.ravel().tolist())
+    if over(spent, problem.budget):
+        yield f"{amount_text(spent)} is spent over all waves, more than the budget of {amount_text(problem.budget)}"
+    for wave in np.flatnonzero(problem.wave_budget < math.inf).tolist():
+        limit, spent = float(problem.wave_budget[wave]), math.fsum(cost[:, wave].tolist())
+        if over(spent, limit):
+            yield f"{amount_text(spent)} is spent in wave {wave + 1}, more than its budget of {amount_text(limit)}"
+    for least in problem.least:
+        spent = math.fsum(problem.cost[plan[least.options[plan]]].ravel().tolist())
+        if spent < least.amount - TOLERANCE * least.amount:
+            wanted = amount_text(least.amount)
+            yield f"{amount_text(spent)} is spent on {least.name!r}, less than the minimum of {wanted}"
+
+
+def _parted(problem: Problem, plan: IntArray) -> Iterator[str]:
+    names, actions = problem.names, problem.action[plan].tolist()
+    starts = dict(zip(actions, problem.start[plan].tolist(), strict=True))
+    if len(starts) < len(actions):
+        for action in dict.fromkeys(one for one in actions if actions.count(one) > 1):
+            yield f"{names[action]!r} is chosen {actions.count(action)} times"
+    for a, b in problem.requires:
+        if a in starts and b not in starts:
+            yield f"{names[a]!r} needs {names[b]!r}, which is not chosen"
+        elif a in starts and starts[b] > starts[a]:
+            yield f"{names[a]!r} needs {names[b]!r}, which starts later"
+    for a, b in problem.excludes:
+        if a in starts and b in starts:
+            yield f"{names[a]!r} excludes {names[b]!r}, and both are chosen"
+    for action in problem.musts:
+        if action not in starts:
+            yield f"the must-have {names[action]!r} is not chosen"
+
+
+def _clashes(problem: Problem, plan: IntArray) -> Iterator[str]:
+    if not problem.clashes or plan.size < 2:
+        return
+    taken = set(plan.tolist())
+    for i, j in problem.clashes:
+        if i in taken and j in taken:
+            first, second = problem.names[problem.action[i]], problem.names[problem.action[j]]
+            yield f"{first!r} and {second!r} clash as they are chosen"
+
+
+def amount_text(amount: float) -> str:
+    """Money with thousands separators, and with cents where there are any.
+
+    Examples
+    --------
+    >>> amount_text(120_000.0), amount_text(-1_200.5), amount_text(0.0025), amount_text(3.5e18)
+    ('120,000', '-1,200.50', '0.0025', '3.5e+18')
+    """
+    if amount == 0 or not math.isfinite(amount) or not 1 <= abs(amount) < 1e15:
+        return f"{amount + 0.0:.4g}"
+    return f"{amount:,.2f}".removesuffix(".00")

@@ -12,22 +12,46 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from roxmodel.simulation.budget.limits import violations
-from roxmodel.simulation.budget.problem import Problem
-from roxmodel.simulation.budget.program import SIZE, Program, program_of, scaled
-from roxmodel.simulation.budget.solver import GAP, Found, best_sum, cut_against, relaxed, solve, tidied
-from roxmodel.simulation.budget.steps import after, steps_from
+from roxmodel.simulation.budget.problem import TOLERANCE, Problem, violations
+from roxmodel.simulation.budget.solver import (
+    GAP,
+    SIZE,
+    Found,
+    Program,
+    best_sum,
+    cut_against,
+    program_of,
+    relaxed,
+    scaled,
+    solve,
+    tidied,
+)
 from roxmodel.types import FloatArray, IntArray
 
-__all__ = ["best_tail", "tail_mean", "tail_weights"]
+__all__ = ["after", "best_tail", "steps_from", "tail_mean", "tail_weights"]
+
 
 _FRACTIONS, _WHOLE = 60, 100  # rounds: of the program with fractions of actions, and without
+
+
 _NODES = 1_000  # in each of the latter
+
+
 _CORE = 8  # options tried at first
+
+
 _NEAR = 1e-4  # share of the bound at which fractions have told what they can
+
+
 _INNER = 0.3  # cuts are made this share of the way from the best point known to the one found
+
+
 _EXCHANGES, _LOOKS = 50, 400  # steps from a plan to a better one; neighbours looked at in each
+
+
 _PATIENCE, _STALLED = 8, 0.8  # rounds after which more than this share of the gap is left: the end is not in sight
+
+
 _TIES = 20  # plans with the same tail that are compared by their mean
 
 
@@ -279,3 +303,62 @@ def _largest_mean(search: _Search, program: Program, start: Found) -> IntArray:
         else:
             program = program.with_row(search.cuts[-1], least, math.inf)
     return best
+
+
+NONE = -1
+
+
+"""In the place of an option: nothing goes out, or nothing comes in."""
+
+
+def steps_from(problem: Problem, options: IntArray) -> IntArray:
+    """Exchanges that the budgets allow; other conditions are still to be checked.
+
+    Parameters
+    ----------
+    problem
+        Options and limits.
+    options
+        A plan.
+
+    Returns
+    -------
+    IntArray
+        (steps, 2) the option that goes out, the option that comes in; -1 for none.
+
+    Examples
+    --------
+    >>> two = Problem(
+    ...     names=("a", "b"), action=np.array([0, 1]), start=np.array([1, 1]), mean=np.array([5.0, 3.0]),
+    ...     draws=np.zeros((0, 2)), cost=np.array([[4.0], [2.0]]), wave_budget=np.array([np.inf]), budget=5.0,
+    ... )
+    >>> steps_from(two, np.array([1])).tolist()
+    [[1, -1], [1, 0]]
+    """
+    limits = np.append(problem.wave_budget, problem.budget)
+    spent = np.column_stack([problem.cost, problem.total])[:, np.isfinite(limits)]
+    limits = limits[np.isfinite(limits)]
+    left = limits * (1 + TOLERANCE) - spent[options].sum(axis=0)
+    taken = np.isin(problem.action, problem.action[options])
+    found = [np.column_stack([options, np.full(options.size, NONE)])]
+    for out in [NONE, *options.tolist()]:
+        room, fits = left, ~taken
+        if out != NONE:
+            room, fits = left + spent[out], fits | (problem.action == problem.action[out])
+            fits[out] = False
+        into = np.flatnonzero(fits & (spent <= room).all(axis=1))
+        found.append(np.column_stack([np.full(into.size, out), into]))
+    return np.concatenate(found).astype(np.int64)
+
+
+def after(options: IntArray, step: tuple[int, int]) -> IntArray:
+    """The plan after a step.
+
+    Examples
+    --------
+    >>> after(np.array([2, 5]), (5, 1)).tolist(), after(np.array([2, 5]), (-1, 3)).tolist()
+    ([1, 2], [2, 3, 5])
+    """
+    out, into = step
+    kept = options[options != out]
+    return kept if into == NONE else np.sort(np.append(kept, into))

@@ -1,0 +1,432 @@
+"""What is estimated from, and what was found: from rows moments of each group, from units means and their noise."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from roxmodel.doubts import Doubt
+from roxmodel.errors import EstimationError, listed
+from roxmodel.estimate.latent.casewise import Cases
+from roxmodel.estimate.latent.within import Within, within_of
+from roxmodel.implied.identification import together_of
+from roxmodel.implied.layout import Layout
+from roxmodel.implied.likelihood import NormalCells, Seen, Target
+from roxmodel.moments.cells import Cells
+from roxmodel.moments.linked import LinkedMoments
+from roxmodel.moments.source import SourceMoments
+from roxmodel.moments.unit_means import UnitMeans
+from roxmodel.records import Resampling
+from roxmodel.spec.graph import RoxModel
+from roxmodel.spec.parameters import ParameterTable
+from roxmodel.types import BoolArray, FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from roxmodel.estimate.latent.inference import Bread
+    from roxmodel.estimate.latent.optimizer import Minimum
+
+__all__ = [
+    "Estimate",
+    "GroupSample",
+    "LatentSolution",
+    "LinkedSample",
+    "Sample",
+    "Source",
+    "linked_sample",
+    "noise_of",
+    "reweighted",
+    "with_noise",
+]
+
+
+_FAR = 1e4  # of a mean from 0, in standard deviations between units
+
+
+_SAME = 1e-10  # smallest eigenvalue of correlations of unit means that distinct items may have
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSample:
+    """One group of respondents, in units of `Sample.scale`.
+
+    Attributes
+    ----------
+    name
+        Of the group, empty for one group.
+    n
+        Rows, or the sum of their frequencies.
+    target
+        (p) means and (p, p) covariances, divisor n; with missing answers those of the available answers.
+    patterns
+        Moments by pattern of missingness; None for complete data.
+    rows
+        (m, p) answers, NaN = missing; None where only moments are known.
+    weights
+        (m,) how much each row counts, summing to n (frequencies) or to their share of n (sampling weights).
+    sampling
+        Whether the weights are sampling weights.
+    clusters
+        (m,) 0…C-1, or None.
+    places
+        (m,) the rows' places in the frame.
+    """
+
+    name: str
+    n: float
+    target: Target
+    patterns: NormalCells | None
+    rows: FloatArray | None
+    weights: FloatArray | None
+    sampling: bool
+    clusters: IntArray | None
+    places: IntArray | None
+
+    @property
+    def data(self) -> Seen:
+        """What the likelihood sees: the moments of complete data, or those of each pattern."""
+        return self.target if self.patterns is None else self.patterns
+
+    @property
+    def cases(self) -> Cases:
+        """Whose scores a sandwich sums."""
+        return Cases(self.rows, self.weights, self.sampling, self.clusters)
+
+    @property
+    def people(self) -> float:
+        """People behind the group; with sampling weights no more than twice Kish's number (see `people_behind`)."""
+        if self.weights is None or not self.sampling:
+            return self.n
+        worth = self.weights.sum() ** 2 / (self.weights**2).sum()
+        return float(min(np.count_nonzero(self.weights), 2.0 * worth))
+
+    @property
+    def together(self) -> FloatArray:
+        """(p, p) rows (or frequencies) that hold both items of a pair, on the diagonal each item."""
+        if self.patterns is None:
+            return np.full(self.target.covariance.shape, self.n)
+        count = self.n * self.patterns.weight
+        code = self.patterns.code
+        if self.sampling and code is not None:
+            count = np.bincount(code[code >= 0], minlength=len(self.patterns.seen)).astype(np.float64)
+        return together_of(self.patterns.seen, count)
+
+    @property
+    def apart(self) -> BoolArray:
+        """(p, p) pairs of items that no row holds both of."""
+        return np.asarray(self.together <= 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """All groups.
+
+    Attributes
+    ----------
+    items
+        (p,) observed variables.
+    scale
+        (p,) standard deviations that everything is expressed in.
+    groups
+        One or more.
+    mean
+        (p,) means over all groups in the items' units, None where a printed matrix had none.
+    low, high
+        (p,) means of the five smallest and of the five largest answers (no respondent's own), None without ten.
+    dropped
+        Rows left out because an answer was missing (listwise) or all were (fiml).
+    notes
+        What a reader must know of how the data were read.
+    """
+
+    items: tuple[str, ...]
+    scale: FloatArray
+    groups: tuple[GroupSample, ...]
+    mean: FloatArray | None
+    low: FloatArray | None
+    high: FloatArray | None
+    dropped: int
+    notes: tuple[str, ...]
+
+    @property
+    def n(self) -> float:
+        """Rows over all groups."""
+        return float(sum(group.n for group in self.groups))
+
+    @property
+    def complete(self) -> bool:
+        """Whether no answer is missing."""
+        return all(group.patterns is None for group in self.groups)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One survey, laid out over the units of the sample.
+
+    Attributes
+    ----------
+    name
+        Of the source.
+    at
+        (q,) places of its items among those of the model.
+    rows
+        (J,) place of each unit in the source's own moments, -1 where it has none.
+    moments
+        By unit; items in the order of the model.
+    cells
+        By unit and pattern of missing answers, where answers are missing and rows were at hand.
+    groups
+        (q,) construct of each item.
+    within
+        Covariance of answers within units, and how it was found.
+    """
+
+    name: str
+    at: IntArray
+    rows: IntArray
+    moments: SourceMoments
+    cells: Cells | None
+    groups: IntArray
+    within: Within
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedSample:
+    """All units that contribute.
+
+    Attributes
+    ----------
+    means
+        Of the units, in the items' points.
+    scale
+        (p,) rough between-unit standard deviations that everything is expressed in.
+    sources
+        The surveys.
+    data
+        Means and noise in units of the scale.
+    notes
+        What a reader must know of how the data were read.
+    """
+
+    means: UnitMeans
+    scale: FloatArray
+    sources: tuple[Source, ...]
+    data: NormalCells
+    notes: tuple[str, ...]
+
+    @property
+    def items(self) -> tuple[str, ...]:
+        """(p,) observed variables."""
+        return self.means.items
+
+    @property
+    def units(self) -> tuple[Hashable, ...]:
+        """(J,) keys."""
+        return self.means.units
+
+    @property
+    def raw(self) -> FloatArray:
+        """(J, p) means in the items' points, NaN where there are none."""
+        return self.means.values
+
+    @property
+    def n(self) -> int:
+        """Units that contribute."""
+        return len(self.units)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """The optimum of the between-unit model.
+
+    Attributes
+    ----------
+    model, table, layout, given
+        The model, its parameters, where they stand, values that the data give.
+    start
+        Moments between units that the iteration started from, in units of the scale.
+    found, bread
+        The optimum; the inverse information per unit.
+    doubts
+        What hangs on a few units only (see `require_seen`).
+    """
+
+    model: RoxModel
+    table: ParameterTable
+    layout: Layout
+    given: Mapping[str, float]
+    start: Target
+    found: Minimum
+    bread: Bread
+    doubts: tuple[Doubt, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LatentSolution:
+    """What method "sem" found.
+
+    Attributes
+    ----------
+    table, layouts, sample
+        The parameters, where they stand, what they were estimated from.
+    given
+        Values of the rows that the data give, by id.
+    found
+        The optimum.
+    vcov
+        (n_free, n_free); zero rows for parameters at their bound.
+    bread
+        The inverse information, and how well the data determine the parameters.
+    indices
+        Fit indices by name.
+    moments
+        Saturated means and covariances of each group, in units of the scale.
+    resampling
+        Replicates of the bootstrap, or None.
+    df
+        (n_free,) degrees of freedom of the t distribution; None = normal.
+    doubts
+        What hangs on a few people only.
+    """
+
+    table: ParameterTable
+    layouts: tuple[Layout, ...]
+    sample: Sample
+    given: Mapping[str, float]
+    found: Minimum
+    vcov: FloatArray
+    bread: Bread
+    indices: dict[str, float]
+    moments: tuple[Target, ...]
+    resampling: Resampling | None
+    df: FloatArray | None = None
+    doubts: tuple[Doubt, ...] = ()
+
+
+def linked_sample(model: RoxModel, moments: LinkedMoments, cells: Mapping[str, Cells]) -> LinkedSample:
+    """Lay the moments of all sources out over the units.
+
+    Raises
+    ------
+    DataError, EstimationError
+        For items that the moments do not hold, within-unit variances that nobody knows, too few units.
+    """
+    means = UnitMeans.of(moments, tuple(item.name for item in model.items))
+    items, raw = means.items, means.values
+    seen = ~np.isnan(raw)
+    _require_units(items, seen, raw)
+    _require_digits(model, items, raw)
+    found = []
+    for own in means.sources:
+        name = own.moments.source
+        groups = np.array([k for k, c in enumerate(model.constructs) if c.source == name for _ in c.items], np.int64)
+        within = within_of(own.moments, cells.get(name), groups=groups)
+        found.append(Source(name, own.at, own.rows, own.moments, cells.get(name), groups, within))
+    _require_distinct(items, raw, tuple(found))
+    noise = noise_of(means, found)
+    spread = means.spread(noise)
+    scaled = noise / np.outer(spread, spread)
+    data = NormalCells(seen, np.where(seen, raw, 0.0) / spread, np.ones(len(raw)), noise=scaled)
+    notes = _population_notes(tuple(found))
+    empty = len(moments.units) - len(raw)
+    if empty:
+        notes.append(f"{empty} unit(s) hold no answer and no figure of this model and are left out.")
+    return LinkedSample(means, spread, tuple(found), data, tuple(notes))
+
+
+def _require_units(items: tuple[str, ...], seen: BoolArray, raw: FloatArray) -> None:
+    """Refuse items that do not vary over units."""
+    for k, item in enumerate(items):
+        own = raw[seen[:, k], k]
+        if len(own) < 2 or np.ptp(own) <= 1e-12 * np.abs(own).max():
+            what = f"is known in {len(own)} unit(s)" if len(own) < 2 else "has the same mean in all units"
+            raise EstimationError(
+                f"Item {item!r} {what}, so nothing between units can be told from it.",
+                hint="Leave it out, or link more units.",
+            )
+
+
+def _require_digits(model: RoxModel, items: tuple[str, ...], raw: FloatArray) -> None:
+    """Refuse causes whose values lie so far from 0 that hardly any digits are left of their differences."""
+    causes = {edge.cause for edge in model.edges if edge.lag == 0}
+    mean, sd = np.nanmean(raw, axis=0), np.nanstd(raw, axis=0)
+    for construct in model.constructs:
+        for item in construct.item_names if construct.name in causes else ():
+            k = items.index(item)
+            if abs(mean[k]) > _FAR * sd[k]:
+                raise EstimationError(
+                    f"Item {item!r} lies around {mean[k]:.6g} and varies by {sd[k]:.3g} between units only: too few "
+                    "digits are left of its differences.",
+                    hint="Subtract a constant, such as its mean or its first year.",
+                )
+
+
+def _require_distinct(items: tuple[str, ...], raw: FloatArray, sources: tuple[Source, ...]) -> None:
+    """Refuse items that determine each other in every unit, sampling error and all: one of them says nothing."""
+    own = {k for source in sources for k in source.at.tolist()}
+    figures = [k for k in range(len(items)) if k not in own]
+    parts = [(source.at, source.within.covariance) for source in sources]
+    parts.append((np.array(figures, dtype=np.int64), np.zeros((len(figures),) * 2)))
+    for at, within in parts:
+        rows = raw[:, at][~np.isnan(raw[:, at]).any(axis=1)]
+        if len(at) < 2 or len(rows) <= len(at):
+            continue
+        sd = rows.std(axis=0)
+        if not (sd > 0).all():
+            continue
+        unit = np.outer(sd, sd)
+        between = np.cov(rows, rowvar=False, ddof=0) / unit
+        values, vectors = np.linalg.eigh(between + within / unit / np.trace(within / unit + np.eye(len(at))))
+        if values[0] < _SAME:
+            share = np.abs(vectors[:, 0])
+            names = [items[k] for k, size in zip(at, share, strict=True) if size > 0.1 * share.max()]
+            raise EstimationError(
+                f"Items {listed(names)} determine each other exactly in every unit, so one of them says nothing new.",
+                hint="Leave one of them out: a copy, or the sum of others.",
+            )
+
+
+def noise_of(means: UnitMeans, sources: Sequence[Source]) -> FloatArray:
+    """(J, p, p) covariance of the sampling errors of the unit means, in points squared."""
+    return means.noise({source.name: source.within.covariance for source in sources})
+
+
+def _population_notes(sources: tuple[Source, ...]) -> list[str]:
+    notes, endless = [], []
+    for source in sources:
+        eligible = source.moments.eligible
+        used = source.rows[source.rows >= 0]
+        if eligible is None or not np.isfinite(eligible[used]).any():
+            endless.append(source.name)
+        elif not np.isfinite(eligible[used]).all():
+            unknown = int((~np.isfinite(eligible[used])).sum())
+            notes.append(
+                f"How many could have answered ({source.name}) is not known in {unknown} unit(s); there, very many."
+            )
+    if endless:
+        notes.append(
+            f"Those who answered ({', '.join(endless)}) are taken as a sample of very many who could have: their unit "
+            "means carry the full sampling error. If most of a small team answered, say how many there are (eligible=)."
+        )
+    return notes
+
+
+def reweighted(sample: LinkedSample, weight: FloatArray) -> NormalCells:
+    """Means and noise when units count `weight` times, (J,): the covariance within units is found again too."""
+    sources = []
+    for source in sample.sources:
+        own = np.zeros(len(source.moments.units))
+        there = source.rows >= 0
+        own[source.rows[there]] = weight[there]
+        sources.append(
+            replace(source, within=within_of(source.moments, source.cells, own, source.within, source.groups))
+        )
+    return with_noise(sample, tuple(sources), weight)
+
+
+def with_noise(sample: LinkedSample, sources: tuple[Source, ...], weight: FloatArray) -> NormalCells:
+    """The sample's means with the noise that other covariances within units imply."""
+    noise = noise_of(sample.means, sources) / np.outer(sample.scale, sample.scale)
+    return replace(sample.data, noise=noise).weighted(weight)

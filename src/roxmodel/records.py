@@ -1,0 +1,360 @@
+"""The parts of a fit: estimates by row, equations, the population they speak of, verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal, TypeAlias
+
+from roxmodel.types import BoolArray, FloatArray, IntArray, read_only
+
+__all__ = [
+    "LINEAR",
+    "Equation",
+    "Estimates",
+    "Fault",
+    "FaultCode",
+    "GroupMoments",
+    "Measure",
+    "Population",
+    "Resampling",
+    "Traits",
+    "UnitScores",
+    "Verdict",
+    "WithinEdge",
+    "traits_of",
+]
+
+
+LINEAR = "linear"
+
+FaultCode: TypeAlias = Literal[
+    "steps", "marker", "flat", "bound", "impossible", "inseparable", "loop", "ridge", "variance", "contradiction"
+]
+"""No optimum in all steps; a first item that is no unit; parameters that cannot be told apart; a variance at its bound;
+covariances impossible together; constructs that coincide; a loop without equilibrium; a flat optimum; a residual
+variance below 0; covariances that contradict each other."""
+
+
+@read_only
+@dataclass(frozen=True, slots=True)
+class Estimates:
+    """What was estimated, one value for each row of the parameter table (NaN where it does not apply).
+
+    Attributes
+    ----------
+    value, se, statistic, p
+        Estimate, standard error, estimate / se, two-sided p.
+    low, high
+        Ends of the 95 % confidence interval.
+    standardized
+        Standardised by model-implied standard deviations.
+    df
+        Degrees of freedom of the t distribution; infinite for the normal.
+    partial_r2
+        Of an edge of a linear equation: share of what the other causes leave that this cause explains, 0-1.
+    """
+
+    value: FloatArray
+    se: FloatArray
+    statistic: FloatArray
+    p: FloatArray
+    low: FloatArray
+    high: FloatArray
+    standardized: FloatArray
+    df: FloatArray
+    partial_r2: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Equation:
+    """How one effect was estimated.
+
+    Attributes
+    ----------
+    effect
+        The construct.
+    family
+        ``linear``, ``logit``, ``poisson`` or ``negative binomial``.
+    n
+        Rows (units or respondents) with the effect and all its causes.
+    df
+        Degrees of freedom of its t tests (infinite for the normal).
+    dispersion
+        Alpha of the negative binomial (variance = mean + alpha · mean²), else NaN.
+    """
+
+    effect: str
+    family: str
+    n: int
+    df: float
+    dispersion: float = float("nan")
+
+
+@read_only
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """How answers become the score of one construct: ``score = Σ weight · (offset + sign · answer)``.
+
+    Attributes
+    ----------
+    name, factor, source, items
+        The construct.
+    weights, signs, offsets
+        (p,) each.
+    lows, highs
+        (p,) ends of the items' scales, None where there is none.
+    codes
+        (p,) text answer -> number, empty for an item without labels.
+    within
+        (p, p) covariance of single answers within a unit (NaN where unknown).
+    errors
+        (p,) error variance of each item as a measure of the construct, in units of the score: of a latent construct
+        θ / λ²; None for item means.
+    """
+
+    name: str
+    factor: str
+    source: str
+    items: tuple[str, ...]
+    weights: FloatArray
+    signs: FloatArray
+    offsets: FloatArray
+    lows: tuple[float | None, ...]
+    highs: tuple[float | None, ...]
+    codes: tuple[Mapping[str, float], ...]
+    within: FloatArray
+    errors: FloatArray | None = None
+
+
+@read_only
+@dataclass(frozen=True, slots=True)
+class Population:
+    """The units (or respondents) a fit speaks of.
+
+    Attributes
+    ----------
+    names
+        (k,) constructs.
+    n
+        Units or respondents in the data.
+    n_units
+        Units, None where the data have none.
+    units
+        Their keys, None for rows, matrices and loaded documents.
+    levels
+        (n, k) score of each construct in each unit, NaN where it was not measured or is `hidden`; None where no rows
+        are kept.
+    mean
+        (k,) mean scores; None where a printed matrix had none.
+    covariance
+        (k, k) of the scores.
+    low, high
+        (k,) lowest and highest level seen; in a loaded document the means of the five outermost units (None with
+        fewer than ten); None where no rows were.
+    roots
+        (n, k, k) lower roots of the covariance of what is not known of each unit's level (method "linked", where
+        `levels` are predictions); None where levels are taken as known. Never written to a document.
+    hidden
+        (n, k) where too few people answered for a level to be shown: there `levels` is NaN, and `mean`, `low` and
+        `high` are those of the other units. None where nothing is hidden.
+    min_group
+        Smallest number of people that a shown level rests on, 0 where rows are not units.
+    """
+
+    names: tuple[str, ...]
+    n: int
+    n_units: int | None
+    units: tuple[Hashable, ...] | None
+    levels: FloatArray | None
+    mean: FloatArray | None
+    covariance: FloatArray
+    low: FloatArray | None
+    high: FloatArray | None
+    roots: FloatArray | None = None
+    hidden: BoolArray | None = None
+    min_group: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that makes a verdict fail: its code, the parameters it concerns, by id, and the words for a reader."""
+
+    code: FaultCode
+    words: str
+    rows: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One verdict and its reason; `faults` say the same to code, and are not written to a document."""
+
+    ok: bool
+    reason: str
+    faults: tuple[Fault, ...] = field(default=(), compare=False)
+
+    @classmethod
+    def of(cls, faults: Sequence[Fault], otherwise: str) -> Verdict:
+        """Failed for the faults; without any it holds, for the reason given."""
+        if not faults:
+            return cls(True, otherwise)
+        return cls(False, "; ".join(fault.words for fault in faults), tuple(faults))
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What a fit is like, so that nobody has to ask which method made it.
+
+    Attributes
+    ----------
+    latent
+        Whether constructs are latent: items measure them, and the fit keeps the moments of the items.
+    levels
+        What is known of the single unit or row: ``observed``, taken as exact; ``predicted``, with an error; ``none``.
+    skewed
+        Whether products of edges have skewed distributions, as with few units.
+    ordinal
+        Whether its covariances are those of normal variables behind ordinal items.
+    """
+
+    latent: bool
+    levels: Literal["observed", "predicted", "none"]
+    skewed: bool = False
+    ordinal: bool = False
+
+
+_TRAITS: Final[Mapping[str, Traits]] = {
+    "path": Traits(latent=False, levels="observed"),
+    "sem": Traits(latent=True, levels="none"),
+    "linked": Traits(latent=True, levels="predicted", skewed=True),
+}
+_ORDINAL: Final = frozenset({"DWLS", "WLSMV"})
+
+
+def traits_of(method: str, estimator: str = "") -> Traits:
+    """What fits by a method, and by one of its estimators, are like."""
+    return replace(_TRAITS[method], ordinal=estimator in _ORDINAL)
+
+
+@read_only
+@dataclass(frozen=True, slots=True)
+class Resampling:
+    """How the replicates of a bootstrap were drawn, so that anyone can refit one of them.
+
+    Attributes
+    ----------
+    entropy
+        Seed of the resampling.
+    codes
+        (n,) cluster of each row; each row its own where none was asked for.
+    replicates
+        (R, n_free) parameters, one row a replicate that succeeded.
+    numbers
+        (R,) which replicate each row is.
+    failed
+        How many replicates failed and are left out.
+    bounded
+        How many are kept though a variance stopped at its bound 0 (a Heywood case).
+    influence
+        (m, n_free) influence of each resampled row or cluster on the parameters, for accelerated intervals; None where
+        it was not computed. Never written to a document.
+    places, rows
+        Where the rows used stand among all rows of the frame, and how many those are; None where all were used.
+    """
+
+    entropy: int
+    codes: FloatArray
+    replicates: FloatArray
+    numbers: FloatArray
+    failed: int
+    bounded: int = 0
+    influence: FloatArray | None = None
+    places: IntArray | None = None
+    rows: int = 0
+
+
+@read_only
+@dataclass(frozen=True, slots=True)
+class GroupMoments:
+    """Moments of the items in one group, that a latent model was fitted to.
+
+    Attributes
+    ----------
+    name
+        Of the group, empty for one group.
+    n
+        Rows.
+    mean
+        (p,) means; None where a printed matrix had none.
+    covariance
+        (p, p) covariances, divisor n; with missing answers the maximum-likelihood ones.
+    people
+        People behind it, where sampling weights make them other than `n`. Never written to a document.
+    """
+
+    name: str
+    n: float
+    mean: FloatArray | None
+    covariance: FloatArray
+    people: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WithinEdge:
+    """An edge among the answers of people of one unit: never the effect between units.
+
+    Attributes
+    ----------
+    cause, effect, source
+        Two constructs that the same people answered, and who they are.
+    estimate, se, p, low, high, standardized
+        As in `Estimates`; normal theory.
+    n, n_units
+        Respondents and units.
+    """
+
+    cause: str
+    effect: str
+    source: str
+    estimate: float
+    se: float
+    p: float
+    low: float
+    high: float
+    standardized: float
+    n: int
+    n_units: int
+
+
+@read_only
+@dataclass(frozen=True, slots=True, eq=False)
+class UnitScores:
+    """Predicted levels of the units of a linked fit; kept in memory, never written to a document.
+
+    Attributes
+    ----------
+    units
+        (J,) keys.
+    values, errors
+        (J, k) predictions in points of each construct's first item, and their standard errors (parameters taken as
+        known).
+    fewest
+        (J, k) fewest respondents behind an answered item of the construct; infinite for figures of the unit.
+    known
+        (J, k) whether the prediction rests on something of the construct itself.
+    hidden
+        (J, k) whether the score is not to be shown (NaN); no other of the unit rests on the answers behind it.
+    by
+        Name of the key.
+    min_group
+        Smallest number of respondents that a shown score rests on.
+    """
+
+    units: tuple[Hashable, ...]
+    values: FloatArray
+    errors: FloatArray
+    fewest: FloatArray
+    known: BoolArray
+    hidden: BoolArray
+    by: str = "unit"
+    min_group: int = 5

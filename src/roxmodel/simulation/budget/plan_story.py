@@ -1,0 +1,133 @@
+"""A plan in plain words, for a terminal and for a notebook."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from roxmodel.simulation.money.finance import formula_of
+from roxmodel.simulation.run_story import money_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from roxmodel.simulation.budget.plan import Plan
+
+__all__ = ["plan_html", "plan_sentences", "plan_summary"]
+
+
+_AIMS = {
+    "mean": "the largest expected net value",
+    "cvar": "the largest mean of the worst {level:.0%} of the draws",
+    "probability": "the largest chance of a net value above 0",
+}
+
+
+def plan_summary(plan: Plan) -> str:
+    """See `Plan.summary`."""
+    lines = [*plan_sentences(plan), "", _shown(plan).to_string(index=False), "", "Small print"]
+    return "\n".join([*lines, *(f"- {note}" for note in _notes(plan))])
+
+
+def plan_sentences(plan: Plan) -> list[str]:
+    """What the plan does, promises, leaves, and what holds it back."""
+    money = plan.question.terms.currency
+    unit = f" {money}" if money else ""
+    count, every = len(plan.choice.options), len(plan.candidates)
+    mean, low, high = plan.promised[["mean", "low", "high"]]
+    limit = plan.problem.budget
+    of = f" of {money_text(limit)}" if np.isfinite(limit) else ""
+    if count == 0:
+        first = f"Nothing of {every} actions is worth doing under these conditions: nothing{of} is spent."
+        return [first, *_held_back(plan)]
+    loss = float((plan.draws < 0).mean())
+    names = ", ".join(_way(plan, place) for place in plan.choice.options)
+    chance = "below 1%" if loss < 0.005 else f"{loss:.0%}"
+    span = f"95 %: {money_text(low)} to {money_text(high)}"
+    return [
+        f"{count} of {every} actions for {money_text(plan.spent)}{of}{unit}: {names}.",
+        f"Promised net value: {money_text(mean)}{unit} ({span}), chance of a loss {chance}.",
+        *_held_back(plan),
+    ]
+
+
+def _way(plan: Plan, place: int) -> str:
+    """An action, with its dose and first wave where there was a choice."""
+    option = plan.options[place]
+    candidate, way = plan.candidates[option.candidate], option.intervention
+    said = [f"dose {way.dose:g}"] if candidate.doses else []
+    said += [f"from wave {way.start}"] if candidate.starts else []
+    return f"{way.name} ({', '.join(said)})" if said else way.name
+
+
+def _held_back(plan: Plan) -> list[str]:
+    """What binds, and why money is left."""
+    lines = [f"Binding: {line}" for line in plan.binding()]
+    left = plan.problem.budget - plan.spent
+    if np.isfinite(left) and left > 0.005 * plan.problem.budget:
+        why = plan.left_out()
+        open_ = {reason.split(":")[0] for reason in why if reason}
+        reason = (
+            "every candidate is in the plan" if not open_ else "; ".join(sorted({line for line in why if line})[:3])
+        )
+        lines.append(f"{money_text(left)} stay unspent: {reason}.")
+    return lines
+
+
+def _shown(plan: Plan) -> pd.DataFrame:
+    table = plan.table()
+    shown = table[["intervention", "chosen", "cost", "npv", "npv_low", "npv_high", "npv_plain", "stability"]].copy()
+    for column in ("cost", "npv", "npv_low", "npv_high", "npv_plain"):
+        shown[column] = [money_text(value) for value in table[column]]
+    shown["chosen"] = np.where(table["chosen"], "yes", "")
+    shown["stability"] = [f"{value:.0%}" for value in table["stability"]]
+    return shown.assign(why=table["why"])
+
+
+def _notes(plan: Plan) -> list[str]:
+    fit, (objective, level) = plan.question.fit, plan.aim
+    where = "between units" if fit.level == "between" else "single level"
+    aim = _AIMS[objective].format(level=level)
+    proof = (
+        "proven best where benefits of actions add up"
+        if plan.choice.proven
+        else "the best that was found, not proven to be the best"
+    )
+    causal = (
+        f"Causal, {where}, method {fit.method!r}: holds if the arrows are right and nothing unmeasured acts on both "
+        "ends of an edge. Costs, shifts and prices are taken as given."
+    )
+    money = (
+        f"{formula_of(plan.question.terms)} {plan.question.units} units, discount "
+        f"{plan.question.terms.discount:g} per wave. Budgets and costs in the table are not discounted."
+    )
+    columns = (
+        "npv of an action is that by itself; stability is the share of draws in which it would be chosen if that draw "
+        "were the truth."
+    )
+    return [f"Chosen for {aim} ({proof}).", causal, _shrunken_note(plan), money, columns, *plan.notes]
+
+
+def _shrunken_note(plan: Plan) -> str:
+    found = plan.worth.shrunken
+    if found is None:
+        return (
+            "Values are plain expected values (shrink=False). Choosing the largest of noisy values picks their luck as "
+            "well: expect less than is promised."
+        )
+    moved = sorted(found.edges, key=lambda edge: -abs(edge[4] - edge[2]) / max(edge[3], 1e-300))[:3]
+    said = ", ".join(f"{cause} -> {effect} {at:.3g} to {to:.3g}" for cause, effect, at, _, to, _ in moved)
+    return (
+        "Edges were shrunk jointly before choosing, because the best of many noisy values are partly luck "
+        f"(plan.shrinkage(); furthest for their errors: {said})."
+    )
+
+
+def plan_html(plan: Plan) -> str:
+    """See `Plan._repr_html_`."""
+    sentences = "".join(f"<p>{escape(line)}</p>" for line in plan_sentences(plan))
+    notes = "".join(f"<li>{escape(note)}</li>" for note in _notes(plan))
+    table = _shown(plan).to_html(index=False, border=0)
+    return f"<h4>Plan</h4>{sentences}{table}<details><summary>Small print</summary><ul>{notes}</ul></details>"
