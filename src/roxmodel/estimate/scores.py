@@ -198,9 +198,7 @@ def scores_of_frame(model: RoxModel, native: object, cluster: str | None) -> Sco
 
 def _turned_answers(frame: Frame, construct: Construct) -> FloatArray:
     """(n, p) answers to the items of a construct, reversed ones turned."""
-    read = [read_answers("data", frame, item, coerce=False).values for item in construct.items]
-    readings = [item.reading for item in construct.items]
-    turned = [offset + sign * values for values, (sign, offset) in zip(read, readings, strict=True)]
+    turned = [read_answers("data", frame, item, coerce=False).turned for item in construct.items]
     return np.column_stack(turned).astype(np.float64)
 
 

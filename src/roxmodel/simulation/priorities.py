@@ -11,7 +11,7 @@ import numpy as np
 
 from roxmodel.errors import SimulationError, did_you_mean, listed
 from roxmodel.numerals import for_reading
-from roxmodel.plots.priorities import MapPoint, draw_map
+from roxmodel.plots.priority_map import MapPoint, draw_map
 from roxmodel.result.fit import Fit
 from roxmodel.result.levels import complete_levels
 from roxmodel.result.system import total_effects
@@ -209,13 +209,7 @@ def where_to_act(  # noqa: PLR0913 - the contract: the arguments of `simulate`
 
 
 def _wanted(question: Question, target: str, better: object) -> float:
-    """1 where more of the outcome is better, -1 where less is.
-
-    Raises
-    ------
-    SimulationError
-        If `better` says neither.
-    """
+    """1 where more of the outcome is better, -1 where less is."""
     if better not in {None, "more", "less"}:
         raise SimulationError(f"better= was {better!r}.", allowed="'more', 'less', or None: as the price says")
     if better is not None:

@@ -7,7 +7,7 @@ from scipy.stats import multivariate_normal
 from roxmodel.estimate.latent.both_levels import estimate_jointly
 from roxmodel.estimate.latent.casewise import casewise_scores
 from roxmodel.estimate.latent.joint_likelihood import CompleteObjective, JointObjective
-from roxmodel.estimate.latent.solve import estimate
+from roxmodel.estimate.latent.solve import solve_between
 from roxmodel.estimate.latent.tests_of_fit import linked_indices
 from roxmodel.implied.likelihood import half_deviance, objective_of_units
 
@@ -60,7 +60,7 @@ def test_pooled_likelihood_is_that_of_all_answers_up_to_a_constant(tiny, items, 
     elif lost == "figures of two units":
         frames = some_figures_missing(frames)
     sample = tiny.sample(model, tiny.study(model, frames))
-    known, dense = estimate(model, sample), tiny.dense.of(model, frames)
+    known, dense = solve_between(model, sample), tiny.dense.of(model, frames)
     within = within_matrix(sample, [s.within.covariance for s in sample.sources])
 
     def loglik(theta):
@@ -94,7 +94,7 @@ def test_pooled_loglik_is_the_density_of_the_unit_means(tiny, holes):
         there = np.flatnonzero(~np.isnan(means))
         total += multivariate_normal(mu[there], (sigma + error)[np.ix_(there, there)]).logpdf(means[there])
     assert fit.indices()["loglik"] == pytest.approx(total, rel=EXACT)
-    value = half_deviance(estimate(model, sample).layout, np.array(fit.theta), sample.data)
+    value = half_deviance(solve_between(model, sample).layout, np.array(fit.theta), sample.data)
     assert np.isfinite(value)
 
 
@@ -220,9 +220,9 @@ def test_joint_loglik_is_the_density_of_all_answers(tiny, within, holes):
     model = tiny.model(4)
     frames = without(tiny.frames(16, 4, seed=3, holes=holes, sizes=(3, 7)), 1, "u004")
     sample = tiny.sample(model, tiny.study(model, frames))
-    known = estimate(model, sample)
+    known = solve_between(model, sample)
     found = estimate_jointly(model, sample, known, within == "model", "marker")
-    theta, dense = found.estimate.found.theta, tiny.dense.of(model, frames)
+    theta, dense = found.solution.found.theta, tiny.dense.of(model, frames)
     sigma, mu = tiny.moments(known.table, model.names, sample.items, theta)
     matrix = within_matrix(sample, [s.within.covariance for s in found.sample.sources])
     assert found.answers == dense.answers
@@ -239,9 +239,9 @@ def test_joint_optimum_and_errors_by_the_dense_likelihood(tiny):
     model = tiny.model(2)
     frames = tiny.frames(18, 2, seed=11, holes=0.15, sizes=(2, 5))
     sample = tiny.sample(model, tiny.study(model, frames))
-    known = estimate(model, sample)
+    known = solve_between(model, sample)
     found = estimate_jointly(model, sample, known, modelled=False, scaling="marker")
-    dense, k, minimum = tiny.dense.of(model, frames), known.table.n_free, found.estimate.found
+    dense, k, minimum = tiny.dense.of(model, frames), known.table.n_free, found.solution.found
     within = [s.within.covariance for s in found.sample.sources]
     low = ([0, 1, 1], [0, 0, 1])
     theta = np.concatenate([minimum.theta, *(w[low] for w in within)])

@@ -6,7 +6,7 @@ import pytest
 import roxmodel as rox
 from roxmodel.errors import EstimationError
 from roxmodel.estimate.latent.both_levels import estimate_jointly
-from roxmodel.estimate.latent.solve import estimate
+from roxmodel.estimate.latent.solve import solve_between
 from roxmodel.estimate.latent.unit_levels import predicted_levels
 from roxmodel.result.levels import lower_roots
 from roxmodel.survey.composites import suppressed
@@ -47,10 +47,10 @@ def test_levels_are_conditional_expectations(tiny, items, holes):
         frames[2].assign(m=frames[2]["m"].mask([k == 5 for k in range(14)])),
     )
     sample = tiny.sample(model, tiny.study(model, frames))
-    known = estimate(model, sample)
+    known = solve_between(model, sample)
     if holes:
         found = estimate_jointly(model, sample, known, modelled=False, scaling="marker")
-        known, sample = found.estimate, found.sample
+        known, sample = found.solution, found.sample
     every, doubts, levels = predicted_levels(model, sample, (known.layout, known.found.theta), np.ones(3), min_group=1)
     values, errors = dense_levels(tiny, model, frames, (known.table, known.found.theta, sample))
     np.testing.assert_allclose(levels.values, values, rtol=EXACT, atol=EXACT)

@@ -12,7 +12,7 @@ from roxmodel.errors import EstimationError
 from roxmodel.estimate.latent.both_levels import Joint
 from roxmodel.estimate.latent.casewise import score_products
 from roxmodel.estimate.latent.inference import satorra_bentler
-from roxmodel.estimate.latent.sample import Estimate, GroupSample, LinkedSample, Sample
+from roxmodel.estimate.latent.sample import GroupSample, LatentSolution, LinkedSample, Sample
 from roxmodel.estimate.latent.unrestricted import (
     Yardstick,
     any_covariance,
@@ -350,7 +350,7 @@ def _inverted(matrix: FloatArray) -> FloatArray:
 
 
 def linked_indices(
-    sample: LinkedSample, known: Estimate, joint: Joint | None
+    sample: LinkedSample, known: LatentSolution, joint: Joint | None
 ) -> tuple[dict[str, float], Target | None, list[str]]:
     """Fit indices, the moments between units without structure, and what a reader must know of them.
 
@@ -374,7 +374,7 @@ def linked_indices(
             "aic and bic are those of all answers and compare fits to the same answers."
         )
         return found, None, [note]
-    free = any_covariance(sample.items, data, known.start)
+    free = any_covariance(sample.items, data, sample.groups[0].target)
     if free is None or not free.converged:
         why = "more than 45 items" if free is None else "its estimate did not settle"
         return (

@@ -13,7 +13,7 @@ import numpy as np
 from roxmodel.errors import EstimationError
 from roxmodel.estimate.latent.optimizer import minimise
 from roxmodel.estimate.latent.planned_table import lower_bounds
-from roxmodel.estimate.latent.sample import Estimate, LinkedSample, reweighted
+from roxmodel.estimate.latent.sample import LatentSolution, LinkedSample, reweighted
 from roxmodel.estimate.latent.solve import layout_of
 from roxmodel.implied.likelihood import objective_of_units
 from roxmodel.implied.matrices import one_blas_thread
@@ -51,12 +51,12 @@ class Draws:
     places: IntArray
 
 
-def refit_units(sample: LinkedSample, known: Estimate, weight: FloatArray) -> FloatArray:
+def refit_units(sample: LinkedSample, known: LatentSolution, weight: FloatArray) -> FloatArray:
     """Estimate all parameters when units count `weight` times, (n_free,); NaN where that cannot be."""
     nothing = np.full(known.table.n_free, np.nan)
     try:
         data = reweighted(sample, weight)
-        objective = objective_of_units(layout_of(known, sample.scale, data), data)
+        objective = objective_of_units(layout_of(known, data), data)
         if not np.isfinite(objective.value(known.found.theta)):
             return nothing
         found = minimise(objective, known.found.theta, lower_bounds(known.table), _STEPS)
@@ -65,7 +65,7 @@ def refit_units(sample: LinkedSample, known: Estimate, weight: FloatArray) -> Fl
     return found.theta if found.converged else nothing
 
 
-def resample_units(sample: LinkedSample, known: Estimate, draws: Draws) -> Resampling:
+def resample_units(sample: LinkedSample, known: LatentSolution, draws: Draws) -> Resampling:
     """Draw units (or clusters of them) with replacement and refit.
 
     A replicate depends on the seed and its number alone, never on how many workers there are.
