@@ -31,7 +31,6 @@ from roxmodel.estimate.latent.both_levels import estimate_jointly  # noqa: E402
 from roxmodel.estimate.latent.door import solve_rows  # noqa: E402
 from roxmodel.estimate.latent.optimizer import Minimum, minimise  # noqa: E402
 from roxmodel.estimate.latent.planned_table import given_by_data, layouts_of, lower_bounds, table_of  # noqa: E402
-from roxmodel.estimate.latent.row_options import Options  # noqa: E402
 from roxmodel.estimate.latent.sample import GroupSample, Sample, linked_sample  # noqa: E402
 from roxmodel.estimate.latent.solve import (  # noqa: E402
     objective_of,
@@ -39,6 +38,9 @@ from roxmodel.estimate.latent.solve import (  # noqa: E402
     solve_between,
 )
 from roxmodel.implied.likelihood import Target, cells_of_rows, objective_of_units  # noqa: E402
+from roxmodel.estimate.latent.solve import objective_of, optimum_of, solve_between  # noqa: E402
+from roxmodel.estimate.options import SemOptions  # noqa: E402
+from roxmodel.implied.likelihood import NoisyObjective, Target, patterns_of  # noqa: E402
 from roxmodel.implied.starts import start_values  # noqa: E402
 from roxmodel.spec.parameters import ParameterTable  # noqa: E402
 
@@ -127,7 +129,7 @@ def judged(tally: Tally, seed: int, found: Minimum, objective: object, table: Pa
 
 def sem(text: str, n: int, level: float, holes: float = 0.0, **asked: Any) -> Family:
     """A family of method "sem": its starts and its optimiser, without the reading of frames and the tests of fit."""
-    model, options = rox.RoxModel.from_lavaan(text), Options(**asked)
+    model, options = rox.RoxModel.from_lavaan(text), SemOptions(**asked)
     names = ["north", "south"] if options.group else [""]
     table = table_of(model, options, names)
     at = [ITEMS.index(item.name) for item in model.items]
@@ -160,7 +162,7 @@ def bootstrap(text: str, n: int, level: float, **asked: Any) -> Family:
 
     def run(tally: Tally, seed: int) -> None:
         frame = pd.DataFrame(answers(seed, n, level), columns=ITEMS)
-        found = solve_rows(model, frame, Options(replicates=100, seed=seed, progress=False, **asked)).resampling
+        found = solve_rows(model, frame, SemOptions(bootstrap=100, seed=seed, progress=False, **asked)).resampling
         if found is None:
             raise ValueError("no replicates")
         tally.worlds += 99

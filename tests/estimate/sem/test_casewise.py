@@ -8,8 +8,8 @@ from scipy.stats import multivariate_normal
 import roxmodel as rox
 from roxmodel.estimate.latent.casewise import adf_products, casewise_scores, score_products
 from roxmodel.estimate.latent.planned_table import layouts_of, table_of
-from roxmodel.estimate.latent.row_options import Options
 from roxmodel.estimate.latent.row_sample import sample_of_frame
+from roxmodel.estimate.options import SemOptions
 from roxmodel.implied.likelihood import expand
 from roxmodel.implied.matrices import implied, moment_jacobian
 from roxmodel.implied.starts import start_values
@@ -37,7 +37,7 @@ def answers(n=40, seed=1, holes=False):
 
 
 def case(frame=None, **options):
-    asked = Options(estimator="MLR", **options)
+    asked = SemOptions(estimator="MLR", **options)
     sample = sample_of_frame(MODEL, answers() if frame is None else frame, asked)
     table = table_of(MODEL, asked, [""])
     layout = layouts_of(MODEL, table, [""], {}, sample.scale)[0]

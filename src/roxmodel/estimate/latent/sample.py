@@ -20,7 +20,8 @@ from roxmodel.moments.cells import Cells
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.moments.source import SourceMoments
 from roxmodel.moments.unit_means import UnitMeans
-from roxmodel.records import Resampling, WithinEdge
+from roxmodel.records import WithinEdge
+from roxmodel.result.draws import Draws
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable
 from roxmodel.survey.composites import MIN_GROUP
@@ -184,7 +185,7 @@ class LatentSolution:
     df: FloatArray | None = None  # (n_free,) of the t distribution; None = normal
     indices: Mapping[str, float] = field(default_factory=dict)
     moments: tuple[Target, ...] = ()  # saturated means and covariances of each group, in units of the scale
-    resampling: Resampling | None = None
+    resampling: Draws | None = None
     within: tuple[WithinEdge, ...] = ()  # edges among the answers of one unit
     notes: tuple[str, ...] = ()  # what the tests and the level within units have to say
 
