@@ -37,10 +37,8 @@ from roxmodel.estimate.latent.solve import (  # noqa: E402
     optimum_of,
     solve_between,
 )
-from roxmodel.implied.likelihood import Target, cells_of_rows, objective_of_units  # noqa: E402
-from roxmodel.estimate.latent.solve import objective_of, optimum_of, solve_between  # noqa: E402
 from roxmodel.estimate.options import SemOptions  # noqa: E402
-from roxmodel.implied.likelihood import NoisyObjective, Target, patterns_of  # noqa: E402
+from roxmodel.implied.likelihood import Target, cells_of_rows, objective_of_units  # noqa: E402  # noqa: E402
 from roxmodel.implied.starts import start_values  # noqa: E402
 from roxmodel.spec.parameters import ParameterTable  # noqa: E402
 

@@ -24,10 +24,6 @@ from roxmodel.estimate.options import SemOptions
 from roxmodel.estimate.ordinal.categorical import CategoricalSolution, ordinal_items, refit_categorical
 from roxmodel.implied.layout import Layout
 from roxmodel.implied.likelihood import Objective, Part, Seen, Target, cells_of_rows
-from roxmodel.implied.matrices import one_blas_thread
-from roxmodel.records import Resampling
-from roxmodel.result.resampling import replicate_block
-from roxmodel.implied.likelihood import Objective, Part, Patterns, Target, moments_by_pattern
 from roxmodel.result.draws import Draws
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable

@@ -10,12 +10,8 @@ from roxmodel.estimate.latent.optimizer import minimise
 from roxmodel.estimate.latent.planned_table import lower_bounds
 from roxmodel.estimate.latent.sample import LatentSolution, LinkedSample, reweighted
 from roxmodel.estimate.latent.solve import layout_of
-from roxmodel.implied.likelihood import objective_of_units
-from roxmodel.implied.matrices import one_blas_thread
-from roxmodel.records import Resampling
-from roxmodel.result.resampling import replicate_block
 from roxmodel.estimate.options import LinkedOptions
-from roxmodel.implied.likelihood import NoisyObjective
+from roxmodel.implied.likelihood import objective_of_units
 from roxmodel.result.draws import Draws
 from roxmodel.types import FloatArray, IntArray
 
