@@ -12,7 +12,7 @@ from roxmodel.estimate.latent.latent_notes import error_words, notes_of, verdict
 from roxmodel.estimate.latent.sample import GroupSample, LatentSolution, LinkedSample
 from roxmodel.estimate.options import LinkedOptions, SemOptions
 from roxmodel.implied.layout import LOADINGS, RESIDUALS, Layout, residual_of
-from roxmodel.implied.likelihood import NoisyMeans, inverse_of_noisy
+from roxmodel.implied.likelihood import NormalCells, inverse_of
 from roxmodel.implied.matrices import Implied, filled, implied
 from roxmodel.records import LINEAR, Equation, Estimates, GroupMoments, Measure, Population, UnitScores
 from roxmodel.result.defined import Known, define
@@ -432,7 +432,7 @@ def predicted_levels(solution: LatentSolution, sample: LinkedSample) -> tuple[Un
 
 
 def _predicted(
-    model: RoxModel, data: NoisyMeans, fitted: tuple[Layout, FloatArray], unit: FloatArray
+    model: RoxModel, data: NormalCells, fitted: tuple[Layout, FloatArray], unit: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     layout, theta = fitted
     at = implied(layout, theta)
@@ -442,7 +442,7 @@ def _predicted(
     latent = at.latent * np.outer(unit, unit)
     values, errors = [], []
     for block in data.blocks():
-        inverse, _ = inverse_of_noisy(block, at.sigma)
+        inverse, _ = inverse_of(block, at.sigma)
         rest = np.where(block.seen, block.mean - at.mu, 0.0)
         values.append(centre + (inverse @ rest[:, :, None])[:, :, 0] @ spread)
         left = latent - spread.T @ inverse @ spread
