@@ -27,7 +27,7 @@ from roxmodel.implied.identification import (
     together_of,
 )
 from roxmodel.implied.layout import DISTURBANCES, EDGES, Layout, lay_out
-from roxmodel.implied.likelihood import NoisyMeans, Target, expand_noisy
+from roxmodel.implied.likelihood import NormalCells, Target, expand
 from roxmodel.implied.matrices import filled, implied
 from roxmodel.implied.starts import between_table, given_values, moments_between, start_values
 from roxmodel.moments.linked import LinkedMoments
@@ -72,7 +72,7 @@ class Planned:
     table: ParameterTable
     layout: Layout
     theta: FloatArray  # (n_free,) values to plan with; intercepts 0
-    data: NoisyMeans
+    data: NormalCells
     units: Mapping[str, int]  # units with something of an effect and of all of its causes, by effect
 
     @property
@@ -136,7 +136,7 @@ def _moved(planned: Planned, standard: _Standard, beta: FloatArray) -> FloatArra
 
 def _covariance(planned: Planned, theta: FloatArray) -> FloatArray | None:
     """(n_free, n_free) expected covariance of the estimates from one unit; None where the information has no rank."""
-    information = expand_noisy(planned.layout, theta, planned.data).information
+    information = expand(planned.layout, theta, planned.data).information
     size = np.sqrt(np.diag(information)) if np.isfinite(information).all() else np.zeros(1)
     if not (size > 0).all():
         return None
@@ -485,8 +485,8 @@ def plan_study(model: RoxModel, known: PlanningMeans) -> Plan:
     why, units = _lacking(means), _equation_units(model, means)
     scale = np.ones(len(means.items)) if why else means.spread(noise)
     seen = ~np.isnan(means.values)
-    data = NoisyMeans(
-        seen, np.where(seen, means.values, 0.0) / scale, noise / np.outer(scale, scale), np.ones(len(seen))
+    data = NormalCells(
+        seen, np.where(seen, means.values, 0.0) / scale, np.ones(len(seen)), noise=noise / np.outer(scale, scale)
     )
     neutral = Target(np.zeros(len(scale)), np.eye(len(scale)) * (1 - _NEUTRAL) + _NEUTRAL)
     try:
@@ -551,5 +551,5 @@ def with_noise(planned: Planned, means: UnitMeans, noise: FloatArray) -> Planned
     total = np.zeros((len(kinds), *noise.shape[1:]))
     np.add.at(total, kind.ravel(), noise)
     shown = kinds[:, : seen.shape[1]].astype(bool)
-    data = NoisyMeans(shown, np.zeros(shown.shape), total / weight[:, None, None], weight)
+    data = NormalCells(shown, np.zeros(shown.shape), weight, noise=total / weight[:, None, None])
     return replace(planned, data=data)

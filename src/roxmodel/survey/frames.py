@@ -102,7 +102,7 @@ def raw_column(frame: Frame, name: str) -> NDArray[Any]:
 def _plain_numbers(frame: Frame, name: str) -> NDArray[Any] | None:
     """A pandas column of numpy's own numbers, or None; any other look at a column costs a tenth of a millisecond."""
     column: Any = getattr(frame.to_native(), "get", lambda _: None)(name)
-    kind = getattr(column, "dtype", None)
+    kind: object = getattr(column, "dtype", None)
     plain = isinstance(kind, np.dtype) and kind.kind in "fiu" and hasattr(column, "to_numpy")
     return column.to_numpy() if plain else None
 

@@ -7,19 +7,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from roxmodel.estimate.defined import define
 from roxmodel.estimate.latent.inference import equation_units
 from roxmodel.estimate.latent.latent_notes import error_words, notes_of, verdicts_of
-from roxmodel.estimate.latent.row_options import Options
 from roxmodel.estimate.latent.sample import GroupSample, LatentSolution, LinkedSample
 from roxmodel.estimate.latent.unit_levels import predicted_levels
-from roxmodel.estimate.latent.unit_options import LinkedOptions
-from roxmodel.estimate.path import Solution
+from roxmodel.estimate.options import LinkedOptions, SemOptions
 from roxmodel.implied.layout import LOADINGS, RESIDUALS, Layout, residual_of
 from roxmodel.implied.matrices import Implied, filled, implied
 from roxmodel.records import LINEAR, Equation, Estimates, GroupMoments, Measure, Population, UnitScores
+from roxmodel.result.defined import Known, define
 from roxmodel.result.fit import Fit
-from roxmodel.result.intervals import spread_of, wald
+from roxmodel.result.intervals import wald
 from roxmodel.result.levels import lower_roots, summary_of
 from roxmodel.spec.constructs import Construct
 from roxmodel.spec.definitions import evaluate
@@ -30,7 +28,7 @@ from roxmodel.types import FloatArray
 __all__ = ["fit_of"]
 
 
-def fit_of(solution: LatentSolution, options: Options | LinkedOptions) -> Fit:
+def fit_of(solution: LatentSolution, options: SemOptions | LinkedOptions) -> Fit:
     """Make the fit."""
     model, sample = solution.model, solution.sample
     at = {group.name: implied(layout, solution.found.theta) for group, layout in _grouped(solution)}
@@ -57,7 +55,7 @@ def fit_of(solution: LatentSolution, options: Options | LinkedOptions) -> Fit:
         resampling=solution.resampling,
         groups=_moments(solution),
         scaling=options.scaling,
-        estimator=options.estimator if isinstance(options, Options) else "ML",
+        estimator=options.estimator if isinstance(options, SemOptions) else "ML",
         missing="" if predicted is not None else "listwise" if sample.complete else "fiml",
         doubts=solution.doubts,
         within_edges=solution.within,
@@ -78,7 +76,7 @@ def _frozen(values: FloatArray) -> FloatArray:
 def _covariance(solution: LatentSolution) -> FloatArray:
     if solution.resampling is None or solution.vcov.size == 0:
         return solution.vcov
-    return np.atleast_2d(np.cov(solution.resampling.replicates, rowvar=False))
+    return solution.resampling.covariance
 
 
 def _values(solution: LatentSolution) -> FloatArray:
@@ -106,14 +104,13 @@ def _estimates(model: RoxModel, solution: LatentSolution, at: dict[str, Implied]
     se[held | (se == 0)] = np.nan  # at a bound, or nothing but rounding is left of it
     low, high, p = wald(value, se, df)
     if solution.resampling is not None:
-        spread = spread_of(solution.resampling.replicates)
+        spread = solution.resampling.spread
         for column, found in ((se, spread.se), (low, spread.low), (high, spread.high), (p, spread.p)):
             column[moving] = found[places]
     standardized = _standardized(model, solution, at, value)
     partial = _partial_r2(model, solution, at, value)
-    path = Solution(solution.found.theta, dict(solution.given), vcov, free_df, free_df, (), ())
-    for i, one in define(model, table, path, (vcov, solution.resampling)).items():
-        value[i], se[i], low[i], high[i], p[i], df[i] = one
+    rows, defined = define(model, table, Known(solution.found.theta, vcov, free_df, solution.resampling))
+    value[rows], se[rows], low[rows], high[rows], p[rows], df[rows] = defined
     _standardize_definitions(model, solution, standardized)
     with np.errstate(invalid="ignore", divide="ignore"):
         statistic = np.where(se > 0, value / se, np.nan)

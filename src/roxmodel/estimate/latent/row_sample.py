@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 
 from roxmodel.errors import DataError, EstimationError, did_you_mean, listed
-from roxmodel.estimate.latent.row_options import Options
 from roxmodel.estimate.latent.sample import GroupSample, Sample
+from roxmodel.estimate.options import SemOptions
 from roxmodel.implied.identification import FEWEST, completed, together_of
-from roxmodel.implied.likelihood import Target, patterns_of
+from roxmodel.implied.likelihood import Target, cells_of_rows
 from roxmodel.moments.single import Moments
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import plan
@@ -51,7 +51,7 @@ def sample_of_moments(model: RoxModel, moments: Moments) -> Sample:
     return Sample(names, scale, (group,), mean, None, None, moments.n_dropped, (note,))
 
 
-def sample_of_frame(model: RoxModel, native: object, options: Options) -> Sample:
+def sample_of_frame(model: RoxModel, native: object, options: SemOptions) -> Sample:
     """Read a frame that holds all items of a person in one row.
 
     Raises
@@ -87,7 +87,7 @@ def covariates_of(model: RoxModel) -> tuple[str, ...]:
     return tuple(model.find(name).item_names[0] for name in constructs)
 
 
-def _why(options: Options, given: tuple[str, ...]) -> str:
+def _why(options: SemOptions, given: tuple[str, ...]) -> str:
     if options.missing != "fiml":
         return "miss an answer and are left out (listwise)"
     if not given:
@@ -122,7 +122,7 @@ def _outermost(values: FloatArray, columns: list[int]) -> tuple[FloatArray | Non
     return ends[0], ends[1]
 
 
-def _raw_group(found: Columns, place: int, places: IntArray, asked: tuple[Options, tuple[str, ...]]) -> GroupSample:
+def _raw_group(found: Columns, place: int, places: IntArray, asked: tuple[SemOptions, tuple[str, ...]]) -> GroupSample:
     """One group in the items' own units."""
     options, names = asked
     codes, labels = found.groups
@@ -158,7 +158,7 @@ def _scale(groups: list[GroupSample]) -> tuple[FloatArray, FloatArray]:
     return np.sqrt(np.where(variance > 0, variance, 1.0)), np.asarray(mean)
 
 
-def _scaled(group: GroupSample, scale: FloatArray, asked: tuple[Options, tuple[str, ...]]) -> GroupSample:
+def _scaled(group: GroupSample, scale: FloatArray, asked: tuple[SemOptions, tuple[str, ...]]) -> GroupSample:
     """The group in units of the scale, with its patterns of missingness; without its rows where nothing needs them."""
     options, names = asked
     target = Target(group.target.mean / scale, group.target.covariance / np.outer(scale, scale))
@@ -167,15 +167,15 @@ def _scaled(group: GroupSample, scale: FloatArray, asked: tuple[Options, tuple[s
     if rows is None or not _needs_rows(options):
         return replace(group, target=target, rows=None)
     rows /= scale
-    patterns = patterns_of(rows, group.weights) if np.isnan(rows[0]).any() or np.isnan(rows).any() else None
+    patterns = cells_of_rows(rows, group.weights) if np.isnan(rows[0]).any() or np.isnan(rows).any() else None
     return replace(group, target=target, rows=rows, patterns=patterns)
 
 
-def _needs_rows(options: Options) -> bool:
+def _needs_rows(options: SemOptions) -> bool:
     """Whether errors, tests or replicates go back to the rows."""
     plain = options.estimator == "ML" and options.se == "standard" and options.missing == "listwise"
     sandwich = options.weight is not None or options.cluster is not None
-    return not plain or sandwich or options.replicates > 0
+    return not plain or sandwich or options.bootstrap > 0
 
 
 def _complete(rows: FloatArray, weights: FloatArray | None) -> Target:
@@ -261,7 +261,9 @@ def _refuse_degenerate(target: Target, names: tuple[str, ...], label: str) -> No
         )
 
 
-def rows_kept(found: Columns, options: Options, names: tuple[str, ...], given: tuple[int, ...] = ()) -> IntArray | None:
+def rows_kept(
+    found: Columns, options: SemOptions, names: tuple[str, ...], given: tuple[int, ...] = ()
+) -> IntArray | None:
     """Places of the rows that count; None = all of them. What the data give must be there, even with "fiml"."""
     some = found.weights is not None and not found.weights.all()
     if not found.holes.any() and not some:

@@ -8,12 +8,12 @@ from dataclasses import replace
 import numpy as np
 
 from roxmodel.estimate.latent.inference import bread_of, net_of_intercepts
-from roxmodel.estimate.latent.optimizer import Minimisable, Minimum, feasible, minimise, reached
+from roxmodel.estimate.latent.optimizer import Minimum, feasible, minimise, reached
 from roxmodel.estimate.latent.planned_table import given_by_data, layouts_of, lower_bounds, refuse_free_lags
 from roxmodel.estimate.latent.sample import LatentSolution, LinkedSample, Sample
 from roxmodel.implied.identification import PEOPLE, UNITS, require_identified, require_seen
 from roxmodel.implied.layout import Layout, residual_of
-from roxmodel.implied.likelihood import NoisyMeans, NoisyObjective, Objective, Part
+from roxmodel.implied.likelihood import NormalCells, Objective, Part, objective_of_units
 from roxmodel.implied.matrices import implied
 from roxmodel.implied.starts import at_means, between_table, condensed, moments_between, start_values
 from roxmodel.spec.graph import RoxModel
@@ -55,15 +55,12 @@ def solve_between(
     return solve(model, sample, between_table(model, scaling), observed)
 
 
-def objective_of(layouts: Sequence[Layout], sample: Sample) -> Minimisable:
+def objective_of(layouts: Sequence[Layout], sample: Sample) -> Objective:
     """What is minimised."""
     if isinstance(sample, LinkedSample):
-        return NoisyObjective(layouts[0], sample.data)
+        return objective_of_units(layouts[0], sample.data)
     return Objective(
-        [
-            Part(layout, group.target if group.patterns is None else group.patterns, group.n / sample.n)
-            for layout, group in zip(layouts, sample.groups, strict=True)
-        ]
+        [Part(layout, group.data, group.n / sample.n) for layout, group in zip(layouts, sample.groups, strict=True)]
     )
 
 
@@ -76,17 +73,17 @@ def optimum_of(layouts: Sequence[Layout], table: ParameterTable, sample: Sample,
 
     if not isinstance(sample, LinkedSample):
         return reached(objective, level(feasible(objective, start, table)), table, level)
-    rough = NoisyObjective(layouts[0], condensed(sample.data))
+    rough = objective_of_units(layouts[0], condensed(sample.data))
     first = minimise(rough, level(feasible(rough, start, table)), lower_bounds(table), _ROUGH)
     return reached(objective, feasible(objective, first.theta, table), table, level)
 
 
-def solved_again(known: LatentSolution, data: NoisyMeans) -> Minimum:
+def solved_again(known: LatentSolution, data: NormalCells) -> Minimum:
     """The optimum with other noise of the unit means, from an estimate of the same parameters."""
-    rough = NoisyObjective(known.layout, condensed(data))
+    rough = objective_of_units(known.layout, condensed(data))
     inside = _inside(known, known.found.theta)
     first = minimise(rough, feasible(rough, inside, known.table), lower_bounds(known.table), _ROUGH)
-    objective = NoisyObjective(known.layout, data)
+    objective = objective_of_units(known.layout, data)
     near = first.theta if np.isfinite(objective.value(first.theta)) else inside
     return reached(objective, feasible(objective, near, known.table), known.table)
 
@@ -104,7 +101,7 @@ def _inside(known: LatentSolution, theta: FloatArray) -> FloatArray:
     return found
 
 
-def layout_of(known: LatentSolution, data: NoisyMeans) -> Layout:
+def layout_of(known: LatentSolution, data: NormalCells) -> Layout:
     """The layout with the values that other unit means give (residuals of a stated reliability)."""
     if not known.given:
         return known.layout

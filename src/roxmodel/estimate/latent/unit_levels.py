@@ -8,7 +8,7 @@ import numpy as np
 
 from roxmodel.estimate.latent.sample import LinkedSample
 from roxmodel.implied.layout import Layout
-from roxmodel.implied.likelihood import NoisyMeans, inverse_of_noisy
+from roxmodel.implied.likelihood import NormalCells, inverse_of
 from roxmodel.implied.matrices import implied
 from roxmodel.records import UnitScores
 from roxmodel.spec.constructs import UNIT
@@ -69,7 +69,7 @@ def predicted_levels(
 
 
 def _predicted(
-    model: RoxModel, data: NoisyMeans, fitted: tuple[Layout, FloatArray], unit: FloatArray
+    model: RoxModel, data: NormalCells, fitted: tuple[Layout, FloatArray], unit: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     layout, theta = fitted
     at = implied(layout, theta)
@@ -79,7 +79,7 @@ def _predicted(
     latent = at.latent * np.outer(unit, unit)
     values, errors = [], []
     for block in data.blocks():
-        inverse, _ = inverse_of_noisy(block, at.sigma)
+        inverse, _ = inverse_of(block, at.sigma)
         rest = np.where(block.seen, block.mean - at.mu, 0.0)
         values.append(centre + (inverse @ rest[:, :, None])[:, :, 0] @ spread)
         left = latent - spread.T @ inverse @ spread
