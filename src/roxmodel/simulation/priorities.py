@@ -11,6 +11,8 @@ import numpy as np
 from roxmodel.errors import SimulationError, did_you_mean, listed
 from roxmodel.numerals import money_text
 from roxmodel.plots.priorities import MapPoint, draw_map
+from roxmodel.numerals import for_reading
+from roxmodel.plots.priority_map import MapPoint, draw_map
 from roxmodel.result.fit import Fit
 from roxmodel.result.levels import complete_levels
 from roxmodel.result.system import total_effects
@@ -196,13 +198,7 @@ def where_to_act(  # noqa: PLR0913 - the contract: the arguments of `simulate`
 
 
 def _wanted(question: Question, target: str, better: object) -> float:
-    """1 where more of the outcome is better, -1 where less is.
-
-    Raises
-    ------
-    SimulationError
-        If `better` says neither.
-    """
+    """1 where more of the outcome is better, -1 where less is."""
     if better not in {None, "more", "less"}:
         raise SimulationError(f"better= was {better!r}.", allowed="'more', 'less', or None: as the price says")
     if better is not None:
@@ -452,7 +448,7 @@ def _notes(question: Question, target: str, costs: bool) -> tuple[str, ...]:
     )
     money += "cost_per_point is the given cost times the units." if costs else "give cost= to see it per money spent."
     lags = f"Importance is that of the wave; edges with a lag count {'in marginal only' if question.priced else 'not'}."
-    later = (lags,) if question.system.lagged else ()
+    later = (lags,) if question.system.lags else ()
     hidden = 0 if fit.population.hidden is None else int(fit.population.hidden.any(axis=1).sum())
     out = f"A level is hidden in {hidden} unit(s) (min_group=): performance and headroom take the mean of the others."
     return (

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 from roxmodel.errors import RoxError, SpecError, did_you_mean
 from roxmodel.plots.diagram import Arrow, Diagram, Node, to_dot, to_mermaid
 from roxmodel.plots.draw import draw_diagram
-from roxmodel.plots.figure import figure_svg
+from roxmodel.plots.page import figure_svg
 from roxmodel.spec.causal import CausalModel
 from roxmodel.spec.constructs import FACTORS, MAIN_ORDER, UNIT, Construct, Covariance, Edge
 from roxmodel.spec.lavaan import read_lavaan, write_lavaan

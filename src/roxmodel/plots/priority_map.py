@@ -12,28 +12,34 @@ import numpy as np
 
 from roxmodel.errors import RoxError
 from roxmodel.numerals import finite, written
-from roxmodel.plots.figure import font_measure, require_matplotlib
 from roxmodel.plots.geometry import Measure, Point, balanced, shortened, wrapped
+from roxmodel.plots.labels import beside
 from roxmodel.plots.page import (
     EDGE,
+    FILLS,
+    INK,
     LINE,
     NAME,
+    NEGATIVE,
+    PAPER,
+    POSITIVE,
+    QUIET,
     RULE,
     SMALL,
     TICK,
     WIDTH,
+    Align,
     Page,
     Scale,
-    beside,
+    font_measure,
     halo,
     known,
     left_of,
     limits,
     new_page,
+    require_matplotlib,
     some,
 )
-from roxmodel.plots.sheet import Align
-from roxmodel.plots.style import FILLS, INK, NEGATIVE, PAPER, POSITIVE, QUIET
 from roxmodel.types import FloatArray
 
 if TYPE_CHECKING:
@@ -85,7 +91,7 @@ class _Name:
         away = math.dist(dot, nearest)
         if away > self.radius + 0.1:
             start = [d + (n - d) * self.radius / away for d, n in zip(dot, nearest, strict=True)]
-            page.sheet.ax.plot([start[0], nearest[0]], [start[1], nearest[1]], color=QUIET, linewidth=0.6)
+            page.ax.plot([start[0], nearest[0]], [start[1], nearest[1]], color=QUIET, linewidth=0.6)
         align: Align = "left" if left >= dot[0] or self.many > 1 else "right" if right <= dot[0] else "center"
         at = ({"left": left, "right": right, "center": (left + right) / 2}[align], (top + bottom) / 2)
         halo(page.lines(at, self.lines, self.size, INK, self.bold, align), ground)
@@ -100,22 +106,8 @@ def draw_map(
 ) -> Figure:
     """Draw how much everything matters against how well it scores; high and to the left is where to act first.
 
-    Parameters
-    ----------
-    points
-        At least one. Lines stand at the means of the constructs (of the items if there are only items).
-    title, x_label, y_label, caption
-        Words above, at the axes and below.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        Outside pyplot's state; high enough for every name. The caption says how many found no place even so.
-
-    Raises
-    ------
-    RoxError
-        If there is no point, a number is missing, a score is not within 0 to 100, or matplotlib is not installed.
+    Lines stand at the means of the constructs (of the items if there are only items). The figure is high enough for
+    every name; the caption says how many found no place even so.
 
     Examples
     --------
@@ -141,7 +133,8 @@ def draw_map(
     down = page.top + above
     y = y.moved(down)
     ax = page.axes(x, y)
-    page.upright(ax, y, x.start, y_label, rules=False)
+    page.upright(ax, y, x.start, rules=False)
+    page.head(y_label)
     page.along(ax, x, y.start, x_label, rules=False)
     for line in (ax.axvline(x.low), ax.axhline(y.low)):
         line.set(color=RULE, linewidth=1.5)
@@ -277,8 +270,8 @@ def _draw_means(page: Page, ax: Axes, scales: _Scales, means: tuple[float, float
     ax.fill([*left, *right], [means[1], top, top, means[1]], color=_SHADE, linewidth=0, zorder=0)
     for line in (*ax.plot(right, [y.low, top]), ax.axhline(means[1])):
         line.set(color=QUIET, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
-    page.sheet.text((x.start + 0.1, y.end + 0.13), heading, NAME, INK, True, "left")
-    page.sheet.text((x.start + 0.1, y.end + 0.3), below, TICK, QUIET, align="left")
+    page.text((x.start + 0.1, y.end + 0.13), heading, NAME, INK, True, "left")
+    page.text((x.start + 0.1, y.end + 0.3), below, TICK, QUIET, align="left")
     page.row(y.end - 0.12, [(x.at(means[0]), f"mean {written([means[0]])[0]}", QUIET)])
     page.lines((x.end + 0.06, y.at(means[1])), ("mean", written([means[1]])[0]), TICK, QUIET, True, "left")
 
