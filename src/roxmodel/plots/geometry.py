@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 
@@ -20,11 +20,14 @@ __all__ = [
     "rough_measure",
     "sampled",
     "separated",
+    "settled",
+    "shared_areas",
     "shortened",
     "wrapped",
 ]
 
 Point: TypeAlias = tuple[float, float]
+_ROUNDS: Final = 8
 # Width in inches of a line of text, given its size in points and whether it is bold.
 Measure: TypeAlias = Callable[[str, float, bool], float]
 
@@ -306,3 +309,38 @@ def sampled(controls: FloatArray, points: int = 80) -> FloatArray:
     travelled = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(fine, axis=0).T))])
     at = np.linspace(0.0, travelled[-1], points)
     return np.column_stack([np.interp(at, travelled, fine[:, 0]), np.interp(at, travelled, fine[:, 1])])
+
+
+def settled(
+    spots: Sequence[FloatArray],
+    standing: Sequence[FloatArray],
+    clash: Callable[[int, FloatArray], FloatArray],
+    most: float = np.inf,
+) -> FloatArray:
+    """Boxes chosen, shape (n, 4), from spots of shape (s, 4) each, whose standing costs have shape (s,).
+
+    ``clash(k, chosen)`` is what each spot of the k-th text costs beside what the others chose; NaN where even the
+    cheapest costs as much as `most`.
+    """
+    chosen = np.full((len(spots), 4), np.nan)
+    # The tenth best spot says how little choice a text has.
+    order = sorted(range(len(spots)), key=lambda k: (-float(np.sort(standing[k])[:10][-1]), k))
+    for _ in range(_ROUNDS):
+        before = chosen.copy()
+        for k in order:
+            cost = standing[k] + clash(k, chosen)
+            best = int(np.argmin(cost))
+            chosen[k] = np.nan if cost[best] >= most else spots[k][best]
+        if np.array_equal(before, chosen, equal_nan=True):
+            break
+    return chosen
+
+
+def shared_areas(boxes: FloatArray, others: FloatArray, pad: float) -> FloatArray:
+    """Area that each box, widened by the pad, shares with each other one, shape (boxes, others); NaN shares nothing."""
+    wide = np.minimum(boxes[:, None, 2] + pad, others[None, :, 2])
+    wide = wide - np.maximum(boxes[:, None, 0] - pad, others[None, :, 0])
+    high = np.minimum(boxes[:, None, 3] + pad, others[None, :, 3])
+    high = high - np.maximum(boxes[:, None, 1] - pad, others[None, :, 1])
+    area: FloatArray = np.where((wide > 0) & (high > 0), wide * high, 0.0)
+    return area
