@@ -303,23 +303,10 @@ def _draw_point(ax: Axes, limits_: tuple[float, float], point: MapPoint) -> None
 
 
 def beside(dots: FloatArray, radii: FloatArray, sizes: FloatArray, room: FloatArray, lines: FloatArray) -> FloatArray:
-    """Find a place for the name of every dot: near it, on no dot, on no other name.
+    """Find a place for the name of every dot: near it, on no dot, on no other name. Boxes are left, top, right, bottom.
 
-    Parameters
-    ----------
-    dots, radii
-        Places of the dots, shape (n, 2), and their radii, shape (n,).
-    sizes
-        Width and height of every name, shape (n, 2).
-    room
-        The box that a name must not leave, shape (4,).
-    lines
-        Boxes around what a name should rather not cover, shape (lines, 4).
-
-    Returns
-    -------
-    array
-        Box of every name, shape (n, 4); NaN for a name that finds no place.
+    From dots of shape (n, 2) and their radii, sizes of the names (n, 2), the box that no name must leave, and boxes
+    around `lines` that a name should rather not cover, to boxes of shape (n, 4); NaN for a name that finds no place.
 
     Examples
     --------
@@ -356,7 +343,8 @@ def beside(dots: FloatArray, radii: FloatArray, sizes: FloatArray, room: FloatAr
 
 def _touched(boxes: FloatArray, others: FloatArray, pad: float = 0.0) -> FloatArray:
     """How many of the others each box shares an area with."""
-    return (shared_areas(boxes, others, pad) > 0.0).sum(axis=1).astype(float)
+    counts: FloatArray = (shared_areas(boxes, others, pad) > 0.0).sum(axis=1).astype(float)
+    return counts
 
 
 def _crossed(dots: FloatArray, names: FloatArray, boxes: FloatArray) -> BoolArray:

@@ -49,22 +49,9 @@ class _End:
 
 
 def _routed(arrows: Sequence[Arrow], layers: Layers, places: Places) -> tuple[FloatArray, ...]:
-    """Lay a chain of cubic Bézier curves for every arrow.
+    """Lay a chain of cubic Bézier curves for every arrow: control points, shape (3 k + 1, 2) each, in inches.
 
-    Parameters
-    ----------
-    arrows
-        The diagram's arrows.
-    layers
-        Columns, row and the slots each arrow passes.
-    places
-        Rectangles of the slots.
-
-    Returns
-    -------
-    tuple of array
-        Control points from cause to effect, one array of shape (3 k + 1, 2) per arrow, in inches. Curves
-        start and end at right angles to a box's side and cross no box.
+    Curves start and end at right angles to a box's side and cross no box.
     """
     ends = [_ends(arrow, number, layers, places) for number, arrow in enumerate(arrows)]
     ports = _ports(ends, places)
@@ -252,20 +239,8 @@ class Label:
 class Scene:
     """Where everything stands, in inches from the top left corner; y runs downwards.
 
-    Parameters
-    ----------
-    boxes
-        One per node.
-    texts
-        The lines in every box.
-    headings
-        Of columns and row; none where columns are no factors.
-    curves
-        One per arrow: Bézier control points from cause to effect, shape (3 k + 1, 2).
-    labels
-        One per arrow, None without one.
-    width, height
-        The page.
+    One box with its text per node, one curve (Bézier control points from cause to effect, shape (3 k + 1, 2)) and one
+    label or None per arrow; headings of columns and row, none where columns are no factors.
     """
 
     boxes: tuple[Box, ...]
@@ -278,19 +253,9 @@ class Scene:
 
 
 def layout(diagram: Diagram, measure: Measure = rough_measure) -> Scene:
-    """Lay out a diagram, with more room between the boxes until no label collides.
+    """Lay out a diagram, with more room between the boxes until no label collides; deterministic.
 
-    Parameters
-    ----------
-    diagram
-        Nodes and arrows.
-    measure
-        Width of a text in inches; the default needs no font and is a little generous.
-
-    Returns
-    -------
-    Scene
-        The same diagram and measure give the same scene.
+    The default measure needs no font and is a little generous.
 
     Examples
     --------
@@ -401,25 +366,8 @@ def _on_page(
 def _place_labels(curves: Sequence[FloatArray], sizes: FloatArray, obstacles: FloatArray) -> FloatArray:
     """Slide every label along its curve to the spot where it hides least.
 
-    Parameters
-    ----------
-    curves
-        Sampled points of every arrow, each of shape (m, 2).
-    sizes
-        Width and height of every label, shape (arrows, 2); 0 for an arrow without a label.
-    obstacles
-        Boxes no label may touch, shape (obstacles, 4).
-
-    Returns
-    -------
-    array
-        Box of every label, shape (arrows, 4); NaN without a label.
-
-    Examples
-    --------
-    >>> line = np.column_stack([np.linspace(0.0, 4.0, 80), np.zeros(80)])
-    >>> place_labels([line], np.array([[1.0, 0.2]]), np.empty((0, 4))).round(1).tolist()
-    [[1.5, -0.1, 2.5, 0.1]]
+    From curves sampled at points of shape (m, 2), sizes of shape (arrows, 2), 0 without a label, and boxes of shape
+    (obstacles, 4) that no label may touch, to boxes of shape (arrows, 4), NaN without a label.
     """
     labelled = [number for number in range(len(curves)) if sizes[number, 0] > 0]
     spots, standing = [], []
@@ -458,13 +406,7 @@ def _hidden(number: int, spots: FloatArray, curves: Sequence[FloatArray], obstac
 
 
 def _overlap(labels: FloatArray, obstacles: FloatArray) -> float:
-    """Area in square inches that labels share with each other and with obstacles.
-
-    Examples
-    --------
-    >>> overlap(np.array([[0.0, 0.0, 1.0, 1.0]]), np.array([[0.5, 0.0, 2.0, 1.0]]))
-    0.5
-    """
+    """Area in square inches that labels share with each other and with obstacles."""
     real = labels[~np.isnan(labels[:, 0])]
     own = (real[:, 2] - real[:, 0]) * (real[:, 3] - real[:, 1])
     each_other = (_shared(real, real) - own).sum() / 2
