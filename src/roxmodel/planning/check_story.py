@@ -19,14 +19,8 @@ __all__ = ["check_advice", "check_summary"]
 
 
 _GOOD = 0.7  # reliability from which unit means are usually taken to be reliable (Bliese 2000)
-
-
 _SIZES = (0.2, 0.1, 0.05)  # total effects whose number of units is told: the first that is not found yet
-
-
 _ALIKE = 0.05  # relative difference between two ways to collect that is none
-
-
 _POWER = "with 80 % power at 5 %, two-sided"
 
 

@@ -44,14 +44,8 @@ __all__ = ["ConstructCheck", "EdgeCheck", "MoreData", "StudyCheck", "TotalCheck"
 
 
 _MORE_UNITS = (1.5, 2.0)
-
-
 _MORE_ANSWERS = 2.0
-
-
 _UNTOLD = "the model is not identified"
-
-
 _ALL = "no possible size would be found with 80 % power"
 
 

@@ -31,11 +31,11 @@ from roxmodel.records import (
     GroupMoments,
     Measure,
     Population,
-    Resampling,
     Verdict,
     WithinEdge,
     traits_of,
 )
+from roxmodel.result.draws import Draws
 from roxmodel.result.fitted import Fitted
 from roxmodel.saving import AnyPath
 from roxmodel.spec.graph import RoxModel
@@ -81,7 +81,7 @@ def load_fitted(path: AnyPath) -> Fitted:
 
 def fit_content(fit: Fitted) -> FitContent:
     """What the document of a fit says; no unit and no respondent is in it."""
-    replicates = fit.resampling.replicates if fit.resampling is not None else None
+    replicates = fit.resampling.values if fit.resampling is not None else None
     return FitContent(
         model=fit.model.model_dump(mode="json"),
         model_hash=fit.model.content_hash,
@@ -364,8 +364,8 @@ def _read_population(record: PopulationRecord) -> Population:
     )
 
 
-def _read_resampling(content: FitContent, n_free: int) -> Resampling | None:
+def _read_resampling(content: FitContent, n_free: int) -> Draws | None:
     if content.replicates is None:
         return None
     count = len(content.replicates)
-    return Resampling(0, np.zeros(0), _array(content.replicates, (count, n_free)), np.arange(float(count)), 0)
+    return Draws("bootstrap", _array(content.replicates, (count, n_free)))

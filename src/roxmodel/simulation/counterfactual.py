@@ -225,13 +225,7 @@ def counterfactual(
 
 
 def _amounts(which: str, given: object) -> dict[str, float]:
-    """Construct -> number, as the argument says it.
-
-    Raises
-    ------
-    SimulationError
-        If it is no mapping to finite numbers.
-    """
+    """Construct -> number, as the argument says it."""
     if given is None:
         return {}
     if not isinstance(given, Mapping):

@@ -45,25 +45,14 @@ _CELLS = 1 << 16  # cells of one array that stay in the processor's cache
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """Where the units stand before anything is done, and between which ends.
+    """Where the units stand before anything is done, and between which ends."""
 
-    Attributes
-    ----------
-    levels
-        Of the units; None where they are not known or not needed.
-    low, high
-        (k,) ends of the scales, infinite where there is none.
-    figures
-        Places of the constructs whose level is one outcome (`is_figure`): their mean is held, not each unit.
-    doubt
-        Error of the levels as a whole, draw by draw; None = they are taken as known.
-    """
-
-    levels: UnitLevels | KeptLevels | None
-    low: FloatArray
+    levels: UnitLevels | KeptLevels | None  # of the units; None where they are not known or not needed
+    low: FloatArray  # low, high: (k,) ends of the scales, infinite where there is none
     high: FloatArray
+    # places of the constructs whose level is one outcome (`is_figure`): their mean is held, not each unit
     figures: frozenset[int] = frozenset()
-    doubt: Doubt | None = None
+    doubt: Doubt | None = None  # error of the levels as a whole, draw by draw; None = they are taken as known
 
     def caps(self, start: int, stop: int, places: tuple[int, ...]) -> Caps:
         """Levels and ends of some draws."""
@@ -74,20 +63,11 @@ class Ground:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What is read off the units beside the plain mean: an outcome that counts differently in every unit.
+    """What is read off the units beside the plain mean: an outcome that counts differently in every unit."""
 
-    Attributes
-    ----------
-    place
-        The construct.
-    weights
-        (units,) what a change counts in each unit; None = the same in all.
-    log
-        Whether the construct is the logarithm of what counts: a change is exp(level + change) - exp(level).
-    """
-
-    place: int
-    weights: FloatArray | None = None
+    place: int  # the construct
+    weights: FloatArray | None = None  # (units,) what a change counts in each unit; None = the same in all
+    # whether the construct is the logarithm of what counts: a change is exp(level + change) - exp(level)
     log: bool = False
 
     @property
@@ -98,21 +78,11 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """What happens, mean over the units.
+    """What happens, mean over the units."""
 
-    Attributes
-    ----------
-    changes
-        (draws, waves, k) mean change against no action.
-    capped
-        (k,) share of draws, units and waves in which the end of a scale cut the change.
-    readings
-        (draws, waves) each: mean over the units of what was to be read.
-    """
-
-    changes: FloatArray
-    capped: FloatArray
-    readings: tuple[FloatArray, ...] = ()
+    changes: FloatArray  # (draws, waves, k) mean change against no action
+    capped: FloatArray  # (k,) share of draws, units and waves in which the end of a scale cut the change
+    readings: tuple[FloatArray, ...] = ()  # (draws, waves) each: mean over the units of what was to be read
 
 
 def ground_of(
@@ -152,21 +122,7 @@ def ground_of(
 def course_of(
     system: System, actions: Sequence[Action], ground: Ground, horizon: int, readings: Sequence[Reading] = ()
 ) -> Course:
-    """Let actions run their course.
-
-    Parameters
-    ----------
-    system
-        Structural equations, (draws, …).
-    actions
-        What is done.
-    ground
-        Levels and ends.
-    horizon
-        Number of waves.
-    readings
-        What is read off the units.
-    """
+    """Let actions run their course."""
     draws = len(system.coefficients)
     units = 1 if ground.levels is None else len(ground.levels.mean)
     size = max(1, _CELLS // units)
@@ -319,32 +275,19 @@ _COMPANIONS = 8_000_000  # of companion matrices at once (64 MB)
 
 @dataclass(frozen=True, slots=True)
 class LoopGain:
-    """What a push of 1 comes back as after one round.
+    """What a push of 1 comes back as after one round."""
 
-    Attributes
-    ----------
-    path
-        Constructs of the loop, the first one again at the end.
-    lag
-        Waves that a round takes; 0 = within the wave.
-    gain
-        (draws,) product of its edges.
-    """
-
-    path: tuple[str, ...]
-    lag: int
-    gain: FloatArray
+    path: tuple[str, ...]  # constructs of the loop, the first one again at the end
+    lag: int  # waves that a round takes; 0 = within the wave
+    gain: FloatArray  # (draws,) product of its edges
 
 
 def require_equilibrium(fit: Fit, system: System) -> tuple[System, tuple[str, ...], tuple[str, ...]]:
     """The draws in which every feedback loop settles; what each loop carries round; how many draws did not settle.
 
-    Raises
-    ------
-    SimulationError
-        If a push around a loop grows for ever at the estimate, or in most draws: the largest eigenvalue of what one
-        wave hands to the next, or of the loop within the wave, is 1 or more in modulus (Bentler & Freeman 1983, doi
-        10.1007/BF02294026).
+    Refused if a push around a loop grows for ever at the estimate, or in most draws: the largest eigenvalue of what one
+    wave hands to the next, or of the loop within the wave, is 1 or more in modulus (Bentler & Freeman 1983, doi
+    10.1007/BF02294026).
     """
     if next(_loops(fit), None) is None:
         return system, (), ()
@@ -499,10 +442,7 @@ def long_run(system: System, actions: Sequence[Action], levels: FloatArray | Non
     ``(I - B - Σ B_l)⁻¹`` times the push, with the rows of constructs that are set to a level emptied, for each way in
     which units are covered. Linear graphs; the ends of scales are not counted.
 
-    Parameters
-    ----------
-    levels
-        (units, k) levels before; needed where a level is set or scaled.
+    `levels`: (units, k) levels before; needed where a level is set or scaled.
     """
     covers = np.stack(np.broadcast_arrays(*(action.covers for action in actions)))
     ways, of = np.unique(covers, axis=1, return_inverse=True)

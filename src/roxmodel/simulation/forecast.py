@@ -258,13 +258,7 @@ def forecast(
 
 
 def _seen(fit: Fit, given: object, beyond: BoolArray) -> dict[int, float]:
-    """Place -> level.
-
-    Raises
-    ------
-    SimulationError
-        Naming what cannot be seen, or not there.
-    """
+    """Place -> level."""
     if given is None:
         return {}
     if not isinstance(given, Mapping):
@@ -324,13 +318,7 @@ def _unit_joint(known: OneUnit) -> Joint:
 
 
 def _all_seen(fit: Fit, known: OneUnit | None, seen: Mapping[int, float]) -> dict[int, float]:
-    """What is given, and what of a unit is known beside it.
-
-    Raises
-    ------
-    SimulationError
-        If something is given of a unit that is known to be otherwise, or may not be shown.
-    """
+    """What is given, and what of a unit is known beside it."""
     if known is None:
         return dict(seen)
     found = {

@@ -209,13 +209,7 @@ def where_to_act(  # noqa: PLR0913 - the contract: the arguments of `simulate`
 
 
 def _wanted(question: Question, target: str, better: object) -> float:
-    """1 where more of the outcome is better, -1 where less is.
-
-    Raises
-    ------
-    SimulationError
-        If `better` says neither.
-    """
+    """1 where more of the outcome is better, -1 where less is."""
     if better not in {None, "more", "less"}:
         raise SimulationError(f"better= was {better!r}.", allowed="'more', 'less', or None: as the price says")
     if better is not None:

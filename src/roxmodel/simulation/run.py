@@ -387,13 +387,7 @@ def simulate(  # noqa: PLR0913 - the contract of DESIGN.md
 
 
 def listed_interventions(given: object) -> list[Intervention]:
-    """A list of what was given; one alone is a list of one.
-
-    Raises
-    ------
-    SimulationError
-        If it is no list.
-    """
+    """A list of what was given; one alone is a list of one."""
     if isinstance(given, Intervention):
         return [given]
     if isinstance(given, str | Mapping) or not isinstance(given, Iterable):

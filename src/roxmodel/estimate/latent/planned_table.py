@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from roxmodel.errors import RoxError, SpecError, did_you_mean
-from roxmodel.estimate.latent.row_options import Options
 from roxmodel.estimate.latent.sample import Sample
+from roxmodel.estimate.options import EQUAL_KINDS, SemOptions
 from roxmodel.implied.layout import ITEM_MEANS, Layout, lay_out, place_of, residual_of
 from roxmodel.spec.constructs import Construct
 from roxmodel.spec.graph import RoxModel
@@ -17,7 +17,6 @@ from roxmodel.spec.parameters import Parameter, ParameterTable, gives_unit, plan
 from roxmodel.types import FloatArray
 
 __all__ = [
-    "EQUAL_KINDS",
     "given_by_data",
     "layouts_of",
     "lower_bounds",
@@ -27,10 +26,8 @@ __all__ = [
     "with_given",
 ]
 
-EQUAL_KINDS = ("loadings", "intercepts", "residuals", "edges")
 
-
-def table_of(model: RoxModel, options: Options, groups: Sequence[str]) -> ParameterTable:
+def table_of(model: RoxModel, options: SemOptions, groups: Sequence[str]) -> ParameterTable:
     """Plan the parameters of all groups.
 
     Equal labels are equal parameters, over groups too. With equal intercepts the latent means are free in every

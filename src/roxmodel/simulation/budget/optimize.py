@@ -133,13 +133,7 @@ def optimize(  # noqa: PLR0913 - the contract of DESIGN.md
 
 
 def _candidates(given: object) -> list[Intervention]:
-    """A list of interventions whose mutual references are known.
-
-    Raises
-    ------
-    SimulationError
-        If it is none, or one requires or excludes an action that is not there.
-    """
+    """A list of interventions whose mutual references are known."""
     if isinstance(given, Intervention):
         given = [given]
     if isinstance(given, str | Mapping) or not isinstance(given, Iterable):

@@ -295,13 +295,7 @@ _KINDS: dict[str, type[MoneyRecord]] = {
 
 
 def _read(given: object, kinds: Mapping[str, type[MoneyRecord]], who: str) -> object:
-    """A price as a number or a record; a mapping is a record by its kind, or else one of units.
-
-    Raises
-    ------
-    SimulationError
-        Beginning with `who`, if it is neither.
-    """
+    """A price as a number or a record; a mapping is a record by its kind, or else one of units."""
     allowed = f"a finite amount, a mapping unit -> amount, {', '.join(f'rox.{k.__name__}' for k in kinds.values())}"
     if isinstance(given, tuple(kinds.values())):
         return given
@@ -437,17 +431,7 @@ Price: TypeAlias = (
 def read_price(given: object, outcome: str) -> object:
     """The price of an outcome as a number or a record.
 
-    Parameters
-    ----------
-    given
-        A number, a record, a mapping with the `kind` of a record and its fields, or a mapping unit -> money.
-    outcome
-        Its name, for the message.
-
-    Raises
-    ------
-    SimulationError
-        If it is none of these.
+    `given`: A number, a record, a mapping with the `kind` of a record and its fields, or a mapping unit -> money.
 
     Examples
     --------
