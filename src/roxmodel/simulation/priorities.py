@@ -10,8 +10,6 @@ import numpy as np
 
 from roxmodel.errors import SimulationError, did_you_mean, listed
 from roxmodel.numerals import money_text
-from roxmodel.plots.priorities import MapPoint, draw_map
-from roxmodel.numerals import for_reading
 from roxmodel.plots.priority_map import MapPoint, draw_map
 from roxmodel.result.fit import Fit
 from roxmodel.result.levels import complete_levels
