@@ -182,6 +182,8 @@ def refuse_free_lags(table: ParameterTable) -> None:
                 f"The lagged edge {row.left} -> {row.right} is free, but one wave cannot estimate a lag.",
                 hint="Fix its value (rox.Edge(..., lag=1, fixed=0.1)): it then acts in the simulation only.",
             )
+
+
 _LEAST = 0.05  # share of a variance that is left at least, where an iteration starts from another estimate
 _ROUGH = 10  # steps with one mean noise for all units, before the first with each unit's own
 
