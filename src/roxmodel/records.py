@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import Field, GetPydanticSchema
 from pydantic_core import PydanticCustomError, core_schema
 
-from roxmodel.types import BoolArray, FloatArray, IntArray, read_only
+from roxmodel.types import BoolArray, FloatArray, read_only
 
 __all__ = [
     "LINEAR",
@@ -27,7 +27,6 @@ __all__ = [
     "Matrix",
     "Measure",
     "Population",
-    "Resampling",
     "Traits",
     "UnitScores",
     "Verdict",
@@ -287,43 +286,6 @@ _ORDINAL: Final = frozenset({"DWLS", "WLSMV"})
 def traits_of(method: str, estimator: str = "") -> Traits:
     """What fits by a method, and by one of its estimators, are like."""
     return replace(_TRAITS[method], ordinal=estimator in _ORDINAL)
-
-
-@read_only
-@dataclass(frozen=True, slots=True)
-class Resampling:
-    """How the replicates of a bootstrap were drawn, so that anyone can refit one of them.
-
-    Attributes
-    ----------
-    entropy
-        Seed of the resampling.
-    codes
-        (n,) cluster of each row; each row its own where none was asked for.
-    replicates
-        (R, n_free) parameters, one row a replicate that succeeded.
-    numbers
-        (R,) which replicate each row is.
-    failed
-        How many replicates failed and are left out.
-    bounded
-        How many are kept though a variance stopped at its bound 0 (a Heywood case).
-    influence
-        (m, n_free) influence of each resampled row or cluster on the parameters, for accelerated intervals; None where
-        it was not computed. Never written to a document.
-    places, rows
-        Where the rows used stand among all rows of the frame, and how many those are; None where all were used.
-    """
-
-    entropy: int
-    codes: FloatArray
-    replicates: FloatArray
-    numbers: FloatArray
-    failed: int
-    bounded: int = 0
-    influence: FloatArray | None = None
-    places: IntArray | None = None
-    rows: int = 0
 
 
 @read_only

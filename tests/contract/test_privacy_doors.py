@@ -272,6 +272,24 @@ def test_no_table_of_a_study_tells():
         assert not differ(one, two), name
 
 
+def of_moments(exchanged: bool, min_group: int = 5) -> rox.Study:
+    """The same study, made of its moments."""
+    return rox.Study.of(world(exchanged).moments, model(), by="branch", min_group=min_group)
+
+
+@pytest.mark.parametrize("method", ["path", "linked"])
+def test_no_study_of_moments_tells(method):
+    for (name, one), (_, two) in zip(answers(of_moments(False)), answers(of_moments(True)), strict=True):
+        assert not differ(one, two), name
+    hidden, shown = (
+        tuple(rox.fit(model(), of_moments(exchanged, least), method=method) for exchanged in (False, True))
+        for least in (5, 1)
+    )
+    for verb in ("simulate, set on one unit", "where_to_act", "forecast, unit", "fit"):
+        assert not told(verb, hidden)[1], verb
+    assert told("simulate, set on one unit", shown)[1]
+
+
 def test_no_document_tells(fits, tmp_path):
     one, two = (rox.load(fit.save(tmp_path / f"{k}.json")) for k, fit in enumerate(fits))
     for name in ("names", "n", "n_units", "mean", "covariance", "low", "high"):

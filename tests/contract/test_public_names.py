@@ -43,6 +43,7 @@ FUNCTIONS = {
     "Fit.bootstrap_weights": {"replicate": ...},
     "Fit.summary": {},
     "Fit.save": {"path": ...},
+    "Study.of": {"moments": ..., "model": ..., "by": "unit", "min_group": 5},
     "Study.linkage": {},
     "Study.quality": {},
     "ScoringEngine.load": {"path": ...},

@@ -95,6 +95,7 @@ def linked(folder):
     yield "truth", world.truth
     yield "design", world.design
     yield "study", study
+    yield "study of moments", rox.Study.of(study.moments, world.model, by="branch")
     yield "study check", study.check()
     yield "linked moments", study.moments
     yield "fit path", (path := rox.fit(world.model, study, method="path"))

@@ -6,7 +6,8 @@ import pytest
 
 import roxmodel as rox
 from roxmodel.errors import EstimationError
-from roxmodel.result.system import implied_covariance, root_of, total_effects
+from roxmodel.result.system import implied_covariance, root_of, system_of, total_effects
+from roxmodel.spec.parameters import plan
 
 EXACT = {"rtol": 1e-10, "atol": 1e-12}  # algebra in double precision
 
@@ -56,15 +57,34 @@ def test_a_system_holds_every_draw_in_the_models_order():
     np.testing.assert_array_equal(system.coefficients[:, 1, 0], theta[:, fit.table.row("edge:a->b").free - 1])
     assert (system.coefficients[:, 3, 0] == 0.7).all()
     assert np.count_nonzero(system.coefficients[0]) == 3
-    ((lag, lagged),) = system.lagged
-    assert (lag, lagged[0, 3], np.count_nonzero(lagged)) == (2, 0.2, 1)
+    assert system.lags == (2,)
+    assert system.lagged.shape == (6, 1, 4, 4)
+    assert (system.lagged[:, 0, 0, 3] == 0.2).all()
+    assert np.count_nonzero(system.lagged[0]) == 1
     np.testing.assert_array_equal(system.intercepts[:, 2], theta[:, fit.table.row("intercept:c").free - 1])
-    part = system.slice(2, 5)
+    part = system.only(slice(2, 5))
     np.testing.assert_array_equal(part.coefficients, system.coefficients[2:5])
     np.testing.assert_array_equal(part.intercepts, system.intercepts[2:5])
+    np.testing.assert_array_equal(part.lagged, system.lagged[2:5])
     order = [system.names[i] for i in system.order]
     assert order.index("a") < order.index("b") < order.index("c")
     assert system.linear
+
+
+def test_an_edge_over_waves_that_is_estimated_is_drawn_like_any_other():
+    """No estimator has waves yet; the table and the matrices have them."""
+    later = [rox.Edge(cause="c", effect="a", lag=2), rox.Edge(cause="b", effect="a", lag=2, fixed=0.3)]
+    graph = model(["a -> b", "b -> c", *later, rox.Edge(cause="a", effect="a", lag=1)], "abc")
+    table = plan(graph)
+    theta = np.random.default_rng(3).normal(size=(5, table.n_free))
+    system = system_of(graph, table, theta, ("linear",) * 3)
+    assert system.lags == (1, 2)
+    expected = np.zeros((5, 2, 3, 3))
+    expected[:, 0, 0, 0] = theta[:, table.row("edge:a->a@lag1").free - 1]
+    expected[:, 1, 0, 2] = theta[:, table.row("edge:c->a@lag2").free - 1]
+    expected[:, 1, 0, 1] = 0.3
+    np.testing.assert_array_equal(system.lagged, expected)
+    np.testing.assert_array_equal(system.only(np.array([4, 0])).lagged, expected[[4, 0]])
 
 
 def test_saturated_graphs_imply_the_sample():

@@ -71,7 +71,7 @@ def by_hand(fit, actions, draws, seed, horizon=WAVES):
                     if family != "linear":
                         base = system.intercepts[draw, place] + weights @ level
                         change = response(family, base + change) - response(family, base)
-                    for lag, lagged in system.lagged:
+                    for lag, lagged in zip(system.lags, system.lagged[draw], strict=True):
                         if wave >= lag:
                             change += lagged[place] @ changes[draw, wave - lag, unit]
                     force = [

@@ -181,7 +181,7 @@ def by_hand(fit, actions, levels):
                 now = changes[draw, wave, u]
                 for place in (names.index(name) for name in fit.model.order()):
                     level, change = levels[draw, u, place], system.coefficients[draw, place] @ now
-                    for lag, lagged in system.lagged:
+                    for lag, lagged in zip(system.lags, system.lagged[draw], strict=True):
                         if wave >= lag:
                             change += lagged[place] @ changes[draw, wave - lag, u]
                     for action, share in zip(actions, force, strict=True):

@@ -94,7 +94,8 @@ def test_coefficients_are_converted_draw_by_draw():
     np.testing.assert_allclose(
         marker.coefficients[:, sales, value], plain.coefficients[:, sales, value] / loading["value"], rtol=1e-12
     )
-    assert marker.lagged[0][1][pride, value] == plain.lagged[0][1][pride, value] == 0.2
+    assert (marker.lagged[:, 0, pride, value] == 0.2).all()
+    np.testing.assert_array_equal(marker.lagged, plain.lagged)
     assert marker.intercepts is None
 
 

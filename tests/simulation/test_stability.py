@@ -1,6 +1,9 @@
 """Feedback: whether it settles, against paths of hundreds of waves; where it settles; what is said of it."""
 
+import os
 import re
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -13,7 +16,16 @@ import roxmodel as rox
 from roxmodel.errors import RoxWarning, SimulationError
 from roxmodel.result.levels import complete_levels
 from roxmodel.result.system import System
-from roxmodel.simulation.dynamics import long_run, loop_gains, require_equilibrium, settles, spectral_radius
+from roxmodel.simulation.actions import Action
+from roxmodel.simulation.dynamics import (
+    Ground,
+    course_of,
+    long_run,
+    loop_gains,
+    require_equilibrium,
+    settles,
+    spectral_radius,
+)
 from roxmodel.simulation.question import Asked, question_of
 
 EXACT = {"rtol": 1e-9, "atol": 1e-12}  # algebra in double precision
@@ -28,7 +40,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::roxmodel.errors.RoxWarning")
 
 def system_of(within, lagged):
     k = len(within)
-    return System(tuple("abcdef"[:k]), tuple(range(k)), within[None], None, ("linear",) * k, lagged=tuple(lagged))
+    lags, later = tuple(lag for lag, _ in lagged), np.array([matrix for _, matrix in lagged]).reshape(1, -1, k, k)
+    return System(tuple("abcdef"[:k]), tuple(range(k)), within[None], None, ("linear",) * k, lags, later)
 
 
 def path(within, lagged, waves):
@@ -105,8 +118,8 @@ def test_closed_forms():
 
 def test_a_loop_that_grows_within_the_wave_is_not_solved():
     within = np.array([[0, 2.0], [0.6, 0]])
-    lagged = np.diag([0.1, 0.0])
-    many = System(tuple("ab"), (0, 1), np.stack([within, within / 2]), None, ("linear",) * 2, lagged=((1, lagged),))
+    lagged = np.broadcast_to(np.diag([0.1, 0.0]), (2, 1, 2, 2))
+    many = System(tuple("ab"), (0, 1), np.stack([within, within / 2]), None, ("linear",) * 2, (1,), lagged)
     found = spectral_radius(many)
     assert found[0] == pytest.approx(1.2**0.5, rel=1e-9)
     assert found[1] < 1
@@ -547,7 +560,8 @@ def test_a_lag_too_long_to_follow_round_a_loop_is_refused():
         coefficients=np.zeros((3, 2, 2)),
         intercepts=None,
         families=("linear", "linear"),
-        lagged=((900_000, np.array([[0.0, 0.5], [0.5, 0.0]])),),
+        lags=(900_000,),
+        lagged=np.broadcast_to(np.array([[0.0, 0.5], [0.5, 0.0]]), (3, 1, 2, 2)),
     )
     with pytest.raises(SimulationError, match=r"900,000 waves later.*Allowed: a lag of up to 1,000 waves"):
         spectral_radius(system)
@@ -555,15 +569,80 @@ def test_a_lag_too_long_to_follow_round_a_loop_is_refused():
 
 def test_draws_are_followed_in_blocks(monkeypatch):
     rng = np.random.default_rng(0)
-    lagged = ((2, rng.uniform(-0.5, 0.5, (2, 2))),)
+    lagged = np.broadcast_to(rng.uniform(-0.5, 0.5, (2, 2)), (40, 1, 2, 2))
     system = System(
         names=("a", "b"),
         order=(0, 1),
         coefficients=rng.uniform(-0.5, 0.5, (40, 2, 2)),
         intercepts=None,
         families=("linear", "linear"),
+        lags=(2,),
         lagged=lagged,
     )
     whole = spectral_radius(system)
-    monkeypatch.setattr("roxmodel.simulation.dynamics._CELLS", 50)
+    monkeypatch.setattr("roxmodel.simulation.dynamics._COMPANIONS", 50)
     np.testing.assert_array_equal(spectral_radius(system), whole)
+
+
+# --- lags that differ from draw to draw
+
+
+def drawn_lags(draws=6):
+    """An acyclic graph within the wave and edges over one and three waves, all of them drawn."""
+    rng = np.random.default_rng(7)
+    within = np.tril(rng.normal(0, 0.5, (draws, 3, 3)), -1)
+    lagged = rng.normal(0, 0.2, (draws, 2, 3, 3)) * (rng.random((2, 3, 3)) < 0.6)
+    return System(tuple("abc"), (0, 1, 2), within, None, ("linear",) * 3, (1, 3), lagged)
+
+
+def one_action(horizon):
+    return Action("push", {0: 0.5}, {}, {}, np.linspace(0.2, 1.0, horizon), np.ones(1), {}, 1)
+
+
+def test_each_draw_of_a_lag_goes_its_own_way():
+    """Draws together are each draw alone, and that is the recursion over waves written down."""
+    system, horizon = drawn_lags(), 7
+    ground = Ground(None, np.full(3, -np.inf), np.full(3, np.inf))
+    found = course_of(system, [one_action(horizon)], ground, horizon).changes
+    assert (np.ptp(found[:, -1, 1:], axis=0) > 1e-3).all()
+    for draw in range(len(system.coefficients)):
+        alone = system.only(slice(draw, draw + 1))
+        np.testing.assert_array_equal(found[draw], course_of(alone, [one_action(horizon)], ground, horizon).changes[0])
+        total, changes = np.linalg.inv(np.eye(3) - system.coefficients[draw]), []
+        for wave in range(horizon):
+            push = np.array([0.5, 0.0, 0.0]) * one_action(horizon).share[wave]
+            for lag, matrix in zip(system.lags, system.lagged[draw], strict=True):
+                push = push + (matrix @ changes[wave - lag] if wave >= lag else 0.0)
+            changes.append(total @ push)
+        np.testing.assert_allclose(found[draw], changes, **EXACT)
+
+
+def test_each_draw_of_a_lag_settles_by_itself_and_where_it_does():
+    system = drawn_lags()
+    radius, settled = spectral_radius(system), long_run(system, [one_action(1)], None)
+    for draw in range(len(radius)):
+        alone = system.only(np.arange(len(radius)) == draw)
+        assert spectral_radius(alone)[0] == radius[draw]
+        inner = np.eye(3) - system.coefficients[draw] - system.lagged[draw].sum(axis=0)
+        np.testing.assert_allclose(settled[draw], np.linalg.solve(inner, [0.5, 0.0, 0.0]), **EXACT)
+        if radius[draw] < 1:
+            far = path(system.coefficients[draw], [*zip(system.lags, system.lagged[draw], strict=True)], 300)
+            np.testing.assert_allclose(far.sum(axis=0)[:, 0] * 0.5, settled[draw], **SETTLED)
+
+
+def test_loops_are_told_in_one_order_whatever_a_set_says():
+    """Sets of names have another order in every process, and so had the sentences about loops."""
+    ask = (
+        "import warnings, roxmodel as rox; warnings.simplefilter('ignore');"
+        "w = rox.datasets.make_world(40, seed=1); more = [rox.Edge(cause='loyalty', effect='pride', lag=1, fixed=0.1),"
+        " rox.Edge(cause='value', effect='behaviours', lag=2, fixed=0.1)];"
+        "m = w.model.replace(edges=[*w.model.edges, *more]); f = rox.fit(m, w.study(), method='path');"
+        "print(rox.simulate(f, rox.Intervention(name='x', shift={'pride': 0.1}), draws=5, seed=1).notes)"
+    )
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", ask], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, check=True
+        ).stdout
+        for seed in "123"
+    }
+    assert len(told) == 1

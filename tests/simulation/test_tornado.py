@@ -61,7 +61,7 @@ def npv_by_hand(fit, theta, revenue, loyalty, actions=ACTIONS):
         for action in actions:
             for name, points in action.shift.items():
                 push[names.index(name)] += points * shares(action, HORIZON)[wave]
-        for lag, lagged in system.lagged:
+        for lag, lagged in zip(system.lags, system.lagged[0], strict=True):
             if wave >= lag:
                 push += lagged @ changes[wave - lag]
         changes.append(total @ push)
@@ -152,7 +152,7 @@ def test_prices_by_unit_are_weighed_at_both_ends(fits):
     system = fit.system(theta[None])
     total, changes = np.linalg.inv(np.eye(7) - system.coefficients[0]), []
     for _ in range(HORIZON):
-        push = np.eye(7)[1] * 0.3 + (system.lagged[0][1] @ changes[-1] if changes else 0.0)
+        push = np.eye(7)[1] * 0.3 + (system.lagged[0, 0] @ changes[-1] if changes else 0.0)
         changes.append(total @ push)
     npv = share * sum(change[fit.model.names.index("revenue")] for change in changes) - 10.0
     assert table.loc["pride -> behaviours", "npv_high"] == pytest.approx(npv, rel=1e-9)

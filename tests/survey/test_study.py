@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 import roxmodel as rox
+from roxmodel.moments.linked import UnitFigures
 
 EXACT = 1e-12  # algebra in double precision: the order of sums may differ
 
@@ -326,3 +327,100 @@ def test_a_single_unit(model, frames):
     assert study.units == ("A",)
     assert study.linkage()["note"].iloc[0].startswith("fewer than two units")
     assert study.scores()["revenue"].tolist() == [10.0]
+
+
+# --- a study of moments
+
+
+def of(study, model, **options):
+    return rox.Study.of(study.moments, model, by="shop", **options)
+
+
+def test_a_study_of_moments_answers_like_the_one_they_came_from(model, frames, same):
+    read = rox.Study(model, **frames, by="shop", eligible={"employee": "staff"}, min_group=12)
+    study = of(read, model, min_group=12)
+    same(read, study)
+    for name in ("quality", "scores", "unmatched"):
+        pd.testing.assert_frame_equal(getattr(study, name)(), getattr(read, name)())
+    told = [one.linkage().drop(columns="note") for one in (study, read)]  # which rows had no key, moments do not know
+    pd.testing.assert_frame_equal(*told)
+    assert study.check().summary() == read.check().summary()
+    assert study.doubts == read.doubts
+    assert repr(study) == repr(read)
+    assert (study.scores()["hidden"] != "").any()
+
+
+def test_a_fit_of_complete_moments_is_that_of_the_rows():
+    world = rox.datasets.make_world(40, seed=1)
+    read = world.study()
+    study = rox.Study.of(read.moments, world.model, by="branch")
+    for method in ("linked", "path"):
+        one, two = (rox.fit(world.model, data, method=method) for data in (read, study))
+        pd.testing.assert_frame_equal(one.parameters(), two.parameters(), check_exact=True)
+        assert one.notes == two.notes
+        assert one.population.units == two.population.units
+    assert rox.fit(world.model, study, within="saturated").converged
+
+
+def test_moments_of_two_sites_make_the_study_of_both(model, frames, same):
+    shops = (["A", "B", "C"], ["D", "E", "F", "G"])
+    parts = [
+        rox.Study(model, **{name: f[f["shop"].isin(site)] for name, f in frames.items()}, by="shop").moments
+        for site in shops
+    ]
+    whole = rox.Study(model, **frames, by="shop")
+    same(rox.Study.of(parts[0] + parts[1], model, by="shop"), whole, EXACT)
+
+
+def test_only_what_goes_back_to_rows_asks_for_them(model, frames):
+    study = of(rox.Study(model, **frames, by="shop"), model)
+    assert study.cells("employee", ["p1", "p2"]) is None
+    with pytest.raises(rox.DataError, match="'region' needs rows, and this study was made of moments"):
+        study.unit_column("region")
+    with pytest.raises(rox.DataError, match="needs rows"):
+        pickle.loads(pickle.dumps(study)).unit_column("region")
+    small = rox.RoxModel.from_lavaan("drive =~ d1 + d2", source="employee")
+    with pytest.raises(rox.RoxError, match="rows are not at hand"):
+        rox.fit(small, study, within="saturated")
+
+
+def test_a_study_of_moments_leaves_out_what_its_model_does_not_ask(model, frames):
+    pride = rox.RoxModel(name="pride", constructs=[model.find("pride")])
+    study = of(rox.Study(model, **frames, by="shop"), pride)
+    assert [source.items for source in study.moments.sources] == [("p1", "p2", "p3")]
+    assert study.moments.figures is None
+    assert study.units == tuple("ABCDEFG")
+
+
+def test_keys_that_are_one_are_seen_in_moments_too(model, frames):
+    one = rox.Study(model, **frames, by="shop").moments
+    books = frames["unit"].assign(shop=lambda f: f["shop"] + " ")
+    with pytest.raises(rox.DataError, match="No unit is in all frames"):
+        rox.Study.of(rox.LinkedMoments(one.sources, rox_figures(books)), model, by="shop")
+    books = frames["unit"].assign(shop=lambda f: f["shop"].where(f["shop"] != "A", "A "))
+    with pytest.warns(rox.RoxWarning, match="units that are 1 if written alike"):
+        study = rox.Study.of(rox.LinkedMoments(one.sources, rox_figures(books)), model, by="shop")
+    assert [doubt.check for doubt in study.doubts] == ["keys"]
+
+
+def rox_figures(books):
+    return UnitFigures(("revenue",), tuple(books["shop"]), books[["revenue"]].to_numpy())
+
+
+def test_moments_that_cannot_be_a_study_are_refused(model, frames):
+    moments = rox.Study(model, **frames, by="shop").moments
+    for wrong, words in (
+        ((model, moments), "moments= is of type 'RoxModel'"),
+        ((moments, "model"), "model= is of type 'str'"),
+        ((rox.LinkedMoments(moments.sources), model), "no figures of the units"),
+        ((rox.LinkedMoments(moments.sources[:1], moments.figures), model), "no source 'customer'"),
+        (
+            (rox.LinkedMoments((moments.sources[0].select(["p1"]), moments.sources[1]), moments.figures), model),
+            "hold no item 'p2'",
+        ),
+    ):
+        with pytest.raises(rox.RoxError, match=words):
+            rox.Study.of(*wrong)
+    for options in ({"min_group": 0}, {"by": "p1"}, {"by": None}):
+        with pytest.raises(rox.SpecError):
+            rox.Study.of(moments, model, **options)

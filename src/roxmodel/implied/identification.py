@@ -16,6 +16,7 @@ from roxmodel.doubts import Doubt
 from roxmodel.errors import EstimationError, listed
 from roxmodel.implied.layout import Layout
 from roxmodel.implied.matrices import implied, moment_jacobian
+from roxmodel.spec.causal import within_wave
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import Parameter, ParameterTable
 from roxmodel.types import BoolArray, FloatArray, IntArray
@@ -187,8 +188,7 @@ def _remedy(model: RoxModel, table: ParameterTable, rows: Sequence[Parameter], c
             f"marker (rox.Item(name={first!r}, ..., free=False), in lavaan text no NA), or fix the variance of "
             f"{loose[0]!r} (rox.Covariance(left={loose[0]!r}, right={loose[0]!r}, fixed=1))."
         )
-    graph: nx.DiGraph[str] = nx.DiGraph()
-    graph.add_edges_from((edge.cause, edge.effect) for edge in model.edges if edge.lag == 0)
+    graph = within_wave(model.edges)
     loops = [part for part in nx.strongly_connected_components(graph) if len(part) > 1]
     for loop in loops:
         if loop & set(constructs):

@@ -55,6 +55,10 @@ class UnitFigures:
         for field, value in (("names", names), ("units", units), ("values", values)):
             object.__setattr__(self, field, value)
 
+    def select(self, names: Sequence[str]) -> UnitFigures:
+        """Keep some figures, in the order asked for; an unknown name is a DataError."""
+        return UnitFigures(tuple(names), self.units, self.values[:, index(names, self.names, "figure")])
+
     def merge(self, other: UnitFigures) -> UnitFigures:
         """Figures of the units of both; what is missing in one is filled from the other.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from roxmodel.errors import RoxError
-from roxmodel.result.intervals import spread_of, wald
+from roxmodel.result.intervals import delta_se, spread_of, wald
 from roxmodel.result.latent import group_rows
 from roxmodel.spec.parameters import Parameter
 from roxmodel.types import FloatArray
@@ -53,11 +53,10 @@ def _difference(fit: Fitted, row: Parameter, other: Parameter) -> tuple[float, .
             gradient[one.free - 1] += sign
     difference = value[row.id] - value[other.id]
     if fit.resampling is not None:
-        spread = spread_of((fit.resampling.replicates @ gradient)[:, None])
+        spread = spread_of((fit.resampling.values @ gradient)[:, None])
         se, low, high, p = (float(part[0]) for part in (spread.se, spread.low, spread.high, spread.p))
     else:
-        variance = float(gradient @ fit.vcov @ gradient)
-        se = float(np.sqrt(variance)) if variance > 0 else float("nan")
+        se = float(delta_se(gradient[None], fit.vcov)[0])
         low, high, p = (float(x) for x in wald(np.array(difference), np.array(se), np.array(np.inf)))
     return value[row.id], value[other.id], difference, se, difference / se, p, low, high
 

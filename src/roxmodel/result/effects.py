@@ -16,10 +16,11 @@ import numpy as np
 
 from roxmodel.errors import RoxError, did_you_mean
 from roxmodel.records import LINEAR
-from roxmodel.result.bca import acceleration, bca_interval
-from roxmodel.result.intervals import spread_of, wald
+from roxmodel.result.draws import bca_interval
+from roxmodel.result.intervals import delta_se, spread_of, wald
 from roxmodel.result.response import Caps, Push, travel
 from roxmodel.result.system import System, total_effects
+from roxmodel.spec.causal import within_wave
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import Parameter, ParameterTable
 from roxmodel.types import FloatArray
@@ -63,9 +64,7 @@ def paths_between(model: RoxModel, cause: str, effect: str) -> list[tuple[str, .
             raise RoxError(f"There is no construct {name!r}.", hint=did_you_mean(name, model.names))
     if cause == effect:
         raise RoxError(f"The effect of {cause!r} on itself was asked for.", hint="Name two constructs.")
-    graph: nx.DiGraph[str] = nx.DiGraph()
-    graph.add_nodes_from(model.names)
-    graph.add_edges_from((edge.cause, edge.effect) for edge in model.edges if edge.lag == 0)
+    graph = within_wave(model.edges, model.names)
     # Only what lies between the two: a walk into the rest of a large graph would take for ever.
     graph = graph.subgraph({cause, *nx.descendants(graph, cause)} & {effect, *nx.ancestors(graph, effect)})
     if cause not in graph or effect not in graph:
@@ -206,7 +205,7 @@ def curved_effects(
 
     def change(system: System) -> FloatArray:
         push = Push({cause: np.ones(1)}, {}, {})
-        parts = [system.slice(start, start + size) for start in range(0, len(system.coefficients), size)]
+        parts = [system.only(slice(start, start + size)) for start in range(0, len(system.coefficients), size)]
         means = [travel(part, push, free).changes[effect].mean(axis=1) for part in parts]
         return np.concatenate(means) if means else np.zeros(0)
 
@@ -254,17 +253,11 @@ def effects_frame(
         if influence is not None:
             draws = np.stack([row.draws for row in rows], axis=1)
             slopes = np.stack([np.zeros(influence.shape[1]) if r.gradient is None else r.gradient for r in rows])
-            low, high = bca_interval(draws, estimate, acceleration(influence @ slopes.T))
+            low, high = bca_interval(draws, estimate, influence @ slopes.T)
     else:
-        se = np.array([_delta(row, vcov) for row in rows])
+        none = np.zeros(len(vcov))
+        se = delta_se(np.stack([none if row.gradient is None else row.gradient for row in rows]), vcov)
         low, high, p = wald(estimate, se, np.array([row.df for row in rows]))
     kinds, paths = [row.kind for row in rows], [row.path for row in rows]
     columns = (kinds, paths, estimate, se, low, high, p, estimate * scale)
     return pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))
-
-
-def _delta(row: EffectRow, vcov: FloatArray) -> float:
-    """Standard error by the delta method, Sobel (1982), doi 10.2307/270723; NaN where nothing was estimated."""
-    gradient = row.gradient if row.gradient is not None else np.zeros(len(vcov))
-    variance = float(gradient @ vcov @ gradient)
-    return float(np.sqrt(variance)) if variance > 0 else float("nan")

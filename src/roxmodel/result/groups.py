@@ -52,13 +52,7 @@ def group_fields(fit: Fitted, name: str) -> dict[str, Any]:
         "population": _population(fit, part),
         "notes": (*fit.notes, _note(fit, wanted, keep)),
         "index_values": {"n": float(part.n)},
-        "resampling": None
-        if fit.resampling is None
-        else replace(
-            fit.resampling,
-            replicates=fit.resampling.replicates[:, keep],
-            influence=None if fit.resampling.influence is None else fit.resampling.influence[:, keep],
-        ),
+        "resampling": None if fit.resampling is None else fit.resampling.of(keep),
         "groups": (replace(moments, name=""),),
     }
     return found

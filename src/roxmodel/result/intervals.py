@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ from scipy.special import ndtr, stdtr, stdtrit
 
 from roxmodel.types import FloatArray
 
-__all__ = ["Spread", "spread_of", "wald"]
+__all__ = ["Spread", "delta_se", "slopes_of", "spread_of", "wald"]
 
 _Z = 1.959963984540054  # the normal distribution's 97.5 % point
 
@@ -43,6 +44,26 @@ def wald(value: FloatArray, se: FloatArray, df: FloatArray) -> tuple[FloatArray,
         width = np.where(normal, _Z, stdtrit(finite, 0.975)) * known
         p = 2 * np.where(normal, ndtr(-size), stdtr(finite, -size))
     return value - width, value + width, p
+
+
+def slopes_of(function: Callable[[FloatArray], FloatArray], theta: FloatArray, vcov: FloatArray) -> FloatArray:
+    """(m, n_free) derivatives of `function`, (draws, n_free) to (draws, m), at theta.
+
+    By central differences, in steps in proportion to the standard errors.
+    """
+    step = 1e-4 * np.sqrt(np.maximum(np.diag(vcov), 0.0))
+    step = np.where(step > 0, step, 1e-6 * np.maximum(np.abs(theta), 1.0))
+    values, k = function(np.vstack([theta + np.diag(step), theta - np.diag(step)])), len(theta)
+    return np.asarray((values[:k] - values[k:]).T / (2 * step))
+
+
+def delta_se(slopes: FloatArray, vcov: FloatArray, least: float = 0.0) -> FloatArray:
+    """(m,) standard errors by the delta method, from (m, n_free) derivatives (Sobel 1982, doi 10.2307/270723).
+
+    NaN where a variance is not above `least`: there nothing was estimated, or only rounding is left.
+    """
+    variance = np.array([slope @ vcov @ slope for slope in slopes])
+    return np.sqrt(np.where(variance > least, variance, np.nan))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ import numpy as np
 from roxmodel.errors import EstimationError, RoxError
 from roxmodel.implied.likelihood import expand
 from roxmodel.result.latent import given_by_data, latent_groups, require_continuous, require_people, units_of_epc
+from roxmodel.spec.causal import within_wave
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import Parameter
 from roxmodel.types import FloatArray
@@ -123,10 +124,7 @@ def _absent(model: RoxModel, group: str) -> Iterator[Parameter]:
 
 def _loops(model: RoxModel, cause: str, effect: str) -> bool:
     """Whether an edge would close a loop."""
-    graph: nx.DiGraph[str] = nx.DiGraph()
-    graph.add_nodes_from(model.names)
-    graph.add_edges_from((edge.cause, edge.effect) for edge in model.edges if edge.lag == 0)
-    return bool(nx.has_path(graph, effect, cause))
+    return bool(nx.has_path(within_wave(model.edges, model.names), effect, cause))
 
 
 # --- the score test

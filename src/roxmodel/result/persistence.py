@@ -13,7 +13,8 @@ import numpy as np
 from roxmodel.document import FitContent, ParameterRecord, errors_field, load_document, write_document, write_text
 from roxmodel.errors import DocumentError, RoxError, listed
 from roxmodel.implied.layout import residual_of
-from roxmodel.records import Estimates, Population, Resampling, traits_of
+from roxmodel.records import Estimates, Population, traits_of
+from roxmodel.result.draws import Draws
 from roxmodel.result.fitted import Fitted
 from roxmodel.saving import AnyPath
 from roxmodel.spec.graph import RoxModel
@@ -75,7 +76,7 @@ def fit_content(fit: Fitted) -> FitContent:
         population=replace(
             fit.population, low=low, high=high, units=None, levels=None, roots=None, hidden=None, min_group=0
         ),
-        replicates=None if fit.resampling is None else fit.resampling.replicates,
+        replicates=None if fit.resampling is None else fit.resampling.values,
         indices={name: float(value) for name, value in fit.index_values.items()},
         converged=fit.verdicts["converged"],
         identified=fit.verdicts["identified"],
@@ -224,9 +225,8 @@ def _estimates(content: FitContent) -> Estimates:
     return Estimates(**{own: np.array(column, dtype=np.float64) for own, column in columns.items()})
 
 
-def _read_resampling(content: FitContent, n_free: int) -> Resampling | None:
+def _read_resampling(content: FitContent, n_free: int) -> Draws | None:
     """Replicates without the rows they were drawn from."""
     if content.replicates is None:
         return None
-    count = len(content.replicates)
-    return Resampling(0, np.zeros(0), content.replicates.reshape(count, n_free), np.arange(float(count)), 0)
+    return Draws("bootstrap", content.replicates.reshape(len(content.replicates), n_free))

@@ -16,7 +16,7 @@ from roxmodel.implied.layout import (
     residual_of,
 )
 from roxmodel.implied.matrices import conditioned, filled, implied
-from roxmodel.result.intervals import spread_of, wald
+from roxmodel.result.intervals import delta_se, slopes_of, spread_of, wald
 from roxmodel.result.latent import covariates_in, latent_groups
 from roxmodel.spec.parameters import Parameter
 from roxmodel.types import FloatArray
@@ -38,12 +38,10 @@ def standardized_table(fit: Fitted) -> pd.DataFrame:
     rows = [row for row in fit.table if row.kind not in _SKIPPED and not row.lag]
     estimate = standardized_draws(fit, fit.theta[None, :])[0]
     if fit.resampling is not None:
-        spread = spread_of(standardized_draws(fit, fit.resampling.replicates))
+        spread = spread_of(standardized_draws(fit, fit.resampling.values))
         se, low, high, p = spread.se, spread.low, spread.high, spread.p
     else:
-        slopes = _slopes(fit)
-        variance = np.einsum("rq,qs,rs->r", slopes, fit.vcov, slopes)
-        se = np.where(variance > 1e-20, np.sqrt(np.maximum(variance, 0.0)), np.nan)
+        se = delta_se(slopes_of(lambda theta: standardized_draws(fit, theta), fit.theta, fit.vcov), fit.vcov, 1e-20)
         places = [i for i, row in enumerate(fit.table) if row.kind not in _SKIPPED and not row.lag]
         df = fit.estimates.df[places]
         low, high, p = wald(estimate, se, np.where(np.isnan(df), np.inf, df))
@@ -138,12 +136,3 @@ def _left(fit: Fitted, layout: Layout, which: int, ordinal: set[str]) -> list[bo
         return [alone.get(name, False) and name in fit.model.endogenous for name in layout.constructs]
     single = {c.item_names[0] for c in fit.model.constructs if len(c.items) == 1}
     return [name in ordinal and name not in single for name in layout.items]
-
-
-def _slopes(fit: Fitted) -> FloatArray:
-    """(rows, n_free) derivatives, by central differences in proportion to the standard errors."""
-    step = 1e-4 * np.sqrt(np.maximum(np.diag(fit.vcov), 0.0))
-    step = np.where(step > 0, step, 1e-6 * np.maximum(np.abs(fit.theta), 1.0))
-    around = np.vstack([fit.theta + np.diag(step), fit.theta - np.diag(step)])
-    values, k = standardized_draws(fit, around), len(step)
-    return np.asarray(((values[:k] - values[k:]) / (2 * step[:, None])).T)

@@ -5,7 +5,7 @@ Coefficients have the shape ``(draws, k, k)`` with ``[d, effect, cause]``; a poi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from roxmodel.errors import EstimationError
 from roxmodel.records import LINEAR
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable
-from roxmodel.types import BoolArray, FloatArray
+from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = ["System", "implied_covariance", "root_of", "stability_index", "system_of", "total_effects"]
 
@@ -34,8 +34,11 @@ class System:
         (draws, k) or None where there are no means, or where the units are marker-item points.
     families
         (k,) ``linear``, ``logit``, ``poisson`` or ``negative binomial``.
+    lags
+        Waves after which lagged edges act, ascending.
     lagged
-        Lag and (k, k) fixed coefficients of the assumed lagged edges.
+        (draws, lags, k, k) their coefficients, ``[d, lag, effect, cause]``; what is given and not estimated is the same
+        in every draw.
     carries
         (k, k) edges along which a change runs; None = all of them.
     loops
@@ -47,7 +50,8 @@ class System:
     coefficients: FloatArray
     intercepts: FloatArray | None
     families: tuple[str, ...]
-    lagged: tuple[tuple[int, FloatArray], ...] = ()
+    lags: tuple[int, ...] = ()
+    lagged: FloatArray = field(default_factory=lambda: np.zeros((1, 0, 0, 0)))
     carries: BoolArray | None = None
     loops: tuple[tuple[int, ...], ...] = ()
 
@@ -62,18 +66,11 @@ class System:
         member = {place: loop for loop in self.loops for place in loop}
         return tuple(dict.fromkeys(member.get(place, (place,)) for place in self.order))
 
-    def slice(self, start: int, stop: int) -> System:
-        """Some of the draws."""
-        return _drawn(self, np.s_[start:stop])
-
-    def only(self, kept: BoolArray) -> System:
-        """The draws that are marked, (draws,)."""
-        return _drawn(self, kept)
-
-
-def _drawn(system: System, draws: slice | BoolArray) -> System:
-    intercepts = None if system.intercepts is None else system.intercepts[draws]
-    return replace(system, coefficients=system.coefficients[draws], intercepts=intercepts)
+    def only(self, draws: slice | BoolArray | IntArray) -> System:
+        """Some of the draws: a slice, their places, or a mark for each."""
+        intercepts = None if self.intercepts is None else self.intercepts[draws]
+        lagged = self.lagged[draws] if self.lags else self.lagged
+        return replace(self, coefficients=self.coefficients[draws], intercepts=intercepts, lagged=lagged)
 
 
 def system_of(
@@ -92,34 +89,38 @@ def system_of(
     marker
         Whether a latent construct counts in points of its first item, whatever unit the table gives it: each
         coefficient is multiplied by that item's loading on the effect and divided by that on the cause. (Fixed
-        lagged edges, which act in the simulation only, are in these points already.)
+        lagged edges, which act in the simulation only, are in these points already; estimated ones are not.)
     """
     place = {name: i for i, name in enumerate(model.names)}
     draws, k = len(theta), len(place)
     coefficients = np.zeros((draws, k, k))
     intercepts = np.zeros((draws, k))
-    lagged: dict[int, FloatArray] = {}
+    later = [row for row in table.of("edge") if row.lag]
+    lags = tuple(sorted({row.lag for row in later}))
+    lagged = np.zeros((draws if any(row.free for row in later) else 1, len(lags), k, k))
+    scale = _marker_loadings(model, table, theta) if marker and table.of("loading") else None
     for row in table:
-        if row.kind == "edge" and row.lag:
-            matrix = lagged.setdefault(row.lag, np.zeros((k, k)))
-            matrix[place[row.right], place[row.left]] = row.value or 0.0
-        elif row.kind == "edge":
-            values = theta[:, row.free - 1] if row.free else row.value
-            coefficients[:, place[row.right], place[row.left]] = values
+        if row.kind == "edge":
+            values = theta[:, row.free - 1] if row.free else row.value or 0.0
+            to, from_ = place[row.right], place[row.left]
+            if row.lag:
+                unit = 1.0 if scale is None or not row.free else scale[:, to] / scale[:, from_]
+                lagged[:, lags.index(row.lag), to, from_] = values * unit
+            else:
+                coefficients[:, to, from_] = values
         elif row.kind == "intercept" and row.left in place and row.free:
             intercepts[:, place[row.left]] = theta[:, row.free - 1]
     means = any(row.kind == "intercept" for row in table)
-    latent = any(row.kind == "loading" for row in table)
-    if marker and latent:
-        unit = _marker_loadings(model, table, theta)
-        coefficients *= unit[:, :, None] / unit[:, None, :]
+    if scale is not None:
+        coefficients *= scale[:, :, None] / scale[:, None, :]
     return System(
         names=model.names,
         order=tuple(place[name] for name in model.order()),
         coefficients=coefficients,
-        intercepts=intercepts if means and not (marker and latent) else None,
+        intercepts=intercepts if means and scale is None else None,
         families=families,
-        lagged=tuple(sorted(lagged.items(), key=lambda pair: pair[0])),
+        lags=lags,
+        lagged=np.broadcast_to(lagged, (draws, *lagged.shape[1:])),
         loops=tuple(tuple(place[name] for name in loop) for loop in model.loops()),
     )
 

@@ -9,13 +9,13 @@ import numpy as np
 from roxmodel.errors import EstimationError, RoxError
 from roxmodel.plots.diagram import Arrow, Diagram
 from roxmodel.records import LINEAR
-from roxmodel.result.bca import acceleration, bca_interval
+from roxmodel.result.draws import bca_interval
 from roxmodel.result.effects import curved_effects, curved_on, effects_frame, linear_effects, paths_between
 from roxmodel.result.fitted import Fitted
 from roxmodel.result.groups import group_fields
 from roxmodel.result.levels import complete_levels
 from roxmodel.result.sensitivity import robustness_value
-from roxmodel.spec.graph import model_nodes
+from roxmodel.spec.causal import model_nodes
 from roxmodel.types import FloatArray, Interval
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def parameter_frame(fit: Fitted, interval: str | None = None) -> pd.DataFrame:
     columns |= {name: [getattr(row, name) for row in fit.table] for name in ("label", "note")}
     found = pd.DataFrame(columns)
     if interval == "bca" and fit.resampling is not None:
-        low, high = bca_interval(fit.resampling.replicates, fit.theta, acceleration(_influence(fit)))
+        low, high = bca_interval(fit.resampling.values, fit.theta, _influence(fit))
         at = [i for i, row in enumerate(fit.table) if row.free]
         places = [row.free - 1 for row in fit.table if row.free]
         found.loc[at, "ci_low"], found.loc[at, "ci_high"] = low[places], high[places]
@@ -173,7 +173,7 @@ def fit_diagram(fit: Fitted) -> Diagram:
     """
     fit.require_one_group("estimates")
     names = set(fit.model.names)
-    rows = list(zip(fit.table, range(len(fit.table)), strict=True))
+    rows = [(row, i) for i, row in enumerate(fit.table.rows)]
     estimates = fit.estimates
     edges = [
         Arrow(

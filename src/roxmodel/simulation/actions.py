@@ -21,36 +21,16 @@ __all__ = ["Action", "contradictions", "ends_of", "is_figure", "lever_of", "read
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """An intervention in the fit's own places.
+    """An intervention in the fit's own places."""
 
-    Attributes
-    ----------
-    name
-        Of the intervention.
-    shift
-        Construct's place -> points.
-    level
-        Construct's place -> level it is set to.
-    growth
-        Construct's place -> share of its level that is added.
-    share
-        (horizon,) share in force in each wave.
-    covers
-        (units,) 0/1, or (1,) one where all are covered.
-    spending
-        Block -> (horizon,) money of each wave, not discounted.
-    start
-        First wave.
-    """
-
-    name: str
-    shift: Mapping[int, float]
-    level: Mapping[int, float]
-    growth: Mapping[int, float]
-    share: FloatArray
-    covers: FloatArray
-    spending: Mapping[str, FloatArray]
-    start: int
+    name: str  # of the intervention
+    shift: Mapping[int, float]  # construct's place -> points
+    level: Mapping[int, float]  # construct's place -> level it is set to
+    growth: Mapping[int, float]  # construct's place -> share of its level that is added
+    share: FloatArray  # (horizon,) share in force in each wave
+    covers: FloatArray  # (units,) 0/1, or (1,) one where all are covered
+    spending: Mapping[str, FloatArray]  # block -> (horizon,) money of each wave, not discounted
+    start: int  # first wave
 
     @property
     def spent(self) -> FloatArray:
@@ -67,17 +47,8 @@ def read_actions(
 ) -> tuple[tuple[Action, ...], tuple[str, ...]]:
     """Interventions in the fit's own places, and what was assumed on the way.
 
-    Parameters
-    ----------
-    n_units
-        Units that costs per unit are counted over where an action covers all of them, or a share by a rule.
-    seed
-        Of levels that have to be drawn for a rule.
-
-    Raises
-    ------
-    SimulationError
-        For an unknown construct or unit, or a move beyond the scale.
+    `n_units`: units that costs per unit are counted over where an action covers all of them, or a share by a rule.
+    `seed`: of levels that have to be drawn for a rule.
     """
     notes: list[str] = []
     actions = []
@@ -181,23 +152,12 @@ def lever_of(fit: Fit, construct: Construct, item: Item) -> float:
 
     A shift of one item by d is one of the item mean by d / k; by latent methods of d over the sum of the loadings.
     Negative for a reversed item.
-
-    Raises
-    ------
-    SimulationError
-        If the loadings of the construct cancel.
     """
     return item.reading[0] / _items_that_move(fit, construct)
 
 
 def _items_that_move(fit: Fit, construct: Construct) -> float:
-    """Points that all items together move with one point of the construct: their number, or the sum of loadings.
-
-    Raises
-    ------
-    SimulationError
-        If the loadings cancel.
-    """
+    """Points that all items together move with one point of the construct: their number, or the sum of loadings."""
     loadings = {
         row.right: float(fit.theta[row.free - 1]) if row.free else float(row.value or 0.0)
         for row in fit.table.of("loading")
@@ -318,10 +278,7 @@ def support_notes(fit: Fit, actions: Sequence[Action], seed: int | None = None) 
 
     Shifts of one construct by several actions are looked at together as well.
 
-    Parameters
-    ----------
-    seed
-        Of levels that were drawn for a rule, as in `read_actions`.
+    `seed`: of levels that were drawn for a rule, as in `read_actions`.
     """
     people = fit.population
     if people.mean is None or people.low is None or people.high is None:

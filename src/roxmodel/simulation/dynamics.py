@@ -45,25 +45,14 @@ _CELLS = 1 << 16  # cells of one array that stay in the processor's cache
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """Where the units stand before anything is done, and between which ends.
+    """Where the units stand before anything is done, and between which ends."""
 
-    Attributes
-    ----------
-    levels
-        Of the units; None where they are not known or not needed.
-    low, high
-        (k,) ends of the scales, infinite where there is none.
-    figures
-        Places of the constructs whose level is one outcome (`is_figure`): their mean is held, not each unit.
-    doubt
-        Error of the levels as a whole, draw by draw; None = they are taken as known.
-    """
-
-    levels: UnitLevels | KeptLevels | None
-    low: FloatArray
+    levels: UnitLevels | KeptLevels | None  # of the units; None where they are not known or not needed
+    low: FloatArray  # low, high: (k,) ends of the scales, infinite where there is none
     high: FloatArray
+    # places of the constructs whose level is one outcome (`is_figure`): their mean is held, not each unit
     figures: frozenset[int] = frozenset()
-    doubt: Doubt | None = None
+    doubt: Doubt | None = None  # error of the levels as a whole, draw by draw; None = they are taken as known
 
     def caps(self, start: int, stop: int, places: tuple[int, ...]) -> Caps:
         """Levels and ends of some draws."""
@@ -74,20 +63,11 @@ class Ground:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What is read off the units beside the plain mean: an outcome that counts differently in every unit.
+    """What is read off the units beside the plain mean: an outcome that counts differently in every unit."""
 
-    Attributes
-    ----------
-    place
-        The construct.
-    weights
-        (units,) what a change counts in each unit; None = the same in all.
-    log
-        Whether the construct is the logarithm of what counts: a change is exp(level + change) - exp(level).
-    """
-
-    place: int
-    weights: FloatArray | None = None
+    place: int  # the construct
+    weights: FloatArray | None = None  # (units,) what a change counts in each unit; None = the same in all
+    # whether the construct is the logarithm of what counts: a change is exp(level + change) - exp(level)
     log: bool = False
 
     @property
@@ -98,21 +78,11 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """What happens, mean over the units.
+    """What happens, mean over the units."""
 
-    Attributes
-    ----------
-    changes
-        (draws, waves, k) mean change against no action.
-    capped
-        (k,) share of draws, units and waves in which the end of a scale cut the change.
-    readings
-        (draws, waves) each: mean over the units of what was to be read.
-    """
-
-    changes: FloatArray
-    capped: FloatArray
-    readings: tuple[FloatArray, ...] = ()
+    changes: FloatArray  # (draws, waves, k) mean change against no action
+    capped: FloatArray  # (k,) share of draws, units and waves in which the end of a scale cut the change
+    readings: tuple[FloatArray, ...] = ()  # (draws, waves) each: mean over the units of what was to be read
 
 
 def ground_of(
@@ -152,21 +122,7 @@ def ground_of(
 def course_of(
     system: System, actions: Sequence[Action], ground: Ground, horizon: int, readings: Sequence[Reading] = ()
 ) -> Course:
-    """Let actions run their course.
-
-    Parameters
-    ----------
-    system
-        Structural equations, (draws, …).
-    actions
-        What is done.
-    ground
-        Levels and ends.
-    horizon
-        Number of waves.
-    readings
-        What is read off the units.
-    """
+    """Let actions run their course."""
     draws = len(system.coefficients)
     units = 1 if ground.levels is None else len(ground.levels.mean)
     size = max(1, _CELLS // units)
@@ -174,7 +130,9 @@ def course_of(
 
     def part(start: int) -> tuple[FloatArray, FloatArray, list[FloatArray]]:
         stop = min(start + size, draws)
-        chunk = _Chunk(system.slice(start, stop), tuple(actions), ground.caps(start, stop, places), tuple(readings))
+        chunk = _Chunk(
+            system.only(slice(start, stop)), tuple(actions), ground.caps(start, stop, places), tuple(readings)
+        )
         return chunk.run(horizon)
 
     if draws <= size:
@@ -221,7 +179,7 @@ class _Chunk:
         cuts: list[FloatArray] = []
         for wave in range(horizon):
             key = tuple(float(action.share[wave]) for action in self.actions)
-            if key in first and not self.system.lagged:
+            if key in first and not self.system.lags:
                 twin = first[key]
                 means[:, wave] = means[:, twin]
                 for array in read:
@@ -230,9 +188,9 @@ class _Chunk:
             else:
                 first[key] = wave
                 found = travel(self.system, push_of(self.actions, wave), self.caps, _carried(self.system, past))
-                if self.system.lagged:
+                if self.system.lags:
                     past.append(found.changes)
-                    del past[: -self.system.lagged[-1][0]]  # what no edge reaches back to is let go
+                    del past[: -self.system.lags[-1]]  # what no edge reaches back to is let go
                 cuts.append(found.capped)
                 for place in range(k):
                     means[:, wave, place] = _mean(found.changes[place])
@@ -293,11 +251,12 @@ def push_of(actions: Sequence[Action], wave: int) -> Push:
 def _carried(system: System, past: Sequence[tuple[FloatArray, ...]]) -> dict[int, FloatArray]:
     """What earlier waves bring by lagged edges."""
     carried: dict[int, FloatArray] = {}
-    for lag, coefficients in system.lagged:
+    for number, lag in enumerate(system.lags):
         if lag > len(past):
             continue
-        for effect, cause in np.argwhere(coefficients != 0):
-            brought = coefficients[effect, cause] * past[-lag][cause]
+        coefficients = system.lagged[:, number]
+        for effect, cause in np.argwhere((coefficients != 0).any(axis=0)):
+            brought = coefficients[:, effect, cause, None] * past[-lag][cause]
             carried[int(effect)] = carried[int(effect)] + brought if int(effect) in carried else brought
     return carried
 
@@ -311,37 +270,24 @@ _LOOPS = 50  # loops looked at; a model has a handful
 _STATES = 2_000  # constructs times waves that a push around a loop is followed over
 
 
-_CELLS_stability = 8_000_000  # of companion matrices at once (64 MB)
+_COMPANIONS = 8_000_000  # of companion matrices at once (64 MB)
 
 
 @dataclass(frozen=True, slots=True)
 class LoopGain:
-    """What a push of 1 comes back as after one round.
+    """What a push of 1 comes back as after one round."""
 
-    Attributes
-    ----------
-    path
-        Constructs of the loop, the first one again at the end.
-    lag
-        Waves that a round takes; 0 = within the wave.
-    gain
-        (draws,) product of its edges.
-    """
-
-    path: tuple[str, ...]
-    lag: int
-    gain: FloatArray
+    path: tuple[str, ...]  # constructs of the loop, the first one again at the end
+    lag: int  # waves that a round takes; 0 = within the wave
+    gain: FloatArray  # (draws,) product of its edges
 
 
 def require_equilibrium(fit: Fit, system: System) -> tuple[System, tuple[str, ...], tuple[str, ...]]:
     """The draws in which every feedback loop settles; what each loop carries round; how many draws did not settle.
 
-    Raises
-    ------
-    SimulationError
-        If a push around a loop grows for ever at the estimate, or in most draws: the largest eigenvalue of what one
-        wave hands to the next, or of the loop within the wave, is 1 or more in modulus (Bentler & Freeman 1983, doi
-        10.1007/BF02294026).
+    Refused if a push around a loop grows for ever at the estimate, or in most draws: the largest eigenvalue of what one
+    wave hands to the next, or of the loop within the wave, is 1 or more in modulus (Bentler & Freeman 1983, doi
+    10.1007/BF02294026).
     """
     if next(_loops(fit), None) is None:
         return system, (), ()
@@ -421,7 +367,8 @@ def loop_gains(fit: Fit, system: System) -> tuple[LoopGain, ...]:
         gain = np.ones(len(system.coefficients))
         for cause, effect, lag in lags:
             to, from_ = place[effect], place[cause]
-            gain = gain * (dict(system.lagged)[lag][to, from_] if lag else system.coefficients[:, to, from_])
+            within = system.lagged[:, system.lags.index(lag)] if lag else system.coefficients
+            gain = gain * within[:, to, from_]
         found.append(LoopGain(path, sum(lag for _, _, lag in lags), gain))
     return tuple(found)
 
@@ -430,12 +377,13 @@ def _loops(fit: Fit) -> Iterator[tuple[tuple[str, ...], tuple[tuple[str, str, in
     lags: dict[tuple[str, str], list[int]] = {}
     for edge in fit.model.edges:
         lags.setdefault((edge.cause, edge.effect), []).append(edge.lag)
-    order = {name: i for i, name in enumerate(fit.model.order())}
+    names = fit.model.order()
+    place = {name: i for i, name in enumerate(names)}
     number = 0
-    for cycle in nx.simple_cycles(nx.DiGraph(list(lags))):
-        first = min(range(len(cycle)), key=lambda i: order[cycle[i]])
-        turned = [*cycle[first:], *cycle[:first]]
-        path = (*turned, turned[0])
+    # by places: sets of names have another order in every process
+    for cycle in nx.simple_cycles(nx.DiGraph([(place[cause], place[effect]) for cause, effect in lags])):
+        first = cycle.index(min(cycle))
+        path = tuple(names[i] for i in (*cycle[first:], *cycle[:first], cycle[first]))
         steps = list(pairwise(path))
         for ways in product(*(sorted(lags[step]) for step in steps)):  # an edge may act at once and later again
             if number >= _LOOPS:
@@ -450,9 +398,9 @@ def spectral_radius(system: System) -> FloatArray:
     Within the wave that of B; over waves that of the companion matrix of ``(I - B)⁻¹ B_l``; the larger of the two.
     """
     within = stability_index(system.coefficients)
-    if not system.lagged:
+    if not system.lags:
         return within
-    k, depth = system.coefficients.shape[1], max(lag for lag, _ in system.lagged)
+    k, depth = system.coefficients.shape[1], system.lags[-1]
     if depth * k > _STATES:
         raise SimulationError(
             f"An edge acts {depth:,} waves later in a graph with a feedback loop: whether a push around it settles "
@@ -461,17 +409,18 @@ def spectral_radius(system: System) -> FloatArray:
         )
     found = np.array(within)
     calm = np.flatnonzero(within < 1)
-    for some in np.array_split(calm, max(1, -(-len(calm) * (depth * k) ** 2 // _CELLS_stability))):
-        found[some] = np.maximum(within[some], _over_waves(system, system.coefficients[some], depth))
+    for some in np.array_split(calm, max(1, -(-len(calm) * (depth * k) ** 2 // _COMPANIONS))):
+        found[some] = np.maximum(within[some], _over_waves(system.only(some), depth))
     return found
 
 
-def _over_waves(system: System, coefficients: FloatArray, depth: int) -> FloatArray:
+def _over_waves(system: System, depth: int) -> FloatArray:
     """Largest modulus of the eigenvalues of the companion matrix, (draws,)."""
-    draws, k = coefficients.shape[:2]
+    draws, k = system.coefficients.shape[:2]
     first = np.zeros((draws, k, depth * k))
-    for lag, matrix in system.lagged:
-        first[:, :, (lag - 1) * k : lag * k] = np.linalg.solve(np.eye(k) - coefficients, matrix[None])
+    for number, lag in enumerate(system.lags):
+        inner = np.eye(k) - system.coefficients
+        first[:, :, (lag - 1) * k : lag * k] = np.linalg.solve(inner, system.lagged[:, number])
     rest = np.broadcast_to(np.eye((depth - 1) * k, depth * k), (draws, (depth - 1) * k, depth * k))
     companion = np.concatenate([first, rest], axis=1)
     return np.asarray(np.abs(np.linalg.eigvals(companion)).max(axis=-1, initial=0.0))
@@ -493,15 +442,12 @@ def long_run(system: System, actions: Sequence[Action], levels: FloatArray | Non
     ``(I - B - Σ B_l)⁻¹`` times the push, with the rows of constructs that are set to a level emptied, for each way in
     which units are covered. Linear graphs; the ends of scales are not counted.
 
-    Parameters
-    ----------
-    levels
-        (units, k) levels before; needed where a level is set or scaled.
+    `levels`: (units, k) levels before; needed where a level is set or scaled.
     """
     covers = np.stack(np.broadcast_arrays(*(action.covers for action in actions)))
     ways, of = np.unique(covers, axis=1, return_inverse=True)
     k = system.coefficients.shape[1]
-    inner = system.coefficients + np.sum([np.zeros((k, k)), *(matrix for _, matrix in system.lagged)], axis=0)
+    inner = system.coefficients + system.lagged.sum(axis=1) if system.lags else system.coefficients
     found = np.zeros(system.coefficients.shape[:2])
     for number, way in enumerate(ways.T):
         acting = [action for action, covered in zip(actions, way, strict=True) if covered]

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from roxmodel.errors import SimulationError, did_you_mean, listed
-from roxmodel.numerals import for_reading
-from roxmodel.plots.priorities import MapPoint, draw_map
+from roxmodel.numerals import money_text
+from roxmodel.plots.priority_map import MapPoint, draw_map
 from roxmodel.result.fit import Fit
 from roxmodel.result.levels import complete_levels
 from roxmodel.result.system import total_effects
@@ -20,8 +19,9 @@ from roxmodel.simulation.budget.worth import options_of, worth_of
 from roxmodel.simulation.intervention import Above, Below, Highest, Intervention, Lowest
 from roxmodel.simulation.money.prices import Finance
 from roxmodel.simulation.question import Asked, Question, finance_of, is_number, question_of
-from roxmodel.simulation.run_story import money_text
+from roxmodel.simulation.run_story import causal_if, level_of
 from roxmodel.spec.constructs import Construct
+from roxmodel.story import Spoken, Story, StoryPart, StoryTable
 from roxmodel.types import FloatArray
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _ALL = "all units"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Priorities:
+class Priorities(Spoken):
     """Where to act, made by `where_to_act`.
 
     Attributes
@@ -78,26 +78,13 @@ class Priorities:
 
         return pd.DataFrame([dict(row) for row in self.rows])
 
-    def summary(self) -> str:
-        """The answer in plain words."""
-        return "\n".join(
-            [*_sentences(self), "", for_reading(self.table()).to_string(index=False), "", *self._small_print()]
-        )
-
-    def _small_print(self) -> list[str]:
-        return ["Small print", *(f"- {note}" for note in self.notes)]
-
-    def __str__(self) -> str:
-        return self.summary()
+    def _story(self) -> Story:
+        table = self.table()
+        body: list[StoryPart] = [*_sentences(self, table), StoryTable.of(table)]
+        return Story("priorities", "Where to act", "", body=tuple(body), notes=self.notes)
 
     def __repr__(self) -> str:
         return f"<Priorities for {self.outcome!r}, {len(self.rows)} rows>"
-
-    def _repr_html_(self) -> str:
-        words = "".join(f"<p>{escape(line)}</p>" for line in _sentences(self))
-        notes = "".join(f"<li>{escape(note)}</li>" for note in self.notes)
-        table = for_reading(self.table()).to_html(index=False, border=0)
-        return f"<h4>Where to act</h4>{words}{table}<details><summary>Small print</summary><ul>{notes}</ul></details>"
 
     def plot(self) -> Figure:
         """Importance-performance map: total effect against mean score, for what has a bounded scale.
@@ -209,13 +196,7 @@ def where_to_act(  # noqa: PLR0913 - the contract: the arguments of `simulate`
 
 
 def _wanted(question: Question, target: str, better: object) -> float:
-    """1 where more of the outcome is better, -1 where less is.
-
-    Raises
-    ------
-    SimulationError
-        If `better` says neither.
-    """
+    """1 where more of the outcome is better, -1 where less is."""
     if better not in {None, "more", "less"}:
         raise SimulationError(f"better= was {better!r}.", allowed="'more', 'less', or None: as the price says")
     if better is not None:
@@ -449,10 +430,9 @@ def _priced(marginal: FloatArray, cost: float | None, units: float) -> dict[str,
 
 def _notes(question: Question, target: str, costs: bool) -> tuple[str, ...]:
     fit = question.fit
-    where = "between units" if fit.level == "between" else "single level"
     effect = (
-        f"Importance: total effect on {target!r} per point, {where}, method {fit.method!r}; causal if the arrows are "
-        "right and nothing unmeasured acts on both ends of an edge. Performance: mean score, 0-100; it is no effect."
+        f"Importance: total effect on {target!r} per point, {level_of(fit)}, method {fit.method!r}; causal if "
+        f"{causal_if()}. Performance: mean score, 0-100; it is no effect."
     )
     items = (
         "An item's importance is that of its construct times what one point more of the item adds to the construct's "
@@ -466,7 +446,7 @@ def _notes(question: Question, target: str, costs: bool) -> tuple[str, ...]:
     )
     money += "cost_per_point is the given cost times the units." if costs else "give cost= to see it per money spent."
     lags = f"Importance is that of the wave; edges with a lag count {'in marginal only' if question.priced else 'not'}."
-    later = (lags,) if question.system.lagged else ()
+    later = (lags,) if question.system.lags else ()
     hidden = 0 if fit.population.hidden is None else int(fit.population.hidden.any(axis=1).sum())
     out = f"A level is hidden in {hidden} unit(s) (min_group=): performance and headroom take the mean of the others."
     return (
@@ -480,8 +460,7 @@ def _notes(question: Question, target: str, costs: bool) -> tuple[str, ...]:
     )
 
 
-def _sentences(found: Priorities) -> list[str]:
-    table = found.table()
+def _sentences(found: Priorities, table: pd.DataFrame) -> list[str]:
     constructs = table[(table["kind"] == "construct") & (table["group"] == _ALL)].to_dict("records")
     first, unit = constructs[0], unit_of(found.fit.model.find(found.outcome), found.fit)
     span = f"95 %: {first['ci_low']:.3g} to {first['ci_high']:.3g}"

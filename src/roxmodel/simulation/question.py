@@ -45,61 +45,30 @@ _LARGEST_LOG = 50.0  # of a level that can be a logarithm of money: exp(50) is m
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a user asks for, beside the interventions.
+    """What a user asks for, beside the interventions."""
 
-    Attributes
-    ----------
-    horizon, draws, seed
-        Number of waves, draws of the parameters, seed.
-    finance
-        Prices, rate and timing; None = no money.
-    n_units
-        Units the money is counted over; None = those of the study.
-    unconverged
-        Whether a fit that did not converge is used all the same.
-    discount
-        Rate per wave; that of `finance` where there is one.
-    """
-
-    horizon: int
+    horizon: int  # horizon, draws, seed: number of waves, draws of the parameters, seed
     draws: int
     seed: int | None
-    finance: Finance | None
-    n_units: int | None = None
-    unconverged: bool = False
-    discount: float = 0.0
+    finance: Finance | None  # prices, rate and timing; None = no money
+    n_units: int | None = None  # units the money is counted over; None = those of the study
+    unconverged: bool = False  # whether a fit that did not converge is used all the same
+    discount: float = 0.0  # rate per wave; that of `finance` where there is one
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question that can be answered.
+    """A question that can be answered."""
 
-    Attributes
-    ----------
-    fit, asked
-        What was asked of which fit.
-    units
-        Units the money is counted over; None where there are none.
-    system
-        Structural equations, draw by draw.
-    priced
-        Prices of the outcomes, draw by draw.
-    loops, lost
-        What was found of feedback loops; draws that had to be left out.
-    centre
-        The equations that stand for the estimate where it is not the fit's own; one draw.
-    doubt
-        Of where the population stands on its rating scales, draw by draw; None = taken as known.
-    """
-
-    fit: Fit
+    fit: Fit  # fit, asked: what was asked of which fit
     asked: Asked
-    units: int | None
-    system: System
-    priced: tuple[Priced, ...]
-    loops: tuple[str, ...]
+    units: int | None  # units the money is counted over; None where there are none
+    system: System  # structural equations, draw by draw
+    priced: tuple[Priced, ...]  # prices of the outcomes, draw by draw
+    loops: tuple[str, ...]  # loops, lost: what was found of feedback loops; draws that had to be left out
     lost: tuple[str, ...]
-    centre: System | None = None
+    centre: System | None = None  # the equations that stand for the estimate where it is not the fit's own; one draw
+    # of where the population stands on its rating scales, draw by draw; None = taken as known
     doubt: Doubt | None = None
 
     @property
@@ -145,17 +114,11 @@ class Question:
         """The same with fewer draws, the first ones."""
         priced = tuple(replace(one, price=one.price[:draws]) for one in self.priced)  # (1,) stays (1,)
         doubt = None if self.doubt is None else self.doubt.slice(0, draws)
-        return replace(self, system=self.system.slice(0, draws), priced=priced, doubt=doubt)
+        return replace(self, system=self.system.only(slice(0, draws)), priced=priced, doubt=doubt)
 
 
 def question_of(fit: Fit, interventions: Sequence[Intervention], asked: Asked) -> Question:
-    """Check what was asked, draw the parameters, resolve the prices.
-
-    Raises
-    ------
-    SimulationError
-        In one sentence, naming the culprit.
-    """
+    """Check what was asked, draw the parameters, resolve the prices."""
     finance = asked.finance
     rate = asked.discount if finance is None else finance.discount
     check_question(fit, interventions, asked.horizon, asked.draws, rate, asked.unconverged)
@@ -204,13 +167,7 @@ def _doubt(fit: Fit, theta: FloatArray, seed: int | None) -> Doubt | None:
 
 
 def finance_of(value: Mapping[str, object] | None, discount: float, finance: Finance | None) -> Finance | None:
-    """Prices and rate from the short arguments or from the record, never from both.
-
-    Raises
-    ------
-    SimulationError
-        If both are given, or `value` is no mapping.
-    """
+    """Prices and rate from the short arguments or from the record, never from both."""
     if finance is not None:
         if not isinstance(finance, Finance):
             raise SimulationError(f"finance= was a {type(finance).__name__}.", allowed="a rox.Finance")
@@ -228,13 +185,7 @@ def finance_of(value: Mapping[str, object] | None, discount: float, finance: Fin
 
 
 def _outcomes(fit: Fit, finance: Finance) -> dict[str, int]:
-    """Place of each priced construct.
-
-    Raises
-    ------
-    SimulationError
-        For an unknown construct, or one that is no outcome.
-    """
+    """Place of each priced construct."""
     found = {}
     for name in finance.value:
         if name not in fit.model.names:
@@ -289,13 +240,7 @@ def check_question(
     discount: float,
     unconverged: bool = False,
 ) -> None:
-    """Refuse what cannot be simulated.
-
-    Raises
-    ------
-    SimulationError
-        In one sentence, naming the culprit.
-    """
+    """Refuse what cannot be simulated."""
     require_yes_no("unconverged", unconverged)
     check_fit(fit, unconverged)
     check_interventions(interventions)
@@ -320,18 +265,7 @@ def check_question(
 
 
 def check_fit(fit: Fit, unconverged: bool = False) -> None:
-    """Refuse a fit from which nothing follows.
-
-    Parameters
-    ----------
-    unconverged
-        Whether a fit that did not converge is used all the same.
-
-    Raises
-    ------
-    SimulationError
-        If it is no fit, did not converge, or has several groups.
-    """
+    """Refuse a fit from which nothing follows."""
     if not isinstance(fit, Fit):
         raise SimulationError(
             f"fit= was a {type(fit).__name__}.", allowed="a rox.Fit", hint="Say simulate(fit, [...])."
@@ -349,13 +283,7 @@ def check_fit(fit: Fit, unconverged: bool = False) -> None:
 
 
 def check_interventions(interventions: Sequence[Intervention]) -> None:
-    """Refuse what is no list of interventions with names of their own.
-
-    Raises
-    ------
-    SimulationError
-        For nothing at all, other things, or a name given twice.
-    """
+    """Refuse what is no list of interventions with names of their own."""
     if not interventions:
         raise SimulationError("No intervention was given.", hint="Give [rox.Intervention(...)].")
     for given in interventions:
@@ -372,25 +300,13 @@ def check_interventions(interventions: Sequence[Intervention]) -> None:
 
 
 def require_whole(name: str, given: object, allowed: str) -> None:
-    """Refuse what is not a whole number of at least 1.
-
-    Raises
-    ------
-    SimulationError
-        Naming the argument.
-    """
+    """Refuse what is not a whole number of at least 1."""
     if isinstance(given, bool) or not isinstance(given, int | np.integer) or given < 1:
         raise SimulationError(f"{name}= was {given!r}.", allowed=allowed)
 
 
 def require_yes_no(name: str, given: object) -> None:
-    """Refuse what is not True or False.
-
-    Raises
-    ------
-    SimulationError
-        Naming the argument.
-    """
+    """Refuse what is not True or False."""
     if not isinstance(given, bool | np.bool_):
         raise SimulationError(f"{name}= was {given!r}.", allowed="True or False")
 
@@ -409,17 +325,7 @@ def is_number(given: object) -> bool:
 def require_memory(draws: int, cells: int, what: str) -> None:
     """Refuse draws that no memory holds.
 
-    Parameters
-    ----------
-    draws, cells
-        How many draws, and how many numbers each of them takes.
-    what
-        Of what, in words.
-
-    Raises
-    ------
-    SimulationError
-        With the number of draws that fits.
+    `draws`, `cells`: how many draws, and how many numbers each of them takes.
     """
     if 8 * cells * draws <= MOST_BYTES:
         return

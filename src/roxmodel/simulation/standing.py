@@ -42,24 +42,14 @@ Basis: TypeAlias = Literal["observed", "predicted", "unknown", "hidden"]
 @read_only
 @dataclass(frozen=True, slots=True, eq=False)
 class OneUnit:
-    """What is known of one unit.
+    """What is known of one unit."""
 
-    Attributes
-    ----------
-    key
-        Its key in the study; of a fit of rows the number of the row, from 0.
-    levels
-        (k,) level of each construct, NaN where it is unknown or hidden.
-    basis
-        (k,) ``observed`` (a figure taken as known), ``predicted`` (a latent level, from all that is known of the
-        unit), ``unknown`` (nobody answered), ``hidden`` (too few people answered for it to be shown).
-    root
-        (k, k) lower root of the covariance of what is not known of the levels; None where they are taken as known.
-    """
-
-    key: Hashable
-    levels: FloatArray
+    key: Hashable  # its key in the study; of a fit of rows the number of the row, from 0
+    levels: FloatArray  # (k,) level of each construct, NaN where it is unknown or hidden
+    # (k,) ``observed`` (a figure taken as known), ``predicted`` (a latent level, from all that is known of the unit),
+    # ``unknown`` (nobody answered), ``hidden`` (too few people answered for it to be shown)
     basis: tuple[Basis, ...]
+    # (k, k) lower root of the covariance of what is not known of the levels; None where they are taken as known
     root: FloatArray | None
 
     @property
@@ -84,15 +74,7 @@ class OneUnit:
 def one_unit(fit: Fit, unit: Hashable) -> OneUnit:
     """Find one unit in a fit.
 
-    Parameters
-    ----------
-    unit
-        Its key in the study; in a fit of rows by method "path" the number of the row, from 0.
-
-    Raises
-    ------
-    SimulationError
-        If the fit holds no units, or none of that name.
+    `unit`: its key in the study; in a fit of rows by method "path" the number of the row, from 0.
 
     Examples
     --------
@@ -215,19 +197,11 @@ _MEANS = 5  # spawn key of draws of means
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Joint:
-    """Means and covariances of the constructs between units (rows), in points, one for each draw.
+    """Means and covariances of the constructs between units (rows), in points, one for each draw."""
 
-    Attributes
-    ----------
-    mean, covariance
-        (draws, k) and (draws, k, k).
-    repaired
-        Share of draws in which a variance came out below 0 and was set to 0.
-    """
-
-    mean: FloatArray
+    mean: FloatArray  # mean, covariance: (draws, k) and (draws, k, k)
     covariance: FloatArray
-    repaired: float = 0.0
+    repaired: float = 0.0  # share of draws in which a variance came out below 0 and was set to 0
 
     @property
     def spread(self) -> FloatArray:
@@ -242,12 +216,8 @@ def joint_of(fit: Fit, theta: FloatArray, seed: int | None) -> Joint:
     follow linearly (delta method): an intercept and the edges it belongs to are drawn together, and their products
     would spread means far more than means vary.
 
-    Parameters
-    ----------
-    theta
-        (draws, n_free).
-    seed
-        Of the means, where the fit does not model them: these vary as means of so many rows do.
+    `theta`: (draws, n_free). `seed`: of the means, where the fit does not model them: these vary as means of so many
+    rows do.
     """
     return _latent(fit, theta, seed) if fit.table.of("loading") else _composite(fit, theta)
 
@@ -259,17 +229,7 @@ def doubt_of(fit: Fit, theta: FloatArray, seed: int | None) -> Doubt | None:
     left as they are: scores of units or rows by method "path", a unit's own figures, and what lies on or after a curved
     equation.
 
-    Parameters
-    ----------
-    theta
-        (draws, n_free).
-    seed
-        As in `joint_of`.
-
-    Returns
-    -------
-    Doubt
-        None where there are no means, or levels are known.
+    `theta`: (draws, n_free). `seed`: as in `joint_of`. Returns None where there are no means, or levels are known.
     """
     people = fit.population
     if people.mean is None or (people.levels is not None and people.roots is None):
@@ -370,8 +330,6 @@ def conditioned(joint: Joint, places: list[int], levels: FloatArray) -> Joint:
 
     m + C_s C_ss⁻¹ (level - m_s), with covariance C - C_s C_ss⁻¹ C_s'. A direction that does not vary tells nothing.
 
-    References
-    ----------
     Anderson (2003), An introduction to multivariate statistical analysis, section 2.5.
 
     Examples
@@ -402,12 +360,7 @@ def with_curved(system: System, joint: Joint, beyond: BoolArray, known: FloatArr
     equation hands on the means of its causes. NaN where a curved equation has a cause that is itself beyond one and
     not known.
 
-    Parameters
-    ----------
-    beyond
-        (k,) constructs on or after a curved equation.
-    known
-        (k,) levels that are seen, NaN for the others.
+    `beyond`: (k,) constructs on or after a curved equation. `known`: (k,) levels that are seen, NaN for the others.
     """
     mean = np.array(joint.mean)
     intercepts = np.zeros_like(mean) if system.intercepts is None else system.intercepts
@@ -442,10 +395,7 @@ def _expected(family: str, mean: FloatArray, spread: FloatArray) -> FloatArray:
 def mixture_quantiles(mean: FloatArray, spread: FloatArray, shares: tuple[float, ...]) -> FloatArray:
     """(shares, k) quantiles of an equal mixture of normal distributions, by bisection.
 
-    Parameters
-    ----------
-    mean, spread
-        (draws, k); a spread of 0 is a point.
+    `mean`, `spread`: (draws, k); a spread of 0 is a point.
 
     Examples
     --------

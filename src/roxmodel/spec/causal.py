@@ -13,11 +13,12 @@ from pydantic import AfterValidator, Field, PlainSerializer, model_validator
 from roxmodel.document import content_hash, read_document, write_document
 from roxmodel.errors import SpecError, did_you_mean, listed
 from roxmodel.frozen import Frozen, FrozenMapping
+from roxmodel.plots.diagram import Node
 from roxmodel.spec.constructs import UNIT, Construct, Covariance, Edge, arrow_text, read_arrows
 from roxmodel.spec.definitions import check_definitions
 from roxmodel.spec.questionnaire import Item
 
-__all__ = ["CausalModel", "headline"]
+__all__ = ["CausalModel", "headline", "loop_within", "within_wave"]
 Definitions = Annotated[
     Mapping[str, str],
     AfterValidator(FrozenMapping[str, str]),
@@ -143,7 +144,7 @@ class CausalModel(Frozen):
 
     def order(self) -> tuple[str, ...]:
         """Order the constructs, every cause before its effects; those of one loop stand together, as given."""
-        graph = self._within_wave()
+        graph = within_wave(self.edges, self.names)
         rank = {name: i for i, name in enumerate(self.names)}
         parts = nx.condensation(graph)
         members = {part: sorted(data["members"], key=rank.__getitem__) for part, data in parts.nodes(data=True)}
@@ -152,15 +153,11 @@ class CausalModel(Frozen):
 
     def loops(self) -> tuple[tuple[str, ...], ...]:
         """Constructs that cause each other within the wave, loop by loop (loops that share a construct are one)."""
-        found = [part for part in nx.strongly_connected_components(self._within_wave()) if len(part) > 1]
+        found = [
+            part for part in nx.strongly_connected_components(within_wave(self.edges, self.names)) if len(part) > 1
+        ]
         ordered = [tuple(name for name in self.names if name in part) for part in found]
         return tuple(sorted(ordered, key=lambda part: self.names.index(part[0])))
-
-    def _within_wave(self) -> nx.DiGraph[str]:
-        graph: nx.DiGraph[str] = nx.DiGraph()
-        graph.add_nodes_from(self.names)
-        graph.add_edges_from((edge.cause, edge.effect) for edge in self.edges if edge.lag == 0)
-        return graph
 
     def to_json(self) -> str:
         """Write the model as a versioned JSON document."""
@@ -294,17 +291,30 @@ def _check_residuals(covariances: Sequence[Covariance], constructs: Sequence[Con
             )
 
 
+def within_wave(edges: Iterable[Edge], names: Iterable[str] = ()) -> nx.DiGraph[str]:
+    """What acts on what within one wave, as a graph; constructs without an edge are in it if they are named."""
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    graph.add_nodes_from(names)
+    graph.add_edges_from((edge.cause, edge.effect) for edge in edges if edge.lag == 0)
+    return graph
+
+
+def loop_within(edges: Iterable[Edge]) -> str | None:
+    """A feedback loop within the wave, ``a -> b -> a``; None without one."""
+    try:
+        loop = nx.find_cycle(within_wave(edges))
+    except nx.NetworkXNoCycle:
+        return None
+    return " -> ".join([*(edge[0] for edge in loop), loop[0][0]])
+
+
 def _check_loops(edges: Sequence[Edge], feedback: bool) -> None:
     """Refuse a loop without a lag, naming it, unless feedback was declared."""
     if feedback:
         return
-    graph: nx.DiGraph[str] = nx.DiGraph()
-    graph.add_edges_from((edge.cause, edge.effect) for edge in edges if edge.lag == 0)
-    try:
-        loop = nx.find_cycle(graph)
-    except nx.NetworkXNoCycle:
+    around = loop_within(edges)
+    if around is None:
         return
-    around = " -> ".join([*(edge[0] for edge in loop), loop[0][0]])
     raise SpecError(
         f"The edges run in a loop without a lag: {around}.",
         hint="Give one edge a lag (rox.Edge(..., lag=1, fixed=...)) or declare RoxModel(feedback=True) and give "
@@ -359,9 +369,7 @@ def headline(model: CausalModel) -> tuple[str, str] | None:
     >>> headline(five_factor({"pride": ["p1"], "outcomes": ["revenue"]}))
     ('pride', 'outcomes')
     """
-    graph: nx.DiGraph[str] = nx.DiGraph()
-    graph.add_nodes_from(model.names)
-    graph.add_edges_from((edge.cause, edge.effect) for edge in model.edges if edge.lag == 0)
+    graph = within_wave(model.edges, model.names)
     ranked = sorted(
         model.constructs, key=lambda c: (c.factor != "pride", c.factor == "context", model.causes(c.name) != ())
     )
@@ -373,3 +381,8 @@ def headline(model: CausalModel) -> tuple[str, str] | None:
             )
             return cause.name, best[1].name
     return None
+
+
+def model_nodes(model: CausalModel) -> tuple[Node, ...]:
+    """One node for each construct."""
+    return tuple(Node(name=c.name, factor=c.factor, source=c.source, items=len(c.items)) for c in model.constructs)

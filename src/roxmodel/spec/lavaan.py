@@ -18,10 +18,8 @@ from math import comb
 from reprlib import Repr
 from typing import Any, Final, Literal, TypeVar
 
-import networkx as nx
-
 from roxmodel.errors import SpecError, did_you_mean
-from roxmodel.spec.causal import CausalModel
+from roxmodel.spec.causal import CausalModel, loop_within
 from roxmodel.spec.constructs import Construct, Covariance, Edge
 from roxmodel.spec.definitions import in_order
 from roxmodel.spec.questionnaire import Item
@@ -96,7 +94,7 @@ def read_lavaan(text: str, factors: Mapping[str, str], source: str, name: str) -
         "definitions": {key: _with_values(definition, fixed) for key, definition in parts.definitions.items()},
         "terminal_covariances": True,
         "exogenous": "fixed",
-        "feedback": _has_loop(edges),
+        "feedback": loop_within(edges) is not None,
     }
 
 
@@ -236,12 +234,6 @@ def _construct_names(parts: _Parts) -> list[str]:
             hint="Let the construct take its place in the '~', or leave it out of the '=~'.",
         )
     return [name for name in dict.fromkeys(names) if name not in indicators]
-
-
-def _has_loop(edges: tuple[Edge, ...]) -> bool:
-    graph: nx.DiGraph[str] = nx.DiGraph()
-    graph.add_edges_from((edge.cause, edge.effect) for edge in edges)
-    return not nx.is_directed_acyclic_graph(graph)
 
 
 def _statements(text: str) -> list[str]:

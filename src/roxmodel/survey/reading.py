@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,70 +26,38 @@ from roxmodel.survey.misread import Asked, Kind, code_doubts
 from roxmodel.survey.suspect import duplicate_doubts, reversed_in_moments
 from roxmodel.types import FloatArray
 
-__all__ = ["Options", "Reading", "Rows", "check_same_items", "read_frames"]
+__all__ = ["Options", "Reading", "Rows", "check_same_items", "read_frames", "read_moments", "require_sources"]
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How the frames are to be read.
+    """How the frames are to be read."""
 
-    Attributes
-    ----------
-    by
-        Column with the unit's key.
-    weight, frequency
-        Source -> column.
-    eligible
-        Source -> column of the unit frame.
-    coerce
-        Whether answers outside their scale count as missing.
-    """
-
-    by: str
-    weight: Mapping[str, str] = field(default_factory=dict)
+    by: str  # column with the unit's key
+    weight: Mapping[str, str] = field(default_factory=dict)  # source -> column
     frequency: Mapping[str, str] = field(default_factory=dict)
-    eligible: Mapping[str, str] = field(default_factory=dict)
-    coerce: bool = False
+    eligible: Mapping[str, str] = field(default_factory=dict)  # source -> column of the unit frame
+    coerce: bool = False  # whether answers outside their scale count as missing
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reading:
     """What the frames said.
 
-    Attributes
-    ----------
-    moments
-        Of all sources; rows are forgotten.
-    unit_frame, unit_keys
-        The units' own figures, kept for columns such as the region.
-    without_unit
-        Source -> rows that name no unit.
-    coerced
-        Item -> answers outside the scale that count as missing.
-    rows
-        Source -> its answers, where some are missing.
-    eligible
-        Columns of the unit frame with how many people could have answered.
-    travelled
-        Whether this came out of a pickle, without rows and without columns that no construct uses.
-    left_behind
-        Sources with missing answers whose rows stayed where the pickle was made.
-    doubts
-        What in the frames may not be what it seems.
-    assumed
-        Source -> people in every unit, where means came without counts.
+    `origin`: ``frames``; ``pickle``: without rows and without columns that no construct uses; ``moments``: without any;
+    `assumed`: source -> people in every unit, where means came without counts.
     """
 
-    moments: LinkedMoments
-    unit_frame: Frame | None
+    moments: LinkedMoments  # of all sources; rows are forgotten
+    unit_frame: Frame | None  # the units' own figures, kept for columns such as the region
     unit_keys: Keys | None
-    without_unit: Mapping[str, int]
-    coerced: Mapping[str, int]
-    rows: Mapping[str, Rows] = field(default_factory=dict)
-    eligible: tuple[str, ...] = ()
-    travelled: bool = False
-    left_behind: tuple[str, ...] = ()
-    doubts: tuple[Doubt, ...] = ()
+    without_unit: Mapping[str, int]  # source -> rows that name no unit
+    coerced: Mapping[str, int]  # item -> answers outside the scale that count as missing
+    rows: Mapping[str, Rows] = field(default_factory=dict)  # source -> its answers, where some are missing
+    eligible: tuple[str, ...] = ()  # columns of the unit frame with how many people could have answered
+    origin: Literal["frames", "pickle", "moments"] = "frames"
+    left_behind: tuple[str, ...] = ()  # sources with missing answers whose rows stayed where the pickle was made
+    doubts: tuple[Doubt, ...] = ()  # what in the frames may not be what it seems
     assumed: Mapping[str, int] = field(default_factory=dict)
 
     def travelling(self, by: str) -> Reading:
@@ -99,7 +67,8 @@ class Reading:
             used = dict.fromkeys((by, *(() if figures is None else figures.names), *self.eligible))
             frame = open_frame(UNIT, {name: raw_column(frame, name) for name in used if name in frame.columns})
         left = tuple(dict.fromkeys((*self.left_behind, *self.rows)))
-        return replace(self, unit_frame=frame, rows={}, travelled=True, left_behind=left)
+        origin: Literal["pickle", "moments"] = "moments" if self.origin == "moments" else "pickle"
+        return replace(self, unit_frame=frame, rows={}, origin=origin, left_behind=left)
 
     def cells(self, source: str, items: Sequence[str]) -> Cells | None:
         """Moments by unit and pattern of missing answers; None where rows are not at hand or are weighted."""
@@ -137,13 +106,7 @@ class _Book:
 
 
 def read_frames(model: RoxModel, frames: Mapping[str, object], options: Options) -> Reading:
-    """Read one frame a source; frames of sources the model does not ask are left unread.
-
-    Raises
-    ------
-    RoxError
-        Whatever is wrong with a frame, naming source and column; frames that share no unit.
-    """
+    """Read one frame a source; frames of sources the model does not ask are left unread."""
     book, sources = _Book(construct={item.name: c.name for c in model.constructs for item in c.items}), []
     figures, unit_frame = None, None
     for source, given in frames.items():
@@ -159,7 +122,8 @@ def read_frames(model: RoxModel, frames: Mapping[str, object], options: Options)
     _check_matched(options.by, moments, book)
     without = {source: keys.without for source, keys in book.keys.items() if keys.without}
     eligible = tuple(options.eligible.values())
-    doubts = (*book.doubts, *_linkage_doubts(model, options.by, moments, book), *reversed_in_moments(model, moments))
+    linkage = _linkage_doubts(model, options.by, moments, _rows_of(book))
+    doubts = (*book.doubts, *linkage, *reversed_in_moments(model, moments))
     assumed = {
         s: n for s, given in frames.items() if isinstance(given, Aggregated) and (n := given.assumed) is not None
     }
@@ -176,13 +140,54 @@ def read_frames(model: RoxModel, frames: Mapping[str, object], options: Options)
     )
 
 
-def _linkage_doubts(model: RoxModel, by: str, moments: LinkedMoments, book: _Book) -> tuple[Doubt, ...]:
-    """Keys that nearly match, and units that few frames share."""
-    present: dict[str, dict[Hashable, float]] = {}
+def read_moments(model: RoxModel, moments: LinkedMoments, by: str) -> Reading:
+    """What moments say of a model: its items, nothing else; a DataError where they lack one or share no unit."""
+    require_sources(model, moments)
+    sources = [moments.source(name).select(_items(model, name)) for name in model.respondent_sources]
+    asked = _items(model, UNIT)
+    figures = moments.figures.select(asked) if moments.figures is not None and asked else None
+    own = LinkedMoments(tuple(sources), figures)
+    present = {s.source: dict(zip(s.units, s.respondents.tolist(), strict=True)) for s in own.sources}
+    if figures is not None:
+        present[UNIT] = dict.fromkeys(figures.units, 1.0)
+    if not own.matched:
+        _refuse_unmatched(by, [(source, tuple(found)) for source, found in present.items()])
+    doubts = (*_linkage_doubts(model, by, own, present), *reversed_in_moments(model, own))
+    return Reading(own, None, None, {}, {}, origin="moments", doubts=doubts)
+
+
+def require_sources(model: RoxModel, moments: LinkedMoments) -> None:
+    """Refuse moments that lack a source, an item or the figures that the model asks for."""
+    for name in model.respondent_sources:
+        known = [source.source for source in moments.sources]
+        if name not in known:
+            raise DataError(f"The moments hold no source {name!r}.", hint=did_you_mean(name, known))
+        own = moments.source(name)
+        for item in _items(model, name):
+            if item not in own.items:
+                raise DataError(f"The {name} moments hold no item {item!r}.", hint=did_you_mean(item, own.items))
+    if UNIT in model.sources and moments.figures is None:
+        raise DataError("The moments hold no figures of the units, which the model asks for.")
+
+
+def _items(model: RoxModel, source: str) -> list[str]:
+    return [item.name for c in model.constructs if c.source == source for item in c.items]
+
+
+def _rows_of(book: _Book) -> dict[str, dict[Hashable, float]]:
+    """Source -> unit -> rows."""
+    found: dict[str, dict[Hashable, float]] = {}
     for source, keys in book.keys.items():
         rows = np.bincount(keys.codes[keys.codes >= 0], minlength=len(keys.units))
-        present[source] = dict(zip(keys.units, rows.tolist(), strict=True))
-    units = dict.fromkeys(unit for keys in book.keys.values() for unit in keys.units)
+        found[source] = dict(zip(keys.units, rows.tolist(), strict=True))
+    return found
+
+
+def _linkage_doubts(
+    model: RoxModel, by: str, moments: LinkedMoments, present: Mapping[str, Mapping[Hashable, float]]
+) -> tuple[Doubt, ...]:
+    """Keys that nearly match, and units that few frames share."""
+    units = dict.fromkeys(unit for found in present.values() for unit in found)
     found = key_doubts(by, present, list(units))
     matched, known = len(moments.matched), len(moments.units)
     if len(model.sources) < 2 or matched >= known / 2:
@@ -330,7 +335,10 @@ def _check_matched(by: str, moments: LinkedMoments, book: _Book) -> None:
     matched = moments.matched
     if not set(matched).isdisjoint(book.keys[UNIT].units if UNIT in book.keys else matched):
         return
-    units_of = [(source, keys.units) for source, keys in book.keys.items()]
+    _refuse_unmatched(by, [(source, keys.units) for source, keys in book.keys.items()])
+
+
+def _refuse_unmatched(by: str, units_of: Sequence[tuple[str, Sequence[Hashable]]]) -> None:
     refuse_mixed_types(by, units_of)
     shown = "; ".join(f"{source}: {listed(units, 3)}" for source, units in units_of)
     raise DataError(
@@ -340,13 +348,7 @@ def _check_matched(by: str, moments: LinkedMoments, book: _Book) -> None:
 
 
 def check_same_items(model: RoxModel, other: RoxModel) -> None:
-    """Refuse a study that was read for another model's items.
-
-    Raises
-    ------
-    SpecError
-        Naming the item.
-    """
+    """Refuse a study that was read for another model's items."""
     if model == other:
         return
     known = {item.name: (item, c.source) for c in other.constructs for item in c.items}

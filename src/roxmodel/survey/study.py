@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
@@ -12,15 +11,15 @@ from roxmodel.doubts import Doubt, doubt_lines, warn_doubts
 from roxmodel.errors import DataError, SpecError, did_you_mean, listed
 from roxmodel.moments.cells import Cells
 from roxmodel.moments.linked import LinkedMoments
-from roxmodel.numerals import for_reading
 from roxmodel.spec.constructs import UNIT
 from roxmodel.spec.graph import RoxModel
+from roxmodel.story import Story, StoryTable, Told
 from roxmodel.survey.aggregated import Aggregated
 from roxmodel.survey.composites import MIN_GROUP, hidden_scores, unit_composites
 from roxmodel.survey.frames import raw_column, require_columns
 from roxmodel.survey.keys import refuse_rounded
 from roxmodel.survey.linkage import linkage_table, quality_table, unmatched_table
-from roxmodel.survey.reading import Options, Reading, check_same_items, read_frames
+from roxmodel.survey.reading import Options, Reading, check_same_items, read_frames, read_moments
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,14 +31,14 @@ __all__ = ["Study"]
 _ARGUMENTS = ("employee", "customer", UNIT)  # sources with an argument of their own
 
 
-class Study:
+class Study(Told):
     """Surveys of different people, and the unit's own figures, linked by unit.
 
     The frames are read once, checked against the model and condensed to `moments`; they are never written
     into. Of respondents' rows nothing is kept, except that a study whose answers have holes remembers these
     columns (the frame's own where that can be; never pickled), for the likelihood of what is there. A unit that
     some frame lacks is kept and reported by `linkage`. Columns that no construct uses are ignored; a pickle does not
-    keep them.
+    keep them. `Study.of` makes a study of moments, without rows.
 
     Parameters
     ----------
@@ -130,6 +129,57 @@ class Study:
         reading = read_frames(model, frames, options)
         self._set(model=model, by=by, min_group=int(min_group), _reading=reading)
         warn_doubts("study", self.doubts, stacklevel=2)
+
+    @classmethod
+    def of(cls, moments: LinkedMoments, model: RoxModel, *, by: str = "unit", min_group: int = MIN_GROUP) -> Self:
+        """Make a study of moments: no row is needed, and none is ever seen.
+
+        Moments of sites, or of partitions of a large table, add up (``one + other``), can leave a firm where rows
+        cannot, and are the `moments` of any study. What a study answers, it answers from them: `linkage`, `quality`,
+        `check`, `scores`, and every method of `roxmodel.fit` that takes a study. Only what goes back to rows says that
+        it needs them: `unit_column`, and with it ``cluster=`` of `roxmodel.fit`; and, where answers are missing, the
+        likelihood of every answer (``within="saturated"`` or ``"model"``; ``"pooled"`` then pools the covariance within
+        units pair by pair).
+
+        Parameters
+        ----------
+        moments
+            Surveys by unit and the units' figures, as read for `model`: reversed items turned, answers outside their
+            scale left out.
+        model
+            Which items measure which construct, and who answers them. What it does not ask for is left out.
+        by
+            What a unit is called: the name of the column of keys in tables.
+        min_group
+            As of `Study`: smallest number of people of a survey that any figure of a single unit rests on.
+
+        Raises
+        ------
+        RoxError
+            If the moments lack a source or an item of the model, or no unit is in all sources.
+
+        Warns
+        -----
+        RoxWarning
+            Once, if something in the moments may not be what it seems; all of it stands in `doubts`.
+
+        Examples
+        --------
+        >>> from roxmodel.datasets import make_world
+        >>> read = make_world(40, seed=1).study()
+        >>> study = Study.of(read.moments, read.model, by="branch")
+        >>> study.linkage().equals(read.linkage()), study.check().n_units
+        (True, 40)
+        """
+        given: object = moments
+        if not isinstance(given, LinkedMoments):
+            problem = f"moments= is of type {type(moments).__name__!r}."
+            raise SpecError(problem, allowed="rox.LinkedMoments, then the model: rox.Study.of(study.moments, model)")
+        _check_plain(model, by, min_group)
+        study = cls.__new__(cls)
+        study._set(model=model, by=by, min_group=int(min_group), _reading=read_moments(model, moments, by))
+        warn_doubts("study", study.doubts, stacklevel=2)
+        return study
 
     def _set(self, **values: object) -> None:
         for name, value in values.items():
@@ -293,16 +343,21 @@ class Study:
         Raises
         ------
         DataError
-            If there is no unit frame, or no such column (of a pickled study: no column but those its model uses), or it
-            holds long numbers that were rounded.
+            If there is no unit frame (as in a study made of moments), or no such column (of a pickled study: no column
+            but those its model uses), or it holds long numbers that were rounded.
         """
         import pandas as pd
 
         frame, keys = self._reading.unit_frame, self._reading.unit_keys
+        if self._reading.origin == "moments":
+            raise DataError(
+                f"The column {name!r} needs rows, and this study was made of moments, which hold none.",
+                hint="Make the Study from the frames: Study(model, ..., unit=...).",
+            )
         if frame is None or keys is None:
             problem = f"There is no unit frame to take the column {name!r} from."
             raise DataError(problem, hint="Give Study(unit=...).")
-        if self._reading.travelled and name not in frame.columns:
+        if self._reading.origin == "pickle" and name not in frame.columns:
             raise DataError(
                 f"The column {name!r} did not travel: a pickled study keeps the columns that its model uses, no other.",
                 allowed=listed(list(frame.columns)),
@@ -323,12 +378,9 @@ class Study:
         doubts = f"; {len(self.doubts)} doubtful: study.doubts" if self.doubts else ""
         return f"<Study of {known} units{whole} by {self.by!r}: {people or 'unit figures only'}{doubts}>"
 
-    def _repr_html_(self) -> str:
-        table: str = for_reading(self.linkage()).to_html(index=False)
-        doubts = "".join(
-            f"<p><strong>{html.escape(line, quote=False)}</strong></p>" for line in doubt_lines(self.doubts)
-        )
-        return f"<p>{html.escape(repr(self), quote=False)}</p>{doubts}{table}"
+    def _story(self) -> Story:
+        warnings = tuple(doubt_lines(self.doubts))
+        return Story("study", "", repr(self), warnings=warnings, body=(StoryTable.of(self.linkage()),))
 
 
 def _check_plain(model: object, by: object, min_group: object) -> None:

@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 
 import roxmodel as rox
 from roxmodel.errors import DataError, RoxError, SpecError
-from roxmodel.estimate.latent.row_options import Options
+from roxmodel.estimate.options import SemOptions
 from roxmodel.estimate.ordinal.categorical import categories_of, ordinal_items, refit_categorical, solve_categorical
 from roxmodel.estimate.ordinal.first_step import first_step_of
 from roxmodel.estimate.ordinal.weighted import covariance_part
@@ -34,7 +34,7 @@ def answers(n=300, seed=1, continuous=()):
 
 
 def solved(frame, model=MODEL, ordered=True, **options):
-    return solve_categorical(model, frame, Options(estimator="DWLS", se="robust", ordered=ordered, **options))
+    return solve_categorical(model, frame, SemOptions(estimator="DWLS", se="robust", ordered=ordered, **options))
 
 
 def numeric(function, theta, step=1e-5):

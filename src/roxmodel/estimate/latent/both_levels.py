@@ -13,13 +13,12 @@ import numpy as np
 from roxmodel.errors import EstimationError, RoxError, listed
 from roxmodel.estimate.latent.inference import Bread, beside_bound, bread_of
 from roxmodel.estimate.latent.joint_likelihood import CompleteObjective, JointObjective, JointPart, is_complete
-from roxmodel.estimate.latent.optimizer import Minimum, feasible, minimise, reached
-from roxmodel.estimate.latent.planned_table import lower_bounds
-from roxmodel.estimate.latent.sample import Estimate, LinkedSample, Source
+from roxmodel.estimate.latent.optimizer import Minimum, feasible, lower_bounds, minimise, reached
+from roxmodel.estimate.latent.sample import LatentSolution, LinkedSample, Source
 from roxmodel.estimate.latent.within import Within
 from roxmodel.implied.identification import PEOPLE, NeverMetError, require_identified, require_seen
 from roxmodel.implied.layout import Layout, lay_out, saturated
-from roxmodel.implied.likelihood import Expansion, Objective, Part, Patterns, Target
+from roxmodel.implied.likelihood import Expansion, NormalCells, Objective, Part, Seen, Target
 from roxmodel.implied.matrices import implied
 from roxmodel.implied.starts import start_values
 from roxmodel.moments.cells import Cells
@@ -35,7 +34,7 @@ __all__ = [
     "cells_of",
     "edges_of",
     "estimate_jointly",
-    "within_edges",
+    "within_levels",
     "within_model",
     "within_part",
 ]
@@ -43,21 +42,13 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class WithinModel:
-    """The part of a model that one survey holds, laid out for answers within units.
-
-    Attributes
-    ----------
-    model, table, layout
-        Constructs and edges of one source.
-    theta, vcov
-        Estimates from the covariance within units, and their normal-theory covariance.
-    """
+    """Constructs and edges of one survey, laid out for answers within units, with their estimates."""
 
     model: RoxModel
     table: ParameterTable
     layout: Layout
     theta: FloatArray
-    vcov: FloatArray
+    vcov: FloatArray  # by normal theory
 
 
 def within_part(model: RoxModel, source: str) -> RoxModel:
@@ -137,7 +128,7 @@ def _df(source: Source) -> float:
     return float(respondents.sum() - (respondents > 0).sum())
 
 
-def _as_seen(source: Source, at: Sequence[int], target: Target) -> Target | Patterns:
+def _as_seen(source: Source, at: Sequence[int], target: Target) -> Seen:
     """The covariance within units; where some items never met, as the sets of items that people answered show it.
 
     A set of items counts by the people who answered it: each set's part of the covariance is what its likelihood would
@@ -152,7 +143,7 @@ def _as_seen(source: Source, at: Sequence[int], target: Target) -> Target | Patt
     seen = cells.seen[:, list(at)]
     both = seen[:, :, None] & seen[:, None, :]
     covariance = np.where(both, target.covariance, 0.0)
-    return Patterns(seen, sizes / sizes.sum(), np.zeros(seen.shape), covariance, np.zeros(0, dtype=np.int64))
+    return NormalCells(seen, np.zeros(seen.shape), sizes / sizes.sum(), covariance)
 
 
 def edges_of(part: WithinModel, source: Source) -> list[WithinEdge]:
@@ -185,8 +176,19 @@ def edges_of(part: WithinModel, source: Source) -> list[WithinEdge]:
     return found
 
 
-def within_edges(model: RoxModel, sample: LinkedSample, scaling: Scaling) -> tuple[tuple[WithinEdge, ...], list[str]]:
+def within_levels(
+    model: RoxModel, sample: LinkedSample, joint: Joint | None, scaling: Scaling
+) -> tuple[tuple[WithinEdge, ...], list[str]]:
     """Edges among answers of people of one unit, survey by survey, and why some are missing."""
+    if joint is None or not joint.within:
+        edges, words = _pooled_edges(model, sample, scaling)
+        return edges, [*(() if joint is None else joint.notes), *words]
+    models = {part.model.constructs[0].source: part for part in joint.within}
+    own = [edges_of(models[source.name], source) for source in sample.sources if source.name in models]
+    return tuple(edge for edges in own for edge in edges), list(joint.notes)
+
+
+def _pooled_edges(model: RoxModel, sample: LinkedSample, scaling: Scaling) -> tuple[tuple[WithinEdge, ...], list[str]]:
     found: list[WithinEdge] = []
     notes: list[str] = []
     for source in sample.sources:
@@ -252,36 +254,20 @@ def cells_of(source: Source) -> Cells:
 
 @dataclass(frozen=True, slots=True)
 class Joint:
-    """The optimum over all answers.
+    """The optimum over all answers."""
 
-    Attributes
-    ----------
-    estimate
-        The between-unit part; its bread is that of the whole, its own parameters only.
-    sample
-        With the covariances within units that go with it.
-    within
-        Models within units with their estimates and covariance; empty for ``"saturated"``.
-    value
-        Half the deviance of all answers per unit, without log 2π.
-    n_free
-        Parameters of both levels.
-    answers
-        Answers and figures that the likelihood is of.
-    notes
-        Surveys whose items are too far apart for a model within units.
-    """
-
-    estimate: Estimate
-    sample: LinkedSample
-    within: tuple[WithinModel, ...]
-    value: float
-    n_free: int
-    answers: float
-    notes: tuple[str, ...] = ()
+    solution: LatentSolution  # the part between units; its bread is that of the whole, its own parameters only
+    sample: LinkedSample  # with the covariances within units that go with it
+    within: tuple[WithinModel, ...]  # models within units with their estimates; empty for "saturated"
+    value: float  # half the deviance of all answers per unit, without log 2π
+    n_free: int  # parameters of both levels
+    answers: float  # answers and figures that the likelihood is of
+    notes: tuple[str, ...] = ()  # surveys whose items are too far apart for a model within units
 
 
-def estimate_jointly(model: RoxModel, sample: LinkedSample, known: Estimate, modelled: bool, scaling: Scaling) -> Joint:
+def estimate_jointly(
+    model: RoxModel, sample: LinkedSample, known: LatentSolution, modelled: bool, scaling: Scaling
+) -> Joint:
     """Maximise the likelihood of all answers, from the estimate with the pooled covariance within units.
 
     Raises
@@ -363,7 +349,7 @@ def _within_start(
     return layout, theta, np.full(layout.n_free, -np.inf), None
 
 
-def _expected(found: Minimum, known: Estimate) -> Minimum:
+def _expected(found: Minimum, known: LatentSolution) -> Minimum:
     """With the expected information between units by the pooled estimate, for what is held at its bound there."""
     k, near = known.table.n_free, found.expansion
     information = near.information.copy()
@@ -395,7 +381,7 @@ def _minimised(objective: JointObjective, start: FloatArray, lower: FloatArray) 
 
 
 def _joint(
-    known: Estimate,
+    known: LatentSolution,
     sample: LinkedSample,
     solved: tuple[JointObjective, Minimum, Bread],
     models: Sequence[WithinModel | None],
@@ -427,7 +413,7 @@ def _joint(
     for part in objective.parts:
         figures[:, part.source.at] = False
     return Joint(
-        replace(known, found=minimum, bread=own), again, tuple(within), at.value, objective.n_free,
+        replace(known, sample=again, found=minimum, bread=own), again, tuple(within), at.value, objective.n_free,
         answers + float(figures.sum()),
     )  # fmt: skip
 

@@ -10,11 +10,11 @@ import numpy as np
 
 from roxmodel.errors import DataError, RoxError, SpecError, did_you_mean, listed
 from roxmodel.estimate.latent.inference import Bread, beside_bound, bread_of
-from roxmodel.estimate.latent.optimizer import Minimum, minimise
-from roxmodel.estimate.latent.planned_table import given_by_data, lower_bounds, owner_of, refuse_free_lags
-from roxmodel.estimate.latent.row_options import Options
+from roxmodel.estimate.latent.optimizer import Minimum, lower_bounds, minimise
 from roxmodel.estimate.latent.row_sample import covariates_of, sample_of_frame
 from roxmodel.estimate.latent.sample import GroupSample, Sample
+from roxmodel.estimate.latent.solve import given_by_data, owner_of, refuse_free_lags
+from roxmodel.estimate.options import SemOptions
 from roxmodel.estimate.ordinal.conditional import conditional_moments
 from roxmodel.estimate.ordinal.first_step import first_step_of
 from roxmodel.estimate.ordinal.ordinal import OrdinalMoments, ordinal_moments
@@ -133,7 +133,7 @@ def _target(moments: OrdinalMoments, items: Sequence[str]) -> Target:
     return Target(mean[order], covariance[np.ix_(order, order)])
 
 
-def solve_categorical(model: RoxModel, data: object, options: Options) -> CategoricalSolution:
+def solve_categorical(model: RoxModel, data: object, options: SemOptions) -> CategoricalSolution:
     """Estimate a model with ordinal items."""
     _refuse(model, data, options)
     ordinal = ordinal_items(model, options.ordered)
@@ -210,7 +210,7 @@ def refit_categorical(
     return theta if found.converged else np.full(len(theta), np.nan)
 
 
-def _refuse(model: RoxModel, data: object, options: Options) -> None:
+def _refuse(model: RoxModel, data: object, options: SemOptions) -> None:
     if isinstance(data, Moments):
         raise RoxError(
             "estimator='DWLS' needs the rows: a printed matrix holds no thresholds.",
@@ -231,7 +231,7 @@ def _refuse(model: RoxModel, data: object, options: Options) -> None:
     _refuse_stated(model)
 
 
-def _without_ordered(options: Options) -> str:
+def _without_ordered(options: SemOptions) -> str:
     """What the likelihood needs besides: it knows no ordered=."""
     return "" if options.ordered is None else " without ordered="
 
@@ -311,7 +311,7 @@ def _without_means(model: RoxModel, sample: Sample, target: Target, ordinal: Boo
     return replace(sample, mean=None, low=None, high=None, groups=groups, notes=(*sample.notes, *notes))
 
 
-def _table(model: RoxModel, options: Options, ordinal: BoolArray, moments: OrdinalMoments) -> ParameterTable:
+def _table(model: RoxModel, options: SemOptions, ordinal: BoolArray, moments: OrdinalMoments) -> ParameterTable:
     """Plan thresholds in place of the means of ordinal items, and no residual variances of theirs."""
     names = [item.name for item in model.items]
     are = {name for name, yes in zip(names, ordinal, strict=True) if yes}

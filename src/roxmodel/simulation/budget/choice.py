@@ -15,6 +15,7 @@ from math import prod
 import numpy as np
 
 from roxmodel.errors import SimulationError
+from roxmodel.numerals import money_text
 from roxmodel.result.response import Caps, Push, travel
 from roxmodel.simulation.actions import Action
 from roxmodel.simulation.budget.problem import Problem, conditions_of, keeping, violations
@@ -23,7 +24,6 @@ from roxmodel.simulation.budget.tail import best_tail, tail_mean
 from roxmodel.simulation.budget.worth import Option, Promised, promise_of, wave_weights
 from roxmodel.simulation.dynamics import push_of
 from roxmodel.simulation.question import Question
-from roxmodel.simulation.run_story import money_text
 from roxmodel.types import FloatArray, IntArray
 
 __all__ = [
@@ -50,45 +50,22 @@ _LEVELS = (0.05, 0.1, 0.2, 0.35, 0.5)  # shares of the worst draws whose best pl
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What is taken.
+    """What is taken."""
 
-    Attributes
-    ----------
-    options
-        Places of the options, ascending.
-    value
-        The objective at the choice.
-    bound
-        No choice reaches more.
-    proven
-        Whether the choice is the best there is.
-    """
-
-    options: IntArray
-    value: float
-    bound: float
-    proven: bool
+    options: IntArray  # places of the options, ascending
+    value: float  # the objective at the choice
+    bound: float  # no choice reaches more
+    proven: bool  # whether the choice is the best there is
 
 
 def choose(problem: Problem, objective: str = "mean", level: float = 0.1) -> Choice:
     """Take the options that bring most and keep all conditions.
 
-    Parameters
-    ----------
-    problem
-        Options and conditions.
-    objective
-        ``"mean"``: sum of the expected values; exact. ``"cvar"``: mean of the worst `level` share of the draws, the
-        draw at the border by the part that belongs to it; exact, by supporting planes (Rockafellar & Uryasev 2002, doi
-        10.1016/S0378-4266(02)00271-6). ``"probability"``: share of draws above 0; exact where there are few plans, else
-        the best of a search that starts from the plans of the largest mean and cvar, not proven.
-    level
-        Share of the draws that counts as the worst.
-
-    Raises
-    ------
-    SimulationError
-        If no plan keeps all conditions, naming those that conflict.
+    `objective`: ``"mean"``: sum of the expected values; exact. ``"cvar"``: mean of the worst `level` share of the
+    draws, the draw at the border by the part that belongs to it; exact, by supporting planes (Rockafellar & Uryasev
+    2002, doi 10.1016/S0378-4266(02)00271-6). ``"probability"``: share of draws above 0; exact where there are few
+    plans, else the best of a search that starts from the plans of the largest mean and cvar, not proven. `level`: share
+    of the draws that counts as the worst. Refused if no plan keeps all conditions, naming those that conflict.
     """
     if objective == "probability":
         return _likeliest(problem)
@@ -230,23 +207,12 @@ _STEP = 1e-4  # of a standard deviation: the push by which slopes are measured
 
 @dataclass(frozen=True, slots=True)
 class Together:
-    """Options at the estimate, unit by unit.
+    """Options at the estimate, unit by unit."""
 
-    Attributes
-    ----------
-    question
-        At the estimate, with expected prices.
-    actions
-        Of the options.
-    caps
-        Levels, (draws, units, k), and ends.
-    weights
-        (waves,) for each priced outcome: money of one raw unit of it in all units, in each wave.
-    """
-
-    question: Question
-    actions: tuple[Action, ...]
-    caps: Caps
+    question: Question  # at the estimate, with expected prices
+    actions: tuple[Action, ...]  # of the options
+    caps: Caps  # levels, (draws, units, k), and ends
+    # (waves,) for each priced outcome: money of one raw unit of it in all units, in each wave
     weights: tuple[FloatArray, ...]
 
     def benefit(self, places: Sequence[int]) -> float:
@@ -328,7 +294,7 @@ def _acted(action: Action) -> tuple[int, ...]:
 
 def together_at_estimate(question: Question, actions: Sequence[Action]) -> Together | None:
     """Options at the estimate; None where waves hang together (lagged edges) or equations are curved."""
-    if not question.system.linear or question.system.lagged or any(one.log for one in question.priced):
+    if not question.system.linear or question.system.lags or any(one.log for one in question.priced):
         return None
     at = question.at()
     ground = at.ground(actions)
@@ -354,25 +320,14 @@ _OTHERS = 4  # options that are tried in the place of another
 
 @dataclass(slots=True)
 class Shared:
-    """What is known of the value of plans: slopes that bound it, and the plans that were valued.
+    """What is known of the value of plans: slopes that bound it, and the plans that were valued."""
 
-    Attributes
-    ----------
-    together
-        Options at the estimate.
-    extra
-        (n,) what each option is worth beyond that: shrinking and curvature, less its cost.
-    rows, constants
-        Bounds found so far: the value of no plan x is above ``constant + row @ x``.
-    plans
-        Plans that were valued, with their values.
-    """
-
-    together: Together
-    extra: FloatArray
+    together: Together  # options at the estimate
+    extra: FloatArray  # (n,) what each option is worth beyond that: shrinking and curvature, less its cost
+    # rows, constants: bounds found so far: the value of no plan x is above ``constant + row @ x``
     rows: list[FloatArray] = field(default_factory=list)
     constants: list[float] = field(default_factory=list)
-    plans: dict[tuple[int, ...], float] = field(default_factory=dict)
+    plans: dict[tuple[int, ...], float] = field(default_factory=dict)  # plans that were valued, with their values
 
     def value(self, places: Sequence[int]) -> float:
         """Expected net value of a plan, simulated as a whole at the estimate."""
@@ -449,10 +404,7 @@ def climbed(
 ) -> tuple[tuple[int, ...], float]:
     """Improve a plan by exchanges: one option less, one more, one for another; the plan, and what was gained.
 
-    Parameters
-    ----------
-    judge
-        Objective of a plan, and what decides between equal ones.
+    `judge`: objective of a plan, and what decides between equal ones.
     """
     best = start = judge(places)
     tries = 0
@@ -497,21 +449,12 @@ _SHARED = 0.005  # share of the value that has to be lost by acting together bef
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What plans are looked for with.
+    """What plans are looked for with."""
 
-    Attributes
-    ----------
-    options, worth
-        What every way to do every action is worth by itself.
-    aim
-        Objective, and the share of the worst draws that ``"cvar"`` looks at.
-    shared
-        What is known of the value of plans whose actions share their effect; None where that cannot be bounded.
-    """
-
-    options: tuple[Option, ...]
+    options: tuple[Option, ...]  # options, worth: what every way to do every action is worth by itself
     worth: Promised
-    aim: tuple[str, float]
+    aim: tuple[str, float]  # objective, and the share of the worst draws that ``"cvar"`` looks at
+    # what is known of the value of plans whose actions share their effect; None where that cannot be bounded
     shared: Shared | None
 
     def judge(self, places: Sequence[int]) -> tuple[float, float]:
@@ -534,13 +477,7 @@ class Search:
         return bool(abs(whole - sum(each)) <= _SHARED * benefit)
 
     def best(self, problem: Problem) -> tuple[Choice, str]:
-        """The best plan under some conditions, and what was done to find it ("" if benefits add up).
-
-        Raises
-        ------
-        SimulationError
-            If no plan keeps all conditions.
-        """
+        """The best plan under some conditions, and what was done to find it ("" if benefits add up)."""
         choice = choose(problem, self.aim[0], self.aim[1])
         if self.adds_up(choice.options):
             return choice, ""

@@ -19,7 +19,7 @@ from roxmodel.simulation.dynamics import assumed_notes
 from roxmodel.simulation.intervention import Intervention
 from roxmodel.simulation.money.prices import Finance
 from roxmodel.simulation.question import Asked, Question, finance_of, is_number, question_of, require_yes_no
-from roxmodel.simulation.small_print import fit_notes
+from roxmodel.simulation.run_story import fit_notes
 from roxmodel.types import FloatArray
 
 __all__ = ["Objective", "optimize"]
@@ -133,13 +133,7 @@ def optimize(  # noqa: PLR0913 - the contract of DESIGN.md
 
 
 def _candidates(given: object) -> list[Intervention]:
-    """A list of interventions whose mutual references are known.
-
-    Raises
-    ------
-    SimulationError
-        If it is none, or one requires or excludes an action that is not there.
-    """
+    """A list of interventions whose mutual references are known."""
     if isinstance(given, Intervention):
         given = [given]
     if isinstance(given, str | Mapping) or not isinstance(given, Iterable):

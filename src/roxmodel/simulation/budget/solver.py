@@ -59,25 +59,13 @@ _GRID = 2.0**36  # of scaled values: what rounding leaves in the last places dec
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """Rows ``low <= matrix @ x <= high`` over x in {0, 1}.
+    """Rows ``low <= matrix @ x <= high`` over x in {0, 1}."""
 
-    Attributes
-    ----------
-    matrix
-        (rows, n).
-    low, high
-        (rows,).
-    allowed
-        (n,) options that can be chosen; at first those that fit the limits by themselves.
-    kept
-        (n,) options that are chosen; at first none.
-    """
-
-    matrix: csr_array
-    low: FloatArray
+    matrix: csr_array  # (rows, n)
+    low: FloatArray  # low, high: (rows,)
     high: FloatArray
-    allowed: BoolArray
-    kept: BoolArray
+    allowed: BoolArray  # (n,) options that can be chosen; at first those that fit the limits by themselves
+    kept: BoolArray  # (n,) options that are chosen; at first none
 
     def with_row(self, row: FloatArray, low: float, high: float) -> Program:
         """The same with one row more, (n,)."""
@@ -206,10 +194,7 @@ def scaled(gain: FloatArray) -> tuple[FloatArray, float]:
 def counted(amounts: FloatArray) -> tuple[FloatArray, float] | None:
     """Amounts as whole multiples of their largest common unit, and the unit.
 
-    Returns
-    -------
-    tuple or None
-        None where amounts have too many digits for a unit to speak of.
+    Returns None where amounts have too many digits for a unit to speak of.
 
     Examples
     --------
@@ -255,10 +240,7 @@ def without_lines(start: bytes) -> Iterator[None]:
     (https://github.com/ERGO-Code/HiGHS/issues/2783). Output of other threads is held back in the meantime, not lost.
     Where the stream cannot be turned aside (there is none), nothing is done.
 
-    Parameters
-    ----------
-    start
-        First bytes of the lines.
+    `start`: first bytes of the lines.
 
     Examples
     --------
@@ -328,63 +310,31 @@ _CHATTER = b"HighsMipSolverData"
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A plan that keeps all conditions.
+    """A plan that keeps all conditions."""
 
-    Attributes
-    ----------
-    options
-        Chosen options, sorted.
-    value
-        What was maximised, there.
-    bound
-        No plan has more.
-    proven
-        Whether the plan is proven to be the best (to 1e-9 of the largest option).
-    """
-
-    options: IntArray
-    value: float
-    bound: float
-    proven: bool
+    options: IntArray  # chosen options, sorted
+    value: float  # what was maximised, there
+    bound: float  # no plan has more
+    proven: bool  # whether the plan is proven to be the best (to 1e-9 of the largest option)
 
 
 @dataclass(frozen=True, slots=True)
 class Solved:
-    """What HiGHS says.
+    """What HiGHS says."""
 
-    Attributes
-    ----------
-    x
-        (n,).
-    value, bound
-        The objective there; nothing has more.
-    done
-        Whether both are the same.
-    """
-
-    x: FloatArray
-    value: float
+    x: FloatArray  # (n,)
+    value: float  # value, bound: the objective there; nothing has more
     bound: float
-    done: bool
+    done: bool  # whether both are the same
 
 
 @dataclass(frozen=True, slots=True)
 class Relaxed:
-    """The best point where fractions of options are allowed.
+    """The best point where fractions of options are allowed."""
 
-    Attributes
-    ----------
-    x
-        (n,) 0 to 1.
-    value
-        The objective there.
-    price
-        (n,) what the objective loses at least where an option at 0 is chosen, or one at 1 is not.
-    """
-
-    x: FloatArray
-    value: float
-    price: FloatArray
+    x: FloatArray  # (n,) 0 to 1
+    value: float  # the objective there
+    price: FloatArray  # (n,) what the objective loses at least where an option at 0 is chosen, or one at 1 is not
 
 
 def solve(
@@ -392,28 +342,9 @@ def solve(
 ) -> Solved | None:
     """Maximise ``gain @ x``, or with `tail` the smallest of several such sums.
 
-    Parameters
-    ----------
-    program
-        Rows.
-    gain
-        (n,) already of the size that HiGHS likes; not looked at with `tail`.
-    tail
-        (cuts, n): then ``min(tail @ x)`` is maximised.
-    floor
-        Smallest value of interest, with `tail`.
-    nodes
-        Nodes of the tree after which the best plan so far is taken.
-
-    Returns
-    -------
-    Solved or None
-        None if nothing keeps the rows, or nothing reaches the floor.
-
-    Raises
-    ------
-    SimulationError
-        If HiGHS gives no answer at all.
+    `gain`: (n,) already of the size that HiGHS likes; not looked at with `tail`. `tail`: (cuts, n): then ``min(tail @
+    x)`` is maximised. `nodes`: nodes of the tree after which the best plan so far is taken. Returns None if nothing
+    keeps the rows, or nothing reaches the floor.
     """
     from scipy.optimize import Bounds, LinearConstraint, milp
 
@@ -442,12 +373,7 @@ def solve(
 def relaxed(program: Program, tail: FloatArray) -> Relaxed | None:
     """Maximise ``min(tail @ x)`` where fractions of options are allowed; None if HiGHS has no answer.
 
-    Parameters
-    ----------
-    program
-        Rows.
-    tail
-        (cuts, n).
+    `tail`: (cuts, n).
     """
     from scipy.optimize import linprog
     from scipy.sparse import vstack
@@ -488,24 +414,8 @@ def _stacked(
 def best_sum(problem: Problem, gain: FloatArray, program: Program | None = None) -> Found | None:
     """The plan with the largest sum of `gain`, and no option in it that brings nothing.
 
-    Parameters
-    ----------
-    problem
-        Options and limits.
-    gain
-        (n,) what each option brings; zeros to ask only whether there is a plan.
-    program
-        The limits as rows, if they are known already.
-
-    Returns
-    -------
-    Found or None
-        None if no plan keeps all conditions.
-
-    Raises
-    ------
-    SimulationError
-        If HiGHS gives no answer.
+    `gain`: (n,) what each option brings; zeros to ask only whether there is a plan. `program`: the limits as rows, if
+    they are known already. Returns None if no plan keeps all conditions.
     """
     easy = _all_that_pays(problem, gain)
     if not violations(problem, easy):
@@ -591,16 +501,7 @@ def cut_against(problem: Problem, options: IntArray) -> tuple[FloatArray, float,
 def tidied(problem: Problem, options: IntArray, gain: FloatArray, worth: Callable[[IntArray], float]) -> IntArray:
     """Take out what brings nothing: an action with all that need it, if the plan is worth no less without them.
 
-    Parameters
-    ----------
-    problem
-        Options and limits.
-    options
-        A plan.
-    gain
-        (n,) only groups with a sum of 0 or less are looked at.
-    worth
-        What a plan is worth.
+    `gain`: (n,) only groups with a sum of 0 or less are looked at.
     """
     nothing = 1e-12 * float(np.abs(gain).max(initial=0.0))
     before = worth(options)

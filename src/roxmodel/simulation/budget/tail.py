@@ -61,21 +61,8 @@ def tail_weights(npv: FloatArray, level: float) -> tuple[IntArray, FloatArray]:
     With ``k = level * draws`` the worst ``floor(k)`` draws weigh 1/k each and the next one what is left. (Rockafellar
     and Uryasev's CVaR of the loss ``-npv``, with its sign changed; their confidence is ``1 - level``.)
 
-    Parameters
-    ----------
-    npv
-        (draws,).
-    level
-        Share of the draws, above 0 and up to 1.
-
-    Returns
-    -------
-    tuple
-        Places of the worst draws, and (as many,) weights.
-
-    References
-    ----------
-    Rockafellar & Uryasev 2002, doi 10.1016/S0378-4266(02)00271-6.
+    `npv`: (draws,). `level`: share of the draws, above 0 and up to 1. Returns places of the worst draws, and (as many,)
+    weights. Rockafellar & Uryasev 2002, doi 10.1016/S0378-4266(02)00271-6.
 
     Examples
     --------
@@ -108,22 +95,12 @@ def tail_mean(npv: FloatArray, level: float) -> float:
 
 @dataclass(slots=True)
 class _Search:
-    """Cuts so far, and the best plan.
+    """Cuts so far, and the best plan."""
 
-    Attributes
-    ----------
-    problem, level
-        What was asked.
-    size
-        Money is multiplied by it before HiGHS sees it.
-    draws
-        (n, draws), scaled.
-    """
-
-    problem: Problem
+    problem: Problem  # problem, level: what was asked
     level: float
-    size: float
-    draws: FloatArray
+    size: float  # money is multiplied by it before HiGHS sees it
+    draws: FloatArray  # (n, draws), scaled
     cuts: list[FloatArray] = field(default_factory=list)
     best: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     value: float = -math.inf
@@ -172,29 +149,10 @@ class _Search:
 def best_tail(problem: Problem, level: float, program: Program | None = None) -> Found | None:
     """The plan with the largest CVaR; of several the one with the largest mean.
 
-    Parameters
-    ----------
-    problem
-        Options and limits, with draws.
-    level
-        Share of the worst draws, above 0 and up to 1.
-    program
-        The limits as rows, if they are known already.
-
-    Returns
-    -------
-    Found or None
-        None if no plan keeps all conditions. Where the search ends before bound and plan meet (hundreds of actions that
-        share no risk), the best plan found with the bound.
-
-    Raises
-    ------
-    SimulationError
-        If HiGHS gives no answer.
-
-    References
-    ----------
-    Künzi-Bay & Mayer 2006, doi 10.1007/s10287-005-0042-0, on cuts for CVaR.
+    `level`: share of the worst draws, above 0 and up to 1. `program`: the limits as rows, if they are known already.
+    Returns None if no plan keeps all conditions. Where the search ends before bound and plan meet (hundreds of actions
+    that share no risk), the best plan found with the bound. Künzi-Bay & Mayer 2006, doi 10.1007/s10287-005-0042-0, on
+    cuts for CVaR.
     """
     program = program_of(problem) if program is None else program
     start = best_sum(problem, problem.mean, program)
@@ -314,17 +272,7 @@ NONE = -1
 def steps_from(problem: Problem, options: IntArray) -> IntArray:
     """Exchanges that the budgets allow; other conditions are still to be checked.
 
-    Parameters
-    ----------
-    problem
-        Options and limits.
-    options
-        A plan.
-
-    Returns
-    -------
-    IntArray
-        (steps, 2) the option that goes out, the option that comes in; -1 for none.
+    Returns (steps, 2) the option that goes out, the option that comes in; -1 for none.
 
     Examples
     --------

@@ -58,57 +58,28 @@ _MOST_LEVELS = 1 << 25  # levels that are kept; of many units fewer draws tell a
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One way to do an action: at one dose, from one wave on.
+    """One way to do an action: at one dose, from one wave on."""
 
-    Attributes
-    ----------
-    candidate
-        Place of the action among the candidates.
-    intervention
-        As it would be done.
-    action
-        In the fit's own places.
-    """
-
-    candidate: int
-    intervention: Intervention
-    action: Action
+    candidate: int  # place of the action among the candidates
+    intervention: Intervention  # as it would be done
+    action: Action  # in the fit's own places
 
 
 @dataclass(frozen=True, slots=True)
 class Worth:
-    """What options are worth, each by itself.
+    """What options are worth, each by itself."""
 
-    Attributes
-    ----------
-    benefit
-        (draws, n) discounted benefit.
-    at
-        (n,) the same at the estimate, with expected prices.
-    cost
-        (n,) discounted cost.
-    spending
-        (n, waves) money of each wave, not discounted.
-    kept
-        For each option, (waves,) for each priced outcome: share of the linear change that the ends of scales leave;
-        None where every draw was simulated.
-    """
-
-    benefit: FloatArray
-    at: FloatArray
-    cost: FloatArray
-    spending: FloatArray
+    benefit: FloatArray  # (draws, n) discounted benefit
+    at: FloatArray  # (n,) the same at the estimate, with expected prices
+    cost: FloatArray  # (n,) discounted cost
+    spending: FloatArray  # (n, waves) money of each wave, not discounted
+    # for each option, (waves,) for each priced outcome: share of the linear change that the ends of scales leave; None
+    # where every draw was simulated
     kept: tuple[tuple[FloatArray, ...] | None, ...]
 
 
 def options_of(question: Question, candidates: Sequence[Intervention]) -> tuple[tuple[Option, ...], tuple[str, ...]]:
-    """Every dose and first wave of every candidate, and what was assumed on the way.
-
-    Raises
-    ------
-    SimulationError
-        As `read_actions`.
-    """
+    """Every dose and first wave of every candidate, and what was assumed on the way."""
     made = [
         (place, one.replace(dose=dose, start=start, doses=None, starts=None))
         for place, one in enumerate(candidates)
@@ -128,10 +99,7 @@ def worth_of(question: Question, options: Sequence[Option], known: Worth | None 
     equations, with logarithms, and where one action both sets a construct and moves a cause of it, every draw is
     simulated.
 
-    Parameters
-    ----------
-    known
-        The same options, valued with other draws: what ends of scales leave is taken from there.
+    `known`: the same options, valued with other draws: what ends of scales leave is taken from there.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         found = _valued(question, options, known)
@@ -168,28 +136,15 @@ def _acted(action: Action) -> tuple[int, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Side:
-    """One set of draws with what is needed again and again.
-
-    Attributes
-    ----------
-    weights
-        (waves,) for each priced outcome: what one raw unit in each wave is worth today, by the price.
-    levels
-        (units, k) expected levels; None where there are none.
-    totals
-        (draws, k, k) total effects within a wave.
-    ground
-        Ends of scales, and levels drawn once.
-    seen
-        With lagged edges: the response to the push that was asked for last.
-    """
+    """One set of draws with what is needed again and again."""
 
     question: Question
+    # (waves,) for each priced outcome: what one raw unit in each wave is worth today, by the price
     weights: tuple[FloatArray, ...]
-    levels: FloatArray | None
-    totals: FloatArray
-    ground: Ground
-    seen: dict[tuple[int, bytes], FloatArray]
+    levels: FloatArray | None  # (units, k) expected levels; None where there are none
+    totals: FloatArray  # (draws, k, k) total effects within a wave
+    ground: Ground  # ends of scales, and levels drawn once
+    seen: dict[tuple[int, bytes], FloatArray]  # with lagged edges: the response to the push that was asked for last
 
     @classmethod
     def of(cls, question: Question) -> _Side:
@@ -214,10 +169,7 @@ class _Side:
     def benefit(self, action: Action, kept: Sequence[FloatArray]) -> FloatArray:
         """Discounted benefit (draws,) of what is done.
 
-        Parameters
-        ----------
-        kept
-            (waves,) for each priced outcome: share that the ends of scales leave.
+        `kept`: (waves,) for each priced outcome: share that the ends of scales leave.
         """
         units = float(self.question.units or 0)
         whole = np.zeros(len(self.totals))
@@ -239,7 +191,7 @@ class _Side:
 
     def moved(self, place: int, effect: int, share: FloatArray, weight: FloatArray) -> FloatArray:
         """(draws,) change of one construct per point of push on another in every unit, its waves weighted."""
-        if not self.question.system.lagged:
+        if not self.question.system.lags:
             return self.totals[:, effect, place] * float(share @ weight)
         key = (place, share.tobytes())
         if key not in self.seen:
@@ -259,12 +211,12 @@ class _Side:
         bounded = np.isfinite(self.ground.low) | np.isfinite(self.ground.high)
         if self.ground.levels is None or not bounded.any():
             return tuple(ones for _ in question.priced)
-        lagged = bool(question.system.lagged)
+        lagged = bool(question.system.lags)
         steps, of = (
             (action.share, np.arange(question.horizon)) if lagged else np.unique(action.share, return_inverse=True)
         )
-        coefficients = np.repeat(question.system.coefficients, _level_draws(self.ground), axis=0)
-        system = replace(question.system, coefficients=coefficients, intercepts=None)
+        again = np.zeros(_level_draws(self.ground), dtype=np.int64)  # the estimate, once for each draw of the levels
+        system = replace(question.system.only(again), intercepts=None)
         course = course_of(system, [action.alone(steps)], self.ground, len(steps), question.readings)
         if not course.capped.any() and not action.level and not action.growth:
             return tuple(ones for _ in question.priced)
@@ -305,24 +257,12 @@ def wave_weights(question: Question, one: Priced) -> FloatArray:
 
 @dataclass(frozen=True, slots=True)
 class Promised:
-    """Options with what may be promised of each by itself.
+    """Options with what may be promised of each by itself."""
 
-    Attributes
-    ----------
-    question
-        What was asked, its draws those of the posterior where edges were shrunk.
-    worth
-        Of the options, by these draws.
-    plain
-        (n,) expected npv without shrinking.
-    shrunken
-        The edges; None where nothing was shrunk.
-    """
-
-    question: Question
-    worth: Worth
-    plain: FloatArray
-    shrunken: Shrunken | None
+    question: Question  # what was asked, its draws those of the posterior where edges were shrunk
+    worth: Worth  # of the options, by these draws
+    plain: FloatArray  # (n,) expected npv without shrinking
+    shrunken: Shrunken | None  # the edges; None where nothing was shrunk
 
     @property
     def mean(self) -> FloatArray:
@@ -351,12 +291,7 @@ def promise_of(
 ) -> FloatArray:
     """(draws,) npv of several options together, simulated as a whole.
 
-    Parameters
-    ----------
-    chosen
-        Places of the options.
-    thin
-        How many of the draws; None = all.
+    `thin`: how many of the draws; None = all.
     """
     asked = worth.question if thin is None else worth.question.thinned(thin)
     places = list(chosen)
@@ -384,43 +319,22 @@ _STREAM = 6
 
 @dataclass(frozen=True, slots=True)
 class Posterior:
-    """What is known of some numbers after the data, given how they scatter before.
+    """What is known of some numbers after the data, given how they scatter before."""
 
-    Attributes
-    ----------
-    mean
-        (m,) posterior mean.
-    draws
-        (draws, m), tied draw by draw to the sampling draws they were made from.
-    spread
-        Posterior mean of the sd of what is each number's own.
-    """
-
-    mean: FloatArray
-    draws: FloatArray
-    spread: float
+    mean: FloatArray  # (m,) posterior mean
+    draws: FloatArray  # (draws, m), tied draw by draw to the sampling draws they were made from
+    spread: float  # posterior mean of the sd of what is each number's own
 
 
 @dataclass(frozen=True, slots=True)
 class Shrunken:
-    """Structural equations with their edges shrunk.
+    """Structural equations with their edges shrunk."""
 
-    Attributes
-    ----------
-    system
-        (draws, …) drawn from the posterior.
-    centre
-        The same at the posterior mean of the edges, one draw.
-    edges
-        (cause, effect, estimate, se, shrunken, shrunken_se) of each edge, in units of the effect per unit of the cause.
-    spread
-        Posterior mean of the standard deviation of what is each edge's own, standardised.
-    """
-
-    system: System
-    centre: System
+    system: System  # (draws, …) drawn from the posterior
+    centre: System  # the same at the posterior mean of the edges, one draw
+    # (cause, effect, estimate, se, shrunken, shrunken_se) of each edge, in units of the effect per unit of the cause
     edges: tuple[tuple[str, str, float, float, float, float], ...]
-    spread: float
+    spread: float  # posterior mean of the standard deviation of what is each edge's own, standardised
 
 
 def shrunken_edges(fit: Fit, system: System, seed: int | None) -> Shrunken:
@@ -431,12 +345,7 @@ def shrunken_edges(fit: Fit, system: System, seed: int | None) -> Shrunken:
     normal with the covariance of the draws, so that edges share what they share. Edges from context constructs have a
     flat prior. Fixed edges, and those of curved equations, stay.
 
-    Parameters
-    ----------
-    system
-        (draws, …) in points of the first items.
-    seed
-        Of what the posterior adds to the draws.
+    `system`: (draws, …) in points of the first items. `seed`: of what the posterior adds to the draws.
     """
     at = fit.system(marker=True)
     to, from_ = _estimated(fit, system)
@@ -449,7 +358,7 @@ def shrunken_edges(fit: Fit, system: System, seed: int | None) -> Shrunken:
     coefficients = np.array(system.coefficients)
     coefficients[:, to, from_] = found.draws / unit
     after = replace(system, coefficients=coefficients)
-    wild = ~(spectral_radius(after) < 1) if system.loops or system.lagged else np.zeros(len(coefficients), dtype=bool)
+    wild = ~(spectral_radius(after) < 1) if system.loops or system.lags else np.zeros(len(coefficients), dtype=bool)
     coefficients[wild] = system.coefficients[wild]
     centre = np.array(at.coefficients)
     centre[0, to, from_] = found.mean / unit
@@ -490,16 +399,8 @@ def posterior_of(estimate: FloatArray, draws: FloatArray, shared: FloatArray, se
     draws. A draw that lies e off the mean of the draws becomes ``b - R b + e - R (e - u)``, u ~ N(0, Q), whose
     covariance is the posterior's: what the data fix exactly (V = 0 in some direction) stays exactly.
 
-    Parameters
-    ----------
-    estimate
-        (m,) b.
-    draws
-        (draws, m) of the sampling distribution of the estimates.
-    shared
-        (m, m) covariance of what they share before the data, positive semi-definite.
-    seed
-        Of u and of the draws of τ.
+    `estimate`: (m,) b. `draws`: (draws, m) of the sampling distribution of the estimates. `shared`: (m, m) covariance
+    of what they share before the data, positive semi-definite. `seed`: of u and of the draws of τ.
 
     Examples
     --------

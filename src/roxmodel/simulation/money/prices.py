@@ -145,31 +145,16 @@ def _at_mean(price: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Priced:
-    """A priced outcome in a fit's own places.
+    """A priced outcome in a fit's own places."""
 
-    Attributes
-    ----------
-    name, place
-        Of the construct.
-    weights
-        (units,) price of each unit, multiplied with `price`; None where all units have one price.
-    log
-        Whether the construct is the logarithm of what is paid for.
-    price
-        (draws,), or (1,) where it is certain.
-    retention
-        Share of what a wave gained that is there in the next; 0 = none.
-    beyond
-        Whether what is there in the last wave is counted for ever after.
-    """
-
-    name: str
+    name: str  # name, place: of the construct
     place: int
+    # (units,) price of each unit, multiplied with `price`; None where all units have one price
     weights: FloatArray | None
-    log: bool
-    price: FloatArray
-    retention: float
-    beyond: bool
+    log: bool  # whether the construct is the logarithm of what is paid for
+    price: FloatArray  # (draws,), or (1,) where it is certain
+    retention: float  # share of what a wave gained that is there in the next; 0 = none
+    beyond: bool  # whether what is there in the last wave is counted for ever after
 
 
 def resolve(
@@ -180,28 +165,8 @@ def resolve(
     Each price has its own stream of random numbers, keyed by the outcome's name: another price more or less changes no
     draw, and equal seeds give equal draws.
 
-    Parameters
-    ----------
-    finance
-        The record.
-    places
-        Construct -> its place.
-    units
-        Keys of the fit's units, in its order; None where it has none by name.
-    draws
-        Number of draws.
-    seed
-        Not negative; None = another one every time.
-
-    Returns
-    -------
-    tuple of Priced
-        In the order of `finance.value`.
-
-    Raises
-    ------
-    SimulationError
-        For an unknown construct, or a unit that is unknown or has no price.
+    `places`: construct -> its place. `units`: keys of the fit's units, in its order; None where it has none by name.
+    `seed`: not negative; None = another one every time. Returns in the order of `finance.value`.
 
     Examples
     --------

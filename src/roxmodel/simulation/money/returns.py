@@ -40,25 +40,10 @@ _FAR = 700.0  # exp of it is the largest number
 def discount_factors(waves: int, rate: float, timing: Timing = "end") -> FloatArray:
     """What money of each wave is worth today.
 
-    Parameters
-    ----------
-    waves
-        Number of waves, at least 1.
-    rate
-        Discount rate per wave, above -1.
-    timing
-        ``"end"``: flows come at the end of their wave, ``(1 + rate)^-t`` (a spreadsheet's NPV). ``"start"``: at its
-        start, ``(1 + rate)^-(t - 1)`` (the first wave is today).
-
-    Returns
-    -------
-    FloatArray
-        (waves,) for waves 1…waves.
-
-    Raises
-    ------
-    SimulationError
-        If the rate is not above -1, the timing is unknown, or the factors are beyond any number.
+    `waves`: number of waves, at least 1. `rate`: discount rate per wave, above -1. `timing`: ``"end"``: flows come at
+    the end of their wave, ``(1 + rate)^-t`` (a spreadsheet's NPV). ``"start"``: at its start, ``(1 + rate)^-(t - 1)``
+    (the first wave is today). Returns (waves,) for waves 1…waves. Refused if the rate is not above -1, the timing is
+    unknown, or the factors are beyond any number.
 
     Examples
     --------
@@ -81,13 +66,7 @@ def discount_factors(waves: int, rate: float, timing: Timing = "end") -> FloatAr
 
 
 def require_rate(rate: object) -> None:
-    """Refuse what is no discount rate.
-
-    Raises
-    ------
-    SimulationError
-        If it is no finite number above -1.
-    """
+    """Refuse what is no discount rate."""
     number = _number(rate)
     if number is None or number <= -1:
         raise SimulationError(f"discount= was {rate!r}.", allowed="a rate per wave above -1, for example 0.02")
@@ -105,13 +84,7 @@ def _number(given: object) -> float | None:
 
 
 def require_timing(timing: object) -> None:
-    """Refuse what is no timing.
-
-    Raises
-    ------
-    SimulationError
-        If it is neither ``"end"`` nor ``"start"``.
-    """
+    """Refuse what is no timing."""
     if not isinstance(timing, str):
         raise SimulationError(f"timing= was {timing!r}.", allowed="'end' or 'start' (of the wave)")
     if timing not in {"end", "start"}:
@@ -121,17 +94,8 @@ def require_timing(timing: object) -> None:
 def npv(flows: ArrayLike, rate: float, timing: Timing = "end") -> FloatArray:
     """Net present value.
 
-    Parameters
-    ----------
-    flows
-        (..., waves) what comes in less what is spent, undiscounted.
-    rate, timing
-        As in `discount_factors`.
-
-    Returns
-    -------
-    FloatArray
-        (...), in the flows' money of today.
+    `flows`: (..., waves) what comes in less what is spent, undiscounted. `rate`, `timing`: as in `discount_factors`.
+    Returns (...), in the flows' money of today.
 
     Examples
     --------
@@ -150,21 +114,9 @@ def irr(flows: ArrayLike, later: Sequence[tuple[float, float]] = ()) -> float:
     the npv touches 0 without crossing it, none of them is *the* return, and the npv is what to look at. Timing does
     not matter: it moves all flows alike.
 
-    Parameters
-    ----------
-    flows
-        (waves,) what comes in less what is spent, undiscounted.
-    later
-        (amount, retention) pairs: an amount of the last wave of which the share `retention` is left in the next, and
-        so on for ever. Rates are then above ``retention - 1``, where the sum converges.
-
-    Returns
-    -------
-    float
-        Above -1; NaN where there is no such rate or more than one.
-
-    References
-    ----------
+    `flows`: (waves,) what comes in less what is spent, undiscounted. `later`: (amount, retention) pairs: an amount of
+    the last wave of which the share `retention` is left in the next, and so on for ever. Rates are then above
+    ``retention - 1``, where the sum converges. Returns above -1; NaN where there is no such rate or more than one.
     Lorie & Savage 1955, "Three problems in rationing capital", Journal of Business 28 (several rates).
 
     Examples
@@ -265,17 +217,8 @@ def _rate_near(flows: FloatArray, kept: dict[float, float], start: float) -> flo
 def payback(net: FloatArray, since: int) -> FloatArray:
     """First wave in which what came in so far covers what was spent.
 
-    Parameters
-    ----------
-    net
-        (draws, waves) benefit less cost.
-    since
-        First wave that may be the answer, from 1: the one in which the last one-off cost is spent.
-
-    Returns
-    -------
-    FloatArray
-        (draws,) wave, infinite where none covers. A later wave may fall back below.
+    `net`: (draws, waves) benefit less cost. `since`: first wave that may be the answer, from 1: the one in which the
+    last one-off cost is spent. Returns (draws,) wave, infinite where none covers. A later wave may fall back below.
 
     Examples
     --------
@@ -293,10 +236,7 @@ def break_even(benefit: float, cost: float) -> float:
     Below 1 there is room for less; above 1 the plan loses on average. In a linear graph it is the share of the
     *effect*; ends of scales and logarithms make it a share of the money only.
 
-    Returns
-    -------
-    float
-        Infinite where money is spent and no benefit is expected; NaN where neither is there.
+    Returns infinite where money is spent and no benefit is expected; NaN where neither is there.
 
     Examples
     --------
@@ -322,22 +262,8 @@ def prob_loss(draws: ArrayLike) -> float:
 def value_at_risk(draws: ArrayLike, level: float = 0.05) -> float:
     """The npv that is not reached in the worst `level` share of the draws, as an npv (a loss is negative).
 
-    Parameters
-    ----------
-    draws
-        (draws,) npv.
-    level
-        Share, above 0 up to 1.
-
-    Returns
-    -------
-    float
-        Smallest draw at or below which at least the share `level` of the draws lies.
-
-    Raises
-    ------
-    SimulationError
-        If the level is no share.
+    `draws`: (draws,) npv. `level`: share, above 0 up to 1. Returns smallest draw at or below which at least the share
+    `level` of the draws lies.
 
     Examples
     --------
@@ -353,20 +279,8 @@ def cvar(draws: ArrayLike, level: float = 0.05) -> float:
 
     The draw at the boundary counts for the part of it that belongs to the share.
 
-    Parameters
-    ----------
-    draws, level
-        As in `value_at_risk`.
-
-    Raises
-    ------
-    SimulationError
-        If the level is no share.
-
-    References
-    ----------
-    Rockafellar & Uryasev 2002, doi 10.1016/S0378-4266(02)00271-6 (their losses are our npv with its sign changed, their
-    level is ours taken from 1).
+    `draws`, `level`: as in `value_at_risk`. Rockafellar & Uryasev 2002, doi 10.1016/S0378-4266(02)00271-6 (their losses
+    are our npv with its sign changed, their level is ours taken from 1).
 
     Examples
     --------
@@ -395,17 +309,8 @@ def _worst(draws: int, level: object) -> float:
 def retained(gained: FloatArray, retention: float) -> FloatArray:
     """Those gained so far who are still there: ``stock_t = gained_t + retention · stock_(t-1)``.
 
-    Parameters
-    ----------
-    gained
-        (draws, waves) gained in each wave, on top of those who would have come anyway.
-    retention
-        Share that stays from one wave to the next, 0-1.
-
-    Returns
-    -------
-    FloatArray
-        (draws, waves).
+    `gained`: (draws, waves) gained in each wave, on top of those who would have come anyway. `retention`: share that
+    stays from one wave to the next, 0-1. Returns (draws, waves).
 
     Examples
     --------
@@ -424,23 +329,9 @@ def lifetime_factor(retention: float, rate: float, waves: int | None = None) -> 
     ``1 + q + q² + …`` with ``q = retention / (1 + rate)``; for ever it is ``(1 + rate) / (1 + rate - retention)``, with
     the margin of the first wave counted. With a retention of 1 it is the annuity.
 
-    Parameters
-    ----------
-    retention
-        Share that stays from one wave to the next, 0-1.
-    rate
-        Discount rate per wave.
-    waves
-        Number of waves, None = for ever.
-
-    Raises
-    ------
-    SimulationError
-        If it is counted for ever and does not converge, ``retention >= 1 + rate``.
-
-    References
-    ----------
-    Gupta & Lehmann 2003, doi 10.1002/dir.10045 (their formula leaves the first margin out).
+    `retention`: share that stays from one wave to the next, 0-1. `waves`: number of waves, None = for ever. Refused if
+    it is counted for ever and does not converge, ``retention >= 1 + rate``. Gupta & Lehmann 2003, doi 10.1002/dir.10045
+    (their formula leaves the first margin out).
 
     Examples
     --------
@@ -465,17 +356,7 @@ def terminal_value(stock: FloatArray, retention: float, rate: float) -> FloatArr
 
     Nobody is gained after the last wave: ``stock · retention / (1 + rate - retention)``.
 
-    Parameters
-    ----------
-    stock
-        (...) money that they bring in the last wave.
-    retention, rate
-        As in `lifetime_factor`.
-
-    Raises
-    ------
-    SimulationError
-        If it does not converge.
+    `stock`: (...) money that they bring in the last wave. `retention`, `rate`: as in `lifetime_factor`.
 
     Examples
     --------
