@@ -101,20 +101,9 @@ def read_aggregated(
 ) -> tuple[SourceMoments, dict[str, int], tuple[NDArray[Any], ...]]:
     """Turn unit means with counts into moments.
 
-    Returns
-    -------
-    SourceMoments
-        As from rows; the within-unit scatter is NaN where nothing was printed about it.
-    dict
-        Item to the number of means outside the scale that were taken as missing (with `coerce`).
-    tuple of ndarray
-        The items' means, one a unit.
-
-    Raises
-    ------
-    DataError
-        For a missing column, a count that is missing, fractional, negative or 0 beside a mean, a negative
-        variance, or a covariance that cannot be one.
+    Returns the moments, their within-unit scatter NaN where nothing was printed about it; item -> means outside the
+    scale that count as missing (`coerce`); the items' means, one a unit. Counts, variances and covariances that cannot
+    be so are a DataError.
     """
     used = keys.used
     answers = [read_answers(source, frame, item, coerce=coerce, means=True, used=used) for item in items]

@@ -31,65 +31,33 @@ __all__ = ["Options", "Reading", "Rows", "check_same_items", "read_frames", "rea
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How the frames are to be read.
+    """How the frames are to be read."""
 
-    Attributes
-    ----------
-    by
-        Column with the unit's key.
-    weight, frequency
-        Source -> column.
-    eligible
-        Source -> column of the unit frame.
-    coerce
-        Whether answers outside their scale count as missing.
-    """
-
-    by: str
-    weight: Mapping[str, str] = field(default_factory=dict)
+    by: str  # column with the unit's key
+    weight: Mapping[str, str] = field(default_factory=dict)  # source -> column
     frequency: Mapping[str, str] = field(default_factory=dict)
-    eligible: Mapping[str, str] = field(default_factory=dict)
-    coerce: bool = False
+    eligible: Mapping[str, str] = field(default_factory=dict)  # source -> column of the unit frame
+    coerce: bool = False  # whether answers outside their scale count as missing
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reading:
     """What the frames said.
 
-    Attributes
-    ----------
-    moments
-        Of all sources; rows are forgotten.
-    unit_frame, unit_keys
-        The units' own figures, kept for columns such as the region.
-    without_unit
-        Source -> rows that name no unit.
-    coerced
-        Item -> answers outside the scale that count as missing.
-    rows
-        Source -> its answers, where some are missing.
-    eligible
-        Columns of the unit frame with how many people could have answered.
-    origin
-        ``frames``; ``pickle``: without rows and without columns that no construct uses; ``moments``: without any.
-    left_behind
-        Sources with missing answers whose rows stayed where the pickle was made.
-    doubts
-        What in the frames may not be what it seems.
-    assumed
-        Source -> people in every unit, where means came without counts.
+    `origin`: ``frames``; ``pickle``: without rows and without columns that no construct uses; ``moments``: without any;
+    `assumed`: source -> people in every unit, where means came without counts.
     """
 
-    moments: LinkedMoments
-    unit_frame: Frame | None
+    moments: LinkedMoments  # of all sources; rows are forgotten
+    unit_frame: Frame | None  # the units' own figures, kept for columns such as the region
     unit_keys: Keys | None
-    without_unit: Mapping[str, int]
-    coerced: Mapping[str, int]
-    rows: Mapping[str, Rows] = field(default_factory=dict)
-    eligible: tuple[str, ...] = ()
+    without_unit: Mapping[str, int]  # source -> rows that name no unit
+    coerced: Mapping[str, int]  # item -> answers outside the scale that count as missing
+    rows: Mapping[str, Rows] = field(default_factory=dict)  # source -> its answers, where some are missing
+    eligible: tuple[str, ...] = ()  # columns of the unit frame with how many people could have answered
     origin: Literal["frames", "pickle", "moments"] = "frames"
-    left_behind: tuple[str, ...] = ()
-    doubts: tuple[Doubt, ...] = ()
+    left_behind: tuple[str, ...] = ()  # sources with missing answers whose rows stayed where the pickle was made
+    doubts: tuple[Doubt, ...] = ()  # what in the frames may not be what it seems
     assumed: Mapping[str, int] = field(default_factory=dict)
 
     def travelling(self, by: str) -> Reading:
@@ -138,13 +106,7 @@ class _Book:
 
 
 def read_frames(model: RoxModel, frames: Mapping[str, object], options: Options) -> Reading:
-    """Read one frame a source; frames of sources the model does not ask are left unread.
-
-    Raises
-    ------
-    RoxError
-        Whatever is wrong with a frame, naming source and column; frames that share no unit.
-    """
+    """Read one frame a source; frames of sources the model does not ask are left unread."""
     book, sources = _Book(construct={item.name: c.name for c in model.constructs for item in c.items}), []
     figures, unit_frame = None, None
     for source, given in frames.items():
@@ -386,13 +348,7 @@ def _refuse_unmatched(by: str, units_of: Sequence[tuple[str, Sequence[Hashable]]
 
 
 def check_same_items(model: RoxModel, other: RoxModel) -> None:
-    """Refuse a study that was read for another model's items.
-
-    Raises
-    ------
-    SpecError
-        Naming the item.
-    """
+    """Refuse a study that was read for another model's items."""
     if model == other:
         return
     known = {item.name: (item, c.source) for c in other.constructs for item in c.items}

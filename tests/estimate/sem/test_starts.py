@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 import roxmodel as rox
-from roxmodel.estimate.latent.planned_table import layouts_of, table_of
+from roxmodel.estimate.latent.solve import layouts_of, table_of
 from roxmodel.estimate.options import SemOptions
 from roxmodel.implied.layout import lay_out
-from roxmodel.implied.likelihood import Target, half_discrepancy
+from roxmodel.implied.likelihood import Target, half_deviance
 from roxmodel.implied.matrices import implied
 from roxmodel.implied.starts import at_means, start_values
 from roxmodel.spec.parameters import plan
@@ -90,7 +90,7 @@ def test_pure_noise_still_has_a_start(seed):
     layout = layouts_of(model, table, [""], {}, scale)[0]
     target = Target(np.zeros(9), sigma / np.outer(scale, scale))
     assert layout.items == tuple(names)
-    assert np.isfinite(half_discrepancy(layout, found, target))
+    assert np.isfinite(half_deviance(layout, found, target))
 
 
 def test_groups_that_share_a_parameter_start_at_their_mean():

@@ -13,13 +13,12 @@ import numpy as np
 from roxmodel.errors import EstimationError, RoxError, listed
 from roxmodel.estimate.latent.inference import Bread, beside_bound, bread_of
 from roxmodel.estimate.latent.joint_likelihood import CompleteObjective, JointObjective, JointPart, is_complete
-from roxmodel.estimate.latent.optimizer import Minimum, feasible, minimise, reached
-from roxmodel.estimate.latent.planned_table import lower_bounds
+from roxmodel.estimate.latent.optimizer import Minimum, feasible, lower_bounds, minimise, reached
 from roxmodel.estimate.latent.sample import LatentSolution, LinkedSample, Source
 from roxmodel.estimate.latent.within import Within
 from roxmodel.implied.identification import PEOPLE, NeverMetError, require_identified, require_seen
 from roxmodel.implied.layout import Layout, lay_out, saturated
-from roxmodel.implied.likelihood import Expansion, Objective, Part, Patterns, Target
+from roxmodel.implied.likelihood import Expansion, NormalCells, Objective, Part, Seen, Target
 from roxmodel.implied.matrices import implied
 from roxmodel.implied.starts import start_values
 from roxmodel.moments.cells import Cells
@@ -129,7 +128,7 @@ def _df(source: Source) -> float:
     return float(respondents.sum() - (respondents > 0).sum())
 
 
-def _as_seen(source: Source, at: Sequence[int], target: Target) -> Target | Patterns:
+def _as_seen(source: Source, at: Sequence[int], target: Target) -> Seen:
     """The covariance within units; where some items never met, as the sets of items that people answered show it.
 
     A set of items counts by the people who answered it: each set's part of the covariance is what its likelihood would
@@ -144,7 +143,7 @@ def _as_seen(source: Source, at: Sequence[int], target: Target) -> Target | Patt
     seen = cells.seen[:, list(at)]
     both = seen[:, :, None] & seen[:, None, :]
     covariance = np.where(both, target.covariance, 0.0)
-    return Patterns(seen, sizes / sizes.sum(), np.zeros(seen.shape), covariance, np.zeros(0, dtype=np.int64))
+    return NormalCells(seen, np.zeros(seen.shape), sizes / sizes.sum(), covariance)
 
 
 def edges_of(part: WithinModel, source: Source) -> list[WithinEdge]:

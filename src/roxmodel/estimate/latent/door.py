@@ -14,19 +14,18 @@ from roxmodel.estimate.latent.inference import (
     beside_bound,
     degrees_of_freedom,
     equation_units,
-    huber_white,
     sandwich,
     satorra_bentler,
     small_sample,
+    unit_cases,
     unit_degrees_of_freedom,
 )
 from roxmodel.estimate.latent.latent_fit import fit_of
 from roxmodel.estimate.latent.latent_notes import observed, weighted
-from roxmodel.estimate.latent.planned_table import table_of
 from roxmodel.estimate.latent.row_bootstrap import Refit, resample, resample_categorical
 from roxmodel.estimate.latent.row_sample import sample_of_frame, sample_of_moments
 from roxmodel.estimate.latent.sample import LatentSolution, LinkedSample, Sample, linked_sample
-from roxmodel.estimate.latent.solve import solve, solve_between
+from roxmodel.estimate.latent.solve import solve, solve_between, table_of
 from roxmodel.estimate.latent.tests_of_fit import Judged, likelihood_indices, linked_indices
 from roxmodel.estimate.latent.unit_bootstrap import resample_units
 from roxmodel.estimate.options import LinkedOptions, SemOptions, WithinLevel
@@ -118,13 +117,14 @@ def _judged(known: LatentSolution, places: tuple[int, ...], options: SemOptions)
 
 def _covariance(known: LatentSolution, places: tuple[int, ...], options: SemOptions) -> FloatArray:
     sample, inverse = known.sample, known.bread.whole
+    vcov = inverse / sample.n
     if options.estimator == "MLM":
         middle, _ = satorra_bentler(known.layouts, sample, known.found.theta, places)
+        vcov = np.asarray(inverse @ middle @ inverse / sample.n)
     elif options.estimator == "MLR" or options.se == "robust" or weighted(options):
-        middle = huber_white(known.layouts, sample, known.found)
-    else:
-        return beside_bound(inverse / sample.n, known.bread)
-    return beside_bound(np.asarray(inverse @ middle @ inverse / sample.n), known.bread)
+        groups = zip(known.layouts, sample.groups, strict=True)
+        vcov = sandwich([(layout, own.data, own.cases) for layout, own in groups], known.found, inverse, sample.n)
+    return beside_bound(vcov, known.bread)
 
 
 def given_places(model: RoxModel, table: ParameterTable) -> tuple[int, ...]:
@@ -257,7 +257,8 @@ def _clustered(sample: LinkedSample, data: object, cluster: str | None) -> Linke
 def _unit_covariance(known: LatentSolution, sample: LinkedSample, options: LinkedOptions) -> FloatArray:
     inverse, clusters = known.bread.whole, sample.groups[0].clusters
     if options.se == "robust" or clusters is not None:
-        vcov = sandwich(known.layout, known.found, sample.data, inverse, clusters)
+        own = unit_cases(sample.data.weight, clusters)
+        vcov = sandwich([(known.layout, sample.data, own)], known.found, inverse, sample.data.size)
     else:
         vcov = inverse / sample.n
     return small_sample(known.model, known.table, sample, beside_bound(vcov, known.bread))

@@ -17,13 +17,13 @@ import numpy as np
 from roxmodel.errors import EstimationError
 from roxmodel.estimate.bootstrap import Bootstrap
 from roxmodel.estimate.latent.casewise import casewise_scores
-from roxmodel.estimate.latent.optimizer import Minimum, minimise, settle
-from roxmodel.estimate.latent.planned_table import given_by_data, lower_bounds, with_given
+from roxmodel.estimate.latent.optimizer import Minimum, lower_bounds, minimise, settle
 from roxmodel.estimate.latent.sample import GroupSample, LatentSolution, Sample
+from roxmodel.estimate.latent.solve import given_by_data, with_given
 from roxmodel.estimate.options import SemOptions
 from roxmodel.estimate.ordinal.categorical import ordinal_items, refit_categorical
 from roxmodel.implied.layout import Layout
-from roxmodel.implied.likelihood import Objective, Part, Patterns, Target, moments_by_pattern
+from roxmodel.implied.likelihood import Objective, Part, Seen, Target, cells_of_rows
 from roxmodel.result.draws import Draws
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable
@@ -104,7 +104,7 @@ def _influence(known: Refit, codes: FloatArray, places: Sequence[IntArray]) -> F
         return None
     scores = np.concatenate(
         [
-            casewise_scores(layout, known.found.theta, group)
+            casewise_scores(layout, known.found.theta, group.data, group.rows)
             for layout, group in zip(known.layouts, known.sample.groups, strict=True)
         ]
     )
@@ -242,20 +242,15 @@ def _one_by_one(known: Refit, counts: Sequence[FloatArray], shares: FloatArray, 
     return found
 
 
-def _reweighted(group: GroupSample, weights: FloatArray) -> Target | Patterns:
+def _reweighted(group: GroupSample, weights: FloatArray) -> Seen:
     rows = group.rows
     if rows is None:
         raise ValueError("a bootstrap needs rows")  # callers refuse moments before
     if group.patterns is None:
         target = _moments(group, weights[None])
         return Target(target.mean[0], target.covariance[0])
-    data = moments_by_pattern(rows, group.patterns.seen, group.patterns.code, weights)
-    drawn = data.weight > 0
-    if drawn.all():
-        return data
-    return replace(
-        data, seen=data.seen[drawn], weight=data.weight[drawn], mean=data.mean[drawn], covariance=data.covariance[drawn]
-    )
+    data = cells_of_rows(rows, weights, group.patterns)
+    return data if (data.weight > 0).all() else data.weighted(data.weight)
 
 
 def _moments(group: GroupSample, weights: FloatArray) -> Target:

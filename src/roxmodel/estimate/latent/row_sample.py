@@ -10,7 +10,7 @@ from roxmodel.errors import DataError, EstimationError, did_you_mean, listed
 from roxmodel.estimate.latent.sample import GroupSample, Sample
 from roxmodel.estimate.options import SemOptions
 from roxmodel.implied.identification import FEWEST, completed, together_of
-from roxmodel.implied.likelihood import Target, patterns_of
+from roxmodel.implied.likelihood import Target, cells_of_rows
 from roxmodel.moments.single import Moments
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import plan
@@ -167,7 +167,7 @@ def _scaled(group: GroupSample, scale: FloatArray, asked: tuple[SemOptions, tupl
     if rows is None or not _needs_rows(options):
         return replace(group, target=target, rows=None)
     rows /= scale
-    patterns = patterns_of(rows, group.weights) if np.isnan(rows[0]).any() or np.isnan(rows).any() else None
+    patterns = cells_of_rows(rows, group.weights) if np.isnan(rows[0]).any() or np.isnan(rows).any() else None
     return replace(group, target=target, rows=rows, patterns=patterns)
 
 

@@ -10,10 +10,11 @@ import numpy as np
 
 from roxmodel.doubts import Doubt
 from roxmodel.errors import EstimationError, listed
+from roxmodel.estimate.latent.casewise import Cases
 from roxmodel.estimate.latent.within import Within, within_of
 from roxmodel.implied.identification import together_of
 from roxmodel.implied.layout import Layout
-from roxmodel.implied.likelihood import NoisyMeans, Patterns, Target
+from roxmodel.implied.likelihood import NormalCells, Seen, Target
 from roxmodel.implied.starts import moments_between
 from roxmodel.moments.cells import Cells
 from roxmodel.moments.linked import LinkedMoments
@@ -53,12 +54,22 @@ class GroupSample:
     name: str  # empty for one group
     n: float  # rows, or the sum of their frequencies; units
     target: Target  # moments, divisor n; with missing answers those of the available ones; between units to start from
-    patterns: Patterns | None  # moments by pattern of missingness; None for complete data
+    patterns: NormalCells | None  # moments by pattern of missingness; None for complete data
     rows: FloatArray | None  # (m, p) answers, NaN = missing; None where only moments are known
     weights: FloatArray | None  # (m,) summing to n (frequencies) or to their share of n (sampling weights)
     sampling: bool  # whether the weights are sampling weights
     clusters: IntArray | None  # (m,) 0…C-1 of the rows, or of the units
     places: IntArray | None  # (m,) of the rows in the frame
+
+    @property
+    def data(self) -> Seen:
+        """What the likelihood sees: the moments of complete data, or those of each pattern."""
+        return self.target if self.patterns is None else self.patterns
+
+    @property
+    def cases(self) -> Cases:
+        """Whose scores a sandwich sums."""
+        return Cases(self.rows, self.weights, self.sampling, self.clusters)
 
     @property
     def people(self) -> float:
@@ -74,8 +85,8 @@ class GroupSample:
         if self.patterns is None:
             return np.full(self.target.covariance.shape, self.n)
         count = self.n * self.patterns.weight
-        if self.sampling:
-            code = self.patterns.code
+        code = self.patterns.code
+        if self.sampling and code is not None:
             count = np.bincount(code[code >= 0], minlength=len(self.patterns.seen)).astype(np.float64)
         return together_of(self.patterns.seen, count)
 
@@ -133,7 +144,7 @@ class LinkedSample(Sample):
 
     means: UnitMeans  # in the items' points
     sources: tuple[Source, ...]
-    data: NoisyMeans  # means and noise in units of the scale
+    data: NormalCells  # means and noise in units of the scale
     by: str = "unit"  # of the study, as is the next
     min_group: int = MIN_GROUP
 
@@ -206,7 +217,8 @@ def linked_sample(model: RoxModel, moments: LinkedMoments, cells: Mapping[str, C
     _require_distinct(items, raw, tuple(found))
     noise = noise_of(means, found)
     spread = means.spread(noise)
-    data = NoisyMeans(seen, np.where(seen, raw, 0.0) / spread, noise / np.outer(spread, spread), np.ones(len(raw)))
+    scaled = noise / np.outer(spread, spread)
+    data = NormalCells(seen, np.where(seen, raw, 0.0) / spread, np.ones(len(raw)), noise=scaled)
     notes = _population_notes(tuple(found))
     empty = len(moments.units) - len(raw)
     if empty:
@@ -292,7 +304,7 @@ def _population_notes(sources: tuple[Source, ...]) -> list[str]:
     return notes
 
 
-def reweighted(sample: LinkedSample, weight: FloatArray) -> NoisyMeans:
+def reweighted(sample: LinkedSample, weight: FloatArray) -> NormalCells:
     """Means and noise when units count `weight` times, (J,): the covariance within units is found again too."""
     sources = []
     for source in sample.sources:
@@ -305,7 +317,7 @@ def reweighted(sample: LinkedSample, weight: FloatArray) -> NoisyMeans:
     return with_noise(sample, tuple(sources), weight)
 
 
-def with_noise(sample: LinkedSample, sources: tuple[Source, ...], weight: FloatArray) -> NoisyMeans:
+def with_noise(sample: LinkedSample, sources: tuple[Source, ...], weight: FloatArray) -> NormalCells:
     """The sample's means with the noise that other covariances within units imply."""
     noise = noise_of(sample.means, sources) / np.outer(sample.scale, sample.scale)
     return replace(sample.data, noise=noise).weighted(weight)

@@ -6,12 +6,11 @@ import numpy as np
 
 from roxmodel.errors import EstimationError
 from roxmodel.estimate.bootstrap import Bootstrap
-from roxmodel.estimate.latent.optimizer import minimise
-from roxmodel.estimate.latent.planned_table import lower_bounds
+from roxmodel.estimate.latent.optimizer import lower_bounds, minimise
 from roxmodel.estimate.latent.sample import LatentSolution, LinkedSample, reweighted
 from roxmodel.estimate.latent.solve import layout_of
 from roxmodel.estimate.options import LinkedOptions
-from roxmodel.implied.likelihood import NoisyObjective
+from roxmodel.implied.likelihood import objective_of_units
 from roxmodel.result.draws import Draws
 from roxmodel.types import FloatArray, IntArray
 
@@ -26,7 +25,7 @@ def refit_units(sample: LinkedSample, known: LatentSolution, weight: FloatArray)
     nothing = np.full(known.table.n_free, np.nan)
     try:
         data = reweighted(sample, weight)
-        objective = NoisyObjective(layout_of(known, data), data)
+        objective = objective_of_units(layout_of(known, data), data)
         if not np.isfinite(objective.value(known.found.theta)):
             return nothing
         found = minimise(objective, known.found.theta, lower_bounds(known.table), _STEPS)

@@ -482,7 +482,8 @@ def _distinct(a: OrdinalItem, b: OrdinalItem, weight: FloatArray) -> tuple[tuple
 
 
 def _paired(a: _Item, b: _Item, weight: FloatArray, rho: float, kept: bool) -> _Pair:
-    first, second, information, scores, total = 0.0, 0.0, 0.0, [], weight.sum()
+    information, scores, total = 0.0, [], weight.sum()
+    first, second = np.zeros(1), np.zeros(1)
     for rows in _parts(len(weight)):
         score, by_a, by_b = _pulls(a, b, rho, rows)
         pull = weight[rows] * score
@@ -491,7 +492,7 @@ def _paired(a: _Item, b: _Item, weight: FloatArray, rho: float, kept: bool) -> _
         second = second + b.gathered(pull * by_b[0], pull * by_b[1], rows)
         scores.append(score)
     together = np.concatenate(scores) if kept else None
-    return _Pair(rho, information / total, np.asarray(first / total), np.asarray(second / total), together)
+    return _Pair(rho, information / total, first / total, second / total, together)
 
 
 def _pulls(a: _Item, b: _Item, rho: float, rows: slice) -> tuple[FloatArray, Pulls, Pulls]:
