@@ -23,7 +23,7 @@ from roxmodel.implied.matrices import implied
 from roxmodel.implied.starts import start_values
 from roxmodel.moments.cells import Cells
 from roxmodel.records import WithinEdge
-from roxmodel.result.intervals import wald
+from roxmodel.result.draws import wald
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable, plan
 from roxmodel.types import FloatArray, Scaling
