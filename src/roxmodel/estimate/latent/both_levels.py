@@ -20,7 +20,7 @@ from roxmodel.implied.likelihood import Expansion, NormalCells, Target
 from roxmodel.implied.matrices import implied
 from roxmodel.moments.cells import Cells
 from roxmodel.records import WithinEdge
-from roxmodel.result.intervals import wald
+from roxmodel.result.draws import wald
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import plan
 from roxmodel.types import FloatArray, Scaling
