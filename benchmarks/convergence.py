@@ -29,13 +29,15 @@ import roxmodel as rox  # noqa: E402
 from roxmodel.errors import RoxError  # noqa: E402
 from roxmodel.estimate.latent.both_levels import estimate_jointly  # noqa: E402
 from roxmodel.estimate.latent.door import solve_rows  # noqa: E402
-from roxmodel.estimate.latent.optimizer import Minimum, minimise  # noqa: E402
-from roxmodel.estimate.latent.planned_table import given_by_data, layouts_of, lower_bounds, table_of  # noqa: E402
+from roxmodel.estimate.latent.optimizer import Minimum, lower_bounds, minimise  # noqa: E402
 from roxmodel.estimate.latent.sample import GroupSample, Sample, linked_sample  # noqa: E402
-from roxmodel.estimate.latent.solve import (  # noqa: E402
+from roxmodel.estimate.latent.solve import (  # noqa: E402  # noqa: E402
+    given_by_data,
+    layouts_of,
     objective_of,
     optimum_of,
     solve_between,
+    table_of,
 )
 from roxmodel.estimate.options import SemOptions  # noqa: E402
 from roxmodel.implied.likelihood import Target, cells_of_rows, objective_of_units  # noqa: E402  # noqa: E402

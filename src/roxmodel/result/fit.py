@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Literal
 from roxmodel.errors import RoxError
 from roxmodel.plots.diagram import to_dot, to_mermaid
 from roxmodel.plots.draw import draw_diagram
-from roxmodel.result.fit_story import fit_html, fit_summary
+from roxmodel.result.fit_story import fit_story
 from roxmodel.result.fitted import Fitted
 from roxmodel.result.groups import group_fields
 from roxmodel.result.persistence import load_fitted, save_fit
 from roxmodel.result.standardized import standardized_table
 from roxmodel.result.tables import edge_table, effect_table, fit_diagram, parameter_frame, within_table
 from roxmodel.saving import AnyPath
+from roxmodel.story import Spoken, Story
 from roxmodel.survey.composites import MIN_GROUP
 from roxmodel.types import Interval, Level, read_only
 
@@ -31,7 +32,7 @@ __all__ = ["Fit", "load"]
 
 @read_only
 @dataclass(frozen=True, eq=False, repr=False)
-class Fit(Fitted):
+class Fit(Fitted, Spoken):
     """What was estimated, by which method, from how many, and how sure it is.
 
     Made by `roxmodel.fit`, read back by `roxmodel.load`; never changed.
@@ -357,15 +358,8 @@ class Fit(Fitted):
 
         return explained(self)
 
-    def summary(self) -> str:
-        """The fit in plain words."""
-        return fit_summary(self)
-
-    def __str__(self) -> str:
-        return self.summary()
-
-    def _repr_html_(self) -> str:
-        return fit_html(self)
+    def _story(self) -> Story:
+        return fit_story(self)
 
     def plot(self) -> Figure:
         """Draw the graph with its estimates: width by strength, the interval on each edge.

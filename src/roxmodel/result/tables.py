@@ -15,7 +15,7 @@ from roxmodel.result.fitted import Fitted
 from roxmodel.result.groups import group_fields
 from roxmodel.result.levels import complete_levels
 from roxmodel.result.sensitivity import robustness_value
-from roxmodel.spec.graph import model_nodes
+from roxmodel.spec.causal import model_nodes
 from roxmodel.types import FloatArray, Interval
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ def fit_diagram(fit: Fitted) -> Diagram:
     """
     fit.require_one_group("estimates")
     names = set(fit.model.names)
-    rows = list(zip(fit.table, range(len(fit.table)), strict=True))
+    rows = [(row, i) for i, row in enumerate(fit.table.rows)]
     estimates = fit.estimates
     edges = [
         Arrow(

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field, PlainSerializer, model_validator
 from roxmodel.document import content_hash, read_document, write_document
 from roxmodel.errors import SpecError, did_you_mean, listed
 from roxmodel.frozen import Frozen, FrozenMapping
+from roxmodel.plots.diagram import Node
 from roxmodel.spec.constructs import UNIT, Construct, Covariance, Edge, arrow_text, read_arrows
 from roxmodel.spec.definitions import check_definitions
 from roxmodel.spec.questionnaire import Item
@@ -380,3 +381,8 @@ def headline(model: CausalModel) -> tuple[str, str] | None:
             )
             return cause.name, best[1].name
     return None
+
+
+def model_nodes(model: CausalModel) -> tuple[Node, ...]:
+    """One node for each construct."""
+    return tuple(Node(name=c.name, factor=c.factor, source=c.source, items=len(c.items)) for c in model.constructs)

@@ -9,10 +9,10 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Self
 
 from roxmodel.errors import RoxError, SpecError, did_you_mean
-from roxmodel.plots.diagram import Arrow, Diagram, Node, to_dot, to_mermaid
+from roxmodel.plots.diagram import Arrow, Diagram, to_dot, to_mermaid
 from roxmodel.plots.draw import draw_diagram
 from roxmodel.plots.page import figure_svg
-from roxmodel.spec.causal import CausalModel
+from roxmodel.spec.causal import CausalModel, model_nodes
 from roxmodel.spec.constructs import FACTORS, MAIN_ORDER, UNIT, Construct, Covariance, Edge
 from roxmodel.spec.lavaan import read_lavaan, write_lavaan
 from roxmodel.spec.parameters import plan
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-__all__ = ["Construct", "Covariance", "Edge", "RoxModel", "five_factor", "model_nodes"]
+__all__ = ["Construct", "Covariance", "Edge", "RoxModel", "five_factor"]
 
 
 class RoxModel(CausalModel):
@@ -286,11 +286,6 @@ def _default_edges(constructs: Sequence[Construct]) -> tuple[Edge, ...]:
     context = [c.name for c in constructs if c.factor == "context"]
     adjusted = [Edge(cause=c, effect=effect) for c in context for names in columns for effect in names]
     return (*chain, *adjusted)
-
-
-def model_nodes(model: CausalModel) -> tuple[Node, ...]:
-    """One node for each construct."""
-    return tuple(Node(name=c.name, factor=c.factor, source=c.source, items=len(c.items)) for c in model.constructs)
 
 
 def _diagram(model: CausalModel) -> Diagram:

@@ -13,8 +13,7 @@ import numpy as np
 from roxmodel.errors import EstimationError, RoxError, listed
 from roxmodel.estimate.latent.inference import Bread, beside_bound, bread_of
 from roxmodel.estimate.latent.joint_likelihood import CompleteObjective, JointObjective, JointPart, is_complete
-from roxmodel.estimate.latent.optimizer import Minimum, feasible, minimise, reached
-from roxmodel.estimate.latent.planned_table import lower_bounds
+from roxmodel.estimate.latent.optimizer import Minimum, feasible, lower_bounds, minimise, reached
 from roxmodel.estimate.latent.sample import LatentSolution, LinkedSample, Source
 from roxmodel.estimate.latent.within import Within
 from roxmodel.implied.identification import PEOPLE, NeverMetError, require_identified, require_seen

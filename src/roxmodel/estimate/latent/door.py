@@ -22,11 +22,10 @@ from roxmodel.estimate.latent.inference import (
 )
 from roxmodel.estimate.latent.latent_fit import fit_of
 from roxmodel.estimate.latent.latent_notes import observed, weighted
-from roxmodel.estimate.latent.planned_table import table_of
 from roxmodel.estimate.latent.row_bootstrap import Refit, resample, resample_categorical
 from roxmodel.estimate.latent.row_sample import sample_of_frame, sample_of_moments
 from roxmodel.estimate.latent.sample import LatentSolution, LinkedSample, Sample, linked_sample
-from roxmodel.estimate.latent.solve import solve, solve_between
+from roxmodel.estimate.latent.solve import solve, solve_between, table_of
 from roxmodel.estimate.latent.tests_of_fit import Judged, likelihood_indices, linked_indices
 from roxmodel.estimate.latent.unit_bootstrap import resample_units
 from roxmodel.estimate.options import LinkedOptions, SemOptions, WithinLevel

@@ -17,9 +17,9 @@ import numpy as np
 from roxmodel.errors import EstimationError
 from roxmodel.estimate.bootstrap import Bootstrap
 from roxmodel.estimate.latent.casewise import casewise_scores
-from roxmodel.estimate.latent.optimizer import Minimum, minimise, settle
-from roxmodel.estimate.latent.planned_table import given_by_data, lower_bounds, with_given
+from roxmodel.estimate.latent.optimizer import Minimum, lower_bounds, minimise, settle
 from roxmodel.estimate.latent.sample import GroupSample, Sample
+from roxmodel.estimate.latent.solve import given_by_data, with_given
 from roxmodel.estimate.options import SemOptions
 from roxmodel.estimate.ordinal.categorical import CategoricalSolution, ordinal_items, refit_categorical
 from roxmodel.implied.layout import Layout

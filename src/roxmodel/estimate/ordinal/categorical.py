@@ -10,10 +10,10 @@ import numpy as np
 
 from roxmodel.errors import DataError, RoxError, SpecError, did_you_mean, listed
 from roxmodel.estimate.latent.inference import Bread, beside_bound, bread_of
-from roxmodel.estimate.latent.optimizer import Minimum, minimise
-from roxmodel.estimate.latent.planned_table import given_by_data, lower_bounds, owner_of, refuse_free_lags
+from roxmodel.estimate.latent.optimizer import Minimum, lower_bounds, minimise
 from roxmodel.estimate.latent.row_sample import covariates_of, sample_of_frame
 from roxmodel.estimate.latent.sample import GroupSample, Sample
+from roxmodel.estimate.latent.solve import given_by_data, owner_of, refuse_free_lags
 from roxmodel.estimate.options import SemOptions
 from roxmodel.estimate.ordinal.conditional import conditional_moments
 from roxmodel.estimate.ordinal.first_step import first_step_of

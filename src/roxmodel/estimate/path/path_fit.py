@@ -151,7 +151,15 @@ class _Tabulation:
         """Whom the numbers speak of; their covariance is the model's where every equation is linear."""
         scores, values = self.scores, self.scores.values
         if values is None:
-            return Population(scores.names, scores.n, None, None, None, scores.mean, covariance, None, None)
+            return Population(
+                names=scores.names,
+                n=scores.n,
+                n_units=None,
+                mean=scores.mean,
+                covariance=covariance,
+                low=None,
+                high=None,
+            )
         hidden = scores.hidden if scores.hidden is not None and scores.hidden.any() else None
         shown = values if hidden is None else np.where(hidden, np.nan, values)
         mean, low, high = summary_of(shown)
