@@ -22,11 +22,10 @@ from roxmodel.estimate.latent.inference import (
 )
 from roxmodel.estimate.latent.latent_fit import fit_of
 from roxmodel.estimate.latent.latent_notes import observed, weighted
-from roxmodel.estimate.latent.planned_table import table_of
 from roxmodel.estimate.latent.row_bootstrap import Refit, resample, resample_categorical
 from roxmodel.estimate.latent.row_sample import sample_of_frame, sample_of_moments
 from roxmodel.estimate.latent.sample import LatentSolution, LinkedSample, Sample, linked_sample
-from roxmodel.estimate.latent.solve import solve, solve_between
+from roxmodel.estimate.latent.solve import solve, solve_between, table_of
 from roxmodel.estimate.latent.tests_of_fit import Judged, likelihood_indices, linked_indices
 from roxmodel.estimate.latent.unit_bootstrap import resample_units
 from roxmodel.estimate.options import LinkedOptions, SemOptions, WithinLevel
@@ -69,11 +68,7 @@ def solve_rows(model: RoxModel, data: object, options: SemOptions) -> LatentSolu
 
 def _ordinal(model: RoxModel, data: object, options: SemOptions) -> LatentSolution:
     found = solve_categorical(model, data, options)
-    resampling = resample_categorical(model, found, options) if options.bootstrap else None
-    return LatentSolution(
-        model, found.sample, found.table, (found.layout,), found.given, found.found, found.bread,
-        vcov=found.vcov, indices=found.indices, moments=(found.moments,), resampling=resampling,
-    )  # fmt: skip
+    return replace(found, resampling=resample_categorical(found, options)) if options.bootstrap else found
 
 
 def _likelihood(model: RoxModel, data: object, options: SemOptions) -> LatentSolution:

@@ -15,9 +15,9 @@ from roxmodel.implied.layout import LOADINGS, RESIDUALS, Layout, residual_of
 from roxmodel.implied.likelihood import NormalCells, inverse_of
 from roxmodel.implied.matrices import Implied, filled, implied
 from roxmodel.records import LINEAR, Equation, Estimates, GroupMoments, Measure, Population, UnitScores
-from roxmodel.result.defined import Known, define
+from roxmodel.result.derived import Known, define
+from roxmodel.result.draws import wald
 from roxmodel.result.fit import Fit
-from roxmodel.result.intervals import wald
 from roxmodel.result.levels import lower_roots, summary_of
 from roxmodel.spec.constructs import UNIT, Construct
 from roxmodel.spec.definitions import evaluate
@@ -236,10 +236,10 @@ def _equations(solution: LatentSolution) -> tuple[Equation, ...]:
     """The equations, with the units that know something of the effect and of each of its causes."""
     model, sample = solution.model, solution.sample
     if not isinstance(sample, LinkedSample):
-        return tuple(Equation(name, LINEAR, round(sample.n), np.inf) for name in model.endogenous)
+        return tuple(Equation(name, LINEAR, round(sample.n), np.inf, np.nan) for name in model.endogenous)
     n = equation_units(model, sample)
     left = {name: float(max(n[name] - len(model.causes(name)) - 1, 1)) for name in model.endogenous}
-    return tuple(Equation(name, LINEAR, n[name], df) for name, df in left.items())
+    return tuple(Equation(name, LINEAR, n[name], df, np.nan) for name, df in left.items())
 
 
 def _moments(solution: LatentSolution) -> tuple[GroupMoments, ...]:
