@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Literal
 from roxmodel.errors import RoxError
 from roxmodel.plots.diagram import to_dot, to_mermaid
 from roxmodel.plots.draw import draw_diagram
+from roxmodel.result.derived import standardized_table
 from roxmodel.result.fit_story import fit_story
 from roxmodel.result.fitted import Fitted
 from roxmodel.result.groups import group_fields
 from roxmodel.result.persistence import load_fitted, save_fit
-from roxmodel.result.standardized import standardized_table
 from roxmodel.result.tables import edge_table, effect_table, fit_diagram, parameter_frame, within_table
 from roxmodel.saving import AnyPath
 from roxmodel.story import Spoken, Story
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from roxmodel.result.factor_scores import ScoreMethod
-    from roxmodel.result.residuals import ResidualKind
+    from roxmodel.result.misfit import ResidualKind
 
 __all__ = ["Fit", "load"]
 
@@ -129,7 +129,7 @@ class Fit(Fitted, Spoken):
         ----------
         Henderson (1975), doi 10.2307/2529430.
         """
-        from roxmodel.result.unit_scores import unit_score_table
+        from roxmodel.result.levels import unit_score_table
 
         return unit_score_table(self)
 
@@ -235,7 +235,7 @@ class Fit(Fitted, Spoken):
         ----------
         Holm (1979), A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6.
         """
-        from roxmodel.result.edge_differences import edge_differences
+        from roxmodel.result.groups import edge_differences
 
         return edge_differences(self)
 
@@ -303,7 +303,7 @@ class Fit(Fitted, Spoken):
         ----------
         Bollen (1989), Structural equations with latent variables, ch. 7.
         """
-        from roxmodel.result.residuals import residual_frame
+        from roxmodel.result.misfit import residual_frame
 
         return residual_frame(self, kind, group)
 
@@ -336,7 +336,7 @@ class Fit(Fitted, Spoken):
         ----------
         Sörbom (1989), doi 10.1007/BF02294623.
         """
-        from roxmodel.result.modification import modification_indices
+        from roxmodel.result.misfit import modification_indices
 
         return modification_indices(self, least)
 
@@ -354,7 +354,7 @@ class Fit(Fitted, Spoken):
         EstimationError
             If the fit has no latent constructs.
         """
-        from roxmodel.result.residuals import explained
+        from roxmodel.result.misfit import explained
 
         return explained(self)
 

@@ -68,11 +68,7 @@ def solve_rows(model: RoxModel, data: object, options: SemOptions) -> LatentSolu
 
 def _ordinal(model: RoxModel, data: object, options: SemOptions) -> LatentSolution:
     found = solve_categorical(model, data, options)
-    resampling = resample_categorical(model, found, options) if options.bootstrap else None
-    return LatentSolution(
-        model, found.sample, found.table, (found.layout,), found.given, found.found, found.bread,
-        vcov=found.vcov, indices=found.indices, moments=(found.moments,), resampling=resampling,
-    )  # fmt: skip
+    return replace(found, resampling=resample_categorical(found, options)) if options.bootstrap else found
 
 
 def _likelihood(model: RoxModel, data: object, options: SemOptions) -> LatentSolution:
