@@ -1,4 +1,4 @@
-"""Prose is for readers: no code splits, searches or compares a sentence, and none outside `estimate` asks for the method.
+"""Prose is for readers: no code splits or searches a sentence, and none outside of `estimate` asks for the method.
 
 What code has to know stands beside the words as data: `Parameter.given`, `Verdict.faults`, `Fit.traits`, codes of
 reasons. A change of wording changes no behaviour, and a new method needs no new branch.
@@ -11,45 +11,14 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[2] / "src" / "roxmodel"
-PROSE = frozenset(
-    [
-        "errors",
-        "finding",
-        "hint",
-        "message",
-        "note",
-        "notes",
-        "problem",
-        "reason",
-        "reasons",
-        "remedy",
-        "sentence",
-        "summary",
-        "text",
-        "title",
-        "verdict",
-        "warning",
-        "why",
-        "words",
-    ]
-)
-TAKE_APART = frozenset(
-    [
-        "endswith",
-        "find",
-        "index",
-        "partition",
-        "removeprefix",
-        "removesuffix",
-        "rfind",
-        "rindex",
-        "rpartition",
-        "rsplit",
-        "split",
-        "splitlines",
-        "startswith",
-    ]
-)
+PROSE = frozenset({
+    "errors", "finding", "hint", "message", "note", "notes", "problem", "reason", "reasons", "remedy", "sentence",
+    "summary", "text", "title", "verdict", "warning", "why", "words"
+})  # fmt: skip
+TAKE_APART = frozenset({
+    "endswith", "find", "index", "partition", "removeprefix", "removesuffix", "rfind", "rindex", "rpartition",
+    "rsplit", "split", "splitlines", "startswith"
+})  # fmt: skip
 CODES = frozenset({"verdict"})  # of these the values are codes, written out in a Literal
 READ = frozenset({"text", "title"})  # what a user wrote, not what we say
 ASKED = frozenset({"method", "estimator"})

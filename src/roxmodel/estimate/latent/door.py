@@ -13,7 +13,6 @@ from roxmodel.estimate.latent.both_levels import estimate_jointly, within_levels
 from roxmodel.estimate.latent.inference import (
     beside_bound,
     degrees_of_freedom,
-    equation_units,
     sandwich,
     satorra_bentler,
     small_sample,
@@ -38,6 +37,7 @@ from roxmodel.result.draws import Draws
 from roxmodel.result.fit import Fit
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable
+from roxmodel.survey.linkage import equation_units
 from roxmodel.survey.reading import check_same_items, require_sources
 from roxmodel.survey.study import Study
 from roxmodel.types import FloatArray
@@ -68,11 +68,7 @@ def solve_rows(model: RoxModel, data: object, options: SemOptions) -> LatentSolu
 
 def _ordinal(model: RoxModel, data: object, options: SemOptions) -> LatentSolution:
     found = solve_categorical(model, data, options)
-    resampling = resample_categorical(model, found, options) if options.bootstrap else None
-    return LatentSolution(
-        model, found.sample, found.table, (found.layout,), found.given, found.found, found.bread,
-        vcov=found.vcov, indices=found.indices, moments=(found.moments,), resampling=resampling,
-    )  # fmt: skip
+    return replace(found, resampling=resample_categorical(found, options)) if options.bootstrap else found
 
 
 def _likelihood(model: RoxModel, data: object, options: SemOptions) -> LatentSolution:
@@ -222,7 +218,7 @@ def _check(data: object, options: LinkedOptions) -> None:
 def _require_units(known: LatentSolution, sample: LinkedSample) -> None:
     """Refuse more between-unit parameters an equation than units; name what is too few."""
     model = known.model
-    units = equation_units(model, sample)
+    units = equation_units(model, sample.means)
     for name in model.endogenous:
         causes = model.causes(name)
         if units[name] <= len(causes) + 1:
