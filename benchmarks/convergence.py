@@ -29,13 +29,15 @@ import roxmodel as rox  # noqa: E402
 from roxmodel.errors import RoxError  # noqa: E402
 from roxmodel.estimate.latent.both_levels import estimate_jointly  # noqa: E402
 from roxmodel.estimate.latent.door import solve_rows  # noqa: E402
-from roxmodel.estimate.latent.optimizer import Minimum, minimise  # noqa: E402
-from roxmodel.estimate.latent.planned_table import given_by_data, layouts_of, lower_bounds, table_of  # noqa: E402
+from roxmodel.estimate.latent.optimizer import Minimum, lower_bounds, minimise  # noqa: E402
 from roxmodel.estimate.latent.sample import GroupSample, Sample, linked_sample  # noqa: E402
-from roxmodel.estimate.latent.solve import (  # noqa: E402
+from roxmodel.estimate.latent.solve import (  # noqa: E402  # noqa: E402
+    given_by_data,
+    layouts_of,
     objective_of,
     optimum_of,
     solve_between,
+    table_of,
 )
 from roxmodel.estimate.options import SemOptions  # noqa: E402
 from roxmodel.implied.likelihood import Target, cells_of_rows, objective_of_units  # noqa: E402  # noqa: E402
@@ -104,7 +106,7 @@ def group_of(name: str, rows: np.ndarray, scale: np.ndarray) -> GroupSample:
     filled = np.where(np.isnan(rows), mean, rows) - mean
     patterns = cells_of_rows(rows) if missing else None
     target = Target(mean, filled.T @ filled / len(rows))
-    return GroupSample(name, float(len(rows)), target, patterns, None, None, False, None, None)
+    return GroupSample(name, float(len(rows)), target, patterns)
 
 
 def judged(tally: Tally, seed: int, found: Minimum, objective: object, table: ParameterTable) -> None:

@@ -1,10 +1,19 @@
-"""The parts of a fit: estimates by row, equations, the population they speak of, verdicts."""
+"""The parts of a fit: estimates by row, equations, the population they speak of, verdicts.
+
+They are the parts of a saved fit too (`roxmodel.document`): what stands here without `_UNSAVED` is written and read by
+pydantic, arrays as lists. No record checks what our own code gives it; what comes from a document is checked whole.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal, TypeAlias
+from functools import partial
+from typing import Annotated, Any, Final, Literal, TypeAlias
+
+import numpy as np
+from pydantic import Field, GetPydanticSchema
+from pydantic_core import PydanticCustomError, core_schema
 
 from roxmodel.types import BoolArray, FloatArray, read_only
 
@@ -15,17 +24,61 @@ __all__ = [
     "Fault",
     "FaultCode",
     "GroupMoments",
+    "Matrix",
     "Measure",
     "Population",
     "Traits",
     "UnitScores",
     "Verdict",
+    "Whole",
     "WithinEdge",
     "traits_of",
 ]
 
 
 LINEAR = "linear"
+
+_MOST: Final = 2**53  # the last whole number up to which every language counts
+Whole = Annotated[int, Field(ge=0, le=_MOST)]
+Size = Annotated[float, Field(ge=0, le=_MOST)]
+
+
+def _array(ndim: int, plain: Any, check: Any) -> Any:
+    """Nested lists as an array; rows of unequal length stay rows, for the document to say which sizes do not fit."""
+    if isinstance(plain, np.ndarray):
+        return plain
+    rows = check(plain)
+    try:
+        found = np.array(rows, dtype=np.float64)
+        found = found if len(rows) else found.reshape((0,) * ndim)
+    except ValueError:
+        found = np.empty(len(rows), dtype=object)
+        found[:] = rows
+    found.setflags(write=False)
+    return found
+
+
+def _saved_as(plain: Any, ndim: int) -> GetPydanticSchema:
+    """An array that stands in a document as nested lists."""
+    writer = core_schema.plain_serializer_function_ser_schema(np.ndarray.tolist)
+    return GetPydanticSchema(
+        lambda _, schema: core_schema.no_info_wrap_validator_function(
+            partial(_array, ndim), schema.generate_schema(plain), serialization=writer
+        )
+    )
+
+
+def _refuse(_: object) -> Any:
+    raise PydanticCustomError("extra_forbidden", "Extra inputs are not permitted")
+
+
+Vector = Annotated[FloatArray, _saved_as(tuple[float, ...], 1)]
+Matrix = Annotated[FloatArray, _saved_as(tuple[tuple[float, ...], ...], 2)]
+_CODES: Final = GetPydanticSchema(lambda _, schema: schema.generate_schema(tuple[dict[str, float], ...]))
+_UNSAVED: Final = (
+    Field(exclude=True),
+    GetPydanticSchema(lambda _, __: core_schema.no_info_plain_validator_function(_refuse)),
+)
 
 FaultCode: TypeAlias = Literal[
     "steps", "marker", "flat", "bound", "impossible", "inseparable", "loop", "ridge", "variance", "contradiction"
@@ -85,9 +138,9 @@ class Equation:
 
     effect: str
     family: str
-    n: int
+    n: Whole
     df: float
-    dispersion: float = float("nan")
+    dispersion: float
 
 
 @read_only
@@ -116,18 +169,18 @@ class Measure:
     factor: str
     source: str
     items: tuple[str, ...]
-    weights: FloatArray
-    signs: FloatArray
-    offsets: FloatArray
+    weights: Vector
+    signs: Vector
+    offsets: Vector
     lows: tuple[float | None, ...]
     highs: tuple[float | None, ...]
-    codes: tuple[Mapping[str, float], ...]
-    within: FloatArray
-    errors: FloatArray | None = None
+    codes: Annotated[tuple[Mapping[str, float], ...], _CODES]
+    within: Annotated[Matrix, Field(alias="within_covariance")]
+    errors: Vector | None = None
 
 
 @read_only
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Population:
     """The units (or respondents) a fit speaks of.
 
@@ -162,17 +215,17 @@ class Population:
     """
 
     names: tuple[str, ...]
-    n: int
-    n_units: int | None
-    units: tuple[Hashable, ...] | None
-    levels: FloatArray | None
-    mean: FloatArray | None
-    covariance: FloatArray
-    low: FloatArray | None
-    high: FloatArray | None
-    roots: FloatArray | None = None
-    hidden: BoolArray | None = None
-    min_group: int = 0
+    n: Whole
+    n_units: Whole | None
+    units: Annotated[tuple[Hashable, ...] | None, *_UNSAVED] = None
+    levels: Annotated[FloatArray | None, *_UNSAVED] = None
+    mean: Vector | None
+    covariance: Matrix
+    low: Vector | None
+    high: Vector | None
+    roots: Annotated[FloatArray | None, *_UNSAVED] = None
+    hidden: Annotated[BoolArray | None, *_UNSAVED] = None
+    min_group: Annotated[int, *_UNSAVED] = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +243,7 @@ class Verdict:
 
     ok: bool
     reason: str
-    faults: tuple[Fault, ...] = field(default=(), compare=False)
+    faults: Annotated[tuple[Fault, ...], *_UNSAVED] = field(default=(), compare=False)
 
     @classmethod
     def of(cls, faults: Sequence[Fault], otherwise: str) -> Verdict:
@@ -255,10 +308,10 @@ class GroupMoments:
     """
 
     name: str
-    n: float
-    mean: FloatArray | None
-    covariance: FloatArray
-    people: float | None = None
+    n: Size
+    mean: Vector | None
+    covariance: Matrix
+    people: Annotated[float | None, *_UNSAVED] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,8 +337,8 @@ class WithinEdge:
     low: float
     high: float
     standardized: float
-    n: int
-    n_units: int
+    n: Whole
+    n_units: Whole
 
 
 @read_only

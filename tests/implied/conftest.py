@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 import roxmodel as rox
-from roxmodel.estimate.latent.planned_table import given_by_data, layouts_of, table_of
 from roxmodel.estimate.latent.row_sample import sample_of_frame
+from roxmodel.estimate.latent.solve import given_by_data, layouts_of, table_of
 from roxmodel.estimate.options import SemOptions
 from roxmodel.implied.starts import start_values
 

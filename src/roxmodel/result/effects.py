@@ -16,8 +16,7 @@ import numpy as np
 
 from roxmodel.errors import RoxError, did_you_mean
 from roxmodel.records import LINEAR
-from roxmodel.result.draws import bca_interval
-from roxmodel.result.intervals import delta_se, spread_of, wald
+from roxmodel.result.draws import bca_interval, delta_se, spread_of, wald
 from roxmodel.result.response import Caps, Push, travel
 from roxmodel.result.system import System, total_effects
 from roxmodel.spec.causal import within_wave

@@ -17,7 +17,7 @@ from roxmodel.result.system import System, total_effects
 from roxmodel.simulation.actions import ends_of
 from roxmodel.simulation.dynamics import assumed_notes, require_equilibrium, spectral_radius
 from roxmodel.simulation.question import LONGEST, check_fit, is_number, require_memory, require_whole
-from roxmodel.simulation.run_story import forecast_html, forecast_summary
+from roxmodel.simulation.run_story import forecast_story
 from roxmodel.simulation.standing import (
     Joint,
     OneUnit,
@@ -29,6 +29,7 @@ from roxmodel.simulation.standing import (
     one_unit,
     with_curved,
 )
+from roxmodel.story import Spoken, Story
 from roxmodel.types import BoolArray, FloatArray, read_only
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ _COLUMNS = ["construct", "wave", "mean", "ci_low", "ci_high", "pi_low", "pi_high
 
 @read_only
 @dataclass(frozen=True, eq=False, repr=False)
-class Forecast:
+class Forecast(Spoken):
     """What to expect without any action.
 
     Attributes
@@ -119,12 +120,8 @@ class Forecast:
     def _at_the_estimate(self) -> bool:
         return self.unit is not None and self.fit.predicted is not None
 
-    def summary(self) -> str:
-        """The answer in plain words."""
-        return forecast_summary(self, *self._figures())
-
-    def __str__(self) -> str:
-        return self.summary()
+    def _story(self) -> Story:
+        return forecast_story(self, *self._figures())
 
     def __repr__(self) -> str:
         waves = f"{self.horizon} wave{'' if self.horizon == 1 else 's'}"
@@ -137,9 +134,6 @@ class Forecast:
         seen = " and ".join(f"{name} at {level:g}" for name, level in self.given.items())
         who = f"any {kind}" if self.unit is None else f"{kind} {self.unit!r}"
         return f"{f'a {kind}' if self.unit is None else who} seen with {seen}" if seen else who
-
-    def _repr_html_(self) -> str:
-        return forecast_html(self, *self._figures())
 
 
 def forecast(

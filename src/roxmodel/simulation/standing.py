@@ -13,11 +13,11 @@ from roxmodel.errors import SimulationError, did_you_mean, listed
 from roxmodel.implied.layout import DISTURBANCES, EDGES, ITEM_MEANS, LATENT_MEANS, LOADINGS
 from roxmodel.implied.matrices import filled, implied, moment_jacobian
 from roxmodel.records import LINEAR
+from roxmodel.result.derived import disturbances
 from roxmodel.result.fit import Fit
 from roxmodel.result.latent import latent_groups
 from roxmodel.result.levels import UnitLevels
 from roxmodel.result.response import Doubt
-from roxmodel.result.standardize import disturbances
 from roxmodel.result.system import System, root_of, total_effects
 from roxmodel.types import BoolArray, FloatArray, read_only
 

@@ -36,21 +36,11 @@ _SHORT = 100_000  # rows up to which a frame may be copied whole
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answers:
-    """The answers to one item.
+    """The answers to one item."""
 
-    Attributes
-    ----------
-    item
-        The question.
-    values
-        (n,) real numbers as answered (not reversed), NaN where missing.
-    coerced
-        How many answers outside the scale were turned into missing ones.
-    """
-
-    item: Item
-    values: NDArray[Any]
-    coerced: int = 0
+    item: Item  # the question
+    values: NDArray[Any]  # (n,) real numbers as answered (not reversed), NaN where missing
+    coerced: int = 0  # how many answers outside the scale were turned into missing ones
 
     @property
     def turned(self) -> NDArray[Any]:
@@ -73,25 +63,10 @@ def read_answers(
 ) -> Answers:
     """Read and check the answers to one item.
 
-    Parameters
-    ----------
-    source, frame, item
-        Whose answers to which question.
-    coerce
-        Whether answers outside the scale become missing (and are counted) instead of raising.
-    means
-        Whether the numbers are unit means, so that fractions are right on a scale of whole points.
-    used
-        (n,) rows that count, None for all: the others are not checked.
+    `coerce`: answers outside the scale become missing (and are counted) instead of raising. `means`: the numbers are
+    unit means, so that fractions are right on a scale of whole points. `used`: (n,) rows that count, None for all. A
+    column that is text, infinite, all missing, constant or outside its scale is a DataError: item, value and count.
 
-    Raises
-    ------
-    DataError
-        If the column is text, infinite, all missing, constant, or has answers outside its scale; names item,
-        value and count.
-
-    Examples
-    --------
     >>> from roxmodel.spec.questionnaire import Likert
     >>> from roxmodel.survey.frames import open_frame
     >>> frame = open_frame("employee", {"p1": [1, 4, 5, 99]})
@@ -188,27 +163,13 @@ def _outside(item: Item, values: NDArray[Any], means: bool) -> BoolArray:
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The frame as arrays.
+    """The frame as arrays."""
 
-    Attributes
-    ----------
-    values
-        (n, p) answers, reversed items turned, one item's answers side by side in memory.
-    holes
-        (p,) which items have missing answers.
-    weights
-        (n,) sampling weights or frequencies, or None.
-    groups
-        (n,) codes 0…G-1, and the labels in order of appearance.
-    clusters
-        (n,) codes, or None.
-    """
-
-    values: FloatArray
-    holes: BoolArray
-    weights: FloatArray | None
-    groups: tuple[IntArray | None, tuple[str, ...]]
-    clusters: IntArray | None
+    values: FloatArray  # (n, p) answers, reversed items turned, one item's answers side by side in memory
+    holes: BoolArray  # (p,) which items have missing answers
+    weights: FloatArray | None  # (n,) sampling weights or frequencies, or None
+    groups: tuple[IntArray | None, tuple[str, ...]]  # (n,) codes 0…G-1, and the labels in order of appearance
+    clusters: IntArray | None  # (n,) codes, or None
 
 
 def columns_of(

@@ -227,7 +227,7 @@ def test_joint_loglik_is_the_density_of_all_answers(tiny, within, holes):
     matrix = within_matrix(sample, [s.within.covariance for s in found.sample.sources])
     assert found.answers == dense.answers
     assert found.n_free == known.table.n_free + (2 * 10 if within == "saturated" else 2 * 8)
-    indices, moments, notes = linked_indices(found.sample, found.estimate, found)
+    indices, moments, notes = linked_indices(found.sample, found.solution, found)
     assert indices["loglik"] == pytest.approx(dense.loglik(sigma, mu, matrix), rel=EXACT)
     assert indices["aic"] == pytest.approx(-2 * indices["loglik"] + 2 * found.n_free, rel=EXACT)
     assert indices["bic"] == pytest.approx(-2 * indices["loglik"] + np.log(16) * found.n_free, rel=EXACT)
@@ -262,5 +262,5 @@ def test_joint_optimum_and_errors_by_the_dense_likelihood(tiny):
     assert minimum.converged
     assert np.abs(gradient[keep] * se).max() < 1e-4  # at the optimum, in standard errors
     free = int((~minimum.bound).sum())
-    own = np.sqrt(np.diag(found.estimate.bread.inverse)[~minimum.bound] / sample.n)
+    own = np.sqrt(np.diag(found.solution.bread.inverse)[~minimum.bound] / sample.n)
     np.testing.assert_allclose(own, se[:free], rtol=3e-4)  # their Hessian is by differences

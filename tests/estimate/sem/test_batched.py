@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 import roxmodel as rox
-from roxmodel.estimate.latent.optimizer import minimise, settle
-from roxmodel.estimate.latent.planned_table import layouts_of, lower_bounds, table_of
+from roxmodel.estimate.latent.optimizer import lower_bounds, minimise, settle
 from roxmodel.estimate.latent.row_sample import sample_of_frame
+from roxmodel.estimate.latent.solve import layouts_of, table_of
 from roxmodel.estimate.options import SemOptions
 from roxmodel.implied.layout import DISTURBANCES
 from roxmodel.implied.likelihood import Objective, Part, Target

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import roxmodel as rox
-from roxmodel.estimate.latent.planned_table import layouts_of, table_of
+from roxmodel.estimate.latent.solve import layouts_of, table_of
 from roxmodel.estimate.options import SemOptions
 from roxmodel.implied.layout import lay_out
 from roxmodel.implied.likelihood import Target, half_deviance

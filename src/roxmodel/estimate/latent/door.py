@@ -13,7 +13,6 @@ from roxmodel.estimate.latent.both_levels import estimate_jointly, within_levels
 from roxmodel.estimate.latent.inference import (
     beside_bound,
     degrees_of_freedom,
-    equation_units,
     sandwich,
     satorra_bentler,
     small_sample,
@@ -22,11 +21,10 @@ from roxmodel.estimate.latent.inference import (
 )
 from roxmodel.estimate.latent.latent_fit import fit_of
 from roxmodel.estimate.latent.latent_notes import observed, weighted
-from roxmodel.estimate.latent.planned_table import table_of
 from roxmodel.estimate.latent.row_bootstrap import Refit, resample, resample_categorical
 from roxmodel.estimate.latent.row_sample import sample_of_frame, sample_of_moments
 from roxmodel.estimate.latent.sample import LatentSolution, LinkedSample, Sample, linked_sample
-from roxmodel.estimate.latent.solve import solve, solve_between
+from roxmodel.estimate.latent.solve import solve, solve_between, table_of
 from roxmodel.estimate.latent.tests_of_fit import Judged, likelihood_indices, linked_indices
 from roxmodel.estimate.latent.unit_bootstrap import resample_units
 from roxmodel.estimate.options import LinkedOptions, SemOptions, WithinLevel
@@ -39,6 +37,7 @@ from roxmodel.result.draws import Draws
 from roxmodel.result.fit import Fit
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable
+from roxmodel.survey.linkage import equation_units
 from roxmodel.survey.reading import check_same_items, require_sources
 from roxmodel.survey.study import Study
 from roxmodel.types import FloatArray
@@ -69,11 +68,7 @@ def solve_rows(model: RoxModel, data: object, options: SemOptions) -> LatentSolu
 
 def _ordinal(model: RoxModel, data: object, options: SemOptions) -> LatentSolution:
     found = solve_categorical(model, data, options)
-    resampling = resample_categorical(model, found, options) if options.bootstrap else None
-    return LatentSolution(
-        model, found.sample, found.table, (found.layout,), found.given, found.found, found.bread,
-        vcov=found.vcov, indices=found.indices, moments=(found.moments,), resampling=resampling,
-    )  # fmt: skip
+    return replace(found, resampling=resample_categorical(found, options)) if options.bootstrap else found
 
 
 def _likelihood(model: RoxModel, data: object, options: SemOptions) -> LatentSolution:
@@ -223,7 +218,7 @@ def _check(data: object, options: LinkedOptions) -> None:
 def _require_units(known: LatentSolution, sample: LinkedSample) -> None:
     """Refuse more between-unit parameters an equation than units; name what is too few."""
     model = known.model
-    units = equation_units(model, sample)
+    units = equation_units(model, sample.means)
     for name in model.endogenous:
         causes = model.causes(name)
         if units[name] <= len(causes) + 1:

@@ -17,17 +17,17 @@ import numpy as np
 from roxmodel.errors import EstimationError
 from roxmodel.estimate.bootstrap import Bootstrap
 from roxmodel.estimate.latent.casewise import casewise_scores
-from roxmodel.estimate.latent.optimizer import Minimum, minimise, settle
-from roxmodel.estimate.latent.planned_table import given_by_data, lower_bounds, with_given
-from roxmodel.estimate.latent.sample import GroupSample, Sample
+from roxmodel.estimate.latent.optimizer import Minimum, lower_bounds, minimise, settle
+from roxmodel.estimate.latent.sample import GroupSample, LatentSolution, Sample
+from roxmodel.estimate.latent.solve import given_by_data, with_given
 from roxmodel.estimate.options import SemOptions
-from roxmodel.estimate.ordinal.categorical import CategoricalSolution, ordinal_items, refit_categorical
+from roxmodel.estimate.ordinal.categorical import ordinal_items, refit_categorical
 from roxmodel.implied.layout import Layout
 from roxmodel.implied.likelihood import Objective, Part, Seen, Target, cells_of_rows
 from roxmodel.result.draws import Draws
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable
-from roxmodel.types import FloatArray, IntArray
+from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = ["Refit", "refit_rows", "resample", "resample_categorical"]
 
@@ -74,14 +74,14 @@ def resample(known: Refit, options: SemOptions) -> Draws:
     return replace(found, influence=_influence(known, codes, rows))
 
 
-def resample_categorical(model: RoxModel, solution: CategoricalSolution, options: SemOptions) -> Draws:
+def resample_categorical(solution: LatentSolution, options: SemOptions) -> Draws:
     """Draw rows with replacement, and estimate thresholds, correlations and the model again."""
     codes, rows = _codes(solution.sample)
-    ordinal = ordinal_items(model, options.ordered)
+    ordinal = ordinal_items(solution.model, options.ordered)
 
     def refit(counts: FloatArray, wanted: int) -> FloatArray:
         (own,) = _row_counts(solution.sample, counts[:wanted], rows)
-        return np.stack([_one_categorical(model, solution, weights, ordinal) for weights in own])
+        return np.stack([_one_categorical(solution, weights, ordinal) for weights in own])
 
     lower = lower_bounds(solution.table)
     return Bootstrap(refit, codes, _FEW, _THIN, lower, **_used(solution.sample)).draws(options)
@@ -114,11 +114,9 @@ def _influence(known: Refit, codes: FloatArray, places: Sequence[IntArray]) -> F
     return sums
 
 
-def _one_categorical(
-    model: RoxModel, solution: CategoricalSolution, counts: FloatArray, ordinal: np.ndarray
-) -> FloatArray:
+def _one_categorical(solution: LatentSolution, counts: FloatArray, ordinal: BoolArray) -> FloatArray:
     try:
-        found = refit_categorical(model, solution, counts, ordinal)
+        found = refit_categorical(solution, counts, ordinal)
     except (EstimationError, ValueError):  # a category that nobody of the replicate chose
         return np.full(solution.table.n_free, np.nan)
     return found if len(found) == solution.table.n_free else np.full(solution.table.n_free, np.nan)

@@ -54,12 +54,13 @@ class GroupSample:
     name: str  # empty for one group
     n: float  # rows, or the sum of their frequencies; units
     target: Target  # moments, divisor n; with missing answers those of the available ones; between units to start from
-    patterns: NormalCells | None  # moments by pattern of missingness; None for complete data
-    rows: FloatArray | None  # (m, p) answers, NaN = missing; None where only moments are known
-    weights: FloatArray | None  # (m,) summing to n (frequencies) or to their share of n (sampling weights)
-    sampling: bool  # whether the weights are sampling weights
-    clusters: IntArray | None  # (m,) 0…C-1 of the rows, or of the units
-    places: IntArray | None  # (m,) of the rows in the frame
+    patterns: NormalCells | None = None  # moments by pattern of missingness; None for complete data
+    rows: FloatArray | None = None  # (m, p) answers, NaN = missing; None where only moments are known
+    weights: FloatArray | None = None  # (m,) summing to n (frequencies) or to their share of n (sampling weights)
+    sampling: bool = False  # whether the weights are sampling weights
+    clusters: IntArray | None = None  # (m,) 0…C-1 of the rows, or of the units
+    places: IntArray | None = None  # (m,) of the rows in the frame
+    met: FloatArray | None = None  # (p, p) how often a pair of items was seen, where neither n nor patterns say it
 
     @property
     def data(self) -> Seen:
@@ -81,7 +82,9 @@ class GroupSample:
 
     @property
     def together(self) -> FloatArray:
-        """(p, p) rows (or frequencies) that hold both items of a pair, on the diagonal each item."""
+        """(p, p) rows (or frequencies), or units, that hold both items of a pair, on the diagonal each item."""
+        if self.met is not None:
+            return self.met
         if self.patterns is None:
             return np.full(self.target.covariance.shape, self.n)
         count = self.n * self.patterns.weight
@@ -163,11 +166,6 @@ class LinkedSample(Sample):
         """Units that contribute."""
         return len(self.units)
 
-    @property
-    def together(self) -> list[FloatArray]:
-        """(p, p): how many units know both items of a pair."""
-        return [together_of(self.data.seen)]
-
 
 @dataclass(frozen=True, slots=True)
 class LatentSolution:
@@ -223,7 +221,7 @@ def linked_sample(model: RoxModel, moments: LinkedMoments, cells: Mapping[str, C
     empty = len(moments.units) - len(raw)
     if empty:
         notes.append(f"{empty} unit(s) hold no answer and no figure of this model and are left out.")
-    group = GroupSample("", float(len(raw)), moments_between(data), None, None, None, False, None, None)
+    group = GroupSample("", float(len(raw)), moments_between(data), met=together_of(seen))
     return LinkedSample(items, spread, (group,), None, None, None, 0, tuple(notes), means, tuple(found), data)
 
 

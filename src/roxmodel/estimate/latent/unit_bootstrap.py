@@ -6,8 +6,7 @@ import numpy as np
 
 from roxmodel.errors import EstimationError
 from roxmodel.estimate.bootstrap import Bootstrap
-from roxmodel.estimate.latent.optimizer import minimise
-from roxmodel.estimate.latent.planned_table import lower_bounds
+from roxmodel.estimate.latent.optimizer import lower_bounds, minimise
 from roxmodel.estimate.latent.sample import LatentSolution, LinkedSample, reweighted
 from roxmodel.estimate.latent.solve import layout_of
 from roxmodel.estimate.options import LinkedOptions

@@ -12,13 +12,11 @@ from roxmodel.estimate.path.equations import PathSolution, check_recursive, refi
 from roxmodel.estimate.path.scores import Scores, scores_of
 from roxmodel.estimate.sentences import assumed_notes, causal_notes, sign_notes
 from roxmodel.records import LINEAR, Estimates, Fault, Measure, Population, Verdict
-from roxmodel.result.defined import Known, define, unknown_definitions
-from roxmodel.result.draws import Draws
+from roxmodel.result.derived import Known, construct_sd, define, disturbances, standardized_values, unknown_definitions
+from roxmodel.result.draws import Draws, wald
 from roxmodel.result.fit import Fit
 from roxmodel.result.indices import Discrepancy, fit_indices
-from roxmodel.result.intervals import wald
 from roxmodel.result.levels import summary_of
-from roxmodel.result.standardize import construct_sd, disturbances, standardized_values
 from roxmodel.result.system import implied_covariance, system_of
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable, plan
@@ -151,7 +149,15 @@ class _Tabulation:
         """Whom the numbers speak of; their covariance is the model's where every equation is linear."""
         scores, values = self.scores, self.scores.values
         if values is None:
-            return Population(scores.names, scores.n, None, None, None, scores.mean, covariance, None, None)
+            return Population(
+                names=scores.names,
+                n=scores.n,
+                n_units=None,
+                mean=scores.mean,
+                covariance=covariance,
+                low=None,
+                high=None,
+            )
         hidden = scores.hidden if scores.hidden is not None and scores.hidden.any() else None
         shown = values if hidden is None else np.where(hidden, np.nan, values)
         mean, low, high = summary_of(shown)

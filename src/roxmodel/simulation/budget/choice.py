@@ -15,6 +15,7 @@ from math import prod
 import numpy as np
 
 from roxmodel.errors import SimulationError
+from roxmodel.numerals import money_text
 from roxmodel.result.response import Caps, Push, travel
 from roxmodel.simulation.actions import Action
 from roxmodel.simulation.budget.problem import Problem, conditions_of, keeping, violations
@@ -23,7 +24,6 @@ from roxmodel.simulation.budget.tail import best_tail, tail_mean
 from roxmodel.simulation.budget.worth import Option, Promised, promise_of, wave_weights
 from roxmodel.simulation.dynamics import push_of
 from roxmodel.simulation.question import Question
-from roxmodel.simulation.run_story import money_text
 from roxmodel.types import FloatArray, IntArray
 
 __all__ = [

@@ -19,7 +19,7 @@ from roxmodel.simulation.dynamics import assumed_notes
 from roxmodel.simulation.intervention import Intervention
 from roxmodel.simulation.money.prices import Finance
 from roxmodel.simulation.question import Asked, Question, finance_of, is_number, question_of, require_yes_no
-from roxmodel.simulation.small_print import fit_notes
+from roxmodel.simulation.run_story import fit_notes
 from roxmodel.types import FloatArray
 
 __all__ = ["Objective", "optimize"]
