@@ -40,8 +40,8 @@ __all__ = [
 def kish_of(weight: FloatArray, squares: FloatArray) -> FloatArray:
     """Kish's effective number of rows, (Σ w)² / Σ w²: so many unweighted ones would say as much of a mean.
 
-    Of any shape; 0 where nobody has a weight. Kish (1965), Survey sampling, section 11.2; Kish (1992), Weighting for unequal
-    P_i, J. Official Statistics 8, 183-200.
+    Of any shape; 0 where nobody has a weight. Kish (1965), Survey sampling, section 11.2; Kish (1992), Weighting for
+    unequal P_i, J. Official Statistics 8, 183-200.
     """
     return np.divide(weight**2, squares, out=np.zeros(np.shape(squares)), where=squares > 0)
 
