@@ -13,7 +13,6 @@ from roxmodel.estimate.latent.both_levels import estimate_jointly, within_levels
 from roxmodel.estimate.latent.inference import (
     beside_bound,
     degrees_of_freedom,
-    equation_units,
     sandwich,
     satorra_bentler,
     small_sample,
@@ -36,6 +35,7 @@ from roxmodel.moments.single import Moments
 from roxmodel.result.fit import Fit
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable
+from roxmodel.survey.linkage import equation_units
 from roxmodel.survey.reading import check_same_items, require_sources
 from roxmodel.survey.study import Study
 from roxmodel.types import FloatArray
@@ -221,7 +221,7 @@ def _check(data: object, options: LinkedOptions) -> None:
 def _require_units(known: LatentSolution, sample: LinkedSample) -> None:
     """Refuse more between-unit parameters an equation than units; name what is too few."""
     model = known.model
-    units = equation_units(model, sample)
+    units = equation_units(model, sample.means)
     for name in model.endogenous:
         causes = model.causes(name)
         if units[name] <= len(causes) + 1:

@@ -17,6 +17,7 @@ from roxmodel.implied.layout import Layout
 from roxmodel.implied.likelihood import NormalCells, Seen, Target
 from roxmodel.implied.starts import moments_between
 from roxmodel.moments.cells import Cells
+from roxmodel.moments.condense import kish
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.moments.source import SourceMoments
 from roxmodel.moments.unit_means import UnitMeans
@@ -77,8 +78,7 @@ class GroupSample:
         """People behind the group; with sampling weights no more than twice Kish's number (see `people_behind`)."""
         if self.weights is None or not self.sampling:
             return self.n
-        worth = self.weights.sum() ** 2 / (self.weights**2).sum()
-        return float(min(np.count_nonzero(self.weights), 2.0 * worth))
+        return float(min(np.count_nonzero(self.weights), 2.0 * kish(self.weights)))
 
     @property
     def together(self) -> FloatArray:
