@@ -77,7 +77,7 @@ class GroupSample:
         """People behind the group; with sampling weights no more than twice Kish's number (see `people_behind`)."""
         if self.weights is None or not self.sampling:
             return self.n
-        return float(min(np.count_nonzero(self.weights), 2.0 * kish(self.weights)))
+        return min(float(np.count_nonzero(self.weights)), 2.0 * kish(self.weights))
 
     @property
     def together(self) -> FloatArray:
