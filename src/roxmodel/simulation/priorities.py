@@ -19,7 +19,7 @@ from roxmodel.simulation.actions import ends_of, unit_of
 from roxmodel.simulation.budget.worth import options_of, worth_of
 from roxmodel.simulation.intervention import Above, Below, Highest, Intervention, Lowest
 from roxmodel.simulation.money.prices import Finance
-from roxmodel.simulation.question import Asked, Question, finance_of, is_number, question_of
+from roxmodel.simulation.question import Question, Request, finance_of, is_number, question_of
 from roxmodel.simulation.run_story import money_text
 from roxmodel.spec.constructs import Construct
 from roxmodel.types import FloatArray
@@ -185,7 +185,7 @@ def where_to_act(  # noqa: PLR0913 - the contract: the arguments of `simulate`
     """
     money = finance_of(value, discount, finance)
     probes = [Intervention(name="probe", shift={_some_construct(fit): 1e-6})]
-    question = question_of(fit, probes, Asked(horizon, draws, seed, money, n_units, unconverged, discount))
+    question = question_of(fit, probes, Request(horizon, draws, seed, money, n_units, unconverged, discount))
     if not question.system.linear:
         raise SimulationError(
             "An equation of this fit is curved, so an effect per point depends on where one stands.",

@@ -241,8 +241,6 @@ def _change_of_counterfactual(value: float) -> str:
 
 
 _SHARE = 0.1  # of a standard deviation, by which seeing and doing differ before it is said
-
-
 _SHOWN = 3
 
 

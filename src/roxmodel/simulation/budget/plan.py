@@ -16,9 +16,10 @@ from roxmodel.errors import DocumentError, RoxError, SimulationError, did_you_me
 from roxmodel.frozen import FrozenMapping
 from roxmodel.result.fit import Fit
 from roxmodel.saving import AnyPath
-from roxmodel.simulation.budget.choice import Choice, Search, binding, choose, conflicts, left_out
+from roxmodel.simulation.budget.choice import Aim, Search, binding, choose, conflicts, left_out
 from roxmodel.simulation.budget.plan_story import plan_html, plan_summary
 from roxmodel.simulation.budget.problem import Problem, violations
+from roxmodel.simulation.budget.solver import Choice
 from roxmodel.simulation.budget.worth import Option, Promised, promise_of
 from roxmodel.simulation.intervention import Intervention
 from roxmodel.simulation.money.prices import Finance
@@ -100,7 +101,7 @@ class Plan:
         return self.search.worth
 
     @property
-    def aim(self) -> tuple[str, float]:
+    def aim(self) -> Aim:
         """Objective, and the share of the worst draws that ``"cvar"`` looks at."""
         return self.search.aim
 
@@ -250,7 +251,7 @@ class Plan:
             {
                 **_promise(draws),
                 "prob_positive": float((draws > 0).mean()),
-                "cvar": cvar(draws, self.aim[1]),
+                "cvar": cvar(draws, self.aim.level),
                 "spent": float(self.problem.cost[list(places)].sum()),
                 "feasible": not broken,
                 "problems": " ".join(broken),
@@ -279,7 +280,8 @@ class Plan:
 
     def left_out(self) -> tuple[str, ...]:
         """Why each candidate was left out, in their order; "" for those chosen."""
-        return tuple(left_out(self.beside, self.choice.options))
+        why = left_out(self.beside, self.choice.options)
+        return tuple("" if reason is None else reason.words for reason in why)
 
     def run(self) -> Run:
         """Simulate the plan: every construct over time and the ROX statement (values not shrunken)."""
@@ -361,8 +363,6 @@ def _way(options: Sequence[Option], number: int, way: Any, mean: FloatArray) -> 
 
 
 _BUDGETS = 20
-
-
 _COLUMNS = ("budget", "spent", "npv", "npv_low", "npv_high", "prob_positive", "n_actions", "chosen", "marginal")
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from roxmodel.simulation.budget.choice import left_out
 from roxmodel.simulation.money.finance import formula_of
 from roxmodel.simulation.run_story import money_text
 
@@ -67,12 +68,8 @@ def _held_back(plan: Plan) -> list[str]:
     lines = [f"Binding: {line}" for line in plan.binding()]
     left = plan.problem.budget - plan.spent
     if np.isfinite(left) and left > 0.005 * plan.problem.budget:
-        why = plan.left_out()
-        open_ = {reason.split(":")[0] for reason in why if reason}
-        reason = (
-            "every candidate is in the plan" if not open_ else "; ".join(sorted({line for line in why if line})[:3])
-        )
-        lines.append(f"{money_text(left)} stay unspent: {reason}.")
+        why = sorted({reason.words for reason in left_out(plan.beside, plan.choice.options) if reason})
+        lines.append(f"{money_text(left)} stay unspent: {'; '.join(why[:3]) or 'every candidate is in the plan'}.")
     return lines
 
 

@@ -51,8 +51,6 @@ __all__ = [
 
 
 _LEVEL_DRAWS = 64  # draws of the levels with which it is measured what the ends of scales take away
-
-
 _MOST_LEVELS = 1 << 25  # levels that are kept; of many units fewer draws tell as much
 
 
@@ -130,10 +128,6 @@ def _valued(question: Question, options: Sequence[Option], known: Worth | None) 
     return Worth(benefit, at, spending @ factors, spending, tuple(left))
 
 
-def _acted(action: Action) -> tuple[int, ...]:
-    return tuple(dict.fromkeys((*action.shift, *action.level, *action.growth)))
-
-
 @dataclass(frozen=True, slots=True)
 class _Side:
     """One set of draws with what is needed again and again."""
@@ -163,7 +157,7 @@ class _Side:
         if not self.question.system.linear or any(one.log for one in self.question.priced):
             return False
         reach = np.abs(self.totals).max(axis=0) > 0
-        acted = _acted(action)
+        acted = action.acted
         return not any(reach[place, other] for place in action.level for other in acted if other != place)
 
     def benefit(self, action: Action, kept: Sequence[FloatArray]) -> FloatArray:
@@ -173,7 +167,7 @@ class _Side:
         """
         units = float(self.question.units or 0)
         whole = np.zeros(len(self.totals))
-        for place in _acted(action):
+        for place in action.acted:
             for one, weight, left in zip(self.question.priced, self.weights, kept, strict=True):
                 push = self.push(action, place, one) * units
                 whole = whole + one.price * push * self.moved(place, one.place, action.share, weight * left)
@@ -217,7 +211,7 @@ class _Side:
         )
         again = np.zeros(_level_draws(self.ground), dtype=np.int64)  # the estimate, once for each draw of the levels
         system = replace(question.system.only(again), intercepts=None)
-        course = course_of(system, [action.alone(steps)], self.ground, len(steps), question.readings)
+        course = course_of(system, [replace(action, share=steps)], self.ground, len(steps), question.priced)
         if not course.capped.any() and not action.level and not action.growth:
             return tuple(ones for _ in question.priced)
         found = []
@@ -227,7 +221,7 @@ class _Side:
                 [
                     sum(
                         self.push(action, p, one) * float(self.moved(p, one.place, action.share, wave)[0])
-                        for p in _acted(action)
+                        for p in action.acted
                     )
                     for wave in waves
                 ]
@@ -303,17 +297,9 @@ def promise_of(
 
 
 _SHARED = 0.25  # sd of what the standardised edges of one kind share
-
-
 _OWN = 0.25  # scale of the half-normal prior of the sd of what is an edge's own
-
-
 _FREE = 10.0  # sd of a standardised edge of which nothing is known before
-
-
 _GRID = np.array([0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.7, 1.0])  # of that sd
-
-
 _STREAM = 6
 
 

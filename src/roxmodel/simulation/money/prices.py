@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, PlainSerializer, model_val
 from roxmodel.document import read_document, write_document
 from roxmodel.errors import SimulationError, did_you_mean, listed
 from roxmodel.frozen import FrozenMapping, Number
-from roxmodel.moments.checks import canonical
+from roxmodel.moments.checks import canonical, unit_hint
 from roxmodel.simulation.money.returns import Timing, lifetime_factor, require_rate, require_timing
 from roxmodel.simulation.money.values import (
     LifetimeValue,
@@ -156,6 +156,11 @@ class Priced:
     retention: float  # share of what a wave gained that is there in the next; 0 = none
     beyond: bool  # whether what is there in the last wave is counted for ever after
 
+    @property
+    def plain(self) -> bool:
+        """Whether what it is paid for is the mean change over the units."""
+        return self.weights is None and not self.log
+
 
 def resolve(
     finance: Finance, places: Mapping[str, int], units: Sequence[Hashable] | None, draws: int, seed: int | None
@@ -219,7 +224,7 @@ def _by_unit(name: str, price: UnitValue, units: Sequence[Hashable] | None) -> F
     if unknown:
         raise SimulationError(
             f"value= prices {name!r} in the unit {unknown[0]!r}, which is not in the study.",
-            hint=_unit_hint(unknown[0], known),
+            hint=unit_hint(unknown[0], known),
         )
     without = [unit for unit in known if unit not in price.values]
     if without and price.default is None:
@@ -229,10 +234,3 @@ def _by_unit(name: str, price: UnitValue, units: Sequence[Hashable] | None) -> F
         )
     rest = 0.0 if price.default is None else price.default
     return np.array([price.values.get(unit, rest) for unit in known])  # type: ignore[call-overload]
-
-
-def _unit_hint(unknown: object, known: Sequence[Hashable]) -> str:
-    twin = next((unit for unit in known if str(unit) == str(unknown)), None)
-    if twin is not None:
-        return f"The study's keys are of type {type(twin).__name__!r}: write {twin!r}."
-    return did_you_mean(str(unknown), [str(unit) for unit in known])

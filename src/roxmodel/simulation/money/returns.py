@@ -28,6 +28,7 @@ __all__ = [
     "retained",
     "terminal_value",
     "value_at_risk",
+    "worst_draws",
 ]
 
 Timing: TypeAlias = Literal["end", "start"]
@@ -271,7 +272,7 @@ def value_at_risk(draws: ArrayLike, level: float = 0.05) -> float:
     -10.0
     """
     ordered = np.sort(np.asarray(draws, dtype=float))
-    return float(ordered[math.ceil(_worst(len(ordered), level)) - 1])
+    return float(ordered[math.ceil(worst_draws(len(ordered), level)) - 1])
 
 
 def cvar(draws: ArrayLike, level: float = 0.05) -> float:
@@ -288,7 +289,7 @@ def cvar(draws: ArrayLike, level: float = 0.05) -> float:
     (-20.0, -23.333333333333332)
     """
     ordered = np.sort(np.asarray(draws, dtype=float))
-    worst = _worst(len(ordered), level)
+    worst = worst_draws(len(ordered), level)
     whole = math.floor(worst)
     total = ordered[:whole].sum()
     if worst > whole:
@@ -296,7 +297,7 @@ def cvar(draws: ArrayLike, level: float = 0.05) -> float:
     return float(total / worst)
 
 
-def _worst(draws: int, level: object) -> float:
+def worst_draws(draws: int, level: object) -> float:
     """How many draws the worst share is; 0.07 of 100 is 7, whatever the processor says."""
     share = _number(level)
     if share is None or not 0 < share <= 1:
