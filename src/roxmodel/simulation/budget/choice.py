@@ -21,7 +21,7 @@ from roxmodel.simulation.actions import Action
 from roxmodel.simulation.budget.problem import Problem, conditions_of, faults_of, keeping, violations
 from roxmodel.simulation.budget.solver import SIZE, Choice, best_sum, cut_against, program_of, solve
 from roxmodel.simulation.budget.tail import Step, best_tail, steps_from, tail_mean
-from roxmodel.simulation.budget.worth import Option, Promised, promise_of, wave_weights
+from roxmodel.simulation.budget.worth import Option, Promised, deviations, promise_of, wave_weights
 from roxmodel.simulation.dynamics import push_of
 from roxmodel.simulation.question import Question
 from roxmodel.simulation.run_story import money_text
@@ -230,14 +230,14 @@ class Together:
         """Benefit of some options together, and (n,) what more of each option would add, per whole of it."""
         taken = [self.actions[place] for place in places]
         acted = sorted({place for action in self.actions for place in action.acted})
-        found, value = np.zeros(len(self.actions)), 0.0
+        found, value, sd = np.zeros(len(self.actions)), 0.0, deviations(self.question.fit)
         for waves in self._alike(self.actions):
             push = push_of(taken, waves[0])
             changes = self._changes(push)
             money = self._money(changes, waves)
             value += float(money.mean())
             for place in acted:
-                step = _STEP * self._deviation(place)
+                step = _STEP * sd[place]
                 more = {**push.shift, place: push.shift.get(place, np.zeros(1)) + step}
                 pushed = self._changes(Push(more, push.level, push.share, push.growth))
                 slope = (self._money(pushed, waves) - money).mean(axis=0) / step
@@ -284,10 +284,6 @@ class Together:
         if place in action.level:
             points = points + action.level[place] - level - change.mean(axis=0)
         return np.asarray(action.share[wave] * action.covers * points)
-
-    def _deviation(self, place: int) -> float:
-        sd = float(np.sqrt(self.question.fit.population.covariance[place, place]))
-        return sd if np.isfinite(sd) and sd > 0 else 1.0
 
 
 def together_at_estimate(question: Question, actions: Sequence[Action]) -> Together | None:

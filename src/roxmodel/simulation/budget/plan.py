@@ -20,7 +20,7 @@ from roxmodel.simulation.budget.choice import Aim, Search, binding, choose, conf
 from roxmodel.simulation.budget.plan_story import plan_html, plan_summary
 from roxmodel.simulation.budget.problem import Problem, violations
 from roxmodel.simulation.budget.solver import Choice
-from roxmodel.simulation.budget.worth import Option, Promised, promise_of
+from roxmodel.simulation.budget.worth import Option, Promised, ShrunkenEdge, promise_of
 from roxmodel.simulation.intervention import Intervention
 from roxmodel.simulation.money.prices import Finance
 from roxmodel.simulation.money.returns import cvar
@@ -208,7 +208,7 @@ class Plan:
         import pandas as pd
 
         rows = () if self.worth.shrunken is None else self.worth.shrunken.edges
-        return pd.DataFrame(list(rows), columns=["cause", "effect", "estimate", "se", "shrunken", "shrunken_se"])
+        return pd.DataFrame(list(rows), columns=list(ShrunkenEdge._fields))
 
     def frontier(self, budgets: Sequence[float] | None = None) -> pd.DataFrame:
         """What other budgets would bring, at their best.

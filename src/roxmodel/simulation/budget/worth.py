@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,8 +30,7 @@ from roxmodel.simulation.actions import Action, read_actions
 from roxmodel.simulation.dynamics import Ground, course_of, spectral_radius
 from roxmodel.simulation.intervention import Intervention
 from roxmodel.simulation.money.finance import money_of_flows
-from roxmodel.simulation.money.prices import Priced
-from roxmodel.simulation.money.returns import discount_factors
+from roxmodel.simulation.money.prices import Priced, discount_factors
 from roxmodel.simulation.question import Question
 from roxmodel.types import FloatArray, IntArray
 
@@ -214,18 +214,11 @@ class _Side:
         course = course_of(system, [replace(action, share=steps)], self.ground, len(steps), question.priced)
         if not course.capped.any() and not action.level and not action.growth:
             return tuple(ones for _ in question.priced)
-        found = []
+        found, every = [], np.eye(question.horizon)
         for one, reading in zip(question.priced, course.readings, strict=True):
-            waves = np.eye(question.horizon)
-            linear = np.array(
-                [
-                    sum(
-                        self.push(action, p, one) * float(self.moved(p, one.place, action.share, wave)[0])
-                        for p in action.acted
-                    )
-                    for wave in waves
-                ]
-            )
+            pushes = {place: self.push(action, place, one) for place in action.acted}
+            waves = [{p: float(self.moved(p, one.place, action.share, wave)[0]) for p in pushes} for wave in every]
+            linear = np.array([sum(pushes[p] * moved[p] for p in pushes) for moved in waves])
             real = reading.mean(axis=0)[of]
             found.append(np.where(np.abs(linear) > 0, real / np.where(linear == 0, 1.0, linear), 1.0))
         return tuple(found)
@@ -312,14 +305,24 @@ class Posterior:
     spread: float  # posterior mean of the sd of what is each number's own
 
 
+class ShrunkenEdge(NamedTuple):
+    """An edge before and after, in units of the effect per unit of the cause."""
+
+    cause: str
+    effect: str
+    estimate: float
+    se: float
+    shrunken: float
+    shrunken_se: float
+
+
 @dataclass(frozen=True, slots=True)
 class Shrunken:
     """Structural equations with their edges shrunk."""
 
     system: System  # (draws, …) drawn from the posterior
     centre: System  # the same at the posterior mean of the edges, one draw
-    # (cause, effect, estimate, se, shrunken, shrunken_se) of each edge, in units of the effect per unit of the cause
-    edges: tuple[tuple[str, str, float, float, float, float], ...]
+    edges: tuple[ShrunkenEdge, ...]
     spread: float  # posterior mean of the standard deviation of what is each edge's own, standardised
 
 
@@ -337,7 +340,7 @@ def shrunken_edges(fit: Fit, system: System, seed: int | None) -> Shrunken:
     to, from_ = _estimated(fit, system)
     if len(to) == 0:
         return Shrunken(system, at, (), 0.0)
-    sd = _deviations(fit)
+    sd = deviations(fit)
     unit = sd[from_] / sd[to]
     estimate, draws = at.coefficients[0, to, from_] * unit, system.coefficients[:, to, from_] * unit
     found = posterior_of(estimate, draws, _prior(fit, to, from_), seed)
@@ -349,7 +352,7 @@ def shrunken_edges(fit: Fit, system: System, seed: int | None) -> Shrunken:
     centre = np.array(at.coefficients)
     centre[0, to, from_] = found.mean / unit
     rows = tuple(
-        (
+        ShrunkenEdge(
             system.names[cause],
             system.names[effect],
             float(estimate[i] / unit[i]),
@@ -436,7 +439,7 @@ def _estimated(fit: Fit, system: System) -> tuple[IntArray, IntArray]:
     return found[varies, 0], found[varies, 1]
 
 
-def _deviations(fit: Fit) -> FloatArray:
+def deviations(fit: Fit) -> FloatArray:
     """(k,) standard deviations of the constructs; 1 where one does not vary."""
     sd = np.sqrt(np.diag(fit.population.covariance))
     return np.where(np.isfinite(sd) & (sd > 0), sd, 1.0)
