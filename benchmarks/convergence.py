@@ -29,12 +29,18 @@ import roxmodel as rox  # noqa: E402
 from roxmodel.errors import RoxError  # noqa: E402
 from roxmodel.estimate.latent.both_levels import estimate_jointly  # noqa: E402
 from roxmodel.estimate.latent.door import solve_rows  # noqa: E402
-from roxmodel.estimate.latent.optimizer import Minimum, minimise  # noqa: E402
-from roxmodel.estimate.latent.planned_table import given_by_data, layouts_of, lower_bounds, table_of  # noqa: E402
-from roxmodel.estimate.latent.row_options import Options  # noqa: E402
+from roxmodel.estimate.latent.optimizer import Minimum, lower_bounds, minimise  # noqa: E402
 from roxmodel.estimate.latent.sample import GroupSample, Sample, linked_sample  # noqa: E402
-from roxmodel.estimate.latent.solve import objective_of, optimum_of, solve_between  # noqa: E402
-from roxmodel.implied.likelihood import NoisyObjective, Target, patterns_of  # noqa: E402
+from roxmodel.estimate.latent.solve import (  # noqa: E402  # noqa: E402
+    given_by_data,
+    layouts_of,
+    objective_of,
+    optimum_of,
+    solve_between,
+    table_of,
+)
+from roxmodel.estimate.options import SemOptions  # noqa: E402
+from roxmodel.implied.likelihood import Target, cells_of_rows, objective_of_units  # noqa: E402  # noqa: E402
 from roxmodel.implied.starts import start_values  # noqa: E402
 from roxmodel.spec.parameters import ParameterTable  # noqa: E402
 
@@ -98,9 +104,9 @@ def group_of(name: str, rows: np.ndarray, scale: np.ndarray) -> GroupSample:
     mean = np.nanmean(rows, axis=0)
     missing = bool(np.isnan(rows).any())
     filled = np.where(np.isnan(rows), mean, rows) - mean
-    patterns = patterns_of(rows) if missing else None
+    patterns = cells_of_rows(rows) if missing else None
     target = Target(mean, filled.T @ filled / len(rows))
-    return GroupSample(name, float(len(rows)), target, patterns, None, None, False, None, None)
+    return GroupSample(name, float(len(rows)), target, patterns)
 
 
 def judged(tally: Tally, seed: int, found: Minimum, objective: object, table: ParameterTable) -> None:
@@ -123,7 +129,7 @@ def judged(tally: Tally, seed: int, found: Minimum, objective: object, table: Pa
 
 def sem(text: str, n: int, level: float, holes: float = 0.0, **asked: Any) -> Family:
     """A family of method "sem": its starts and its optimiser, without the reading of frames and the tests of fit."""
-    model, options = rox.RoxModel.from_lavaan(text), Options(**asked)
+    model, options = rox.RoxModel.from_lavaan(text), SemOptions(**asked)
     names = ["north", "south"] if options.group else [""]
     table = table_of(model, options, names)
     at = [ITEMS.index(item.name) for item in model.items]
@@ -156,7 +162,7 @@ def bootstrap(text: str, n: int, level: float, **asked: Any) -> Family:
 
     def run(tally: Tally, seed: int) -> None:
         frame = pd.DataFrame(answers(seed, n, level), columns=ITEMS)
-        found = solve_rows(model, frame, Options(replicates=100, seed=seed, progress=False, **asked)).resampling
+        found = solve_rows(model, frame, SemOptions(bootstrap=100, seed=seed, progress=False, **asked)).resampling
         if found is None:
             raise ValueError("no replicates")
         tally.worlds += 99
@@ -175,7 +181,7 @@ def linked(units: int, within: str = "pooled") -> Family:
         sample = linked_sample(world.model, study.moments, cells_of(study, world.model) if within != "pooled" else {})
         known = solve_between(world.model, sample)
         if within == "pooled":
-            judged(tally, seed, known.found, NoisyObjective(known.layout, sample.data), known.table)
+            judged(tally, seed, known.found, objective_of_units(known.layout, sample.data), known.table)
             return
         joint = estimate_jointly(world.model, sample, known, within == "model", "marker")
         if not joint.solution.found.converged:

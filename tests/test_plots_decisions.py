@@ -15,9 +15,8 @@ import pytest
 from roxmodel.errors import RoxError
 from roxmodel.plots.charts import Bar, FanSeries, draw_fan, draw_waterfall
 from roxmodel.plots.decisions import FrontierPoint, PlanRow, Swing, draw_chance, draw_frontier, draw_plan, draw_tornado
-from roxmodel.plots.labels import beside
 from roxmodel.plots.page import Scale, limits, save_figure
-from roxmodel.plots.priority_map import MapPoint, draw_map
+from roxmodel.plots.priority_map import MapPoint, beside, draw_map
 
 LONG = "a touchpoint with a name of 40 signs, ok"
 PIXEL = 0.5  # raster fonts round to whole pixels

@@ -1,4 +1,4 @@
-"""How a number is written beside an arrow or a bar, and in a table that people read."""
+"""How a number is written: beside an arrow or a bar, in a table that people read, in a sentence."""
 
 from __future__ import annotations
 
@@ -9,12 +9,24 @@ from typing import TYPE_CHECKING, Final, TypeGuard
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["finite", "for_reading", "plain", "tick_text", "with_interval", "written"]
-
+__all__ = [
+    "amount_text",
+    "chance_text",
+    "estimate_text",
+    "exact_text",
+    "finite",
+    "for_reading",
+    "money_text",
+    "p_text",
+    "plain",
+    "signed_text",
+    "span_text",
+    "tick_text",
+    "with_interval",
+    "written",
+]
 
 _MILLION: Final = 1e6
-
-
 _BILLION: Final = 1e9
 
 
@@ -115,6 +127,107 @@ def for_reading(table: pd.DataFrame) -> pd.DataFrame:
     """A copy of a table whose floating numbers are texts as `plain` writes them."""
     texts = {name: [plain(float(value)) for value in table[name]] for name in table if table[name].dtype.kind == "f"}
     return table.assign(**{str(name): told for name, told in texts.items()})
+
+
+def money_text(amount: float) -> str:
+    """An amount a reader can take in: three figures and thousands separators.
+
+    Examples
+    --------
+    >>> money_text(1234567.0), money_text(-12.34)
+    ('1,230,000', '-12.3')
+    """
+    if amount == 0 or not math.isfinite(amount):
+        return f"{amount:g}"
+    digits = 2 - math.floor(math.log10(abs(amount)))
+    return f"{round(amount, digits):,.{max(digits, 0)}f}"
+
+
+def signed_text(change: float) -> str:
+    """A change with its sign: three figures, no powers of ten.
+
+    Examples
+    --------
+    >>> signed_text(0.2), signed_text(-1234.0)
+    ('+0.200', '-1,230')
+    """
+    return f"{'+' if change > 0 else ''}{money_text(change)}"
+
+
+def span_text(low: float, high: float, signed: bool = False) -> str:
+    """An interval; empty where it has no width or is not known.
+
+    Examples
+    --------
+    >>> span_text(1.0, 2.5), span_text(1.0, 1.0), span_text(-0.1, 0.2, signed=True)
+    ('1.00 to 2.50', '', '-0.100 to +0.200')
+    """
+    text = signed_text if signed else money_text
+    return f"{text(low)} to {text(high)}" if low < high else ""
+
+
+def amount_text(amount: float) -> str:
+    """Money with thousands separators, and with cents where there are any.
+
+    Examples
+    --------
+    >>> amount_text(120_000.0), amount_text(-1_200.5), amount_text(0.0025), amount_text(3.5e18)
+    ('120,000', '-1,200.50', '0.0025', '3.5e+18')
+    """
+    if amount == 0 or not math.isfinite(amount) or not 1 <= abs(amount) < 1e15:
+        return f"{amount + 0.0:.4g}"
+    return f"{amount:,.2f}".removesuffix(".00")
+
+
+def exact_text(amount: float) -> str:
+    """A number as it was given.
+
+    Examples
+    --------
+    >>> exact_text(1_250_000.0), exact_text(0.125)
+    ('1,250,000', '0.125')
+    """
+    return f"{amount:,.12g}"
+
+
+def estimate_text(value: float) -> str:
+    """An estimate in a table: three decimals, fewer of large ones, powers of ten at both ends.
+
+    Examples
+    --------
+    >>> estimate_text(0.42), estimate_text(250.0), estimate_text(12_345.6), estimate_text(4e-5)
+    ('0.420', '250.0', '12,346', '4e-05')
+    """
+    if math.isnan(value):
+        return ""
+    size = abs(value)
+    if 0 < size < 0.001 or size >= 1e9:
+        return f"{value:.3g}"
+    return f"{value:,.0f}" if size >= 1_000 else f"{value:.1f}" if size >= 100 else f"{value:.3f}"
+
+
+def p_text(value: float) -> str:
+    """A p value.
+
+    Examples
+    --------
+    >>> p_text(0.0421), p_text(1e-9), p_text(float("nan"))
+    ('0.042', '<.001', '')
+    """
+    if math.isnan(value):
+        return ""
+    return "<.001" if value < 0.001 else f"{value:.3f}"
+
+
+def chance_text(share: float) -> str:
+    """A chance in whole percent.
+
+    Examples
+    --------
+    >>> chance_text(0.123), chance_text(0.001)
+    ('12%', 'below 1%')
+    """
+    return "below 1%" if share < 0.005 else f"{share:.0%}"
 
 
 def _decimals(largest: float) -> int:

@@ -1,12 +1,21 @@
-"""The parts of a fit: estimates by row, equations, the population they speak of, verdicts."""
+"""The parts of a fit: estimates by row, equations, the population they speak of, verdicts.
+
+They are the parts of a saved fit too (`roxmodel.document`): what stands here without `_UNSAVED` is written and read by
+pydantic, arrays as lists. No record checks what our own code gives it; what comes from a document is checked whole.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal, TypeAlias
+from functools import partial
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from roxmodel.types import BoolArray, FloatArray, IntArray, read_only
+import numpy as np
+from pydantic import Field, GetPydanticSchema
+from pydantic_core import PydanticCustomError, core_schema
+
+from roxmodel.types import BoolArray, FloatArray, read_only
 
 __all__ = [
     "LINEAR",
@@ -15,18 +24,61 @@ __all__ = [
     "Fault",
     "FaultCode",
     "GroupMoments",
+    "Matrix",
     "Measure",
     "Population",
-    "Resampling",
     "Traits",
     "UnitScores",
     "Verdict",
+    "Whole",
     "WithinEdge",
     "traits_of",
 ]
 
 
 LINEAR = "linear"
+
+_MOST: Final = 2**53  # the last whole number up to which every language counts
+Whole = Annotated[int, Field(ge=0, le=_MOST)]
+Size = Annotated[float, Field(ge=0, le=_MOST)]
+
+
+def _array(ndim: int, plain: Any, check: Any) -> Any:
+    """Nested lists as an array; rows of unequal length stay rows, for the document to say which sizes do not fit."""
+    if isinstance(plain, np.ndarray):
+        return plain
+    rows = check(plain)
+    try:
+        found = np.array(rows, dtype=np.float64)
+        found = found if len(rows) else found.reshape((0,) * ndim)
+    except ValueError:
+        found = np.empty(len(rows), dtype=object)
+        found[:] = rows
+    found.setflags(write=False)
+    return found
+
+
+def _saved_as(plain: Any, ndim: int) -> GetPydanticSchema:
+    """An array that stands in a document as nested lists."""
+    writer = core_schema.plain_serializer_function_ser_schema(np.ndarray.tolist)
+    return GetPydanticSchema(
+        lambda _, schema: core_schema.no_info_wrap_validator_function(
+            partial(_array, ndim), schema.generate_schema(plain), serialization=writer
+        )
+    )
+
+
+def _refuse(_: object) -> Any:
+    raise PydanticCustomError("extra_forbidden", "Extra inputs are not permitted")
+
+
+Vector = Annotated[FloatArray, _saved_as(tuple[float, ...], 1)]
+Matrix = Annotated[FloatArray, _saved_as(tuple[tuple[float, ...], ...], 2)]
+_CODES: Final = GetPydanticSchema(lambda _, schema: schema.generate_schema(tuple[dict[str, float], ...]))
+_UNSAVED: Final = (
+    Field(exclude=True),
+    GetPydanticSchema(lambda _, __: core_schema.no_info_plain_validator_function(_refuse)),
+)
 
 FaultCode: TypeAlias = Literal[
     "steps", "marker", "flat", "bound", "impossible", "inseparable", "loop", "ridge", "variance", "contradiction"
@@ -86,9 +138,9 @@ class Equation:
 
     effect: str
     family: str
-    n: int
+    n: Whole
     df: float
-    dispersion: float = float("nan")
+    dispersion: float
 
 
 @read_only
@@ -117,18 +169,18 @@ class Measure:
     factor: str
     source: str
     items: tuple[str, ...]
-    weights: FloatArray
-    signs: FloatArray
-    offsets: FloatArray
+    weights: Vector
+    signs: Vector
+    offsets: Vector
     lows: tuple[float | None, ...]
     highs: tuple[float | None, ...]
-    codes: tuple[Mapping[str, float], ...]
-    within: FloatArray
-    errors: FloatArray | None = None
+    codes: Annotated[tuple[Mapping[str, float], ...], _CODES]
+    within: Annotated[Matrix, Field(alias="within_covariance")]
+    errors: Vector | None = None
 
 
 @read_only
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Population:
     """The units (or respondents) a fit speaks of.
 
@@ -163,17 +215,17 @@ class Population:
     """
 
     names: tuple[str, ...]
-    n: int
-    n_units: int | None
-    units: tuple[Hashable, ...] | None
-    levels: FloatArray | None
-    mean: FloatArray | None
-    covariance: FloatArray
-    low: FloatArray | None
-    high: FloatArray | None
-    roots: FloatArray | None = None
-    hidden: BoolArray | None = None
-    min_group: int = 0
+    n: Whole
+    n_units: Whole | None
+    units: Annotated[tuple[Hashable, ...] | None, *_UNSAVED] = None
+    levels: Annotated[FloatArray | None, *_UNSAVED] = None
+    mean: Vector | None
+    covariance: Matrix
+    low: Vector | None
+    high: Vector | None
+    roots: Annotated[FloatArray | None, *_UNSAVED] = None
+    hidden: Annotated[BoolArray | None, *_UNSAVED] = None
+    min_group: Annotated[int, *_UNSAVED] = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +243,7 @@ class Verdict:
 
     ok: bool
     reason: str
-    faults: tuple[Fault, ...] = field(default=(), compare=False)
+    faults: Annotated[tuple[Fault, ...], *_UNSAVED] = field(default=(), compare=False)
 
     @classmethod
     def of(cls, faults: Sequence[Fault], otherwise: str) -> Verdict:
@@ -238,43 +290,6 @@ def traits_of(method: str, estimator: str = "") -> Traits:
 
 @read_only
 @dataclass(frozen=True, slots=True)
-class Resampling:
-    """How the replicates of a bootstrap were drawn, so that anyone can refit one of them.
-
-    Attributes
-    ----------
-    entropy
-        Seed of the resampling.
-    codes
-        (n,) cluster of each row; each row its own where none was asked for.
-    replicates
-        (R, n_free) parameters, one row a replicate that succeeded.
-    numbers
-        (R,) which replicate each row is.
-    failed
-        How many replicates failed and are left out.
-    bounded
-        How many are kept though a variance stopped at its bound 0 (a Heywood case).
-    influence
-        (m, n_free) influence of each resampled row or cluster on the parameters, for accelerated intervals; None where
-        it was not computed. Never written to a document.
-    places, rows
-        Where the rows used stand among all rows of the frame, and how many those are; None where all were used.
-    """
-
-    entropy: int
-    codes: FloatArray
-    replicates: FloatArray
-    numbers: FloatArray
-    failed: int
-    bounded: int = 0
-    influence: FloatArray | None = None
-    places: IntArray | None = None
-    rows: int = 0
-
-
-@read_only
-@dataclass(frozen=True, slots=True)
 class GroupMoments:
     """Moments of the items in one group, that a latent model was fitted to.
 
@@ -293,10 +308,10 @@ class GroupMoments:
     """
 
     name: str
-    n: float
-    mean: FloatArray | None
-    covariance: FloatArray
-    people: float | None = None
+    n: Size
+    mean: Vector | None
+    covariance: Matrix
+    people: Annotated[float | None, *_UNSAVED] = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,8 +337,8 @@ class WithinEdge:
     low: float
     high: float
     standardized: float
-    n: int
-    n_units: int
+    n: Whole
+    n_units: Whole
 
 
 @read_only

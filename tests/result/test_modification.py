@@ -118,7 +118,7 @@ def test_they_come_sorted_and_cut(complete):
 
 def test_many_candidates_are_tested_in_blocks(complete, monkeypatch):
     whole = complete.modification_indices()
-    monkeypatch.setattr("roxmodel.result.modification._AT_ONCE", 7)
+    monkeypatch.setattr("roxmodel.result.misfit._AT_ONCE", 7)
     pd.testing.assert_frame_equal(complete.modification_indices(), whole, rtol=1e-9)
 
 

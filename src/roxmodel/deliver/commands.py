@@ -15,7 +15,8 @@ from rich.table import Table
 
 import roxmodel
 from roxmodel.errors import RoxError
-from roxmodel.simulation.run_story import money_text, rox_sentences
+from roxmodel.numerals import money_text
+from roxmodel.simulation.run_story import rox_sentences
 
 if TYPE_CHECKING:
     import pandas as pd

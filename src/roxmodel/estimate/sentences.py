@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from roxmodel.implied.identification import FEWEST
-from roxmodel.records import Resampling
+from roxmodel.result.draws import Draws
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable, units_kept
 from roxmodel.types import BoolArray, FloatArray, Scaling
@@ -107,11 +107,11 @@ def sign_notes(model: RoxModel, table: ParameterTable, theta: FloatArray) -> lis
     return notes
 
 
-def replicate_notes(found: Resampling | None) -> list[str]:
+def replicate_notes(found: Draws | None) -> list[str]:
     """Replicates of a latent fit that failed, or stopped at a bound."""
     if found is None or not (found.failed or found.bounded):
         return []
-    whole = len(found.replicates) + found.failed
+    whole = len(found.values) + found.failed
     left = f"Of {whole} bootstrap replicates {found.failed} did not converge and are left out"
     return [f"{left}; {found.bounded} stopped at a bound (a variance of 0) and are kept."]
 

@@ -51,7 +51,6 @@ def with_doubts(
     data: object,
     fit: Fit,
     columns: Mapping[str, str | None],
-    within: Mapping[str, FloatArray] | None = None,
 ) -> Fit:
     """The fit with its doubts, and with what its loadings say of the items' direction in the small print.
 
@@ -63,10 +62,8 @@ def with_doubts(
         What was found.
     columns
         Option -> column of the frame: group, cluster, weight, frequency.
-    within
-        Construct -> covariance of its items over rows (method "path"); None: the fit's own moments.
     """
-    doubts = (*fit.doubts, *_left_behind(data, fit), *_doubts(model, data, fit, columns, within))
+    doubts = (*fit.doubts, *_left_behind(data, fit), *_doubts(model, data, fit, columns))
     found = replace(fit, doubts=doubts)
     notes = [*_assumed_counts(data), *_direction_notes(found)]
     return replace(found, notes=(*fit.notes, *notes)) if notes else found
@@ -88,7 +85,6 @@ def _doubts(
     data: object,
     fit: Fit,
     columns: Mapping[str, str | None],
-    within: Mapping[str, FloatArray] | None,
 ) -> tuple[Doubt, ...]:
     if isinstance(data, Study):
         if model == data.model:
@@ -97,7 +93,7 @@ def _doubts(
         return (*kept, *reversed_in_moments(model, data.moments))
     if isinstance(data, LinkedMoments):
         return reversed_in_moments(model, data)
-    turned = reversed_by_covariance(model, _parts(model, fit, columns, within))
+    turned = reversed_by_covariance(model, _parts(model, fit, columns))
     if isinstance(data, Moments):
         return turned
     found = (*_frame_doubts(model, data, columns), *turned)
@@ -105,21 +101,21 @@ def _doubts(
 
 
 def _parts(
-    model: RoxModel, fit: Fit, columns: Mapping[str, str | None], within: Mapping[str, FloatArray] | None
+    model: RoxModel, fit: Fit, columns: Mapping[str, str | None]
 ) -> Iterator[tuple[Construct, FloatArray, float]]:
     """Construct, covariance of its items (as they are read), rows that tell as much if they were independent."""
     n = float(fit.population.n)
     if columns.get("cluster") is not None or columns.get("weight") is not None:
         n /= 2.0  # people of a cluster resemble each other, weights differ: a cautious guess
     names = [item.name for item in model.items]
-    pooled = None
-    if within is None and fit.groups:
+    pooled, within = None, {measure.name: measure.within for measure in fit.measures}
+    if fit.groups:
         share = np.array([group.n for group in fit.groups])
         pooled = np.tensordot(share / share.sum(), np.stack([g.covariance for g in fit.groups]), axes=1)
     for construct in model.constructs:
         if len(construct.items) < 2:
             continue
-        if within is not None:
+        if fit.method == "path":
             yield construct, within[construct.name], n
         elif pooled is not None:
             at = [names.index(name) for name in construct.item_names]

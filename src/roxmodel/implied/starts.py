@@ -12,7 +12,7 @@ import numpy as np
 from roxmodel.errors import EstimationError
 from roxmodel.implied.identification import FEWEST, completed
 from roxmodel.implied.layout import Layout, residual_of
-from roxmodel.implied.likelihood import NoisyMeans, Target
+from roxmodel.implied.likelihood import NormalCells, Target
 from roxmodel.implied.matrices import implied, moment_jacobian
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import Parameter, ParameterTable, plan
@@ -289,7 +289,7 @@ def given_values(model: RoxModel, table: ParameterTable, start: Target, scale: F
     return found
 
 
-def condensed(data: NoisyMeans) -> NoisyMeans:
+def condensed(data: NormalCells) -> NormalCells:
     """All units as one, with the mean of their noise: what the iteration of the whole is started with."""
     weight = data.weight[:, None] * data.seen
     count = weight.sum(axis=0)
@@ -298,17 +298,17 @@ def condensed(data: NoisyMeans) -> NoisyMeans:
     counts = weight.T @ data.seen
     pairs = np.maximum(counts, 1.0)
     both = data.seen[:, :, None] & data.seen[:, None, :]
-    noise = np.tensordot(data.weight, np.where(both, data.noise, 0.0), 1) / pairs
+    noise = np.tensordot(data.weight, np.where(both, 0.0 if data.noise is None else data.noise, 0.0), 1) / pairs
     scatter = completed((weight * rest).T @ rest / pairs, counts >= FEWEST)  # what never met follows from what did
     values, vectors = np.linalg.eigh(scatter / np.sqrt(np.outer(np.diag(scatter), np.diag(scatter))))
     if values[0] < _EIGEN:  # pairs of items that rest on different units
         sd = np.sqrt(np.diag(scatter))
         scatter = ((vectors * np.maximum(values, _EIGEN)) @ vectors.T) * np.outer(sd, sd)
     p = len(mean)
-    return NoisyMeans(np.ones((1, p), dtype=bool), mean[None], noise[None], np.ones(1), scatter[None])
+    return NormalCells(np.ones((1, p), dtype=bool), mean[None], np.ones(1), scatter[None], noise=noise[None])
 
 
-def moments_between(data: NoisyMeans, floor: float = _FLOOR) -> Target:
+def moments_between(data: NormalCells, floor: float = _FLOOR) -> Target:
     """Covariance between units as if all had the same noise: exact maximum likelihood there.
 
     With S the covariance of the means and N their noise, S^½ U max(1 - κ, 0) Uᵀ S^½, κ and U the eigenvalues and
@@ -322,8 +322,8 @@ def moments_between(data: NoisyMeans, floor: float = _FLOOR) -> Target:
         What takes the place of 0, so that the iteration starts inside.
     """
     one = condensed(data)
-    if one.scatter is None:
-        raise ValueError("condensed means have a scatter")
+    if one.scatter is None or one.noise is None:
+        raise ValueError("condensed means have a scatter and a noise")
     values, vectors = np.linalg.eigh(one.scatter[0])
     root = (vectors * np.sqrt(np.maximum(values, 1e-12 * values[-1]))) @ vectors.T
     back = (vectors / np.sqrt(np.maximum(values, 1e-12 * values[-1]))) @ vectors.T

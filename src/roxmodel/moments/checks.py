@@ -32,8 +32,6 @@ __all__ = [
 
 
 _SINGULAR = 1e-8  # smallest eigenvalue of a correlation matrix that still carries information
-
-
 PRINTED = 1e-6  # disagreement allowed between the halves of a printed matrix, in correlations
 
 

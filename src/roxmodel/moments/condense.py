@@ -113,26 +113,10 @@ def view(array: FloatArray, order: list[int] | None, shape: tuple[int, ...], wha
 class Design:
     """Where the n respondents of a source belong and what each row counts for.
 
-    Parameters
-    ----------
-    codes
-        (n,) position of the respondent's unit in `units`; -1: no unit, the row is ignored.
-    units
-        The G unit keys, in any order.
-    weight
-        (n,) sampling weights on any scale; a row of weight 0 is ignored. None: all 1.
-    frequency
-        (n,) whole numbers: how many identical respondents a row stands for. None: all 1.
-    eligible
-        (G,) how many people each unit could have asked, in the order of `units`; NaN = unknown.
+    `codes`: (n,) place of each row's unit among the G `units`, in any order; -1: no unit, the row is ignored. `weight`:
+    (n,) sampling weights on any scale, `frequency`: (n,) whole numbers of identical respondents; a row of 0 is ignored,
+    None: all 1. `eligible`: (G,) people each unit could have asked, NaN = unknown. What cannot be so is a DataError.
 
-    Raises
-    ------
-    DataError
-        Codes outside the units, negative weights, frequencies that are no counts, arrays of other lengths.
-
-    Examples
-    --------
     >>> Design(np.array([0, 1, 1]), ["north", "south"], weight=np.array([1.0, 2, 0])).used_codes()
     array([ 0,  1, -1])
     """
@@ -176,14 +160,8 @@ class Design:
 
 
 BATCH = 8_000  # rows condensed at once, to stay in cache; no power of two, lest the columns collide there
-
-
 _RESULT = 500_000  # entries of the result condensed at once, for the same reason
-
-
 _LARGE = 64  # rows of a unit from which on its own product is worth a call
-
-
 _GATHER = 4_000_000  # entries gathered at once from a table in random order (32 MB)
 
 
@@ -221,20 +199,9 @@ def condense(
 def condense_block(block: FloatArray, length: IntArray, items: Sequence[str]) -> tuple[Pairs, FloatArray]:
     """Condense B units whose rows lie side by side.
 
-    Parameters
-    ----------
-    block
-        (p + k, rows) answers, NaN = missing; below them what the rows count for, see `Design.row_weights`.
-        Overwritten.
-    length
-        (B,) rows of each unit, at least 1.
-    items
-        The p names, for the message about an infinite answer.
-
-    Returns
-    -------
-    pairs, respondents
-        The pairs of these units and (B,) their respondents.
+    `block`: (p + k, rows) answers, NaN = missing; below them what the rows count for, see `Design.row_weights`;
+    overwritten. `length`: (B,) rows of each unit, at least 1. Returns the pairs of these units and (B,) their
+    respondents.
     """
     z, rows, start = block[: len(items)], block[len(items) :], np.cumsum(length) - length
     w = rows[len(rows) // 2] if len(rows) else None
@@ -298,12 +265,8 @@ def _products(left: FloatArray, right: FloatArray, length: IntArray) -> FloatArr
 def _segments(codes: IntArray, groups: int) -> tuple[IntArray | None, IntArray, IntArray, IntArray]:
     """Cut the rows into segments of one unit, at most `BATCH` long, the shortest first (or as they come).
 
-    Returns
-    -------
-    order
-        (n,) rows sorted by unit, those without a unit first; None if they come so.
-    unit, start, length
-        (S,) the unit of each segment, its first place in that order and its number of rows.
+    Returns (n,) rows sorted by unit, those without a unit first (None if they come so); (S,) unit, first place in that
+    order and number of rows of each segment.
     """
     order = None
     if not (codes[1:] >= codes[:-1]).all():

@@ -64,23 +64,9 @@ class Bar:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FanSeries:
-    """Change of one construct over the waves.
+    """Change of one construct over the waves (ascending) against no action, and its band; every array of shape (w,).
 
-    Parameters
-    ----------
-    name
-        Stands above its panel.
-    wave
-        Wave numbers, ascending, shape (w,).
-    mean, low, high
-        Change against no action and its band, in ``unit``, shape (w,).
-    unit
-        Unit of the changes.
-
-    Raises
-    ------
-    RoxError
-        If there is no wave or the shapes differ.
+    The name and the unit stand above its panel.
 
     Examples
     --------
@@ -109,22 +95,7 @@ class FanSeries:
 def draw_fan(series: Sequence[FanSeries], title: str = "", caption: str = "") -> Figure:
     """Draw change over waves, one small panel per construct, with its band and a line at zero.
 
-    Parameters
-    ----------
-    series
-        At least one; every panel has its own vertical scale, as units and scales differ.
-    title, caption
-        Above and below all panels.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        Outside pyplot's state; displays itself in notebooks.
-
-    Raises
-    ------
-    RoxError
-        If there is no series or matplotlib is not installed.
+    Every panel has its own vertical scale, as units and scales differ.
 
     Examples
     --------
@@ -177,29 +148,10 @@ def _draw_panel(page: Page, scales: tuple[Scale, Scale], series: FanSeries, lowe
 
 
 def draw_waterfall(steps: Sequence[Bar], title: str = "", ylabel: str = "", caption: str = "") -> Figure:
-    """Draw how gains and costs add up to what is left.
+    """Draw how gains and costs (negative) add up to what is left, the last step, which must be their sum.
 
     A change starts where the one before ended, so that the axis does not read its own interval: that stands in words
     above it. The result starts at zero and has a whisker.
-
-    Parameters
-    ----------
-    steps
-        At least two: changes with their sign (a cost is negative), and last the result, which is drawn from
-        zero and must be the sum of the changes.
-    title, ylabel, caption
-        Words above, at the axis and below.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        Outside pyplot's state; displays itself in notebooks.
-
-    Raises
-    ------
-    RoxError
-        If there are fewer than two steps, a value is missing, the last one is not the sum of the others (up
-        to rounding), or matplotlib is not installed.
 
     Examples
     --------

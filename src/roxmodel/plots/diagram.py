@@ -42,25 +42,9 @@ HEADINGS: Final[dict[Factor, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One construct.
+    """One construct: its name (arrows refer to it), the factor in whose column it stands, who says it, how many ask.
 
-    Parameters
-    ----------
-    name
-        The construct's name, unique in the diagram; arrows refer to it.
-    factor
-        The factor whose column (or, for ``context``, whose row) it stands in.
-    source
-        Who says it: ``employee``, ``customer``, ``unit``, …; shown in small print.
-    items
-        How many questions measure it, ≥ 0.
-    label
-        Shown instead of the name.
-
-    Raises
-    ------
-    RoxError
-        If the factor is unknown.
+    `label` is shown instead of the name.
 
     Examples
     --------
@@ -87,7 +71,7 @@ class Node:
 class Arrow:
     """One effect, or one unmeasured common cause.
 
-    Parameters
+    Attributes
     ----------
     cause, effect
         Names of two nodes (the same one for a lagged effect on itself).
@@ -101,11 +85,6 @@ class Arrow:
         Waves until the effect is felt, ≥ 0.
     assumed
         Whether the number was stated rather than estimated (dashed).
-
-    Raises
-    ------
-    RoxError
-        If the kind is unknown, the lag negative or the interval upside down.
 
     Examples
     --------
@@ -135,23 +114,10 @@ class Arrow:
 
 @dataclass(frozen=True, slots=True)
 class Diagram:
-    """A path diagram as values: hand it to `draw_diagram`, `to_dot` or `to_mermaid`.
+    """A path diagram as values: nodes of different names, arrows between them, words above and below.
 
-    Parameters
-    ----------
-    nodes
-        At least one; names differ.
-    arrows
-        Between these nodes.
-    title, caption
-        Shown above and below; the caption is the place for level, n and assumptions.
-    interval
-        What the bracket ``[low, high]`` is, for the legend.
-
-    Raises
-    ------
-    RoxError
-        If there is no node, a name occurs twice or an arrow names a node that is not there.
+    `interval` says in the legend what the bracket ``[low, high]`` is. Hand it to `draw_diagram`, `to_dot` or
+    `to_mermaid`.
 
     Examples
     --------
@@ -239,18 +205,10 @@ def includes_zero(arrow: Arrow) -> bool:
 
 
 def relative_strengths(arrows: tuple[Arrow, ...]) -> tuple[float | None, ...]:
-    """Strength of every arrow from 0 to 1, None where no number is known.
+    """Strength of every arrow of one diagram from 0 to 1, None where no number is known.
 
-    Parameters
-    ----------
-    arrows
-        All arrows of one diagram.
-
-    Returns
-    -------
-    tuple of float or None
-        ``|standardized|`` capped at 1, or ``|estimate|`` capped at 1 for an arrow without it. If no arrow
-        is standardized and an estimate exceeds 1, estimates are taken relative to the largest.
+    ``|standardized|`` capped at 1, or ``|estimate|`` capped at 1 for an arrow without it. If no arrow is standardized
+    and an estimate exceeds 1, estimates are taken relative to the largest.
 
     Examples
     --------
@@ -271,19 +229,11 @@ def relative_strengths(arrows: tuple[Arrow, ...]) -> tuple[float | None, ...]:
 def to_dot(diagram: Diagram) -> str:
     r"""Write a diagram in the DOT language of Graphviz.
 
-    Parameters
-    ----------
-    diagram
-        What to write. Names may hold anything: they appear as quoted labels, never as identifiers.
-
-    Returns
-    -------
-    str
-        A ``digraph`` with one cluster per factor; assumed effects dashed, covariances dotted with two heads.
+    Names may hold anything: they appear as quoted labels, never as identifiers. One cluster per factor; assumed
+    effects dashed, covariances dotted with two heads.
 
     Examples
     --------
-    >>> from roxmodel.plots.diagram import Arrow, Diagram, Node
     >>> print(to_dot(Diagram((Node("pride", "pride", "employee", 4),), ())))
     digraph roxmodel {
       rankdir=LR;
@@ -317,19 +267,10 @@ def to_dot(diagram: Diagram) -> str:
 def to_mermaid(diagram: Diagram) -> str:
     """Write a diagram as a Mermaid flowchart, which GitHub and many wikis render.
 
-    Parameters
-    ----------
-    diagram
-        What to write. Names may hold anything: special characters become Mermaid entity codes.
-
-    Returns
-    -------
-    str
-        A ``flowchart LR`` with one subgraph per factor; assumed effects and covariances dotted.
+    Special characters become Mermaid entity codes. One subgraph per factor; assumed effects and covariances dotted.
 
     Examples
     --------
-    >>> from roxmodel.plots.diagram import Arrow, Diagram, Node
     >>> nodes = (Node("pride", "pride", "employee", 4), Node("value", "value_drivers", "customer", 1))
     >>> print(to_mermaid(Diagram(nodes, (Arrow("pride", "value", 0.3),))))
     flowchart LR

@@ -45,20 +45,9 @@ _SMALL_LINE: Final = SMALL_SIZE * LINE * 1.15
 
 @dataclass(frozen=True, slots=True)
 class Pen:
-    """How one arrow is drawn.
+    """How one arrow is drawn: width in points, dashes on and off in points (empty: solid), colour of its label.
 
-    Attributes
-    ----------
-    colour
-        Hexadecimal, already mixed with white if faint.
-    width
-        Points.
-    dashes
-        On and off in points, empty for a solid line.
-    heads
-        1 at the effect, 2 at both ends.
-    text
-        Colour of the label.
+    One head stands at the effect, two at both ends; a faint colour is already mixed with white.
     """
 
     colour: str
@@ -95,25 +84,9 @@ class _Around:
 def draw_diagram(diagram: Diagram, ax: Axes | None = None) -> Figure:
     """Draw a path diagram: factors in columns, context in a row below, numbers on the arrows.
 
-    Parameters
-    ----------
-    diagram
-        What to draw. Names may hold anything; ``$`` is not read as mathematics.
-    ax
-        Draw into these axes instead of a new figure; fonts and arrows shrink or grow with their size.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        A new one is outside pyplot's global state (nothing to close) and displays itself in notebooks.
-        Boxes, arrows and labels carry the ids ``node-0``, ``arrow-0``, ``label-0-0``, … in an SVG.
-        `save_figure` writes it, the same bytes every time; ``figure.savefig`` leaves ``svg.hashsalt`` and
-        the date to the caller.
-
-    Raises
-    ------
-    RoxError
-        If matplotlib is not installed.
+    Into given axes instead of a new figure, fonts and arrows shrink or grow with their size. Names may hold anything;
+    ``$`` is not read as mathematics. Boxes, arrows and labels carry the ids ``node-0``, ``arrow-0``, ``label-0-0``, …
+    in an SVG.
 
     Examples
     --------

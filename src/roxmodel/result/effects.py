@@ -16,8 +16,7 @@ import numpy as np
 
 from roxmodel.errors import RoxError, did_you_mean
 from roxmodel.records import LINEAR
-from roxmodel.result.bca import acceleration, bca_interval
-from roxmodel.result.intervals import spread_of, wald
+from roxmodel.result.draws import bca_interval, delta_se, spread_of, wald
 from roxmodel.result.response import Caps, Push, travel
 from roxmodel.result.system import System, total_effects
 from roxmodel.spec.causal import within_wave
@@ -253,17 +252,11 @@ def effects_frame(
         if influence is not None:
             draws = np.stack([row.draws for row in rows], axis=1)
             slopes = np.stack([np.zeros(influence.shape[1]) if r.gradient is None else r.gradient for r in rows])
-            low, high = bca_interval(draws, estimate, acceleration(influence @ slopes.T))
+            low, high = bca_interval(draws, estimate, influence @ slopes.T)
     else:
-        se = np.array([_delta(row, vcov) for row in rows])
+        none = np.zeros(len(vcov))
+        se = delta_se(np.stack([none if row.gradient is None else row.gradient for row in rows]), vcov)
         low, high, p = wald(estimate, se, np.array([row.df for row in rows]))
     kinds, paths = [row.kind for row in rows], [row.path for row in rows]
     columns = (kinds, paths, estimate, se, low, high, p, estimate * scale)
     return pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))
-
-
-def _delta(row: EffectRow, vcov: FloatArray) -> float:
-    """Standard error by the delta method, Sobel (1982), doi 10.2307/270723; NaN where nothing was estimated."""
-    gradient = row.gradient if row.gradient is not None else np.zeros(len(vcov))
-    variance = float(gradient @ vcov @ gradient)
-    return float(np.sqrt(variance)) if variance > 0 else float("nan")

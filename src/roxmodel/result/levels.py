@@ -1,8 +1,12 @@
-"""Levels of the units: what is known of them, and draws of what is not."""
+"""Levels of the units: what is known of them, and draws of what is not.
+
+Predicted levels of the units as a table, small groups left out.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,7 +15,18 @@ from roxmodel.result.fitted import Fitted
 from roxmodel.result.system import root_of
 from roxmodel.types import FloatArray
 
-__all__ = ["KeptLevels", "UnitLevels", "complete_levels", "lower_roots", "summary_of", "unit_levels"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "KeptLevels",
+    "UnitLevels",
+    "complete_levels",
+    "lower_roots",
+    "summary_of",
+    "unit_levels",
+    "unit_score_table",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,3 +189,25 @@ def complete_levels(fit: Fitted, seed: int = 0, units: int = 1_000) -> FloatArra
     size = min(people.n_units or people.n, units)
     deviations = rng.standard_normal((size, len(people.names))) @ root_of(people.covariance).T
     return np.asarray(people.mean + deviations - deviations.mean(axis=0))
+
+
+def unit_score_table(fit: Fitted) -> pd.DataFrame:
+    """See `Fit.unit_scores`."""
+    import pandas as pd
+
+    found = fit.predicted
+    if found is None:
+        if fit.traits.levels == "predicted":
+            raise EstimationError("A document holds no unit, so a loaded fit has no unit scores.", hint="Fit again.")
+        raise EstimationError(
+            f"Unit scores are predictions of method 'linked'; this fit is by method {fit.method!r}.",
+            hint="Use rox.fit(model, study, method='linked'), or study.scores() for the plain means.",
+        )
+    hidden, names = found.hidden, np.array(fit.model.names)
+    table = pd.DataFrame({found.by: list(found.units)})
+    for k, name in enumerate(names):
+        table[name] = np.where(hidden[:, k], np.nan, found.values[:, k])
+    for k, name in enumerate(names):
+        table[f"{name}_se"] = np.where(hidden[:, k], np.nan, found.errors[:, k])
+    table["predicted"] = [", ".join(names[~row]) for row in found.known]
+    return table.assign(hidden=[", ".join(names[row]) for row in hidden])

@@ -19,8 +19,9 @@ from roxmodel.simulation.actions import Action, ends_of, ends_where, read_action
 from roxmodel.simulation.dynamics import assumed_notes, push_of, settled_within
 from roxmodel.simulation.intervention import Intervention
 from roxmodel.simulation.question import check_fit, is_number, require_draws_of_one_wave
-from roxmodel.simulation.run_story import counterfactual_html, counterfactual_summary
+from roxmodel.simulation.run_story import counterfactual_story
 from roxmodel.simulation.standing import OneUnit, extrapolations, one_unit
+from roxmodel.story import Spoken, Story
 from roxmodel.types import BoolArray, FloatArray, read_only
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ _NAME = "counterfactual"
 
 @read_only
 @dataclass(frozen=True, eq=False, repr=False)
-class Counterfactual:
+class Counterfactual(Spoken):
     """What would have been in one unit.
 
     Attributes
@@ -112,18 +113,11 @@ class Counterfactual:
         (first, how), *rest = acts
         return " and ".join([f"had {first} been {how}", *(f"{name} {way}" for name, way in rest)])
 
-    def summary(self) -> str:
-        """The answer in plain words."""
-        return counterfactual_summary(self)
-
-    def __str__(self) -> str:
-        return self.summary()
+    def _story(self) -> Story:
+        return counterfactual_story(self)
 
     def __repr__(self) -> str:
         return f"<Counterfactual of {self.whom}, {self.condition}, {len(self.changes)} draws>"
-
-    def _repr_html_(self) -> str:
-        return counterfactual_html(self)
 
 
 def counterfactual(

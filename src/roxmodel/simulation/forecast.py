@@ -17,7 +17,7 @@ from roxmodel.result.system import System, total_effects
 from roxmodel.simulation.actions import ends_of, ends_where
 from roxmodel.simulation.dynamics import assumed_notes, settled_within
 from roxmodel.simulation.question import check_fit, is_number, require_draws_of_one_wave, require_horizon
-from roxmodel.simulation.run_story import forecast_html, forecast_summary
+from roxmodel.simulation.run_story import forecast_story
 from roxmodel.simulation.standing import (
     JointLevels,
     OneUnit,
@@ -30,6 +30,7 @@ from roxmodel.simulation.standing import (
     one_unit,
     with_curved,
 )
+from roxmodel.story import Spoken, Story
 from roxmodel.types import BoolArray, FloatArray, read_only
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ _COLUMNS = ["construct", "wave", "mean", "ci_low", "ci_high", "pi_low", "pi_high
 
 @read_only
 @dataclass(frozen=True, eq=False, repr=False)
-class Forecast:
+class Forecast(Spoken):
     """What to expect without any action.
 
     Attributes
@@ -114,12 +115,8 @@ class Forecast:
         ends = ends_where(self.fit, lambda place, _: self.fit.families[place] == LINEAR)
         return mean, ci, np.clip(pi, *ends)
 
-    def summary(self) -> str:
-        """The answer in plain words."""
-        return forecast_summary(self, *self._figures())
-
-    def __str__(self) -> str:
-        return self.summary()
+    def _story(self) -> Story:
+        return forecast_story(self, *self._figures())
 
     def __repr__(self) -> str:
         waves = f"{self.horizon} wave{'' if self.horizon == 1 else 's'}"
@@ -132,9 +129,6 @@ class Forecast:
         seen = " and ".join(f"{name} at {level:g}" for name, level in self.given.items())
         who = f"any {kind}" if self.unit is None else f"{kind} {self.unit!r}"
         return f"{f'a {kind}' if self.unit is None else who} seen with {seen}" if seen else who
-
-    def _repr_html_(self) -> str:
-        return forecast_html(self, *self._figures())
 
 
 def forecast(

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
 from roxmodel.errors import SimulationError, did_you_mean, listed
-from roxmodel.numerals import for_reading
+from roxmodel.numerals import money_text
 from roxmodel.plots.priority_map import MapPoint, draw_map
 from roxmodel.result.fit import Fit
 from roxmodel.result.levels import complete_levels
@@ -20,8 +19,9 @@ from roxmodel.simulation.budget.worth import deviations, options_of, worth_of
 from roxmodel.simulation.intervention import Above, Below, Highest, Intervention, Lowest
 from roxmodel.simulation.money.prices import Finance
 from roxmodel.simulation.question import Question, Request, finance_of, is_number, question_of
-from roxmodel.simulation.run_story import money_text
+from roxmodel.simulation.run_story import causal_if, level_of
 from roxmodel.spec.constructs import Construct
+from roxmodel.story import Spoken, Story, StoryPart, StoryTable
 from roxmodel.types import FloatArray
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _ALL = "all units"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Priorities:
+class Priorities(Spoken):
     """Where to act, made by `where_to_act`.
 
     Attributes
@@ -78,26 +78,13 @@ class Priorities:
 
         return pd.DataFrame([dict(row) for row in self.rows])
 
-    def summary(self) -> str:
-        """The answer in plain words."""
-        return "\n".join(
-            [*_sentences(self), "", for_reading(self.table()).to_string(index=False), "", *self._small_print()]
-        )
-
-    def _small_print(self) -> list[str]:
-        return ["Small print", *(f"- {note}" for note in self.notes)]
-
-    def __str__(self) -> str:
-        return self.summary()
+    def _story(self) -> Story:
+        table = self.table()
+        body: list[StoryPart] = [*_sentences(self, table), StoryTable.of(table)]
+        return Story("priorities", "Where to act", "", body=tuple(body), notes=self.notes)
 
     def __repr__(self) -> str:
         return f"<Priorities for {self.outcome!r}, {len(self.rows)} rows>"
-
-    def _repr_html_(self) -> str:
-        words = "".join(f"<p>{escape(line)}</p>" for line in _sentences(self))
-        notes = "".join(f"<li>{escape(note)}</li>" for note in self.notes)
-        table = for_reading(self.table()).to_html(index=False, border=0)
-        return f"<h4>Where to act</h4>{words}{table}<details><summary>Small print</summary><ul>{notes}</ul></details>"
 
     def plot(self) -> Figure:
         """Importance-performance map: total effect against mean score, for what has a bounded scale.
@@ -466,10 +453,9 @@ def _priced(marginal: FloatArray, cost: float | None, units: float) -> dict[str,
 
 def _notes(question: Question, target: str, costs: bool) -> tuple[str, ...]:
     fit = question.fit
-    where = "between units" if fit.level == "between" else "single level"
     effect = (
-        f"Importance: total effect on {target!r} per point, {where}, method {fit.method!r}; causal if the arrows are "
-        "right and nothing unmeasured acts on both ends of an edge. Performance: mean score, 0-100; it is no effect."
+        f"Importance: total effect on {target!r} per point, {level_of(fit)}, method {fit.method!r}; causal if "
+        f"{causal_if()}. Performance: mean score, 0-100; it is no effect."
     )
     items = (
         "An item's importance is that of its construct times what one point more of the item adds to the construct's "
@@ -497,8 +483,7 @@ def _notes(question: Question, target: str, costs: bool) -> tuple[str, ...]:
     )
 
 
-def _sentences(found: Priorities) -> list[str]:
-    table = found.table()
+def _sentences(found: Priorities, table: pd.DataFrame) -> list[str]:
     constructs = table[(table["kind"] == "construct") & (table["group"] == _ALL)].to_dict("records")
     first, unit = constructs[0], unit_of(found.fit.model.find(found.outcome), found.fit)
     span = f"95 %: {first['ci_low']:.3g} to {first['ci_high']:.3g}"

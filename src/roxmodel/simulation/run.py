@@ -20,15 +20,16 @@ from roxmodel.simulation.money.finance import Money, flow_table, outcome_table, 
 from roxmodel.simulation.money.prices import Finance
 from roxmodel.simulation.pictures import effects_figure, rox_figure, tornado_figure
 from roxmodel.simulation.question import Question, Request, finance_of, listed_interventions, question_of
-from roxmodel.simulation.run_story import run_html, run_summary
-from roxmodel.simulation.small_print import (
+from roxmodel.simulation.run_story import (
     cap_notes,
     coverage_notes,
     figure_notes,
     fit_notes,
     linear_notes,
     money_notes,
+    run_story,
 )
+from roxmodel.story import Spoken, Story
 from roxmodel.types import FloatArray, read_only
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ _ENDS = (0.025, 0.975)
 
 @read_only
 @dataclass(frozen=True, eq=False, repr=False)
-class Run:
+class Run(Spoken):
     """The answer to a what-if question.
 
     Attributes
@@ -243,15 +244,8 @@ class Run:
         names = ", ".join(i.name for i in self.interventions)
         return f"<Run of {names} over {self.horizon} waves, {len(self.changes)} draws>"
 
-    def summary(self) -> str:
-        """The answer in plain words."""
-        return run_summary(self)
-
-    def __str__(self) -> str:
-        return self.summary()
-
-    def _repr_html_(self) -> str:
-        return run_html(self)
+    def _story(self) -> Story:
+        return run_story(self)
 
     def plot(self, kind: str = "effects") -> Figure:
         """Draw the answer.

@@ -14,11 +14,11 @@ from roxmodel.implied.layout import DISTURBANCES, EDGES, ITEM_MEANS, LATENT_MEAN
 from roxmodel.implied.matrices import filled, implied, moment_jacobian
 from roxmodel.moments.checks import unit_hint
 from roxmodel.records import LINEAR
+from roxmodel.result.derived import disturbances
 from roxmodel.result.fit import Fit
 from roxmodel.result.latent import latent_groups
 from roxmodel.result.levels import UnitLevels
 from roxmodel.result.response import LevelDoubt
-from roxmodel.result.standardize import disturbances
 from roxmodel.result.system import System, root_of, total_effects
 from roxmodel.types import BoolArray, FloatArray, read_only
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
@@ -12,9 +11,9 @@ from roxmodel.doubts import Doubt, doubt_lines, warn_doubts
 from roxmodel.errors import DataError, SpecError, did_you_mean, listed
 from roxmodel.moments.cells import Cells
 from roxmodel.moments.linked import LinkedMoments
-from roxmodel.numerals import for_reading
 from roxmodel.spec.constructs import UNIT
 from roxmodel.spec.graph import RoxModel
+from roxmodel.story import Story, StoryTable, Told
 from roxmodel.survey.aggregated import Aggregated
 from roxmodel.survey.composites import MIN_GROUP, hidden_scores, unit_composites
 from roxmodel.survey.frames import raw_column, require_columns
@@ -32,7 +31,7 @@ __all__ = ["Study"]
 _ARGUMENTS = ("employee", "customer", UNIT)  # sources with an argument of their own
 
 
-class Study:
+class Study(Told):
     """Surveys of different people, and the unit's own figures, linked by unit.
 
     The frames are read once, checked against the model and condensed to `moments`; they are never written
@@ -379,12 +378,9 @@ class Study:
         doubts = f"; {len(self.doubts)} doubtful: study.doubts" if self.doubts else ""
         return f"<Study of {known} units{whole} by {self.by!r}: {people or 'unit figures only'}{doubts}>"
 
-    def _repr_html_(self) -> str:
-        table: str = for_reading(self.linkage()).to_html(index=False)
-        doubts = "".join(
-            f"<p><strong>{html.escape(line, quote=False)}</strong></p>" for line in doubt_lines(self.doubts)
-        )
-        return f"<p>{html.escape(repr(self), quote=False)}</p>{doubts}{table}"
+    def _story(self) -> Story:
+        warnings = tuple(doubt_lines(self.doubts))
+        return Story("study", "", repr(self), warnings=warnings, body=(StoryTable.of(self.linkage()),))
 
 
 def _check_plain(model: object, by: object, min_group: object) -> None:

@@ -118,7 +118,7 @@ def test_saturated_is_at_the_optimum_of_all_answers(tiny, by):
     se = np.sqrt(np.diag(np.linalg.inv(-hessian[np.ix_(keep, keep)])))
     assert minimum.converged
     assert np.abs(gradient[keep] * se).max() < 1e-4
-    own = np.sqrt(np.diag(found.estimate.bread.inverse)[~minimum.bound] / sample.n)
+    own = np.sqrt(np.diag(found.solution.bread.inverse)[~minimum.bound] / sample.n)
     np.testing.assert_allclose(own, se[: len(own)], rtol=3e-4)
     assert found.n_free == k + 2 * 5
     joint = tiny.fit(model, frames, within="saturated").indices()["loglik"]

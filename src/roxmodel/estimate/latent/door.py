@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from collections.abc import Hashable, Sequence
+from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 
@@ -13,159 +13,52 @@ from roxmodel.estimate.latent.both_levels import estimate_jointly, within_levels
 from roxmodel.estimate.latent.inference import (
     beside_bound,
     degrees_of_freedom,
-    equation_units,
-    huber_white,
     sandwich,
     satorra_bentler,
     small_sample,
+    unit_cases,
     unit_degrees_of_freedom,
 )
 from roxmodel.estimate.latent.latent_fit import fit_of
 from roxmodel.estimate.latent.latent_notes import observed, weighted
-from roxmodel.estimate.latent.planned_table import EQUAL_KINDS, table_of
 from roxmodel.estimate.latent.row_bootstrap import Refit, resample, resample_categorical
-from roxmodel.estimate.latent.row_options import Estimator, Information, Invariance, Options
 from roxmodel.estimate.latent.row_sample import sample_of_frame, sample_of_moments
 from roxmodel.estimate.latent.sample import LatentSolution, LinkedSample, Sample, linked_sample
-from roxmodel.estimate.latent.solve import solve, solve_between
+from roxmodel.estimate.latent.solve import solve, solve_between, table_of
 from roxmodel.estimate.latent.tests_of_fit import Judged, likelihood_indices, linked_indices
-from roxmodel.estimate.latent.unit_bootstrap import Draws, resample_units
-from roxmodel.estimate.latent.unit_options import LinkedOptions, WithinLevel
+from roxmodel.estimate.latent.unit_bootstrap import resample_units
+from roxmodel.estimate.options import LinkedOptions, SemOptions, WithinLevel
 from roxmodel.estimate.ordinal.categorical import solve_categorical
 from roxmodel.implied.likelihood import Target
 from roxmodel.implied.matrices import implied, one_blas_thread
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.moments.single import Moments
-from roxmodel.records import Resampling
+from roxmodel.result.draws import Draws
 from roxmodel.result.fit import Fit
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable
+from roxmodel.survey.linkage import equation_units
 from roxmodel.survey.reading import check_same_items, require_sources
 from roxmodel.survey.study import Study
-from roxmodel.types import FloatArray, Scaling, StandardErrors
+from roxmodel.types import FloatArray
 
-__all__ = ["Asked", "fit_linked", "fit_sem", "solve_rows"]
+__all__ = ["fit_linked", "fit_sem", "solve_rows"]
 
 _FEWEST_CLUSTERS = 5
 
 
-_INVARIANCE: dict[str, tuple[str, ...]] = {
-    "configural": (),
-    "metric": ("loadings",),
-    "scalar": ("loadings", "intercepts"),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """Options as the user gave them; `roxmodel.fit` says what each is."""
-
-    estimator: Estimator
-    missing: Literal["listwise", "fiml"]
-    se: StandardErrors | None
-    replicates: int
-    group: str | None
-    invariance: Invariance
-    equal: Sequence[str]
-    cluster: str | None
-    weight: str | None
-    frequency: str | None
-    information: Information | None
-    scaling: Scaling
-    ordered: Sequence[str] | bool | None
-    means: bool
-    seed: int | None
-    progress: bool | None
-
-
-def _options(asked: Asked) -> Options:
-    _one_of("estimator", asked.estimator, get_args(Estimator))
-    _one_of("missing", asked.missing, ("listwise", "fiml"))
-    _one_of("invariance", asked.invariance, get_args(Invariance))
-    _one_of("scaling", asked.scaling, get_args(Scaling))
-    if asked.information is not None:
-        _one_of("information", asked.information, get_args(Information))
-    for kind in asked.equal:
-        _one_of("equal", kind, EQUAL_KINDS)
-    _check_columns(asked)
-    equal = tuple(dict.fromkeys((*_INVARIANCE[asked.invariance], *asked.equal)))
-    if equal and asked.group is None:
-        raise RoxError(f"{', '.join(equal)} were to be equal over groups, but there is no group.", hint="Say group=.")
-    if asked.weight is not None and asked.frequency is not None:
-        raise RoxError(
-            f"weight={asked.weight!r} and frequency={asked.frequency!r} were both given.", hint="Give one of them."
-        )
-    _check_estimator(asked)
-    robust = asked.estimator != "ML"
-    return Options(
-        estimator=asked.estimator,
-        missing=asked.missing,
-        se=asked.se or ("robust" if robust else "standard"),
-        replicates=asked.replicates,
-        group=asked.group,
-        equal=equal,
-        cluster=asked.cluster,
-        weight=asked.weight,
-        frequency=asked.frequency,
-        information=asked.information,
-        scaling=asked.scaling,
-        ordered=asked.ordered,
-        means=asked.means,
-        seed=asked.seed,
-        progress=asked.progress,
-    )
-
-
-def _one_of(name: str, given: object, allowed: Sequence[str]) -> None:
-    if given not in allowed:
-        raise RoxError(f"{name}= was {given!r}.", hint=did_you_mean(str(given), allowed))
-
-
-def _check_columns(asked: Asked) -> None:
-    for name in ("group", "cluster", "weight", "frequency"):
-        given: object = getattr(asked, name)
-        if not (given is None or isinstance(given, str)):
-            raise RoxError(f"{name}= was {given!r}.", allowed="the name of a column, or None")
-    if not (asked.ordered is None or isinstance(asked.ordered, bool | Iterable)):
-        raise RoxError(f"ordered= was {asked.ordered!r}.", allowed="names of items, True for all, or None")
-
-
-def _check_estimator(asked: Asked) -> None:
-    ordinal = asked.estimator in {"DWLS", "WLSMV"}
-    if asked.missing == "fiml" and (ordinal or asked.estimator == "MLM"):
-        raise RoxError(
-            f"missing='fiml' and estimator={asked.estimator!r} contradict each other: it needs complete answers.",
-            hint="Use estimator='MLR' with missing='fiml'"
-            + (" and without ordered=" if asked.ordered is not None else "")
-            + ", or missing='listwise'.",
-        )
-    if asked.ordered is not None and not ordinal:
-        raise RoxError(
-            f"ordered={asked.ordered!r} is an option of estimator='DWLS', but estimator={asked.estimator!r} was asked "
-            "for.",
-            hint="Say estimator='DWLS', or leave ordered= out.",
-        )
-    if asked.estimator == "MLM" and (asked.weight is not None or asked.cluster is not None):
-        raise RoxError("estimator='MLM' knows no weights and no clusters.", hint="Use estimator='MLR'.")
-    if asked.information == "observed" and (ordinal or asked.estimator == "MLM"):
-        raise RoxError(
-            f"estimator={asked.estimator!r} rests on the expected information.", hint="Leave information= out."
-        )
-
-
-def fit_sem(model: RoxModel, data: object, asked: Asked) -> Fit:
-    """Check the options, estimate from rows or a printed matrix, and make the fit.
+def fit_sem(model: RoxModel, data: object, options: SemOptions) -> Fit:
+    """Estimate from rows or a printed matrix, and make the fit.
 
     Raises
     ------
     EstimationError, DataError, SpecError
         For a model that is not identified, or data that cannot be used.
     """
-    options = _options(asked)
     return fit_of(solve_rows(model, data, options), options)
 
 
-def solve_rows(model: RoxModel, data: object, options: Options) -> LatentSolution:
+def solve_rows(model: RoxModel, data: object, options: SemOptions) -> LatentSolution:
     """What `fit_sem` makes its fit of."""
     with one_blas_thread():
         if options.estimator in {"DWLS", "WLSMV"}:
@@ -173,23 +66,19 @@ def solve_rows(model: RoxModel, data: object, options: Options) -> LatentSolutio
         return _likelihood(model, data, options)
 
 
-def _ordinal(model: RoxModel, data: object, options: Options) -> LatentSolution:
+def _ordinal(model: RoxModel, data: object, options: SemOptions) -> LatentSolution:
     found = solve_categorical(model, data, options)
-    resampling = resample_categorical(model, found, options) if options.replicates else None
-    return LatentSolution(
-        model, found.sample, found.table, (found.layout,), found.given, found.found, found.bread,
-        vcov=found.vcov, indices=found.indices, moments=(found.moments,), resampling=resampling,
-    )  # fmt: skip
+    return replace(found, resampling=resample_categorical(found, options)) if options.bootstrap else found
 
 
-def _likelihood(model: RoxModel, data: object, options: Options) -> LatentSolution:
+def _likelihood(model: RoxModel, data: object, options: SemOptions) -> LatentSolution:
     sample = _rows(model, data, options)
     table = table_of(model, options, [group.name for group in sample.groups])
     known = solve(model, sample, table, observed(options, sample))
     places = given_places(model, table)
     indices, moments = likelihood_indices(_judged(known, places, options))
     resampling = None
-    if options.replicates:
+    if options.bootstrap:
         resampling = resample(Refit(model, table, known.layouts, sample, known.found, known.bread.inverse), options)
     return replace(
         known,
@@ -201,7 +90,7 @@ def _likelihood(model: RoxModel, data: object, options: Options) -> LatentSoluti
     )
 
 
-def _rows(model: RoxModel, data: object, options: Options) -> Sample:
+def _rows(model: RoxModel, data: object, options: SemOptions) -> Sample:
     if not isinstance(data, Moments):
         return sample_of_frame(model, data, options)
     for name in ("group", "cluster", "weight", "frequency"):
@@ -218,7 +107,7 @@ def _rows(model: RoxModel, data: object, options: Options) -> Sample:
     return sample_of_moments(model, data)
 
 
-def _judged(known: LatentSolution, places: tuple[int, ...], options: Options) -> Judged:
+def _judged(known: LatentSolution, places: tuple[int, ...], options: SemOptions) -> Judged:
     test = "yuan-bentler" if options.estimator == "MLR" or weighted(options) else ""
     return Judged(
         known.layouts, known.sample, known.found.theta, known.found.expansion.value, known.table.n_free, places,
@@ -226,15 +115,16 @@ def _judged(known: LatentSolution, places: tuple[int, ...], options: Options) ->
     )  # fmt: skip
 
 
-def _covariance(known: LatentSolution, places: tuple[int, ...], options: Options) -> FloatArray:
+def _covariance(known: LatentSolution, places: tuple[int, ...], options: SemOptions) -> FloatArray:
     sample, inverse = known.sample, known.bread.whole
+    vcov = inverse / sample.n
     if options.estimator == "MLM":
         middle, _ = satorra_bentler(known.layouts, sample, known.found.theta, places)
+        vcov = np.asarray(inverse @ middle @ inverse / sample.n)
     elif options.estimator == "MLR" or options.se == "robust" or weighted(options):
-        middle = huber_white(known.layouts, sample, known.found)
-    else:
-        return beside_bound(inverse / sample.n, known.bread)
-    return beside_bound(np.asarray(inverse @ middle @ inverse / sample.n), known.bread)
+        groups = zip(known.layouts, sample.groups, strict=True)
+        vcov = sandwich([(layout, own.data, own.cases) for layout, own in groups], known.found, inverse, sample.n)
+    return beside_bound(vcov, known.bread)
 
 
 def given_places(model: RoxModel, table: ParameterTable) -> tuple[int, ...]:
@@ -310,7 +200,7 @@ def _check(data: object, options: LinkedOptions) -> None:
         raise RoxError(
             f"within= was {options.within!r}.", hint=did_you_mean(str(options.within), get_args(WithinLevel))
         )
-    if options.within != "pooled" and (options.replicates or options.cluster is not None or options.se != "standard"):
+    if options.within != "pooled" and (options.bootstrap or options.cluster is not None or options.se != "standard"):
         raise RoxError(
             f"within={options.within!r} has standard errors by the information of all answers only.",
             hint="Leave se=, bootstrap= and cluster= out, or use within='pooled'.",
@@ -328,7 +218,7 @@ def _check(data: object, options: LinkedOptions) -> None:
 def _require_units(known: LatentSolution, sample: LinkedSample) -> None:
     """Refuse more between-unit parameters an equation than units; name what is too few."""
     model = known.model
-    units = equation_units(model, sample)
+    units = equation_units(model, sample.means)
     for name in model.endogenous:
         causes = model.causes(name)
         if units[name] <= len(causes) + 1:
@@ -367,7 +257,8 @@ def _clustered(sample: LinkedSample, data: object, cluster: str | None) -> Linke
 def _unit_covariance(known: LatentSolution, sample: LinkedSample, options: LinkedOptions) -> FloatArray:
     inverse, clusters = known.bread.whole, sample.groups[0].clusters
     if options.se == "robust" or clusters is not None:
-        vcov = sandwich(known.layout, known.found, sample.data, inverse, clusters)
+        own = unit_cases(sample.data.weight, clusters)
+        vcov = sandwich([(known.layout, sample.data, own)], known.found, inverse, sample.data.size)
     else:
         vcov = inverse / sample.n
     return small_sample(known.model, known.table, sample, beside_bound(vcov, known.bread))
@@ -375,11 +266,9 @@ def _unit_covariance(known: LatentSolution, sample: LinkedSample, options: Linke
 
 def _resampled(
     known: LatentSolution, sample: LinkedSample, data: Study | LinkedMoments, options: LinkedOptions
-) -> Resampling | None:
-    if not options.replicates:
+) -> Draws | None:
+    if not options.bootstrap:
         return None
     place = {unit: k for k, unit in enumerate(data.units)}
     places = np.array([place[unit] for unit in sample.units], dtype=np.int64)
-    clusters = sample.groups[0].clusters
-    draws = Draws(options.replicates, options.seed, options.progress, clusters, len(data.units), places)
-    return resample_units(sample, known, draws)
+    return resample_units(sample, known, options, (places, len(data.units)))

@@ -1,4 +1,4 @@
-"""From a solution to a fit: every row of the table with its uncertainty, people or units, the small print."""
+"""From a solution to a fit: every row of the table with its uncertainty, people or units, the levels of units."""
 
 from __future__ import annotations
 
@@ -7,37 +7,36 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from roxmodel.estimate.defined import define
-from roxmodel.estimate.latent.inference import equation_units
 from roxmodel.estimate.latent.latent_notes import error_words, notes_of, verdicts_of
-from roxmodel.estimate.latent.row_options import Options
 from roxmodel.estimate.latent.sample import GroupSample, LatentSolution, LinkedSample
-from roxmodel.estimate.latent.unit_levels import predicted_levels
-from roxmodel.estimate.latent.unit_options import LinkedOptions
-from roxmodel.estimate.path import Solution
+from roxmodel.estimate.options import LinkedOptions, SemOptions
 from roxmodel.implied.layout import LOADINGS, RESIDUALS, Layout, residual_of
+from roxmodel.implied.likelihood import NormalCells, inverse_of
 from roxmodel.implied.matrices import Implied, filled, implied
 from roxmodel.records import LINEAR, Equation, Estimates, GroupMoments, Measure, Population, UnitScores
+from roxmodel.result.derived import Known, define
+from roxmodel.result.draws import wald
 from roxmodel.result.fit import Fit
-from roxmodel.result.intervals import spread_of, wald
 from roxmodel.result.levels import lower_roots, summary_of
-from roxmodel.spec.constructs import Construct
+from roxmodel.spec.constructs import UNIT, Construct
 from roxmodel.spec.definitions import evaluate
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import Parameter
-from roxmodel.types import FloatArray
+from roxmodel.survey.composites import people_behind, suppressed
+from roxmodel.survey.linkage import equation_units
+from roxmodel.types import BoolArray, FloatArray
 
-__all__ = ["fit_of"]
+__all__ = ["fit_of", "predicted_levels"]
 
 
-def fit_of(solution: LatentSolution, options: Options | LinkedOptions) -> Fit:
+def fit_of(solution: LatentSolution, options: SemOptions | LinkedOptions) -> Fit:
     """Make the fit."""
     model, sample = solution.model, solution.sample
     at = {group.name: implied(layout, solution.found.theta) for group, layout in _grouped(solution)}
     vcov = _frozen(_covariance(solution))
     people, predicted = _population(solution, at), None
     if isinstance(sample, LinkedSample):
-        predicted, doubts = _predicted(solution, sample)
+        predicted, doubts = predicted_levels(solution, sample)
         people = _units(people, sample, predicted, doubts)
     return Fit(
         model=model,
@@ -57,7 +56,7 @@ def fit_of(solution: LatentSolution, options: Options | LinkedOptions) -> Fit:
         resampling=solution.resampling,
         groups=_moments(solution),
         scaling=options.scaling,
-        estimator=options.estimator if isinstance(options, Options) else "ML",
+        estimator=options.estimator if isinstance(options, SemOptions) else "ML",
         missing="" if predicted is not None else "listwise" if sample.complete else "fiml",
         doubts=solution.doubts,
         within_edges=solution.within,
@@ -78,7 +77,7 @@ def _frozen(values: FloatArray) -> FloatArray:
 def _covariance(solution: LatentSolution) -> FloatArray:
     if solution.resampling is None or solution.vcov.size == 0:
         return solution.vcov
-    return np.atleast_2d(np.cov(solution.resampling.replicates, rowvar=False))
+    return solution.resampling.covariance
 
 
 def _values(solution: LatentSolution) -> FloatArray:
@@ -106,14 +105,13 @@ def _estimates(model: RoxModel, solution: LatentSolution, at: dict[str, Implied]
     se[held | (se == 0)] = np.nan  # at a bound, or nothing but rounding is left of it
     low, high, p = wald(value, se, df)
     if solution.resampling is not None:
-        spread = spread_of(solution.resampling.replicates)
+        spread = solution.resampling.spread
         for column, found in ((se, spread.se), (low, spread.low), (high, spread.high), (p, spread.p)):
             column[moving] = found[places]
     standardized = _standardized(model, solution, at, value)
     partial = _partial_r2(model, solution, at, value)
-    path = Solution(solution.found.theta, dict(solution.given), vcov, free_df, free_df, (), ())
-    for i, one in define(model, table, path, (vcov, solution.resampling)).items():
-        value[i], se[i], low[i], high[i], p[i], df[i] = one
+    rows, defined = define(model, table, Known(solution.found.theta, vcov, free_df, solution.resampling))
+    value[rows], se[rows], low[rows], high[rows], p[rows], df[rows] = defined
     _standardize_definitions(model, solution, standardized)
     with np.errstate(invalid="ignore", divide="ignore"):
         statistic = np.where(se > 0, value / se, np.nan)
@@ -238,10 +236,10 @@ def _equations(solution: LatentSolution) -> tuple[Equation, ...]:
     """The equations, with the units that know something of the effect and of each of its causes."""
     model, sample = solution.model, solution.sample
     if not isinstance(sample, LinkedSample):
-        return tuple(Equation(name, LINEAR, round(sample.n), np.inf) for name in model.endogenous)
-    n = equation_units(model, sample)
+        return tuple(Equation(name, LINEAR, round(sample.n), np.inf, np.nan) for name in model.endogenous)
+    n = equation_units(model, sample.means)
     left = {name: float(max(n[name] - len(model.causes(name)) - 1, 1)) for name in model.endogenous}
-    return tuple(Equation(name, LINEAR, n[name], df) for name, df in left.items())
+    return tuple(Equation(name, LINEAR, n[name], df, np.nan) for name, df in left.items())
 
 
 def _moments(solution: LatentSolution) -> tuple[GroupMoments, ...]:
@@ -299,14 +297,6 @@ def _marker_units(model: RoxModel, layout: Layout, theta: FloatArray) -> FloatAr
     items = {name: i for i, name in enumerate(layout.items)}
     rows = [items[construct.item_names[0]] for construct in model.constructs]
     return np.asarray(loadings[rows, np.arange(len(rows))])
-
-
-def _predicted(solution: LatentSolution, sample: LinkedSample) -> tuple[UnitScores, FloatArray]:
-    """Levels of the units in points of each construct's first item, and (J, k, k) what is not known of them."""
-    fitted = solution.layout, solution.found.theta
-    markers = _marker_units(solution.model, *fitted)
-    _, doubts, shown = predicted_levels(solution.model, sample, fitted, markers, sample.min_group)
-    return replace(shown, by=sample.by), doubts
 
 
 def _units(people: Population, sample: LinkedSample, scores: UnitScores, doubts: FloatArray) -> Population:
@@ -402,3 +392,89 @@ def _of_respondents(construct: Construct, sample: LinkedSample) -> tuple[FloatAr
     if source.within.apart is not None and not source.within.apart[at][both].all():
         both &= ~source.within.apart[at]
     return within, np.maximum(np.diag(within) - float(within[both].mean()), 0.05 * np.diag(within))
+
+
+def predicted_levels(solution: LatentSolution, sample: LinkedSample) -> tuple[UnitScores, FloatArray]:
+    """Predict every construct in every unit from all that is known of the unit, in points of its first item.
+
+    η̂_j = α + Cov(η, m) (Σ + N_j)⁻¹ (m_j - μ), with error variance Φ - Cov(η, m) (Σ + N_j)⁻¹ Cov(m, η): shrunken
+    towards what the graph expects, the more the noisier the unit's means (Henderson 1975, doi 10.2307/2529430; Lawley &
+    Maxwell 1971, Factor analysis as a statistical method, ch. 8).
+
+    Answers to a construct that fewer people of a unit than `min_group` gave are left out of all predictions there, and
+    so are those of the units that would give such a one away. Such a level is not predicted at all: even without the
+    unit's own answers a prediction follows them, because the parameters do.
+
+    Beside the predictions: (J, k, k) covariance of their errors, of a level that may not be shown the variance between
+    units.
+    """
+    model, fitted = solution.model, (solution.layout, solution.found.theta)
+    unit = _marker_units(model, *fitted)
+    fewest, known = _respondents(model, sample)
+    hidden = np.column_stack([suppressed(column, sample.min_group) for column in fewest.T])
+    data = sample.data
+    if hidden.any():
+        seen = data.seen.copy()
+        for k, construct in enumerate(model.constructs):
+            for item in construct.item_names:
+                seen[hidden[:, k], sample.items.index(item)] = False
+        data = replace(data, seen=seen, mean=np.where(seen, data.mean, 0.0))
+    values, doubts = _predicted(model, data, fitted, unit)
+    values = _as_seen(model, sample, values, doubts)
+    if hidden.any():
+        spread = np.diag(implied(*fitted).latent) * unit**2
+        apart = np.where(hidden[:, :, None] | hidden[:, None, :], 0.0, doubts)
+        values, doubts = np.where(hidden, np.nan, values), apart + np.eye(len(unit)) * (hidden * spread)[:, None, :]
+    errors = np.where(hidden, np.nan, np.sqrt(np.diagonal(doubts, axis1=1, axis2=2)))
+    known &= ~hidden
+    shown = UnitScores(sample.units, values, errors, fewest, known, hidden, sample.by, sample.min_group)
+    return shown, doubts
+
+
+def _predicted(
+    model: RoxModel, data: NormalCells, fitted: tuple[Layout, FloatArray], unit: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    layout, theta = fitted
+    at = implied(layout, theta)
+    markers = [layout.items.index(construct.item_names[0]) for construct in model.constructs]
+    centre = at.mu[markers] * layout.scale[markers]
+    spread = at.spread * unit  # (p, k) covariance of items and constructs, in points of the first item
+    latent = at.latent * np.outer(unit, unit)
+    values, errors = [], []
+    for block in data.blocks():
+        inverse, _ = inverse_of(block, at.sigma)
+        rest = np.where(block.seen, block.mean - at.mu, 0.0)
+        values.append(centre + (inverse @ rest[:, :, None])[:, :, 0] @ spread)
+        left = latent - spread.T @ inverse @ spread
+        unsure = np.diagonal(left, axis1=1, axis2=2) > 1e-10 * np.diag(latent)  # else it is observed without error
+        errors.append(np.where(unsure[:, :, None] & unsure[:, None, :], left, 0.0))
+    return np.concatenate(values), np.concatenate(errors)
+
+
+def _as_seen(model: RoxModel, sample: LinkedSample, values: FloatArray, doubts: FloatArray) -> FloatArray:
+    """The same, with a unit's own figure as it was written, to the last digit: a yes is 1, not 1 - 1e-15."""
+    found = values.copy()
+    for k, construct in enumerate(model.constructs):
+        if construct.source != UNIT or len(construct.items) > 1:
+            continue
+        raw = sample.raw[:, sample.items.index(construct.item_names[0])]
+        near = np.abs(values[:, k] - raw) <= 1e-9 * np.maximum(np.abs(raw), np.nanstd(raw))  # False where not seen
+        found[:, k] = np.where(near & (doubts[:, k, k] == 0), raw, values[:, k])
+    return found
+
+
+def _respondents(model: RoxModel, sample: LinkedSample) -> tuple[FloatArray, BoolArray]:
+    """(J, k) fewest respondents behind an answered item, and whether there is anything of the construct."""
+    fewest = np.zeros((sample.n, len(model.names)))
+    known = np.zeros((sample.n, len(model.names)), dtype=bool)
+    sources = {source.name: source for source in sample.sources}
+    for k, construct in enumerate(model.constructs):
+        if construct.source == UNIT:
+            own = [sample.items.index(item) for item in construct.item_names]
+            fewest[:, k], known[:, k] = np.inf, ~np.isnan(sample.raw[:, own]).all(axis=1)
+            continue
+        source = sources[construct.source]
+        people = people_behind(source.moments.select(construct.item_names))
+        fewest[:, k] = np.where(source.rows >= 0, people[source.rows], 0.0)
+        known[:, k] = fewest[:, k] > 0
+    return fewest, known

@@ -10,11 +10,10 @@ import numpy as np
 from roxmodel.errors import RoxError, listed
 from roxmodel.estimate.latent.inference import kish
 from roxmodel.estimate.latent.optimizer import Minimum
-from roxmodel.estimate.latent.row_options import Options
 from roxmodel.estimate.latent.row_sample import covariates_of
 from roxmodel.estimate.latent.sample import LatentSolution, LinkedSample, Sample, noise_of
 from roxmodel.estimate.latent.solve import solved_again
-from roxmodel.estimate.latent.unit_options import LinkedOptions
+from roxmodel.estimate.options import LinkedOptions, SemOptions
 from roxmodel.estimate.sentences import (
     BESIDE,
     assumed_notes,
@@ -60,7 +59,7 @@ _LEVEL = (
 _PEOPLE = " Different people answered the surveys; only their unit links them."
 
 
-def observed(options: Options, sample: Sample) -> bool:
+def observed(options: SemOptions, sample: Sample) -> bool:
     """Whether errors from rows rest on the observed information."""
     if options.information is not None:
         return options.information == "observed"
@@ -69,18 +68,18 @@ def observed(options: Options, sample: Sample) -> bool:
     return options.estimator == "MLR" or options.se == "robust" or not sample.complete or weighted(options)
 
 
-def weighted(options: Options) -> bool:
+def weighted(options: SemOptions) -> bool:
     """Sampling weights and clusters need a sandwich, whatever was asked for."""
     return options.weight is not None or options.cluster is not None
 
 
-def error_words(solution: LatentSolution, options: Options | LinkedOptions) -> str:
+def error_words(solution: LatentSolution, options: SemOptions | LinkedOptions) -> str:
     """How standard errors and intervals were computed."""
     found = solution.resampling
     if found is not None:
         whom = options.cluster or ("unit" if isinstance(options, LinkedOptions) else "row")
         failed = f", {found.failed} failed and left out" if found.failed else ""
-        return f"bootstrap by {whom}, {len(found.replicates)} replicates{failed}, percentile intervals"
+        return f"bootstrap by {whom}, {len(found.values)} replicates{failed}, percentile intervals"
     if isinstance(options, LinkedOptions):
         return _unit_errors(options)
     if options.cluster is not None:
@@ -106,7 +105,7 @@ def _unit_errors(options: LinkedOptions) -> str:
 
 
 def notes_of(
-    solution: LatentSolution, options: Options | LinkedOptions, predicted: UnitScores | None
+    solution: LatentSolution, options: SemOptions | LinkedOptions, predicted: UnitScores | None
 ) -> tuple[str, ...]:
     """What a reader must know, in sentences: of the data, of what was estimated, of how it came out."""
     model, sample, table = solution.model, solution.sample, solution.table
@@ -118,7 +117,7 @@ def notes_of(
     if solution.bread.negative:
         notes.append("The observed information is not positive definite; errors rest on the expected one.")
     notes += sign_notes(model, table, solution.found.theta)
-    if isinstance(options, Options):
+    if isinstance(options, SemOptions):
         notes += _scales(model, options)
         notes += _few_rows(solution)
     elif units is not None:
@@ -126,7 +125,7 @@ def notes_of(
     if model.feedback:
         notes.append("Effects through the loop are those of the equilibrium that it settles in.")
     notes += replicate_notes(solution.resampling)
-    if isinstance(options, Options):
+    if isinstance(options, SemOptions):
         notes += _thin(solution, options)
     elif predicted is not None and predicted.hidden is not None:
         notes += hidden_notes(model.names, predicted.hidden, predicted.min_group)
@@ -172,7 +171,7 @@ def _few_rows(solution: LatentSolution) -> list[str]:
     return [note + "too optimistic here."]
 
 
-def _thin(solution: LatentSolution, options: Options) -> list[str]:
+def _thin(solution: LatentSolution, options: SemOptions) -> list[str]:
     notes = []
     few = [group.name for group in solution.sample.groups if group.name and group.people < MIN_GROUP]
     if few:
@@ -205,7 +204,7 @@ def _sampled(solution: LatentSolution) -> list[str]:
     return [f"{note}."]
 
 
-def _scales(model: RoxModel, options: Options) -> list[str]:
+def _scales(model: RoxModel, options: SemOptions) -> list[str]:
     """Answers that are no measurements but are taken as such."""
     if options.estimator in {"DWLS", "WLSMV"}:
         return []

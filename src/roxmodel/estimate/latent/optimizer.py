@@ -14,7 +14,6 @@ from typing import Protocol
 import numpy as np
 
 from roxmodel.errors import EstimationError
-from roxmodel.estimate.latent.planned_table import lower_bounds
 from roxmodel.implied.curvature import is_diagonal, slope_diagonal
 from roxmodel.implied.layout import Layout
 from roxmodel.implied.likelihood import Expansion, Target, slope
@@ -22,7 +21,7 @@ from roxmodel.implied.matrices import implied
 from roxmodel.spec.parameters import ParameterTable
 from roxmodel.types import BoolArray, FloatArray
 
-__all__ = ["Minimum", "feasible", "minimise", "reached", "settle"]
+__all__ = ["Minimum", "feasible", "lower_bounds", "minimise", "reached", "settle"]
 
 
 _MOST_STEPS = 200
@@ -228,6 +227,15 @@ def _solved(matrix: FloatArray, right: FloatArray) -> FloatArray | None:
 
 
 _CAUTION = ((0.25, 1.0), (0.5, 3.0), (0.0, 1.0))  # of edges and covariances, and of variances: other starts
+
+
+def lower_bounds(table: ParameterTable) -> FloatArray:
+    """(n_free,) lower bounds: 0 for variances."""
+    lower = np.full(table.n_free, -np.inf)
+    for row in table:
+        if row.free and row.lower is not None:
+            lower[row.free - 1] = row.lower
+    return lower
 
 
 def feasible(objective: Minimisable, start: FloatArray, table: ParameterTable) -> FloatArray:

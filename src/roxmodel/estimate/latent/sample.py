@@ -10,16 +10,18 @@ import numpy as np
 
 from roxmodel.doubts import Doubt
 from roxmodel.errors import EstimationError, listed
+from roxmodel.estimate.latent.casewise import Cases
 from roxmodel.estimate.latent.within import Within, within_of
 from roxmodel.implied.identification import together_of
 from roxmodel.implied.layout import Layout
-from roxmodel.implied.likelihood import NoisyMeans, Patterns, Target
+from roxmodel.implied.likelihood import NormalCells, Seen, Target
 from roxmodel.implied.starts import moments_between
 from roxmodel.moments.cells import Cells
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.moments.source import SourceMoments
 from roxmodel.moments.unit_means import UnitMeans
-from roxmodel.records import Resampling, WithinEdge
+from roxmodel.records import WithinEdge
+from roxmodel.result.draws import Draws
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable
 from roxmodel.survey.composites import MIN_GROUP
@@ -52,12 +54,23 @@ class GroupSample:
     name: str  # empty for one group
     n: float  # rows, or the sum of their frequencies; units
     target: Target  # moments, divisor n; with missing answers those of the available ones; between units to start from
-    patterns: Patterns | None  # moments by pattern of missingness; None for complete data
-    rows: FloatArray | None  # (m, p) answers, NaN = missing; None where only moments are known
-    weights: FloatArray | None  # (m,) summing to n (frequencies) or to their share of n (sampling weights)
-    sampling: bool  # whether the weights are sampling weights
-    clusters: IntArray | None  # (m,) 0…C-1 of the rows, or of the units
-    places: IntArray | None  # (m,) of the rows in the frame
+    patterns: NormalCells | None = None  # moments by pattern of missingness; None for complete data
+    rows: FloatArray | None = None  # (m, p) answers, NaN = missing; None where only moments are known
+    weights: FloatArray | None = None  # (m,) summing to n (frequencies) or to their share of n (sampling weights)
+    sampling: bool = False  # whether the weights are sampling weights
+    clusters: IntArray | None = None  # (m,) 0…C-1 of the rows, or of the units
+    places: IntArray | None = None  # (m,) of the rows in the frame
+    met: FloatArray | None = None  # (p, p) how often a pair of items was seen, where neither n nor patterns say it
+
+    @property
+    def data(self) -> Seen:
+        """What the likelihood sees: the moments of complete data, or those of each pattern."""
+        return self.target if self.patterns is None else self.patterns
+
+    @property
+    def cases(self) -> Cases:
+        """Whose scores a sandwich sums."""
+        return Cases(self.rows, self.weights, self.sampling, self.clusters)
 
     @property
     def people(self) -> float:
@@ -69,12 +82,14 @@ class GroupSample:
 
     @property
     def together(self) -> FloatArray:
-        """(p, p) rows (or frequencies) that hold both items of a pair, on the diagonal each item."""
+        """(p, p) rows (or frequencies), or units, that hold both items of a pair, on the diagonal each item."""
+        if self.met is not None:
+            return self.met
         if self.patterns is None:
             return np.full(self.target.covariance.shape, self.n)
         count = self.n * self.patterns.weight
-        if self.sampling:
-            code = self.patterns.code
+        code = self.patterns.code
+        if self.sampling and code is not None:
             count = np.bincount(code[code >= 0], minlength=len(self.patterns.seen)).astype(np.float64)
         return together_of(self.patterns.seen, count)
 
@@ -132,7 +147,7 @@ class LinkedSample(Sample):
 
     means: UnitMeans  # in the items' points
     sources: tuple[Source, ...]
-    data: NoisyMeans  # means and noise in units of the scale
+    data: NormalCells  # means and noise in units of the scale
     by: str = "unit"  # of the study, as is the next
     min_group: int = MIN_GROUP
 
@@ -151,11 +166,6 @@ class LinkedSample(Sample):
         """Units that contribute."""
         return len(self.units)
 
-    @property
-    def together(self) -> list[FloatArray]:
-        """(p, p): how many units know both items of a pair."""
-        return [together_of(self.data.seen)]
-
 
 @dataclass(frozen=True, slots=True)
 class LatentSolution:
@@ -173,7 +183,7 @@ class LatentSolution:
     df: FloatArray | None = None  # (n_free,) of the t distribution; None = normal
     indices: Mapping[str, float] = field(default_factory=dict)
     moments: tuple[Target, ...] = ()  # saturated means and covariances of each group, in units of the scale
-    resampling: Resampling | None = None
+    resampling: Draws | None = None
     within: tuple[WithinEdge, ...] = ()  # edges among the answers of one unit
     notes: tuple[str, ...] = ()  # what the tests and the level within units have to say
 
@@ -205,12 +215,13 @@ def linked_sample(model: RoxModel, moments: LinkedMoments, cells: Mapping[str, C
     _require_distinct(items, raw, tuple(found))
     noise = noise_of(means, found)
     spread = means.spread(noise)
-    data = NoisyMeans(seen, np.where(seen, raw, 0.0) / spread, noise / np.outer(spread, spread), np.ones(len(raw)))
+    scaled = noise / np.outer(spread, spread)
+    data = NormalCells(seen, np.where(seen, raw, 0.0) / spread, np.ones(len(raw)), noise=scaled)
     notes = _population_notes(tuple(found))
     empty = len(moments.units) - len(raw)
     if empty:
         notes.append(f"{empty} unit(s) hold no answer and no figure of this model and are left out.")
-    group = GroupSample("", float(len(raw)), moments_between(data), None, None, None, False, None, None)
+    group = GroupSample("", float(len(raw)), moments_between(data), met=together_of(seen))
     return LinkedSample(items, spread, (group,), None, None, None, 0, tuple(notes), means, tuple(found), data)
 
 
@@ -291,7 +302,7 @@ def _population_notes(sources: tuple[Source, ...]) -> list[str]:
     return notes
 
 
-def reweighted(sample: LinkedSample, weight: FloatArray) -> NoisyMeans:
+def reweighted(sample: LinkedSample, weight: FloatArray) -> NormalCells:
     """Means and noise when units count `weight` times, (J,): the covariance within units is found again too."""
     sources = []
     for source in sample.sources:
@@ -304,7 +315,7 @@ def reweighted(sample: LinkedSample, weight: FloatArray) -> NoisyMeans:
     return with_noise(sample, tuple(sources), weight)
 
 
-def with_noise(sample: LinkedSample, sources: tuple[Source, ...], weight: FloatArray) -> NoisyMeans:
+def with_noise(sample: LinkedSample, sources: tuple[Source, ...], weight: FloatArray) -> NormalCells:
     """The sample's means with the noise that other covariances within units imply."""
     noise = noise_of(sample.means, sources) / np.outer(sample.scale, sample.scale)
     return replace(sample.data, noise=noise).weighted(weight)

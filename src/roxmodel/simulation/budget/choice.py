@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from roxmodel.errors import SimulationError
+from roxmodel.numerals import money_text
 from roxmodel.result.response import Caps, Push, travel
 from roxmodel.simulation.actions import Action
 from roxmodel.simulation.budget.problem import Problem, conditions_of, faults_of, keeping, violations
@@ -24,7 +25,6 @@ from roxmodel.simulation.budget.tail import Step, best_tail, steps_from, tail_me
 from roxmodel.simulation.budget.worth import Option, Promised, deviations, promise_of, wave_weights
 from roxmodel.simulation.dynamics import push_of
 from roxmodel.simulation.question import Question
-from roxmodel.simulation.run_story import money_text
 from roxmodel.types import FloatArray, IntArray
 
 __all__ = [

@@ -27,7 +27,7 @@ from roxmodel.simulation.question import (
     question_of,
     require_yes_no,
 )
-from roxmodel.simulation.small_print import fit_notes
+from roxmodel.simulation.run_story import fit_notes
 from roxmodel.types import FloatArray
 
 __all__ = ["Objective", "optimize"]

@@ -17,7 +17,7 @@ from roxmodel.frozen import FrozenMapping
 from roxmodel.result.fit import Fit
 from roxmodel.saving import AnyPath
 from roxmodel.simulation.budget.choice import Aim, Search, binding, choose, conflicts, left_out
-from roxmodel.simulation.budget.plan_story import plan_html, plan_summary
+from roxmodel.simulation.budget.plan_story import plan_story
 from roxmodel.simulation.budget.problem import Problem, violations
 from roxmodel.simulation.budget.solver import Choice
 from roxmodel.simulation.budget.worth import Option, Promised, ShrunkenEdge, promise_of
@@ -28,6 +28,7 @@ from roxmodel.simulation.pictures import plan_figure
 from roxmodel.simulation.question import LONGEST, Question, is_number, require_whole
 from roxmodel.simulation.run import Run, simulate
 from roxmodel.spec.graph import RoxModel
+from roxmodel.story import Spoken, Story
 from roxmodel.types import FloatArray, read_only
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ __all__ = ["Plan", "SavedPlan", "frontier_table", "load_plan", "model_fingerprin
 
 @read_only
 @dataclass(frozen=True, eq=False, repr=False)
-class Plan:
+class Plan(Spoken):
     """What a budget should buy, made by `optimize`; it never changes.
 
     Attributes
@@ -299,18 +300,11 @@ class Plan:
             unconverged=asked.unconverged,
         )
 
-    def summary(self) -> str:
-        """The plan in plain words."""
-        return plan_summary(self)
-
-    def __str__(self) -> str:
-        return self.summary()
+    def _story(self) -> Story:
+        return plan_story(self)
 
     def __repr__(self) -> str:
         return f"<Plan of {len(self.choice.options)} of {len(self.candidates)} actions, {self.spent:,.0f} spent>"
-
-    def _repr_html_(self) -> str:
-        return plan_html(self)
 
     def plot(self, kind: str = "plan") -> Figure:
         """Draw the plan.

@@ -10,6 +10,7 @@ from typing import Final, Literal, NamedTuple
 import numpy as np
 
 from roxmodel.errors import SimulationError, listed
+from roxmodel.numerals import amount_text
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = [
@@ -18,7 +19,6 @@ __all__ = [
     "Fault",
     "Least",
     "Problem",
-    "amount_text",
     "conditions_of",
     "faults_of",
     "keeping",
@@ -353,16 +353,3 @@ def _clashes(problem: Problem, plan: IntArray) -> Iterator[Fault]:
         if i in taken and j in taken:
             first, second = problem.names[problem.action[i]], problem.names[problem.action[j]]
             yield Fault("clash", f"{first!r} and {second!r} clash as they are chosen")
-
-
-def amount_text(amount: float) -> str:
-    """Money with thousands separators, and with cents where there are any.
-
-    Examples
-    --------
-    >>> amount_text(120_000.0), amount_text(-1_200.5), amount_text(0.0025), amount_text(3.5e18)
-    ('120,000', '-1,200.50', '0.0025', '3.5e+18')
-    """
-    if amount == 0 or not math.isfinite(amount) or not 1 <= abs(amount) < 1e15:
-        return f"{amount + 0.0:.4g}"
-    return f"{amount:,.2f}".removesuffix(".00")

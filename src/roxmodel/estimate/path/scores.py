@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from roxmodel.errors import DataError, EstimationError, did_you_mean
+from roxmodel.errors import DataError, EstimationError, RoxError, did_you_mean
 from roxmodel.estimate.sentences import hidden_notes
+from roxmodel.moments.linked import LinkedMoments
 from roxmodel.moments.single import Moments
 from roxmodel.records import LINEAR
 from roxmodel.spec.constructs import UNIT, Construct
@@ -23,7 +24,7 @@ from roxmodel.survey.reading import check_same_items
 from roxmodel.survey.study import Study
 from roxmodel.types import BoolArray, FloatArray, IntArray, Level
 
-__all__ = ["Scores", "scores_of_frame", "scores_of_moments", "scores_of_study"]
+__all__ = ["Scores", "scores_of", "scores_of_frame"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,20 @@ class Scores:
     min_group: int = 0
 
 
-def scores_of_study(model: RoxModel, study: Study, cluster: str | None) -> Scores:
+def scores_of(model: RoxModel, data: object, cluster: str | None) -> Scores:
+    """Scores of a study's units, of the rows of a frame, or of a printed matrix."""
+    if isinstance(data, Study):
+        return _scores_of_study(model, data, cluster)
+    if isinstance(data, Moments):
+        if cluster is not None:
+            raise RoxError(f"cluster={cluster!r}: a printed matrix has no rows to cluster.", hint="Leave cluster= out.")
+        return _scores_of_moments(model, data)
+    if isinstance(data, LinkedMoments):
+        raise RoxError("Linked moments belong to method='linked'.", hint="Give a Study, or use method='linked'.")
+    return scores_of_frame(model, data, cluster)
+
+
+def _scores_of_study(model: RoxModel, study: Study, cluster: str | None) -> Scores:
     """Composites of the units of a study.
 
     Raises
@@ -198,9 +212,7 @@ def scores_of_frame(model: RoxModel, native: object, cluster: str | None) -> Sco
 
 def _turned_answers(frame: Frame, construct: Construct) -> FloatArray:
     """(n, p) answers to the items of a construct, reversed ones turned."""
-    read = [read_answers("data", frame, item, coerce=False).values for item in construct.items]
-    readings = [item.reading for item in construct.items]
-    turned = [offset + sign * values for values, (sign, offset) in zip(read, readings, strict=True)]
+    turned = [read_answers("data", frame, item, coerce=False).turned for item in construct.items]
     return np.column_stack(turned).astype(np.float64)
 
 
@@ -211,7 +223,7 @@ def _covariance_of_complete(answers: FloatArray) -> FloatArray:
     return np.full((p, p), np.nan) if len(complete) < 2 else np.cov(complete, rowvar=False).reshape(p, p)
 
 
-def scores_of_moments(model: RoxModel, moments: Moments) -> Scores:
+def _scores_of_moments(model: RoxModel, moments: Moments) -> Scores:
     """Covariance of the composites from a covariance of the items."""
     for item in model.items:
         if item.name not in moments.names:
