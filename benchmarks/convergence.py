@@ -106,7 +106,7 @@ def group_of(name: str, rows: np.ndarray, scale: np.ndarray) -> GroupSample:
     filled = np.where(np.isnan(rows), mean, rows) - mean
     patterns = cells_of_rows(rows) if missing else None
     target = Target(mean, filled.T @ filled / len(rows))
-    return GroupSample(name, float(len(rows)), target, patterns, None, None, False, None, None)
+    return GroupSample(name, float(len(rows)), target, patterns)
 
 
 def judged(tally: Tally, seed: int, found: Minimum, objective: object, table: ParameterTable) -> None:

@@ -365,16 +365,9 @@ def draw_plan(
 ) -> Figure:
     """Draw when each chosen action runs, what it costs and returns, and what is spent in every wave.
 
-    Parameters
-    ----------
-    rows
-        From top to bottom. The darker a wave, the nearer the action to its full effect.
-    spending
-        Money spent in waves 1, 2, …, shape (waves,); what exceeds the budget is drawn in the colour of losses.
-    budget
-        Money allowed per wave, one number or shape (waves,); None, NaN or infinite where there is no limit.
-    total
-        Net value of the whole plan with its interval, which is not the sum of the rows' intervals.
+    The darker a wave, the nearer the action to its full effect. Spending, shape (waves,), beyond the budget (one
+    number, shape (waves,), or None, NaN, infinite where there is no limit) is drawn in the colour of losses. `total`
+    is the net value of the whole plan, whose interval is not the sum of the rows' intervals.
 
     Examples
     --------

@@ -168,26 +168,10 @@ def figure_svg(figure: Figure) -> bytes:
 
 
 def save_figure(figure: Figure, path: AnyPath) -> Path:
-    """Write a figure to a file; the suffix says the format.
+    """Write a figure to a file, whole or not at all; the suffix says the format: ``.svg``, ``.png`` or ``.pdf``.
 
-    Parameters
-    ----------
-    figure
-        What a drawing function of this library returned (any matplotlib figure will do).
-    path
-        Ends in ``.svg``, ``.png`` or ``.pdf``; its folder exists. Written whole or not at all, as
-        `roxmodel.saving.write_whole` does it.
-
-    Returns
-    -------
-    pathlib.Path
-        The file written. The same figure gives the same bytes: no date, and a fixed ``svg.hashsalt`` unless
-        the caller set one (``figure.savefig`` leaves both to the caller).
-
-    Raises
-    ------
-    RoxError
-        If the suffix is another, the folder is missing or the file cannot be written.
+    The same figure gives the same bytes: no date, and a fixed ``svg.hashsalt`` unless the caller set one
+    (``figure.savefig`` leaves both to the caller).
 
     Examples
     --------

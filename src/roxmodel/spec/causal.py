@@ -18,7 +18,8 @@ from roxmodel.spec.constructs import UNIT, Construct, Covariance, Edge, arrow_te
 from roxmodel.spec.definitions import check_definitions
 from roxmodel.spec.questionnaire import Item
 
-__all__ = ["CausalModel", "headline", "loop_within", "within_wave"]
+__all__ = ["CausalModel", "acting", "headline", "labels_of", "loop_within", "model_nodes", "terminal", "within_wave"]
+
 Definitions = Annotated[
     Mapping[str, str],
     AfterValidator(FrozenMapping[str, str]),
@@ -57,8 +58,9 @@ class CausalModel(Frozen):
         _check_constructs(self.constructs)
         _check_edges(self.edges, self.names)
         _check_covariances(self.covariances, self.constructs)
-        _check_loops(self.edges, self.feedback)
-        _check_labels(self.definitions, self.edges, self.covariances, self.constructs)
+        if not self.feedback:
+            _check_loops(self.edges)
+        _check_labels(self)
         return self
 
     def replace(self, **changes: Any) -> Self:
@@ -291,6 +293,23 @@ def _check_residuals(covariances: Sequence[Covariance], constructs: Sequence[Con
             )
 
 
+def acting(model: CausalModel) -> set[str]:
+    """Constructs that act on another within the wave."""
+    return {edge.cause for edge in model.edges if edge.lag == 0}
+
+
+def terminal(model: CausalModel) -> list[str]:
+    """Constructs that are acted on and act on none within the wave."""
+    causes = acting(model)
+    return [name for name in model.endogenous if name not in causes]
+
+
+def labels_of(model: CausalModel) -> list[str]:
+    """Labels that parameters bear, those of loadings last."""
+    labels = [part.label for part in (*model.edges, *model.covariances) if part.label is not None]
+    return labels + [item.loading for item in model.items if isinstance(item.loading, str)]
+
+
 def within_wave(edges: Iterable[Edge], names: Iterable[str] = ()) -> nx.DiGraph[str]:
     """What acts on what within one wave, as a graph; constructs without an edge are in it if they are named."""
     graph: nx.DiGraph[str] = nx.DiGraph()
@@ -308,29 +327,20 @@ def loop_within(edges: Iterable[Edge]) -> str | None:
     return " -> ".join([*(edge[0] for edge in loop), loop[0][0]])
 
 
-def _check_loops(edges: Sequence[Edge], feedback: bool) -> None:
-    """Refuse a loop without a lag, naming it, unless feedback was declared."""
-    if feedback:
-        return
+def _check_loops(edges: Sequence[Edge]) -> None:
     around = loop_within(edges)
-    if around is None:
-        return
-    raise SpecError(
-        f"The edges run in a loop without a lag: {around}.",
-        hint="Give one edge a lag (rox.Edge(..., lag=1, fixed=...)) or declare RoxModel(feedback=True) and give "
-        "each construct of the loop a cause of its own.",
-    )
+    if around is not None:
+        raise SpecError(
+            f"The edges run in a loop without a lag: {around}.",
+            hint="Give one edge a lag (rox.Edge(..., lag=1, fixed=...)) or declare RoxModel(feedback=True) and give "
+            "each construct of the loop a cause of its own.",
+        )
 
 
-def _check_labels(
-    definitions: Mapping[str, str],
-    edges: Sequence[Edge],
-    covariances: Sequence[Covariance],
-    constructs: Sequence[Construct],
-) -> None:
+def _check_labels(model: CausalModel) -> None:
     """Refuse labels that contradict each other, and a definition of unknown labels or of a label's name."""
     fixed: dict[str, float] = {}
-    for part in (*edges, *covariances):
+    for part in (*model.edges, *model.covariances):
         if part.label is not None and part.fixed is not None:
             other = fixed.setdefault(part.label, part.fixed)
             if other != part.fixed:
@@ -338,23 +348,22 @@ def _check_labels(
                     f"The label {part.label!r} is fixed to {other:g} and to {part.fixed:g}.",
                     hint="Equal labels are equal parameters: rename one.",
                 )
-    labels = [part.label for part in (*edges, *covariances) if part.label is not None]
-    labels += [i.loading for construct in constructs for i in construct.items if isinstance(i.loading, str)]
-    for name in definitions:
+    labels = labels_of(model)
+    for name in model.definitions:
         if name in labels:
             raise SpecError(f"{name!r} is a definition and also the label of a parameter.", hint="Rename one.")
-    check_definitions(definitions, labels)
+    check_definitions(model.definitions, labels)
 
 
 def _refuse_twice(names: Iterable[object], what: str) -> None:
     seen: set[object] = set()
-    twice = []
+    twice: dict[object, None] = {}
     for name in names:
         if name in seen:
-            twice.append(name)
+            twice[name] = None
         seen.add(name)
     if twice:
-        raise SpecError(f"The {what} {listed(dict.fromkeys(twice))} is given more than once.", hint="Keep one.")
+        raise SpecError(f"The {what} {listed(twice)} is given more than once.", hint="Keep one.")
 
 
 def headline(model: CausalModel) -> tuple[str, str] | None:

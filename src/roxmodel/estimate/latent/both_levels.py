@@ -1,7 +1,4 @@
-"""The level of individuals, beside: edges among the answers of people of one unit.
-
-Units and respondents at once: the likelihood of all answers, within="saturated" and within="model".
-"""
+"""People of one unit: edges among their answers, and both levels at once by the likelihood of all answers."""
 
 from __future__ import annotations
 
@@ -13,24 +10,23 @@ import numpy as np
 from roxmodel.errors import EstimationError, RoxError, listed
 from roxmodel.estimate.latent.inference import Bread, beside_bound, bread_of
 from roxmodel.estimate.latent.joint_likelihood import CompleteObjective, JointObjective, JointPart, is_complete
-from roxmodel.estimate.latent.optimizer import Minimum, feasible, lower_bounds, minimise, reached
-from roxmodel.estimate.latent.sample import LatentSolution, LinkedSample, Source
+from roxmodel.estimate.latent.optimizer import Minimum, lower_bounds, minimise
+from roxmodel.estimate.latent.sample import GroupSample, LatentSolution, LinkedSample, Sample, Source
+from roxmodel.estimate.latent.solve import solve
 from roxmodel.estimate.latent.within import Within
-from roxmodel.implied.identification import PEOPLE, NeverMetError, require_identified, require_seen
-from roxmodel.implied.layout import Layout, lay_out, saturated
-from roxmodel.implied.likelihood import Expansion, NormalCells, Objective, Part, Seen, Target
+from roxmodel.implied.identification import NeverMetError
+from roxmodel.implied.layout import Layout, saturated
+from roxmodel.implied.likelihood import Expansion, NormalCells, Target
 from roxmodel.implied.matrices import implied
-from roxmodel.implied.starts import start_values
 from roxmodel.moments.cells import Cells
 from roxmodel.records import WithinEdge
 from roxmodel.result.draws import wald
 from roxmodel.spec.graph import RoxModel
-from roxmodel.spec.parameters import ParameterTable, plan
+from roxmodel.spec.parameters import plan
 from roxmodel.types import FloatArray, Scaling
 
 __all__ = [
-    "Joint",
-    "WithinModel",
+    "BothLevels",
     "cells_of",
     "edges_of",
     "estimate_jointly",
@@ -39,16 +35,10 @@ __all__ = [
     "within_part",
 ]
 
-
-@dataclass(frozen=True, slots=True)
-class WithinModel:
-    """Constructs and edges of one survey, laid out for answers within units, with their estimates."""
-
-    model: RoxModel
-    table: ParameterTable
-    layout: Layout
-    theta: FloatArray
-    vcov: FloatArray  # by normal theory
+_ROUNDS = 4
+_SINGULAR = 1e-9  # smallest eigenvalue of correlations within units that answers may have
+_MOST_ITEMS = 40  # up to which the Hessian of complete answers is found in closed form
+_FIRST_STEPS, _STEPS = 200, 40  # with a rough Hessian, with one by differences
 
 
 def within_part(model: RoxModel, source: str) -> RoxModel:
@@ -84,8 +74,8 @@ def within_part(model: RoxModel, source: str) -> RoxModel:
     )
 
 
-def within_model(model: RoxModel, source: Source, scaling: Scaling) -> WithinModel:
-    """Fit the part of a model that one survey holds to the covariance within units.
+def within_model(model: RoxModel, source: Source, scaling: Scaling) -> LatentSolution:
+    """Fit the part of a model that one survey holds to the covariance within units; errors by normal theory.
 
     Raises
     ------
@@ -93,25 +83,21 @@ def within_model(model: RoxModel, source: Source, scaling: Scaling) -> WithinMod
         If it is not identified, or its covariance is singular.
     """
     part = within_part(model, source.name)
-    table = plan(part, "reflective", means=False, scaling=scaling)
     scale = np.sqrt(np.diag(source.within.covariance))
     items = tuple(item.name for item in part.items)
     at = [source.moments.items.index(item) for item in items]
     covariance = source.within.covariance[np.ix_(at, at)] / np.outer(scale[at], scale[at])
     if np.linalg.eigvalsh(covariance)[0] < 1e-8:
         raise RoxError(f"Answers of {source.name} determine each other within units.")
-    target = Target(np.zeros(len(items)), covariance)
-    layout = lay_out(list(table), (items, part.names), {}, scale[at], table.n_free)
-    values = start_values(part, table, [("", target)], scale[at])
-    require_identified(part, table, (layout,), values)
-    require_seen(table, (layout,), values, [_met(source)[np.ix_(at, at)]], PEOPLE)
-    objective = Objective([Part(layout, _as_seen(source, at, target), 1.0)])
-    found = reached(objective, feasible(objective, values[0], table), table)
-    if not found.converged:
+    target, met = Target(np.zeros(len(items)), covariance), _met(source)[np.ix_(at, at)]
+    group = GroupSample("", max(_df(source), 1.0), target, _as_seen(source, at, covariance), met=met)
+    sample = Sample(items, scale[at], (group,), None, None, None, 0, ())
+    known = solve(part, sample, plan(part, "reflective", means=False, scaling=scaling), observed=False)
+    if source.within.apart is not None and source.cells is None:
+        raise RoxError(f"Some items of {source.name} never met, and who answered which is not at hand.")
+    if not known.found.converged:
         raise RoxError(f"No optimum was found for {source.name}.")
-    bread = bread_of(found, observed=False)
-    vcov = beside_bound(bread.whole, bread) / max(_df(source), 1.0)
-    return WithinModel(part, table, layout, found.theta, vcov)
+    return replace(known, vcov=beside_bound(known.bread.whole, known.bread) / sample.n)
 
 
 def _met(source: Source) -> FloatArray:
@@ -128,56 +114,46 @@ def _df(source: Source) -> float:
     return float(respondents.sum() - (respondents > 0).sum())
 
 
-def _as_seen(source: Source, at: Sequence[int], target: Target) -> Seen:
-    """The covariance within units; where some items never met, as the sets of items that people answered show it.
+def _as_seen(source: Source, at: Sequence[int], covariance: FloatArray) -> NormalCells | None:
+    """Where some items never met: the covariance within units as the sets of items that people answered show it.
 
     A set of items counts by the people who answered it: each set's part of the covariance is what its likelihood would
     see, so that what was filled in for items that never met has no say.
     """
     cells = source.cells
-    if source.within.apart is None:
-        return target
-    if cells is None:
-        raise RoxError(f"Some items of {source.name} never met, and who answered which is not at hand.")
+    if source.within.apart is None or cells is None:
+        return None
     sizes = np.bincount(cells.pattern, weights=cells.n, minlength=len(cells.seen))
     seen = cells.seen[:, list(at)]
     both = seen[:, :, None] & seen[:, None, :]
-    covariance = np.where(both, target.covariance, 0.0)
-    return NormalCells(seen, np.zeros(seen.shape), sizes / sizes.sum(), covariance)
+    return NormalCells(seen, np.zeros(seen.shape), sizes / sizes.sum(), np.where(both, covariance, 0.0))
 
 
-def edges_of(part: WithinModel, source: Source) -> list[WithinEdge]:
+def edges_of(part: LatentSolution, source: Source) -> list[WithinEdge]:
     """The edges of one survey within units, with normal-theory errors."""
-    latent = implied(part.layout, part.theta).latent
+    latent = implied(part.layout, part.found.theta).latent
     sd = dict(zip(part.layout.constructs, np.sqrt(np.maximum(np.diag(latent), 0.0)), strict=True))
     respondents = source.moments.respondents
+    people, units = int(respondents.sum()), int((respondents > 0).sum())
     found = []
     for row in part.table.of("edge"):
         if not row.free:
             continue
-        value, se = part.theta[row.free - 1], float(np.sqrt(max(part.vcov[row.free - 1, row.free - 1], 0.0)))
+        at = row.free - 1
+        value, se = part.found.theta[at], float(np.sqrt(max(part.vcov[at, at], 0.0)))
         low, high, p = wald(np.array([value]), np.array([se]), np.array([np.inf]))
         standardized = value * sd[row.left] / sd[row.right] if sd[row.right] > 0 else np.nan
         found.append(
             WithinEdge(
-                row.left,
-                row.right,
-                source.name,
-                float(value),
-                se if se > 0 else np.nan,
-                float(p[0]),
-                float(low[0]),
-                float(high[0]),
-                float(standardized),
-                int(respondents.sum()),
-                int((respondents > 0).sum()),
+                row.left, row.right, source.name, float(value), se if se > 0 else np.nan, float(p[0]), float(low[0]),
+                float(high[0]), float(standardized), people, units,
             )
-        )
+        )  # fmt: skip
     return found
 
 
 def within_levels(
-    model: RoxModel, sample: LinkedSample, joint: Joint | None, scaling: Scaling
+    model: RoxModel, sample: LinkedSample, joint: BothLevels | None, scaling: Scaling
 ) -> tuple[tuple[WithinEdge, ...], list[str]]:
     """Edges among answers of people of one unit, survey by survey, and why some are missing."""
     if joint is None or not joint.within:
@@ -203,18 +179,6 @@ def _pooled_edges(model: RoxModel, sample: LinkedSample, scaling: Scaling) -> tu
         except RoxError as error:
             notes.append(f"No edges within units for {source.name}: {str(error).splitlines()[0]}")
     return tuple(found), notes
-
-
-_ROUNDS = 4
-
-
-_SINGULAR = 1e-9  # smallest eigenvalue of correlations within units that answers may have
-
-
-_MOST_ITEMS = 40  # up to which the Hessian of complete answers is found in closed form
-
-
-_FIRST_STEPS, _STEPS = 200, 40  # with a rough Hessian, with one by differences
 
 
 def cells_of(source: Source) -> Cells:
@@ -253,12 +217,12 @@ def cells_of(source: Source) -> Cells:
 
 
 @dataclass(frozen=True, slots=True)
-class Joint:
+class BothLevels:
     """The optimum over all answers."""
 
     solution: LatentSolution  # the part between units; its bread is that of the whole, its own parameters only
     sample: LinkedSample  # with the covariances within units that go with it
-    within: tuple[WithinModel, ...]  # models within units with their estimates; empty for "saturated"
+    within: tuple[LatentSolution, ...]  # models within units with their estimates; empty for "saturated"
     value: float  # half the deviance of all answers per unit, without log 2π
     n_free: int  # parameters of both levels
     answers: float  # answers and figures that the likelihood is of
@@ -267,7 +231,7 @@ class Joint:
 
 def estimate_jointly(
     model: RoxModel, sample: LinkedSample, known: LatentSolution, modelled: bool, scaling: Scaling
-) -> Joint:
+) -> BothLevels:
     """Maximise the likelihood of all answers, from the estimate with the pooled covariance within units.
 
     Raises
@@ -330,7 +294,7 @@ def _require_regular(source: Source) -> None:
 
 def _within_start(
     model: RoxModel, source: Source, modelled: bool, scaling: Scaling
-) -> tuple[Layout, FloatArray, FloatArray, WithinModel | None]:
+) -> tuple[Layout, FloatArray, FloatArray, LatentSolution | None]:
     try:
         own = within_model(model, source, scaling) if modelled else None
     except NeverMetError:
@@ -341,7 +305,7 @@ def _within_start(
             hint="Use within='pooled' or 'saturated'.",
         ) from None
     if own is not None:
-        return own.layout, own.theta, lower_bounds(own.table), own
+        return own.layout, own.found.theta, lower_bounds(own.table), own
     scale = np.sqrt(np.diag(source.within.covariance))
     target = source.within.covariance / np.outer(scale, scale)
     known, apart = (np.zeros(len(scale)), target), source.within.apart
@@ -384,8 +348,8 @@ def _joint(
     known: LatentSolution,
     sample: LinkedSample,
     solved: tuple[JointObjective, Minimum, Bread],
-    models: Sequence[WithinModel | None],
-) -> Joint:
+    models: Sequence[LatentSolution | None],
+) -> BothLevels:
     objective, found, bread = solved
     k, theta = known.table.n_free, found.theta
     at = found.expansion
@@ -406,13 +370,13 @@ def _joint(
         if model is not None:
             places = slice(part.first, part.first + part.layout.n_free)
             vcov = beside_bound(bread.whole, bread)[places, places] / sample.n
-            within.append(replace(model, theta=part.own(theta), vcov=vcov))
+            within.append(replace(model, found=replace(model.found, theta=part.own(theta)), vcov=vcov))
     again = replace(sample, sources=tuple(sources), data=objective.means(theta)[0])
     answers = sum(float(part.cells.n @ part.cells.seen[part.cells.pattern].sum(axis=1)) for part in objective.parts)
     figures = sample.data.seen.copy()
     for part in objective.parts:
         figures[:, part.source.at] = False
-    return Joint(
+    return BothLevels(
         replace(known, sample=again, found=minimum, bread=own), again, tuple(within), at.value, objective.n_free,
         answers + float(figures.sum()),
     )  # fmt: skip

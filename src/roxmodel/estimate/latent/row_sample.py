@@ -24,10 +24,7 @@ __all__ = [
     "sample_of_moments",
 ]
 
-
 _BLOCK = 1 << 15  # rows handled at once
-
-
 _FEWEST = 5  # respondents in any number that a fit keeps
 
 
@@ -45,7 +42,7 @@ def sample_of_moments(model: RoxModel, moments: Moments) -> Sample:
     scale = np.sqrt(np.diag(covariance))
     mean = None if own.mean is None else offsets + signs * own.mean
     target = Target(np.zeros(len(names)) if mean is None else mean / scale, covariance / np.outer(scale, scale))
-    group = GroupSample("", float(own.n), target, None, None, None, False, None, None)
+    group = GroupSample("", float(own.n), target)
     _refuse_thin(names, float(own.n), "")
     note = "From moments: no rows, so errors rest on normal answers."
     return Sample(names, scale, (group,), mean, None, None, moments.n_dropped, (note,))

@@ -17,6 +17,7 @@ from roxmodel.implied.layout import Layout
 from roxmodel.implied.likelihood import NormalCells, Seen, Target
 from roxmodel.implied.starts import moments_between
 from roxmodel.moments.cells import Cells
+from roxmodel.moments.condense import kish
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.moments.source import SourceMoments
 from roxmodel.moments.unit_means import UnitMeans
@@ -54,12 +55,13 @@ class GroupSample:
     name: str  # empty for one group
     n: float  # rows, or the sum of their frequencies; units
     target: Target  # moments, divisor n; with missing answers those of the available ones; between units to start from
-    patterns: NormalCells | None  # moments by pattern of missingness; None for complete data
-    rows: FloatArray | None  # (m, p) answers, NaN = missing; None where only moments are known
-    weights: FloatArray | None  # (m,) summing to n (frequencies) or to their share of n (sampling weights)
-    sampling: bool  # whether the weights are sampling weights
-    clusters: IntArray | None  # (m,) 0…C-1 of the rows, or of the units
-    places: IntArray | None  # (m,) of the rows in the frame
+    patterns: NormalCells | None = None  # moments by pattern of missingness; None for complete data
+    rows: FloatArray | None = None  # (m, p) answers, NaN = missing; None where only moments are known
+    weights: FloatArray | None = None  # (m,) summing to n (frequencies) or to their share of n (sampling weights)
+    sampling: bool = False  # whether the weights are sampling weights
+    clusters: IntArray | None = None  # (m,) 0…C-1 of the rows, or of the units
+    places: IntArray | None = None  # (m,) of the rows in the frame, of the units in the study
+    met: FloatArray | None = None  # (p, p) how often a pair of items was seen, where neither n nor patterns say it
 
     @property
     def data(self) -> Seen:
@@ -76,12 +78,13 @@ class GroupSample:
         """People behind the group; with sampling weights no more than twice Kish's number (see `people_behind`)."""
         if self.weights is None or not self.sampling:
             return self.n
-        worth = self.weights.sum() ** 2 / (self.weights**2).sum()
-        return float(min(np.count_nonzero(self.weights), 2.0 * worth))
+        return float(min(np.count_nonzero(self.weights), 2.0 * kish(self.weights)))
 
     @property
     def together(self) -> FloatArray:
-        """(p, p) rows (or frequencies) that hold both items of a pair, on the diagonal each item."""
+        """(p, p) rows (or frequencies), or units, that hold both items of a pair, on the diagonal each item."""
+        if self.met is not None:
+            return self.met
         if self.patterns is None:
             return np.full(self.target.covariance.shape, self.n)
         count = self.n * self.patterns.weight
@@ -106,7 +109,7 @@ class Sample:
     mean: FloatArray | None  # (p,) over all groups, in points; None where a printed matrix had none, and of units
     low: FloatArray | None  # (p,) mean of the five smallest answers (no respondent's own); None without ten
     high: FloatArray | None
-    dropped: int  # rows left out because an answer was missing (listwise) or all were (fiml)
+    dropped: int  # rows left out because an answer was missing (listwise) or all were (fiml, units)
     notes: tuple[str, ...]  # what a reader must know of how the data were read
 
     @property
@@ -163,11 +166,6 @@ class LinkedSample(Sample):
         """Units that contribute."""
         return len(self.units)
 
-    @property
-    def together(self) -> list[FloatArray]:
-        """(p, p): how many units know both items of a pair."""
-        return [together_of(self.data.seen)]
-
 
 @dataclass(frozen=True, slots=True)
 class LatentSolution:
@@ -220,11 +218,13 @@ def linked_sample(model: RoxModel, moments: LinkedMoments, cells: Mapping[str, C
     scaled = noise / np.outer(spread, spread)
     data = NormalCells(seen, np.where(seen, raw, 0.0) / spread, np.ones(len(raw)), noise=scaled)
     notes = _population_notes(tuple(found))
+    place = {unit: k for k, unit in enumerate(moments.units)}
+    places = np.array([place[unit] for unit in means.units], dtype=np.int64)
     empty = len(moments.units) - len(raw)
     if empty:
         notes.append(f"{empty} unit(s) hold no answer and no figure of this model and are left out.")
-    group = GroupSample("", float(len(raw)), moments_between(data), None, None, None, False, None, None)
-    return LinkedSample(items, spread, (group,), None, None, None, 0, tuple(notes), means, tuple(found), data)
+    group = GroupSample("", float(len(raw)), moments_between(data), places=places, met=together_of(seen))
+    return LinkedSample(items, spread, (group,), None, None, None, empty, tuple(notes), means, tuple(found), data)
 
 
 def _require_units(items: tuple[str, ...], seen: BoolArray, raw: FloatArray) -> None:
