@@ -19,8 +19,8 @@ from roxmodel.simulation.actions import Action, ends_of, ends_where, read_action
 from roxmodel.simulation.dynamics import assumed_notes, push_of, settled_within
 from roxmodel.simulation.intervention import Intervention
 from roxmodel.simulation.question import check_fit, is_number, require_draws_of_one_wave
-from roxmodel.simulation.run_story import counterfactual_story
-from roxmodel.simulation.standing import OneUnit, extrapolations, one_unit
+from roxmodel.simulation.run_story import beyond_notes, counterfactual_story
+from roxmodel.simulation.standing import OneUnit, one_unit
 from roxmodel.story import Spoken, Story
 from roxmodel.types import BoolArray, FloatArray, read_only
 
@@ -194,7 +194,7 @@ def counterfactual(
     action, assumed = _action(fit, known, asked, moved)
     settled, _ = settled_within(fit, draws, seed)
     brought = dict(action.level) | {place: known.levels[place] + by for place, by in action.shift.items()}
-    system, far = settled.system, (*extrapolations(fit, brought, "is brought to", ".3g"), *settled.lost)
+    system, far = settled.system, (*beyond_notes(fit, brought, "is brought to {:.3g}"), *settled.lost)
     for note in far:
         warnings.warn(note, RoxWarning, stacklevel=2)
     levels = known.drawn(draws, seed)[: len(system.coefficients)]

@@ -17,14 +17,13 @@ from roxmodel.result.system import System, total_effects
 from roxmodel.simulation.actions import ends_of, ends_where
 from roxmodel.simulation.dynamics import assumed_notes, settled_within
 from roxmodel.simulation.question import check_fit, is_number, require_draws_of_one_wave, require_horizon
-from roxmodel.simulation.run_story import forecast_story
+from roxmodel.simulation.run_story import beyond_notes, forecast_story
 from roxmodel.simulation.standing import (
     JointLevels,
     OneUnit,
     basis_notes,
     beyond_curves,
     conditioned,
-    extrapolations,
     joint_of,
     mixture_quantiles,
     one_unit,
@@ -222,7 +221,7 @@ def forecast(
     seen = _seen(fit, given, beyond)
     known = None if unit is None else one_unit(fit, unit)
     settled, theta = settled_within(fit, draws, seed)
-    far = (*extrapolations(fit, seen, "is seen at", "g"), *settled.lost)
+    far = (*beyond_notes(fit, seen, "is seen at {:g}"), *settled.lost)
     for note in far:
         warnings.warn(note, RoxWarning, stacklevel=2)
     start = joint_of(fit, theta, seed) if known is None or fit.predicted is None else _unit_joint(known)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -30,7 +30,6 @@ __all__ = [
     "beyond_curves",
     "conditioned",
     "doubt_of",
-    "extrapolations",
     "joint_of",
     "mixture_quantiles",
     "one_unit",
@@ -147,19 +146,6 @@ def _place(unit: object, known: Sequence[Hashable]) -> int:
             if key == unit and isinstance(key, bool) == isinstance(unit, bool):
                 return place
     raise SimulationError(f"unit= names {unit!r}, which is not in the study.", hint=unit_hint(unit, known))
-
-
-def extrapolations(fit: Fit, reached: Mapping[int, float], verb: str, digits: str) -> list[str]:
-    """Where constructs are brought to, or seen at, levels beyond what was observed in any unit."""
-    low, high = fit.population.low, fit.population.high
-    if low is None or high is None:
-        return []
-    return [
-        f"{fit.model.names[place]!r} {verb} {level:{digits}}, beyond what was observed ({low[place]:.3g} to "
-        f"{high[place]:.3g}): the answer is an extrapolation."
-        for place, level in reached.items()
-        if level < low[place] or level > high[place]
-    ]
 
 
 def basis_notes(fit: Fit, unit: OneUnit) -> list[str]:

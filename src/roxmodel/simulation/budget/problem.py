@@ -312,8 +312,8 @@ def _overspent(problem: Problem, plan: IntArray) -> Iterator[Fault]:
     cost = problem.cost[plan]
     spent = math.fsum(cost.ravel().tolist())
     if over(spent, problem.budget):
-        limit = amount_text(problem.budget)
-        yield Fault("budget", f"{amount_text(spent)} is spent over all waves, more than the budget of {limit}")
+        most = amount_text(problem.budget)
+        yield Fault("budget", f"{amount_text(spent)} is spent over all waves, more than the budget of {most}")
     for wave in np.flatnonzero(problem.wave_budget < math.inf).tolist():
         limit, spent = float(problem.wave_budget[wave]), math.fsum(cost[:, wave].tolist())
         if over(spent, limit):
