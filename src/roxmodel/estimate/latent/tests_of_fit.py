@@ -243,7 +243,7 @@ def _given_loglik(judged: Judged, logs: FloatArray) -> float:
         else:
             own = group.patterns
             scatter = None if own.scatter is None else own.scatter[:, at][:, :, at]
-            part = NormalCells(own.seen[:, at], own.mean[:, at], own.weight, scatter)
+            part = NormalCells(own.seen[:, at], own.mean[:, at], own.weight, scatter, own.several)
             total -= group.n * half_deviance_at(part, target.mean, target.covariance)
             total -= float(_observed(group)[at].sum()) * 0.5 * np.log(2 * np.pi)
         total -= float(_observed(group)[at] @ logs[at])
