@@ -19,11 +19,18 @@ from roxmodel.estimate.path.regression import Task, check_task, normal_theory, r
 from roxmodel.estimate.path.scores import Scores, Spot, check_recursive, scores_of, spots_of
 from roxmodel.estimate.sentences import assumed_notes, causal_notes, sign_notes
 from roxmodel.records import LINEAR, Equation, Estimates, Fault, Measure, Population, Verdict
-from roxmodel.result.derived import Known, construct_sd, define, disturbances, standardized_values, unknown_definitions
+from roxmodel.result.derived import (
+    Known,
+    construct_sd,
+    define,
+    disturbances,
+    standardized_values,
+    summary_of,
+    unknown_definitions,
+)
 from roxmodel.result.draws import Draws, wald
 from roxmodel.result.fit import Fit
 from roxmodel.result.indices import Discrepancy, fit_indices
-from roxmodel.result.levels import summary_of
 from roxmodel.result.system import implied_covariance, system_of
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import Parameter, ParameterTable, plan
@@ -72,7 +79,7 @@ class PathSolution:
 
 
 def solve_path(model: RoxModel, table: ParameterTable, scores: Scores, robust: bool) -> PathSolution:
-    """Estimate every equation; errors are HC3 and sandwich ones where `robust` (clustered: by cluster), else classical."""
+    """Estimate every equation; errors are HC3 and sandwich ones where `robust` (or clustered), else classical."""
     work = _Work.start(scores, table.n_free, robust or scores.clusters is not None)
     for spot in spots_of(model, table):
         work.equation(spot)

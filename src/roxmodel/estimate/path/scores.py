@@ -24,8 +24,7 @@ from roxmodel.survey.composites import hidden_scores, item_mean, partial_words, 
 from roxmodel.survey.frames import Frame, open_frame, raw_column, refuse_matrix, require_columns
 from roxmodel.survey.keys import refuse_rounded
 from roxmodel.survey.linkage import agreement
-from roxmodel.survey.reading import check_same_items
-from roxmodel.survey.study import Study
+from roxmodel.survey.study import Study, check_same_items
 from roxmodel.types import BoolArray, FloatArray, IntArray, Level
 
 __all__ = ["Scores", "Spot", "check_recursive", "scores_of", "scores_of_frame", "spots_of"]
