@@ -36,6 +36,7 @@ from roxmodel.moments.unit_means import UnitMeans, without_say
 from roxmodel.spec.causal import within_wave
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import Parameter, ParameterTable
+from roxmodel.survey.linkage import equation_units
 from roxmodel.types import FloatArray, IntArray
 
 __all__ = [
@@ -482,7 +483,7 @@ def _within(own: SourceMoments) -> tuple[FloatArray | None, str]:
 def plan_study(model: RoxModel, known: PlanningMeans) -> Plan:
     """Starting values from the study's own moments between units, and whether the parameters can be told apart."""
     means, noise = known.means, known.noise()
-    why, units = _lacking(means), _equation_units(model, means)
+    why, units = _lacking(means), equation_units(model, means)
     scale = np.ones(len(means.items)) if why else means.spread(noise)
     seen = ~np.isnan(means.values)
     data = NormalCells(
@@ -522,16 +523,6 @@ def _lacking(means: UnitMeans) -> str:
         if np.ptp(own) <= 1e-13 * np.abs(own).max():
             return f"{item!r} has the same mean in all units"
     return ""
-
-
-def _equation_units(model: RoxModel, means: UnitMeans) -> dict[str, int]:
-    """Units with something of an effect and of all its causes."""
-    seen = ~np.isnan(means.values)
-    own = {c.name: seen[:, [means.items.index(item) for item in c.item_names]].any(axis=1) for c in model.constructs}
-    return {
-        name: int(np.logical_and.reduce([own[name], *(own[cause] for cause in model.causes(name))]).sum())
-        for name in model.names
-    }
 
 
 def with_noise(planned: Planned, means: UnitMeans, noise: FloatArray) -> Planned:

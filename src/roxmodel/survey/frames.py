@@ -268,7 +268,14 @@ def number_column(source: str, frame: Frame, name: str, codes: Mapping[str, floa
         return values.astype(np.float64)
     if values.dtype.kind != "O":
         raise DataError(f"Column {name!r} of the {source} frame holds {values.dtype}, not numbers.")
-    return _from_objects(source, name, values, codes)
+    import pandas as pd
+
+    try:
+        places, unique = pd.factorize(values)
+    except TypeError:
+        problem = f"Column {name!r} of the {source} frame holds nested values, not numbers."
+        raise DataError(problem, hint="Give each answer a column of its own.") from None
+    return _translated(source, name, (places, list(unique)), codes)
 
 
 def count_column(source: str, frame: Frame, name: str) -> FloatArray:
@@ -280,17 +287,6 @@ def count_column(source: str, frame: Frame, name: str) -> FloatArray:
         problem = f"Column {name!r} of the {source} frame has the count {wrong[0]:g}."
         raise DataError(problem, allowed="whole numbers, 0 or above")
     return counts
-
-
-def _from_objects(source: str, name: str, values: NDArray[Any], codes: Mapping[str, float]) -> FloatArray:
-    import pandas as pd
-
-    try:
-        places, unique = pd.factorize(values)
-    except TypeError:
-        problem = f"Column {name!r} of the {source} frame holds nested values, not numbers."
-        raise DataError(problem, hint="Give each answer a column of its own.") from None
-    return _translated(source, name, (places, list(unique)), codes)
 
 
 def _translated(source: str, name: str, found: tuple[IntArray, list[Any]], codes: Mapping[str, float]) -> FloatArray:

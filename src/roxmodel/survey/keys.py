@@ -14,6 +14,7 @@ import numpy as np
 
 from roxmodel.doubts import Doubt
 from roxmodel.errors import DataError, listed
+from roxmodel.moments.checks import ordered
 from roxmodel.survey.frames import Frame, distinct, raw_dtype, require_columns
 from roxmodel.types import BoolArray, IntArray
 
@@ -43,6 +44,11 @@ class Keys:
 
     codes: IntArray  # (n,) place of each row's unit in `units`, -1 for a row without a unit
     units: tuple[Hashable, ...]  # the units, sorted, so that row order never matters
+
+    @property
+    def rows(self) -> IntArray:
+        """(G,) rows of each unit."""
+        return np.bincount(self.codes[self.codes >= 0], minlength=len(self.units))
 
     @property
     def without(self) -> int:
@@ -79,7 +85,7 @@ def read_keys(source: str, frame: Frame, by: str) -> Keys:
         raise DataError(problem, hint="Make it text or a whole number.") from None
     refuse_rounded(f"The column {by!r} of the {source} frame", found, raw_dtype(frame, by))
     plain = [_plain(value) for value in found]
-    units = _sorted(unit for unit in set(plain) if not _blank(unit))
+    units, _ = ordered(unit for unit in set(plain) if not (isinstance(unit, str) and not unit.strip()))
     if not units:
         raise DataError(f"The column {by!r} of the {source} frame names no unit: all {len(frame)} rows are empty.")
     place = {unit: position for position, unit in enumerate(units)}
@@ -135,8 +141,7 @@ def _rounded(value: Any, most: int) -> bool:
 
 def refuse_twice(source: str, by: str, keys: Keys) -> None:
     """Refuse a unit that has two rows where one is meant."""
-    counts = np.bincount(keys.codes[keys.codes >= 0], minlength=len(keys.units))
-    twice = [keys.units[place] for place in np.flatnonzero(counts > 1)]
+    twice = [keys.units[place] for place in np.flatnonzero(keys.rows > 1)]
     if twice:
         raise DataError(
             f"The {source} frame has more than one row for the {by} {listed(twice, 3)}.",
@@ -169,19 +174,6 @@ def _plain(value: Any) -> Hashable:
     unit: Hashable = value.item() if isinstance(value, np.generic) else value
     whole = isinstance(unit, float | Decimal) and math.isfinite(unit) and unit == unit // 1
     return int(unit) if whole else unit  # type: ignore[call-overload]
-
-
-def _blank(unit: Hashable) -> bool:
-    return isinstance(unit, str) and not unit.strip()
-
-
-def _sorted(units: Iterable[Hashable]) -> tuple[Hashable, ...]:
-    """Sort within each type; values that cannot be compared are sorted as they are printed."""
-    keys: list[Any] = list(units)
-    try:
-        return tuple(sorted(keys, key=lambda unit: (type(unit).__name__, unit)))
-    except TypeError:
-        return tuple(sorted(keys, key=lambda unit: (type(unit).__name__, repr(unit))))
 
 
 _ZEROS = re.compile(r"(?<![\d.,])0+(?=\d)")

@@ -11,6 +11,7 @@ import numpy as np
 from roxmodel.errors import listed
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.moments.source import SourceMoments
+from roxmodel.moments.unit_means import UnitMeans
 from roxmodel.spec.constructs import UNIT, Construct
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.questionnaire import Item
@@ -20,7 +21,7 @@ from roxmodel.types import FloatArray
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Agreement", "agreement", "linkage_table", "quality_table", "unmatched_table"]
+__all__ = ["Agreement", "agreement", "equation_units", "linkage_table", "quality_table", "unmatched_table"]
 
 
 COLUMNS = (
@@ -260,6 +261,16 @@ def unmatched_table(by: str, moments: LinkedMoments, sources: Sequence[str]) -> 
         if any(unit not in present[source] for source in sources)
     ]
     return pd.DataFrame(rows, columns=[by, "missing_from"])
+
+
+def equation_units(model: RoxModel, means: UnitMeans) -> dict[str, int]:
+    """Units with something of an effect and of all of its causes, by effect."""
+    seen = ~np.isnan(means.values)
+    own = {c.name: seen[:, [means.items.index(item) for item in c.item_names]].any(axis=1) for c in model.constructs}
+    return {
+        name: int(np.logical_and.reduce([own[name], *(own[cause] for cause in model.causes(name))]).sum())
+        for name in model.names
+    }
 
 
 QUALITY_COLUMNS = (

@@ -11,8 +11,10 @@ from roxmodel.estimate.latent.casewise import Cases, Scored, adf_products, score
 from roxmodel.estimate.latent.optimizer import Minimum
 from roxmodel.estimate.latent.sample import GroupSample, LinkedSample, Sample
 from roxmodel.implied.layout import Layout
+from roxmodel.moments.condense import kish
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable
+from roxmodel.survey.linkage import equation_units
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = [
@@ -20,8 +22,6 @@ __all__ = [
     "beside_bound",
     "bread_of",
     "degrees_of_freedom",
-    "equation_units",
-    "kish",
     "net_of_intercepts",
     "sandwich",
     "satorra_bentler",
@@ -253,21 +253,6 @@ def unit_cases(weight: FloatArray, clusters: IntArray | None) -> Cases:
     return Cases(None, weight, True, np.arange(len(weight)) if clusters is None else clusters)
 
 
-def kish(weights: FloatArray) -> float:
-    """Kish's effective number of rows: (Σ w)² / Σ w², so many unweighted ones would say as much of a mean.
-
-    References
-    ----------
-    Kish (1965), Survey sampling, ch. 11; Kish (1992), Weighting for unequal P_i, J. Official Statistics 8, 183-200.
-
-    Examples
-    --------
-    >>> kish(np.array([1.0, 1.0, 2.0, 2.0])).__round__(2)
-    3.6
-    """
-    return float(weights.sum() ** 2 / (weights**2).sum())
-
-
 def degrees_of_freedom(table: ParameterTable, sample: Sample) -> FloatArray | None:
     """(n_free,) degrees of freedom of the t distribution; None = normal, without clusters and sampling weights.
 
@@ -309,19 +294,6 @@ def satorra_bentler(
     return found, trace
 
 
-def equation_units(model: RoxModel, sample: LinkedSample) -> dict[str, int]:
-    """Units with something of the effect and of each of its causes, by effect."""
-    seen = ~np.isnan(sample.raw)
-    own = {
-        construct.name: seen[:, [sample.items.index(item) for item in construct.item_names]].any(axis=1)
-        for construct in model.constructs
-    }
-    return {
-        name: int(np.logical_and.reduce([own[name], *(own[cause] for cause in model.causes(name))]).sum())
-        for name in model.names
-    }
-
-
 def unit_degrees_of_freedom(
     model: RoxModel, table: ParameterTable, sample: LinkedSample, clusters: IntArray | None = None
 ) -> FloatArray:
@@ -330,7 +302,7 @@ def unit_degrees_of_freedom(
     Of an edge: units of its equation less its causes less 1, as in a regression; of anything else units less 1. With
     clusters of units: clusters less 1 at most.
     """
-    units = equation_units(model, sample)
+    units = equation_units(model, sample.means)
     found = np.full(table.n_free, max(float(sample.n - 1), 1.0))
     for row in table.of("edge"):
         if row.free:
@@ -348,7 +320,7 @@ def small_sample(model: RoxModel, table: ParameterTable, sample: LinkedSample, v
     what is left of n after the equation's parameters. The rule was chosen by simulation (`benchmarks/
     linked_coverage.py`).
     """
-    units, factor = equation_units(model, sample), np.ones(table.n_free)
+    units, factor = equation_units(model, sample.means), np.ones(table.n_free)
     for row in table.of("edge"):
         if row.free:
             n = units[row.right]

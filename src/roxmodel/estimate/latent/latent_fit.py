@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from roxmodel.estimate.latent.inference import equation_units
 from roxmodel.estimate.latent.latent_notes import error_words, notes_of, verdicts_of
 from roxmodel.estimate.latent.sample import GroupSample, LatentSolution, LinkedSample
 from roxmodel.estimate.options import LinkedOptions, SemOptions
@@ -24,6 +23,7 @@ from roxmodel.spec.definitions import evaluate
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import Parameter
 from roxmodel.survey.composites import people_behind, suppressed
+from roxmodel.survey.linkage import equation_units
 from roxmodel.types import BoolArray, FloatArray
 
 __all__ = ["fit_of", "predicted_levels"]
@@ -237,7 +237,7 @@ def _equations(solution: LatentSolution) -> tuple[Equation, ...]:
     model, sample = solution.model, solution.sample
     if not isinstance(sample, LinkedSample):
         return tuple(Equation(name, LINEAR, round(sample.n), np.inf, np.nan) for name in model.endogenous)
-    n = equation_units(model, sample)
+    n = equation_units(model, sample.means)
     left = {name: float(max(n[name] - len(model.causes(name)) - 1, 1)) for name in model.endogenous}
     return tuple(Equation(name, LINEAR, n[name], df, np.nan) for name, df in left.items())
 
