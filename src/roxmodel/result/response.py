@@ -23,7 +23,7 @@ from roxmodel.records import LINEAR
 from roxmodel.result.system import System
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
-__all__ = ["Answered", "Caps", "Doubt", "Loop", "Push", "Travel", "settled", "travel"]
+__all__ = ["Answered", "Caps", "LevelDoubt", "Loop", "Push", "Travel", "settled", "travel"]
 
 
 _STEPS = 50  # active sets tried; each settles some more of the bounds, a handful is usual
@@ -159,7 +159,7 @@ class Room:
 
 
 @dataclass(frozen=True, slots=True)
-class Doubt:
+class LevelDoubt:
     """How far levels as a whole may lie from where they are taken to be: error of their mean and of their spread."""
 
     centre: FloatArray  # (k,) mean level
@@ -171,9 +171,9 @@ class Doubt:
         centre = self.centre[place]
         return np.asarray(centre + self.drift[:, place, None] + self.stretch[:, place, None] * (level - centre))
 
-    def slice(self, start: int, stop: int) -> Doubt:
+    def slice(self, start: int, stop: int) -> LevelDoubt:
         """Some of the draws."""
-        return Doubt(self.centre, self.drift[start:stop], self.stretch[start:stop])
+        return LevelDoubt(self.centre, self.drift[start:stop], self.stretch[start:stop])
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +189,7 @@ class Caps:
     low: FloatArray  # (k,) ends, infinite where there is none
     high: FloatArray
     figures: frozenset[int] = frozenset()  # places of the constructs whose level is one outcome; their mean is held
-    doubt: Doubt | None = None  # of the levels as a whole; None = they are taken as known
+    doubt: LevelDoubt | None = None  # of the levels as a whole; None = they are taken as known
     rooms: dict[tuple[int, bool], Room] = field(
         default_factory=dict, repr=False, compare=False
     )  # known once they were asked for
