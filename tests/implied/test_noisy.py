@@ -48,7 +48,7 @@ def means_of(kind, p, rng, units=25):
         scatter *= seen[:, :, None] & seen[:, None, :]
     if kind == "no noise":
         noise = np.zeros_like(noise)
-    return NormalCells(seen, np.where(seen, rng.normal(size=(units, p)), 0.0), weight, scatter, noise)
+    return NormalCells(seen, np.where(seen, rng.normal(size=(units, p)), 0.0), weight, scatter, noise=noise)
 
 
 @pytest.fixture(params=KINDS)
@@ -145,7 +145,7 @@ def test_scatter_is_several_units_of_one_noise(modelled, rng):
     means = rng.normal(size=(9, p))
     each = NormalCells(np.ones((9, p), dtype=bool), means, np.ones(9), noise=np.repeat(one.noise, 9, axis=0))
     rest = means - means.mean(axis=0)
-    pooled = NormalCells(one.seen, means.mean(axis=0)[None], np.ones(1), (rest.T @ rest / 9)[None], one.noise)
+    pooled = NormalCells(one.seen, means.mean(axis=0)[None], np.ones(1), (rest.T @ rest / 9)[None], noise=one.noise)
     left, right = expand(layout, theta, each), expand(layout, theta, pooled)
     unit = np.outer(modelled.size, modelled.size)
     assert left.value == pytest.approx(right.value, rel=EXACT)
@@ -231,3 +231,26 @@ def test_information_of_an_unstructured_covariance(rng):
         slopes[k, a, b] = slopes[k, b, a] = 1.0
     expected = 0.5 * np.einsum("j,jab,rbc,jcd,qda->rq", weight, inverse, slopes, inverse, slopes)
     np.testing.assert_allclose(pair_information(inverse, weight), expected, rtol=1e-9)
+
+
+def test_units_of_one_noise_are_one_cell(modelled, rng):
+    """The same value and derivatives, whatever the weights and holes."""
+    layout, theta = modelled.layouts[0], modelled.around(rng)
+    few = means_of("all of it", len(layout.items), rng)
+    kind = rng.integers(0, 12, 25)
+    seen, noise = few.seen[kind], few.noise[kind]
+    each = replace(few, seen=seen, mean=np.where(seen, few.mean, 0.0), noise=noise, scatter=None)
+    one = each.merged()
+    assert len(one.mean) == len(np.unique(kind))
+    assert one.size == each.size
+    np.testing.assert_array_equal(one.noise[one.code], noise)
+    left, right = expand(layout, theta, one), expand(layout, theta, each)
+    for name in ("value", "gradient", "hessian", "information"):
+        wanted = getattr(right, name)
+        np.testing.assert_allclose(getattr(left, name), wanted, rtol=1e-9, atol=1e-11 * np.abs(wanted).max())
+    scores = [
+        np.concatenate([own.T for _, own in case_scores(layout, theta, cells, rows)])
+        for cells, rows in ((one, np.where(seen, each.mean, np.nan)), (each, None))
+    ]
+    np.testing.assert_allclose(*scores, rtol=1e-9, atol=1e-11 * np.abs(scores[1]).max())
+    assert len(one.weighted(one.weight * (np.arange(len(one.mean)) > 2)).mean) == len(one.mean) - 3

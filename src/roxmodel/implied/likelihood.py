@@ -51,7 +51,6 @@ _PIVOT = 1e-14  # smallest pivot of a covariance with ones on its diagonal that 
 _BLOCK = 2_048  # cells at once, so that 100,000 of them stay in memory
 _ROWS = 1 << 12  # rows at once, so that what is made of them stays in cache
 _CELLS = 1 << 20  # numbers in one block of what a bank sees
-_FEWER = 0.8  # share of the cells that must be left for it to pay to take those of one noise together
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +74,9 @@ class NormalCells:
     weight
         (J,) how much a cell counts: 1 a unit, the share of its rows a pattern.
     scatter
-        (J, p, p) covariance of a cell's cases around its mean, divisor their number; None: each is one case.
+        (M, p, p) covariance of a cell's cases around its mean, divisor their number; None: each is one case.
+    several
+        (M,) the cells of more than one case, which have a scatter; None: all of them.
     noise
         (J, p, p) covariance of the errors of the means, zeros for what is known exactly; None: there are none.
     code
@@ -86,6 +87,7 @@ class NormalCells:
     mean: FloatArray
     weight: FloatArray
     scatter: FloatArray | None = None
+    several: IntArray | None = None
     noise: FloatArray | None = None
     code: IntArray | None = None
 
@@ -96,8 +98,16 @@ class NormalCells:
 
     def pick(self, places: IntArray) -> NormalCells:
         """Some of the cells."""
-        scatter, noise = (None if own is None else own[places] for own in (self.scatter, self.noise))
-        return NormalCells(self.seen[places], self.mean[places], self.weight[places], scatter, noise)
+        scatter, several, noise = self.scatter, self.several, self.noise
+        if scatter is not None and several is not None:
+            rank = np.full(len(self.mean), -1)
+            rank[several] = np.arange(len(several))
+            several = np.flatnonzero(rank[places] >= 0)
+            scatter = scatter[rank[places[several]]]
+        elif scatter is not None:
+            scatter = scatter[places]
+        noise = None if noise is None else noise[places]
+        return NormalCells(self.seen[places], self.mean[places], self.weight[places], scatter, several, noise)
 
     def weighted(self, weight: FloatArray) -> NormalCells:
         """The same cells with other weights; those of weight 0 are left out."""
@@ -110,14 +120,14 @@ class NormalCells:
             yield self if len(self.mean) <= _BLOCK else self.pick(np.arange(span.start, span.stop))
 
     def merged(self) -> NormalCells:
-        """The same likelihood with all cases of one noise as one cell, where that leaves far fewer cells."""
+        """The same likelihood with all cases of one noise as one cell."""
         noise = self.noise
         if noise is None or self.scatter is not None:
             return self
         kinds: dict[bytes, int] = {}
         keys = (one.tobytes() + two.tobytes() for one, two in zip(self.seen, noise, strict=True))
         code = np.array([kinds.setdefault(key, len(kinds)) for key in keys], dtype=np.int64)
-        if len(kinds) > _FEWER * len(code):
+        if len(kinds) == len(code):
             return self
         seen = np.empty((len(kinds), self.seen.shape[1]), dtype=bool)
         errors = np.empty((len(kinds), *noise.shape[1:]))
@@ -165,26 +175,13 @@ def _gathered(rows: FloatArray, seen: BoolArray, code: IntArray, weights: FloatA
     safe = np.where(total > 0, total, 1.0)
     mean = np.add.reduceat(filled * own[:, None], starts, axis=0) / safe[:, None]
     deviations = np.where(seen[code[order]], filled - mean[code[order]], 0.0)
-    scatter = np.empty((count, p, p))
-    step = max(1, (1 << 22) // (p * p))
     ends = np.append(starts[1:], len(order))
-    for low in range(0, count, step):  # so that long tables do not fill the memory
-        high = min(low + step, count)
-        scatter[low:high] = _scatter(deviations, own, starts[low:high], ends[low:high])
-    return NormalCells(seen, mean, total, scatter / safe[:, None, None], None, code)
-
-
-def _scatter(deviations: FloatArray, weights: FloatArray, starts: IntArray, ends: IntArray) -> FloatArray:
-    """(cells, p, p) weighted cross-products of consecutive blocks of rows."""
-    p, sizes = deviations.shape[1], ends - starts
-    found = np.empty((len(starts), p, p))
-    single = sizes == 1
-    ones = deviations[starts[single]]
-    found[single] = weights[starts[single], None, None] * ones[:, :, None] * ones[:, None, :]
-    for place in np.flatnonzero(~single):
-        block = deviations[starts[place] : ends[place]]
-        found[place] = (block * weights[starts[place] : ends[place], None]).T @ block
-    return found
+    several = np.flatnonzero(ends - starts > 1)
+    scatter = np.empty((len(several), p, p))
+    for place, cell in enumerate(several):
+        span = slice(starts[cell], ends[cell])
+        scatter[place] = (deviations[span] * own[span, None]).T @ deviations[span] / safe[cell]
+    return NormalCells(seen, mean, total, scatter, several, None, code)
 
 
 # --- inverses
@@ -284,22 +281,30 @@ class Against:
         """(J,) of each cell, without log 2π."""
         found = self.logdet + (self.pushed * self.rest).sum(axis=1)
         if self.cells.scatter is not None:
-            found += (self.inverse * self.cells.scatter).sum(axis=(1, 2))
+            found[self._several] += (self.inverse[self._several] * self.cells.scatter).sum(axis=(1, 2))
         return np.asarray(found)
 
     def half(self) -> FloatArray:
         """(J, p, p) W S* W."""
         found = self.pushed[:, :, None] * self.pushed[:, None, :]
         if self.cells.scatter is not None:
-            found += self.inverse @ self.cells.scatter @ self.inverse
+            found[self._several] += self._turned(self.cells.scatter)
         return np.asarray(found)
 
     def pull(self, weight: FloatArray) -> FloatArray:
         """(p, p) Σ weight (W - W S* W): twice the gradient by Σ."""
         found = np.tensordot(weight, self.inverse, 1) - (self.pushed * weight[:, None]).T @ self.pushed
         if self.cells.scatter is not None:
-            found -= np.tensordot(weight, self.inverse @ self.cells.scatter @ self.inverse, 1)
+            found -= np.tensordot(weight[self._several], self._turned(self.cells.scatter), 1)
         return np.asarray(found)
+
+    @property
+    def _several(self) -> IntArray | slice:
+        return slice(None) if self.cells.several is None else self.cells.several
+
+    def _turned(self, scatter: FloatArray) -> FloatArray:
+        inverse = self.inverse[self._several]
+        return np.asarray(inverse @ scatter @ inverse)
 
 
 def against(data: NormalCells, mean: FloatArray, sigma: FloatArray) -> Against:

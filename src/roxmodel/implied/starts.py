@@ -305,7 +305,7 @@ def condensed(data: NormalCells) -> NormalCells:
         sd = np.sqrt(np.diag(scatter))
         scatter = ((vectors * np.maximum(values, _EIGEN)) @ vectors.T) * np.outer(sd, sd)
     p = len(mean)
-    return NormalCells(np.ones((1, p), dtype=bool), mean[None], np.ones(1), scatter[None], noise[None])
+    return NormalCells(np.ones((1, p), dtype=bool), mean[None], np.ones(1), scatter[None], noise=noise[None])
 
 
 def moments_between(data: NormalCells, floor: float = _FLOOR) -> Target:

@@ -18,9 +18,27 @@ from roxmodel.moments.checks import frequencies, frozen
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = [
-    "BATCH", "Design", "Pairs", "blank", "chan", "compact", "condense", "condense_block", "diagonal", "five", "put",
-    "ratio", "scaled", "view",
+    "BATCH", "Design", "Pairs", "blank", "chan", "compact", "condense", "condense_block", "diagonal", "five",
+    "kish", "kish_of", "put", "ratio", "scaled", "view",
 ]  # fmt: skip
+
+
+def kish_of(weight: FloatArray, squares: FloatArray) -> FloatArray:
+    """Kish's effective number of rows, (Σ w)² / Σ w²: so many unweighted ones would say as much of a mean.
+
+    Of any shape; 0 where nobody has a weight. Kish (1965), Survey sampling, section 11.2; Kish (1992), Weighting for
+    unequal P_i, J. Official Statistics 8, 183-200.
+    """
+    return np.divide(weight**2, squares, out=np.zeros(np.shape(squares)), where=squares > 0)
+
+
+def kish(weights: FloatArray) -> float:
+    """The same of the rows' own weights.
+
+    >>> kish(np.array([1.0, 1.0, 2.0, 2.0])).__round__(2)
+    3.6
+    """
+    return float(kish_of(weights.sum(), (weights**2).sum()))
 
 
 # n [, weight, weight2], pair_mean, scatter of some units: arrays as small as they broadcast to (units, p, p)

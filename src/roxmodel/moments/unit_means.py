@@ -60,7 +60,8 @@ class UnitMeans:
             )
         values = every[:, [names.index(item) for item in items]]
         kept = np.flatnonzero(~np.isnan(values).all(axis=1))
-        units = tuple(moments.units[k] for k in kept)
+        keys = moments.units  # put together anew each time it is asked for
+        units = tuple(keys[k] for k in kept)
         asked = [(own, [item for item in items if item in own.items]) for own in moments.sources]
         sources = [_laid(own.select(some), items, units) for own, some in asked if some]
         sources.sort(key=lambda source: int(source.at[0]))

@@ -20,7 +20,7 @@ from roxmodel.simulation.actions import Action, ends_of, read_actions
 from roxmodel.simulation.dynamics import assumed_notes, require_equilibrium
 from roxmodel.simulation.intervention import Intervention
 from roxmodel.simulation.question import check_fit, is_number, require_memory, require_whole
-from roxmodel.simulation.run_story import counterfactual_story
+from roxmodel.simulation.run_story import beyond_notes, counterfactual_story
 from roxmodel.simulation.standing import OneUnit, one_unit
 from roxmodel.story import Spoken, Story
 from roxmodel.types import BoolArray, FloatArray, read_only
@@ -197,7 +197,8 @@ def counterfactual(
     action, assumed = _action(fit, known, asked, moved)
     system = fit.system(fit.answer_draws(draws, seed), marker=True)
     system, loops, lost = require_equilibrium(fit, system) if system.loops else (system, (), ())
-    far = (*_extrapolated(fit, known, action), *lost)
+    brought = dict(action.level) | {place: known.levels[place] + by for place, by in action.shift.items()}
+    far = (*beyond_notes(fit, brought, "is brought to {:.3g}"), *lost)
     for note in far:
         warnings.warn(note, RoxWarning, stacklevel=2)
     levels = known.drawn(draws, seed)[: len(system.coefficients)]
@@ -253,20 +254,6 @@ def _action(
                 hint=f"Use shift={{{name!r}: ...}}.",
             )
     return action, notes
-
-
-def _extrapolated(fit: Fit, known: OneUnit, action: Action) -> list[str]:
-    """Where the unit is brought beyond what was observed in any."""
-    low, high = fit.population.low, fit.population.high
-    if low is None or high is None:
-        return []
-    reached = dict(action.level) | {place: known.levels[place] + by for place, by in action.shift.items()}
-    return [
-        f"{fit.model.names[place]!r} is brought to {level:.3g}, beyond what was observed ({low[place]:.3g} to "
-        f"{high[place]:.3g}): the answer is an extrapolation."
-        for place, level in reached.items()
-        if level < low[place] or level > high[place]
-    ]
 
 
 def _push(action: Action) -> Push:

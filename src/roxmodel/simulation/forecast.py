@@ -17,7 +17,7 @@ from roxmodel.result.system import System, total_effects
 from roxmodel.simulation.actions import ends_of
 from roxmodel.simulation.dynamics import assumed_notes, require_equilibrium, spectral_radius
 from roxmodel.simulation.question import LONGEST, check_fit, is_number, require_memory, require_whole
-from roxmodel.simulation.run_story import forecast_story
+from roxmodel.simulation.run_story import beyond_notes, forecast_story
 from roxmodel.simulation.standing import (
     Joint,
     OneUnit,
@@ -231,7 +231,7 @@ def forecast(
     seen = _seen(fit, given, beyond)
     known = None if unit is None else one_unit(fit, unit)
     system, theta, lost = _drawn(fit, draws, seed)
-    far = (*_far(fit, seen), *lost)
+    far = (*beyond_notes(fit, seen, "is seen at {:g}"), *lost)
     for note in far:
         warnings.warn(note, RoxWarning, stacklevel=2)
     predicted = known is not None and fit.predicted is not None
@@ -280,19 +280,6 @@ def _seen(fit: Fit, given: object, beyond: BoolArray) -> dict[int, float]:
             )
         found[place] = float(level)
     return found
-
-
-def _far(fit: Fit, seen: Mapping[int, float]) -> list[str]:
-    """Levels beyond what was observed."""
-    low, high = fit.population.low, fit.population.high
-    if low is None or high is None:
-        return []
-    return [
-        f"{fit.model.names[place]!r} is seen at {level:g}, beyond what was observed ({low[place]:.3g} to "
-        f"{high[place]:.3g}): the answer is an extrapolation."
-        for place, level in seen.items()
-        if level < low[place] or level > high[place]
-    ]
 
 
 def _drawn(fit: Fit, draws: int, seed: int | None) -> tuple[System, FloatArray, tuple[str, ...]]:

@@ -20,15 +20,7 @@ from roxmodel.simulation.money.finance import Money, flow_table, outcome_table, 
 from roxmodel.simulation.money.prices import Finance
 from roxmodel.simulation.pictures import effects_figure, rox_figure, tornado_figure
 from roxmodel.simulation.question import Asked, Question, finance_of, question_of
-from roxmodel.simulation.run_story import (
-    cap_notes,
-    coverage_notes,
-    figure_notes,
-    fit_notes,
-    linear_notes,
-    money_notes,
-    run_story,
-)
+from roxmodel.simulation.run_story import course_notes, fit_notes, money_notes, run_story
 from roxmodel.story import Spoken, Story
 from roxmodel.types import FloatArray, read_only
 
@@ -344,7 +336,7 @@ def simulate(  # noqa: PLR0913 - the contract of DESIGN.md
     question = question_of(fit, given, Asked(horizon, draws, seed, money, n_units, unconverged, discount))
     actions, assumed = read_actions(fit, given, horizon, question.units, seed)
     _refuse_together(given, actions, contradictions(fit, actions))
-    heed = (*support_notes(fit, actions, seed), *money_notes(fit, question), *question.lost)
+    heed = (*support_notes(fit, actions, seed), *money_notes(question), *question.lost)
     for note in heed:
         warnings.warn(note, RoxWarning, stacklevel=2)
     ground = question.ground(actions)
@@ -370,10 +362,7 @@ def simulate(  # noqa: PLR0913 - the contract of DESIGN.md
             *assumed_notes(fit),
             *question.loops,
             *heed,
-            *cap_notes(fit, together, ground.levels is None),
-            *figure_notes(question, actions),
-            *coverage_notes(fit, question),
-            *linear_notes(question, together),
+            *course_notes(question, actions, together, ground.levels is None),
         ),
         question=question,
         actions=actions,

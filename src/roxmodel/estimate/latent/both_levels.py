@@ -26,7 +26,7 @@ from roxmodel.spec.parameters import plan
 from roxmodel.types import FloatArray, Scaling
 
 __all__ = [
-    "Joint",
+    "BothLevels",
     "cells_of",
     "edges_of",
     "estimate_jointly",
@@ -153,7 +153,7 @@ def edges_of(part: LatentSolution, source: Source) -> list[WithinEdge]:
 
 
 def within_levels(
-    model: RoxModel, sample: LinkedSample, joint: Joint | None, scaling: Scaling
+    model: RoxModel, sample: LinkedSample, joint: BothLevels | None, scaling: Scaling
 ) -> tuple[tuple[WithinEdge, ...], list[str]]:
     """Edges among answers of people of one unit, survey by survey, and why some are missing."""
     if joint is None or not joint.within:
@@ -217,7 +217,7 @@ def cells_of(source: Source) -> Cells:
 
 
 @dataclass(frozen=True, slots=True)
-class Joint:
+class BothLevels:
     """The optimum over all answers."""
 
     solution: LatentSolution  # the part between units; its bread is that of the whole, its own parameters only
@@ -231,7 +231,7 @@ class Joint:
 
 def estimate_jointly(
     model: RoxModel, sample: LinkedSample, known: LatentSolution, modelled: bool, scaling: Scaling
-) -> Joint:
+) -> BothLevels:
     """Maximise the likelihood of all answers, from the estimate with the pooled covariance within units.
 
     Raises
@@ -349,7 +349,7 @@ def _joint(
     sample: LinkedSample,
     solved: tuple[JointObjective, Minimum, Bread],
     models: Sequence[LatentSolution | None],
-) -> Joint:
+) -> BothLevels:
     objective, found, bread = solved
     k, theta = known.table.n_free, found.theta
     at = found.expansion
@@ -376,7 +376,7 @@ def _joint(
     figures = sample.data.seen.copy()
     for part in objective.parts:
         figures[:, part.source.at] = False
-    return Joint(
+    return BothLevels(
         replace(known, sample=again, found=minimum, bread=own), again, tuple(within), at.value, objective.n_free,
         answers + float(figures.sum()),
     )  # fmt: skip

@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 
 from roxmodel.errors import RoxError, listed
-from roxmodel.estimate.latent.inference import kish
 from roxmodel.estimate.latent.optimizer import Minimum
 from roxmodel.estimate.latent.row_sample import covariates_of
 from roxmodel.estimate.latent.sample import LatentSolution, LinkedSample, Sample, noise_of
@@ -27,6 +26,7 @@ from roxmodel.estimate.sentences import (
 from roxmodel.implied.identification import name_parameters
 from roxmodel.implied.layout import DISTURBANCES, EDGES, RESIDUALS, Layout, residual_of
 from roxmodel.implied.matrices import Implied, filled
+from roxmodel.moments.condense import kish, kish_of
 from roxmodel.records import Fault, UnitScores, Verdict
 from roxmodel.result.system import stability_index, system_of, total_effects
 from roxmodel.spec.causal import headline
@@ -264,9 +264,8 @@ def _weighted_answers(sample: LinkedSample) -> list[str]:
         if own.weight is own.n or np.array_equal(weight, n):
             continue
         sizes = n.sum(axis=0)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            kish = np.where(squares > 0, weight**2 / squares, 0.0).sum(axis=0)
-        words.append(f"{source.name}: {sizes.max():.0f} answers say as much as {kish.max():.0f} of equal weight")
+        worth = kish_of(weight, squares).sum(axis=0)
+        words.append(f"{source.name}: {sizes.max():.0f} answers say as much as {worth.max():.0f} of equal weight")
     if not words:
         return []
     return [f"Sampling weights, unit by unit (Kish's effective n): {'; '.join(words)}."]

@@ -24,10 +24,7 @@ __all__ = [
     "sample_of_moments",
 ]
 
-
 _BLOCK = 1 << 15  # rows handled at once
-
-
 _FEWEST = 5  # respondents in any number that a fit keeps
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.linalg import block_diag
 
 from roxmodel.errors import EstimationError
-from roxmodel.estimate.latent.both_levels import Joint
+from roxmodel.estimate.latent.both_levels import BothLevels
 from roxmodel.estimate.latent.casewise import score_products
 from roxmodel.estimate.latent.inference import satorra_bentler
 from roxmodel.estimate.latent.sample import GroupSample, LatentSolution, LinkedSample, Sample
@@ -243,7 +243,7 @@ def _given_loglik(judged: Judged, logs: FloatArray) -> float:
         else:
             own = group.patterns
             scatter = None if own.scatter is None else own.scatter[:, at][:, :, at]
-            part = NormalCells(own.seen[:, at], own.mean[:, at], own.weight, scatter)
+            part = NormalCells(own.seen[:, at], own.mean[:, at], own.weight, scatter, own.several)
             total -= group.n * half_deviance_at(part, target.mean, target.covariance)
             total -= float(_observed(group)[at].sum()) * 0.5 * np.log(2 * np.pi)
         total -= float(_observed(group)[at] @ logs[at])
@@ -350,7 +350,7 @@ def _inverted(matrix: FloatArray) -> FloatArray:
 
 
 def linked_indices(
-    sample: LinkedSample, known: LatentSolution, joint: Joint | None
+    sample: LinkedSample, known: LatentSolution, joint: BothLevels | None
 ) -> tuple[dict[str, float], Target | None, list[str]]:
     """Fit indices, the moments between units without structure, and what a reader must know of them.
 
