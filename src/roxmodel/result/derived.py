@@ -36,6 +36,7 @@ __all__ = [
     "standardized_draws",
     "standardized_table",
     "standardized_values",
+    "summary_of",
     "unknown_definitions",
 ]
 
@@ -237,6 +238,8 @@ class Known:
 
 def unknown_definitions(model: RoxModel, table: ParameterTable) -> tuple[str, ...]:
     """Definitions that use the label of a parameter that this method does not have (a loading)."""
+    if not model.definitions:
+        return ()
     known = {row.label for row in table if row.label}
     unknown: list[str] = []
     for name in in_order(model.definitions):
@@ -275,3 +278,15 @@ def define(model: RoxModel, table: ParameterTable, known: Known) -> tuple[list[i
         spread = spread_of(at(known.draws.values))
         se, low, high, p = spread.se, spread.low, spread.high, spread.p
     return [rows[name] for name in texts], np.stack([value, se, low, high, p, df])
+
+
+def summary_of(levels: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Mean, lowest and highest level of each construct over the units where there is one; NaN where there is none.
+
+    `levels` (units, k) is NaN where a level is not known or not to be known.
+    """
+    none = np.isnan(levels).all(axis=0)
+    known = np.where(none, 0.0, levels)
+    found = (np.nanmean(known, axis=0), np.nanmin(known, axis=0), np.nanmax(known, axis=0))
+    mean, low, high = (np.where(none, np.nan, column) for column in found)
+    return mean, low, high

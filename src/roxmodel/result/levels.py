@@ -23,7 +23,6 @@ __all__ = [
     "UnitLevels",
     "complete_levels",
     "lower_roots",
-    "summary_of",
     "unit_levels",
     "unit_score_table",
 ]
@@ -108,21 +107,6 @@ class KeptLevels:
     def drawn(self, start: int, stop: int, places: tuple[int, ...]) -> FloatArray:  # noqa: ARG002 - as UnitLevels
         """Some of the draws (of whatever places were drawn)."""
         return self.levels if self.levels.ndim == 2 else self.levels[start:stop]
-
-
-def summary_of(levels: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Mean, lowest and highest level of each construct over the units where there is one; NaN where there is none.
-
-    Parameters
-    ----------
-    levels
-        (units, k), NaN where a level is not known or not to be known.
-    """
-    none = np.isnan(levels).all(axis=0)
-    known = np.where(none, 0.0, levels)
-    found = (np.nanmean(known, axis=0), np.nanmin(known, axis=0), np.nanmax(known, axis=0))
-    mean, low, high = (np.where(none, np.nan, column) for column in found)
-    return mean, low, high
 
 
 def lower_roots(covariance: FloatArray) -> FloatArray:

@@ -23,7 +23,7 @@ from roxmodel.records import LINEAR
 from roxmodel.result.system import System
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
-__all__ = ["Answered", "Caps", "Doubt", "Loop", "Push", "Travel", "settled", "travel"]
+__all__ = ["Answered", "Caps", "LevelDoubt", "Loop", "Push", "Travel", "settled", "travel"]
 
 
 _STEPS = 50  # active sets tried; each settles some more of the bounds, a handful is usual
@@ -206,7 +206,7 @@ class Room:
 
 
 @dataclass(frozen=True, slots=True)
-class Doubt:
+class LevelDoubt:
     """How far levels as a whole may lie from where they are taken to be: error of their mean and of their spread.
 
     Attributes
@@ -228,9 +228,9 @@ class Doubt:
         centre = self.centre[place]
         return np.asarray(centre + self.drift[:, place, None] + self.stretch[:, place, None] * (level - centre))
 
-    def slice(self, start: int, stop: int) -> Doubt:
+    def slice(self, start: int, stop: int) -> LevelDoubt:
         """Some of the draws."""
-        return Doubt(self.centre, self.drift[start:stop], self.stretch[start:stop])
+        return LevelDoubt(self.centre, self.drift[start:stop], self.stretch[start:stop])
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +258,7 @@ class Caps:
     low: FloatArray
     high: FloatArray
     figures: frozenset[int] = frozenset()
-    doubt: Doubt | None = None
+    doubt: LevelDoubt | None = None
     rooms: dict[tuple[int, bool], Room] = field(
         default_factory=dict, repr=False, compare=False
     )  # known once they were asked for

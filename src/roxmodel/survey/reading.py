@@ -25,7 +25,7 @@ from roxmodel.survey.misread import Asked, Kind, code_doubts
 from roxmodel.survey.suspect import duplicate_doubts, reversed_in_moments
 from roxmodel.types import FloatArray
 
-__all__ = ["Options", "Reading", "Rows", "check_same_items", "read_frames", "read_moments", "require_sources"]
+__all__ = ["Options", "Reading", "Rows", "read_frames", "read_moments", "require_sources"]
 
 _REMEDY = (
     "Give the item its scale, such as rox.Item(name={name}, scale={scale}), and say coerce=True; or set {codes} to "
@@ -293,23 +293,3 @@ def _refuse_too_few(by: str, column: str, source: SourceMoments, eligible: Float
             allowed="at least as many as answered; missing where unknown",
             hint="Correct the column: nobody can answer who is not eligible.",
         )
-
-
-def check_same_items(model: RoxModel, other: RoxModel) -> None:
-    """Refuse a study that was read for another model's items."""
-    if model == other:
-        return
-    known = {item.name: (item, c.source) for c in other.constructs for item in c.items}
-    for construct in model.constructs:
-        for item in construct.items:
-            if item.name not in known:
-                raise SpecError(
-                    f"The study was read for model {other.name!r}, which has no item {item.name!r}.",
-                    hint="Make a Study with this model.",
-                )
-            twin, source = known[item.name]
-            if (twin.reading, source) != (item.reading, construct.source):
-                raise SpecError(
-                    f"The study read item {item.name!r} with another source, scale or direction.",
-                    hint="Make a Study with this model.",
-                )

@@ -36,8 +36,8 @@ from roxmodel.result.fit import Fit
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable
 from roxmodel.survey.linkage import equation_units
-from roxmodel.survey.reading import check_same_items, require_sources
-from roxmodel.survey.study import Study
+from roxmodel.survey.reading import require_sources
+from roxmodel.survey.study import Study, check_same_items
 from roxmodel.types import FloatArray
 
 __all__ = ["fit_linked", "fit_sem", "solve_rows"]
