@@ -10,7 +10,7 @@ import numpy as np
 from roxmodel.errors import RoxError, listed
 from roxmodel.estimate.latent.optimizer import Minimum
 from roxmodel.estimate.latent.row_sample import covariates_of
-from roxmodel.estimate.latent.sample import LatentSolution, LinkedSample, Sample, noise_of
+from roxmodel.estimate.latent.sample import LatentSolution, LinkedSample, Sample
 from roxmodel.estimate.latent.solve import solved_again
 from roxmodel.estimate.options import LinkedOptions, SemOptions
 from roxmodel.estimate.sentences import (
@@ -325,13 +325,13 @@ def _unknown_share(sample: LinkedSample) -> str | None:
 
 def _noise_at(sample: LinkedSample, corner: tuple[float, float]) -> FloatArray:
     """(J, p, p) noise if correlations that were assumed were others, in units of the scale."""
-    sources = tuple(
+    sources = [
         replace(s, within=replace(s.within, covariance=s.within.with_correlations(*corner, s.groups)))
         if s.within.assumed
         else s
         for s in sample.sources
-    )
-    return np.asarray(noise_of(sample.means, sources) / np.outer(sample.scale, sample.scale))
+    ]
+    return sample.noise_with(sources)
 
 
 def _again(solution: LatentSolution, noise: FloatArray, pair: tuple[str, str]) -> str:
