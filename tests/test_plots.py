@@ -128,7 +128,13 @@ def words(figure: Any) -> list[str]:
 
 
 def overlapping(boxes: list[Box]) -> list[tuple[Box, Box]]:
-    return [(one, other) for one, other in combinations(boxes, 2) if one.overlaps(other)]
+    """Pairs of boxes that share an area (touching is none)."""
+
+    def overlap(one: Box, other: Box) -> bool:
+        across = one.left < other.right and other.left < one.right
+        return across and one.top < other.bottom and other.top < one.bottom
+
+    return [(one, other) for one, other in combinations(boxes, 2) if overlap(one, other)]
 
 
 class TestLayout:

@@ -56,13 +56,10 @@ StoryPart: TypeAlias = str | StoryPoints | StoryTable  # a str is a sentence
 class Story:
     """What an answer says; made by the `story` method of every answer.
 
-    It holds what `summary` and a notebook show, and nothing else: what `min_group` hides is not in it.
-
     Attributes
     ----------
     kind
-        Of what answer: ``study``, ``check``, ``fit``, ``run``, ``counterfactual``, ``forecast``, ``priorities``,
-        ``plan``.
+        Of what: ``study``, ``check``, ``fit``, ``run``, ``counterfactual``, ``forecast``, ``priorities``, ``plan``.
     title
         What stands above it on a page; empty for a glance at an object, which shows its headline instead.
     headline
@@ -79,8 +76,7 @@ class Story:
     Examples
     --------
     >>> table = StoryTable(("edge", "estimate"), (("pride -> value", "0.420"),))
-    >>> story = Story("fit", "shops", "shops: 1 edge", body=(table, "It is clear of 0."), notes=("n = 80.",))
-    >>> print(story.to_text())
+    >>> print(Story("fit", "shops", "shops: 1 edge", body=(table, "It is clear of 0."), notes=("n = 80.",)).to_text())
     shops: 1 edge
     <BLANKLINE>
               edge estimate
@@ -90,8 +86,6 @@ class Story:
     <BLANKLINE>
     Small print
     - n = 80.
-    >>> story.sentences, story.to_dict()["notes"]
-    (('It is clear of 0.',), ['n = 80.'])
     """
 
     kind: str
@@ -105,11 +99,8 @@ class Story:
     @property
     def sentences(self) -> tuple[str, ...]:
         """The sentences of the body, those of its lists included."""
-        lines: list[str] = []
-        for part in self.body:
-            if not isinstance(part, StoryTable):
-                lines += [part] if isinstance(part, str) else part.lines
-        return tuple(lines)
+        told = ([p] if isinstance(p, str) else p.lines for p in self.body if not isinstance(p, StoryTable))
+        return tuple(line for lines in told for line in lines)
 
     @property
     def tables(self) -> tuple[StoryTable, ...]:
@@ -188,14 +179,13 @@ class Told(ABC):
     def story(self) -> Story:
         """What the answer says, in parts: title, warnings, sentences, tables, small print.
 
-        It says what `summary` and a notebook show, so that a report can be set from it; what `min_group` hides is not
-        in it.
+        It holds what `summary` or a notebook shows and nothing else, so that a report can be set from it: what
+        `min_group` hides is not in it.
 
         Returns
         -------
         Story
-            With ``to_text()``, ``to_html()`` (a piece of a page; every text is escaped) and ``to_dict()`` (plain
-            values, ready for JSON and for templates).
+            With ``to_text()``, ``to_html()`` (a piece of a page) and ``to_dict()`` (ready for JSON and templates).
 
         Examples
         --------
@@ -206,8 +196,6 @@ class Told(ABC):
         "branches: method 'path', 60 units"
         >>> found.tables[0].columns[:3], found.sentences[0][:50]
         (('cause', 'effect', 'estimate'), '5 of 10 estimated edges have an interval that excl')
-        >>> sorted(found.to_dict())
-        ['basis', 'body', 'headline', 'kind', 'notes', 'title', 'warnings']
         """
         return self._story()
 

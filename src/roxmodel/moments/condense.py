@@ -18,21 +18,27 @@ from roxmodel.moments.checks import frequencies, frozen
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = [
-    "BATCH",
-    "Design",
-    "Pairs",
-    "blank",
-    "chan",
-    "compact",
-    "condense",
-    "condense_block",
-    "diagonal",
-    "five",
-    "put",
-    "ratio",
-    "scaled",
-    "view",
-]
+    "BATCH", "Design", "Pairs", "blank", "chan", "compact", "condense", "condense_block", "diagonal", "five",
+    "kish", "kish_of", "put", "ratio", "scaled", "view",
+]  # fmt: skip
+
+
+def kish_of(weight: FloatArray, squares: FloatArray) -> FloatArray:
+    """Kish's effective number of rows, (Σ w)² / Σ w²: so many unweighted ones would say as much of a mean.
+
+    Of any shape; 0 where nobody has a weight. Kish (1965), Survey sampling, section 11.2; Kish (1992), Weighting for
+    unequal P_i, J. Official Statistics 8, 183-200.
+    """
+    return np.divide(weight**2, squares, out=np.zeros(np.shape(squares)), where=squares > 0)
+
+
+def kish(weights: FloatArray) -> float:
+    """The same of the rows' own weights.
+
+    >>> kish(np.array([1.0, 1.0, 2.0, 2.0])).__round__(2)
+    3.6
+    """
+    return float(kish_of(weights.sum(), (weights**2).sum()))
 
 
 # n [, weight, weight2], pair_mean, scatter of some units: arrays as small as they broadcast to (units, p, p)
@@ -113,19 +119,17 @@ def view(array: FloatArray, order: list[int] | None, shape: tuple[int, ...], wha
 class Design:
     """Where the n respondents of a source belong and what each row counts for.
 
-    `codes`: (n,) place of each row's unit among the G `units`, in any order; -1: no unit, the row is ignored. `weight`:
-    (n,) sampling weights on any scale, `frequency`: (n,) whole numbers of identical respondents; a row of 0 is ignored,
-    None: all 1. `eligible`: (G,) people each unit could have asked, NaN = unknown. What cannot be so is a DataError.
+    Codes outside the units, negative weights and frequencies that are no counts are a DataError.
 
     >>> Design(np.array([0, 1, 1]), ["north", "south"], weight=np.array([1.0, 2, 0])).used_codes()
     array([ 0,  1, -1])
     """
 
-    codes: IntArray
-    units: Sequence[Hashable]
-    weight: FloatArray | None = None
-    frequency: FloatArray | None = None
-    eligible: FloatArray | None = None
+    codes: IntArray  # (n,) place of the respondent's unit in `units`; -1: no unit, the row is ignored
+    units: Sequence[Hashable]  # G keys, in any order
+    weight: FloatArray | None = None  # (n,) sampling weights on any scale; a row of weight 0 is ignored; None: all 1
+    frequency: FloatArray | None = None  # (n,) how many identical respondents a row stands for; None: all 1
+    eligible: FloatArray | None = None  # (G,) how many people each unit could have asked; NaN = unknown
 
     def __post_init__(self) -> None:
         codes, n = np.asarray(self.codes), np.size(self.codes)

@@ -48,13 +48,7 @@ _HIGH: Final = 2.8  # inches of a waterfall between its words
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A number with its interval (None or NaN where there is none).
-
-    Examples
-    --------
-    >>> Bar("pride -> value", 0.42, 0.31, 0.53).value
-    0.42
-    """
+    """A number with its interval (None or NaN where there is none)."""
 
     name: str
     value: float
@@ -67,11 +61,6 @@ class FanSeries:
     """Change of one construct over the waves (ascending) against no action, and its band; every array of shape (w,).
 
     The name and the unit stand above its panel.
-
-    Examples
-    --------
-    >>> FanSeries("pride", [1, 2], [0.1, 0.2], [0.0, 0.1], [0.2, 0.3]).mean.shape
-    (2,)
     """
 
     name: str

@@ -58,13 +58,7 @@ _FAINTEST: Final = 0.12
 
 @dataclass(frozen=True, slots=True)
 class FrontierPoint:
-    """What the best plan under a budget promises (mean and interval), and what it spends.
-
-    Examples
-    --------
-    >>> FrontierPoint(500_000.0, 1_200_000.0, spent=480_000.0).chosen
-    False
-    """
+    """What the best plan under a budget promises (mean and interval), and what it spends."""
 
     budget: float
     value: float
@@ -76,13 +70,7 @@ class FrontierPoint:
 
 @dataclass(frozen=True, slots=True)
 class Swing:
-    """Net value with one driver at its low and at its high end, and the driver's own values there.
-
-    Examples
-    --------
-    >>> Swing("discount", 1_300_000.0, 1_100_000.0, "1 %", "3 %").at_low
-    '1 %'
-    """
+    """Net value with one driver at its low and at its high end, and the driver's own values there."""
 
     name: str
     low: float
@@ -93,13 +81,7 @@ class Swing:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PlanRow:
-    """A chosen action: share of its full effect in waves 1, 2, … (0 to 1), cost, expected net value and interval.
-
-    Examples
-    --------
-    >>> PlanRow("coaching", [0.0, 0.5, 1.0, 1.0], 120_000.0, 300_000.0, note="40 branches").note
-    '40 branches'
-    """
+    """A chosen action: share of its full effect in waves 1, 2, … (0 to 1), cost, expected net value and interval."""
 
     name: str
     share: Sequence[float] | FloatArray

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, get_args
 
 from roxmodel.errors import RoxError, did_you_mean, listed
-from roxmodel.numerals import finite, with_interval
+from roxmodel.numerals import finite, with_interval, written
 from roxmodel.types import Factor
 
 __all__ = [
@@ -45,11 +45,6 @@ class Node:
     """One construct: its name (arrows refer to it), the factor in whose column it stands, who says it, how many ask.
 
     `label` is shown instead of the name.
-
-    Examples
-    --------
-    >>> small_print(Node("pride", "pride", "employee", 4))
-    'employee · 4 items'
     """
 
     name: str
@@ -118,12 +113,6 @@ class Diagram:
 
     `interval` says in the legend what the bracket ``[low, high]`` is. Hand it to `draw_diagram`, `to_dot` or
     `to_mermaid`.
-
-    Examples
-    --------
-    >>> nodes = (Node("pride", "pride", "employee", 4), Node("value", "value_drivers", "customer", 3))
-    >>> Diagram(nodes, (Arrow("pride", "value", 0.3),)).title
-    ''
     """
 
     nodes: tuple[Node, ...]
@@ -162,19 +151,14 @@ def small_print(node: Node) -> str:
 
 
 def arrow_label(arrow: Arrow) -> str:
-    """Write what stands on an arrow; empty if there is nothing to say.
+    """Write what stands on an arrow, in one line; empty if there is nothing to say.
 
     Examples
     --------
     >>> arrow_label(Arrow("pride", "revenue", 0.5, lag=2, assumed=True))
     '0.50, lag 2'
     """
-    parts = []
-    if finite(arrow.estimate):
-        parts.append(with_interval(arrow.estimate, arrow.low, arrow.high))
-    if arrow.lag:
-        parts.append(f"lag {arrow.lag}")
-    return ", ".join(parts)
+    return "".join(label_lines(arrow, stacked=False))
 
 
 def label_lines(arrow: Arrow, stacked: bool) -> tuple[str, ...]:
@@ -185,22 +169,18 @@ def label_lines(arrow: Arrow, stacked: bool) -> tuple[str, ...]:
     >>> label_lines(Arrow("pride", "behaviours", 0.42, 0.31, 0.53, lag=1), stacked=True)
     ('0.42, lag 1', '[0.31, 0.53]')
     """
-    whole = arrow_label(arrow)
-    if not (stacked and "[" in whole):
-        return (whole,) if whole else ()
-    number, rest = whole.split(" [")
-    interval, later = rest.split("]")
-    return (number + later, f"[{interval}]")
+    later = f"lag {arrow.lag}" if arrow.lag else ""
+    if not finite(arrow.estimate):
+        return (later,) if later else ()
+    later = f", {later}" if later else ""
+    if stacked and finite(arrow.low) and finite(arrow.high):
+        number, low, high = written([arrow.estimate, arrow.low, arrow.high])
+        return (number + later, f"[{low}, {high}]")
+    return (with_interval(arrow.estimate, arrow.low, arrow.high) + later,)
 
 
 def includes_zero(arrow: Arrow) -> bool:
-    """Whether an interval is known and 0 lies in it.
-
-    Examples
-    --------
-    >>> includes_zero(Arrow("pride", "value", 0.1, -0.1, 0.3)), includes_zero(Arrow("pride", "value", 0.1))
-    (True, False)
-    """
+    """Whether an interval is known and 0 lies in it."""
     return finite(arrow.low) and finite(arrow.high) and arrow.low <= 0.0 <= arrow.high
 
 

@@ -87,14 +87,6 @@ def draw_diagram(diagram: Diagram, ax: Axes | None = None) -> Figure:
     Into given axes instead of a new figure, fonts and arrows shrink or grow with their size. Names may hold anything;
     ``$`` is not read as mathematics. Boxes, arrows and labels carry the ids ``node-0``, ``arrow-0``, ``label-0-0``, …
     in an SVG.
-
-    Examples
-    --------
-    >>> from roxmodel.plots.diagram import Arrow, Node
-    >>> nodes = (Node("pride", "pride", "employee", 4), Node("value", "value_drivers", "customer", 3))
-    >>> figure = draw_diagram(Diagram(nodes, (Arrow("pride", "value", 0.42, 0.31, 0.53, 0.4),)))
-    >>> len(figure.axes)
-    1
     """
     require_matplotlib()
     measure = font_measure()
@@ -126,13 +118,6 @@ def pens(diagram: Diagram) -> tuple[Pen, ...]:
 
     Width grows with strength, colour says the sign, faint that the interval includes 0, dashed that the number was
     assumed, dotted with two heads a covariance, thin grey that there is no number.
-
-    Examples
-    --------
-    >>> from roxmodel.plots.diagram import Node
-    >>> nodes = (Node("a", "pride", "employee", 1), Node("b", "outcomes", "unit", 1))
-    >>> pens(Diagram(nodes, (Arrow("a", "b", standardized=1.0, estimate=0.5),)))[0].width
-    5.5
     """
     strengths = relative_strengths(tuple(arrow for arrow in diagram.arrows if arrow.kind == "edge"))
     upcoming = iter(strengths)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -32,15 +31,8 @@ _ROUNDS: Final = 8
 Measure: TypeAlias = Callable[[str, float, bool], float]
 
 
-@dataclass(frozen=True, slots=True)
-class Box:
-    """A rectangle: ``left < right`` and ``top < bottom``, as y runs downwards.
-
-    Examples
-    --------
-    >>> Box(0, 0, 2, 1).overlaps(Box(1, 0.5, 3, 2)), Box(0, 0, 2, 1).overlaps(Box(2, 0, 3, 1))
-    (True, False)
-    """
+class Box(NamedTuple):
+    """A rectangle: ``left < right`` and ``top < bottom``, as y runs downwards."""
 
     left: float
     top: float
@@ -67,25 +59,10 @@ class Box:
         """From top to bottom."""
         return self.bottom - self.top
 
-    def overlaps(self, other: Box) -> bool:
-        """Whether the two share an area (touching is none)."""
-        across = self.left < other.right and other.left < self.right
-        return across and self.top < other.bottom and other.top < self.bottom
-
-    def edges(self) -> tuple[float, float, float, float]:
-        """Left, top, right, bottom."""
-        return (self.left, self.top, self.right, self.bottom)
-
 
 def around(boxes: Iterable[Box], margin: float = 0.0) -> Box:
-    """Return the smallest box that holds all of some boxes, widened by a margin.
-
-    Examples
-    --------
-    >>> around([Box(0, 0, 1, 1), Box(2, 2, 3, 3)])
-    Box(left=0.0, top=0.0, right=3.0, bottom=3.0)
-    """
-    corners = np.array([box.edges() for box in boxes], dtype=float)
+    """Return the smallest box that holds all of some boxes, widened by a margin."""
+    corners = np.array(list(boxes), dtype=float)
     left, top = corners[:, :2].min(axis=0) - margin
     right, bottom = corners[:, 2:].max(axis=0) + margin
     return Box(float(left), float(top), float(right), float(bottom))

@@ -255,14 +255,7 @@ def bow_depth(reach: float) -> float:
 
 
 def node_texts(nodes: Sequence[Node], measure: Measure) -> tuple[NodeText, ...]:
-    """Break the nodes' names and small print into lines; different names stay different.
-
-    Examples
-    --------
-    >>> from roxmodel.plots.geometry import rough_measure
-    >>> node_texts([Node("pride", "pride", "employee", 4)], rough_measure)[0].name
-    ('pride',)
-    """
+    """Break the nodes' names and small print into lines; different names stay different."""
     names = [node.label or node.name for node in nodes]
     short = shortened(names, _TEXT_WIDTH, 4, lambda line: measure(line, NAME_SIZE, True), slack=1.3)
     return tuple(_node_text(node, name, measure) for node, name in zip(nodes, short, strict=True))

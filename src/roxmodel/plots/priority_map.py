@@ -65,13 +65,7 @@ _Scales: TypeAlias = tuple[Scale, Scale]
 
 @dataclass(frozen=True, slots=True)
 class MapPoint:
-    """A construct or an item: mean score 0 to 100, total effect on the outcome and its interval, if any.
-
-    Examples
-    --------
-    >>> MapPoint("pride", 62.0, 0.42, 0.31, 0.53).item
-    False
-    """
+    """A construct or an item: mean score 0 to 100, total effect on the outcome and its interval, if any."""
 
     name: str
     performance: float

@@ -322,7 +322,7 @@ def _headings(layers: Layers, places: Places, measure: Measure) -> tuple[Heading
 
 def _obstacles(boxes: tuple[Box, ...], headings: tuple[Heading, ...], curves: tuple[FloatArray, ...]) -> FloatArray:
     """Collect what labels must not touch: boxes, headings and the tips of arrows."""
-    edges = [box.edges() for box in boxes] + [heading.box.edges() for heading in headings]
+    edges: list[Sequence[float]] = [*boxes, *(heading.box for heading in headings)]
     for curve in curves:
         tip = curve[-1]
         along = curve[-2] - tip

@@ -36,22 +36,13 @@ __all__ = [
     "standardized_draws",
     "standardized_table",
     "standardized_values",
+    "summary_of",
     "unknown_definitions",
 ]
 
 
 def disturbances(model: RoxModel, table: ParameterTable, theta: FloatArray, sample: FloatArray) -> FloatArray:
-    """Ψ, (draws, k, k): variances and covariances of exogenous constructs and of disturbances.
-
-    Parameters
-    ----------
-    model, table
-        What the parameters mean.
-    theta
-        (draws, n_free).
-    sample
-        (k, k) sample covariance, for rows that the data give.
-    """
+    """Ψ, (draws, k, k), of exogenous constructs and disturbances; `sample` (k, k) where the data give it."""
     place = {name: i for i, name in enumerate(model.names)}
     psi = np.zeros((len(theta), len(place), len(place)))
     for row in table:
@@ -80,22 +71,7 @@ def construct_sd(
 
 
 def standardized_values(model: RoxModel, table: ParameterTable, values: FloatArray, sd: FloatArray) -> FloatArray:
-    """Standardised value of every row: edges, (co)variances as correlations and shares, intercepts.
-
-    Parameters
-    ----------
-    model, table
-        What the parameters mean.
-    values
-        (rows,) estimates.
-    sd
-        (k,) standard deviations of the constructs.
-
-    Returns
-    -------
-    ndarray
-        (rows,), NaN for definitions and lagged edges.
-    """
+    """(rows,) standardised value of every row by `sd` (k,) of the constructs; NaN of definitions, lagged edges."""
     scale = dict(zip(model.names, sd, strict=True))
     variance = {row.left: v for row, v in zip(table, values, strict=True) if row.kind == "variance"}
     found = np.full(len(table), np.nan)
@@ -142,20 +118,7 @@ _NAMES = ("id", "kind", "left", "right", "group")
 
 
 def standardized_draws(fit: Fitted, theta: FloatArray) -> FloatArray:
-    """Standardised values of every row but definitions and thresholds, for each draw.
-
-    Parameters
-    ----------
-    fit
-        By method "sem".
-    theta
-        (draws, n_free).
-
-    Returns
-    -------
-    ndarray
-        (draws, rows).
-    """
+    """(draws, rows) standardised values of every row but definitions and thresholds, of a latent fit."""
     groups = {group.name: group.layout for group in latent_groups(fit)}
     columns: dict[str, FloatArray] = {}
     for name, layout in groups.items():
@@ -237,6 +200,8 @@ class Known:
 
 def unknown_definitions(model: RoxModel, table: ParameterTable) -> tuple[str, ...]:
     """Definitions that use the label of a parameter that this method does not have (a loading)."""
+    if not model.definitions:
+        return ()
     known = {row.label for row in table if row.label}
     unknown: list[str] = []
     for name in in_order(model.definitions):
@@ -275,3 +240,15 @@ def define(model: RoxModel, table: ParameterTable, known: Known) -> tuple[list[i
         spread = spread_of(at(known.draws.values))
         se, low, high, p = spread.se, spread.low, spread.high, spread.p
     return [rows[name] for name in texts], np.stack([value, se, low, high, p, df])
+
+
+def summary_of(levels: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Mean, lowest and highest level of each construct over the units where there is one; NaN where there is none.
+
+    `levels` (units, k) is NaN where a level is not known or not to be known.
+    """
+    none = np.isnan(levels).all(axis=0)
+    known = np.where(none, 0.0, levels)
+    found = (np.nanmean(known, axis=0), np.nanmin(known, axis=0), np.nanmax(known, axis=0))
+    mean, low, high = (np.where(none, np.nan, column) for column in found)
+    return mean, low, high

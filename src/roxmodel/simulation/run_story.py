@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,16 +27,14 @@ if TYPE_CHECKING:
     from roxmodel.simulation.run import Run
 
 __all__ = [
-    "cap_notes",
+    "beyond_notes",
     "causal_if",
     "causal_note",
     "counterfactual_story",
-    "coverage_notes",
-    "figure_notes",
+    "course_notes",
     "fit_notes",
     "forecast_story",
     "level_of",
-    "linear_notes",
     "money_notes",
     "rox_sentences",
     "run_story",
@@ -122,17 +120,14 @@ def rox_sentences(run: Run) -> list[str]:
 
 
 def _sentence(row: Mapping[Hashable, Any], horizon: int) -> str:
-    name = "All together" if row["intervention"] == "total" else str(row["intervention"])
-    npv, cost = float(row["npv"]), float(row["cost"])
-    span = f"{money_text(float(row['npv_low']))} to {money_text(float(row['npv_high']))}"
-    earned = f"brings {money_text(float(row['benefit']))} {f'for {money_text(cost)} spent' if cost else 'at no cost'}"
-    back = float(row["payback"])
+    name = "All together" if row["intervention"] == "total" else row["intervention"]
+    benefit, cost, npv, low, high = (money_text(row[c]) for c in ("benefit", "cost", "npv", "npv_low", "npv_high"))
+    back, earned = row["payback"], f"{name} brings {benefit}"
     when = f"paid back in wave {back:.0f}" if np.isfinite(back) else f"not paid back within {horizon} waves"
-    ratio = f", ROX {float(row['rox']):+.2f}" if cost else ""
-    return (
-        f"{name} {earned}: net {money_text(npv)} (95 %: {span}){ratio}, {when if cost else 'nothing to pay back'}; "
-        f"chance of a loss {chance_text(float(row['prob_loss']))}."
-    )
+    chance = f"chance of a loss {chance_text(row['prob_loss'])}"
+    if not row["cost"]:
+        return f"{earned} at no cost: net {npv} (95 %: {low} to {high}), nothing to pay back; {chance}."
+    return f"{earned} for {cost} spent: net {npv} (95 %: {low} to {high}), ROX {row['rox']:+.2f}, {when}; {chance}."
 
 
 def _rox_shown(run: Run) -> StoryTable:
@@ -263,24 +258,21 @@ def _forecast_notes(found: Forecast, whom: str) -> list[str]:
     return [verb, time, intervals, joint, *found.notes]
 
 
-def money_notes(fit: Fit, question: Question) -> tuple[str, ...]:
-    """Prices that count the same money twice, a rate that was probably meant in percent, a fit to be wary of."""
-    notes = []
-    names = fit.model.names
-    prices, discount = [one.place for one in question.priced], question.terms.discount
-    edges = [(edge.cause, edge.effect) for edge in fit.model.edges]
-    for cause in prices:
-        for effect in prices:
-            a, b = names[cause], names[effect]
+def money_notes(question: Question) -> Iterator[str]:
+    """Prices that count the same money twice, a rate that was probably meant in percent."""
+    names, model = question.fit.model.names, question.fit.model
+    prices, discount = [names[one.place] for one in question.priced], question.terms.discount
+    edges = [(edge.cause, edge.effect) for edge in model.edges]
+    for a in prices:
+        for b in prices:
             if a != b and b in _reached(a, edges):
                 way = f"{a} -> {b}" if (a, b) in edges else f"{a} -> ... -> {b}"
-                notes.append(
+                yield (
                     f"{a!r} and {b!r} are both priced, and {way}: what {a!r} is worth through {b!r} is counted "
                     "there already, so price only the rest."
                 )
     if prices and discount >= 1:
-        notes.append(f"discount={discount:g} is {discount:.0%} a wave; for {discount:g} % write {discount / 100:g}.")
-    return tuple(notes)
+        yield f"discount={discount:g} is {discount:.0%} a wave; for {discount:g} % write {discount / 100:g}."
 
 
 def _reached(cause: str, edges: Sequence[tuple[str, str]]) -> set[str]:
@@ -293,71 +285,80 @@ def _reached(cause: str, edges: Sequence[tuple[str, str]]) -> set[str]:
     return found
 
 
-def fit_notes(fit: Fit) -> tuple[str, ...]:
+def fit_notes(fit: Fit) -> Iterator[str]:
     """A fit to be wary of."""
-    notes = []
     if not fit.converged:
         why = fit.verdicts["converged"].reason
-        notes.append(f"This fit did not converge ({why}): its numbers mean nothing certain.")
+        yield f"This fit did not converge ({why}): its numbers mean nothing certain."
     if not fit.admissible:
         why = fit.verdicts["admissible"].reason
-        notes.append(f"This fit is not admissible ({why}): look at it before using what follows from it.")
-    return tuple(notes)
+        yield f"This fit is not admissible ({why}): look at it before using what follows from it."
 
 
-def linear_notes(question: Question, course: Course) -> tuple[str, ...]:
-    """Of outcomes that are logarithms: what the linear reading would have given, as a check."""
-    notes = []
+def beyond_notes(fit: Fit, levels: Mapping[int, float], how: str) -> Iterator[str]:
+    """Constructs of one unit (place: level) that are taken beyond what was observed in any."""
+    low, high = fit.population.low, fit.population.high
+    if low is None or high is None:
+        return
+    for place, level in levels.items():
+        if level < low[place] or level > high[place]:
+            yield (
+                f"{fit.model.names[place]!r} {how.format(level)}, beyond what was observed ({low[place]:.3g} to "
+                f"{high[place]:.3g}): the answer is an extrapolation."
+            )
+
+
+def course_notes(question: Question, actions: Sequence[Action], course: Course, no_levels: bool) -> Iterator[str]:
+    """What a run met on its way: ends of scales, units whose level is not known, money of others, logarithms."""
+    yield from _caps(question.fit, course, no_levels)
+    yield from _figures(question, actions)
+    yield from _coverage(question)
     for one, moved in zip(question.priced, course.readings, strict=True):
         if not one.log:
             continue
         amount = np.exp(np.minimum(complete_levels(question.fit, int(question.asked.seed or 0))[:, one.place], 700.0))
         weighted = float((amount * (1.0 if one.weights is None else one.weights)).mean())
-        linear = float(course.changes[:, :, one.place].mean()) * weighted
-        notes.append(
+        linear = float(course.changes[:, :, one.place].mean()) * weighted  # the linear reading, as a check
+        yield (
             f"{one.name!r} is read as a logarithm, unit by unit: the amount changes by {moved.mean():.4g} a unit and "
             f"wave on average; mean amount times mean change of the logarithm would be {linear:.4g}."
         )
-    return tuple(notes)
 
 
-def coverage_notes(fit: Fit, question: Question) -> tuple[str, ...]:
-    """What the money is counted over, where that is not what was measured."""
-    prices, units = [one.place for one in question.priced], question.units
-    if prices and fit.level == "single":
-        note = (
-            f"The fit compares rows with one another (single level), and the money takes {units} units to move as rows "
-            "do: right if each row was a unit. If rows are persons, effects are between persons, and those between "
-            "units may differ: fit a rox.Study."
-        )
-        return (note,)
-    levels = fit.population.levels
-    if levels is None or units is None or fit.level != "between":
-        return ()
-    notes = []
-    for place in prices:
-        measured = int((~np.isnan(levels[:, place])).sum())
-        if measured < min(units, len(levels)):
-            out = fit.population.hidden is not None and fit.population.hidden[:, place].any()
-            how = "has a level that may be shown" if out else "was measured"
-            notes.append(
-                f"{fit.model.names[place]!r} {how} in {measured} of {len(levels)} units; the money counts "
-                f"{units} (n_units= says otherwise)."
-            )
-    return tuple(notes)
+def _caps(fit: Fit, course: Course, no_levels: bool) -> Iterator[str]:
+    """Where the end of a scale cut a change, and how levels were found."""
+    people, model = fit.population, fit.model
+    bounded = any(None not in ends_of(fit, c) and not is_figure(c) for c in model.constructs)
+    if no_levels and bounded and people.mean is None:
+        yield "No means in this fit: ends of scales and what was observed could not be checked."
+        return
+    for name, share in zip(model.names, course.capped, strict=True):
+        if share > 0:
+            yield f"{name!r}: the end of the scale cut the change in {share:.1%} of units and waves."
+    if not bounded:
+        return
+    if people.levels is None:
+        why = "a latent level is not observed" if fit.table.of("loading") else "no unit is in a document"
+        whom = "rows" if fit.level == "single" else "units"
+        yield f"Levels of the {whom} are drawn from their mean and covariance ({why})."
+    elif np.isnan(people.levels).any():
+        holes = int(np.isnan(people.levels).any(axis=1).sum())
+        out = "" if people.hidden is None else " that may be shown"
+        yield f"{holes} unit(s) lack some score{out}; they are taken to stand at the mean."
+    if people.roots is not None:
+        yield "Levels of the units are drawn from what is known of each, anew in every draw."
 
 
-def figure_notes(question: Question, actions: Sequence[Action]) -> tuple[str, ...]:
+def _figures(question: Question, actions: Sequence[Action]) -> Iterator[str]:
     """Yes/nos, counts and shares on a straight line whose expected value leaves the scale in some units."""
     fit, at = question.fit, question.at()
     ground = at.ground(actions)
     if ground.levels is None or not ground.figures:
-        return ()
+        return
     wave = int(np.argmax(np.sum([action.share for action in actions], axis=0)))
     caps = ground.caps(0, 1, tuple(range(len(fit.model.names))))
     found = travel(at.system, push_of(actions, wave), caps)
     apart = ground.levels.mean - ground.levels.mean.mean(axis=0)
-    notes = []
     for place in sorted(ground.figures):
         weights, change = at.system.coefficients[0, place], found.changes[place][0]
         if fit.families[place] != LINEAR or not weights.any() or not change.any():
@@ -366,33 +367,32 @@ def figure_notes(question: Question, actions: Sequence[Action]) -> tuple[str, ..
         low, high = ground.low[place], ground.high[place]
         before, after = (int(((e < low) | (e > high)).sum()) for e in (expected, expected + change))
         if after > before:
-            notes.append(
+            yield (
                 f"{fit.model.names[place]!r} is an outcome on a straight line, whose expected value moves and is held "
                 f"in its mean only: in {after:,} of {len(expected):,} units it lies beyond the ends of the scale then "
                 f"({before:,} before). Read the mean, not such units."
             )
-    return tuple(notes)
 
 
-def cap_notes(fit: Fit, course: Course, no_levels: bool) -> list[str]:
-    """Where the end of a scale cut a change, and how levels were found."""
-    bounded = [c.name for c in fit.model.constructs if None not in ends_of(fit, c) and not is_figure(c)]
-    if no_levels and bounded and fit.population.mean is None:
-        return ["No means in this fit: ends of scales and what was observed could not be checked."]
-    notes = [
-        f"{name!r}: the end of the scale cut the change in {share:.1%} of units and waves."
-        for name, share in zip(fit.model.names, course.capped, strict=True)
-        if share > 0
-    ]
-    people = fit.population
-    if people.levels is None and bounded:
-        why = "a latent level is not observed" if fit.table.of("loading") else "no unit is in a document"
-        whom = "rows" if fit.level == "single" else "units"
-        notes.append(f"Levels of the {whom} are drawn from their mean and covariance ({why}).")
-    elif people.levels is not None and bounded and np.isnan(people.levels).any():
-        holes = int(np.isnan(people.levels).any(axis=1).sum())
-        out = "" if people.hidden is None else " that may be shown"
-        notes.append(f"{holes} unit(s) lack some score{out}; they are taken to stand at the mean.")
-    if people.roots is not None and bounded:
-        notes.append("Levels of the units are drawn from what is known of each, anew in every draw.")
-    return notes
+def _coverage(question: Question) -> Iterator[str]:
+    """What the money is counted over, where that is not what was measured."""
+    fit, units, prices = question.fit, question.units, [one.place for one in question.priced]
+    if prices and fit.level == "single":
+        yield (
+            f"The fit compares rows with one another (single level), and the money takes {units} units to move as rows "
+            "do: right if each row was a unit. If rows are persons, effects are between persons, and those between "
+            "units may differ: fit a rox.Study."
+        )
+        return
+    levels, hidden = fit.population.levels, fit.population.hidden
+    if levels is None or units is None or fit.level != "between":
+        return
+    for place in prices:
+        measured = int((~np.isnan(levels[:, place])).sum())
+        if measured < min(units, len(levels)):
+            out = hidden is not None and hidden[:, place].any()
+            how = "has a level that may be shown" if out else "was measured"
+            yield (
+                f"{fit.model.names[place]!r} {how} in {measured} of {len(levels)} units; the money counts "
+                f"{units} (n_units= says otherwise)."
+            )

@@ -55,9 +55,9 @@ class CausalModel(Frozen):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        _check_constructs(self.constructs)
-        _check_edges(self.edges, self.names)
-        _check_covariances(self.covariances, self.constructs)
+        _check_constructs(self)
+        _check_edges(self)
+        _check_covariances(self)
         if not self.feedback:
             _check_loops(self.edges)
         _check_labels(self)
@@ -223,14 +223,14 @@ def _sort_edges(given: object, argument: str) -> tuple[tuple[object, ...], tuple
     return tuple(edges), tuple(covariances)
 
 
-def _check_constructs(constructs: Sequence[Construct]) -> None:
+def _check_constructs(model: CausalModel) -> None:
     """Refuse two constructs of one name, an item of two constructs, and a name that means both."""
-    if not constructs:
+    if not model.constructs:
         raise SpecError("A model needs at least one construct; got none.")
-    names = [construct.name for construct in constructs]
+    names = model.names
     _refuse_twice(names, "construct")
     owner: dict[str, Construct] = {}
-    for construct in constructs:
+    for construct in model.constructs:
         for item in construct.item_names:
             other = owner.setdefault(item, construct)
             if other is not construct:
@@ -246,50 +246,43 @@ def _check_constructs(constructs: Sequence[Construct]) -> None:
         _refuse_twice(construct.item_names, f"item of {construct.name!r}")
 
 
-def _check_edges(edges: Sequence[Edge], names: Sequence[str]) -> None:
+def _check_edges(model: CausalModel) -> None:
     """Refuse an edge between unknown constructs, and an edge given twice."""
+    names = model.names
     known = set(names)
-    for edge in edges:
+    for edge in model.edges:
         for end in (edge.cause, edge.effect):
             if end not in known:
                 raise SpecError(f"The edge {edge} names {end!r}, which is no construct.", hint=did_you_mean(end, names))
-    _refuse_twice([f"{edge} at lag {edge.lag}" if edge.lag else str(edge) for edge in edges], "edge")
+    _refuse_twice([f"{edge} at lag {edge.lag}" if edge.lag else str(edge) for edge in model.edges], "edge")
 
 
-def _check_covariances(covariances: Sequence[Covariance], constructs: Sequence[Construct]) -> None:
-    """Refuse a covariance between unknown names, or between a construct and an item."""
-    names = [construct.name for construct in constructs]
-    items = [item for construct in constructs for item in construct.item_names]
-    structural, measured = set(names), set(items)
-    for pair in covariances:
+def _check_covariances(model: CausalModel) -> None:
+    """Refuse a covariance of unknown names, of a construct and an item, of an item that has no residual."""
+    items = [item.name for item in model.items]
+    structural, measured = set(model.names), set(items)
+    for pair in model.covariances:
+        ends = {pair.left, pair.right}
         for end in (pair.left, pair.right):
             if end not in structural and end not in measured:
                 raise SpecError(
                     f"The arrow {pair} names {end!r}, which is neither a construct nor an item.",
-                    hint=did_you_mean(end, [*names, *items]),
+                    hint=did_you_mean(end, [*model.names, *items]),
                 )
-        if not ({pair.left, pair.right} <= structural or {pair.left, pair.right} <= measured):
+        if not (ends <= structural or ends <= measured):
             raise SpecError(f"The arrow {pair} joins a construct and an item.", allowed="two constructs, or two items")
-    ordered = [sorted((pair.left, pair.right)) for pair in covariances]
+    ordered = [sorted((pair.left, pair.right)) for pair in model.covariances]
     _refuse_twice([arrow_text(left, right, "<->") for left, right in ordered], "arrow")
-    _check_residuals(covariances, constructs)
-
-
-def _check_residuals(covariances: Sequence[Covariance], constructs: Sequence[Construct]) -> None:
-    """Refuse a covariance of two items of which one is measured without error: it has no residual."""
-    names = {construct.name for construct in constructs}
-    owner = {item: construct.name for construct in constructs for item in construct.item_names}
-    stated = {pair.left for pair in covariances if pair.left == pair.right}
-    exact = {c.items[0].name for c in constructs if c.observed} - stated
-    for pair in covariances:
-        ends = {pair.left, pair.right}
-        left, right = (owner.get(end, end) for end in (pair.left, pair.right))
-        wrong = [end for end in (pair.left, pair.right) if end in exact or end in names]
-        if len(ends) == 2 and not ends <= names and wrong:
+    owner = {item: construct.name for construct in model.constructs for item in construct.item_names}
+    stated = {pair.left for pair in model.covariances if pair.left == pair.right}
+    exact = {c.items[0].name for c in model.constructs if c.observed} - stated
+    for pair in model.covariances:
+        wrong = [end for end in (pair.left, pair.right) if end in exact or end in structural]
+        if pair.left != pair.right and not {pair.left, pair.right} <= structural and wrong:
             raise SpecError(
                 f"The arrow {pair} joins the residuals of items, but {wrong[0]!r} is a construct of its own.",
                 hint="It is measured without error, so that it has no residual: join the constructs instead, "
-                f"{arrow_text(left, right, '<->')}.",
+                f"{arrow_text(owner.get(pair.left, pair.left), owner.get(pair.right, pair.right), '<->')}.",
             )
 
 

@@ -443,12 +443,9 @@ def _loading(item: Item, position: int) -> str:
 
 
 def _written(name: str, part: Edge | Covariance) -> str:
-    modifiers = [] if part.label is None else [part.label]
-    if part.fixed is not None:
-        return _with_modifiers(name, [_number(part.fixed), *modifiers])
-    if part.start is not None:
-        return _with_modifiers(name, [f"start({_number(part.start)})", *modifiers])
-    return _with_modifiers(name, modifiers)
+    first = [] if part.start is None else [f"start({_number(part.start)})"]
+    first = first if part.fixed is None else [_number(part.fixed)]
+    return _with_modifiers(name, [*first, *([] if part.label is None else [part.label])])
 
 
 def _with_modifiers(name: str, modifiers: list[str]) -> str:

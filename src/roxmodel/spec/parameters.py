@@ -45,25 +45,21 @@ class Parameter:
     ----------
     id
         Stable name, for example ``"edge:pride->behaviours"``.
-    kind
+    kind, left, right
         ``loading`` (left construct, right item), ``edge`` (left cause, right effect), ``variance`` (left =
         right), ``covariance``, ``intercept``, ``threshold`` or ``defined``.
-    left, right
-        What it joins.
     group
-        Group, empty for one group.
+        Empty for one group.
     free
         0 = fixed; k = the k-th element of theta, counted from 1; equal numbers are an equality constraint.
     value
         The fixed value; None if free, or if the data give it (`given` says how).
-    start
-        Starting value asked for.
+    start, lower
+        Starting value asked for; lower bound of a free parameter.
     label
-        Label; equal labels are equal parameters.
+        Equal labels are equal parameters.
     lag
         Waves between cause and effect.
-    lower
-        Lower bound of a free parameter.
     note
         Why it is as it is, when that is not obvious; words for a reader, never asked by code.
     given

@@ -198,7 +198,7 @@ class Count(_Plain):
     integer: ClassVar[bool] = True
 
 
-class Amount(_Plain):
+class Amount(Frozen):
     """An amount of money or of anything else that has a unit and no ends.
 
     Parameters
@@ -215,6 +215,8 @@ class Amount(_Plain):
     kind: Literal["amount"] = "amount"
     unit: str = "EUR"
     ends: ClassVar[tuple[None, None]] = (None, None)
+    integer: ClassVar[bool] = False
+    codes: ClassVar[Mapping[str, float]] = MappingProxyType({})
 
     def __init__(self, unit: str = "EUR", **rest: Any) -> None:
         super().__init__(unit=unit, **rest)

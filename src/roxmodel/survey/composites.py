@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 
+from roxmodel.moments.condense import kish_of
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.moments.source import SourceMoments
 from roxmodel.spec.constructs import UNIT
@@ -15,16 +16,9 @@ from roxmodel.spec.graph import RoxModel
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = [
-    "MIN_GROUP",
-    "Composites",
-    "hidden_scores",
-    "item_mean",
-    "partial_words",
-    "people_behind",
-    "shift_words",
-    "suppressed",
-    "unit_composites",
-]
+    "MIN_GROUP", "Composites", "hidden_scores", "item_mean", "partial_words", "people_behind", "shift_words",
+    "suppressed", "unit_composites",
+]  # fmt: skip
 
 
 _NOTHING = 0.005  # points that no reader would see
@@ -133,9 +127,9 @@ def people_behind(own: SourceMoments) -> FloatArray:
     """Fewest people behind an answered item, in each unit.
 
     Rows that stand for several people (frequencies) count as so many. With sampling weights a unit counts no more than
-    twice Kish's number (Σw)² / Σw², so that one person with nearly all the weight does not hide among others.
+    twice Kish's number (`kish_of`), so that one person with nearly all the weight does not hide among others.
 
-    Of the items of one construct: (G,) people, 0 where nobody answered. Kish (1965), Survey sampling, section 11.2.
+    Of the items of one construct: (G,) people, 0 where nobody answered.
 
     >>> from roxmodel.moments.condense import Design
     >>> codes, answers = np.array([0, 0, 0, 1, 1, 1]), [np.array([1.0, 2, 3, 4, 5, 5])]
@@ -145,8 +139,7 @@ def people_behind(own: SourceMoments) -> FloatArray:
     """
     counts = own.counts
     weight, weight2 = (np.diagonal(array, axis1=1, axis2=2) for array in (own.weight, own.weight2))
-    worth = np.divide(weight**2, weight2, out=np.zeros(counts.shape), where=weight2 > 0)
-    fewest = np.where(counts > 0, np.minimum(counts, 2.0 * worth), np.inf).min(axis=1)
+    fewest = np.where(counts > 0, np.minimum(counts, 2.0 * kish_of(weight, weight2)), np.inf).min(axis=1)
     return np.where(np.isinf(fewest), 0.0, fewest)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from roxmodel.doubts import Doubt
 from roxmodel.errors import listed
+from roxmodel.moments.condense import kish_of
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.moments.source import SourceMoments
 from roxmodel.spec.constructs import UNIT, Construct
@@ -22,15 +23,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
-    "Direction",
-    "Repeats",
-    "direction_of",
-    "duplicate_doubts",
-    "effective_answers",
-    "repeats_of",
-    "reversed_by_covariance",
-    "reversed_in_moments",
-]
+    "Direction", "Repeats", "direction_of", "duplicate_doubts", "effective_answers", "repeats_of",
+    "reversed_by_covariance", "reversed_in_moments",
+]  # fmt: skip
 
 
 _RARE = 1e-5  # probability under chance below which repeats are no chance
@@ -435,7 +430,7 @@ def effective_answers(own: SourceMoments, total: FloatArray) -> float:
     if weight is not own.n:  # Kish's n under sampling weights
         own_weight = np.diagonal(weight.sum(axis=0)).min()
         squares = np.diagonal(own.weight2.sum(axis=0)).max()
-        n = min(n, float(own_weight**2 / squares)) if squares > 0 else n
+        n = min(n, float(kish_of(own_weight, squares))) if squares > 0 else n
     return n / (1 + max(people - 1, 0.0) * icc)
 
 

@@ -9,10 +9,11 @@ import pytest
 
 import roxmodel as rox
 from roxmodel.estimate.latent.door import solve_rows
-from roxmodel.estimate.latent.inference import beside_bound, bread_of, degrees_of_freedom, kish
+from roxmodel.estimate.latent.inference import beside_bound, bread_of, degrees_of_freedom
 from roxmodel.estimate.latent.optimizer import Minimum
 from roxmodel.estimate.options import SemOptions
 from roxmodel.implied.likelihood import Expansion
+from roxmodel.moments.condense import kish
 
 MODEL = rox.RoxModel.from_lavaan("A =~ a1 + a2\nB =~ b1 + b2\nY =~ y1 + y2 + y3\nY ~ A + B")
 

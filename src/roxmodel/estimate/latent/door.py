@@ -21,25 +21,23 @@ from roxmodel.estimate.latent.inference import (
 )
 from roxmodel.estimate.latent.latent_fit import fit_of
 from roxmodel.estimate.latent.latent_notes import observed, weighted
-from roxmodel.estimate.latent.row_bootstrap import Refit, resample, resample_categorical
+from roxmodel.estimate.latent.replicates import resample, resample_categorical
 from roxmodel.estimate.latent.row_sample import sample_of_frame, sample_of_moments
 from roxmodel.estimate.latent.sample import LatentSolution, LinkedSample, Sample, linked_sample
 from roxmodel.estimate.latent.solve import solve, solve_between, table_of
 from roxmodel.estimate.latent.tests_of_fit import Judged, likelihood_indices, linked_indices
-from roxmodel.estimate.latent.unit_bootstrap import resample_units
 from roxmodel.estimate.options import LinkedOptions, SemOptions, WithinLevel
 from roxmodel.estimate.ordinal.categorical import solve_categorical
 from roxmodel.implied.likelihood import Target
 from roxmodel.implied.matrices import implied, one_blas_thread
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.moments.single import Moments
-from roxmodel.result.draws import Draws
 from roxmodel.result.fit import Fit
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable
 from roxmodel.survey.linkage import equation_units
-from roxmodel.survey.reading import check_same_items, require_sources
-from roxmodel.survey.study import Study
+from roxmodel.survey.reading import require_sources
+from roxmodel.survey.study import Study, check_same_items
 from roxmodel.types import FloatArray
 
 __all__ = ["fit_linked", "fit_sem", "solve_rows"]
@@ -77,16 +75,13 @@ def _likelihood(model: RoxModel, data: object, options: SemOptions) -> LatentSol
     known = solve(model, sample, table, observed(options, sample))
     places = given_places(model, table)
     indices, moments = likelihood_indices(_judged(known, places, options))
-    resampling = None
-    if options.bootstrap:
-        resampling = resample(Refit(model, table, known.layouts, sample, known.found, known.bread.inverse), options)
     return replace(
         known,
-        vcov=_covariance(known, places, options),
+        vcov=_robust(known, places, options),
         df=degrees_of_freedom(table, sample),
         indices=indices,
         moments=moments,
-        resampling=resampling,
+        resampling=resample(known, options) if options.bootstrap else None,
     )
 
 
@@ -115,13 +110,20 @@ def _judged(known: LatentSolution, places: tuple[int, ...], options: SemOptions)
     )  # fmt: skip
 
 
-def _covariance(known: LatentSolution, places: tuple[int, ...], options: SemOptions) -> FloatArray:
+def _robust(known: LatentSolution, places: tuple[int, ...], options: SemOptions) -> FloatArray:
     sample, inverse = known.sample, known.bread.whole
-    vcov = inverse / sample.n
-    if options.estimator == "MLM":
-        middle, _ = satorra_bentler(known.layouts, sample, known.found.theta, places)
-        vcov = np.asarray(inverse @ middle @ inverse / sample.n)
-    elif options.estimator == "MLR" or options.se == "robust" or weighted(options):
+    if options.estimator != "MLM":
+        return _covariance(known, options.estimator == "MLR" or options.se == "robust" or weighted(options))
+    middle, _ = satorra_bentler(known.layouts, sample, known.found.theta, places)
+    return beside_bound(np.asarray(inverse @ middle @ inverse / sample.n), known.bread)
+
+
+def _covariance(known: LatentSolution, robust: bool) -> FloatArray:
+    sample, inverse, vcov = known.sample, known.bread.whole, known.bread.whole / known.sample.n
+    if robust and isinstance(sample, LinkedSample):
+        own = unit_cases(sample.data.weight, sample.groups[0].clusters)
+        vcov = sandwich([(known.layout, sample.data, own)], known.found, inverse, sample.data.size)
+    elif robust:
         groups = zip(known.layouts, sample.groups, strict=True)
         vcov = sandwich([(layout, own.data, own.cases) for layout, own in groups], known.found, inverse, sample.n)
     return beside_bound(vcov, known.bread)
@@ -158,19 +160,20 @@ def _between(model: RoxModel, data: Study | LinkedMoments, options: LinkedOption
         joint = estimate_jointly(model, sample, known, options.within == "model", options.scaling)
         known, sample = joint.solution, joint.sample
     sample = _clustered(sample, data, options.cluster)
+    known, clusters = replace(known, sample=sample), sample.groups[0].clusters
     indices, moments, notes = linked_indices(sample, known, joint)
     if moments is None:
         at = implied(known.layout, known.found.theta)
         moments = Target(at.mu, at.sigma)
     within, words = within_levels(model, sample, joint, options.scaling)
+    vcov = _covariance(known, options.se == "robust" or clusters is not None)
     return replace(
         known,
-        sample=sample,
-        vcov=_unit_covariance(known, sample, options),
-        df=unit_degrees_of_freedom(model, known.table, sample, sample.groups[0].clusters),
+        vcov=small_sample(model, known.table, sample, vcov),
+        df=unit_degrees_of_freedom(model, known.table, sample, clusters),
         indices=indices,
         moments=(moments,),
-        resampling=_resampled(known, sample, data, options),
+        resampling=resample(known, options) if options.bootstrap else None,
         within=within,
         notes=(*notes, *words),
     )
@@ -252,23 +255,3 @@ def _clustered(sample: LinkedSample, data: object, cluster: str | None) -> Linke
         )
     codes = np.array([place[value] for value in values], dtype=np.int64)
     return replace(sample, groups=(replace(sample.groups[0], clusters=codes),))
-
-
-def _unit_covariance(known: LatentSolution, sample: LinkedSample, options: LinkedOptions) -> FloatArray:
-    inverse, clusters = known.bread.whole, sample.groups[0].clusters
-    if options.se == "robust" or clusters is not None:
-        own = unit_cases(sample.data.weight, clusters)
-        vcov = sandwich([(known.layout, sample.data, own)], known.found, inverse, sample.data.size)
-    else:
-        vcov = inverse / sample.n
-    return small_sample(known.model, known.table, sample, beside_bound(vcov, known.bread))
-
-
-def _resampled(
-    known: LatentSolution, sample: LinkedSample, data: Study | LinkedMoments, options: LinkedOptions
-) -> Draws | None:
-    if not options.bootstrap:
-        return None
-    place = {unit: k for k, unit in enumerate(data.units)}
-    places = np.array([place[unit] for unit in sample.units], dtype=np.int64)
-    return resample_units(sample, known, options, (places, len(data.units)))

@@ -11,6 +11,7 @@ from roxmodel.estimate.latent.casewise import Cases, Scored, adf_products, score
 from roxmodel.estimate.latent.optimizer import Minimum
 from roxmodel.estimate.latent.sample import GroupSample, LinkedSample, Sample
 from roxmodel.implied.layout import Layout
+from roxmodel.moments.condense import kish
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable
 from roxmodel.survey.linkage import equation_units
@@ -21,7 +22,6 @@ __all__ = [
     "beside_bound",
     "bread_of",
     "degrees_of_freedom",
-    "kish",
     "net_of_intercepts",
     "sandwich",
     "satorra_bentler",
@@ -251,21 +251,6 @@ def sandwich(parts: Sequence[Scored], found: Minimum, inverse: FloatArray, n: fl
 def unit_cases(weight: FloatArray, clusters: IntArray | None) -> Cases:
     """Units as cases; with g units or clusters of them the middle of a sandwich is multiplied by g / (g - 1)."""
     return Cases(None, weight, True, np.arange(len(weight)) if clusters is None else clusters)
-
-
-def kish(weights: FloatArray) -> float:
-    """Kish's effective number of rows: (Σ w)² / Σ w², so many unweighted ones would say as much of a mean.
-
-    References
-    ----------
-    Kish (1965), Survey sampling, ch. 11; Kish (1992), Weighting for unequal P_i, J. Official Statistics 8, 183-200.
-
-    Examples
-    --------
-    >>> kish(np.array([1.0, 1.0, 2.0, 2.0])).__round__(2)
-    3.6
-    """
-    return float(weights.sum() ** 2 / (weights**2).sum())
 
 
 def degrees_of_freedom(table: ParameterTable, sample: Sample) -> FloatArray | None:

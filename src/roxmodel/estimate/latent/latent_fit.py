@@ -14,10 +14,10 @@ from roxmodel.implied.layout import LOADINGS, RESIDUALS, Layout, residual_of
 from roxmodel.implied.likelihood import NormalCells, inverse_of
 from roxmodel.implied.matrices import Implied, filled, implied
 from roxmodel.records import LINEAR, Equation, Estimates, GroupMoments, Measure, Population, UnitScores
-from roxmodel.result.derived import Known, define
+from roxmodel.result.derived import Known, define, summary_of
 from roxmodel.result.draws import wald
 from roxmodel.result.fit import Fit
-from roxmodel.result.levels import lower_roots, summary_of
+from roxmodel.result.levels import lower_roots
 from roxmodel.spec.constructs import UNIT, Construct
 from roxmodel.spec.definitions import evaluate
 from roxmodel.spec.graph import RoxModel

@@ -23,19 +23,10 @@ from roxmodel.types import BoolArray, FloatArray
 
 __all__ = ["Minimum", "feasible", "lower_bounds", "minimise", "reached", "settle"]
 
-
 _MOST_STEPS = 200
-
-
 _DONE = 1e-13  # Newton decrement: squared distance to the optimum in standard errors of one observation
-
-
 _LEVEL = 1e-15  # the same by the gradient alone, where the Hessian needs a ridge
-
-
 _SURE = 0.5  # of what was promised, that a step must hold which jumps onto a bound the function does not push against
-
-
 _FIRST, _MOST_RIDGE = 1e-4, 1e8  # of the ridge, beside a scaled information with ones on its diagonal
 
 
@@ -303,14 +294,8 @@ def reached(
 
 
 _MOST_TOGETHER = 40
-
-
 _MEMORY = 12  # steps that the approximation of the Hessian remembers
-
-
 _DONE_TOGETHER = 1e-7  # squared length of the last step, in standard errors: what it leaves is a small part of it
-
-
 _LONGEST = 2.0  # of a step, in standard errors of one observation
 
 

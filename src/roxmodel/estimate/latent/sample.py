@@ -17,6 +17,7 @@ from roxmodel.implied.layout import Layout
 from roxmodel.implied.likelihood import NormalCells, Seen, Target
 from roxmodel.implied.starts import moments_between
 from roxmodel.moments.cells import Cells
+from roxmodel.moments.condense import kish
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.moments.source import SourceMoments
 from roxmodel.moments.unit_means import UnitMeans
@@ -40,7 +41,6 @@ __all__ = [
     "linked_sample",
     "noise_of",
     "reweighted",
-    "with_noise",
 ]
 
 _FAR = 1e4  # of a mean from 0, in standard deviations between units
@@ -59,7 +59,7 @@ class GroupSample:
     weights: FloatArray | None = None  # (m,) summing to n (frequencies) or to their share of n (sampling weights)
     sampling: bool = False  # whether the weights are sampling weights
     clusters: IntArray | None = None  # (m,) 0…C-1 of the rows, or of the units
-    places: IntArray | None = None  # (m,) of the rows in the frame
+    places: IntArray | None = None  # (m,) of the rows in the frame, of the units in the study
     met: FloatArray | None = None  # (p, p) how often a pair of items was seen, where neither n nor patterns say it
 
     @property
@@ -77,8 +77,7 @@ class GroupSample:
         """People behind the group; with sampling weights no more than twice Kish's number (see `people_behind`)."""
         if self.weights is None or not self.sampling:
             return self.n
-        worth = self.weights.sum() ** 2 / (self.weights**2).sum()
-        return float(min(np.count_nonzero(self.weights), 2.0 * worth))
+        return min(float(np.count_nonzero(self.weights)), 2.0 * kish(self.weights))
 
     @property
     def together(self) -> FloatArray:
@@ -109,7 +108,7 @@ class Sample:
     mean: FloatArray | None  # (p,) over all groups, in points; None where a printed matrix had none, and of units
     low: FloatArray | None  # (p,) mean of the five smallest answers (no respondent's own); None without ten
     high: FloatArray | None
-    dropped: int  # rows left out because an answer was missing (listwise) or all were (fiml)
+    dropped: int  # rows left out because an answer was missing (listwise) or all were (fiml, units)
     notes: tuple[str, ...]  # what a reader must know of how the data were read
 
     @property
@@ -166,6 +165,10 @@ class LinkedSample(Sample):
         """Units that contribute."""
         return len(self.units)
 
+    def noise_with(self, sources: Sequence[Source]) -> FloatArray:
+        """(J, p, p) noise of the means that other covariances within units imply, in units of the scale."""
+        return np.asarray(noise_of(self.means, sources) / np.outer(self.scale, self.scale))
+
 
 @dataclass(frozen=True, slots=True)
 class LatentSolution:
@@ -218,11 +221,13 @@ def linked_sample(model: RoxModel, moments: LinkedMoments, cells: Mapping[str, C
     scaled = noise / np.outer(spread, spread)
     data = NormalCells(seen, np.where(seen, raw, 0.0) / spread, np.ones(len(raw)), noise=scaled)
     notes = _population_notes(tuple(found))
+    place = {unit: k for k, unit in enumerate(moments.units)}
+    places = np.array([place[unit] for unit in means.units], dtype=np.int64)
     empty = len(moments.units) - len(raw)
     if empty:
         notes.append(f"{empty} unit(s) hold no answer and no figure of this model and are left out.")
-    group = GroupSample("", float(len(raw)), moments_between(data), met=together_of(seen))
-    return LinkedSample(items, spread, (group,), None, None, None, 0, tuple(notes), means, tuple(found), data)
+    group = GroupSample("", float(len(raw)), moments_between(data), places=places, met=together_of(seen))
+    return LinkedSample(items, spread, (group,), None, None, None, empty, tuple(notes), means, tuple(found), data)
 
 
 def _require_units(items: tuple[str, ...], seen: BoolArray, raw: FloatArray) -> None:
@@ -312,10 +317,4 @@ def reweighted(sample: LinkedSample, weight: FloatArray) -> NormalCells:
         sources.append(
             replace(source, within=within_of(source.moments, source.cells, own, source.within, source.groups))
         )
-    return with_noise(sample, tuple(sources), weight)
-
-
-def with_noise(sample: LinkedSample, sources: tuple[Source, ...], weight: FloatArray) -> NormalCells:
-    """The sample's means with the noise that other covariances within units imply."""
-    noise = noise_of(sample.means, sources) / np.outer(sample.scale, sample.scale)
-    return replace(sample.data, noise=noise).weighted(weight)
+    return replace(sample.data, noise=sample.noise_with(sources)).weighted(weight)

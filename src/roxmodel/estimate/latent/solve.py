@@ -37,6 +37,9 @@ __all__ = [
     "with_given",
 ]
 
+_LEAST = 0.05  # share of a variance that is left at least, where an iteration starts from another estimate
+_ROUGH = 10  # steps with one mean noise for all units, before the first with each unit's own
+
 
 def table_of(model: RoxModel, options: SemOptions, groups: Sequence[str]) -> ParameterTable:
     """Plan the parameters of all groups.
@@ -182,10 +185,6 @@ def refuse_free_lags(table: ParameterTable) -> None:
                 f"The lagged edge {row.left} -> {row.right} is free, but one wave cannot estimate a lag.",
                 hint="Fix its value (rox.Edge(..., lag=1, fixed=0.1)): it then acts in the simulation only.",
             )
-
-
-_LEAST = 0.05  # share of a variance that is left at least, where an iteration starts from another estimate
-_ROUGH = 10  # steps with one mean noise for all units, before the first with each unit's own
 
 
 def solve(model: RoxModel, sample: Sample, table: ParameterTable, observed: bool) -> LatentSolution:

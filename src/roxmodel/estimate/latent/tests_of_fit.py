@@ -9,7 +9,7 @@ import numpy as np
 from scipy.linalg import block_diag
 
 from roxmodel.errors import EstimationError
-from roxmodel.estimate.latent.both_levels import Joint
+from roxmodel.estimate.latent.both_levels import BothLevels
 from roxmodel.estimate.latent.casewise import score_products
 from roxmodel.estimate.latent.inference import satorra_bentler
 from roxmodel.estimate.latent.sample import GroupSample, LatentSolution, LinkedSample, Sample
@@ -350,7 +350,7 @@ def _inverted(matrix: FloatArray) -> FloatArray:
 
 
 def linked_indices(
-    sample: LinkedSample, known: LatentSolution, joint: Joint | None
+    sample: LinkedSample, known: LatentSolution, joint: BothLevels | None
 ) -> tuple[dict[str, float], Target | None, list[str]]:
     """Fit indices, the moments between units without structure, and what a reader must know of them.
 

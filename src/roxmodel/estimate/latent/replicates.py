@@ -1,14 +1,14 @@
-"""The bootstrap of method "sem": every replicate refitted to convergence, many at once.
+"""Rows or units drawn again: every replicate refitted to convergence, many at once where answers are complete.
 
 Complete data: a replicate is a covariance matrix, and all replicates of a batch take quasi-Newton steps together,
 from the estimate and with its inverse information as the first guess of theirs. A replicate that does not settle, or
-leaves the bounds, is fitted by itself with `minimise`. Missing answers and ordinal items: one by one.
+leaves the bounds, is fitted by itself with `minimise`. Missing answers, ordinal items and units: one by one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -17,61 +17,47 @@ import numpy as np
 from roxmodel.errors import EstimationError
 from roxmodel.estimate.bootstrap import Bootstrap
 from roxmodel.estimate.latent.casewise import casewise_scores
-from roxmodel.estimate.latent.optimizer import Minimum, lower_bounds, minimise, settle
-from roxmodel.estimate.latent.sample import GroupSample, LatentSolution, Sample
-from roxmodel.estimate.latent.solve import given_by_data, with_given
-from roxmodel.estimate.options import SemOptions
+from roxmodel.estimate.latent.optimizer import lower_bounds, minimise, settle
+from roxmodel.estimate.latent.sample import GroupSample, LatentSolution, LinkedSample, Sample, reweighted
+from roxmodel.estimate.latent.solve import given_by_data, layout_of, with_given
+from roxmodel.estimate.options import LinkedOptions, SemOptions
 from roxmodel.estimate.ordinal.categorical import ordinal_items, refit_categorical
 from roxmodel.implied.layout import Layout
-from roxmodel.implied.likelihood import Objective, Part, Seen, Target, cells_of_rows
+from roxmodel.implied.likelihood import Objective, Part, Seen, Target, cells_of_rows, objective_of_units
 from roxmodel.result.draws import Draws
-from roxmodel.spec.graph import RoxModel
-from roxmodel.spec.parameters import ParameterTable
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
-__all__ = ["Refit", "refit_rows", "resample", "resample_categorical"]
+__all__ = ["resample", "resample_categorical"]
 
 _BATCH, _FEW = 256, 8  # replicates fitted together: complete data, one by one
 _THIN = "The data are too thin for this model: use fewer items or constructs, or more rows."
+_FEW_UNITS = "The units are too few for this model: use fewer items or constructs, or more units."
 _STEPS = 100  # of a replicate that is fitted by itself
 _CELLS = 1 << 22  # counts held at once
 _MOST_PRODUCTS = 1 << 21  # products of answers held at once
 
 
-@dataclass(frozen=True, slots=True)
-class Refit:
-    """What a replicate needs to be fitted again.
+def resample(known: LatentSolution, options: SemOptions | LinkedOptions) -> Draws:
+    """Draw rows, units, or clusters of them with replacement, and estimate the model again."""
+    sample, influence = known.sample, None
+    if isinstance(sample, LinkedSample):
+        clusters = sample.groups[0].clusters
+        codes = np.arange(float(sample.n)) if clusters is None else clusters.astype(np.float64)
+        own, batch, hint = sample, _FEW, _FEW_UNITS
 
-    Attributes
-    ----------
-    model, table, layouts, sample
-        As they were estimated.
-    found
-        The estimate.
-    inverse
-        (n_free, n_free) its inverse information, per observation.
-    """
+        def refit(counts: FloatArray, wanted: int) -> FloatArray:
+            return np.stack([_units_again(own, known, weight) for weight in counts[:wanted]])
 
-    model: RoxModel
-    table: ParameterTable
-    layouts: tuple[Layout, ...]
-    sample: Sample
-    found: Minimum
-    inverse: FloatArray
+    else:
+        codes, rows = _codes(sample)
+        batch, hint = int(np.clip(_CELLS // len(codes), 1, _BATCH)) if sample.complete else _FEW, _THIN
+        influence = _influence(known, codes, rows)
 
+        def refit(counts: FloatArray, wanted: int) -> FloatArray:
+            return _refit_rows(known, _row_counts(sample, counts, rows), wanted)
 
-def resample(known: Refit, options: SemOptions) -> Draws:
-    """Draw rows (or clusters) with replacement and refit."""
-    codes, rows = _codes(known.sample)
-    found = Bootstrap(
-        refit=lambda counts, wanted: refit_rows(known, _row_counts(known.sample, counts, rows), wanted),
-        codes=codes,
-        batch=int(np.clip(_CELLS // len(codes), 1, _BATCH)) if known.sample.complete else _FEW,
-        hint=_THIN,
-        lower=lower_bounds(known.table),
-        **_used(known.sample),
-    ).draws(options)
-    return replace(found, influence=_influence(known, codes, rows))
+    found = Bootstrap(refit, codes, batch, hint, lower_bounds(known.table), **_used(sample)).draws(options)
+    return found if influence is None else replace(found, influence=influence)
 
 
 def resample_categorical(solution: LatentSolution, options: SemOptions) -> Draws:
@@ -95,7 +81,7 @@ def _used(sample: Sample) -> dict[str, Any]:
     return {"places": places, "rows": len(places) + sample.dropped}
 
 
-def _influence(known: Refit, codes: FloatArray, places: Sequence[IntArray]) -> FloatArray | None:
+def _influence(known: LatentSolution, codes: FloatArray, places: Sequence[IntArray]) -> FloatArray | None:
     """What each resampled row or cluster moves: inverse information times its score (infinitesimal jackknife)."""
     if any(group.weights is not None for group in known.sample.groups):
         return None
@@ -108,7 +94,7 @@ def _influence(known: Refit, codes: FloatArray, places: Sequence[IntArray]) -> F
             for layout, group in zip(known.layouts, known.sample.groups, strict=True)
         ]
     )
-    moved = scores @ known.inverse
+    moved = scores @ known.bread.inverse
     sums = np.zeros((int(codes.max()) + 1, moved.shape[1]))
     np.add.at(sums, codes[np.concatenate(places)].astype(np.int64), moved)
     return sums
@@ -175,7 +161,7 @@ def _row_counts(sample: Sample, counts: FloatArray, rows: tuple[IntArray, ...]) 
     return found
 
 
-def refit_rows(known: Refit, counts: Sequence[FloatArray], wanted: int | None = None) -> FloatArray:
+def _refit_rows(known: LatentSolution, counts: Sequence[FloatArray], wanted: int | None = None) -> FloatArray:
     """Estimate all parameters for each set of row weights.
 
     Parameters
@@ -202,7 +188,7 @@ def refit_rows(known: Refit, counts: Sequence[FloatArray], wanted: int | None = 
     lower = lower_bounds(known.table)
     theta, settled = np.repeat(known.found.theta[None], len(shares), axis=0), np.zeros(len(shares), dtype=bool)
     if not known.found.bound.any():  # steps of all draws know no bounds
-        theta, settled = settle(layouts, targets, shares, known.found.theta, known.inverse, known.sample.n)
+        theta, settled = settle(layouts, targets, shares, known.found.theta, known.bread.inverse, known.sample.n)
         settled &= (theta > lower).all(axis=1)
     for draw in np.flatnonzero(~settled[:wanted]):
         parts = [
@@ -229,7 +215,7 @@ def _alone(objective: Objective, start: FloatArray, lower: FloatArray) -> FloatA
     return found.theta if found.converged else nothing
 
 
-def _one_by_one(known: Refit, counts: Sequence[FloatArray], shares: FloatArray, wanted: int) -> FloatArray:
+def _one_by_one(known: LatentSolution, counts: Sequence[FloatArray], shares: FloatArray, wanted: int) -> FloatArray:
     """Replicates with missing answers: moments of each pattern again, then Newton's method."""
     lower = lower_bounds(known.table)
     found = np.full((len(shares), known.table.n_free), np.nan)
@@ -276,7 +262,7 @@ def _moments(group: GroupSample, weights: FloatArray) -> Target:
     return Target(first + group.target.mean, covariance)
 
 
-def _layouts_of(known: Refit, targets: Sequence[Target]) -> tuple[Layout, ...]:
+def _layouts_of(known: LatentSolution, targets: Sequence[Target]) -> tuple[Layout, ...]:
     """The layouts with the values that the replicates' own data give, if there are any."""
     groups = tuple(replace(group, target=target) for group, target in zip(known.sample.groups, targets, strict=True))
     given = given_by_data(known.model, known.table, replace(known.sample, groups=groups))
@@ -295,3 +281,16 @@ def _drawn(layout: Layout, draw: int) -> Layout:
         return layout
     base = tuple(own[draw] if own.ndim > n else own for own, n in zip(layout.base, nominal, strict=True))
     return replace(layout, base=base)
+
+
+_BATCH = 8
+
+
+def _units_again(sample: LinkedSample, known: LatentSolution, weight: FloatArray) -> FloatArray:
+    """All parameters when units count `weight` times; the covariance within units is found again too."""
+    try:
+        data = reweighted(sample, weight)
+        objective = objective_of_units(layout_of(known, data), data)
+    except (np.linalg.LinAlgError, EstimationError, ValueError):
+        return np.full(known.table.n_free, np.nan)
+    return _alone(objective, known.found.theta, lower_bounds(known.table))
