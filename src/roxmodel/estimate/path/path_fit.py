@@ -285,7 +285,7 @@ def refit(model: RoxModel, table: ParameterTable, scores: Scores, weights: Float
         coefficients, left = replicated(spot.task(scores, values[rows]), weights[:, rows])
         theta[:, list(spot.theta)] = coefficients
         residuals[:, spot.effect, rows] = left
-    return _with_moments(model, table, scores, weights, (theta, residuals, known))
+    return _with_moments(model, table, scores, weights, theta, residuals, known)
 
 
 def _with_moments(
@@ -293,10 +293,11 @@ def _with_moments(
     table: ParameterTable,
     scores: Scores,
     weights: FloatArray,
-    found: tuple[FloatArray, FloatArray, FloatArray],
+    theta: FloatArray,
+    deviations: FloatArray,
+    known: BoolArray,
 ) -> FloatArray:
     """Exogenous means and (co)variances and disturbance (co)variances, weighted."""
-    theta, deviations, known = found
     place = {name: i for i, name in enumerate(model.names)}
     exogenous = [place[name] for name in model.exogenous_names]
     values = np.asarray(scores.values)
