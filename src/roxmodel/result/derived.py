@@ -42,17 +42,7 @@ __all__ = [
 
 
 def disturbances(model: RoxModel, table: ParameterTable, theta: FloatArray, sample: FloatArray) -> FloatArray:
-    """Ψ, (draws, k, k): variances and covariances of exogenous constructs and of disturbances.
-
-    Parameters
-    ----------
-    model, table
-        What the parameters mean.
-    theta
-        (draws, n_free).
-    sample
-        (k, k) sample covariance, for rows that the data give.
-    """
+    """Ψ, (draws, k, k), of exogenous constructs and disturbances; `sample` (k, k) where the data give it."""
     place = {name: i for i, name in enumerate(model.names)}
     psi = np.zeros((len(theta), len(place), len(place)))
     for row in table:
@@ -81,22 +71,7 @@ def construct_sd(
 
 
 def standardized_values(model: RoxModel, table: ParameterTable, values: FloatArray, sd: FloatArray) -> FloatArray:
-    """Standardised value of every row: edges, (co)variances as correlations and shares, intercepts.
-
-    Parameters
-    ----------
-    model, table
-        What the parameters mean.
-    values
-        (rows,) estimates.
-    sd
-        (k,) standard deviations of the constructs.
-
-    Returns
-    -------
-    ndarray
-        (rows,), NaN for definitions and lagged edges.
-    """
+    """(rows,) standardised value of every row by `sd` (k,) of the constructs; NaN of definitions, lagged edges."""
     scale = dict(zip(model.names, sd, strict=True))
     variance = {row.left: v for row, v in zip(table, values, strict=True) if row.kind == "variance"}
     found = np.full(len(table), np.nan)
@@ -143,20 +118,7 @@ _NAMES = ("id", "kind", "left", "right", "group")
 
 
 def standardized_draws(fit: Fitted, theta: FloatArray) -> FloatArray:
-    """Standardised values of every row but definitions and thresholds, for each draw.
-
-    Parameters
-    ----------
-    fit
-        By method "sem".
-    theta
-        (draws, n_free).
-
-    Returns
-    -------
-    ndarray
-        (draws, rows).
-    """
+    """(draws, rows) standardised values of every row but definitions and thresholds, of a latent fit."""
     groups = {group.name: group.layout for group in latent_groups(fit)}
     columns: dict[str, FloatArray] = {}
     for name, layout in groups.items():

@@ -34,34 +34,16 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class LatentGroup:
-    """One group of a latent fit, at its estimate.
+    """One group of a latent fit, at its estimate; matrices and moments are in units of `Layout.scale`."""
 
-    Attributes
-    ----------
-    name
-        Of the group, empty for one group.
-    n, share
-        Rows, and their share of all rows.
-    layout
-        Where its parameters stand.
-    loadings
-        Λ, (p, k), in units of `Layout.scale`.
-    at
-        Implied moments, in the same units.
-    sample
-        Sample moments, likewise (with missing answers the maximum-likelihood ones).
-    means
-        Whether the sample has means.
-    """
-
-    name: str
+    name: str  # empty for one group
     n: float
-    share: float
+    share: float  # of all rows
     layout: Layout
-    loadings: FloatArray
+    loadings: FloatArray  # Λ, (p, k)
     at: Implied
-    sample: Target
-    means: bool
+    sample: Target  # with missing answers the maximum-likelihood moments
+    means: bool  # whether the sample has means
 
     @property
     def sigma(self) -> FloatArray:
@@ -80,21 +62,9 @@ def group_rows(fit: Fitted, name: str) -> list[Parameter]:
 
 
 def latent_groups(fit: Fitted, extra: Sequence[Parameter] = (), theta: FloatArray | None = None) -> list[LatentGroup]:
-    """Lay a fit out in matrices.
+    """Lay a latent fit out in matrices, or say that it has none.
 
-    Parameters
-    ----------
-    fit
-        By method "sem".
-    extra
-        Further rows, whose places in theta follow those of the fit.
-    theta
-        Parameters with those of the further rows; None = the fit's.
-
-    Raises
-    ------
-    EstimationError
-        If the fit has no latent model.
+    Places in theta of `extra` rows follow those of the fit; `theta` is with them.
     """
     if not fit.groups:
         raise EstimationError(
@@ -142,13 +112,7 @@ def covariates_in(fit: Fitted) -> IntArray:
 
 
 def require_continuous(fit: Fitted) -> None:
-    """Refuse a fit of ordinal items, whose answers are not on the scale of its covariances.
-
-    Raises
-    ------
-    EstimationError
-        Naming the estimator.
-    """
+    """Refuse a fit of ordinal items, whose answers are not on the scale of its covariances."""
     if fit.traits.ordinal:
         raise EstimationError(
             f"This needs continuous items, but the fit is of ordinal ones (estimator={fit.estimator!r}).",
@@ -157,25 +121,13 @@ def require_continuous(fit: Fitted) -> None:
 
 
 def require_people(fit: Fitted, what: str, instead: str) -> None:
-    """Refuse a fit between units, whose rows are no people.
-
-    Raises
-    ------
-    EstimationError
-        Saying what to use instead.
-    """
+    """Refuse a fit between units, whose rows are no people, saying what to use instead."""
     if fit.traits.levels == "predicted":
         raise EstimationError(f"{what} of a fit by method {fit.method!r}, which speaks of units.", hint=instead)
 
 
 def only_group(fit: Fitted, name: str | None) -> str:
-    """Name of the group that was meant.
-
-    Raises
-    ------
-    RoxError
-        If there is none of that name, or several and none was named.
-    """
+    """Name of the group that was meant; refused if there is none of that name, or several and none was named."""
     known = [group.name for group in fit.groups]
     if name is None and len(known) == 1:
         return known[0]
