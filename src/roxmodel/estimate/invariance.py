@@ -152,7 +152,7 @@ def verdict_of(row: Mapping[Any, Any], n: int, alpha: float = _ALPHA) -> str:
     alike in every third to second case at 80 rows a group (`benchmarks/invariance_alarms.py`); in large ones the test
     sees differences that do not matter. So an alarm takes both.
 
-    `row` holds level, cfi_diff, rmsea_diff, srmr_diff, and pvalue of the difference (NaN or absent: there is no test, the
+    `row` holds level, cfi_diff, rmsea_diff, srmr_diff, and pvalue of the difference (NaN or absent: no test, the
     indices alone judge); `n` is the rows of all groups, `alpha` the level of the test: `Invariance` divides .05 by the
     number of steps, so that it is that of all together. ``holds`` where the test finds no difference (p >= alpha) or no
     index is beyond its limit; else ``fails`` where CFI and another index are beyond, ``doubtful`` where only some are.
