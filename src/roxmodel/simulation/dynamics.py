@@ -19,7 +19,7 @@ from roxmodel.result.levels import KeptLevels, UnitLevels, complete_levels, unit
 from roxmodel.result.response import Caps, LevelDoubt, Push, travel
 from roxmodel.result.system import System, stability_index
 from roxmodel.simulation.actions import Action, ends_where, is_figure
-from roxmodel.simulation.money.prices import Priced
+from roxmodel.simulation.money.values import Priced
 from roxmodel.types import BoolArray, FloatArray
 
 __all__ = [

@@ -14,8 +14,8 @@ from roxmodel.result.system import System
 from roxmodel.simulation.actions import Action, ends_of, is_figure
 from roxmodel.simulation.dynamics import Course, Ground, course_of, ground_of, require_equilibrium
 from roxmodel.simulation.intervention import Intervention
-from roxmodel.simulation.money.finance import Money, Terms, money_of_flows
-from roxmodel.simulation.money.prices import Finance, Priced, require_rate, resolve
+from roxmodel.simulation.money.finance import Finance, Money, Terms, money_of_flows, require_rate
+from roxmodel.simulation.money.values import Priced, resolve
 from roxmodel.simulation.standing import doubt_of
 from roxmodel.types import FloatArray
 

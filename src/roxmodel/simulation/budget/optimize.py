@@ -17,7 +17,7 @@ from roxmodel.simulation.budget.problem import Least, Problem
 from roxmodel.simulation.budget.worth import Option, Promised, options_of, promised_worth
 from roxmodel.simulation.dynamics import assumed_notes
 from roxmodel.simulation.intervention import Intervention
-from roxmodel.simulation.money.prices import Finance
+from roxmodel.simulation.money.finance import Finance
 from roxmodel.simulation.question import (
     Question,
     Request,

@@ -22,7 +22,7 @@ from roxmodel.simulation.budget.problem import Problem, violations
 from roxmodel.simulation.budget.solver import Choice
 from roxmodel.simulation.budget.worth import Option, Promised, ShrunkenEdge, promise_of
 from roxmodel.simulation.intervention import Intervention
-from roxmodel.simulation.money.prices import Finance
+from roxmodel.simulation.money.finance import Finance
 from roxmodel.simulation.money.returns import cvar
 from roxmodel.simulation.pictures import plan_figure
 from roxmodel.simulation.question import LONGEST, Question, is_number, require_whole
