@@ -67,25 +67,6 @@ class Plan(Spoken):
     own: tuple[str, ...] | None
     notes: tuple[str, ...]
 
-    @classmethod
-    def of(
-        cls,
-        search: Search,
-        candidates: Sequence[Intervention],
-        problem: Problem,
-        own: tuple[str, ...] | None,
-        notes: Sequence[str],
-    ) -> Plan:
-        """Search, look at the user's own plan, and simulate what was found with all draws."""
-        choice, note = search.best(problem)
-        said = [*notes, note]
-        if own is not None:
-            choice, note = search.no_worse(problem, choice, own)
-            said.append(note)
-        draws = promise_of(search.options, search.worth, choice.options.tolist())
-        draws.setflags(write=False)
-        return cls(search, tuple(candidates), problem, choice, draws, own, tuple(note for note in said if note))
-
     @property
     def question(self) -> Question:
         """What was asked."""
