@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from scipy.special import betainc, expit, gammainc, gammaincc
@@ -26,16 +26,9 @@ from roxmodel.result.system import System
 from roxmodel.types import BoolArray, FloatArray, read_only
 
 __all__ = [
-    "Abduced",
-    "Basis",
-    "OneUnit",
-    "Outcome",
-    "abduced",
-    "basis_notes",
-    "expected_outcome",
-    "one_unit",
+    "Abduced", "Basis", "OneUnit", "Outcome", "abduced", "basis_notes", "expected_outcome", "one_unit",
     "realised_outcome",
-]
+]  # fmt: skip
 
 
 Basis: TypeAlias = Literal["observed", "predicted", "unknown", "hidden"]
@@ -185,6 +178,13 @@ _STEPS = 1_000  # counts summed one by one; where more are between, some at a ti
 _REPLICATES = 200  # outcomes drawn where a curved equation follows on another
 
 
+class Tails(NamedTuple):
+    """P(outcome ≤ count) and P(outcome > count), each to its own last digit."""
+
+    upto: FloatArray
+    beyond: FloatArray
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """One outcome that was seen, and how such outcomes come about."""
@@ -207,8 +207,8 @@ class Outcome:
             return np.asarray(expit(predictor))
         return np.asarray(np.exp(np.minimum(predictor, np.log(_LARGEST))))
 
-    def below(self, count: FloatArray, mean: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """P(outcome ≤ count) and P(outcome > count), each to its own last digit."""
+    def tails(self, count: FloatArray, mean: FloatArray) -> Tails:
+        """How likely it is up to a count, and beyond it."""
         at = np.maximum(count, 0.0) + 1.0
         if self.family == "poisson":
             low, high = np.asarray(gammaincc(at, mean)), np.asarray(gammainc(at, mean))
@@ -217,7 +217,7 @@ class Outcome:
             share, rest = size / (size + mean), mean / (size + mean)
             low, high = np.asarray(betainc(size, at, share)), np.asarray(betainc(at, size, rest))
         none = count < 0
-        return np.where(none, 0.0, low), np.where(none, 1.0, high)
+        return Tails(np.where(none, 0.0, low), np.where(none, 1.0, high))
 
 
 def expected_outcome(outcome: Outcome, before: FloatArray, after: FloatArray) -> FloatArray:
@@ -247,8 +247,9 @@ def expected_outcome(outcome: Outcome, before: FloatArray, after: FloatArray) ->
     found, count = first.copy(), first.copy()
     while (count < last).any():
         open_ = count < last
-        at = outcome.below(count[open_] + (step - 1.0) / 2.0, q[open_])
-        found[open_] += step * _above((seen[0][open_], seen[1][open_], seen[2][open_], seen[3][open_]), at)
+        at = outcome.tails(count[open_] + (step - 1.0) / 2.0, q[open_])
+        some = _Bounds(*(Tails(tails.upto[open_], tails.beyond[open_]) for tails in seen))
+        found[open_] += step * _above(some, at)
         count += step
     return np.where(np.isnan(p + q), np.nan, np.where(p == q, outcome.seen, found))
 
@@ -266,30 +267,33 @@ def realised_outcome(outcome: Outcome, before: FloatArray, after: FloatArray, pl
     return np.where(np.isnan(chance), np.nan, (place < chance).astype(float))
 
 
-_Bounds: TypeAlias = tuple[FloatArray, FloatArray, FloatArray, FloatArray]
+class _Bounds(NamedTuple):
+    """F(y - 1) and F(y), with their complements: between what u lies."""
+
+    low: Tails
+    high: Tails
 
 
 def _bounds(outcome: Outcome, mean: FloatArray) -> _Bounds:
-    """F(y - 1), F(y) and their complements: between what u lies."""
-    (low, left), (high, right) = (outcome.below(np.asarray(outcome.seen - less), mean) for less in (1.0, 0.0))
-    return low, high, left, right
+    return _Bounds(*(outcome.tails(np.asarray(outcome.seen - less), mean) for less in (1.0, 0.0)))
 
 
-def _above(seen: _Bounds, at: tuple[FloatArray, FloatArray]) -> FloatArray:
+def _above(seen: _Bounds, at: Tails) -> FloatArray:
     """P(u > F'(c)), given what was seen; by the tail that keeps its digits."""
-    low, high, left, right = seen
+    low, high = seen
     with np.errstate(invalid="ignore", divide="ignore"):
-        found = np.where(low < 0.5, (high - at[0]) / (high - low), (at[1] - right) / (left - right))
+        upto = (high.upto - at.upto) / (high.upto - low.upto)
+        found = np.where(low.upto < 0.5, upto, (at.beyond - high.beyond) / (low.beyond - high.beyond))
     return np.clip(np.where(np.isfinite(found), found, 0.0), 0.0, 1.0)
 
 
 def _outcome_at(outcome: Outcome, seen: _Bounds, then: FloatArray, place: FloatArray) -> FloatArray:
     """The least count c with ``P(u > F'(c)) ≤ 1 - place``, by bisection."""
-    low = np.full(np.broadcast_shapes(seen[0].shape, then.shape, place.shape), -1.0)
+    low = np.full(np.broadcast_shapes(seen.low.upto.shape, then.shape, place.shape), -1.0)
     high = np.full(low.shape, 1.0)
 
     def reached(count: FloatArray) -> BoolArray:
-        left = _above(seen, outcome.below(count, then))
+        left = _above(seen, outcome.tails(count, then))
         return np.asarray(np.where(place > 0, left <= 1.0 - place, left < 1.0))
 
     for _ in range(60):

@@ -23,21 +23,9 @@ from roxmodel.simulation.money.values import Priced
 from roxmodel.types import BoolArray, FloatArray
 
 __all__ = [
-    "Course",
-    "Ground",
-    "LoopGain",
-    "Settling",
-    "assumed_notes",
-    "course_of",
-    "ground_of",
-    "long_run",
-    "loop_gains",
-    "push_of",
-    "require_equilibrium",
-    "settled_within",
-    "settles",
-    "spectral_radius",
-]
+    "Course", "Ground", "LoopGain", "Settling", "assumed_notes", "course_of", "ground_of", "long_run", "loop_gains",
+    "push_of", "require_equilibrium", "settled_within", "settles", "spectral_radius",
+]  # fmt: skip
 
 
 _WORKERS = min(os.cpu_count() or 1, 4)

@@ -20,22 +20,10 @@ from roxmodel.simulation.money.values import Priced, resolve
 from roxmodel.types import FloatArray
 
 __all__ = [
-    "LONGEST",
-    "MOST_BYTES",
-    "Question",
-    "Request",
-    "check_fit",
-    "finance_of",
-    "fit_notes",
-    "is_number",
-    "listed_interventions",
-    "question_of",
-    "require_draws_of_one_wave",
-    "require_horizon",
-    "require_memory",
-    "require_whole",
-    "require_yes_no",
-]
+    "LONGEST", "MOST_BYTES", "Question", "Request", "check_fit", "finance_of", "fit_notes", "is_number",
+    "listed_interventions", "question_of", "require_draws_of_one_wave", "require_horizon", "require_memory",
+    "require_whole", "require_yes_no",
+]  # fmt: skip
 
 
 LONGEST = 10_000  # waves that can be looked ahead

@@ -35,19 +35,9 @@ from roxmodel.simulation.question import Question
 from roxmodel.types import FloatArray, IntArray
 
 __all__ = [
-    "Option",
-    "Posterior",
-    "Promised",
-    "Shrunken",
-    "Worth",
-    "options_of",
-    "posterior_of",
-    "promise_of",
-    "promised_worth",
-    "shrunken_edges",
-    "wave_weights",
-    "worth_of",
-]
+    "Option", "Posterior", "Promised", "Shrunken", "Worth", "options_of", "posterior_of", "promise_of",
+    "promised_worth", "shrunken_edges", "wave_weights", "worth_of",
+]  # fmt: skip
 
 
 _LEVEL_DRAWS = 64  # draws of the levels with which it is measured what the ends of scales take away

@@ -32,20 +32,9 @@ from roxmodel.simulation.money.values import (
 from roxmodel.types import FloatArray
 
 __all__ = [
-    "FORMULA",
-    "Finance",
-    "Money",
-    "Terms",
-    "Timing",
-    "discount_factors",
-    "formula_of",
-    "lifetime_factor",
-    "money_of_flows",
-    "require_rate",
-    "require_timing",
-    "retained",
-    "terminal_value",
-]
+    "FORMULA", "Finance", "Money", "Terms", "Timing", "discount_factors", "formula_of", "lifetime_factor",
+    "money_of_flows", "require_rate", "require_timing", "retained", "terminal_value",
+]  # fmt: skip
 
 
 Timing: TypeAlias = Literal["end", "start"]
@@ -362,7 +351,7 @@ class Money:
 
         NaN where there is none or more than one; see `returns.irr`.
         """
-        later = zip(self.later.mean(axis=0).tolist(), self.kept, strict=True)
+        later = map(returns.Later, self.later.mean(axis=0).tolist(), self.kept)
         return returns.irr(self.gains.mean(axis=0) - self.spending, list(later))
 
     def risk(self, level: float = 0.05) -> returns.Risk:
@@ -400,7 +389,7 @@ def money_of_flows(
 
     Examples
     --------
-    >>> from roxmodel.simulation.money.finance import Finance, resolve
+    >>> from roxmodel.simulation.money.values import resolve
     >>> finance = Finance(value={"sales": 50.0}, discount=0.25)
     >>> priced = resolve(finance, {"sales": 0}, None, draws=1, seed=1)
     >>> terms = Terms(finance.discount, finance.timing, finance.currency)

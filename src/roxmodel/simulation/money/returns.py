@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -21,20 +21,9 @@ if TYPE_CHECKING:
     from roxmodel.simulation.money.finance import Money
 
 __all__ = [
-    "COLUMNS",
-    "Risk",
-    "break_even",
-    "cvar",
-    "flow_table",
-    "irr",
-    "outcome_table",
-    "payback",
-    "prob_loss",
-    "risk_table",
-    "rox_table",
-    "value_at_risk",
-    "worst_draws",
-]
+    "COLUMNS", "Later", "Risk", "break_even", "cvar", "flow_table", "irr", "outcome_table", "payback", "prob_loss",
+    "risk_table", "rox_table", "value_at_risk", "worst_draws",
+]  # fmt: skip
 
 COLUMNS = (
     "intervention", "benefit", "cost", "npv", "rox", "payback", "prob_positive", "benefit_low", "benefit_high",
@@ -46,7 +35,14 @@ _NEARLY_REAL = 1e-6  # a root this near to the real line may be half of a double
 _FAR = 700.0  # exp of it is the largest number
 
 
-def irr(flows: ArrayLike, later: Sequence[tuple[float, float]] = ()) -> float:
+class Later(NamedTuple):
+    """Money of the last wave of which a share is left in the next, and so on for ever."""
+
+    amount: float
+    retention: float
+
+
+def irr(flows: ArrayLike, later: Sequence[Later] = ()) -> float:
     """Internal rate of return: the rate per wave at which the npv is 0, where there is exactly one.
 
     With ``x = 1 / (1 + rate)`` the npv is a polynomial (with `later`, a power series) in x. Flows that change sign
@@ -54,9 +50,8 @@ def irr(flows: ArrayLike, later: Sequence[tuple[float, float]] = ()) -> float:
     the npv touches 0 without crossing it, none of them is *the* return, and the npv is what to look at. Timing does
     not matter: it moves all flows alike.
 
-    `flows`: (waves,) what comes in less what is spent, undiscounted. `later`: (amount, retention) pairs: an amount of
-    the last wave of which the share `retention` is left in the next, and so on for ever. Rates are then above
-    ``retention - 1``, where the sum converges. Returns above -1; NaN where there is no such rate or more than one.
+    `flows`: (waves,) what comes in less what is spent, undiscounted. With `later` rates are above ``retention - 1``,
+    where the sum converges. Returns above -1; NaN where there is no such rate or more than one.
     Lorie & Savage 1955, "Three problems in rationing capital", Journal of Business 28 (several rates).
 
     Examples
@@ -82,7 +77,7 @@ def irr(flows: ArrayLike, later: Sequence[tuple[float, float]] = ()) -> float:
     return _rate_near(given, kept, _place(float(real[0]), limit)) if len(real) == 1 else math.nan
 
 
-def _cleaned(flows: FloatArray, later: Sequence[tuple[float, float]]) -> tuple[FloatArray, dict[float, float]]:
+def _cleaned(flows: FloatArray, later: Sequence[Later]) -> tuple[FloatArray, dict[float, float]]:
     """Flows without rounding residue, and retention -> amount, both for a largest amount of 1.
 
     Retentions ascend: so ordered, the amounts after the flows change sign at least as often as the series does.

@@ -488,6 +488,7 @@ def resolve(
 
     Examples
     --------
+    >>> from roxmodel.simulation.money.finance import Finance
     >>> finance = Finance(value={"sales": {"north": 2.0, "south": 3.0}})
     >>> resolve(finance, {"pride": 0, "sales": 1}, ["south", "north"], draws=100, seed=1)[0].weights.tolist()
     [3.0, 2.0]
