@@ -7,7 +7,7 @@ import statsmodels.api as sm
 
 import roxmodel as rox
 from roxmodel.errors import EstimationError, RoxError
-from roxmodel.estimate.path.equations import refit
+from roxmodel.estimate.path.path_fit import refit
 from roxmodel.estimate.path.scores import scores_of_frame
 from roxmodel.result.draws import replicate_weights, spread_of
 

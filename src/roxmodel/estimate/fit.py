@@ -1,18 +1,25 @@
-"""The one door: model and data in, fit out; and the table of methods."""
+"""The one door: model and data in, fit out; and the table of methods.
+
+What makes a fit doubtful: the study's doubts, and those of frames, matrices and moments given to the fit itself.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from roxmodel.doubts import new_doubts, warn_doubts
-from roxmodel.errors import RoxError, did_you_mean
+import narwhals as nw
+import numpy as np
+from narwhals.exceptions import DuplicateError
+
+from roxmodel.doubts import Doubt, new_doubts, warn_doubts
+from roxmodel.errors import RoxError, did_you_mean, listed
 from roxmodel.estimate.latent.door import fit_linked, fit_sem
 from roxmodel.estimate.options import (
     Estimator,
+    HeldEqual,
     Information,
-    InvarianceLevels,
     LinkedOptions,
     PathOptions,
     SemOptions,
@@ -21,12 +28,20 @@ from roxmodel.estimate.options import (
     kinds_of,
 )
 from roxmodel.estimate.path.path_fit import fit_path
-from roxmodel.estimate.trust import collected, with_doubts
 from roxmodel.moments.linked import LinkedMoments
+from roxmodel.moments.single import Moments
 from roxmodel.result.fit import Fit
+from roxmodel.spec.constructs import Construct
 from roxmodel.spec.graph import RoxModel
+from roxmodel.survey.frames import distinct, number_column, open_frame
+from roxmodel.survey.keys import label_doubts
+from roxmodel.survey.misread import Asked, code_doubts
 from roxmodel.survey.study import Study
-from roxmodel.types import Method, Scaling, StandardErrors
+from roxmodel.survey.suspect import duplicate_doubts, reversed_by_covariance, reversed_in_moments
+from roxmodel.types import FloatArray, Method, Scaling, StandardErrors
+
+if TYPE_CHECKING:
+    pass
 
 __all__ = ["METHODS", "Estimation", "fit"]
 
@@ -66,7 +81,7 @@ def fit(  # noqa: PLR0913 - the contract of DESIGN.md
     progress: bool | None = None,
     weight: str | None = None,
     frequency: str | None = None,
-    invariance: InvarianceLevels = "configural",
+    invariance: HeldEqual = "configural",
     equal: Sequence[str] = (),
     scaling: Scaling = "marker",
     information: Information | None = None,
@@ -171,8 +186,8 @@ def fit(  # noqa: PLR0913 - the contract of DESIGN.md
     options = way.options.of(_own(chosen, given), data)
     columns = {name: given[name] for name in ("group", "cluster", "weight", "frequency")}
     if way.frames:
-        data = collected(model, data, columns)
-    found = with_doubts(model, data, way.door(model, data, options), columns)
+        data = _collected(model, data, columns)
+    found = _with_doubts(model, data, way.door(model, data, options), columns)
     known = data.doubts if isinstance(data, Study) else ()
     warn_doubts("fit", new_doubts(found.doubts, known), stacklevel=2)
     return found
@@ -203,3 +218,137 @@ def _own(method: Method, given: Mapping[str, object]) -> dict[str, object]:
                 hint=f"Leave {name}= out; it belongs to method {' or '.join(map(repr, owners))}.",
             )
     return {name: given[name] for name in known}
+
+
+_REMEDY = "Set {codes} to missing in the frame, such as frame[{name}].mask(frame[{name}].isin([{codes}]))."
+
+
+def _collected(model: RoxModel, data: object, columns: Mapping[str, str | None]) -> object:
+    """Compute a lazy frame once, so that it is not computed again for the doubts; all other data as they are."""
+    try:
+        lazy = isinstance(nw.from_native(data, pass_through=True), nw.LazyFrame)
+    except DuplicateError:  # of an eager frame, for its reader to name
+        lazy = False
+    if not lazy:
+        return data
+    named = [column for column in columns.values() if isinstance(column, str)]
+    return open_frame("data", data, [*(item.name for item in model.items), *named]).to_native()
+
+
+def _with_doubts(model: RoxModel, data: object, fit: Fit, columns: Mapping[str, str | None]) -> Fit:
+    """The fit with its doubts (the study's, or those of what was given), and with what its loadings say of the items.
+
+    `columns` are those of the frame by option: group, cluster, weight, frequency.
+    """
+    doubts = (*fit.doubts, *_left_behind(data, fit), *_doubts(model, data, fit, columns))
+    found = replace(fit, doubts=doubts)
+    notes = [*_assumed_counts(data), *_direction_notes(found)]
+    return replace(found, notes=(*fit.notes, *notes)) if notes else found
+
+
+def _left_behind(data: object, fit: Fit) -> tuple[Doubt, ...]:
+    """Rows that a pickled study no longer has, where the method would use them."""
+    if fit.method != "linked" or not isinstance(data, Study) or not data.left_behind:
+        return ()
+    finding = (
+        f"This study came out of a pickle, which holds no rows: how answers of {listed(data.left_behind)} covary "
+        "within units rests on sums by unit, so that the fit differs from that of the study as it was read."
+    )
+    return (Doubt("rows", "doubtful", finding, data.left_behind, "Build the Study from its frames again."),)
+
+
+def _doubts(model: RoxModel, data: object, fit: Fit, columns: Mapping[str, str | None]) -> tuple[Doubt, ...]:
+    if isinstance(data, Study):
+        if model == data.model:
+            return data.doubts
+        kept = tuple(doubt for doubt in data.doubts if doubt.check != "reversed")
+        return (*kept, *reversed_in_moments(model, data.moments))
+    if isinstance(data, LinkedMoments):
+        return reversed_in_moments(model, data)
+    turned = reversed_by_covariance(model, _parts(model, fit, columns))
+    if isinstance(data, Moments):
+        return turned
+    found = (*_frame_doubts(model, data, columns), *turned)
+    return new_doubts(found, ())
+
+
+def _parts(
+    model: RoxModel, fit: Fit, columns: Mapping[str, str | None]
+) -> Iterator[tuple[Construct, FloatArray, float]]:
+    """Construct, covariance of its items (as they are read), rows that tell as much if they were independent."""
+    n = float(fit.population.n)
+    if columns.get("cluster") is not None or columns.get("weight") is not None:
+        n /= 2.0  # people of a cluster resemble each other, weights differ: a cautious guess
+    names = [item.name for item in model.items]
+    pooled, within = None, {measure.name: measure.within for measure in fit.measures}
+    if fit.groups:
+        share = np.array([group.n for group in fit.groups])
+        pooled = np.tensordot(share / share.sum(), np.stack([g.covariance for g in fit.groups]), axes=1)
+    for construct in model.constructs:
+        if len(construct.items) < 2:
+            continue
+        if fit.method == "path":
+            yield construct, within[construct.name], n
+        elif pooled is not None:
+            at = [names.index(name) for name in construct.item_names]
+            yield construct, pooled[np.ix_(at, at)], n
+
+
+def _frame_doubts(model: RoxModel, native: object, columns: Mapping[str, str | None]) -> tuple[Doubt, ...]:
+    """Codes, repeated rows and labels of the one frame that holds all items."""
+    names = [item.name for item in model.items]
+    labels = [(option, columns[option]) for option in ("group", "cluster") if columns.get(option) is not None]
+    frame = open_frame("data", native, [*names, *(str(column) for _, column in labels)])
+    codes = [item.scale.codes if item.scale is not None else {} for item in model.items]
+    answers = [number_column("data", frame, item.name, own) for item, own in zip(model.items, codes, strict=True)]
+    constructs = [construct.name for construct in model.constructs for _ in construct.items]
+    asked = [Asked(item, own, name) for item, own, name in zip(model.items, answers, constructs, strict=True)]
+    found = list(code_doubts("data", asked, "answers", _REMEDY))
+    if columns.get("frequency") is None:
+        found += duplicate_doubts("data", answers, None)
+    for option, column in labels:
+        found += label_doubts(str(column), option, distinct(frame, str(column))[1])
+    return tuple(found)
+
+
+def _assumed_counts(data: object) -> list[str]:
+    if not isinstance(data, Study) or not data.assumed_counts:
+        return []
+    words = ", ".join(f"{n} ({source})" for source, n in data.assumed_counts.items())
+    note = (
+        f"People behind each published mean were not counted but assumed: {words} in every unit; method 'linked' takes "
+        "the sampling error of the means from that, so fit again with half and twice as many to see what hangs on it."
+    )
+    return [note]
+
+
+def _direction_notes(fit: Fit) -> list[str]:
+    """Constructs whose loadings differ in sign, if no doubt has said which items are reversed."""
+    if fit.method == "path":
+        return []
+    said = {name for doubt in fit.doubts if doubt.check == "reversed" for name in doubt.culprits}
+    notes = []
+    for construct in fit.model.constructs:
+        if said & set(construct.item_names):
+            continue
+        for group in dict.fromkeys(row.group for row in fit.table):
+            notes += _mixed(fit, construct, group)
+    return notes
+
+
+def _mixed(fit: Fit, construct: Construct, group: str) -> list[str]:
+    rows = [
+        (row, float(fit.estimates.value[place]))
+        for place, row in enumerate(fit.table)
+        if row.kind == "loading" and row.left == construct.name and row.group == group
+    ]
+    negative = [row for row, value in rows if value < 0 and row.free and not row.label]
+    if not negative or all(value <= 0 for _, value in rows):
+        return []
+    where = f" in group {group!r}" if group else ""
+    shown = ", ".join(f"{row.right} {value:.3g}" for row, value in rows[:8])
+    note = (
+        f"Loadings on {construct.name}{where} differ in sign ({shown}): its items do not all go one way, and the "
+        "answers do not tell clearly which, if any, was worded the other way round."
+    )
+    return [note]

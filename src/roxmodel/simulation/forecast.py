@@ -14,12 +14,12 @@ from roxmodel.frozen import FrozenMapping
 from roxmodel.records import LINEAR
 from roxmodel.result.fit import Fit
 from roxmodel.result.system import System, total_effects
-from roxmodel.simulation.actions import ends_of
-from roxmodel.simulation.dynamics import assumed_notes, require_equilibrium, spectral_radius
-from roxmodel.simulation.question import LONGEST, check_fit, is_number, require_memory, require_whole
+from roxmodel.simulation.actions import ends_of, ends_where
+from roxmodel.simulation.dynamics import assumed_notes, settled_within
+from roxmodel.simulation.question import check_fit, is_number, require_draws_of_one_wave, require_horizon
 from roxmodel.simulation.run_story import beyond_notes, forecast_story
 from roxmodel.simulation.standing import (
-    Joint,
+    JointLevels,
     OneUnit,
     basis_notes,
     beyond_curves,
@@ -109,16 +109,10 @@ class Forecast(Spoken):
         lost = np.isnan(self.means).any(axis=0) | np.isnan(self.spreads).any(axis=0)
         pi = mixture_quantiles(np.where(lost, 0.0, self.means), np.where(lost, 0.0, self.spreads), (0.025, 0.975))
         pi = np.where(lost, np.nan, pi)
-        if self._at_the_estimate:
+        if self.unit is not None and self.fit.predicted is not None:
             ci = np.where((self.spreads > 0).any(axis=0), np.nan, ci)
-        for place, (construct, family) in enumerate(zip(self.fit.model.constructs, self.fit.families, strict=True)):
-            low, high = ends_of(self.fit, construct) if family == LINEAR else (None, None)
-            pi[:, place] = np.clip(pi[:, place], -np.inf if low is None else low, np.inf if high is None else high)
-        return mean, ci, pi
-
-    @property
-    def _at_the_estimate(self) -> bool:
-        return self.unit is not None and self.fit.predicted is not None
+        ends = ends_where(self.fit, lambda place, _: self.fit.families[place] == LINEAR)
+        return mean, ci, np.clip(pi, *ends)
 
     def _story(self) -> Story:
         return forecast_story(self, *self._figures())
@@ -216,12 +210,8 @@ def forecast(
     (0.25, 0.0)
     """
     check_fit(fit, unconverged)
-    require_whole("horizon", horizon, "a whole number of waves, at least 1")
-    if horizon > LONGEST:
-        raise SimulationError(f"horizon= was {horizon} waves.", allowed=f"at most {LONGEST:,}")
-    require_whole("draws", draws, "a whole number, at least 1, better 2,000")
-    k = len(fit.model.names)
-    require_memory(draws, 3 * fit.table.n_free + 12 * k * k, f"{k} constructs")
+    require_horizon(horizon)
+    require_draws_of_one_wave(fit, draws)
     if fit.population.mean is None:
         raise SimulationError(
             "This fit has no means (it comes from a printed matrix, or from ordinal items), so no level is expected.",
@@ -230,15 +220,13 @@ def forecast(
     beyond = beyond_curves(fit)
     seen = _seen(fit, given, beyond)
     known = None if unit is None else one_unit(fit, unit)
-    system, theta, lost = _drawn(fit, draws, seed)
-    far = (*beyond_notes(fit, seen, "is seen at {:g}"), *lost)
+    settled, theta = settled_within(fit, draws, seed)
+    far = (*beyond_notes(fit, seen, "is seen at {:g}"), *settled.lost)
     for note in far:
         warnings.warn(note, RoxWarning, stacklevel=2)
-    predicted = known is not None and fit.predicted is not None
-    start = _unit_joint(known) if known is not None and predicted else joint_of(fit, theta, seed)
+    start = joint_of(fit, theta, seed) if known is None or fit.predicted is None else _unit_joint(known)
     whole = _all_seen(fit, known, seen)
-    left = conditioned(start, [place for place in whole if not beyond[place]], _levels(whole, beyond))
-    means, spreads = _outcome(system, left, whole, beyond, known)
+    means, spreads = _outcome(settled.system, start, whole, beyond, known)
     return Forecast(
         fit=fit,
         given=FrozenMapping({fit.model.names[place]: level for place, level in seen.items()}),
@@ -246,7 +234,7 @@ def forecast(
         horizon=int(horizon),
         means=means,
         spreads=spreads,
-        setting=_set(system, start, seen) if known is None and seen and not beyond.any() else None,
+        setting=_set(settled.system, start, seen) if known is None and seen and not beyond.any() else None,
         notes=(*far, *assumed_notes(fit), *_notes(fit, known, start, beyond, means)),
     )
 
@@ -265,12 +253,9 @@ def _seen(fit: Fit, given: object, beyond: BoolArray) -> dict[int, float]:
             raise SimulationError(f"given= names {name!r}, which is no construct.", hint=hint)
         if not is_number(level) or not np.isfinite(level):
             raise SimulationError(f"given= sees {name!r} at {level!r}.", allowed="a finite number")
-        low, high = ends_of(fit, fit.model.find(name))
-        if (low is not None and level < low) or (high is not None and level > high):
-            raise SimulationError(
-                f"given= sees {name!r} at {level:g}, outside its scale.",
-                allowed=f"{'-inf' if low is None else f'{low:g}'} to {'inf' if high is None else f'{high:g}'}",
-            )
+        ends = ends_of(fit, fit.model.find(name))
+        if ends.cut(level) != level:
+            raise SimulationError(f"given= sees {name!r} at {level:g}, outside its scale.", allowed=str(ends))
         place = fit.model.names.index(name)
         if beyond[place]:
             raise SimulationError(
@@ -282,20 +267,10 @@ def _seen(fit: Fit, given: object, beyond: BoolArray) -> dict[int, float]:
     return found
 
 
-def _drawn(fit: Fit, draws: int, seed: int | None) -> tuple[System, FloatArray, tuple[str, ...]]:
-    """Equations and parameters of the draws in which every loop within the wave settles."""
-    theta = fit.answer_draws(draws, seed)
-    system = fit.system(theta, marker=True)
-    if not system.loops:
-        return system, theta, ()
-    kept, _, lost = require_equilibrium(fit, system)
-    return kept, theta[spectral_radius(system) < 1], lost
-
-
-def _unit_joint(known: OneUnit) -> Joint:
+def _unit_joint(known: OneUnit) -> JointLevels:
     """What is known of a unit's latent levels, the parameters taken as known."""
     root = np.zeros((len(known.levels),) * 2) if known.root is None else known.root
-    return Joint(np.where(known.stands, known.levels, 0.0)[None], (root @ root.T)[None])
+    return JointLevels(np.where(known.stands, known.levels, 0.0)[None], (root @ root.T)[None])
 
 
 def _all_seen(fit: Fit, known: OneUnit | None, seen: Mapping[int, float]) -> dict[int, float]:
@@ -323,17 +298,14 @@ def _all_seen(fit: Fit, known: OneUnit | None, seen: Mapping[int, float]) -> dic
     return found | dict(seen)
 
 
-def _levels(whole: Mapping[int, float], beyond: BoolArray) -> FloatArray:
-    return np.array([level for place, level in whole.items() if not beyond[place]])
-
-
 def _outcome(
-    system: System, left: Joint, whole: Mapping[int, float], beyond: BoolArray, known: OneUnit | None
+    system: System, start: JointLevels, whole: Mapping[int, float], beyond: BoolArray, known: OneUnit | None
 ) -> tuple[FloatArray, FloatArray]:
     """(draws, k) means and spreads; of curved equations the mean only."""
     seen = np.full(len(beyond), np.nan)
-    for place, level in whole.items():
-        seen[place] = level
+    seen[list(whole)] = list(whole.values())
+    places = [place for place in whole if not beyond[place]]
+    left = conditioned(start, places, seen[places])
     means = with_curved(system, left, beyond, seen) if beyond.any() else np.array(left.mean)
     spreads = np.where(beyond, np.where(np.isnan(seen), np.nan, 0.0), left.spread)
     if known is not None:
@@ -344,7 +316,7 @@ def _outcome(
     return means, spreads
 
 
-def _set(system: System, start: Joint, seen: Mapping[int, float]) -> FloatArray:
+def _set(system: System, start: JointLevels, seen: Mapping[int, float]) -> FloatArray:
     """(k,) mean over the draws had the given constructs been set: their causes are cut."""
     places = list(seen)
     cut = np.array(system.coefficients)
@@ -354,7 +326,7 @@ def _set(system: System, start: Joint, seen: Mapping[int, float]) -> FloatArray:
     return np.asarray((start.mean + moved).mean(axis=0))
 
 
-def _notes(fit: Fit, known: OneUnit | None, start: Joint, beyond: BoolArray, means: FloatArray) -> list[str]:
+def _notes(fit: Fit, known: OneUnit | None, start: JointLevels, beyond: BoolArray, means: FloatArray) -> list[str]:
     names = fit.model.names
     notes = [] if known is None else basis_notes(fit, known)
     if known is not None and fit.predicted is not None:

@@ -19,7 +19,7 @@ from roxmodel.survey.composites import MIN_GROUP, hidden_scores, unit_composites
 from roxmodel.survey.frames import raw_column, require_columns
 from roxmodel.survey.keys import refuse_rounded
 from roxmodel.survey.linkage import linkage_table, quality_table, unmatched_table
-from roxmodel.survey.reading import Options, Reading, check_same_items, read_frames, read_moments
+from roxmodel.survey.reading import Options, Reading, read_frames, read_moments
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -445,3 +445,23 @@ def _by_source(what: str, given: object, sources: tuple[str, ...]) -> dict[str, 
             hint = did_you_mean(str(source), sources)
             raise SpecError(f"{what}= names the source {source!r}.", hint=hint)
     return dict(given)
+
+
+def check_same_items(model: RoxModel, other: RoxModel) -> None:
+    """Refuse a study that was read for another model's items."""
+    if model == other:
+        return
+    known = {item.name: (item, c.source) for c in other.constructs for item in c.items}
+    for construct in model.constructs:
+        for item in construct.items:
+            if item.name not in known:
+                raise SpecError(
+                    f"The study was read for model {other.name!r}, which has no item {item.name!r}.",
+                    hint="Make a Study with this model.",
+                )
+            twin, source = known[item.name]
+            if (twin.reading, source) != (item.reading, construct.source):
+                raise SpecError(
+                    f"The study read item {item.name!r} with another source, scale or direction.",
+                    hint="Make a Study with this model.",
+                )

@@ -1,40 +1,48 @@
-"""Method "path" from data to a fit: every row of the table with its uncertainty, the population, the small print."""
+"""Method "path" from data to a fit: all equations, replicates of them, the table, the population, the small print.
+
+With rows: least squares with HC3 (or clustered, or classical) errors, generalised linear models where the outcome's
+scale asks for one, then means and (co)variances, with one sandwich over all of them. A printed matrix is k + 1 rows
+that have its mean and its covariance: the same coefficients in closed form, with classical errors.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from roxmodel.errors import EstimationError, RoxError, listed
 from roxmodel.estimate.bootstrap import Bootstrap
 from roxmodel.estimate.options import PathOptions
-from roxmodel.estimate.path.equations import PathSolution, check_recursive, refit, solve_path
-from roxmodel.estimate.path.scores import Scores, scores_of
-from roxmodel.estimate.sentences import assumed_notes, causal_notes, sign_notes
-from roxmodel.records import LINEAR, Estimates, Fault, Measure, Population, Verdict
-from roxmodel.result.derived import Known, construct_sd, define, disturbances, standardized_values, unknown_definitions
+from roxmodel.estimate.path.regression import Task, check_task, normal_theory, regress, replicated, variance_inflation
+from roxmodel.estimate.path.scores import Scores, Spot, check_recursive, scores_of, spots_of
+from roxmodel.estimate.sentences import assumed_notes, bootstrap_words, causal_notes, cluster_notes, sign_notes
+from roxmodel.records import LINEAR, Equation, Estimates, Fault, Measure, Population, Verdict
+from roxmodel.result.derived import (
+    Known,
+    construct_sd,
+    define,
+    disturbances,
+    standardized_values,
+    summary_of,
+    unknown_definitions,
+)
 from roxmodel.result.draws import Draws, wald
 from roxmodel.result.fit import Fit
 from roxmodel.result.indices import Discrepancy, fit_indices
-from roxmodel.result.levels import summary_of
 from roxmodel.result.system import implied_covariance, system_of
 from roxmodel.spec.graph import RoxModel
-from roxmodel.spec.parameters import ParameterTable, plan
-from roxmodel.types import FloatArray, StandardErrors
+from roxmodel.spec.parameters import Parameter, ParameterTable, plan
+from roxmodel.types import BoolArray, FloatArray, StandardErrors
 
-__all__ = ["fit_path"]
+__all__ = ["fit_path", "refit", "solve_path"]
 
 _MOST_CELLS = 1 << 23  # of one array of a bootstrap, so that long frames do not fill the memory
 
 
 def fit_path(model: RoxModel, data: object, options: PathOptions) -> Fit:
-    """Estimate, and make the fit.
-
-    Raises
-    ------
-    EstimationError
-        For what single regressions cannot estimate, and for an equation that has no estimate.
-    """
+    """Estimate, and make the fit; refuse what single regressions cannot estimate."""
     scores = scores_of(model, data, options.cluster)
     table = plan(model, "composite", means=scores.values is not None or scores.mean is not None)
     check_recursive(model, table)
@@ -52,6 +60,268 @@ def _resampled(model: RoxModel, table: ParameterTable, scores: Scores, options: 
         hint="The data are too thin for this model: use fewer causes, or more units.",
         alone=True,
     ).draws(options)
+
+
+# --- all equations
+
+
+@dataclass(frozen=True, slots=True)
+class PathSolution:
+    """Estimates and their covariance, all by place in theta."""
+
+    theta: FloatArray
+    vcov: FloatArray
+    given: dict[str, float]  # values of the rows that the data give, by id
+    df: FloatArray  # of t tests, infinite for the normal
+    partial_r2: FloatArray  # share of what the other causes leave that an edge explains, 0-1; else NaN
+    equations: tuple[Equation, ...]
+    warnings: tuple[str, ...]  # what a reader must know: inseparable causes, n that differs
+
+
+def solve_path(model: RoxModel, table: ParameterTable, scores: Scores, robust: bool) -> PathSolution:
+    """Estimate every equation; errors are HC3 and sandwich ones where `robust` (or clustered), else classical."""
+    work = _Work.start(scores, table.n_free, robust or scores.clusters is not None)
+    for spot in spots_of(model, table):
+        work.equation(spot)
+    work.second_moments(model, table)
+    if not work.robust:
+        work.correlated_equations(model, table)
+    return work.solution()
+
+
+@dataclass(slots=True)
+class _Work:
+    """Collects theta, influences (robust) or blocks (classical), equation by equation."""
+
+    scores: Scores
+    values: FloatArray
+    one: FloatArray | None
+    robust: bool
+    theta: FloatArray
+    df: FloatArray
+    partial_r2: FloatArray
+    influence: FloatArray
+    block: FloatArray
+    deviations: FloatArray
+    equations: list[Equation] = field(default_factory=list)
+    leads: dict[str, tuple[list[int], FloatArray]] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    given: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def start(cls, scores: Scores, n_free: int, robust: bool) -> _Work:
+        values, one = scores.rows()
+        return cls(
+            scores=scores,
+            values=values,
+            one=one,
+            robust=robust,
+            theta=np.zeros(n_free),
+            df=np.full(n_free, np.inf),
+            partial_r2=np.full(n_free, np.nan),
+            influence=np.zeros((len(values) if robust else 0, n_free)),
+            block=np.zeros((n_free, n_free)),
+            deviations=np.full(values.shape, np.nan),
+        )
+
+    def equation(self, spot: Spot) -> None:
+        rows = spot.complete(self.values)
+        clusters = None if self.scores.clusters is None else self.scores.clusters[rows]
+        task = replace(
+            spot.task(self.scores, self.values[rows]),
+            clusters=None if clusters is None else np.unique(clusters, return_inverse=True)[1].astype(np.int64),
+            robust=self.robust,
+            one=self.one,
+        )
+        check_task(task, "units" if self.scores.level == "between" else "rows")
+        found = regress(task)
+        at, own = list(spot.theta), slice(len(found.coefficients) - len(spot.theta), None)  # no intercept: no means
+        self.theta[at], self.df[at] = found.coefficients[own], found.df
+        self.partial_r2[at[len(at) - len(task.causes) :]] = found.partial_r2
+        if found.influence is None:
+            self.block[np.ix_(at, at)] = found.covariance[own, own]
+        else:
+            self.influence[np.flatnonzero(rows)[:, None], np.array(at)] = found.influence
+        self.deviations[rows, spot.effect] = found.residuals
+        if found.lead is not None and not self.robust:
+            lead = np.zeros((len(rows), len(at)))
+            lead[rows] = found.lead[:, own]
+            self.leads[task.effect] = (at, lead)
+        self.equations.append(Equation(task.effect, found.family, task.n, found.df, found.dispersion))
+        if self.one is None:
+            self._warn_inseparable(task)
+
+    def _warn_inseparable(self, task: Task) -> None:
+        inflation = variance_inflation(task.x)
+        worst = [f"{name} {vif:.1f}" for name, vif in zip(task.causes, inflation, strict=True) if vif > 10]
+        if worst:
+            self.warnings.append(
+                f"Causes of {task.effect!r} are hard to tell apart (variance inflation {', '.join(worst)}): read "
+                "their effects together, or merge them."
+            )
+
+    def second_moments(self, model: RoxModel, table: ParameterTable) -> None:
+        """Means, variances and covariances of exogenous constructs and of disturbances."""
+        place = {name: i for i, name in enumerate(model.names)}
+        exogenous = [place[name] for name in model.exogenous_names]
+        self.deviations[:, exogenous] = self._centred_exogenous(exogenous)
+        means = [row for row in table.of("intercept") if row.left in model.exogenous_names]
+        moments = [*table.of("variance"), *table.of("covariance")]
+        rows = [row for row in (*means, *moments) if row.left in place and row.right in place]
+        parts = [self._contributions(row, place) for row in rows]
+        for row, part in zip(rows, parts, strict=True):
+            self._put(row, part)
+        free = [i for i, row in enumerate(rows) if row.free]
+        if free and not self.robust:
+            self._classical([rows[i] for i in free], [parts[i] for i in free], place)
+
+    def _constant(self) -> FloatArray:
+        return np.ones(len(self.values)) if self.one is None else self.one
+
+    def _centred_exogenous(self, exogenous: list[int]) -> FloatArray:
+        """Deviations of exogenous constructs, over the rows that have all of them (their covariance is then PSD)."""
+        own, one = self.values[:, exogenous], self._constant()
+        complete: BoolArray = np.asarray(~np.isnan(own).any(axis=1))
+        if complete.sum() < 2:
+            names = [self.scores.names[i] for i in exogenous]
+            raise EstimationError(
+                f"Only {int(complete.sum())} row(s) have all of {listed(names)}, which no construct causes.",
+                hint="Collect them for the same units, or leave one out.",
+            )
+        mean = one[complete] @ own[complete] / (one[complete] ** 2).sum()
+        return np.where(complete[:, None], own - np.outer(one, mean), np.nan)
+
+    def _contributions(self, row: Parameter, place: Mapping[str, int]) -> FloatArray:
+        """(n,) whose sum over n is the parameter; NaN in rows that do not count."""
+        left, right = self.deviations[:, place[row.left]], self.deviations[:, place[row.right]]
+        if row.kind == "intercept":
+            return np.where(np.isnan(left), np.nan, self._constant() * self.values[:, place[row.left]])
+        return np.asarray(left * right)
+
+    def _put(self, row: Parameter, contributions: FloatArray) -> None:
+        there = ~np.isnan(contributions)
+        if not there.any():
+            raise EstimationError(
+                f"No row has both {row.left!r} and {row.right!r}, so their covariance cannot be estimated.",
+                hint="Leave out the arrow <-> between them, or collect both for the same units.",
+            )
+        count = float((self._constant()[there] ** 2).sum())
+        value = float(contributions[there].sum()) / count
+        if not row.free:
+            self.given[row.id] = value
+            return
+        self.theta[row.free - 1] = value
+        if self.robust:
+            self.influence[there, row.free - 1] = (contributions[there] - value) / count
+
+    def _classical(self, rows: list[Parameter], parts: list[FloatArray], place: dict[str, int]) -> None:
+        count = self._constant() ** 2
+        there = np.array([~np.isnan(part) for part in parts], dtype=np.float64)
+        own = there @ count
+        known = ~np.isnan(self.deviations)
+        filled = np.where(known, self.deviations, 0.0)
+        both = np.maximum((known.T * count) @ known, 1.0)
+        at = [row.free - 1 for row in rows]
+        shared = (there * count) @ there.T / np.outer(own, own)
+        self.block[np.ix_(at, at)] = normal_theory(rows, place, filled.T @ filled / both, shared)
+
+    def correlated_equations(self, model: RoxModel, table: ParameterTable) -> None:
+        """Classical covariance of two equations whose disturbances may covary: s_ef leadᵀ lead (Zellner 1962).
+
+        doi 10.2307/2281644
+        """
+        place = {name: i for i, name in enumerate(model.names)}
+        spare = {equation.effect: equation.df / equation.n for equation in self.equations}
+        count = self._constant() ** 2
+        for row in table.of("covariance"):
+            left, right = row.left, row.right
+            if not (row.free or row.value) or left not in self.leads or right not in self.leads:
+                continue  # a curved equation: its classical errors say nothing about the other
+            products = self.deviations[:, place[left]] * self.deviations[:, place[right]]
+            mean = float(np.nansum(products) / count[~np.isnan(products)].sum())
+            shared = mean / float(np.sqrt(spare[left] * spare[right]))
+            (at, own), (to, other) = self.leads[left], self.leads[right]
+            cross = shared * (own.T @ other)
+            self.block[np.ix_(at, to)], self.block[np.ix_(to, at)] = cross, cross.T
+
+    def solution(self) -> PathSolution:
+        pulled = self.influence
+        if self.scores.clusters is not None:
+            pulled = np.zeros((int(self.scores.clusters.max()) + 1, self.influence.shape[1]))
+            np.add.at(pulled, self.scores.clusters, self.influence)
+        counts = sorted({equation.n for equation in self.equations})
+        if len(counts) > 1:
+            self.warnings.append(
+                f"Each equation uses the rows that are complete for it ({counts[0]} to {counts[-1]}); see column n."
+            )
+        return PathSolution(
+            theta=self.theta,
+            vcov=pulled.T @ pulled + self.block,
+            given=self.given,
+            df=self.df,
+            partial_r2=self.partial_r2,
+            equations=tuple(self.equations),
+            warnings=tuple(self.warnings),
+        )
+
+
+# --- replicates of the bootstrap
+
+
+def refit(model: RoxModel, table: ParameterTable, scores: Scores, weights: FloatArray) -> FloatArray:
+    """Estimate all parameters for each set of row weights, all replicates of linear equations at once.
+
+    `weights` (R, n) counts the rows; (R, n_free), a row of NaN where a replicate cannot be estimated.
+    """
+    values = scores.values
+    if values is None:
+        raise RoxError("A bootstrap needs rows; a printed matrix has none.", hint="Use se='standard'.")
+    theta = np.full((len(weights), table.n_free), np.nan)
+    residuals = np.zeros((len(weights), len(scores.names), scores.n))
+    known = np.ones((len(scores.names), scores.n), dtype=bool)
+    for spot in spots_of(model, table):
+        rows = spot.complete(values)
+        known[spot.effect] = rows
+        coefficients, left = replicated(spot.task(scores, values[rows]), weights[:, rows])
+        theta[:, list(spot.theta)] = coefficients
+        residuals[:, spot.effect, rows] = left
+    return _with_moments(model, table, scores, weights, theta, residuals, known)
+
+
+def _with_moments(
+    model: RoxModel,
+    table: ParameterTable,
+    scores: Scores,
+    weights: FloatArray,
+    theta: FloatArray,
+    deviations: FloatArray,
+    known: BoolArray,
+) -> FloatArray:
+    """Exogenous means and (co)variances and disturbance (co)variances, weighted."""
+    place = {name: i for i, name in enumerate(model.names)}
+    exogenous = [place[name] for name in model.exogenous_names]
+    values = np.asarray(scores.values)
+    complete = ~np.isnan(values[:, exogenous]).any(axis=1)
+    known[exogenous] = complete
+    for at in exogenous:
+        own = np.where(complete, values[:, at], 0.0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = (weights @ own) / (weights @ complete)
+        deviations[:, at] = np.where(complete, own - mean[:, None], 0.0)
+        for row in table.of("intercept"):
+            if row.free and row.left == model.names[at]:
+                theta[:, row.free - 1] = mean
+    for row in (*table.of("variance"), *table.of("covariance")):
+        if row.free and row.left in place and row.right in place:
+            a, b = place[row.left], place[row.right]
+            there = (known[a] & known[b]).astype(np.float64)
+            with np.errstate(invalid="ignore", divide="ignore"):
+                products = (weights * deviations[:, a] * deviations[:, b]) @ there
+                theta[:, row.free - 1] = products / (weights @ there)
+    return theta
+
+
+# --- the fit
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,8 +477,7 @@ class _Tabulation:
         scores = self.scores
         if self.draws is not None:
             whom = scores.cluster_name or ("unit" if scores.level == "between" else "row")
-            failed = f", {self.draws.failed} failed and left out" if self.draws.failed else ""
-            return f"bootstrap by {whom}, {len(self.draws.values)} replicates{failed}, percentile intervals"
+            return bootstrap_words(self.draws, whom)
         if scores.clusters is not None:
             return f"clustered by {scores.cluster_name} ({int(scores.clusters.max()) + 1} clusters)"
         if se == "standard":
@@ -254,10 +523,7 @@ class _Tabulation:
 
 
 def _thin_notes(scores: Scores, draws: Draws | None) -> list[str]:
-    notes = []
-    clusters = 0 if scores.clusters is None else int(scores.clusters.max()) + 1
-    if 0 < clusters < 30:
-        notes.append(f"Only {clusters} clusters: errors that rest on so few are rough, and as a rule too small.")
+    notes = cluster_notes(scores.clusters)
     if scores.level == "between" and scores.n < 30:
         notes.append(f"Only {scores.n} units: intervals are wide and rest on few units.")
     if draws is not None and draws.failed:

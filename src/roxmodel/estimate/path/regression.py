@@ -7,12 +7,14 @@ Causes are centred and scaled for the computation only, so that euros beside poi
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from roxmodel.errors import EstimationError, listed
+from roxmodel.spec.parameters import Parameter
 from roxmodel.types import FloatArray, IntArray
 
 __all__ = [
@@ -23,7 +25,9 @@ __all__ = [
     "computed",
     "generalised",
     "least_squares",
+    "normal_theory",
     "regress",
+    "replicated",
     "solved",
     "variance_inflation",
 ]
@@ -40,38 +44,17 @@ _SETTLED: Final[dict[str, Any]] = {"tol_criterion": "params", "atol": 1e-9, "rto
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What is regressed on what.
-
-    Attributes
-    ----------
-    effect, causes
-        Names, for messages.
-    y
-        (n,) the effect, less what fixed edges explain (linear equations).
-    x
-        (n, p) the causes.
-    offset
-        (n,) what fixed edges add to the predictor (curved equations), or have taken from y.
-    clusters
-        (n,) cluster of each row, 0…G-1, or None.
-    family
-        ``linear``, ``logit``, ``poisson`` or ``negative binomial``.
-    robust
-        Whether errors are heteroscedasticity-consistent (ignored with clusters).
-    one
-        (n,) the constant, 1 in every row; other than that (a vector whose squares add up to the number of rows) where
-        the rows stand for a printed matrix. None = 1.
-    """
+    """What is regressed on what."""
 
     effect: str
     causes: tuple[str, ...]
-    y: FloatArray
-    x: FloatArray
-    offset: FloatArray
-    clusters: IntArray | None
-    family: str
-    robust: bool
-    one: FloatArray | None = None
+    y: FloatArray  # (n,) the effect, less what fixed edges explain (linear equations)
+    x: FloatArray  # (n, p)
+    offset: FloatArray  # (n,) what fixed edges add to the predictor (curved), or have taken from y
+    clusters: IntArray | None  # (n,) 0…G-1
+    family: str  # linear, logit, poisson or negative binomial
+    robust: bool  # whether errors are heteroscedasticity-consistent (ignored with clusters)
+    one: FloatArray | None = None  # (n,) the constant, if not 1: its squares add up to the rows behind a printed matrix
 
     @property
     def n(self) -> int:
@@ -81,36 +64,16 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Regression:
-    """What came out.
+    """What came out; intercept first."""
 
-    Attributes
-    ----------
-    coefficients
-        (1 + p,) intercept first.
-    covariance
-        (1 + p, 1 + p) classical covariance of them, used where `influence` is None.
-    influence
-        (n, 1 + p) with covariance = influenceᵀ influence (after summing over clusters), or None (classical).
-    lead
-        (n, 1 + p) with coefficients = leadᵀ y, or None (curved).
-    residuals
-        (n,) on the response scale.
-    partial_r2
-        (p,) share of what the other causes leave that each cause explains, 0-1; NaN for curved equations.
-    df
-        Degrees of freedom of t tests, infinite for the normal.
-    family, dispersion
-        As estimated (a Poisson that is overdispersed becomes a negative binomial).
-    """
-
-    coefficients: FloatArray
-    covariance: FloatArray
-    influence: FloatArray | None
-    lead: FloatArray | None
-    residuals: FloatArray
-    partial_r2: FloatArray
-    df: float
-    family: str = "linear"
+    coefficients: FloatArray  # (1 + p,)
+    covariance: FloatArray  # (1 + p, 1 + p) classical, used where `influence` is None
+    influence: FloatArray | None  # (n, 1 + p): covariance = influenceᵀ influence, summed over clusters; None: classical
+    lead: FloatArray | None  # (n, 1 + p): coefficients = leadᵀ y; None: curved
+    residuals: FloatArray  # (n,) on the response scale
+    partial_r2: FloatArray  # (p,) share of what the other causes leave that each explains, 0-1; curved: NaN
+    df: float  # of t tests, infinite for the normal
+    family: str = "linear"  # as estimated: a Poisson that is overdispersed becomes a negative binomial
     dispersion: float = float("nan")
 
 
@@ -159,13 +122,7 @@ def solved(inner: FloatArray, outer: FloatArray, least: float = _INSEPARABLE_SUM
 
 
 def check_task(task: Task, rows: str) -> None:
-    """Refuse an equation that cannot be estimated, naming why; `rows` is what a row is (``units`` or ``rows``).
-
-    Raises
-    ------
-    EstimationError
-        If there are too few rows, a constant cause or effect, or inseparable causes.
-    """
+    """Refuse an equation that cannot be estimated, naming why; `rows` is what a row is (``units`` or ``rows``)."""
     p = len(task.causes)
     if task.one is not None:
         _check_matrix(task)
@@ -230,24 +187,12 @@ def variance_inflation(x: FloatArray) -> FloatArray:
 
 
 def regress(task: Task) -> Regression:
-    """Estimate one equation of any family.
-
-    Raises
-    ------
-    EstimationError
-        If one row alone determines a coefficient, causes separate the outcomes, or the iterations do not converge.
-    """
+    """Estimate one equation of any family."""
     return least_squares(task) if task.family == "linear" else generalised(task)
 
 
 def least_squares(task: Task) -> Regression:
-    """Ordinary least squares; HC3 (MacKinnon & White 1985, doi 10.1016/0304-4076(85)90158-7) if robust.
-
-    Raises
-    ------
-    EstimationError
-        If nothing is left to explain, or one row alone determines a coefficient (robust errors).
-    """
+    """Ordinary least squares; HC3 (MacKinnon & White 1985, doi 10.1016/0304-4076(85)90158-7) if robust."""
     frame = computed(task.x, task.one)
     design, one = frame.design, frame.design[:, 0]
     middle = float(one @ task.y / (one @ one))
@@ -279,8 +224,8 @@ def _refuse_determined(task: Task, left: float) -> None:
     one = np.ones(len(task.y)) if task.one is None else task.one
     total, whole = (float(((y - one * (one @ y / task.n)) ** 2).sum()) for y in (task.y, task.y + task.offset))
     rounding = len(task.y) * (_ROUNDING * float(np.abs(task.y).max())) ** 2
-    of = f" {listed(task.causes)}" if task.one is None else ""
     if left <= (max(1e-20 * total, rounding) if task.one is None else 1e-13 * max(total, whole)):
+        of = f" {listed(task.causes)}" if task.one is None else ""
         raise EstimationError(
             f"{task.effect!r} is fully determined by its causes{of}: nothing is left to explain.",
             hint="Leave out the cause that is computed from it.",
@@ -327,11 +272,6 @@ def generalised(task: Task) -> Regression:
     """Logit, Poisson, negative binomial (NB2), by maximum likelihood; sandwich errors with n / (n - k).
 
     With clusters: the sandwich over clusters, tested by t with G - 1 degrees of freedom.
-
-    Raises
-    ------
-    EstimationError
-        If there is no finite estimate.
     """
     # Imported before warnings are silenced: on import statsmodels adds a filter of its own in front.
     import statsmodels.discrete.discrete_model
@@ -374,7 +314,15 @@ def _influence(task: Task, frame: Computed, found: Any) -> FloatArray | None:
     return np.asarray(influence * np.sqrt(factor) @ frame.back.T)
 
 
-def _fitted(task: Task) -> tuple[Any, str, float]:
+class _Curve(NamedTuple):
+    """A fitted model of statsmodels, its family, and the alpha of a negative binomial."""
+
+    found: Any
+    family: str
+    dispersion: float = float("nan")
+
+
+def _fitted(task: Task) -> _Curve:
     from statsmodels.genmod.families import Binomial, Poisson
     from statsmodels.genmod.generalized_linear_model import GLM
 
@@ -383,16 +331,16 @@ def _fitted(task: Task) -> tuple[Any, str, float]:
     settled = {} if task.family == "logit" else _SETTLED
     found: Any = GLM(task.y, design, family=family, offset=task.offset).fit(**settled)
     if task.family == "logit" or not found.converged:
-        return found, task.family, float("nan")
+        return _Curve(found, task.family)
     alpha = _overdispersion(task.y, np.asarray(found.mu))
-    return (found, task.family, float("nan")) if alpha is None else _negative_binomial(task, design, alpha)
+    return _Curve(found, task.family) if alpha is None else _negative_binomial(task, design, alpha)
 
 
 def _design(task: Task) -> FloatArray:
     return np.column_stack([np.ones(len(task.y)), task.x])
 
 
-def _negative_binomial(task: Task, design: FloatArray, start: float) -> tuple[Any, str, float]:
+def _negative_binomial(task: Task, design: FloatArray, start: float) -> _Curve:
     """NB2 with alpha by maximum likelihood; where that does not converge, with the moment estimate `start`."""
     from statsmodels.discrete.discrete_model import NegativeBinomial as Joint
     from statsmodels.genmod.families import NegativeBinomial
@@ -407,14 +355,12 @@ def _negative_binomial(task: Task, design: FloatArray, start: float) -> tuple[An
     except (np.linalg.LinAlgError, ValueError):
         pass
     found: Any = GLM(task.y, design, family=NegativeBinomial(alpha=alpha), offset=task.offset).fit(**_SETTLED)
-    return found, "negative binomial", alpha
+    return _Curve(found, "negative binomial", alpha)
 
 
 def _overdispersion(y: FloatArray, mu: FloatArray) -> float | None:
     """Alpha of variance = mu + alpha mu², or None where it is not above 0 (one-sided, 5 %).
 
-    References
-    ----------
     Cameron & Trivedi (1990), doi 10.1016/0304-4076(90)90014-K.
     """
     z = ((y - mu) ** 2 - y) / mu
@@ -453,8 +399,6 @@ def _at_edge(task: Task, mu: FloatArray) -> bool:
 def _separated(task: Task) -> bool:
     """Whether some combination of the causes separates zeros from the rest, by linear programming.
 
-    References
-    ----------
     Albert & Anderson (1984), doi 10.1093/biomet/71.1.1; Konis (2007), Linear programming algorithms for detecting
     separated data; Correia, Guimarães & Zylkin (2019), arXiv 1903.01633, for counts.
     """
@@ -476,3 +420,55 @@ def _separated(task: Task) -> bool:
         bounds=(-1, 1),
     )
     return answer.status == 0 and (answer.fun or 0.0) < -1e-6
+
+
+# --- replicates of the bootstrap, and what classical errors rest on
+
+
+def replicated(task: Task, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """(R, 1 + p) coefficients and (R, n) residuals of the equation when its rows count `weights` (R, n) times.
+
+    Least squares for all replicates at once; a curved equation one by one, each row as often as it was drawn. NaN where
+    a replicate cannot be estimated.
+    """
+    if task.family == "linear":
+        frame, middle = computed(task.x), float(task.y.mean())
+        n, k = frame.design.shape
+        products = (frame.design[:, :, None] * frame.design[:, None, :]).reshape(n, k * k)
+        inner = (weights @ products).reshape(-1, k, k)
+        outer = weights @ (frame.design * (task.y - middle)[:, None])
+        slopes = solved(inner, outer[:, :, None])[:, :, 0]
+        coefficients = slopes @ frame.back.T
+        coefficients[:, 0] += middle
+        return coefficients, (task.y - middle) - slopes @ frame.design.T
+    coefficients, residuals = np.full((len(weights), len(task.causes) + 1), np.nan), np.full(weights.shape, np.nan)
+    for place, weight in enumerate(weights):
+        drawn = np.repeat(np.arange(len(weight)), weight.astype(np.int64))
+        own = replace(task, y=task.y[drawn], x=task.x[drawn], offset=task.offset[drawn])
+        try:
+            check_task(own, "rows")
+            found = generalised(own)
+        except EstimationError:
+            continue
+        coefficients[place] = found.coefficients
+        residuals[place] = 0.0
+        residuals[place, drawn] = found.residuals
+    return coefficients, residuals
+
+
+def normal_theory(
+    rows: Sequence[Parameter], places: Mapping[str, int], psi: FloatArray, shared: FloatArray
+) -> FloatArray:
+    """(r, r) covariance of means, variances and covariances of exogenous constructs and disturbances.
+
+    cov(m_a, m_b) = ψ_ab s, cov(ψ_ab, ψ_cd) = (ψ_ac ψ_bd + ψ_ad ψ_bc) s, cov(m, ψ) = 0 (Anderson 2003, An introduction
+    to multivariate statistical analysis, ch. 3); s `shared` (r, r): rows shared by two parameters over the product of
+    their n, 1 / n for complete data.
+    """
+    a = np.array([places[row.left] for row in rows], dtype=np.int64)
+    b = np.array([places[row.right] for row in rows], dtype=np.int64)
+    second = np.array([row.kind != "intercept" for row in rows], dtype=bool)
+    means = psi[np.ix_(a, a)]
+    products = psi[np.ix_(a, a)] * psi[np.ix_(b, b)] + psi[np.ix_(a, b)] * psi[np.ix_(b, a)]
+    both = np.outer(second, second)
+    return np.where(both, products, np.where(np.outer(~second, ~second), means, 0.0)) * shared

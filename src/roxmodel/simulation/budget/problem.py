@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
 
@@ -16,9 +16,11 @@ from roxmodel.types import BoolArray, FloatArray, IntArray
 __all__ = [
     "TOLERANCE",
     "Condition",
+    "Fault",
     "Least",
     "Problem",
     "conditions_of",
+    "faults_of",
     "keeping",
     "over",
     "read_plan",
@@ -157,13 +159,9 @@ def _check_money(problem: Problem) -> None:
             )
 
 
-TOLERANCE: Final = 1e-9
+TOLERANCE: Final = 1e-9  # share by which a sum of money may pass its limit: what adding decimal amounts loses
 
-
-"""A sum of money may pass its limit by this share of the limit: what adding decimal amounts loses, and no more."""
-
-
-Kind = Literal["budget", "wave", "requires", "excludes", "must", "clash", "least"]
+Kind = Literal["budget", "wave", "requires", "excludes", "must", "clash", "least", "twice"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,50 +292,64 @@ def violations(problem: Problem, options: Sequence[int] | IntArray) -> tuple[str
     >>> violations(two, [0, 1])
     ('6 is spent over all waves, more than the budget of 5', "'coaching' needs 'tools', which starts later")
     """
+    return tuple(fault.words for fault in faults_of(problem, options))
+
+
+class Fault(NamedTuple):
+    """A condition that a plan does not keep."""
+
+    kind: Kind
+    words: str
+
+
+def faults_of(problem: Problem, options: Sequence[int] | IntArray) -> tuple[Fault, ...]:
+    """The same with their kinds."""
     plan = read_plan(problem, options)
     return (*_overspent(problem, plan), *_parted(problem, plan), *_clashes(problem, plan))
 
 
-def _overspent(problem: Problem, plan: IntArray) -> Iterator[str]:
+def _overspent(problem: Problem, plan: IntArray) -> Iterator[Fault]:
     cost = problem.cost[plan]
     spent = math.fsum(cost.ravel().tolist())
     if over(spent, problem.budget):
-        yield f"{amount_text(spent)} is spent over all waves, more than the budget of {amount_text(problem.budget)}"
+        most = amount_text(problem.budget)
+        yield Fault("budget", f"{amount_text(spent)} is spent over all waves, more than the budget of {most}")
     for wave in np.flatnonzero(problem.wave_budget < math.inf).tolist():
         limit, spent = float(problem.wave_budget[wave]), math.fsum(cost[:, wave].tolist())
         if over(spent, limit):
-            yield f"{amount_text(spent)} is spent in wave {wave + 1}, more than its budget of {amount_text(limit)}"
+            most = amount_text(limit)
+            yield Fault("wave", f"{amount_text(spent)} is spent in wave {wave + 1}, more than its budget of {most}")
     for least in problem.least:
         spent = math.fsum(problem.cost[plan[least.options[plan]]].ravel().tolist())
         if spent < least.amount - TOLERANCE * least.amount:
             wanted = amount_text(least.amount)
-            yield f"{amount_text(spent)} is spent on {least.name!r}, less than the minimum of {wanted}"
+            yield Fault("least", f"{amount_text(spent)} is spent on {least.name!r}, less than the minimum of {wanted}")
 
 
-def _parted(problem: Problem, plan: IntArray) -> Iterator[str]:
+def _parted(problem: Problem, plan: IntArray) -> Iterator[Fault]:
     names, actions = problem.names, problem.action[plan].tolist()
     starts = dict(zip(actions, problem.start[plan].tolist(), strict=True))
     if len(starts) < len(actions):
         for action in dict.fromkeys(one for one in actions if actions.count(one) > 1):
-            yield f"{names[action]!r} is chosen {actions.count(action)} times"
+            yield Fault("twice", f"{names[action]!r} is chosen {actions.count(action)} times")
     for a, b in problem.requires:
         if a in starts and b not in starts:
-            yield f"{names[a]!r} needs {names[b]!r}, which is not chosen"
+            yield Fault("requires", f"{names[a]!r} needs {names[b]!r}, which is not chosen")
         elif a in starts and starts[b] > starts[a]:
-            yield f"{names[a]!r} needs {names[b]!r}, which starts later"
+            yield Fault("requires", f"{names[a]!r} needs {names[b]!r}, which starts later")
     for a, b in problem.excludes:
         if a in starts and b in starts:
-            yield f"{names[a]!r} excludes {names[b]!r}, and both are chosen"
+            yield Fault("excludes", f"{names[a]!r} excludes {names[b]!r}, and both are chosen")
     for action in problem.musts:
         if action not in starts:
-            yield f"the must-have {names[action]!r} is not chosen"
+            yield Fault("must", f"the must-have {names[action]!r} is not chosen")
 
 
-def _clashes(problem: Problem, plan: IntArray) -> Iterator[str]:
+def _clashes(problem: Problem, plan: IntArray) -> Iterator[Fault]:
     if not problem.clashes or plan.size < 2:
         return
     taken = set(plan.tolist())
     for i, j in problem.clashes:
         if i in taken and j in taken:
             first, second = problem.names[problem.action[i]], problem.names[problem.action[j]]
-            yield f"{first!r} and {second!r} clash as they are chosen"
+            yield Fault("clash", f"{first!r} and {second!r} clash as they are chosen")

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,8 +30,7 @@ from roxmodel.simulation.actions import Action, read_actions
 from roxmodel.simulation.dynamics import Ground, course_of, spectral_radius
 from roxmodel.simulation.intervention import Intervention
 from roxmodel.simulation.money.finance import money_of_flows
-from roxmodel.simulation.money.prices import Priced
-from roxmodel.simulation.money.returns import discount_factors
+from roxmodel.simulation.money.prices import Priced, discount_factors
 from roxmodel.simulation.question import Question
 from roxmodel.types import FloatArray, IntArray
 
@@ -51,8 +51,6 @@ __all__ = [
 
 
 _LEVEL_DRAWS = 64  # draws of the levels with which it is measured what the ends of scales take away
-
-
 _MOST_LEVELS = 1 << 25  # levels that are kept; of many units fewer draws tell as much
 
 
@@ -130,10 +128,6 @@ def _valued(question: Question, options: Sequence[Option], known: Worth | None) 
     return Worth(benefit, at, spending @ factors, spending, tuple(left))
 
 
-def _acted(action: Action) -> tuple[int, ...]:
-    return tuple(dict.fromkeys((*action.shift, *action.level, *action.growth)))
-
-
 @dataclass(frozen=True, slots=True)
 class _Side:
     """One set of draws with what is needed again and again."""
@@ -163,7 +157,7 @@ class _Side:
         if not self.question.system.linear or any(one.log for one in self.question.priced):
             return False
         reach = np.abs(self.totals).max(axis=0) > 0
-        acted = _acted(action)
+        acted = action.acted
         return not any(reach[place, other] for place in action.level for other in acted if other != place)
 
     def benefit(self, action: Action, kept: Sequence[FloatArray]) -> FloatArray:
@@ -173,7 +167,7 @@ class _Side:
         """
         units = float(self.question.units or 0)
         whole = np.zeros(len(self.totals))
-        for place in _acted(action):
+        for place in action.acted:
             for one, weight, left in zip(self.question.priced, self.weights, kept, strict=True):
                 push = self.push(action, place, one) * units
                 whole = whole + one.price * push * self.moved(place, one.place, action.share, weight * left)
@@ -217,21 +211,14 @@ class _Side:
         )
         again = np.zeros(_level_draws(self.ground), dtype=np.int64)  # the estimate, once for each draw of the levels
         system = replace(question.system.only(again), intercepts=None)
-        course = course_of(system, [action.alone(steps)], self.ground, len(steps), question.readings)
+        course = course_of(system, [replace(action, share=steps)], self.ground, len(steps), question.priced)
         if not course.capped.any() and not action.level and not action.growth:
             return tuple(ones for _ in question.priced)
-        found = []
+        found, every = [], np.eye(question.horizon)
         for one, reading in zip(question.priced, course.readings, strict=True):
-            waves = np.eye(question.horizon)
-            linear = np.array(
-                [
-                    sum(
-                        self.push(action, p, one) * float(self.moved(p, one.place, action.share, wave)[0])
-                        for p in _acted(action)
-                    )
-                    for wave in waves
-                ]
-            )
+            pushes = {place: self.push(action, place, one) for place in action.acted}
+            waves = [{p: float(self.moved(p, one.place, action.share, wave)[0]) for p in pushes} for wave in every]
+            linear = np.array([sum(pushes[p] * moved[p] for p in pushes) for moved in waves])
             real = reading.mean(axis=0)[of]
             found.append(np.where(np.abs(linear) > 0, real / np.where(linear == 0, 1.0, linear), 1.0))
         return tuple(found)
@@ -303,17 +290,9 @@ def promise_of(
 
 
 _SHARED = 0.25  # sd of what the standardised edges of one kind share
-
-
 _OWN = 0.25  # scale of the half-normal prior of the sd of what is an edge's own
-
-
 _FREE = 10.0  # sd of a standardised edge of which nothing is known before
-
-
 _GRID = np.array([0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.7, 1.0])  # of that sd
-
-
 _STREAM = 6
 
 
@@ -326,14 +305,24 @@ class Posterior:
     spread: float  # posterior mean of the sd of what is each number's own
 
 
+class ShrunkenEdge(NamedTuple):
+    """An edge before and after, in units of the effect per unit of the cause."""
+
+    cause: str
+    effect: str
+    estimate: float
+    se: float
+    shrunken: float
+    shrunken_se: float
+
+
 @dataclass(frozen=True, slots=True)
 class Shrunken:
     """Structural equations with their edges shrunk."""
 
     system: System  # (draws, …) drawn from the posterior
     centre: System  # the same at the posterior mean of the edges, one draw
-    # (cause, effect, estimate, se, shrunken, shrunken_se) of each edge, in units of the effect per unit of the cause
-    edges: tuple[tuple[str, str, float, float, float, float], ...]
+    edges: tuple[ShrunkenEdge, ...]
     spread: float  # posterior mean of the standard deviation of what is each edge's own, standardised
 
 
@@ -351,7 +340,7 @@ def shrunken_edges(fit: Fit, system: System, seed: int | None) -> Shrunken:
     to, from_ = _estimated(fit, system)
     if len(to) == 0:
         return Shrunken(system, at, (), 0.0)
-    sd = _deviations(fit)
+    sd = deviations(fit)
     unit = sd[from_] / sd[to]
     estimate, draws = at.coefficients[0, to, from_] * unit, system.coefficients[:, to, from_] * unit
     found = posterior_of(estimate, draws, _prior(fit, to, from_), seed)
@@ -363,7 +352,7 @@ def shrunken_edges(fit: Fit, system: System, seed: int | None) -> Shrunken:
     centre = np.array(at.coefficients)
     centre[0, to, from_] = found.mean / unit
     rows = tuple(
-        (
+        ShrunkenEdge(
             system.names[cause],
             system.names[effect],
             float(estimate[i] / unit[i]),
@@ -450,7 +439,7 @@ def _estimated(fit: Fit, system: System) -> tuple[IntArray, IntArray]:
     return found[varies, 0], found[varies, 1]
 
 
-def _deviations(fit: Fit) -> FloatArray:
+def deviations(fit: Fit) -> FloatArray:
     """(k,) standard deviations of the constructs; 1 where one does not vary."""
     sd = np.sqrt(np.diag(fit.population.covariance))
     return np.where(np.isfinite(sd) & (sd > 0), sd, 1.0)

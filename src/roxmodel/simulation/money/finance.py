@@ -15,8 +15,7 @@ import numpy as np
 
 from roxmodel.errors import SimulationError
 from roxmodel.simulation.money import returns
-from roxmodel.simulation.money.prices import Priced
-from roxmodel.simulation.money.returns import Timing
+from roxmodel.simulation.money.prices import Priced, Timing, discount_factors, retained, terminal_value
 from roxmodel.types import FloatArray
 
 if TYPE_CHECKING:
@@ -103,7 +102,7 @@ class Money:
     @property
     def factors(self) -> FloatArray:
         """(waves,) what money of each wave is worth today."""
-        return returns.discount_factors(len(self.spending), self.terms.discount, self.terms.timing)
+        return discount_factors(len(self.spending), self.terms.discount, self.terms.timing)
 
     @property
     def flows(self) -> FloatArray:
@@ -119,7 +118,7 @@ class Money:
     def beyond(self) -> FloatArray:
         """(draws,) discounted benefit of all waves after the horizon."""
         values = [
-            returns.terminal_value(amount, kept, self.terms.discount) * self.factors[-1]
+            terminal_value(amount, kept, self.terms.discount) * self.factors[-1]
             for amount, kept in zip(self.later.T, self.kept, strict=True)
         ]
         return np.sum(values, axis=0) if values else np.zeros(len(self.gains))
@@ -199,19 +198,19 @@ def money_of_flows(
     >>> money.benefit.tolist(), money.cost, money.npv.tolist()
     ([144.0], 80.0, [64.0])
     """
-    factors = returns.discount_factors(len(spending), terms.discount, terms.timing)
+    factors = discount_factors(len(spending), terms.discount, terms.timing)
     gains: FloatArray = np.zeros((1, len(spending)))
     shares, later, kept = [], [], []
     with np.errstate(over="ignore", invalid="ignore"):
         for change, one in zip(moved, priced, strict=True):
-            stock = returns.retained(change, one.retention) if one.retention > 0 else change
+            stock = retained(change, one.retention) if one.retention > 0 else change
             gained = one.price[:, None] * stock
             gains = gains + gained
             share = (gained * factors).sum(axis=1)
             if one.beyond and one.retention > 0:
                 later.append(gained[:, -1])
                 kept.append(one.retention)
-                share = share + returns.terminal_value(gained[:, -1], one.retention, terms.discount) * factors[-1]
+                share = share + terminal_value(gained[:, -1], one.retention, terms.discount) * factors[-1]
             shares.append(share)
         draws = len(gains)
         by_outcome = _columns(shares, draws)
