@@ -91,141 +91,68 @@ variance below 0; covariances that contradict each other."""
 @read_only
 @dataclass(frozen=True, slots=True)
 class Estimates:
-    """What was estimated, one value for each row of the parameter table (NaN where it does not apply).
-
-    Attributes
-    ----------
-    value, se, statistic, p
-        Estimate, standard error, estimate / se, two-sided p.
-    low, high
-        Ends of the 95 % confidence interval.
-    standardized
-        Standardised by model-implied standard deviations.
-    df
-        Degrees of freedom of the t distribution; infinite for the normal.
-    partial_r2
-        Of an edge of a linear equation: share of what the other causes leave that this cause explains, 0-1.
-    """
+    """What was estimated, one value for each row of the parameter table (NaN where it does not apply)."""
 
     value: FloatArray
     se: FloatArray
-    statistic: FloatArray
-    p: FloatArray
-    low: FloatArray
+    statistic: FloatArray  # estimate / se
+    p: FloatArray  # two-sided
+    low: FloatArray  # ends of the 95 % interval
     high: FloatArray
-    standardized: FloatArray
-    df: FloatArray
+    standardized: FloatArray  # by model-implied standard deviations
+    df: FloatArray  # of the t distribution; infinite for the normal
+    # of an edge of a linear equation: share of what the other causes leave that its cause explains
     partial_r2: FloatArray
 
 
 @dataclass(frozen=True, slots=True)
 class Equation:
-    """How one effect was estimated.
+    """How one effect was estimated."""
 
-    Attributes
-    ----------
-    effect
-        The construct.
-    family
-        ``linear``, ``logit``, ``poisson`` or ``negative binomial``.
-    n
-        Rows (units or respondents) with the effect and all its causes.
-    df
-        Degrees of freedom of its t tests (infinite for the normal).
-    dispersion
-        Alpha of the negative binomial (variance = mean + alpha · mean²), else NaN.
-    """
-
-    effect: str
-    family: str
-    n: Whole
-    df: float
-    dispersion: float
+    effect: str  # the construct
+    family: str  # linear, logit, poisson or negative binomial
+    n: Whole  # rows (units or respondents) with the effect and all its causes
+    df: float  # of its t tests (infinite for the normal)
+    dispersion: float  # alpha of the negative binomial (variance = mean + alpha · mean²), else NaN
 
 
 @read_only
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """How answers become the score of one construct: ``score = Σ weight · (offset + sign · answer)``.
-
-    Attributes
-    ----------
-    name, factor, source, items
-        The construct.
-    weights, signs, offsets
-        (p,) each.
-    lows, highs
-        (p,) ends of the items' scales, None where there is none.
-    codes
-        (p,) text answer -> number, empty for an item without labels.
-    within
-        (p, p) covariance of single answers within a unit (NaN where unknown).
-    errors
-        (p,) error variance of each item as a measure of the construct, in units of the score: of a latent construct
-        θ / λ²; None for item means.
-    """
+    """How answers become the score of one construct: ``score = Σ weight · (offset + sign · answer)``."""
 
     name: str
     factor: str
     source: str
     items: tuple[str, ...]
-    weights: Vector
+    weights: Vector  # (p,)
     signs: Vector
     offsets: Vector
-    lows: tuple[float | None, ...]
+    lows: tuple[float | None, ...]  # ends of the items' scales, None where there is none
     highs: tuple[float | None, ...]
-    codes: Annotated[tuple[Mapping[str, float], ...], _CODES]
+    codes: Annotated[tuple[Mapping[str, float], ...], _CODES]  # text answer -> number
+    # (p, p) covariance of single answers within a unit (NaN where unknown)
     within: Annotated[Matrix, Field(alias="within_covariance")]
-    errors: Vector | None = None
+    errors: Vector | None = None  # (p,) in units of the score: of a latent construct θ / λ²; None for item means
 
 
 @read_only
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Population:
-    """The units (or respondents) a fit speaks of.
+    """The units (or respondents) a fit speaks of."""
 
-    Attributes
-    ----------
-    names
-        (k,) constructs.
-    n
-        Units or respondents in the data.
-    n_units
-        Units, None where the data have none.
-    units
-        Their keys, None for rows, matrices and loaded documents.
-    levels
-        (n, k) score of each construct in each unit, NaN where it was not measured or is `hidden`; None where no rows
-        are kept.
-    mean
-        (k,) mean scores; None where a printed matrix had none.
-    covariance
-        (k, k) of the scores.
-    low, high
-        (k,) lowest and highest level seen; in a loaded document the means of the five outermost units (None with
-        fewer than ten); None where no rows were.
-    roots
-        (n, k, k) lower roots of the covariance of what is not known of each unit's level (method "linked", where
-        `levels` are predictions); None where levels are taken as known. Never written to a document.
-    hidden
-        (n, k) where too few people answered for a level to be shown: there `levels` is NaN, and `mean`, `low` and
-        `high` are those of the other units. None where nothing is hidden.
-    min_group
-        Smallest number of people that a shown level rests on, 0 where rows are not units.
-    """
-
-    names: tuple[str, ...]
-    n: Whole
+    names: tuple[str, ...]  # (k,)
+    n: Whole  # units or respondents in the data
     n_units: Whole | None
-    units: Annotated[tuple[Hashable, ...] | None, *_UNSAVED] = None
-    levels: Annotated[FloatArray | None, *_UNSAVED] = None
-    mean: Vector | None
+    units: Annotated[tuple[Hashable, ...] | None, *_UNSAVED] = None  # keys
+    levels: Annotated[FloatArray | None, *_UNSAVED] = None  # (n, k), NaN where not measured or hidden
+    mean: Vector | None  # (k,) scores; None where a printed matrix had none
     covariance: Matrix
-    low: Vector | None
+    low: Vector | None  # levels seen; loaded: means of the five outermost units (None with fewer than ten)
     high: Vector | None
-    roots: Annotated[FloatArray | None, *_UNSAVED] = None
-    hidden: Annotated[BoolArray | None, *_UNSAVED] = None
-    min_group: Annotated[int, *_UNSAVED] = 0
+    roots: Annotated[FloatArray | None, *_UNSAVED] = None  # (n, k, k) `lower_roots` of what is not known; None = known
+    hidden: Annotated[BoolArray | None, *_UNSAVED] = None  # (n, k) too few answered: levels, mean, ends are without
+    min_group: Annotated[int, *_UNSAVED] = 0  # people that a shown level rests on
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,24 +182,12 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """What a fit is like, so that nobody has to ask which method made it.
+    """What a fit is like, so that nobody has to ask which method made it."""
 
-    Attributes
-    ----------
-    latent
-        Whether constructs are latent: items measure them, and the fit keeps the moments of the items.
-    levels
-        What is known of the single unit or row: ``observed``, taken as exact; ``predicted``, with an error; ``none``.
-    skewed
-        Whether products of edges have skewed distributions, as with few units.
-    ordinal
-        Whether its covariances are those of normal variables behind ordinal items.
-    """
-
-    latent: bool
-    levels: Literal["observed", "predicted", "none"]
-    skewed: bool = False
-    ordinal: bool = False
+    latent: bool  # items measure constructs, and the fit keeps the moments of the items
+    levels: Literal["observed", "predicted", "none"]  # of the single unit: taken as exact, with an error, not known
+    skewed: bool = False  # products of edges have skewed distributions, as with few units
+    ordinal: bool = False  # covariances are those of normal variables behind ordinal items
 
 
 _TRAITS: Final[Mapping[str, Traits]] = {
@@ -291,42 +206,18 @@ def traits_of(method: str, estimator: str = "") -> Traits:
 @read_only
 @dataclass(frozen=True, slots=True)
 class GroupMoments:
-    """Moments of the items in one group, that a latent model was fitted to.
+    """Moments of the items in one group, that a latent model was fitted to."""
 
-    Attributes
-    ----------
-    name
-        Of the group, empty for one group.
-    n
-        Rows.
-    mean
-        (p,) means; None where a printed matrix had none.
-    covariance
-        (p, p) covariances, divisor n; with missing answers the maximum-likelihood ones.
-    people
-        People behind it, where sampling weights make them other than `n`. Never written to a document.
-    """
-
-    name: str
-    n: Size
-    mean: Vector | None
-    covariance: Matrix
-    people: Annotated[float | None, *_UNSAVED] = None
+    name: str  # empty for one group
+    n: Size  # rows
+    mean: Vector | None  # (p,); None where a printed matrix had none
+    covariance: Matrix  # (p, p), divisor n; with missing answers the maximum-likelihood ones
+    people: Annotated[float | None, *_UNSAVED] = None  # where sampling weights make them other than n
 
 
 @dataclass(frozen=True, slots=True)
 class WithinEdge:
-    """An edge among the answers of people of one unit: never the effect between units.
-
-    Attributes
-    ----------
-    cause, effect, source
-        Two constructs that the same people answered, and who they are.
-    estimate, se, p, low, high, standardized
-        As in `Estimates`; normal theory.
-    n, n_units
-        Respondents and units.
-    """
+    """An edge among the answers of people of one unit: never the effect between units. Normal theory."""
 
     cause: str
     effect: str
@@ -344,32 +235,13 @@ class WithinEdge:
 @read_only
 @dataclass(frozen=True, slots=True, eq=False)
 class UnitScores:
-    """Predicted levels of the units of a linked fit; kept in memory, never written to a document.
+    """Predicted levels of the units of a linked fit; kept in memory, never written to a document."""
 
-    Attributes
-    ----------
-    units
-        (J,) keys.
-    values, errors
-        (J, k) predictions in points of each construct's first item, and their standard errors (parameters taken as
-        known).
-    fewest
-        (J, k) fewest respondents behind an answered item of the construct; infinite for figures of the unit.
-    known
-        (J, k) whether the prediction rests on something of the construct itself.
-    hidden
-        (J, k) whether the score is not to be shown (NaN); no other of the unit rests on the answers behind it.
-    by
-        Name of the key.
-    min_group
-        Smallest number of respondents that a shown score rests on.
-    """
-
-    units: tuple[Hashable, ...]
-    values: FloatArray
-    errors: FloatArray
-    fewest: FloatArray
-    known: BoolArray
-    hidden: BoolArray
-    by: str = "unit"
-    min_group: int = 5
+    units: tuple[Hashable, ...]  # (J,) keys
+    values: FloatArray  # (J, k) in points of each construct's first item
+    errors: FloatArray  # (J, k) standard errors, parameters taken as known
+    fewest: FloatArray  # (J, k) fewest respondents behind an answered item; infinite for figures of the unit
+    known: BoolArray  # (J, k) whether the prediction rests on something of the construct itself
+    hidden: BoolArray  # (J, k) not to be shown (NaN); no other of the unit rests on the answers behind it
+    by: str = "unit"  # name of the key
+    min_group: int = 5  # respondents that a shown score rests on at least

@@ -10,12 +10,14 @@ from roxmodel.implied.identification import FEWEST
 from roxmodel.result.draws import Draws
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable, units_kept
-from roxmodel.types import BoolArray, FloatArray, Scaling
+from roxmodel.types import BoolArray, FloatArray, IntArray, Scaling
 
 __all__ = [
     "BESIDE",
     "assumed_notes",
+    "bootstrap_words",
     "causal_notes",
+    "cluster_notes",
     "hidden_notes",
     "never_met_notes",
     "replicate_notes",
@@ -25,6 +27,7 @@ __all__ = [
 
 BESIDE = " The errors of all else do not take them as known to be 0: they are widened by what hangs on it."
 
+_ROUGH = 30  # clusters from which errors are good
 _CAUSAL = (
     "Causal reading assumes that the arrows point the right way and that no unmeasured cause acts on both ends "
     "of an edge, beyond the context constructs in the graph; robustness_value says how strong one would have to be."
@@ -36,18 +39,22 @@ def causal_notes(model: RoxModel) -> list[str]:
     return [_CAUSAL] if model.edges else []
 
 
-def hidden_notes(names: Sequence[str], hidden: BoolArray, min_group: int) -> list[str]:
-    """Of how many units something is hidden, and what that means for answers about units.
+def bootstrap_words(draws: Draws, whom: str) -> str:
+    """How errors from replicates were computed."""
+    failed = f", {draws.failed} failed and left out" if draws.failed else ""
+    return f"bootstrap by {whom}, {len(draws.values)} replicates{failed}, percentile intervals"
 
-    Parameters
-    ----------
-    names
-        (k,) constructs.
-    hidden
-        (units, k) what may not be shown.
-    min_group
-        Smallest number of people behind a figure of a unit.
-    """
+
+def cluster_notes(clusters: IntArray | None) -> list[str]:
+    """On how few clusters (codes from 0) the errors rest."""
+    count = 0 if clusters is None else int(clusters.max()) + 1
+    if not 0 < count < _ROUGH:
+        return []
+    return [f"Only {count} clusters: errors that rest on so few are rough, and as a rule too small."]
+
+
+def hidden_notes(names: Sequence[str], hidden: BoolArray, min_group: int) -> list[str]:
+    """Of how many units something is hidden, and what that means for answers about units; `hidden` is (units, k)."""
     count = int(hidden.any(axis=1).sum())
     if not count:
         return []
@@ -70,14 +77,7 @@ def assumed_notes(table: ParameterTable) -> list[str]:
 def never_met_notes(items: Sequence[str], together: Sequence[FloatArray], who: str) -> list[str]:
     """Pairs of items that were never seen together, though others join them: what that means for the numbers.
 
-    Parameters
-    ----------
-    items
-        The p items.
-    together
-        (p, p) of each group: how often a pair was seen.
-    who
-        Who never saw both, with a verb ("people answered", "units know").
+    `together` is (p, p) of each group: how often a pair was seen; `who` never saw both, with a verb ("units know").
     """
     pairs = np.argwhere(np.tril(np.logical_or.reduce([own < FEWEST for own in together])))
     if not len(pairs):

@@ -63,33 +63,15 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class NormalCells:
-    """J cells in units of the layout's scale; zeros stand where nothing was seen.
+    """J cells in units of the layout's scale; zeros stand where nothing was seen."""
 
-    Attributes
-    ----------
-    seen
-        (J, p) which variables a cell shows.
-    mean
-        (J, p).
-    weight
-        (J,) how much a cell counts: 1 a unit, the share of its rows a pattern.
-    scatter
-        (M, p, p) covariance of a cell's cases around its mean, divisor their number; None: each is one case.
-    several
-        (M,) the cells of more than one case, which have a scatter; None: all of them.
-    noise
-        (J, p, p) covariance of the errors of the means, zeros for what is known exactly; None: there are none.
-    code
-        (n,) cell of each case, -1 for one that shows nothing; None: each is one case.
-    """
-
-    seen: BoolArray
-    mean: FloatArray
-    weight: FloatArray
-    scatter: FloatArray | None = None
-    several: IntArray | None = None
-    noise: FloatArray | None = None
-    code: IntArray | None = None
+    seen: BoolArray  # (J, p) which variables a cell shows
+    mean: FloatArray  # (J, p)
+    weight: FloatArray  # (J,) how much a cell counts: 1 a unit, the share of its rows a pattern
+    scatter: FloatArray | None = None  # (M, p, p) covariance of a cell's cases; None: each is one case
+    several: IntArray | None = None  # (M,) the cells of more than one case, which have a scatter; None: all of them
+    noise: FloatArray | None = None  # (J, p, p) covariance of the errors of the means; None: there are none
+    code: IntArray | None = None  # (n,) cell of each case, -1 for one that shows nothing; None: each is one case
 
     @property
     def size(self) -> float:
@@ -141,14 +123,8 @@ Seen: TypeAlias = Target | NormalCells
 def cells_of_rows(rows: FloatArray, weights: FloatArray | None = None, like: NormalCells | None = None) -> NormalCells:
     """Condense rows with holes (NaN) by their pattern of missingness; weights of the cells sum to 1.
 
-    Parameters
-    ----------
-    rows
-        (n, p).
-    weights
-        (n,) sampling weights or frequencies; None = ones.
-    like
-        Cells of the same rows, whose patterns are known; one whose rows all weigh nothing has weight 0.
+    `rows` are (n, p), `weights` (n,) sampling weights or frequencies, `like` cells of the same rows, whose patterns are
+    known; one whose rows all weigh nothing has weight 0.
     """
     own = np.ones(len(rows)) if weights is None else weights
     if like is not None and like.code is not None:
@@ -339,22 +315,12 @@ def half_deviance(layout: Layout, theta: FloatArray, data: Seen) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Expansion:
-    """Half the deviance around one theta, per case.
+    """Half the deviance around one theta, per case."""
 
-    Attributes
-    ----------
-    value
-        Infinite where it is not defined.
-    gradient
-        (n_free,).
-    hessian, information
-        (n_free, n_free): observed and expected.
-    """
-
-    value: float
-    gradient: FloatArray
-    hessian: FloatArray
-    information: FloatArray
+    value: float  # infinite where it is not defined
+    gradient: FloatArray  # (n_free,)
+    hessian: FloatArray  # (n_free, n_free), observed
+    information: FloatArray  # (n_free, n_free), expected
 
 
 def expand(layout: Layout, theta: FloatArray, data: Seen) -> Expansion:
@@ -469,12 +435,7 @@ def case_scores(
 ) -> Iterator[tuple[slice, FloatArray]]:
     """Blocks of cases, with the derivatives of their log-likelihoods by each row of the table, (r, cases).
 
-    Parameters
-    ----------
-    layout, theta, data
-        The model at its estimate, and what it was estimated from.
-    rows
-        (n, p) what the cases show, NaN = nothing; None: each cell is a case, which shows its mean.
+    `rows` are (n, p) what the cases show, NaN = nothing; None: each cell is a case, which shows its mean.
     """
     at = implied(layout, theta)
     lens = _Lens(layout, bank_of(layout, at), mean_weight(layout, at))

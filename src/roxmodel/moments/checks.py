@@ -13,22 +13,9 @@ from roxmodel.errors import DataError, did_you_mean, listed
 from roxmodel.types import FloatArray, IntArray
 
 __all__ = [
-    "PRINTED",
-    "canonical",
-    "count",
-    "distinct",
-    "frequencies",
-    "frozen",
-    "index",
-    "numbers",
-    "ordered",
-    "overlay",
-    "positions",
-    "require_positive_definite",
-    "square",
-    "union",
-    "unit_hint",
-]
+    "PRINTED", "canonical", "count", "distinct", "frequencies", "frozen", "index", "numbers", "ordered", "overlay",
+    "positions", "require_positive_definite", "square", "union", "unit_hint",
+]  # fmt: skip
 
 
 _SINGULAR = 1e-8  # smallest eigenvalue of a correlation matrix that still carries information

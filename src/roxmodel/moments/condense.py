@@ -18,23 +18,9 @@ from roxmodel.moments.checks import frequencies, frozen
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = [
-    "BATCH",
-    "Design",
-    "Pairs",
-    "blank",
-    "chan",
-    "compact",
-    "condense",
-    "condense_block",
-    "diagonal",
-    "five",
-    "kish",
-    "kish_of",
-    "put",
-    "ratio",
-    "scaled",
-    "view",
-]
+    "BATCH", "Design", "Pairs", "blank", "chan", "compact", "condense", "condense_block", "diagonal", "five",
+    "kish", "kish_of", "put", "ratio", "scaled", "view",
+]  # fmt: skip
 
 
 def kish_of(weight: FloatArray, squares: FloatArray) -> FloatArray:
@@ -133,19 +119,17 @@ def view(array: FloatArray, order: list[int] | None, shape: tuple[int, ...], wha
 class Design:
     """Where the n respondents of a source belong and what each row counts for.
 
-    `codes`: (n,) place of each row's unit among the G `units`, in any order; -1: no unit, the row is ignored. `weight`:
-    (n,) sampling weights on any scale, `frequency`: (n,) whole numbers of identical respondents; a row of 0 is ignored,
-    None: all 1. `eligible`: (G,) people each unit could have asked, NaN = unknown. What cannot be so is a DataError.
+    Codes outside the units, negative weights and frequencies that are no counts are a DataError.
 
     >>> Design(np.array([0, 1, 1]), ["north", "south"], weight=np.array([1.0, 2, 0])).used_codes()
     array([ 0,  1, -1])
     """
 
-    codes: IntArray
-    units: Sequence[Hashable]
-    weight: FloatArray | None = None
-    frequency: FloatArray | None = None
-    eligible: FloatArray | None = None
+    codes: IntArray  # (n,) place of the respondent's unit in `units`; -1: no unit, the row is ignored
+    units: Sequence[Hashable]  # G keys, in any order
+    weight: FloatArray | None = None  # (n,) sampling weights on any scale; a row of weight 0 is ignored; None: all 1
+    frequency: FloatArray | None = None  # (n,) how many identical respondents a row stands for; None: all 1
+    eligible: FloatArray | None = None  # (G,) how many people each unit could have asked; NaN = unknown
 
     def __post_init__(self) -> None:
         codes, n = np.asarray(self.codes), np.size(self.codes)

@@ -40,18 +40,9 @@ from roxmodel.survey.linkage import equation_units
 from roxmodel.types import FloatArray, IntArray
 
 __all__ = [
-    "Plan",
-    "Planned",
-    "PlanningMeans",
-    "Smallest",
-    "edges_between",
-    "plan_study",
-    "planning_means",
-    "smallest_edge",
-    "smallest_total",
-    "units_needed",
-    "with_noise",
-]
+    "Plan", "Planned", "PlanningMeans", "Smallest", "edges_between", "plan_study", "planning_means",
+    "smallest_edge", "smallest_total", "units_needed", "with_noise",
+]  # fmt: skip
 
 
 ALPHA, POWER = 0.05, 0.80

@@ -7,12 +7,13 @@ Defined parameters: arithmetic over labels, with its uncertainty.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from roxmodel.implied.layout import DISTURBANCES, LATENT_MEANS, LOADINGS, RESIDUALS, Layout, place_of, residual_of
+from roxmodel.implied.layout import DISTURBANCES, LOADINGS, RESIDUALS, Layout, place_of, residual_of
 from roxmodel.implied.matrices import conditioned, filled, implied
 from roxmodel.records import LINEAR
 from roxmodel.result.draws import Draws, delta_se, slopes_of, spread_of, wald
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Known",
+    "Spreads",
     "construct_sd",
     "define",
     "disturbances",
@@ -42,23 +44,13 @@ __all__ = [
 
 
 def disturbances(model: RoxModel, table: ParameterTable, theta: FloatArray, sample: FloatArray) -> FloatArray:
-    """Ψ, (draws, k, k): variances and covariances of exogenous constructs and of disturbances.
-
-    Parameters
-    ----------
-    model, table
-        What the parameters mean.
-    theta
-        (draws, n_free).
-    sample
-        (k, k) sample covariance, for rows that the data give.
-    """
+    """Ψ, (draws, k, k), of exogenous constructs and disturbances; `sample` (k, k) where the data give it."""
     place = {name: i for i, name in enumerate(model.names)}
     psi = np.zeros((len(theta), len(place), len(place)))
     for row in table:
         if row.kind in {"variance", "covariance"} and row.left in place and row.right in place:
-            if row.kind == "variance" and row.id.removesuffix(f"@{row.group}") != f"variance:{row.left}":
-                continue  # the residual of an item that bears its construct's name
+            if residual_of(row, place):
+                continue  # of an item that bears its construct's name
             a, b = place[row.left], place[row.right]
             given = sample[a, b] if row.value is None else row.value
             psi[:, a, b] = psi[:, b, a] = theta[:, row.free - 1] if row.free else given
@@ -80,43 +72,54 @@ def construct_sd(
     return np.asarray(np.where(curved, np.nan, sd))
 
 
-def standardized_values(model: RoxModel, table: ParameterTable, values: FloatArray, sd: FloatArray) -> FloatArray:
-    """Standardised value of every row: edges, (co)variances as correlations and shares, intercepts.
+@dataclass(frozen=True, slots=True)
+class Spreads:
+    """What the values of one group are standardised by; numbers, or arrays with one number a draw.
 
-    Parameters
-    ----------
-    model, table
-        What the parameters mean.
-    values
-        (rows,) estimates.
-    sd
-        (k,) standard deviations of the constructs.
-
-    Returns
-    -------
-    ndarray
-        (rows,), NaN for definitions and lagged edges.
+    `item` and `construct` are standard deviations by name, `own` the variances as they stand in the model, by whether
+    they are an item's residual and whose they are.
     """
-    scale = dict(zip(model.names, sd, strict=True))
-    variance = {row.left: v for row, v in zip(table, values, strict=True) if row.kind == "variance"}
-    found = np.full(len(table), np.nan)
-    for i, (row, value) in enumerate(zip(table, values, strict=True)):
-        if row.left not in scale or row.right not in scale or row.lag:
-            continue
-        left, right = scale[row.left], scale[row.right]
+
+    item: Mapping[str, Any]
+    construct: Mapping[str, Any]
+    own: Mapping[tuple[bool, str], Any]
+
+    @classmethod
+    def of(cls, layout: Layout, sd: tuple[FloatArray, FloatArray], own: tuple[FloatArray, FloatArray]) -> Spreads:
+        """From arrays over items and over constructs, their last axis."""
+        names = (layout.items, layout.constructs)
+        item, construct = (dict(zip(n, np.moveaxis(a, -1, 0), strict=True)) for n, a in zip(names, sd, strict=True))
+        variances = [dict(zip(n, np.moveaxis(a, -1, 0), strict=True)) for n, a in zip(names, own, strict=True)]
+        both = zip((True, False), variances, strict=True)
+        return cls(item, construct, {(residual, name): v for residual, part in both for name, v in part.items()})
+
+    def standardized(self, row: Parameter, value: Any) -> Any:
+        """The value where everything has the variance 1; of a covariance where the variances beside it are 1."""
         with np.errstate(invalid="ignore", divide="ignore"):
+            if row.kind == "loading":
+                return value * self.construct[row.left] / self.item[row.right]
             if row.kind == "edge":
-                found[i] = value * left / right
-            elif row.kind == "variance":
-                found[i] = value / left**2
-            elif row.kind == "covariance":
-                found[i] = value / np.sqrt(variance[row.left] * variance[row.right])
-            elif row.kind == "intercept":
-                found[i] = value / left
-    return found
+                return value * self.construct[row.left] / self.construct[row.right]
+            residual = residual_of(row, self.construct)
+            sd = (self.item if residual else self.construct)[row.left]
+            if row.kind == "intercept":
+                return value / sd
+            if row.kind == "variance":
+                return value / sd**2
+            return value / np.sqrt(self.own[residual, row.left] * self.own[residual, row.right])
+
+
+def standardized_values(model: RoxModel, table: ParameterTable, values: FloatArray, sd: FloatArray) -> FloatArray:
+    """(rows,) standardised value of every row by `sd` (k,) of the constructs; NaN of definitions, lagged edges."""
+    own = {(False, row.left): v for row, v in zip(table, values, strict=True) if row.kind == "variance"}
+    spreads = Spreads({}, dict(zip(model.names, sd, strict=True)), own)
+    known = [row.left in spreads.construct and row.right in spreads.construct and not row.lag for row in table]
+    pairs = zip(table, values, known, strict=True)
+    return np.array([spreads.standardized(row, value) if yes else np.nan for row, value, yes in pairs])
 
 
 _SKIPPED = ("defined", "threshold")
+_NAMES = ("id", "kind", "left", "right", "group")
 
 
 def standardized_table(fit: Fitted) -> pd.DataFrame:
@@ -139,24 +142,8 @@ def standardized_table(fit: Fitted) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-_NAMES = ("id", "kind", "left", "right", "group")
-
-
 def standardized_draws(fit: Fitted, theta: FloatArray) -> FloatArray:
-    """Standardised values of every row but definitions and thresholds, for each draw.
-
-    Parameters
-    ----------
-    fit
-        By method "sem".
-    theta
-        (draws, n_free).
-
-    Returns
-    -------
-    ndarray
-        (draws, rows).
-    """
+    """(draws, rows) standardised values of every row but definitions and thresholds, of a latent fit."""
     groups = {group.name: group.layout for group in latent_groups(fit)}
     columns: dict[str, FloatArray] = {}
     for name, layout in groups.items():
@@ -168,24 +155,13 @@ def standardized_draws(fit: Fitted, theta: FloatArray) -> FloatArray:
 
 def _of_group(fit: Fitted, layout: Layout, rows: list[Parameter], theta: FloatArray) -> list[FloatArray]:
     matrices = [filled(layout, theta, which) for which in range(6)]
-    item, construct = (np.sqrt(np.maximum(own, 0.0)) for own in _variances(fit, layout, theta, matrices))
-    found = []
+    items, constructs = (np.sqrt(np.maximum(own, 0.0)) for own in _variances(fit, layout, theta, matrices))
+    residual, disturbance = (np.diagonal(matrices[which], axis1=1, axis2=2) for which in (RESIDUALS, DISTURBANCES))
+    spreads, found = Spreads.of(layout, (items, constructs), (residual, disturbance)), []
     for row in rows:
         which, i, j = place_of(row, layout.items, layout.constructs)
-        matrix = matrices[which]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            if row.kind == "intercept":
-                own = construct if which == LATENT_MEANS else item
-                found.append(matrix[:, i] / own[:, i])
-            elif row.kind == "loading":
-                found.append(matrix[:, i, j] * construct[:, j] / item[:, i])
-            elif row.kind == "edge":
-                found.append(matrix[:, i, j] * construct[:, j] / construct[:, i])
-            elif row.kind == "variance":
-                own = item if residual_of(row, fit.model.names) else construct
-                found.append(matrix[:, i, i] / own[:, i] ** 2)
-            else:
-                found.append(matrix[:, i, j] / np.sqrt(matrix[:, i, i] * matrix[:, j, j]))
+        value = matrices[which][:, i] if row.kind == "intercept" else matrices[which][:, i, j]
+        found.append(spreads.standardized(row, value))
     return found
 
 

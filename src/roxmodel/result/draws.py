@@ -34,22 +34,10 @@ _Z = 1.959963984540054  # the normal distribution's 97.5 % point
 
 
 def wald(value: FloatArray, se: FloatArray, df: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Ends of the 95 % interval and two-sided p of estimates with standard errors.
+    """Ends of the 95 % interval and two-sided p of estimates with standard errors; NaN where these are 0 or unknown.
 
-    Parameters
-    ----------
-    value, se
-        Estimates and standard errors, of one shape.
-    df
-        Degrees of freedom of the t distribution; infinite = normal, NaN gives NaN.
+    `df` are those of the t distribution: infinite = normal, NaN gives NaN.
 
-    Returns
-    -------
-    low, high, p
-        Of the same shape; NaN where the standard error is 0 or unknown.
-
-    Examples
-    --------
     >>> low, high, p = wald(np.array([2.0]), np.array([1.0]), np.array([np.inf]))
     >>> low.round(3).tolist(), high.round(3).tolist(), p.round(4).tolist()
     ([0.04], [3.96], [0.0455])
@@ -95,28 +83,12 @@ class Spread:
 
 
 def spread_of(draws: FloatArray) -> Spread:
-    """Summarise draws, column by column.
+    """Summarise draws (R, m), column by column; one that never varies, or holds NaN, has NaN everywhere.
 
     p is twice the smaller share of draws on either side of 0, with the estimate counted among them, so that it is
-    below 0.05 where the interval excludes 0 and never 0.
+    below 0.05 where the interval excludes 0 and never 0. Efron & Tibshirani (1993), An introduction to the bootstrap,
+    ch. 13; Davison & Hinkley (1997), Bootstrap methods and their application, ch. 4.
 
-    Parameters
-    ----------
-    draws
-        (R, m). A column that never varies (or holds NaN) has NaN everywhere.
-
-    Returns
-    -------
-    Spread
-        (m,) each.
-
-    References
-    ----------
-    Efron & Tibshirani (1993), An introduction to the bootstrap, ch. 13; Davison & Hinkley (1997), Bootstrap methods
-    and their application, ch. 4.
-
-    Examples
-    --------
     >>> spread_of(np.arange(1.0, 100.0)[:, None]).p.tolist()
     [0.02]
     """
@@ -151,25 +123,13 @@ _RAREST = 1e-3  # chance of the longest stretch
 @read_only
 @dataclass(frozen=True, slots=True)
 class Resampled:
-    """How the replicates of a bootstrap were drawn, so that anyone can refit one of them.
+    """How the replicates of a bootstrap were drawn, so that anyone can refit one of them."""
 
-    Attributes
-    ----------
-    entropy
-        Seed of the resampling.
-    codes
-        (n,) cluster of each row; each row its own where none was asked for.
-    numbers
-        (R,) which replicate each row of the draws is.
-    places, rows
-        Where the rows used stand among all rows of the frame, and how many those are; None where all were used.
-    """
-
-    entropy: int
-    codes: FloatArray
-    numbers: IntArray
-    places: IntArray | None = None
-    rows: int = 0
+    entropy: int  # seed
+    codes: FloatArray  # (n,) cluster of each row; each row its own where none was asked for
+    numbers: IntArray  # (R,) which replicate each of the draws is
+    places: IntArray | None = None  # where the rows used stand among all of the frame; None: all were used
+    rows: int = 0  # how many rows the frame has
 
     def weights(self, place: int) -> FloatArray:
         """(n,) how often each row of the frame was drawn for one of the draws."""
@@ -184,31 +144,14 @@ class Resampled:
 @read_only
 @dataclass(frozen=True, slots=True)
 class Draws:
-    """Draws of the free parameters, and what is told of them.
+    """Draws of the free parameters, and what is told of them; no influence is written to a document."""
 
-    Attributes
-    ----------
-    kind
-        What they are drawn from.
-    values
-        (R, n_free) parameters; of a bootstrap those of the replicates that succeeded.
-    failed
-        How many replicates failed and are left out.
-    bounded
-        How many are kept though a variance stopped at its bound 0 (a Heywood case).
-    influence
-        (m, n_free) influence of each resampled row or cluster on the parameters, for accelerated intervals; None where
-        it was not computed. Never written to a document.
-    told
-        How they were resampled; None where they were not, or where a document no longer tells.
-    """
-
-    kind: DrawsKind
-    values: FloatArray
-    failed: int = 0
-    bounded: int = 0
-    influence: FloatArray | None = None
-    told: Resampled | None = None
+    kind: DrawsKind  # what they are drawn from
+    values: FloatArray  # (R, n_free); of a bootstrap those of the replicates that succeeded
+    failed: int = 0  # replicates that failed and are left out
+    bounded: int = 0  # kept though a variance stopped at its bound 0 (a Heywood case)
+    influence: FloatArray | None = None  # (m, n_free) of resampled rows or clusters, for accelerated intervals
+    told: Resampled | None = None  # how they were resampled; None: they were not, or a document no longer tells
 
     @property
     def covariance(self) -> FloatArray:
@@ -232,15 +175,7 @@ class Draws:
 
 
 def normal_draws(theta: FloatArray, root: FloatArray, order: IntArray, n: int, rng: np.random.Generator) -> Draws:
-    """Normal around an estimate.
-
-    Parameters
-    ----------
-    root
-        R with R Rᵀ the covariance of theta.
-    order
-        (n_free,) which of the random numbers moves which parameter.
-    """
+    """Normal around an estimate, R Rᵀ the covariance; `order` says which random number moves which parameter."""
     chance = rng.standard_normal((n, len(root)))[:, order]
     return Draws("normal", theta + chance @ root.T)
 
@@ -250,11 +185,8 @@ def t_draws(normal: FloatArray, theta: FloatArray, df: FloatArray, seed: int | N
 
     One random number stretches all parameters of a draw, so that what belongs together stays together, and each
     parameter has the interval of its own degrees of freedom (a multivariate t distribution where they are all alike).
-    Stretches of less than one draw in a thousand are cut, so that means exist.
-
-    References
-    ----------
-    Kotz & Nadarajah (2004), Multivariate t distributions and their applications, doi 10.1017/CBO9780511550683.
+    Stretches of less than one draw in a thousand are cut, so that means exist. Kotz & Nadarajah (2004), Multivariate t
+    distributions and their applications, doi 10.1017/CBO9780511550683.
     """
     found = np.array(normal)
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_STRETCH,)))
@@ -272,8 +204,6 @@ def replicate_weights(entropy: int, replicate: int, codes: FloatArray) -> FloatA
     Replicates are independent and do not depend on how many there are; `codes` are the rows' clusters, 0…G-1, drawn
     with replacement.
 
-    Examples
-    --------
     >>> int(replicate_weights(7, 0, np.arange(10.0)).sum())
     10
     """
@@ -315,14 +245,9 @@ def bca_interval(draws: FloatArray, estimate: FloatArray, influence: FloatArray)
     """Ends of the bias-corrected, accelerated 95 % interval, (m,) each; NaN where the replicates do not vary.
 
     `draws` are (R, m) replicates, `influence` is (n, m) that of each resampled row (or cluster) on the quantities.
-
-    References
-    ----------
     Efron (1987), doi 10.1080/01621459.1987.10478410; the infinitesimal jackknife in place of the jackknife: Efron &
     Tibshirani (1993), An introduction to the bootstrap, ch. 22.
 
-    Examples
-    --------
     >>> draws = np.arange(1.0, 1000.0)[:, None]
     >>> low, high = bca_interval(draws, np.array([500.0]), np.zeros((9, 1)))
     >>> bool(abs(low[0] - 25.5) < 1), bool(abs(high[0] - 974.5) < 1)

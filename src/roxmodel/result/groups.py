@@ -95,11 +95,8 @@ def _population(fit: Fitted, part: LatentGroup) -> Population:
 def _measure(model: RoxModel, name: str, group: LatentGroup, theta: FloatArray) -> Measure:
     """How answers become Bartlett's score of one construct, from its own items, in points of the first one.
 
-    ``score = Σ w (mean of the first item + λ₁ (answer - mean of the item) / λ)``, w proportional to λ² / θ.
-
-    References
-    ----------
-    Bartlett (1937), doi 10.1111/j.2044-8295.1937.tb00863.x.
+    ``score = Σ w (mean of the first item + λ₁ (answer - mean of the item) / λ)``, w proportional to λ² / θ. Bartlett
+    (1937), doi 10.1111/j.2044-8295.1937.tb00863.x.
     """
     construct = model.find(name)
     own = [group.layout.items.index(item) for item in construct.item_names]
@@ -187,12 +184,8 @@ def _same_measures(fit: Fitted, construct: str, names: tuple[str, str]) -> bool:
 def holm(p: FloatArray) -> FloatArray:
     """Adjust p values for their number; NaN stay out.
 
-    References
-    ----------
     Holm (1979), A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6.
 
-    Examples
-    --------
     >>> holm(np.array([0.01, 0.04, 0.03])).tolist()
     [0.03, 0.06, 0.06]
     """

@@ -40,37 +40,16 @@ _MEANS = 5  # spawn key of draws of means
 
 @dataclass(frozen=True, slots=True)
 class UnitLevels:
-    """Levels of the units, in points of each construct.
+    """Levels of the units, in points of each construct."""
 
-    Attributes
-    ----------
-    mean
-        (units, k) what is expected of each unit.
-    roots
-        (units, k, k) lower roots of the covariance of what is not known of a unit (`lower_roots`); None where levels
-        are taken as known.
-    entropy
-        Seed of the draws.
-    """
-
-    mean: FloatArray
-    roots: FloatArray | None
-    entropy: int
+    mean: FloatArray  # (units, k) what is expected of each unit
+    roots: FloatArray | None  # (units, k, k) `lower_roots` of the covariance of what is not known; None = known
+    entropy: int  # seed of the draws
 
     def drawn(self, start: int, stop: int, places: tuple[int, ...]) -> FloatArray:
-        """Levels of some draws; each has random numbers of its own, so that parts do not matter.
+        """(draws, units, k) levels of some draws, of `places`; (units, k) where nothing is uncertain.
 
-        Parameters
-        ----------
-        start, stop
-            First draw, and the one after the last.
-        places
-            Constructs that are drawn; the others stand at what is expected.
-
-        Returns
-        -------
-        ndarray
-            (stop - start, units, k), or (units, k) where nothing is uncertain.
+        Others stand at what is expected. Each draw has random numbers of its own, so that parts do not matter.
         """
         if self.roots is None or not places:
             return self.mean
@@ -101,15 +80,7 @@ class UnitLevels:
 
 @dataclass(frozen=True, slots=True)
 class KeptLevels:
-    """Levels that were drawn already.
-
-    Attributes
-    ----------
-    mean
-        (units, k) what is expected of each unit.
-    levels
-        (draws, units, k), or (units, k) where nothing is uncertain.
-    """
+    """Levels that were drawn already: (draws, units, k), or (units, k) where nothing is uncertain."""
 
     mean: FloatArray
     levels: FloatArray
@@ -120,15 +91,8 @@ class KeptLevels:
 
 
 def lower_roots(covariance: FloatArray) -> FloatArray:
-    """Lower triangular R with R Rᵀ = covariance, for many small matrices that may be singular.
+    """Lower triangular R with R Rᵀ = covariance (n, k, k), for many small matrices that may be singular.
 
-    Parameters
-    ----------
-    covariance
-        (n, k, k), positive semi-definite.
-
-    Examples
-    --------
     >>> root = lower_roots(np.array([[[4.0, 2.0, 0.0], [2.0, 1.0, 0.0], [0.0, 0.0, 0.0]]]))
     >>> root[0].tolist()
     [[2.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
@@ -144,31 +108,21 @@ def lower_roots(covariance: FloatArray) -> FloatArray:
 
 
 def unit_levels(fit: Fitted, seed: int | None = None) -> UnitLevels:
-    """Levels of the units of a fit, with what is not known of them.
+    """Levels of the units of a fit, with what is not known of them; a fit without means is refused.
 
     By method "linked" a latent level is the prediction with its error (parameters taken as known); by the others a
     score, taken as known. See `complete_levels` for units and fits without scores.
-
-    Raises
-    ------
-    EstimationError
-        If there are no means.
     """
     entropy = int(seed or 0)
     return UnitLevels(complete_levels(fit, entropy), fit.population.roots, entropy)
 
 
 def complete_levels(fit: Fitted, seed: int = 0, units: int = 1_000) -> FloatArray:
-    """(units, k) level of each construct in each unit, holes filled.
+    """(units, k) level of each construct in each unit, holes filled; a fit without means is refused.
 
     A unit that a source did not reach, or whose level may not be shown, stands at the mean of the others. Without rows
     (a printed matrix, a loaded document), as many levels as the data had units (`units` at most) are drawn from mean
     and covariance, so that their mean is the mean.
-
-    Raises
-    ------
-    EstimationError
-        If there are no means.
     """
     people = fit.population
     if people.levels is not None:

@@ -109,13 +109,7 @@ def _outermost(people: Population) -> tuple[FloatArray | None, FloatArray | None
 
 
 def fitted_from_content(content: FitContent) -> Fitted:
-    """Build a fit from its document.
-
-    Raises
-    ------
-    DocumentError
-        If the parts of the document contradict each other.
-    """
+    """Build a fit from its document; parts that contradict each other are refused."""
     se, errors = content.said_errors
     for what, given, known in (
         ("method", content.method, get_args(Method)),

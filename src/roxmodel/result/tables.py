@@ -35,28 +35,13 @@ __all__ = [
 
 
 def robustness_value(partial_r2: FloatArray) -> FloatArray:
-    """How strong an unmeasured cause must be to bring an edge to zero.
+    """How strong an unmeasured cause must be to bring an edge to zero, 0-1, from its partial R²; NaN gives NaN.
 
     The share of residual variance that it must explain, in the cause and in the effect alike: with f² = R² / (1 - R²),
     RV = (√(f⁴ + 4f²) - f²) / 2. It is about the estimate, so R² is that of least squares whatever the standard
-    errors are (robust or clustered t values would mix in how the estimate varies).
+    errors are (robust or clustered t values would mix in how the estimate varies). Cinelli & Hazlett (2020), doi
+    10.1111/rssb.12348.
 
-    Parameters
-    ----------
-    partial_r2
-        Partial R² of each cause with the effect, 0-1, any shape; NaN gives NaN.
-
-    Returns
-    -------
-    ndarray
-        0-1, of the same shape.
-
-    References
-    ----------
-    Cinelli & Hazlett (2020), doi 10.1111/rssb.12348.
-
-    Examples
-    --------
     >>> t, df = 4.18, 783
     >>> float(robustness_value(np.array([t**2 / (t**2 + df)])).round(3)[0])
     0.139
@@ -205,13 +190,7 @@ def _influence(fit: Fitted) -> FloatArray:
 
 
 def fit_diagram(fit: Fitted) -> Diagram:
-    """What the path diagram of a fit shows.
-
-    Raises
-    ------
-    EstimationError
-        If the fit has several groups.
-    """
+    """What the path diagram of a fit of one group shows."""
     fit.require_one_group("estimates")
     names = set(fit.model.names)
     rows = [(row, i) for i, row in enumerate(fit.table.rows)]

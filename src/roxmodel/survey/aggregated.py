@@ -12,7 +12,7 @@ from roxmodel.errors import DataError, SpecError, did_you_mean, listed
 from roxmodel.moments.source import SourceMoments
 from roxmodel.spec.questionnaire import Item
 from roxmodel.survey.answers import Answers, read_answers
-from roxmodel.survey.frames import LARGEST, Frame, count_column, number_column, require_columns
+from roxmodel.survey.frames import LARGEST, Frame, count_column, float_column
 from roxmodel.survey.keys import Keys
 from roxmodel.types import FloatArray, IntArray
 
@@ -178,8 +178,7 @@ def _scatter(
 
 
 def _variance(source: str, frame: Frame, column: str) -> FloatArray:
-    require_columns(source, frame, [column])
-    variance = number_column(source, frame, column, {}).astype(np.float64)
+    variance = float_column(source, frame, column)
     wrong = variance[(variance < 0) | (variance > LARGEST)]
     if len(wrong):
         raise DataError(f"Column {column!r} of the {source} frame has the variance {wrong[0]:g}.")

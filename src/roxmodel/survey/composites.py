@@ -16,16 +16,9 @@ from roxmodel.spec.graph import RoxModel
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = [
-    "MIN_GROUP",
-    "Composites",
-    "hidden_scores",
-    "item_mean",
-    "partial_words",
-    "people_behind",
-    "shift_words",
-    "suppressed",
-    "unit_composites",
-]
+    "MIN_GROUP", "Composites", "hidden_scores", "item_mean", "partial_words", "people_behind", "shift_words",
+    "suppressed", "unit_composites",
+]  # fmt: skip
 
 
 _NOTHING = 0.005  # points that no reader would see

@@ -20,18 +20,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
-    "LARGEST",
-    "Frame",
-    "count_column",
-    "distinct",
-    "holds_text",
-    "number_column",
-    "open_frame",
-    "raw_column",
-    "raw_dtype",
-    "refuse_matrix",
-    "require_columns",
-]
+    "LARGEST", "Frame", "count_column", "distinct", "float_column", "holds_text", "number_column", "open_frame",
+    "raw_column", "raw_dtype", "refuse_matrix", "require_columns",
+]  # fmt: skip
 
 
 Frame = nw.DataFrame[Any]
@@ -278,10 +269,15 @@ def number_column(source: str, frame: Frame, name: str, codes: Mapping[str, floa
     return _translated(source, name, (places, list(unique)), codes)
 
 
+def float_column(source: str, frame: Frame, name: str) -> FloatArray:
+    """One column as (n,) floats, NaN for missing; refused where it is not there."""
+    require_columns(source, frame, [name])
+    return number_column(source, frame, name, {}).astype(np.float64)
+
+
 def count_column(source: str, frame: Frame, name: str) -> FloatArray:
     """One column as (n,) floats that are whole, 0 or above, or NaN for missing."""
-    require_columns(source, frame, [name])
-    counts = number_column(source, frame, name, {}).astype(np.float64)
+    counts = float_column(source, frame, name)
     wrong = counts[(counts < 0) | (counts > LARGEST) | (counts != np.floor(counts)) & ~np.isnan(counts)]
     if len(wrong):
         problem = f"Column {name!r} of the {source} frame has the count {wrong[0]:g}."

@@ -19,17 +19,9 @@ from roxmodel.survey.frames import Frame, distinct, raw_dtype, require_columns
 from roxmodel.types import BoolArray, IntArray
 
 __all__ = [
-    "Keys",
-    "Twins",
-    "folded",
-    "key_doubts",
-    "label_doubts",
-    "near_twins",
-    "read_keys",
-    "refuse_mixed_types",
-    "refuse_rounded",
-    "refuse_twice",
-]
+    "Keys", "Twins", "folded", "key_doubts", "label_doubts", "near_twins", "read_keys", "refuse_mixed_types",
+    "refuse_rounded", "refuse_twice",
+]  # fmt: skip
 
 
 _EXPONENT = re.compile(r"\s*[+-]?\d(?:[.,]\d+[eE]\+?|[eE]\+)\d+\s*")  # how a spreadsheet writes a long number

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -162,42 +162,40 @@ def linkage_table(
     """One row a construct; see `Study.linkage`."""
     import pandas as pd
 
-    everyone = set(moments.units)
-    matched = len(moments.matched)
+    everyone, matched = len(moments.units), len(moments.matched)
     rows = []
     for construct in model.constructs:
-        if construct.source == UNIT:
-            row = _unit_row(construct, moments, len(everyone))
-        else:
-            row = _source_row(construct, moments.source(construct.source), len(everyone))
+        row = _linkage_row(construct, moments)
         notes = [str(row["note"]), *_losses(construct, without_unit, coerced)]
         if construct.source in assumed:
             notes.append(f"{assumed[construct.source]} people in every unit were assumed (n=)")
-        rows.append({**row, "matched": matched, "note": _joined(*notes)})
+        rows.append({**row, "matched": matched, "lost": everyone - row["units"], "note": _joined(*notes)})
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _source_row(construct: Construct, source: SourceMoments, everyone: int) -> dict[str, object]:
-    own = source.select(construct.item_names)
-    counts = own.counts.max(axis=1)
-    answering = counts[counts > 0]
-    asked = float(source.respondents.sum()) * len(construct.items)
-    agreed = agreement(source, construct)
+def _linkage_row(construct: Construct, moments: LinkedMoments) -> dict[str, Any]:
+    head = {"construct": construct.name, "source": construct.source, "items": len(construct.items)}
+    if construct.source == UNIT:
+        names, means = moments.item_means()
+        own = means[:, [names.index(item) for item in construct.item_names]]
+        there = int((~np.isnan(own)).any(axis=1).sum())
+        ones = dict.fromkeys(("answers_min", "answers_median", "answers_max"), 1.0)
+        unknown = dict.fromkeys(("icc1", "icc2", "rwg", "response"), np.nan)
+        missing, note = float(np.isnan(own).mean()), "the unit's own figure"
+        return {**head, "respondents": there, "units": there, **ones, "missing": missing, **unknown, "note": note}
+    source = moments.source(construct.source)
+    counts = source.select(construct.item_names).counts
+    answering = counts.max(axis=1)[counts.max(axis=1) > 0]
+    people = float(source.respondents.sum())
     return {
-        "construct": construct.name,
-        "source": construct.source,
-        "items": len(construct.items),
-        "respondents": int(source.respondents.sum()),
+        **head,
+        "respondents": int(people),
         "units": len(answering),
-        "lost": everyone - len(answering),
         "answers_min": float(answering.min()),
         "answers_median": float(np.median(answering)),
         "answers_max": float(answering.max()),
-        "missing": 1 - float(own.counts.sum()) / asked,
-        "icc1": agreed.icc1,
-        "icc2": agreed.icc2,
-        "rwg": agreed.rwg,
-        "note": agreed.note,
+        "missing": 1 - float(counts.sum()) / (people * len(construct.items)),
+        **asdict(agreement(source, construct)),
         "response": _response(source),
     }
 
@@ -209,29 +207,6 @@ def _response(source: SourceMoments) -> float:
     known = ~np.isnan(source.eligible)
     asked = float(source.eligible[known].sum())
     return float(source.respondents[known].sum()) / asked if asked > 0 else np.nan
-
-
-def _unit_row(construct: Construct, moments: LinkedMoments, everyone: int) -> dict[str, object]:
-    names, means = moments.item_means()
-    own = means[:, [names.index(item) for item in construct.item_names]]
-    there = int((~np.isnan(own)).any(axis=1).sum())
-    return {
-        "construct": construct.name,
-        "source": construct.source,
-        "items": len(construct.items),
-        "respondents": there,
-        "units": there,
-        "lost": everyone - there,
-        "answers_min": 1.0,
-        "answers_median": 1.0,
-        "answers_max": 1.0,
-        "missing": float(np.isnan(own).mean()),
-        "icc1": np.nan,
-        "icc2": np.nan,
-        "rwg": np.nan,
-        "note": "the unit's own figure",
-        "response": np.nan,
-    }
 
 
 def _losses(construct: Construct, without_unit: Mapping[str, int], coerced: Mapping[str, int]) -> list[str]:

@@ -70,11 +70,10 @@ def text_advice(
         left = f"{rows} row{'' if rows == 1 else 's'}: pandas.read_csv(path, skiprows={skipped})"
         what = "the question's text above the answers (a second header row, as survey tools export it)"
         return what, f"Leave out {left}, or frame.iloc[{rows}:]{number}"
-    empty = [text for text in texts if text.strip().casefold() in _NOTHING]
-    answers = [text for text in texts if text.strip().casefold() not in _NOTHING]
+    empty, answers = [t for t in texts if _says_nothing(t)], [t for t in texts if not _says_nothing(t)]
     kind = _kind(answers)
     if empty and (kind is not None or (others and not answers)):
-        made = _replaced(column, empty)
+        made = f"{column}.replace({{{', '.join(f'{text!r}: None' for text in empty[:6])}}})"
         made = made if labelled else f"pandas.to_numeric({made})"
         what = f'words for "no answer" among {"labels" if labelled else "numbers"}'
         return what, f"Set them to missing: pandas.read_csv(path, na_values={empty[:6]!r}), or {made}."
@@ -86,14 +85,16 @@ def _parted(texts: Sequence[str], first: Sequence[int]) -> tuple[list[str], list
     by_row = sorted(zip(first, texts, strict=True))
     heads: list[str] = []
     for row, text in by_row[:_HEADERS]:
-        wordy = not _like_number(text) and text.strip().casefold() not in _NOTHING
-        if row != len(heads) or not wordy:
+        if row != len(heads) or _like_number(text) or _says_nothing(text):
             break
         heads.append(text)
     rest = [text for _, text in by_row[len(heads) :]]
-    return (
-        (heads, rest) if all(_like_number(t) or t.strip().casefold() in _NOTHING for t in rest) else ([], list(texts))
-    )
+    plain = all(_like_number(text) or _says_nothing(text) for text in rest)
+    return (heads, rest) if plain else ([], list(texts))
+
+
+def _says_nothing(text: str) -> bool:
+    return text.strip().casefold() in _NOTHING
 
 
 def _like_number(text: str) -> bool:
@@ -117,11 +118,6 @@ def _kind(answers: Sequence[str]) -> str | None:
         if all(any(pattern.fullmatch(text) for pattern in patterns) for text in answers):
             return kind
     return None
-
-
-def _replaced(column: str, texts: Sequence[str]) -> str:
-    listed = ", ".join(f"{text!r}: None" for text in texts[:6])
-    return f"{column}.replace({{{listed}}})"
 
 
 def _remedy(kind: str, column: str, answers: Sequence[str]) -> str:

@@ -19,7 +19,7 @@ from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.questionnaire import Item
 from roxmodel.survey.aggregated import Aggregated, read_aggregated
 from roxmodel.survey.answers import Answers, read_answers
-from roxmodel.survey.frames import LARGEST, Frame, number_column, open_frame, raw_column, require_columns
+from roxmodel.survey.frames import LARGEST, Frame, float_column, open_frame, raw_column, require_columns
 from roxmodel.survey.keys import Keys, key_doubts, read_keys, refuse_mixed_types, refuse_twice
 from roxmodel.survey.misread import Asked, Kind, code_doubts
 from roxmodel.survey.suspect import duplicate_doubts, reversed_in_moments
@@ -234,8 +234,7 @@ def _named(source: str, given: object, options: Options) -> list[str]:
 def _positive(what: str, source: str, frame: Frame, column: str | None) -> FloatArray | None:
     if column is None:
         return None
-    require_columns(source, frame, [column])
-    values = number_column(source, frame, column, {}).astype(np.float64)
+    values = float_column(source, frame, column)
     wrong = ~((values >= 1 / LARGEST) & (values <= LARGEST))
     if what == "frequency":
         wrong |= values != np.floor(np.where(wrong, 0.0, values))
@@ -273,8 +272,7 @@ def _with_eligible(moments: LinkedMoments, frame: Frame | None, book: _Book, opt
     for source, column in options.eligible.items():
         if source not in sources:
             raise SpecError(f"eligible= names the source {source!r}.", hint=did_you_mean(source, sources))
-        require_columns(UNIT, frame, [column])
-        values = number_column(UNIT, frame, column, {}).astype(np.float64)
+        values = float_column(UNIT, frame, column)
         keys, own = book.keys[UNIT], sources[source]
         found = dict(zip(keys.units, values[keys.row], strict=True))
         eligible = np.array([found.get(unit, np.nan) for unit in own.units])

@@ -23,15 +23,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
-    "Direction",
-    "Repeats",
-    "direction_of",
-    "duplicate_doubts",
-    "effective_answers",
-    "repeats_of",
-    "reversed_by_covariance",
-    "reversed_in_moments",
-]
+    "Direction", "Repeats", "direction_of", "duplicate_doubts", "effective_answers", "repeats_of",
+    "reversed_by_covariance", "reversed_in_moments",
+]  # fmt: skip
 
 
 _RARE = 1e-5  # probability under chance below which repeats are no chance

@@ -28,11 +28,9 @@ from roxmodel.types import FloatArray, Scaling
 __all__ = [
     "BothLevels",
     "cells_of",
-    "edges_of",
     "estimate_jointly",
     "within_levels",
     "within_model",
-    "within_part",
 ]
 
 _ROUNDS = 4
@@ -41,7 +39,7 @@ _MOST_ITEMS = 40  # up to which the Hessian of complete answers is found in clos
 _FIRST_STEPS, _STEPS = 200, 40  # with a rough Hessian, with one by differences
 
 
-def within_part(model: RoxModel, source: str) -> RoxModel:
+def _within_part(model: RoxModel, source: str) -> RoxModel:
     """Constructs of one source with the edges and covariances among them.
 
     What the model says of loadings, residuals and reliability is said of units, and does not hold of single answers.
@@ -82,7 +80,7 @@ def within_model(model: RoxModel, source: Source, scaling: Scaling) -> LatentSol
     RoxError
         If it is not identified, or its covariance is singular.
     """
-    part = within_part(model, source.name)
+    part = _within_part(model, source.name)
     scale = np.sqrt(np.diag(source.within.covariance))
     items = tuple(item.name for item in part.items)
     at = [source.moments.items.index(item) for item in items]
@@ -129,7 +127,7 @@ def _as_seen(source: Source, at: Sequence[int], covariance: FloatArray) -> Norma
     return NormalCells(seen, np.zeros(seen.shape), sizes / sizes.sum(), np.where(both, covariance, 0.0))
 
 
-def edges_of(part: LatentSolution, source: Source) -> list[WithinEdge]:
+def _edges_of(part: LatentSolution, source: Source) -> list[WithinEdge]:
     """The edges of one survey within units, with normal-theory errors."""
     latent = implied(part.layout, part.found.theta).latent
     sd = dict(zip(part.layout.constructs, np.sqrt(np.maximum(np.diag(latent), 0.0)), strict=True))
@@ -160,7 +158,7 @@ def within_levels(
         edges, words = _pooled_edges(model, sample, scaling)
         return edges, [*(() if joint is None else joint.notes), *words]
     models = {part.model.constructs[0].source: part for part in joint.within}
-    own = [edges_of(models[source.name], source) for source in sample.sources if source.name in models]
+    own = [_edges_of(models[source.name], source) for source in sample.sources if source.name in models]
     return tuple(edge for edges in own for edge in edges), list(joint.notes)
 
 
@@ -175,7 +173,7 @@ def _pooled_edges(model: RoxModel, sample: LinkedSample, scaling: Scaling) -> tu
             notes.append(f"No edges within units for {source.name}: how answers correlate there is not known.")
             continue
         try:
-            found += edges_of(within_model(model, source, scaling), source)
+            found += _edges_of(within_model(model, source, scaling), source)
         except RoxError as error:
             notes.append(f"No edges within units for {source.name}: {str(error).splitlines()[0]}")
     return tuple(found), notes

@@ -16,7 +16,7 @@ import numpy as np
 
 from roxmodel.estimate.latent.sample import LinkedSample, Source
 from roxmodel.estimate.latent.within import WithinStep, spread_within, within_step
-from roxmodel.implied.curvature import CaseSums, pair_information, pair_places, pair_table, sums_of
+from roxmodel.implied.curvature import CaseSums, pair_cross, pair_information, pair_places, pair_table, sums_of
 from roxmodel.implied.identification import completed
 from roxmodel.implied.layout import Layout
 from roxmodel.implied.likelihood import Against, Expansion, NormalCells, Target, against, expand, gradient_of
@@ -245,7 +245,7 @@ class CompleteObjective:
                     means = by_mu.T @ sums.inverse @ by_mu
                     expected, observed = expected + means, observed + means
                 if b == 0:
-                    cross = _cross(by_mu, one, sums)  # means (down) by the covariances of block a (across)
+                    cross = by_mu.T @ pair_cross(sums, one.low)  # means (down) by the covariances of block a (across)
                     observed = observed + cross.T + (cross if a == 0 else 0.0)
                 hessian[spans[a], spans[b]], information[spans[a], spans[b]] = observed, expected
                 hessian[spans[b], spans[a]], information[spans[b], spans[a]] = observed.T, expected.T
@@ -296,13 +296,3 @@ def _between(one: _Block, other: _Block, sums: CaseSums) -> tuple[FloatArray, Fl
     expected = one.low.T @ pair_table(sums.plain + sums.plain.T) @ other.low
     mixed = one.low.T @ pair_table(sums.mixed + sums.mixed.T) @ other.low
     return expected / 2, mixed - expected / 2
-
-
-def _cross(by_mu: FloatArray, one: _Block, sums: CaseSums) -> FloatArray:
-    """d_rᵀ W ∂Σ_q w for means (down) and a block's covariances (across)."""
-    p = len(by_mu)
-    row, column = pair_places(p)
-    pair = np.zeros((p, p), dtype=np.int64)
-    pair[row, column] = pair[column, row] = np.arange(len(row))
-    every = sums.joint[pair[:, row], column] + sums.joint[pair[:, column], row]
-    return np.asarray(by_mu.T @ every.reshape(p, -1) @ one.low)

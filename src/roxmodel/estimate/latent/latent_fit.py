@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,14 +14,13 @@ from roxmodel.implied.layout import LOADINGS, RESIDUALS, Layout, residual_of
 from roxmodel.implied.likelihood import NormalCells, inverse_of
 from roxmodel.implied.matrices import Implied, filled, implied
 from roxmodel.records import LINEAR, Equation, Estimates, GroupMoments, Measure, Population, UnitScores
-from roxmodel.result.derived import Known, define, summary_of
+from roxmodel.result.derived import Known, Spreads, define, summary_of
 from roxmodel.result.draws import wald
 from roxmodel.result.fit import Fit
 from roxmodel.result.levels import lower_roots
 from roxmodel.spec.constructs import UNIT, Construct
 from roxmodel.spec.definitions import evaluate
 from roxmodel.spec.graph import RoxModel
-from roxmodel.spec.parameters import Parameter
 from roxmodel.survey.composites import people_behind, suppressed
 from roxmodel.survey.linkage import equation_units
 from roxmodel.types import BoolArray, FloatArray
@@ -121,62 +120,20 @@ def _estimates(model: RoxModel, solution: LatentSolution, at: dict[str, Implied]
     return Estimates(*(_frozen(array) for array in arrays))
 
 
-@dataclass(frozen=True, slots=True)
-class _Spread:
-    """Implied standard deviations of one group, and its (co)variances as they stand in the table."""
-
-    item: dict[str, float]
-    construct: dict[str, float]
-    own: dict[tuple[bool, str], float]
-
-
-def _spreads(
-    model: RoxModel, solution: LatentSolution, at: dict[str, Implied], value: FloatArray
-) -> dict[str, _Spread]:
-    found = {}
+def _standardized(model: RoxModel, solution: LatentSolution, at: dict[str, Implied], value: FloatArray) -> FloatArray:
+    found, rows = np.full(len(value), np.nan), list(enumerate(solution.table))
     for group, layout in _grouped(solution):
         here = at[group.name]
         with np.errstate(invalid="ignore"):
-            item = np.sqrt(np.diag(here.sigma)) * layout.scale
-            construct = np.sqrt(np.diag(here.latent))
-        own = {
-            (residual_of(row, model.names), row.left): float(value[i])
-            for i, row in enumerate(solution.table)
-            if row.kind == "variance" and row.group == group.name
-        }
-        found[group.name] = _Spread(
-            dict(zip(layout.items, item.tolist(), strict=True)),
-            dict(zip(layout.constructs, construct.tolist(), strict=True)),
-            own,
-        )
+            item, construct = np.sqrt(np.diag(here.sigma)) * layout.scale, np.sqrt(np.diag(here.latent))
+        variances = [(i, row) for i, row in rows if row.kind == "variance" and row.group == group.name]
+        own = {(residual_of(row, model.names), row.left): value[i] for i, row in variances}
+        named = (dict(zip(layout.items, item, strict=True)), dict(zip(layout.constructs, construct, strict=True)))
+        spreads = Spreads(*named, own)
+        for i, row in rows:
+            if row.group == group.name and row.kind not in {"defined", "threshold"} and not row.lag:
+                found[i] = spreads.standardized(row, value[i])
     return found
-
-
-def _standardized(model: RoxModel, solution: LatentSolution, at: dict[str, Implied], value: FloatArray) -> FloatArray:
-    spreads = _spreads(model, solution, at, value)
-    found = np.full(len(value), np.nan)
-    for i, row in enumerate(solution.table):
-        if row.kind in {"defined", "threshold"} or row.lag:
-            continue
-        with np.errstate(invalid="ignore", divide="ignore"):
-            found[i] = np.float64(value[i]) * _unit(model, row, spreads[row.group])
-    return found
-
-
-def _unit(model: RoxModel, row: Parameter, spread: _Spread) -> float:
-    """What a row is multiplied by when everything has the variance 1."""
-    if row.kind == "loading":
-        return float(np.float64(spread.construct[row.left]) / spread.item[row.right])
-    if row.kind == "edge":
-        return float(np.float64(spread.construct[row.left]) / spread.construct[row.right])
-    residual = residual_of(row, model.names)
-    if row.kind == "intercept":
-        own = spread.item if row.left not in model.names else spread.construct
-        return float(1.0 / np.float64(own[row.left]))
-    if row.kind == "variance":
-        return float(1.0 / np.float64((spread.item if residual else spread.construct)[row.left]) ** 2)
-    product = spread.own[residual, row.left] * spread.own[residual, row.right]
-    return float(1.0 / np.sqrt(np.float64(product)))
 
 
 def _standardize_definitions(model: RoxModel, solution: LatentSolution, standardized: FloatArray) -> None:

@@ -10,13 +10,15 @@ import numpy as np
 from roxmodel.errors import RoxError, listed
 from roxmodel.estimate.latent.optimizer import Minimum
 from roxmodel.estimate.latent.row_sample import covariates_of
-from roxmodel.estimate.latent.sample import LatentSolution, LinkedSample, Sample, noise_of
+from roxmodel.estimate.latent.sample import LatentSolution, LinkedSample, Sample
 from roxmodel.estimate.latent.solve import solved_again
 from roxmodel.estimate.options import LinkedOptions, SemOptions
 from roxmodel.estimate.sentences import (
     BESIDE,
     assumed_notes,
+    bootstrap_words,
     causal_notes,
+    cluster_notes,
     hidden_notes,
     never_met_notes,
     replicate_notes,
@@ -78,8 +80,7 @@ def error_words(solution: LatentSolution, options: SemOptions | LinkedOptions) -
     found = solution.resampling
     if found is not None:
         whom = options.cluster or ("unit" if isinstance(options, LinkedOptions) else "row")
-        failed = f", {found.failed} failed and left out" if found.failed else ""
-        return f"bootstrap by {whom}, {len(found.values)} replicates{failed}, percentile intervals"
+        return bootstrap_words(found, whom)
     if isinstance(options, LinkedOptions):
         return _unit_errors(options)
     if options.cluster is not None:
@@ -109,27 +110,28 @@ def notes_of(
 ) -> tuple[str, ...]:
     """What a reader must know, in sentences: of the data, of what was estimated, of how it came out."""
     model, sample, table = solution.model, solution.sample, solution.table
-    units = sample if isinstance(sample, LinkedSample) else None
-    notes = _of_rows(solution) if units is None else _of_units(solution, units)
-    notes += assumed_notes(table)
-    notes += unit_notes(model, table, options.scaling)
-    notes += _held(solution) if units is None else _paired(model)
-    if solution.bread.negative:
-        notes.append("The observed information is not positive definite; errors rest on the expected one.")
-    notes += sign_notes(model, table, solution.found.theta)
     if isinstance(options, SemOptions):
-        notes += _scales(model, options)
-        notes += _few_rows(solution)
-    elif units is not None:
-        notes += _few_units(solution, units)
-    if model.feedback:
-        notes.append("Effects through the loop are those of the equilibrium that it settles in.")
-    notes += replicate_notes(solution.resampling)
-    if isinstance(options, SemOptions):
-        notes += _thin(solution, options)
-    elif predicted is not None and predicted.hidden is not None:
-        notes += hidden_notes(model.names, predicted.hidden, predicted.min_group)
-    return tuple(notes)
+        data, estimated = _of_rows(solution), _held(solution)
+        how, told = [*_scales(model, options), *_few_rows(solution)], _thin(solution, options)
+    elif isinstance(sample, LinkedSample) and predicted is not None:
+        data, estimated = _of_units(solution, sample), _paired(model)
+        how, told = _few_units(solution, sample), hidden_notes(model.names, predicted.hidden, predicted.min_group)
+    else:
+        raise TypeError("options of units, but a sample of rows")
+    negative = "The observed information is not positive definite; errors rest on the expected one."
+    loop = "Effects through the loop are those of the equilibrium that it settles in."
+    return (
+        *data,
+        *assumed_notes(table),
+        *unit_notes(model, table, options.scaling),
+        *estimated,
+        *([negative] if solution.bread.negative else ()),
+        *sign_notes(model, table, solution.found.theta),
+        *how,
+        *([loop] if model.feedback else ()),
+        *replicate_notes(solution.resampling),
+        *told,
+    )
 
 
 def _of_rows(solution: LatentSolution) -> list[str]:
@@ -246,10 +248,7 @@ def _few_units(solution: LatentSolution, sample: LinkedSample) -> list[str]:
         notes.append("Some variances between units are held at the bound 0." + BESIDE)
     if sample.n < 50:
         notes.append(f"Only {sample.n} units: intervals are wide, and rest on few units.")
-    if clusters is not None and clusters.max() + 1 < _ROUGH:
-        notes.append(
-            f"Only {clusters.max() + 1} clusters: errors that rest on so few are rough, and as a rule too small."
-        )
+    notes += cluster_notes(clusters)
     if model.exogenous == "fixed":
         notes.append("exogenous='fixed': moments of causes without causes were estimated too; the edges are the same.")
     return notes
@@ -327,13 +326,13 @@ def _unknown_share(sample: LinkedSample) -> str | None:
 
 def _noise_at(sample: LinkedSample, corner: tuple[float, float]) -> FloatArray:
     """(J, p, p) noise if correlations that were assumed were others, in units of the scale."""
-    sources = tuple(
+    sources = [
         replace(s, within=replace(s.within, covariance=s.within.with_correlations(*corner, s.groups)))
         if s.within.assumed
         else s
         for s in sample.sources
-    )
-    return np.asarray(noise_of(sample.means, sources) / np.outer(sample.scale, sample.scale))
+    ]
+    return sample.noise_with(sources)
 
 
 def _again(solution: LatentSolution, noise: FloatArray, pair: tuple[str, str]) -> str:

@@ -27,7 +27,7 @@ from roxmodel.implied.likelihood import Objective, Part, Seen, Target, cells_of_
 from roxmodel.result.draws import Draws
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
-__all__ = ["refit_rows", "resample", "resample_categorical"]
+__all__ = ["resample", "resample_categorical"]
 
 _BATCH, _FEW = 256, 8  # replicates fitted together: complete data, one by one
 _THIN = "The data are too thin for this model: use fewer items or constructs, or more rows."
@@ -54,7 +54,7 @@ def resample(known: LatentSolution, options: SemOptions | LinkedOptions) -> Draw
         influence = _influence(known, codes, rows)
 
         def refit(counts: FloatArray, wanted: int) -> FloatArray:
-            return refit_rows(known, _row_counts(sample, counts, rows), wanted)
+            return _refit_rows(known, _row_counts(sample, counts, rows), wanted)
 
     found = Bootstrap(refit, codes, batch, hint, lower_bounds(known.table), **_used(sample)).draws(options)
     return found if influence is None else replace(found, influence=influence)
@@ -161,7 +161,7 @@ def _row_counts(sample: Sample, counts: FloatArray, rows: tuple[IntArray, ...]) 
     return found
 
 
-def refit_rows(known: LatentSolution, counts: Sequence[FloatArray], wanted: int | None = None) -> FloatArray:
+def _refit_rows(known: LatentSolution, counts: Sequence[FloatArray], wanted: int | None = None) -> FloatArray:
     """Estimate all parameters for each set of row weights.
 
     Parameters

@@ -19,7 +19,6 @@ from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = [
     "covariates_of",
-    "rows_kept",
     "sample_of_frame",
     "sample_of_moments",
 ]
@@ -60,7 +59,7 @@ def sample_of_frame(model: RoxModel, native: object, options: SemOptions) -> Sam
     asked = {name: getattr(options, name) for name in ("group", "cluster", "weight", "frequency")}
     found = columns_of(model, native, **asked)
     given = covariates_of(model)
-    kept = rows_kept(found, options, names, tuple(names.index(name) for name in given))
+    kept = _rows_kept(found, options, names, tuple(names.index(name) for name in given))
     every = len(found.values)
     if kept is not None:
         found = _picked(found, kept)
@@ -258,7 +257,7 @@ def _refuse_degenerate(target: Target, names: tuple[str, ...], label: str) -> No
         )
 
 
-def rows_kept(
+def _rows_kept(
     found: Columns, options: SemOptions, names: tuple[str, ...], given: tuple[int, ...] = ()
 ) -> IntArray | None:
     """Places of the rows that count; None = all of them. What the data give must be there, even with "fiml"."""

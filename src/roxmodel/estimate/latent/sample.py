@@ -41,7 +41,6 @@ __all__ = [
     "linked_sample",
     "noise_of",
     "reweighted",
-    "with_noise",
 ]
 
 _FAR = 1e4  # of a mean from 0, in standard deviations between units
@@ -78,7 +77,7 @@ class GroupSample:
         """People behind the group; with sampling weights no more than twice Kish's number (see `people_behind`)."""
         if self.weights is None or not self.sampling:
             return self.n
-        return float(min(np.count_nonzero(self.weights), 2.0 * kish(self.weights)))
+        return min(float(np.count_nonzero(self.weights)), 2.0 * kish(self.weights))
 
     @property
     def together(self) -> FloatArray:
@@ -165,6 +164,10 @@ class LinkedSample(Sample):
     def n(self) -> int:
         """Units that contribute."""
         return len(self.units)
+
+    def noise_with(self, sources: Sequence[Source]) -> FloatArray:
+        """(J, p, p) noise of the means that other covariances within units imply, in units of the scale."""
+        return np.asarray(noise_of(self.means, sources) / np.outer(self.scale, self.scale))
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,10 +317,4 @@ def reweighted(sample: LinkedSample, weight: FloatArray) -> NormalCells:
         sources.append(
             replace(source, within=within_of(source.moments, source.cells, own, source.within, source.groups))
         )
-    return with_noise(sample, tuple(sources), weight)
-
-
-def with_noise(sample: LinkedSample, sources: tuple[Source, ...], weight: FloatArray) -> NormalCells:
-    """The sample's means with the noise that other covariances within units imply."""
-    noise = noise_of(sample.means, sources) / np.outer(sample.scale, sample.scale)
-    return replace(sample.data, noise=noise).weighted(weight)
+    return replace(sample.data, noise=sample.noise_with(sources)).weighted(weight)

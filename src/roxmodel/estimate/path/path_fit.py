@@ -17,7 +17,7 @@ from roxmodel.estimate.bootstrap import Bootstrap
 from roxmodel.estimate.options import PathOptions
 from roxmodel.estimate.path.regression import Task, check_task, normal_theory, regress, replicated, variance_inflation
 from roxmodel.estimate.path.scores import Scores, Spot, check_recursive, scores_of, spots_of
-from roxmodel.estimate.sentences import assumed_notes, causal_notes, sign_notes
+from roxmodel.estimate.sentences import assumed_notes, bootstrap_words, causal_notes, cluster_notes, sign_notes
 from roxmodel.records import LINEAR, Equation, Estimates, Fault, Measure, Population, Verdict
 from roxmodel.result.derived import (
     Known,
@@ -285,7 +285,7 @@ def refit(model: RoxModel, table: ParameterTable, scores: Scores, weights: Float
         coefficients, left = replicated(spot.task(scores, values[rows]), weights[:, rows])
         theta[:, list(spot.theta)] = coefficients
         residuals[:, spot.effect, rows] = left
-    return _with_moments(model, table, scores, weights, (theta, residuals, known))
+    return _with_moments(model, table, scores, weights, theta, residuals, known)
 
 
 def _with_moments(
@@ -293,10 +293,11 @@ def _with_moments(
     table: ParameterTable,
     scores: Scores,
     weights: FloatArray,
-    found: tuple[FloatArray, FloatArray, FloatArray],
+    theta: FloatArray,
+    deviations: FloatArray,
+    known: BoolArray,
 ) -> FloatArray:
     """Exogenous means and (co)variances and disturbance (co)variances, weighted."""
-    theta, deviations, known = found
     place = {name: i for i, name in enumerate(model.names)}
     exogenous = [place[name] for name in model.exogenous_names]
     values = np.asarray(scores.values)
@@ -476,8 +477,7 @@ class _Tabulation:
         scores = self.scores
         if self.draws is not None:
             whom = scores.cluster_name or ("unit" if scores.level == "between" else "row")
-            failed = f", {self.draws.failed} failed and left out" if self.draws.failed else ""
-            return f"bootstrap by {whom}, {len(self.draws.values)} replicates{failed}, percentile intervals"
+            return bootstrap_words(self.draws, whom)
         if scores.clusters is not None:
             return f"clustered by {scores.cluster_name} ({int(scores.clusters.max()) + 1} clusters)"
         if se == "standard":
@@ -523,10 +523,7 @@ class _Tabulation:
 
 
 def _thin_notes(scores: Scores, draws: Draws | None) -> list[str]:
-    notes = []
-    clusters = 0 if scores.clusters is None else int(scores.clusters.max()) + 1
-    if 0 < clusters < 30:
-        notes.append(f"Only {clusters} clusters: errors that rest on so few are rough, and as a rule too small.")
+    notes = cluster_notes(scores.clusters)
     if scores.level == "between" and scores.n < 30:
         notes.append(f"Only {scores.n} units: intervals are wide and rest on few units.")
     if draws is not None and draws.failed:
