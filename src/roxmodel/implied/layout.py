@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,7 +54,7 @@ class Layout:
     link: FloatArray  # (r, n_free) which element of theta each free row takes
 
 
-def residual_of(row: Parameter, constructs: Sequence[str]) -> bool:
+def residual_of(row: Parameter, constructs: Container[str]) -> bool:
     """Whether a variance or covariance is one of item residuals (an item may bear its construct's name)."""
     if row.left not in constructs or row.kind != "variance":
         return row.left not in constructs

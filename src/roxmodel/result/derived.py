@@ -7,17 +7,19 @@ Defined parameters: arithmetic over labels, with its uncertainty.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from roxmodel.implied.layout import DISTURBANCES, LATENT_MEANS, LOADINGS, RESIDUALS, Layout, place_of, residual_of
+from roxmodel.implied.layout import DISTURBANCES, LOADINGS, RESIDUALS, Layout, place_of, residual_of
 from roxmodel.implied.matrices import conditioned, filled, implied
-from roxmodel.records import LINEAR
+from roxmodel.records import LINEAR, Measure
 from roxmodel.result.draws import Draws, delta_se, slopes_of, spread_of, wald
 from roxmodel.result.latent import covariates_in, latent_groups
 from roxmodel.result.system import implied_covariance, system_of
+from roxmodel.spec.constructs import Construct
 from roxmodel.spec.definitions import evaluate, in_order, names_in
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import Parameter, ParameterTable
@@ -30,9 +32,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Known",
+    "Spreads",
+    "bartlett_measure",
     "construct_sd",
     "define",
     "disturbances",
+    "measure_of",
     "standardized_draws",
     "standardized_table",
     "standardized_values",
@@ -41,14 +46,54 @@ __all__ = [
 ]
 
 
+def measure_of(construct: Construct, within: FloatArray, weights: FloatArray | None = None) -> Measure:
+    """How answers become the score of one construct: their (weighted) mean; `within` is their covariance in a unit."""
+    q = len(construct.items)
+    signs, offsets = (np.array([item.reading[place] for item in construct.items]) for place in (0, 1))
+    return Measure(
+        name=construct.name,
+        factor=construct.factor,
+        source=construct.source,
+        items=construct.item_names,
+        weights=np.full(q, 1.0 / q) if weights is None else weights,
+        signs=signs,
+        offsets=offsets,
+        lows=tuple(item.ends[0] for item in construct.items),
+        highs=tuple(item.ends[1] for item in construct.items),
+        codes=tuple({} if item.scale is None else dict(item.scale.codes) for item in construct.items),
+        within=within,
+    )
+
+
+def bartlett_measure(
+    construct: Construct, own: tuple[FloatArray, FloatArray, FloatArray], least: float, within: FloatArray | None = None
+) -> Measure:
+    """Bartlett's score from a construct's own items: their loadings λ, variances θ and means, (q,) each.
+
+    ``score = Σ w (mean of the first item + λ₁ (answer - mean of the item) / λ)``, in points of the first item, w
+    proportional to λ² / θ; where an error is `least` or less the item says it all. Bartlett (1937), doi
+    10.1111/j.2044-8295.1937.tb00863.x.
+    """
+    lam, unique, mean = own
+    usable = np.abs(lam) > 1e-8 * np.abs(lam).max()
+    ratio = np.where(usable, (lam[0] if usable[0] else 1.0) / np.where(usable, lam, 1.0), 0.0)
+    errors = np.where(usable, unique * ratio**2, np.inf)
+    exact = errors <= least
+    precision = exact.astype(float) if exact.any() else 1.0 / errors
+    nothing = np.full((len(lam), len(lam)), np.nan)
+    plain = measure_of(construct, nothing if within is None else within, precision / precision.sum())
+    offsets = mean[0] + ratio * (plain.offsets - mean)
+    return replace(plain, signs=plain.signs * ratio, offsets=offsets, errors=errors)
+
+
 def disturbances(model: RoxModel, table: ParameterTable, theta: FloatArray, sample: FloatArray) -> FloatArray:
     """Ψ, (draws, k, k), of exogenous constructs and disturbances; `sample` (k, k) where the data give it."""
     place = {name: i for i, name in enumerate(model.names)}
     psi = np.zeros((len(theta), len(place), len(place)))
     for row in table:
         if row.kind in {"variance", "covariance"} and row.left in place and row.right in place:
-            if row.kind == "variance" and row.id.removesuffix(f"@{row.group}") != f"variance:{row.left}":
-                continue  # the residual of an item that bears its construct's name
+            if residual_of(row, place):
+                continue  # of an item that bears its construct's name
             a, b = place[row.left], place[row.right]
             given = sample[a, b] if row.value is None else row.value
             psi[:, a, b] = psi[:, b, a] = theta[:, row.free - 1] if row.free else given
@@ -70,28 +115,54 @@ def construct_sd(
     return np.asarray(np.where(curved, np.nan, sd))
 
 
+@dataclass(frozen=True, slots=True)
+class Spreads:
+    """What the values of one group are standardised by; numbers, or arrays with one number a draw.
+
+    `item` and `construct` are standard deviations by name, `own` the variances as they stand in the model, by whether
+    they are an item's residual and whose they are.
+    """
+
+    item: Mapping[str, Any]
+    construct: Mapping[str, Any]
+    own: Mapping[tuple[bool, str], Any]
+
+    @classmethod
+    def of(cls, layout: Layout, sd: tuple[FloatArray, FloatArray], own: tuple[FloatArray, FloatArray]) -> Spreads:
+        """From arrays over items and over constructs, their last axis."""
+        names = (layout.items, layout.constructs)
+        item, construct = (dict(zip(n, np.moveaxis(a, -1, 0), strict=True)) for n, a in zip(names, sd, strict=True))
+        variances = [dict(zip(n, np.moveaxis(a, -1, 0), strict=True)) for n, a in zip(names, own, strict=True)]
+        both = zip((True, False), variances, strict=True)
+        return cls(item, construct, {(residual, name): v for residual, part in both for name, v in part.items()})
+
+    def standardized(self, row: Parameter, value: Any) -> Any:
+        """The value where everything has the variance 1; of a covariance where the variances beside it are 1."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            if row.kind == "loading":
+                return value * self.construct[row.left] / self.item[row.right]
+            if row.kind == "edge":
+                return value * self.construct[row.left] / self.construct[row.right]
+            residual = residual_of(row, self.construct)
+            sd = (self.item if residual else self.construct)[row.left]
+            if row.kind == "intercept":
+                return value / sd
+            if row.kind == "variance":
+                return value / sd**2
+            return value / np.sqrt(self.own[residual, row.left] * self.own[residual, row.right])
+
+
 def standardized_values(model: RoxModel, table: ParameterTable, values: FloatArray, sd: FloatArray) -> FloatArray:
     """(rows,) standardised value of every row by `sd` (k,) of the constructs; NaN of definitions, lagged edges."""
-    scale = dict(zip(model.names, sd, strict=True))
-    variance = {row.left: v for row, v in zip(table, values, strict=True) if row.kind == "variance"}
-    found = np.full(len(table), np.nan)
-    for i, (row, value) in enumerate(zip(table, values, strict=True)):
-        if row.left not in scale or row.right not in scale or row.lag:
-            continue
-        left, right = scale[row.left], scale[row.right]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            if row.kind == "edge":
-                found[i] = value * left / right
-            elif row.kind == "variance":
-                found[i] = value / left**2
-            elif row.kind == "covariance":
-                found[i] = value / np.sqrt(variance[row.left] * variance[row.right])
-            elif row.kind == "intercept":
-                found[i] = value / left
-    return found
+    own = {(False, row.left): v for row, v in zip(table, values, strict=True) if row.kind == "variance"}
+    spreads = Spreads({}, dict(zip(model.names, sd, strict=True)), own)
+    known = [row.left in spreads.construct and row.right in spreads.construct and not row.lag for row in table]
+    pairs = zip(table, values, known, strict=True)
+    return np.array([spreads.standardized(row, value) if yes else np.nan for row, value, yes in pairs])
 
 
 _SKIPPED = ("defined", "threshold")
+_NAMES = ("id", "kind", "left", "right", "group")
 
 
 def standardized_table(fit: Fitted) -> pd.DataFrame:
@@ -114,9 +185,6 @@ def standardized_table(fit: Fitted) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-_NAMES = ("id", "kind", "left", "right", "group")
-
-
 def standardized_draws(fit: Fitted, theta: FloatArray) -> FloatArray:
     """(draws, rows) standardised values of every row but definitions and thresholds, of a latent fit."""
     groups = {group.name: group.layout for group in latent_groups(fit)}
@@ -130,24 +198,13 @@ def standardized_draws(fit: Fitted, theta: FloatArray) -> FloatArray:
 
 def _of_group(fit: Fitted, layout: Layout, rows: list[Parameter], theta: FloatArray) -> list[FloatArray]:
     matrices = [filled(layout, theta, which) for which in range(6)]
-    item, construct = (np.sqrt(np.maximum(own, 0.0)) for own in _variances(fit, layout, theta, matrices))
-    found = []
+    items, constructs = (np.sqrt(np.maximum(own, 0.0)) for own in _variances(fit, layout, theta, matrices))
+    residual, disturbance = (np.diagonal(matrices[which], axis1=1, axis2=2) for which in (RESIDUALS, DISTURBANCES))
+    spreads, found = Spreads.of(layout, (items, constructs), (residual, disturbance)), []
     for row in rows:
         which, i, j = place_of(row, layout.items, layout.constructs)
-        matrix = matrices[which]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            if row.kind == "intercept":
-                own = construct if which == LATENT_MEANS else item
-                found.append(matrix[:, i] / own[:, i])
-            elif row.kind == "loading":
-                found.append(matrix[:, i, j] * construct[:, j] / item[:, i])
-            elif row.kind == "edge":
-                found.append(matrix[:, i, j] * construct[:, j] / construct[:, i])
-            elif row.kind == "variance":
-                own = item if residual_of(row, fit.model.names) else construct
-                found.append(matrix[:, i, i] / own[:, i] ** 2)
-            else:
-                found.append(matrix[:, i, j] / np.sqrt(matrix[:, i, i] * matrix[:, j, j]))
+        value = matrices[which][:, i] if row.kind == "intercept" else matrices[which][:, i, j]
+        found.append(spreads.standardized(row, value))
     return found
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from roxmodel.errors import EstimationError, RoxError, did_you_mean, listed
-from roxmodel.implied.layout import DISTURBANCES, LOADINGS, RESIDUALS, Layout, lay_out, residual_of
+from roxmodel.implied.layout import LOADINGS, Layout, lay_out
 from roxmodel.implied.likelihood import Target
 from roxmodel.implied.matrices import Implied, filled, implied
 from roxmodel.records import GroupMoments
@@ -28,7 +28,6 @@ __all__ = [
     "only_group",
     "require_continuous",
     "require_people",
-    "units_of_epc",
 ]
 
 
@@ -138,33 +137,6 @@ def only_group(fit: Fitted, name: str | None) -> str:
             raise RoxError(f"This fit has {len(known)} groups.", hint=f"Name one of {listed(known)}.")
         raise RoxError(f"There is no group {name!r}.", hint=did_you_mean(str(name), known))
     return name
-
-
-def units_of_epc(group: LatentGroup, row: Parameter, theta: FloatArray) -> float:
-    """What a value of this row is multiplied by when items and constructs have the variance 1.
-
-    Covariances are in units of the (residual) variances that stand in the model beside them.
-    """
-    layout, constructs = group.layout, group.layout.constructs
-    latent = _spread(np.diag(group.at.latent))
-    if row.kind == "loading":
-        item = _spread(np.diag(group.sigma))
-        return float(latent[constructs.index(row.left)] / item[layout.items.index(row.right)])
-    if row.kind == "edge":
-        return float(latent[constructs.index(row.left)] / latent[constructs.index(row.right)])
-    if row.kind == "intercept":
-        own = row.left in constructs
-        sd = latent[constructs.index(row.left)] if own else _spread(np.diag(group.sigma))[layout.items.index(row.left)]
-        return float(1.0 / sd)
-    residual = residual_of(row, constructs)
-    names = layout.items if residual else constructs
-    own_sd = _spread(np.diag(filled(layout, theta, RESIDUALS if residual else DISTURBANCES)))
-    return float(1.0 / (own_sd[names.index(row.left)] * own_sd[names.index(row.right)]))
-
-
-def _spread(variances: FloatArray) -> FloatArray:
-    with np.errstate(invalid="ignore"):
-        return np.asarray(np.where(variances > 0, np.sqrt(np.maximum(variances, 0.0)), np.nan))
 
 
 def _scale(groups: Sequence[GroupMoments]) -> FloatArray:

@@ -14,9 +14,10 @@ import networkx as nx
 import numpy as np
 
 from roxmodel.errors import EstimationError, RoxError, did_you_mean
-from roxmodel.implied.layout import DISTURBANCES, RESIDUALS
+from roxmodel.implied.layout import DISTURBANCES, RESIDUALS, residual_of
 from roxmodel.implied.likelihood import expand
 from roxmodel.implied.matrices import filled, moment_jacobian
+from roxmodel.result.derived import Spreads
 from roxmodel.result.latent import (
     LatentGroup,
     given_by_data,
@@ -24,7 +25,6 @@ from roxmodel.result.latent import (
     only_group,
     require_continuous,
     require_people,
-    units_of_epc,
 )
 from roxmodel.spec.causal import within_wave
 from roxmodel.spec.graph import RoxModel
@@ -234,19 +234,20 @@ def _tested(fit: Fitted, candidates: Sequence[_Candidate]) -> tuple[FloatArray, 
     MI = n g² / V with V = I₁₁ - I₁₂ I₂₂⁻¹ I₂₁ (expected information by observation), change = -g / V.
     """
     given, known = given_by_data(fit)
-    m, own = fit.table.n_free + len(given), len(candidates)
+    m, count = fit.table.n_free + len(given), len(candidates)
     rows = [replace(one.row, free=m + i + 1, value=None) for i, one in enumerate(candidates)]
     theta = np.concatenate([fit.theta, known, [one.value for one in candidates]])
-    gradient, information = np.zeros(m + own), np.zeros((m + own, m + own))
-    units = np.ones(own)
+    gradient, information = np.zeros(m + count), np.zeros((m + count, m + count))
+    units = np.ones(count)
     groups = latent_groups(fit, [*given, *rows], theta)
     for group in groups:
         at = expand(group.layout, theta, group.sample)
         gradient += group.share * at.gradient
         information += group.share * at.information
+        spreads = _spreads(group, theta)
         for place, row in enumerate(rows):
             if row.group == group.name:
-                units[place] = units_of_epc(group, row, theta)
+                units[place] = _unit(row, spreads)
     n = sum(group.n for group in groups)
     slope, alone = gradient[m:], np.diag(information)[m:]
     rest = alone - _explained(fit, information, m)
@@ -255,6 +256,21 @@ def _tested(fit: Fitted, candidates: Sequence[_Candidate]) -> tuple[FloatArray, 
         change = np.where(usable, -slope / rest, np.nan)
         mi = np.where(usable, n * slope**2 / rest, np.nan)
     return mi, change, change * units
+
+
+def _unit(row: Parameter, spreads: Spreads) -> float:
+    """What an expected change is multiplied by; of a variance so that it becomes a share of itself."""
+    if row.kind == "variance":
+        return float(1.0 / spreads.own[residual_of(row, spreads.construct), row.left])
+    return float(spreads.standardized(row, 1.0))
+
+
+def _spreads(group: LatentGroup, theta: FloatArray) -> Spreads:
+    """Expected changes of covariances are in units of the (residual) variances beside them."""
+    matrices = [filled(group.layout, theta, which) for which in (RESIDUALS, DISTURBANCES)]
+    variances = (group.sigma, group.at.latent, *matrices)
+    own = [np.where(np.diag(part) > 0, np.diag(part), np.nan) for part in variances]
+    return Spreads.of(group.layout, (np.sqrt(own[0]), np.sqrt(own[1])), (own[2], own[3]))
 
 
 def _explained(fit: Fitted, information: FloatArray, m: int) -> FloatArray:

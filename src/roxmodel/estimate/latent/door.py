@@ -22,7 +22,7 @@ from roxmodel.estimate.latent.inference import (
 from roxmodel.estimate.latent.latent_fit import fit_of
 from roxmodel.estimate.latent.latent_notes import observed, weighted
 from roxmodel.estimate.latent.replicates import resample, resample_categorical
-from roxmodel.estimate.latent.row_sample import sample_of_frame, sample_of_moments
+from roxmodel.estimate.latent.row_sample import covariates_of, sample_of_frame, sample_of_moments
 from roxmodel.estimate.latent.sample import LatentSolution, LinkedSample, Sample, linked_sample
 from roxmodel.estimate.latent.solve import solve, solve_between, table_of
 from roxmodel.estimate.latent.tests_of_fit import Judged, likelihood_indices, linked_indices
@@ -34,7 +34,6 @@ from roxmodel.moments.linked import LinkedMoments
 from roxmodel.moments.single import Moments
 from roxmodel.result.fit import Fit
 from roxmodel.spec.graph import RoxModel
-from roxmodel.spec.parameters import ParameterTable
 from roxmodel.survey.linkage import equation_units
 from roxmodel.survey.reading import require_sources
 from roxmodel.survey.study import Study, check_same_items
@@ -73,7 +72,7 @@ def _likelihood(model: RoxModel, data: object, options: SemOptions) -> LatentSol
     sample = _rows(model, data, options)
     table = table_of(model, options, [group.name for group in sample.groups])
     known = solve(model, sample, table, observed(options, sample))
-    places = given_places(model, table)
+    places = tuple(sample.items.index(name) for name in covariates_of(model))
     indices, moments = likelihood_indices(_judged(known, places, options))
     return replace(
         known,
@@ -127,13 +126,6 @@ def _covariance(known: LatentSolution, robust: bool) -> FloatArray:
         groups = zip(known.layouts, sample.groups, strict=True)
         vcov = sandwich([(layout, own.data, own.cases) for layout, own in groups], known.found, inverse, sample.n)
     return beside_bound(vcov, known.bread)
-
-
-def given_places(model: RoxModel, table: ParameterTable) -> tuple[int, ...]:
-    """Places of the items whose moments among themselves the data give (exogenous, fixed)."""
-    at = {item.name: i for i, item in enumerate(model.items)}
-    names = dict.fromkeys(row.left for row in table.of("variance") if row.given == "moment")
-    return tuple(at[model.find(name).item_names[0]] for name in names if name in model.names)
 
 
 def fit_linked(model: RoxModel, data: object, options: LinkedOptions) -> Fit:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,14 +14,13 @@ from roxmodel.implied.layout import LOADINGS, RESIDUALS, Layout, residual_of
 from roxmodel.implied.likelihood import NormalCells, inverse_of
 from roxmodel.implied.matrices import Implied, filled, implied
 from roxmodel.records import LINEAR, Equation, Estimates, GroupMoments, Measure, Population, UnitScores
-from roxmodel.result.derived import Known, define, summary_of
+from roxmodel.result.derived import Known, Spreads, bartlett_measure, define, summary_of
 from roxmodel.result.draws import wald
 from roxmodel.result.fit import Fit
 from roxmodel.result.levels import lower_roots
 from roxmodel.spec.constructs import UNIT, Construct
 from roxmodel.spec.definitions import evaluate
 from roxmodel.spec.graph import RoxModel
-from roxmodel.spec.parameters import Parameter
 from roxmodel.survey.composites import people_behind, suppressed
 from roxmodel.survey.linkage import equation_units
 from roxmodel.types import BoolArray, FloatArray
@@ -121,62 +120,20 @@ def _estimates(model: RoxModel, solution: LatentSolution, at: dict[str, Implied]
     return Estimates(*(_frozen(array) for array in arrays))
 
 
-@dataclass(frozen=True, slots=True)
-class _Spread:
-    """Implied standard deviations of one group, and its (co)variances as they stand in the table."""
-
-    item: dict[str, float]
-    construct: dict[str, float]
-    own: dict[tuple[bool, str], float]
-
-
-def _spreads(
-    model: RoxModel, solution: LatentSolution, at: dict[str, Implied], value: FloatArray
-) -> dict[str, _Spread]:
-    found = {}
+def _standardized(model: RoxModel, solution: LatentSolution, at: dict[str, Implied], value: FloatArray) -> FloatArray:
+    found, rows = np.full(len(value), np.nan), list(enumerate(solution.table))
     for group, layout in _grouped(solution):
         here = at[group.name]
         with np.errstate(invalid="ignore"):
-            item = np.sqrt(np.diag(here.sigma)) * layout.scale
-            construct = np.sqrt(np.diag(here.latent))
-        own = {
-            (residual_of(row, model.names), row.left): float(value[i])
-            for i, row in enumerate(solution.table)
-            if row.kind == "variance" and row.group == group.name
-        }
-        found[group.name] = _Spread(
-            dict(zip(layout.items, item.tolist(), strict=True)),
-            dict(zip(layout.constructs, construct.tolist(), strict=True)),
-            own,
-        )
+            item, construct = np.sqrt(np.diag(here.sigma)) * layout.scale, np.sqrt(np.diag(here.latent))
+        variances = [(i, row) for i, row in rows if row.kind == "variance" and row.group == group.name]
+        own = {(residual_of(row, model.names), row.left): value[i] for i, row in variances}
+        named = (dict(zip(layout.items, item, strict=True)), dict(zip(layout.constructs, construct, strict=True)))
+        spreads = Spreads(*named, own)
+        for i, row in rows:
+            if row.group == group.name and row.kind not in {"defined", "threshold"} and not row.lag:
+                found[i] = spreads.standardized(row, value[i])
     return found
-
-
-def _standardized(model: RoxModel, solution: LatentSolution, at: dict[str, Implied], value: FloatArray) -> FloatArray:
-    spreads = _spreads(model, solution, at, value)
-    found = np.full(len(value), np.nan)
-    for i, row in enumerate(solution.table):
-        if row.kind in {"defined", "threshold"} or row.lag:
-            continue
-        with np.errstate(invalid="ignore", divide="ignore"):
-            found[i] = np.float64(value[i]) * _unit(model, row, spreads[row.group])
-    return found
-
-
-def _unit(model: RoxModel, row: Parameter, spread: _Spread) -> float:
-    """What a row is multiplied by when everything has the variance 1."""
-    if row.kind == "loading":
-        return float(np.float64(spread.construct[row.left]) / spread.item[row.right])
-    if row.kind == "edge":
-        return float(np.float64(spread.construct[row.left]) / spread.construct[row.right])
-    residual = residual_of(row, model.names)
-    if row.kind == "intercept":
-        own = spread.item if row.left not in model.names else spread.construct
-        return float(1.0 / np.float64(own[row.left]))
-    if row.kind == "variance":
-        return float(1.0 / np.float64((spread.item if residual else spread.construct)[row.left]) ** 2)
-    product = spread.own[residual, row.left] * spread.own[residual, row.right]
-    return float(1.0 / np.sqrt(np.float64(product)))
 
 
 def _standardize_definitions(model: RoxModel, solution: LatentSolution, standardized: FloatArray) -> None:
@@ -318,50 +275,18 @@ def _units(people: Population, sample: LinkedSample, scores: UnitScores, doubts:
 
 
 def _measure(construct: Construct, solution: LatentSolution, at: dict[str, Implied]) -> Measure:
-    """Bartlett's score from the construct's own items, in points of the first item (Bartlett 1937).
+    """The score from the construct's own items.
 
-    score = Σ w (mean of the first item + λ₁ (answer - mean of the item) / λ), w proportional to λ² / θ: what is left
-    out drops out of the weights. Of a survey of units θ is what one respondent's answer does not share with the
-    construct's other items.
+    Of a survey of units θ is what one respondent's answer does not share with the construct's other items.
     """
-    readings = [item.reading for item in construct.items]
     lam, unique, mean = _own_measurement(construct, solution, at)
     within, least = None, 1e-12 * solution.sample.scale.min() ** 2
     if isinstance(solution.sample, LinkedSample):
         within, own = _of_respondents(construct, solution.sample)
         if own is not None:
             unique, least = unique + own, 0.0
-    ratio, errors, weights = _bartlett(lam, unique, least)
-    if within is None:
-        within = np.full((len(lam), len(lam)), np.nan)
-    elif len(lam) == 1:
-        errors = np.array([np.nan])
-    signs = np.array([sign for sign, _ in readings])
-    return Measure(
-        name=construct.name,
-        factor=construct.factor,
-        source=construct.source,
-        items=construct.item_names,
-        weights=_frozen(weights),
-        signs=_frozen(signs * ratio),
-        offsets=_frozen(mean[0] + ratio * (np.array([offset for _, offset in readings]) - mean)),
-        lows=tuple(item.ends[0] for item in construct.items),
-        highs=tuple(item.ends[1] for item in construct.items),
-        codes=tuple({} if item.scale is None else dict(item.scale.codes) for item in construct.items),
-        within=_frozen(within),
-        errors=_frozen(errors),
-    )
-
-
-def _bartlett(lam: FloatArray, unique: FloatArray, least: float) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Points of the first item for one of each item, (q,), their error variances, and the items' weights."""
-    usable = np.abs(lam) > 1e-8 * np.abs(lam).max()
-    unit = lam[0] if usable[0] else 1.0
-    ratio = np.where(usable, unit / np.where(usable, lam, 1.0), 0.0)
-    errors = np.where(usable, unique * ratio**2, np.inf)
-    exact = errors <= least  # an item without anything of its own says it all
-    precision = exact.astype(float) if exact.any() else 1.0 / errors
-    return ratio, errors, precision / precision.sum()
+    found = bartlett_measure(construct, (lam, unique, mean), least, within)
+    return replace(found, errors=np.array([np.nan])) if within is not None and len(lam) == 1 else found
 
 
 def _own_measurement(

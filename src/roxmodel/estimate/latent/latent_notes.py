@@ -110,27 +110,28 @@ def notes_of(
 ) -> tuple[str, ...]:
     """What a reader must know, in sentences: of the data, of what was estimated, of how it came out."""
     model, sample, table = solution.model, solution.sample, solution.table
-    units = sample if isinstance(sample, LinkedSample) else None
-    notes = _of_rows(solution) if units is None else _of_units(solution, units)
-    notes += assumed_notes(table)
-    notes += unit_notes(model, table, options.scaling)
-    notes += _held(solution) if units is None else _paired(model)
-    if solution.bread.negative:
-        notes.append("The observed information is not positive definite; errors rest on the expected one.")
-    notes += sign_notes(model, table, solution.found.theta)
     if isinstance(options, SemOptions):
-        notes += _scales(model, options)
-        notes += _few_rows(solution)
-    elif units is not None:
-        notes += _few_units(solution, units)
-    if model.feedback:
-        notes.append("Effects through the loop are those of the equilibrium that it settles in.")
-    notes += replicate_notes(solution.resampling)
-    if isinstance(options, SemOptions):
-        notes += _thin(solution, options)
-    elif predicted is not None and predicted.hidden is not None:
-        notes += hidden_notes(model.names, predicted.hidden, predicted.min_group)
-    return tuple(notes)
+        data, estimated = _of_rows(solution), _held(solution)
+        how, told = [*_scales(model, options), *_few_rows(solution)], _thin(solution, options)
+    elif isinstance(sample, LinkedSample) and predicted is not None:
+        data, estimated = _of_units(solution, sample), _paired(model)
+        how, told = _few_units(solution, sample), hidden_notes(model.names, predicted.hidden, predicted.min_group)
+    else:
+        raise TypeError("options of units, but a sample of rows")
+    negative = "The observed information is not positive definite; errors rest on the expected one."
+    loop = "Effects through the loop are those of the equilibrium that it settles in."
+    return (
+        *data,
+        *assumed_notes(table),
+        *unit_notes(model, table, options.scaling),
+        *estimated,
+        *([negative] if solution.bread.negative else ()),
+        *sign_notes(model, table, solution.found.theta),
+        *how,
+        *([loop] if model.feedback else ()),
+        *replicate_notes(solution.resampling),
+        *told,
+    )
 
 
 def _of_rows(solution: LatentSolution) -> list[str]:
