@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from roxmodel.errors import EstimationError
-from roxmodel.implied.layout import DISTURBANCES, EDGES, ITEM_MEANS, LATENT_MEANS, LOADINGS
-from roxmodel.implied.matrices import filled, implied, moment_jacobian
+from roxmodel.implied.matrices import (
+    DISTURBANCES,
+    EDGES,
+    ITEM_MEANS,
+    LATENT_MEANS,
+    LOADINGS,
+    filled,
+    implied,
+    moment_jacobian,
+)
 from roxmodel.records import LINEAR
 from roxmodel.result.derived import disturbances
 from roxmodel.result.fitted import Fitted
