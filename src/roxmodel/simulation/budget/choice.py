@@ -19,7 +19,7 @@ from roxmodel.errors import SimulationError
 from roxmodel.numerals import money_text
 from roxmodel.result.response import Caps, Push, travel
 from roxmodel.simulation.actions import Action
-from roxmodel.simulation.budget.problem import Problem, conditions_of, breaches_of, keeping, violations
+from roxmodel.simulation.budget.problem import Problem, breaches_of, conditions_of, keeping, violations
 from roxmodel.simulation.budget.solver import SIZE, Choice, best_sum, cut_against, program_of, solve
 from roxmodel.simulation.budget.tail import Step, best_tail, steps_from, tail_mean
 from roxmodel.simulation.budget.worth import Option, Promised, deviations, promise_of, wave_weights
@@ -187,14 +187,14 @@ def _why(problem: Problem, plan: list[int], action: int) -> LeftOut:
     if problem.mean[best] <= 0:
         net = money_text(float(problem.mean[best]))
         return LeftOut("does not pay", f"does not pay: expected net value {net}")
-    alone = [fault for fault in breaches_of(problem, [best]) if fault.kind in {"budget", "wave"}]
+    alone = [breach for breach in breaches_of(problem, [best]) if breach.kind in {"budget", "wave"}]
     if alone:
         return LeftOut("too dear", f"too dear: {alone[0].words}")
     before = breaches_of(problem, plan)
-    fresh = [fault for fault in breaches_of(problem, sorted([*plan, best])) if fault not in before]
+    fresh = [breach for breach in breaches_of(problem, sorted([*plan, best])) if breach not in before]
     if not fresh:
         return LeftOut("others", "would bring less beside the others, or more risk")
-    others = [fault for fault in fresh if fault.kind not in {"budget", "wave", "least"}]
+    others = [breach for breach in fresh if breach.kind not in {"budget", "wave", "least"}]
     if others:
         return LeftOut("condition", others[0].words)
     return LeftOut("money", "does not fit the money that is left; what is chosen brings more for it")

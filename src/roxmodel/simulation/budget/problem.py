@@ -19,8 +19,8 @@ __all__ = [
     "Condition",
     "Least",
     "Problem",
-    "conditions_of",
     "breaches_of",
+    "conditions_of",
     "keeping",
     "over",
     "read_plan",
@@ -292,7 +292,7 @@ def violations(problem: Problem, options: Sequence[int] | IntArray) -> tuple[str
     >>> violations(two, [0, 1])
     ('6 is spent over all waves, more than the budget of 5', "'coaching' needs 'tools', which starts later")
     """
-    return tuple(fault.words for fault in breaches_of(problem, options))
+    return tuple(breach.words for breach in breaches_of(problem, options))
 
 
 class Breach(NamedTuple):
