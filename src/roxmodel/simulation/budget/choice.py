@@ -123,10 +123,9 @@ def _plans(problem: Problem) -> Iterator[IntArray]:
         yield np.array(sorted(place for place in chosen if place >= 0), dtype=np.int64)
 
 
-def _chance(problem: Problem, plan: IntArray, total: FloatArray | None = None) -> Rank:
-    """Share of draws above 0, and the mean; `total`: (draws,) npv of the plan, where it is known."""
-    total = problem.draws[:, plan].sum(axis=1) if total is None else total
-    return Rank(float((total > 0).mean()), float(problem.mean[plan].sum()))
+def _chance(problem: Problem, plan: IntArray) -> Rank:
+    """Share of draws above 0, and the mean."""
+    return Rank(float((problem.draws[:, plan].sum(axis=1) > 0).mean()), float(problem.mean[plan].sum()))
 
 
 def _likelier(problem: Problem, plan: IntArray) -> IntArray:
@@ -135,8 +134,11 @@ def _likelier(problem: Problem, plan: IntArray) -> IntArray:
     while True:
         sums = problem.draws[:, plan].sum(axis=1)
         for step in map(Step._make, steps_from(problem, plan).tolist()):
+            share = float((step.total(sums, problem.draws.T) > 0).mean())
+            if share < at.objective:
+                continue
             trial = step.after(plan)
-            rank = _chance(problem, trial, step.total(sums, problem.draws.T))
+            rank = Rank(share, float(problem.mean[trial].sum()))
             if rank > at and not violations(problem, trial):
                 at, better = rank, trial
         if better is plan:

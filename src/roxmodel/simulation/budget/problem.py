@@ -14,17 +14,8 @@ from roxmodel.numerals import amount_text
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = [
-    "TOLERANCE",
-    "Breach",
-    "Condition",
-    "Least",
-    "Problem",
-    "breaches_of",
-    "conditions_of",
-    "keeping",
-    "over",
-    "read_plan",
-    "violations",
+    "TOLERANCE", "Breach", "Condition", "Least", "Problem", "breaches_of", "conditions_of", "keeping", "over",
+    "read_plan", "violations",
 ]  # fmt: skip
 
 
