@@ -20,7 +20,7 @@ __all__ = [
     "SMALL_SIZE",
     "Layers",
     "NodeText",
-    "Places",
+    "Rectangles",
     "arrange",
     "bow_depth",
     "column_order",
@@ -237,7 +237,7 @@ class NodeText:
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class Rectangles:
     """Rectangles of a diagram.
 
     One box per slot (nodes, then lanes); one band per column, from above the first slot to below the last, as wide as
@@ -273,7 +273,7 @@ def _node_text(node: Node, shown: str, measure: Measure) -> NodeText:
     return NodeText(name, small, widest + 0.2, height + 0.2)
 
 
-def placed(layers: Layers, texts: Sequence[NodeText], label_widths: Sequence[float], stretch: float) -> Places:
+def placed(layers: Layers, texts: Sequence[NodeText], label_widths: Sequence[float], stretch: float) -> Rectangles:
     """Give every slot its rectangle; boxes of one column never overlap, nor do columns.
 
     `label_widths` are the inches each arrow's label takes (0 without one); a `stretch` of 1 is the tightest layout.
@@ -295,7 +295,7 @@ def placed(layers: Layers, texts: Sequence[NodeText], label_widths: Sequence[flo
     bottom = max((box.bottom for box in boxes.values()), default=0.0)
     framed = tuple(Box(start, top, stop, bottom) for start, stop in bands)
     boxes.update(_row(layers, framed, [(texts[s].width, heights[s]) for s in layers.row], stretch))
-    return Places(tuple(boxes[slot] for slot in range(len(boxes))), framed, gaps)
+    return Rectangles(tuple(boxes[slot] for slot in range(len(boxes))), framed, gaps)
 
 
 def _heights(layers: Layers, texts: Sequence[NodeText]) -> dict[int, float]:

@@ -45,7 +45,7 @@ def names_in(name: str, expression: str) -> list[str]:
     >>> names_in("indirect", "a * b")
     ['a', 'b']
     """
-    return list(dict.fromkeys(_Reading(name, expression).labels))
+    return list(dict.fromkeys(_Arithmetic(name, expression).labels))
 
 
 def evaluate(definitions: Mapping[str, str], labels: _Values) -> dict[str, FloatArray]:
@@ -62,7 +62,7 @@ def evaluate(definitions: Mapping[str, str], labels: _Values) -> dict[str, Float
     shape = np.broadcast_shapes(*(value.shape for value in labels.values()))
     for name in in_order(definitions):
         with np.errstate(all="ignore"):
-            value = _Reading(name, definitions[name]).value(values)
+            value = _Arithmetic(name, definitions[name]).value(values)
         values[name] = np.broadcast_to(value, shape).copy()
     return {name: values[name] for name in definitions}
 
@@ -115,7 +115,7 @@ def check_definitions(definitions: Mapping[str, str], labels: Iterable[str]) -> 
     in_order(definitions)
 
 
-class _Reading:
+class _Arithmetic:
     """A definition read: the labels it uses, in the order of use, and its value given theirs."""
 
     def __init__(self, name: str, expression: str) -> None:

@@ -14,7 +14,7 @@ from roxmodel.implied.layout import LOADINGS, RESIDUALS, Layout, residual_of
 from roxmodel.implied.likelihood import NormalCells, inverse_of
 from roxmodel.implied.matrices import Implied, filled, implied
 from roxmodel.records import LINEAR, Equation, Estimates, GroupMoments, Measure, Population, UnitScores
-from roxmodel.result.derived import Known, Spreads, define, summary_of
+from roxmodel.result.derived import Known, Spreads, bartlett_measure, define, summary_of
 from roxmodel.result.draws import wald
 from roxmodel.result.fit import Fit
 from roxmodel.result.levels import lower_roots
@@ -275,50 +275,18 @@ def _units(people: Population, sample: LinkedSample, scores: UnitScores, doubts:
 
 
 def _measure(construct: Construct, solution: LatentSolution, at: dict[str, Implied]) -> Measure:
-    """Bartlett's score from the construct's own items, in points of the first item (Bartlett 1937).
+    """The score from the construct's own items.
 
-    score = Σ w (mean of the first item + λ₁ (answer - mean of the item) / λ), w proportional to λ² / θ: what is left
-    out drops out of the weights. Of a survey of units θ is what one respondent's answer does not share with the
-    construct's other items.
+    Of a survey of units θ is what one respondent's answer does not share with the construct's other items.
     """
-    readings = [item.reading for item in construct.items]
     lam, unique, mean = _own_measurement(construct, solution, at)
     within, least = None, 1e-12 * solution.sample.scale.min() ** 2
     if isinstance(solution.sample, LinkedSample):
         within, own = _of_respondents(construct, solution.sample)
         if own is not None:
             unique, least = unique + own, 0.0
-    ratio, errors, weights = _bartlett(lam, unique, least)
-    if within is None:
-        within = np.full((len(lam), len(lam)), np.nan)
-    elif len(lam) == 1:
-        errors = np.array([np.nan])
-    signs = np.array([sign for sign, _ in readings])
-    return Measure(
-        name=construct.name,
-        factor=construct.factor,
-        source=construct.source,
-        items=construct.item_names,
-        weights=_frozen(weights),
-        signs=_frozen(signs * ratio),
-        offsets=_frozen(mean[0] + ratio * (np.array([offset for _, offset in readings]) - mean)),
-        lows=tuple(item.ends[0] for item in construct.items),
-        highs=tuple(item.ends[1] for item in construct.items),
-        codes=tuple({} if item.scale is None else dict(item.scale.codes) for item in construct.items),
-        within=_frozen(within),
-        errors=_frozen(errors),
-    )
-
-
-def _bartlett(lam: FloatArray, unique: FloatArray, least: float) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Points of the first item for one of each item, (q,), their error variances, and the items' weights."""
-    usable = np.abs(lam) > 1e-8 * np.abs(lam).max()
-    unit = lam[0] if usable[0] else 1.0
-    ratio = np.where(usable, unit / np.where(usable, lam, 1.0), 0.0)
-    errors = np.where(usable, unique * ratio**2, np.inf)
-    exact = errors <= least  # an item without anything of its own says it all
-    precision = exact.astype(float) if exact.any() else 1.0 / errors
-    return ratio, errors, precision / precision.sum()
+    found = bartlett_measure(construct, (lam, unique, mean), least, within)
+    return replace(found, errors=np.array([np.nan])) if within is not None and len(lam) == 1 else found
 
 
 def _own_measurement(

@@ -18,12 +18,13 @@ from roxmodel.estimate.options import PathOptions
 from roxmodel.estimate.path.regression import Task, check_task, normal_theory, regress, replicated, variance_inflation
 from roxmodel.estimate.path.scores import Scores, Spot, check_recursive, scores_of, spots_of
 from roxmodel.estimate.sentences import assumed_notes, bootstrap_words, causal_notes, cluster_notes, sign_notes
-from roxmodel.records import LINEAR, Equation, Estimates, Fault, Measure, Population, Verdict
+from roxmodel.records import LINEAR, Equation, Estimates, Fault, Population, Verdict
 from roxmodel.result.derived import (
     Known,
     construct_sd,
     define,
     disturbances,
+    measure_of,
     standardized_values,
     summary_of,
     unknown_definitions,
@@ -351,7 +352,7 @@ class _Tabulation:
             estimates=self._estimates(vcov, implied),
             vcov=vcov,
             equations=solution.equations,
-            measures=tuple(_measure(model, name, self.scores.within[name]) for name in model.names),
+            measures=tuple(measure_of(c, self.scores.within[c.name]) for c in model.constructs),
             population=self._population(implied),
             verdicts=self._verdicts(psi),
             notes=(*self._notes(), *reason),
@@ -529,22 +530,3 @@ def _thin_notes(scores: Scores, draws: Draws | None) -> list[str]:
     if draws is not None and draws.failed:
         notes.append(f"{draws.failed} bootstrap replicates could not be estimated and are left out.")
     return notes
-
-
-def _measure(model: RoxModel, name: str, within: FloatArray) -> Measure:
-    construct = model.find(name)
-    p = len(construct.items)
-    readings = [item.reading for item in construct.items]
-    return Measure(
-        name=name,
-        factor=construct.factor,
-        source=construct.source,
-        items=construct.item_names,
-        weights=np.full(p, 1.0 / p),
-        signs=np.array([sign for sign, _ in readings]),
-        offsets=np.array([offset for _, offset in readings]),
-        lows=tuple(item.ends[0] for item in construct.items),
-        highs=tuple(item.ends[1] for item in construct.items),
-        codes=tuple({} if item.scale is None else dict(item.scale.codes) for item in construct.items),
-        within=within,
-    )
