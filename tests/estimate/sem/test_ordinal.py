@@ -257,7 +257,7 @@ def test_a_cut_copy_of_a_continuous_item_is_refused():
 
 
 def test_tables_of_two_items_are_the_fast_branch_of_pairs():
-    """Without covariates a pair of ordinal items can be estimated as one with covariates is, of which there are none."""
+    """Without covariates a pair of ordinal items can be estimated as one with covariates is, of which it has none."""
     rng = np.random.default_rng(4)
     z = rng.standard_normal((400, 1)) + rng.standard_normal((400, 3))
     weight, none = rng.integers(1, 4, 400).astype(float), np.empty((400, 0))
