@@ -28,19 +28,9 @@ from roxmodel.simulation.question import Question
 from roxmodel.types import FloatArray, IntArray
 
 __all__ = [
-    "Aim",
-    "LeftOut",
-    "Rank",
-    "Search",
-    "Shared",
-    "Together",
-    "binding",
-    "choose",
-    "conflicts",
-    "left_out",
-    "search_of",
+    "Aim", "LeftOut", "Rank", "Search", "Shared", "Together", "binding", "choose", "conflicts", "left_out", "search_of",
     "together_at_estimate",
-]
+]  # fmt: skip
 
 
 _SETS = 1 << 13  # plans that are all looked at for the largest chance

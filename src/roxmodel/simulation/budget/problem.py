@@ -14,18 +14,9 @@ from roxmodel.numerals import amount_text
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = [
-    "TOLERANCE",
-    "Condition",
-    "Fault",
-    "Least",
-    "Problem",
-    "conditions_of",
-    "faults_of",
-    "keeping",
-    "over",
-    "read_plan",
+    "TOLERANCE", "Condition", "Fault", "Least", "Problem", "conditions_of", "faults_of", "keeping", "over", "read_plan",
     "violations",
-]
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
