@@ -86,12 +86,6 @@ def draw_fan(series: Sequence[FanSeries], title: str = "", caption: str = "") ->
     """Draw change over waves, one small panel per construct, with its band and a line at zero.
 
     Every panel has its own vertical scale, as units and scales differ.
-
-    Examples
-    --------
-    >>> rise = FanSeries("pride", [1, 2, 3], [0.1, 0.2, 0.2], [0.0, 0.1, 0.1], [0.2, 0.3, 0.3])
-    >>> [text.get_text() for text in draw_fan([rise]).axes[0].texts][:2]
-    ['pride', 'points']
     """
     some(series, "series")
     require_matplotlib()
@@ -142,12 +136,6 @@ def draw_waterfall(steps: Sequence[Bar], title: str = "", ylabel: str = "", capt
 
     A change starts where the one before ended, so that the axis does not read its own interval: that stands in words
     above it. The result starts at zero and has a whisker.
-
-    Examples
-    --------
-    >>> figure = draw_waterfall([Bar("benefit", 300.0), Bar("cost", -120.0), Bar("net", 180.0)])
-    >>> [text.get_text() for text in figure.axes[0].texts][-3:]
-    ['benefit', 'cost', 'net']
     """
     starts = _starts(steps)
     require_matplotlib()

@@ -56,13 +56,6 @@ def column_order(diagram: Diagram) -> tuple[Factor, ...]:
     """Order the factors present so that most arrows run from left to right; of equal ones the nearest to PwC's.
 
     Covariances and context do not count.
-
-    Examples
-    --------
-    >>> from roxmodel.plots.diagram import Arrow, Node
-    >>> nodes = (Node("a", "pride", "employee", 1), Node("b", "influencers", "employee", 1))
-    >>> column_order(Diagram(nodes, (Arrow("b", "a"),)))
-    ('influencers', 'pride')
     """
     factor = {node.name: node.factor for node in diagram.nodes}
     present = [name for name in HEADINGS if name != "context" and name in factor.values()]
@@ -82,13 +75,6 @@ def arrange(diagram: Diagram) -> Layers:
 
     Columns are factors, with context in a row below. If most arrows run between context nodes (a model that knows no
     factors), columns are the depth in the graph and only nodes without arrows form the row.
-
-    Examples
-    --------
-    >>> from roxmodel.plots.diagram import Arrow, Node
-    >>> nodes = (Node("a", "pride", "employee", 1), Node("b", "outcomes", "unit", 1))
-    >>> arrange(Diagram(nodes, (Arrow("a", "b"),))).columns
-    ((0,), (1,))
     """
     index = {node.name: place for place, node in enumerate(diagram.nodes)}
     ends = [(index[arrow.cause], index[arrow.effect]) for arrow in diagram.arrows]

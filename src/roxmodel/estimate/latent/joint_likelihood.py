@@ -18,9 +18,8 @@ from roxmodel.estimate.latent.sample import LinkedSample, Source
 from roxmodel.estimate.latent.within import WithinStep, spread_within, within_step
 from roxmodel.implied.curvature import CaseSums, pair_cross, pair_information, pair_places, pair_table, sums_of
 from roxmodel.implied.identification import completed
-from roxmodel.implied.layout import Layout
 from roxmodel.implied.likelihood import Against, Expansion, NormalCells, Target, against, expand, gradient_of
-from roxmodel.implied.matrices import Implied, bank_of, implied, moment_jacobian, second_order
+from roxmodel.implied.matrices import Implied, Layout, bank_of, implied, moment_jacobian, second_order
 from roxmodel.moments.cells import Cells
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
@@ -162,18 +161,10 @@ def is_complete(parts: Sequence[JointPart]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """Parameters that move every unit's covariance alike, up to a factor a unit.
+    """Parameters that move every unit's covariance alike, up to a factor a unit."""
 
-    Attributes
-    ----------
-    low
-        (q, r) derivatives of the pairs of Σ, halved on the diagonal, in units of the sample's scale.
-    factor
-        (J,).
-    """
-
-    low: FloatArray
-    factor: FloatArray
+    low: FloatArray  # (q, r) derivatives of the pairs of Σ, halved on the diagonal, in units of the sample's scale
+    factor: FloatArray  # (J,)
 
 
 @dataclass(frozen=True, slots=True)
