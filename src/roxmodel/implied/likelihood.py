@@ -20,8 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roxmodel.implied.curvature import CaseSums, curvature, sums_of
-from roxmodel.implied.layout import Layout
-from roxmodel.implied.matrices import Implied, bank_of, implied, mean_weight, second_order
+from roxmodel.implied.matrices import Implied, Layout, bank_of, implied, mean_weight, second_order
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = [

@@ -256,15 +256,6 @@ def layout(diagram: Diagram, measure: Measure = rough_measure) -> Scene:
     """Lay out a diagram, with more room between the boxes until no label collides; deterministic.
 
     The default measure needs no font and is a little generous.
-
-    Examples
-    --------
-    >>> from roxmodel.plots.diagram import Arrow, Node
-    >>> nodes = (Node("a", "pride", "employee", 1), Node("b", "outcomes", "unit", 1))
-    >>> scene = layout(Diagram(nodes, (Arrow("a", "b", 0.4),)))
-    >>> label = scene.labels[0].box
-    >>> scene.boxes[0].right < label.left < label.right < scene.boxes[1].left
-    True
     """
     layers = arrange(diagram)
     scene = _laid_out(diagram, layers, measure, stacked=False)

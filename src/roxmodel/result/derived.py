@@ -13,8 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from roxmodel.implied.layout import DISTURBANCES, LOADINGS, RESIDUALS, Layout, place_of, residual_of
-from roxmodel.implied.matrices import conditioned, filled, implied
+from roxmodel.implied.matrices import (
+    DISTURBANCES,
+    LOADINGS,
+    RESIDUALS,
+    Layout,
+    conditioned,
+    filled,
+    implied,
+    place_of,
+    residual_of,
+)
 from roxmodel.records import LINEAR, Measure
 from roxmodel.result.draws import Draws, delta_se, slopes_of, spread_of, wald
 from roxmodel.result.latent import covariates_in, latent_groups
@@ -23,7 +32,7 @@ from roxmodel.spec.constructs import Construct
 from roxmodel.spec.definitions import evaluate, in_order, names_in
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import Parameter, ParameterTable
-from roxmodel.types import FloatArray
+from roxmodel.types import BoolArray, FloatArray
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,6 +51,7 @@ __all__ = [
     "standardized_table",
     "standardized_values",
     "summary_of",
+    "told",
     "unknown_definitions",
 ]
 
@@ -253,6 +263,36 @@ class Known:
     vcov: FloatArray
     df: FloatArray
     draws: Draws | None
+
+
+def told(
+    model: RoxModel,
+    table: ParameterTable,
+    known: Known,
+    given: Mapping[str, float],
+    lost: BoolArray | None = None,
+) -> dict[str, FloatArray]:
+    """Value, error, interval and test of every row of the table, definitions among them, by their name in `Estimates`.
+
+    `given`: id -> value of what the data give; `lost`: (n_free,) parameters that have no error.
+    """
+    free = np.array([row.free for row in table])
+    at, places = free > 0, free[free > 0] - 1
+    stated = [given.get(row.id, np.nan) if row.value is None else row.value for row in table]
+    value, df, se = np.array(stated, dtype=np.float64), *(np.full(len(table), np.nan) for _ in range(2))
+    own = np.sqrt(np.maximum(np.diag(known.vcov), 0.0))
+    value[at], df[at] = known.theta[places], known.df[places]
+    se[at] = own[places] if lost is None else np.where(lost, np.nan, own)[places]
+    low, high, p = wald(value, se, df)
+    if known.draws is not None:
+        spread = known.draws.spread
+        for column, found in ((se, spread.se), (low, spread.low), (high, spread.high), (p, spread.p)):
+            column[at] = found[places]
+    rows, defined = define(model, table, known)
+    value[rows], se[rows], low[rows], high[rows], p[rows], df[rows] = defined
+    with np.errstate(invalid="ignore", divide="ignore"):
+        statistic = np.where(se > 0, value / se, np.nan)
+    return {"value": value, "se": se, "statistic": statistic, "p": p, "low": low, "high": high, "df": df}
 
 
 def unknown_definitions(model: RoxModel, table: ParameterTable) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -35,6 +35,14 @@ _FLAT = 1e-10  # share of a variance below which nothing is left of it
 _HALVINGS = 60
 
 _COLUMNS = ["construct", "wave", "mean", "ci_low", "ci_high", "pi_low", "pi_high"]
+
+
+class _Figures(NamedTuple):
+    """(k,) means, (2, k) their intervals, (2, k) where one unit lies."""
+
+    mean: FloatArray
+    ci: FloatArray
+    pi: FloatArray
 
 
 @read_only
@@ -99,8 +107,7 @@ class Forecast(Spoken):
         ]
         return pd.DataFrame(rows, columns=_COLUMNS)
 
-    def _figures(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """(k,) means, (2, k) their intervals, (2, k) where one unit lies."""
+    def _figures(self) -> _Figures:
         mean = np.where((self.means == self.means[0]).all(axis=0), self.means[0], self.means.mean(axis=0))
         ci = np.quantile(self.means, [0.025, 0.975], axis=0)
         lost = np.isnan(self.means).any(axis=0) | np.isnan(self.spreads).any(axis=0)
@@ -109,7 +116,7 @@ class Forecast(Spoken):
         if self.unit is not None and self.fit.predicted is not None:
             ci = np.where((self.spreads > 0).any(axis=0), np.nan, ci)
         ends = ends_where(self.fit, lambda place, _: self.fit.families[place] == LINEAR)
-        return mean, ci, np.clip(pi, *ends)
+        return _Figures(mean, ci, np.clip(pi, *ends))
 
     def _story(self) -> Story:
         return forecast_story(self, *self._figures())

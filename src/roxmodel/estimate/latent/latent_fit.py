@@ -10,14 +10,11 @@ import numpy as np
 from roxmodel.estimate.latent.latent_notes import error_words, notes_of, verdicts_of
 from roxmodel.estimate.latent.sample import GroupSample, LatentSolution, LinkedSample
 from roxmodel.estimate.options import LinkedOptions, SemOptions
-from roxmodel.implied.layout import LOADINGS, RESIDUALS, Layout, residual_of
 from roxmodel.implied.likelihood import NormalCells, inverse_of
-from roxmodel.implied.matrices import Implied, filled, implied
+from roxmodel.implied.matrices import LOADINGS, RESIDUALS, Implied, Layout, filled, implied, residual_of
 from roxmodel.records import LINEAR, Equation, Estimates, GroupMoments, Measure, Population, UnitScores
-from roxmodel.result.derived import Known, Spreads, bartlett_measure, define, summary_of
-from roxmodel.result.draws import wald
+from roxmodel.result.derived import Known, Spreads, bartlett_measure, summary_of, told
 from roxmodel.result.fit import Fit
-from roxmodel.result.levels import lower_roots
 from roxmodel.spec.constructs import UNIT, Construct
 from roxmodel.spec.definitions import evaluate
 from roxmodel.spec.graph import RoxModel
@@ -25,14 +22,15 @@ from roxmodel.survey.composites import people_behind, suppressed
 from roxmodel.survey.linkage import equation_units
 from roxmodel.types import BoolArray, FloatArray
 
-__all__ = ["fit_of", "predicted_levels"]
+__all__ = ["fit_of", "lower_roots", "predicted_levels"]
 
 
 def fit_of(solution: LatentSolution, options: SemOptions | LinkedOptions) -> Fit:
     """Make the fit."""
     model, sample = solution.model, solution.sample
     at = {group.name: implied(layout, solution.found.theta) for group, layout in _grouped(solution)}
-    vcov = _frozen(_covariance(solution))
+    draws = solution.resampling
+    vcov = solution.vcov if draws is None or solution.vcov.size == 0 else draws.covariance
     people, predicted = _population(solution, at), None
     if isinstance(sample, LinkedSample):
         predicted, doubts = predicted_levels(solution, sample)
@@ -41,10 +39,10 @@ def fit_of(solution: LatentSolution, options: SemOptions | LinkedOptions) -> Fit
         model=model,
         method="sem" if predicted is None else "linked",
         level="single" if predicted is None else "between",
-        se="bootstrap" if solution.resampling is not None else options.se,
+        se=options.se if draws is None else "bootstrap",
         errors=error_words(solution, options),
         table=solution.table,
-        estimates=_estimates(model, solution, at, vcov),
+        estimates=_estimates(solution, at, vcov),
         vcov=vcov,
         equations=_equations(solution),
         measures=tuple(_measure(construct, solution, at) for construct in model.constructs),
@@ -52,7 +50,7 @@ def fit_of(solution: LatentSolution, options: SemOptions | LinkedOptions) -> Fit
         verdicts=verdicts_of(solution, at),
         notes=notes_of(solution, options, predicted),
         index_values=solution.indices,
-        resampling=solution.resampling,
+        resampling=draws,
         groups=_moments(solution),
         scaling=options.scaling,
         estimator=options.estimator if isinstance(options, SemOptions) else "ML",
@@ -67,57 +65,19 @@ def _grouped(solution: LatentSolution) -> Iterator[tuple[GroupSample, Layout]]:
     yield from zip(solution.sample.groups, solution.layouts, strict=True)
 
 
-def _frozen(values: FloatArray) -> FloatArray:
-    values = np.array(values, dtype=np.float64)
-    values.setflags(write=False)
-    return values
-
-
-def _covariance(solution: LatentSolution) -> FloatArray:
-    if solution.resampling is None or solution.vcov.size == 0:
-        return solution.vcov
-    return solution.resampling.covariance
-
-
-def _values(solution: LatentSolution) -> FloatArray:
-    found = np.full(len(solution.table), np.nan)
-    for i, row in enumerate(solution.table):
-        if row.free:
-            found[i] = solution.found.theta[row.free - 1]
-        elif row.value is not None:
-            found[i] = row.value
-        else:
-            found[i] = solution.given.get(row.id, np.nan)
-    return found
-
-
-def _estimates(model: RoxModel, solution: LatentSolution, at: dict[str, Implied], vcov: FloatArray) -> Estimates:
-    table, count = solution.table, len(solution.table)
-    free = np.array([row.free for row in table])
-    moving, places = free > 0, free[free > 0] - 1
-    value, df, se = _values(solution), *(np.full(count, np.nan) for _ in range(2))
-    free_df = np.full(table.n_free, np.inf) if solution.df is None else solution.df
-    df[moving], se[moving] = free_df[places], np.sqrt(np.maximum(np.diag(vcov), 0.0))[places]
-    held = np.zeros(count, dtype=bool)
-    if solution.resampling is None:
-        held[moving] = solution.found.bound[places]
-    se[held | (se == 0)] = np.nan  # at a bound, or nothing but rounding is left of it
-    low, high, p = wald(value, se, df)
-    if solution.resampling is not None:
-        spread = solution.resampling.spread
-        for column, found in ((se, spread.se), (low, spread.low), (high, spread.high), (p, spread.p)):
-            column[moving] = found[places]
-    standardized = _standardized(model, solution, at, value)
-    partial = _partial_r2(model, solution, at, value)
-    rows, defined = define(model, table, Known(solution.found.theta, vcov, free_df, solution.resampling))
-    value[rows], se[rows], low[rows], high[rows], p[rows], df[rows] = defined
+def _estimates(solution: LatentSolution, at: dict[str, Implied], vcov: FloatArray) -> Estimates:
+    model, table, draws = solution.model, solution.table, solution.resampling
+    df = np.full(table.n_free, np.inf) if solution.df is None else solution.df
+    lost = np.diag(vcov) <= 0  # nothing but rounding is left of it
+    if draws is None:
+        lost |= solution.found.bound
+    found = told(model, table, Known(solution.found.theta, vcov, df, draws), solution.given, lost)
+    value = found["value"]
+    standardized, partial = _standardized(model, solution, at, value), _partial_r2(model, solution, at, value)
     _standardize_definitions(model, solution, standardized)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        statistic = np.where(se > 0, value / se, np.nan)
     if isinstance(solution.sample, LinkedSample) and not solution.found.converged:
-        se, statistic, p, low, high = (np.full(count, np.nan) for _ in range(5))
-    arrays = (value, se, statistic, p, low, high, standardized, df, partial)
-    return Estimates(*(_frozen(array) for array in arrays))
+        found |= {name: np.full(len(table), np.nan) for name in ("se", "statistic", "p", "low", "high")}
+    return Estimates(**found, standardized=standardized, partial_r2=partial)
 
 
 def _standardized(model: RoxModel, solution: LatentSolution, at: dict[str, Implied], value: FloatArray) -> FloatArray:
@@ -206,8 +166,8 @@ def _moments(solution: LatentSolution) -> tuple[GroupMoments, ...]:
         GroupMoments(
             group.name,
             group.n,
-            _frozen(target.mean * scale) if known else None,
-            _frozen(target.covariance * np.outer(scale, scale)),
+            target.mean * scale if known else None,
+            target.covariance * np.outer(scale, scale),
             group.people if group.sampling else None,
         )
         for group, target in zip(sample.groups, solution.moments, strict=True)
@@ -227,7 +187,7 @@ def _population(solution: LatentSolution, at: dict[str, Implied]) -> Population:
         mean = at[sample.groups[0].name].mu * sample.scale  # at the means of the covariates
 
     def picked(values: FloatArray | None) -> FloatArray | None:
-        return None if values is None else _frozen(values[markers])
+        return None if values is None else values[markers]
 
     return Population(
         names=model.names,
@@ -236,7 +196,7 @@ def _population(solution: LatentSolution, at: dict[str, Implied]) -> Population:
         units=None,
         levels=None,
         mean=picked(mean),
-        covariance=_frozen(covariance),
+        covariance=covariance,
         low=picked(sample.low),
         high=picked(sample.high),
     )
@@ -264,11 +224,11 @@ def _units(people: Population, sample: LinkedSample, scores: UnitScores, doubts:
         people,
         n_units=sample.n,
         units=sample.units,
-        levels=_frozen(scores.values),
-        mean=_frozen(np.where(scores.hidden.any(axis=0) & ~np.isnan(mean), mean, own)),
-        low=_frozen(low),
-        high=_frozen(high),
-        roots=_frozen(lower_roots(doubts)),
+        levels=scores.values,
+        mean=np.where(scores.hidden.any(axis=0) & ~np.isnan(mean), mean, own),
+        low=low,
+        high=high,
+        roots=lower_roots(doubts),
         hidden=scores.hidden if scores.hidden.any() else None,
         min_group=sample.min_group,
     )
@@ -403,3 +363,20 @@ def _respondents(model: RoxModel, sample: LinkedSample) -> tuple[FloatArray, Boo
         fewest[:, k] = np.where(source.rows >= 0, people[source.rows], 0.0)
         known[:, k] = fewest[:, k] > 0
     return fewest, known
+
+
+def lower_roots(covariance: FloatArray) -> FloatArray:
+    """Lower triangular R with R Rᵀ = covariance (n, k, k), for many small matrices that may be singular.
+
+    >>> root = lower_roots(np.array([[[4.0, 2.0, 0.0], [2.0, 1.0, 0.0], [0.0, 0.0, 0.0]]]))
+    >>> root[0].tolist()
+    [[2.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
+    """
+    size = covariance.shape[-1]
+    roots = np.zeros_like(covariance)
+    for i in range(size):
+        left = covariance[:, i:, i] - np.einsum("nab,nb->na", roots[:, i:, :i], roots[:, i, :i])
+        sure = left[:, 0] <= 1e-10 * covariance[:, i, i]
+        pivot = np.sqrt(np.where(sure, 1.0, left[:, 0]))
+        roots[:, i:, i] = np.where(sure[:, None], 0.0, left / pivot[:, None])
+    return roots

@@ -22,14 +22,14 @@ from roxmodel.records import LINEAR, Equation, Estimates, Fault, Population, Ver
 from roxmodel.result.derived import (
     Known,
     construct_sd,
-    define,
     disturbances,
     measure_of,
     standardized_values,
     summary_of,
+    told,
     unknown_definitions,
 )
-from roxmodel.result.draws import Draws, wald
+from roxmodel.result.draws import Draws
 from roxmodel.result.fit import Fit
 from roxmodel.result.indices import Discrepancy, fit_indices
 from roxmodel.result.system import implied_covariance, system_of
@@ -369,31 +369,15 @@ class _Tabulation:
     def linear(self) -> bool:
         return all(family == LINEAR for family in self.families)
 
-    def _values(self) -> FloatArray:
-        """Value of every row: free, fixed, or given by the data; definitions come later."""
-        theta, given = self.solution.theta, self.solution.given
-        stated = [given.get(row.id, np.nan) if row.value is None else row.value for row in self.table]
-        return np.array([theta[row.free - 1] if row.free else v for row, v in zip(self.table, stated, strict=True)])
-
     def _estimates(self, vcov: FloatArray, covariance: FloatArray) -> Estimates:
         model, table, solution = self.model, self.table, self.solution
+        known = Known(solution.theta, vcov, solution.df, self.draws)
+        found, partial = told(model, table, known, solution.given), np.full(len(table), np.nan)
         free = np.array([row.free for row in table])
-        at, places = free > 0, free[free > 0] - 1
-        value, df, se, partial = self._values(), *(np.full(len(table), np.nan) for _ in range(3))
-        df[at], partial[at] = solution.df[places], solution.partial_r2[places]
-        se[at] = np.sqrt(np.maximum(np.diag(vcov), 0.0))[places]
-        low, high, p = wald(value, se, df)
-        if self.draws is not None:
-            spread = self.draws.spread
-            for column, found in ((se, spread.se), (low, spread.low), (high, spread.high), (p, spread.p)):
-                column[at] = found[places]
-        rows, defined = define(model, table, Known(solution.theta, vcov, solution.df, self.draws))
-        value[rows], se[rows], low[rows], high[rows], p[rows], df[rows] = defined
-        with np.errstate(invalid="ignore", divide="ignore"):
-            statistic = np.where(se > 0, value / se, np.nan)
+        partial[free > 0] = solution.partial_r2[free[free > 0] - 1]
         sd = construct_sd(model, table, solution.theta, self.families, covariance)
-        standardized = standardized_values(model, table, value, sd)
-        return Estimates(value, se, statistic, p, low, high, standardized, df, partial)
+        standardized = standardized_values(model, table, found["value"], sd)
+        return Estimates(**found, standardized=standardized, partial_r2=partial)
 
     def _covariance(self) -> FloatArray:
         """(k, k) covariance of the scores, divisor n; gaps filled by means."""
