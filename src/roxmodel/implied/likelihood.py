@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -106,7 +107,8 @@ class NormalCells:
         if noise is None or self.scatter is not None:
             return self
         kinds: dict[bytes, int] = {}
-        keys = (one.tobytes() + two.tobytes() for one, two in zip(self.seen, noise, strict=True))
+        pairs = zip(self.seen, noise, strict=True)
+        keys = (blake2b(one.tobytes() + two.tobytes(), digest_size=16).digest() for one, two in pairs)
         code = np.array([kinds.setdefault(key, len(kinds)) for key in keys], dtype=np.int64)
         if len(kinds) == len(code):
             return self

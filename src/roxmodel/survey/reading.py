@@ -12,8 +12,7 @@ from roxmodel.doubts import Doubt
 from roxmodel.errors import DataError, SpecError, did_you_mean, listed
 from roxmodel.moments.cells import Cells
 from roxmodel.moments.condense import Design
-from roxmodel.moments.linked import LinkedMoments, UnitFigures
-from roxmodel.moments.source import SourceMoments
+from roxmodel.moments.linked import LinkedMoments, SourceMoments, UnitFigures
 from roxmodel.spec.constructs import UNIT
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.questionnaire import Item

@@ -18,8 +18,7 @@ from roxmodel.implied.matrices import Layout
 from roxmodel.implied.starts import moments_between
 from roxmodel.moments.cells import Cells
 from roxmodel.moments.condense import kish
-from roxmodel.moments.linked import LinkedMoments
-from roxmodel.moments.source import SourceMoments
+from roxmodel.moments.linked import LinkedMoments, SourceMoments
 from roxmodel.moments.unit_means import UnitMeans
 from roxmodel.records import WithinEdge
 from roxmodel.result.draws import Draws
