@@ -13,11 +13,10 @@ from roxmodel.implied.layout import (
     RESIDUALS,
     lay_out,
     place_of,
-    residual_of,
     saturated,
 )
 from roxmodel.implied.matrices import filled, implied
-from roxmodel.spec.parameters import plan
+from roxmodel.spec.parameters import plan, residual_of
 
 ITEMS, CONSTRUCTS = ("a1", "a2", "b"), ("a", "B")
 

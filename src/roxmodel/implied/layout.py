@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from roxmodel.spec.parameters import Parameter
+from roxmodel.spec.parameters import Parameter, residual_of
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = [
@@ -20,7 +20,6 @@ __all__ = [
     "Layout",
     "lay_out",
     "place_of",
-    "residual_of",
     "saturated",
 ]
 
@@ -52,13 +51,6 @@ class Layout:
     means: bool  # whether μ is modelled; if not, it is the sample's
     entries: tuple[tuple[IntArray, IntArray, IntArray], ...]  # of each matrix: rows, columns, places in theta
     link: FloatArray  # (r, n_free) which element of theta each free row takes
-
-
-def residual_of(row: Parameter, constructs: Container[str]) -> bool:
-    """Whether a variance or covariance is one of item residuals (an item may bear its construct's name)."""
-    if row.left not in constructs or row.kind != "variance":
-        return row.left not in constructs
-    return row.id.removesuffix(f"@{row.group}") != f"variance:{row.left}"
 
 
 def lay_out(

@@ -14,7 +14,7 @@ import networkx as nx
 import numpy as np
 
 from roxmodel.errors import EstimationError, RoxError, did_you_mean
-from roxmodel.implied.layout import DISTURBANCES, RESIDUALS, residual_of
+from roxmodel.implied.layout import DISTURBANCES, RESIDUALS
 from roxmodel.implied.likelihood import expand
 from roxmodel.implied.matrices import filled, moment_jacobian
 from roxmodel.result.derived import Spreads
@@ -28,7 +28,7 @@ from roxmodel.result.latent import (
 )
 from roxmodel.spec.causal import within_wave
 from roxmodel.spec.graph import RoxModel
-from roxmodel.spec.parameters import Parameter
+from roxmodel.spec.parameters import Parameter, residual_of
 from roxmodel.types import FloatArray
 
 if TYPE_CHECKING:

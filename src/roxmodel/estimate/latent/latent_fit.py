@@ -10,7 +10,7 @@ import numpy as np
 from roxmodel.estimate.latent.latent_notes import error_words, notes_of, verdicts_of
 from roxmodel.estimate.latent.sample import GroupSample, LatentSolution, LinkedSample
 from roxmodel.estimate.options import LinkedOptions, SemOptions
-from roxmodel.implied.layout import LOADINGS, RESIDUALS, Layout, residual_of
+from roxmodel.implied.layout import LOADINGS, RESIDUALS, Layout
 from roxmodel.implied.likelihood import NormalCells, inverse_of
 from roxmodel.implied.matrices import Implied, filled, implied
 from roxmodel.records import LINEAR, Equation, Estimates, GroupMoments, Measure, Population, UnitScores
@@ -20,6 +20,7 @@ from roxmodel.result.levels import lower_roots
 from roxmodel.spec.constructs import UNIT, Construct
 from roxmodel.spec.definitions import evaluate
 from roxmodel.spec.graph import RoxModel
+from roxmodel.spec.parameters import residual_of
 from roxmodel.survey.composites import people_behind, suppressed
 from roxmodel.survey.linkage import equation_units
 from roxmodel.types import BoolArray, FloatArray
