@@ -215,7 +215,10 @@ def read_document(text: str | bytes, kind: str) -> dict[str, Any]:
 
 def _hash_as_read(content: dict[str, Any]) -> str:
     try:
-        text = _canonical(content)
+        try:
+            text = _compact(content)  # what JSON held is plain
+        except ValueError:  # but for numbers beyond what a float holds
+            text = _canonical(content)
     except RecursionError:
         raise DocumentError("This is not a document of ours: it is nested too deeply.") from None
     try:
@@ -377,7 +380,11 @@ def write_text(path: AnyPath, text: str) -> Path:
 
 
 def _canonical(content: object) -> str:
-    return json.dumps(_plain(content), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _compact(_plain(content))
+
+
+def _compact(plain: object) -> str:
+    return json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def _plain(value: Any) -> Any:

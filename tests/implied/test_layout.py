@@ -4,19 +4,22 @@ import numpy as np
 import pytest
 
 import roxmodel as rox
-from roxmodel.implied.layout import (
+from roxmodel.implied.matrices import (
     DISTURBANCES,
     EDGES,
     ITEM_MEANS,
     LATENT_MEANS,
     LOADINGS,
     RESIDUALS,
+    filled,
+    implied,
     lay_out,
     place_of,
     saturated,
 )
 from roxmodel.implied.matrices import filled, implied
 from roxmodel.spec.parameters import plan, residual_of
+from roxmodel.spec.parameters import plan
 
 ITEMS, CONSTRUCTS = ("a1", "a2", "b"), ("a", "B")
 

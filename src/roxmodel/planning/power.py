@@ -26,12 +26,10 @@ from roxmodel.implied.identification import (
     require_seen,
     together_of,
 )
-from roxmodel.implied.layout import DISTURBANCES, EDGES, Layout, lay_out
 from roxmodel.implied.likelihood import NormalCells, Target, expand
-from roxmodel.implied.matrices import filled, implied
+from roxmodel.implied.matrices import DISTURBANCES, EDGES, Layout, filled, implied, lay_out
 from roxmodel.implied.starts import between_table, given_values, moments_between, start_values
-from roxmodel.moments.linked import LinkedMoments
-from roxmodel.moments.source import SourceMoments
+from roxmodel.moments.linked import LinkedMoments, SourceMoments
 from roxmodel.moments.unit_means import UnitMeans, without_say
 from roxmodel.spec.causal import within_wave
 from roxmodel.spec.graph import RoxModel

@@ -10,8 +10,7 @@ import numpy as np
 
 from roxmodel.doubts import Doubt
 from roxmodel.errors import EstimationError, SpecError
-from roxmodel.implied.layout import LOADINGS
-from roxmodel.implied.matrices import filled, implied, one_blas_thread
+from roxmodel.implied.matrices import LOADINGS, filled, implied, one_blas_thread
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.moments.unit_means import growth_of
 from roxmodel.numerals import plain

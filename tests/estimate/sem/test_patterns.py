@@ -5,9 +5,8 @@ import pytest
 from scipy.stats import multivariate_normal
 
 import roxmodel as rox
-from roxmodel.implied.layout import lay_out, saturated
 from roxmodel.implied.likelihood import Target, cells_of_rows, expand, half_deviance, half_deviance_at, inverted
-from roxmodel.implied.matrices import implied
+from roxmodel.implied.matrices import implied, lay_out, saturated
 from roxmodel.spec.parameters import plan
 
 EXACT = 1e-10  # algebra in double precision

@@ -22,8 +22,8 @@ from roxmodel.estimate.latent.sample import GroupSample, LatentSolution, LinkedS
 from roxmodel.estimate.latent.solve import given_by_data, layout_of, with_given
 from roxmodel.estimate.options import LinkedOptions, SemOptions
 from roxmodel.estimate.ordinal.categorical import ordinal_items, refit_categorical
-from roxmodel.implied.layout import Layout
 from roxmodel.implied.likelihood import Objective, Part, Seen, Target, cells_of_rows, objective_of_units
+from roxmodel.implied.matrices import Layout
 from roxmodel.result.draws import Draws
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
