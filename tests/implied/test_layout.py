@@ -17,9 +17,7 @@ from roxmodel.implied.matrices import (
     place_of,
     saturated,
 )
-from roxmodel.implied.matrices import filled, implied
 from roxmodel.spec.parameters import plan, residual_of
-from roxmodel.spec.parameters import plan
 
 ITEMS, CONSTRUCTS = ("a1", "a2", "b"), ("a", "B")
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from roxmodel.implied.layout import DISTURBANCES, LOADINGS, RESIDUALS, Layout, place_of
-from roxmodel.implied.matrices import conditioned, filled, implied
 from roxmodel.implied.matrices import (
     DISTURBANCES,
     LOADINGS,

@@ -27,7 +27,6 @@ from roxmodel.estimate.sentences import (
 )
 from roxmodel.implied.identification import name_parameters
 from roxmodel.implied.layout import DISTURBANCES, EDGES, RESIDUALS, Layout
-from roxmodel.implied.matrices import Implied, filled
 from roxmodel.implied.matrices import DISTURBANCES, EDGES, RESIDUALS, Implied, Layout, filled, residual_of
 from roxmodel.moments.condense import kish, kish_of
 from roxmodel.records import Fault, UnitScores, Verdict
