@@ -13,18 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from roxmodel.implied.layout import DISTURBANCES, LOADINGS, RESIDUALS, Layout, place_of
-from roxmodel.implied.matrices import (
-    DISTURBANCES,
-    LOADINGS,
-    RESIDUALS,
-    Layout,
-    conditioned,
-    filled,
-    implied,
-    place_of,
-    residual_of,
-)
+from roxmodel.implied.matrices import DISTURBANCES, LOADINGS, RESIDUALS, Layout, conditioned, filled, implied, place_of
 from roxmodel.records import LINEAR, Measure
 from roxmodel.result.draws import Draws, delta_se, slopes_of, spread_of, wald
 from roxmodel.result.latent import covariates_in, latent_groups

@@ -14,9 +14,8 @@ import networkx as nx
 import numpy as np
 
 from roxmodel.errors import EstimationError, RoxError, did_you_mean
-from roxmodel.implied.layout import DISTURBANCES, RESIDUALS
 from roxmodel.implied.likelihood import expand
-from roxmodel.implied.matrices import DISTURBANCES, RESIDUALS, filled, moment_jacobian, residual_of
+from roxmodel.implied.matrices import DISTURBANCES, RESIDUALS, filled, moment_jacobian
 from roxmodel.result.derived import Spreads
 from roxmodel.result.latent import (
     LatentGroup,

@@ -12,7 +12,6 @@ import numpy as np
 
 from roxmodel.document import FitContent, ParameterRecord, errors_field, load_document, write_document, write_text
 from roxmodel.errors import DocumentError, RoxError, listed
-from roxmodel.implied.matrices import residual_of
 from roxmodel.records import Estimates, Population, traits_of
 from roxmodel.result.draws import Draws
 from roxmodel.result.fitted import Fitted

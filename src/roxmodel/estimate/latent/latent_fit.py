@@ -10,9 +10,8 @@ import numpy as np
 from roxmodel.estimate.latent.latent_notes import error_words, notes_of, verdicts_of
 from roxmodel.estimate.latent.sample import GroupSample, LatentSolution, LinkedSample
 from roxmodel.estimate.options import LinkedOptions, SemOptions
-from roxmodel.implied.layout import LOADINGS, RESIDUALS, Layout
 from roxmodel.implied.likelihood import NormalCells, inverse_of
-from roxmodel.implied.matrices import LOADINGS, RESIDUALS, Implied, Layout, filled, implied, residual_of
+from roxmodel.implied.matrices import LOADINGS, RESIDUALS, Implied, Layout, filled, implied
 from roxmodel.records import LINEAR, Equation, Estimates, GroupMoments, Measure, Population, UnitScores
 from roxmodel.result.derived import Known, Spreads, bartlett_measure, summary_of, told
 from roxmodel.result.fit import Fit

@@ -26,8 +26,7 @@ from roxmodel.estimate.sentences import (
     unit_notes,
 )
 from roxmodel.implied.identification import name_parameters
-from roxmodel.implied.layout import DISTURBANCES, EDGES, RESIDUALS, Layout
-from roxmodel.implied.matrices import DISTURBANCES, EDGES, RESIDUALS, Implied, Layout, filled, residual_of
+from roxmodel.implied.matrices import DISTURBANCES, EDGES, RESIDUALS, Implied, Layout, filled
 from roxmodel.moments.condense import kish, kish_of
 from roxmodel.records import Fault, UnitScores, Verdict
 from roxmodel.result.system import stability_index, system_of, total_effects

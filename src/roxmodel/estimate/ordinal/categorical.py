@@ -24,9 +24,8 @@ from roxmodel.estimate.ordinal.weighted import (
     weighted_vcov,
 )
 from roxmodel.implied.identification import require_identified
-from roxmodel.implied.layout import LOADINGS, Layout, lay_out
 from roxmodel.implied.likelihood import Expansion, Target
-from roxmodel.implied.matrices import LOADINGS, Layout, conditioned, implied, lay_out, residual_of
+from roxmodel.implied.matrices import LOADINGS, Layout, conditioned, implied, lay_out
 from roxmodel.implied.starts import start_values
 from roxmodel.moments.single import Moments
 from roxmodel.spec.graph import RoxModel
