@@ -29,7 +29,7 @@ from roxmodel.survey.frames import (
     require_columns,
 )
 from roxmodel.survey.keys import Keys, key_doubts, label_doubts, read_keys, refuse_mixed_types, refuse_twice
-from roxmodel.survey.misread import Asked, Kind, code_doubts
+from roxmodel.survey.misread import ItemAnswers, Kind, code_doubts
 from roxmodel.survey.suspect import duplicate_doubts, reversed_in_moments
 from roxmodel.types import FloatArray
 
@@ -121,7 +121,7 @@ class _Book:
             return
         used = self.keys[source].used
         values = [one.values if used is None else one.values[used] for one in answers]
-        asked = [Asked(a.item, own, self.construct[a.item.name]) for a, own in zip(answers, values, strict=True)]
+        asked = [ItemAnswers(a.item, own, self.construct[a.item.name]) for a, own in zip(answers, values, strict=True)]
         self.doubts += code_doubts(source, asked, kind, _REMEDY)
 
 
@@ -157,7 +157,7 @@ def frame_doubts(model: RoxModel, native: object, columns: Mapping[str, str | No
     codes = [item.scale.codes if item.scale is not None else {} for item in model.items]
     answers = [number_column("data", frame, item.name, own) for item, own in zip(model.items, codes, strict=True)]
     constructs = [construct.name for construct in model.constructs for _ in construct.items]
-    asked = [Asked(item, own, name) for item, own, name in zip(model.items, answers, constructs, strict=True)]
+    asked = [ItemAnswers(item, own, name) for item, own, name in zip(model.items, answers, constructs, strict=True)]
     found = list(code_doubts("data", asked, "answers", _MASK))
     if columns.get("frequency") is None:
         found += duplicate_doubts("data", answers, None)

@@ -283,9 +283,6 @@ def _drawn(layout: Layout, draw: int) -> Layout:
     return replace(layout, base=base)
 
 
-_BATCH = 8
-
-
 def _units_again(sample: LinkedSample, known: LatentSolution, weight: FloatArray) -> FloatArray:
     """All parameters when units count `weight` times; the covariance within units is found again too."""
     try:
