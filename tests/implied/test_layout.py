@@ -15,10 +15,9 @@ from roxmodel.implied.matrices import (
     implied,
     lay_out,
     place_of,
-    residual_of,
     saturated,
 )
-from roxmodel.spec.parameters import plan
+from roxmodel.spec.parameters import plan, residual_of
 
 ITEMS, CONSTRUCTS = ("a1", "a2", "b"), ("a", "B")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from roxmodel.spec.parameters import Parameter
+from roxmodel.spec.parameters import Parameter, residual_of
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = [
@@ -32,7 +32,6 @@ __all__ = [
     "moment_jacobian",
     "one_blas_thread",
     "place_of",
-    "residual_of",
     "saturated",
     "second_order",
 ]
@@ -66,13 +65,6 @@ class Layout:
     means: bool  # whether μ is modelled; if not, it is the sample's
     entries: tuple[tuple[IntArray, IntArray, IntArray], ...]  # of each matrix: rows, columns, places in theta
     link: FloatArray  # (r, n_free) which element of theta each free row takes
-
-
-def residual_of(row: Parameter, constructs: Container[str]) -> bool:
-    """Whether a variance or covariance is one of item residuals (an item may bear its construct's name)."""
-    if row.left not in constructs or row.kind != "variance":
-        return row.left not in constructs
-    return row.id.removesuffix(f"@{row.group}") != f"variance:{row.left}"
 
 
 def lay_out(

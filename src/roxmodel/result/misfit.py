@@ -15,7 +15,7 @@ import numpy as np
 
 from roxmodel.errors import EstimationError, RoxError, did_you_mean
 from roxmodel.implied.likelihood import expand
-from roxmodel.implied.matrices import DISTURBANCES, RESIDUALS, filled, moment_jacobian, residual_of
+from roxmodel.implied.matrices import DISTURBANCES, RESIDUALS, filled, moment_jacobian
 from roxmodel.result.derived import Spreads
 from roxmodel.result.latent import (
     LatentGroup,
@@ -27,7 +27,7 @@ from roxmodel.result.latent import (
 )
 from roxmodel.spec.causal import within_wave
 from roxmodel.spec.graph import RoxModel
-from roxmodel.spec.parameters import Parameter
+from roxmodel.spec.parameters import Parameter, residual_of
 from roxmodel.types import FloatArray
 
 if TYPE_CHECKING:

@@ -12,13 +12,12 @@ import numpy as np
 
 from roxmodel.document import FitContent, ParameterRecord, errors_field, load_document, write_document, write_text
 from roxmodel.errors import DocumentError, RoxError, listed
-from roxmodel.implied.matrices import residual_of
 from roxmodel.records import Estimates, Population, traits_of
 from roxmodel.result.draws import Draws
 from roxmodel.result.fitted import Fitted
 from roxmodel.saving import AnyPath
 from roxmodel.spec.graph import RoxModel
-from roxmodel.spec.parameters import Kind, Parameter, ParameterTable, covariates, plan
+from roxmodel.spec.parameters import Kind, Parameter, ParameterTable, covariates, plan, residual_of
 from roxmodel.survey.composites import MIN_GROUP
 from roxmodel.types import FloatArray, Level, Method, Scaling, StandardErrors
 

@@ -11,13 +11,14 @@ from roxmodel.estimate.latent.latent_notes import error_words, notes_of, verdict
 from roxmodel.estimate.latent.sample import GroupSample, LatentSolution, LinkedSample
 from roxmodel.estimate.options import LinkedOptions, SemOptions
 from roxmodel.implied.likelihood import NormalCells, inverse_of
-from roxmodel.implied.matrices import LOADINGS, RESIDUALS, Implied, Layout, filled, implied, residual_of
+from roxmodel.implied.matrices import LOADINGS, RESIDUALS, Implied, Layout, filled, implied
 from roxmodel.records import LINEAR, Equation, Estimates, GroupMoments, Measure, Population, UnitScores
 from roxmodel.result.derived import Known, Spreads, bartlett_measure, summary_of, told
 from roxmodel.result.fit import Fit
 from roxmodel.spec.constructs import UNIT, Construct
 from roxmodel.spec.definitions import evaluate
 from roxmodel.spec.graph import RoxModel
+from roxmodel.spec.parameters import residual_of
 from roxmodel.survey.composites import people_behind, suppressed
 from roxmodel.survey.linkage import equation_units
 from roxmodel.types import BoolArray, FloatArray
