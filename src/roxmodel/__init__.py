@@ -49,12 +49,7 @@ if TYPE_CHECKING:  # what a type checker sees; a test holds it against the table
         UnitValue as UnitValue,
     )
     from roxmodel.spec.graph import five_factor as five_factor
-    from roxmodel.spec.graph import (
-        Construct as Construct,
-        Covariance as Covariance,
-        Edge as Edge,
-        RoxModel as RoxModel,
-    )
+    from roxmodel.spec.graph import Construct as Construct, Covariance as Covariance, Edge as Edge, RoxModel as RoxModel
     from roxmodel.spec.questionnaire import (
         Amount as Amount,
         Binary as Binary,

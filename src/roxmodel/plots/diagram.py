@@ -211,10 +211,7 @@ def to_dot(diagram: Diagram) -> str:
     lines = ["digraph roxmodel {", "  rankdir=LR;"]
     if diagram.title:
         lines += [f"  label={_dot_quoted(diagram.title)};", "  labelloc=t;"]
-    lines += [
-        '  node [shape=box, style=rounded, fontname="Helvetica"];',
-        '  edge [fontname="Helvetica", fontsize=10];',
-    ]
+    lines += ['  node [shape=box, style=rounded, fontname="Helvetica"];', '  edge [fontname="Helvetica", fontsize=10];']
     ids = {node.name: f"n{index}" for index, node in enumerate(diagram.nodes)}
     for factor, heading in HEADINGS.items():
         members = [node for node in diagram.nodes if node.factor == factor]

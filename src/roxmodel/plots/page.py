@@ -112,8 +112,7 @@ def require_matplotlib() -> None:
         import matplotlib as _  # noqa: F401
     except ImportError as error:
         raise RoxError(
-            "Drawing needs matplotlib, which is not installed.",
-            hint='Install it with: pip install "roxmodel[plot]".',
+            "Drawing needs matplotlib, which is not installed.", hint='Install it with: pip install "roxmodel[plot]".'
         ) from error
 
 

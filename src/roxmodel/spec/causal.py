@@ -21,9 +21,7 @@ from roxmodel.spec.questionnaire import Item
 __all__ = ["CausalModel", "acting", "headline", "labels_of", "loop_within", "model_nodes", "terminal", "within_wave"]
 
 Definitions = Annotated[
-    Mapping[str, str],
-    AfterValidator(FrozenMapping[str, str]),
-    PlainSerializer(dict, return_type=dict[str, str]),
+    Mapping[str, str], AfterValidator(FrozenMapping[str, str]), PlainSerializer(dict, return_type=dict[str, str])
 ]
 
 

@@ -110,8 +110,7 @@ class ParameterTable:
             if row.id == parameter_id:
                 return row
         raise SpecError(
-            f"There is no parameter {parameter_id!r}.",
-            hint=did_you_mean(parameter_id, [r.id for r in self.rows]),
+            f"There is no parameter {parameter_id!r}.", hint=did_you_mean(parameter_id, [r.id for r in self.rows])
         )
 
     def frame(self) -> pd.DataFrame:
