@@ -64,8 +64,6 @@ class _Token:
 def arrow_text(left: str, right: str, kind: str = "->") -> str:
     """Write an arrow so that `read_arrows` reads it back.
 
-    Examples
-    --------
     >>> arrow_text("pride", "word of mouth")
     "pride -> 'word of mouth'"
     """
@@ -92,8 +90,6 @@ def read_arrows(text: str) -> list[ArrowRead]:
     a semicolon or a new line. A name with blanks or signs stands in quotes. What cannot be read is named with its
     character.
 
-    Examples
-    --------
     >>> [(a.left, a.right) for a in read_arrows("a + b -> c")]
     [('a', 'c'), ('b', 'c')]
     """
