@@ -28,12 +28,19 @@ import pandas as pd  # noqa: E402
 import roxmodel as rox  # noqa: E402
 from roxmodel.errors import RoxError  # noqa: E402
 from roxmodel.estimate.latent.both_levels import estimate_jointly  # noqa: E402
-from roxmodel.estimate.latent.optimizer import Minimum, minimise  # noqa: E402
-from roxmodel.estimate.latent.planned_table import given_by_data, layouts_of, lower_bounds, table_of  # noqa: E402
-from roxmodel.estimate.latent.row_options import Options  # noqa: E402
+from roxmodel.estimate.latent.door import solve_rows  # noqa: E402
+from roxmodel.estimate.latent.optimizer import Minimum, lower_bounds, minimise  # noqa: E402
 from roxmodel.estimate.latent.sample import GroupSample, Sample, linked_sample  # noqa: E402
-from roxmodel.estimate.latent.solve import estimate, objective_of, optimum_of, solve_sem  # noqa: E402
-from roxmodel.implied.likelihood import NoisyObjective, Target, patterns_of  # noqa: E402
+from roxmodel.estimate.latent.solve import (  # noqa: E402  # noqa: E402
+    given_by_data,
+    layouts_of,
+    objective_of,
+    optimum_of,
+    solve_between,
+    table_of,
+)
+from roxmodel.estimate.options import SemOptions  # noqa: E402
+from roxmodel.implied.likelihood import Target, cells_of_rows, objective_of_units  # noqa: E402  # noqa: E402
 from roxmodel.implied.starts import start_values  # noqa: E402
 from roxmodel.spec.parameters import ParameterTable  # noqa: E402
 
@@ -97,9 +104,9 @@ def group_of(name: str, rows: np.ndarray, scale: np.ndarray) -> GroupSample:
     mean = np.nanmean(rows, axis=0)
     missing = bool(np.isnan(rows).any())
     filled = np.where(np.isnan(rows), mean, rows) - mean
-    patterns = patterns_of(rows) if missing else None
+    patterns = cells_of_rows(rows) if missing else None
     target = Target(mean, filled.T @ filled / len(rows))
-    return GroupSample(name, float(len(rows)), target, patterns, None, None, False, None, None)
+    return GroupSample(name, float(len(rows)), target, patterns)
 
 
 def judged(tally: Tally, seed: int, found: Minimum, objective: object, table: ParameterTable) -> None:
@@ -122,7 +129,7 @@ def judged(tally: Tally, seed: int, found: Minimum, objective: object, table: Pa
 
 def sem(text: str, n: int, level: float, holes: float = 0.0, **asked: Any) -> Family:
     """A family of method "sem": its starts and its optimiser, without the reading of frames and the tests of fit."""
-    model, options = rox.RoxModel.from_lavaan(text), Options(**asked)
+    model, options = rox.RoxModel.from_lavaan(text), SemOptions(**asked)
     names = ["north", "south"] if options.group else [""]
     table = table_of(model, options, names)
     at = [ITEMS.index(item.name) for item in model.items]
@@ -137,7 +144,7 @@ def sem(text: str, n: int, level: float, holes: float = 0.0, **asked: Any) -> Fa
         layouts = layouts_of(model, table, names, given_by_data(model, table, sample), scale)
         start = start_values(model, table, [(group.name, group.target) for group in groups], scale)[0]
         objective = objective_of(layouts, sample)
-        found = optimum_of(objective, table, sample, start)
+        found = optimum_of(layouts, table, sample, start)
         judged(tally, seed, found, objective, table)
         if saturated:
             tally.squares = tally.squares or []
@@ -155,7 +162,7 @@ def bootstrap(text: str, n: int, level: float, **asked: Any) -> Family:
 
     def run(tally: Tally, seed: int) -> None:
         frame = pd.DataFrame(answers(seed, n, level), columns=ITEMS)
-        found = solve_sem(model, frame, Options(replicates=100, seed=seed, progress=False, **asked)).resampling
+        found = solve_rows(model, frame, SemOptions(bootstrap=100, seed=seed, progress=False, **asked)).resampling
         if found is None:
             raise ValueError("no replicates")
         tally.worlds += 99
@@ -172,15 +179,15 @@ def linked(units: int, within: str = "pooled") -> Family:
         world = rox.datasets.make_world(units, seed=seed, scale="continuous", employees=(4, 12), customers=(4, 12))
         study = world.study()
         sample = linked_sample(world.model, study.moments, cells_of(study, world.model) if within != "pooled" else {})
-        known = estimate(world.model, sample)
+        known = solve_between(world.model, sample)
         if within == "pooled":
-            judged(tally, seed, known.found, NoisyObjective(known.layout, sample.data), known.table)
+            judged(tally, seed, known.found, objective_of_units(known.layout, sample.data), known.table)
             return
         joint = estimate_jointly(world.model, sample, known, within == "model", "marker")
-        if not joint.estimate.found.converged:
+        if not joint.solution.found.converged:
             tally.lost.append(seed)
-        tally.bound += bool(joint.estimate.found.bound.any())
-        if (joint.estimate.found.expansion.gradient[joint.estimate.found.bound] < -1e-9).any():
+        tally.bound += bool(joint.solution.found.bound.any())
+        if (joint.solution.found.expansion.gradient[joint.solution.found.bound] < -1e-9).any():
             tally.unpushed.append(seed)
 
     return run

@@ -13,20 +13,10 @@ import numpy as np
 import pytest
 
 from roxmodel.errors import RoxError
-from roxmodel.plots.charts import Bar
-from roxmodel.plots.decisions import (
-    FrontierPoint,
-    MapPoint,
-    PlanRow,
-    Swing,
-    draw_chance,
-    draw_frontier,
-    draw_map,
-    draw_plan,
-    draw_tornado,
-)
-from roxmodel.plots.figure import save_figure
-from roxmodel.plots.page import Scale, beside, limits
+from roxmodel.plots.charts import Bar, FanSeries, draw_fan, draw_waterfall
+from roxmodel.plots.decisions import FrontierPoint, PlanRow, Swing, draw_chance, draw_frontier, draw_plan, draw_tornado
+from roxmodel.plots.page import Scale, limits, save_figure
+from roxmodel.plots.priority_map import MapPoint, beside, draw_map
 
 LONG = "a touchpoint with a name of 40 signs, ok"
 PIXEL = 0.5  # raster fonts round to whole pixels
@@ -156,6 +146,35 @@ CASES: dict[str, Callable[[], Any]] = {
     "chance with heavy tails": lambda: draw_chance({LONG * 4: HEAVY, "zeros": np.zeros(3), "loss": -np.abs(HEAVY)}),
     "chance of one draw": lambda: draw_chance({"x": [1e12]}, unit="a currency with a name of forty signs. " * 4),
 }
+
+
+def rising(count: int, waves: int = 6, unit: str = "points") -> list[FanSeries]:
+    mean = np.linspace(0.1, 1.7, waves)
+    return [FanSeries(f"{LONG} {k}", np.arange(1, waves + 1), mean, mean - k, mean + 1, unit) for k in range(count)]
+
+
+CHARTS: dict[str, Callable[[], Any]] = {
+    **{f"fan of {k}": lambda k=k: draw_fan(rising(k), "What if", "Mean change.") for k in (1, 2, 3, 4, 5, 7, 10)},
+    "fan of one wave": lambda: draw_fan(rising(2, 1)),
+    "fan of 60 waves in trillions": lambda: draw_fan(
+        [FanSeries("x", np.arange(1, 61), *np.full((3, 60), 1e12), "a currency with a name of forty signs. " * 4)] * 4
+    ),
+    "waterfall": lambda: draw_waterfall(
+        [Bar(LONG, 3e6, -1e6, 7e6), Bar("cost", -1e6), Bar("net", 2e6, -2e6, 6e6)], "t", "EUR, discounted", "c " * 200
+    ),
+    "waterfall of trillions": lambda: draw_waterfall(
+        [*(Bar(f"{LONG} {k}", 1e12, -1e14, 1e14) for k in range(8)), Bar("net", 8e12, -3e14, 3e14)], "", LONG * 4
+    ),
+    "waterfall of nothing": lambda: draw_waterfall([Bar("a", 0.0), Bar("net", 0.0)]),
+    "waterfall of losses": lambda: draw_waterfall([Bar("a", -3.0, -4.0, -2.0), Bar("net", -3.0, -4.0, -2.0)], "t", "x"),
+}
+
+
+@pytest.mark.parametrize("name", CHARTS)
+def test_charts_keep_their_words_apart_and_on_the_page(name: str):
+    drawn = CHARTS[name]()
+    assert touching(drawn) == []
+    assert outside(drawn) == []
 
 
 @pytest.fixture(scope="module", params=CASES)

@@ -10,28 +10,25 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping, Sized
+from collections.abc import Collection, Iterator, Mapping, Sized
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
 from roxmodel.errors import DocumentError
+from roxmodel.records import Equation, GroupMoments, Matrix, Measure, Population, Verdict, Whole, WithinEdge
 from roxmodel.saving import AnyPath, as_path, write_whole
 
 __all__ = [
     "SCHEMA_VERSION",
-    "CheckRecord",
-    "EquationRecord",
     "FitContent",
-    "GroupRecord",
-    "MeasureRecord",
     "ParameterRecord",
-    "PopulationRecord",
-    "WithinRecord",
     "content_hash",
+    "errors_field",
     "load_document",
     "named_file",
     "read_document",
@@ -42,12 +39,16 @@ __all__ = [
 ]
 
 FORMAT: Final = "roxmodel"
+_JOINED: Final = ": "
+_NAMES: Final = {  # of records, as messages about spoilt documents have always had them
+    "Equation": "EquationRecord",
+    "GroupMoments": "GroupRecord",
+    "Measure": "MeasureRecord",
+    "Population": "PopulationRecord",
+    "Verdict": "CheckRecord",
+    "WithinEdge": "WithinRecord",
+}
 SCHEMA_VERSION: Final = 3  # 2: latent constructs (fixed values, errors of measures, groups); 3: edges within units
-
-
-_MOST: Final = 2**53  # the last whole number up to which every language counts
-Whole = Annotated[int, Field(ge=0, le=_MOST)]
-Size = Annotated[float, Field(ge=0, le=_MOST)]
 
 
 class _Record(BaseModel):
@@ -83,81 +84,6 @@ class ParameterRecord(_Record):
     note: str = ""
 
 
-class EquationRecord(_Record):
-    """How one effect was estimated: family (``linear``, ``logit``, ``poisson``, ``negative binomial``), n."""
-
-    effect: str
-    family: str
-    n: Whole
-    df: float
-    dispersion: float
-
-
-class MeasureRecord(_Record):
-    """How answers become the score of one construct: ``score = sum(weight * (offset + sign * answer))``.
-
-    `errors` are the error variances of the items as measures of a latent construct, in units of the score; None for
-    item means.
-    """
-
-    name: str
-    factor: str
-    source: str
-    items: tuple[str, ...]
-    weights: tuple[float, ...]
-    signs: tuple[float, ...]
-    offsets: tuple[float, ...]
-    lows: tuple[float | None, ...]
-    highs: tuple[float | None, ...]
-    codes: tuple[dict[str, float], ...]
-    within_covariance: tuple[tuple[float, ...], ...]
-    errors: tuple[float, ...] | None = None
-
-
-class PopulationRecord(_Record):
-    """The units a fit speaks of, as moments: no unit, no respondent is in a document."""
-
-    names: tuple[str, ...]
-    n: Whole
-    n_units: Whole | None
-    mean: tuple[float, ...] | None
-    covariance: tuple[tuple[float, ...], ...]
-    low: tuple[float, ...] | None
-    high: tuple[float, ...] | None
-
-
-class GroupRecord(_Record):
-    """Moments of the items in one group that a latent model was fitted to; `n` rows, name empty for one group."""
-
-    name: str
-    n: Size
-    mean: tuple[float, ...] | None
-    covariance: tuple[tuple[float, ...], ...]
-
-
-class CheckRecord(_Record):
-    """One verdict and its reason."""
-
-    ok: bool
-    reason: str
-
-
-class WithinRecord(_Record):
-    """An edge among the answers of people of one unit (method "linked")."""
-
-    cause: str
-    effect: str
-    source: str
-    estimate: float
-    se: float
-    p: float
-    low: float
-    high: float
-    standardized: float
-    n: Whole
-    n_units: Whole
-
-
 class FitContent(_Record):
     """Everything a fit says, enough to simulate and to score without the data."""
 
@@ -167,21 +93,50 @@ class FitContent(_Record):
     level: str
     errors: str
     parameters: tuple[ParameterRecord, ...]
-    vcov: tuple[tuple[float, ...], ...]
-    equations: tuple[EquationRecord, ...]
-    measures: tuple[MeasureRecord, ...]
-    population: PopulationRecord
-    replicates: tuple[tuple[float, ...], ...] | None
+    vcov: Matrix
+    equations: tuple[Equation, ...]
+    measures: tuple[Measure, ...]
+    population: Population
+    replicates: Matrix | None
     indices: dict[str, float]
-    converged: CheckRecord
-    identified: CheckRecord
-    admissible: CheckRecord
+    converged: Verdict
+    identified: Verdict
+    admissible: Verdict
     notes: tuple[str, ...]
-    groups: tuple[GroupRecord, ...] = ()
+    groups: tuple[GroupMoments, ...] = ()
     scaling: str = "marker"
     estimator: str = ""
     missing: str = ""
-    within_edges: tuple[WithinRecord, ...] = ()
+    within_edges: tuple[WithinEdge, ...] = ()
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        return super().__deepcopy__(memo)._closed()
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        super().__setstate__(state)
+        self._closed()
+
+    def _closed(self) -> Self:
+        """Arrays closed again: numpy forgets it when they are copied or unpickled."""
+        for array in (self.vcov, self.replicates):
+            if array is not None:
+                array.setflags(write=False)
+        return self
+
+    @property
+    def said_errors(self) -> tuple[str, str]:
+        """Kind of standard errors, and how they were computed: one field since schema 1, joined by `errors_field`."""
+        kind, _, how = self.errors.partition(_JOINED)
+        return kind, how
+
+    def model_dump(self, **how: Any) -> dict[str, Any]:
+        """Plain values, by the names they have in a document."""
+        return super().model_dump(**{"by_alias": True, **how})
+
+
+def errors_field(kind: str, how: str) -> str:
+    """Kind of standard errors, and how they were computed, as the field `FitContent.errors` holds them."""
+    return f"{kind}{_JOINED}{how}"
 
 
 def content_hash(content: object) -> str:
@@ -344,9 +299,18 @@ def read_fit(text: str) -> FitContent:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise DocumentError(f"The document's field {where!r} is not as the schema has it: {first['msg']}.") from None
+        raise DocumentError(f"The document's field {where!r} is not as the schema has it: {_told(first)}.") from None
     _check_sizes(content)
     return content
+
+
+def _told(error: ErrorDetails) -> str:
+    """What pydantic found, in the words that it has for a model."""
+    if error["type"] == "unexpected_keyword_argument":
+        return "Extra inputs are not permitted"
+    if error["type"] == "dataclass_type":
+        return f"Input should be a valid dictionary or instance of {_NAMES[error['ctx']['class_name']]}"
+    return error["msg"]
 
 
 def _check_sizes(content: FitContent) -> None:
@@ -366,7 +330,7 @@ def _check_sizes(content: FitContent) -> None:
 def _shapes(content: FitContent) -> Iterator[tuple[str, str, str]]:
     """What each array is and what the names and parameters beside it say that it must be."""
 
-    def table(what: str, rows: tuple[tuple[float, ...], ...], width: int, length: int | None = None) -> Any:
+    def table(what: str, rows: Collection[Sized], width: int, length: int | None = None) -> Any:
         wide = sorted({len(row) for row in rows} - {width})
         got = f"{len(rows)} x {wide[0] if wide else width}"
         return what, got, f"{len(rows) if length is None else length} x {width}"
@@ -376,7 +340,7 @@ def _shapes(content: FitContent) -> Iterator[tuple[str, str, str]]:
 
     free = max((record.free for record in content.parameters), default=0)
     yield table("vcov", content.vcov, free, free)
-    yield table("replicates", content.replicates or (), free)
+    yield table("replicates", () if content.replicates is None else content.replicates, free)
     people = content.population
     k = len(people.names)
     yield table("population.covariance", people.covariance, k, k)
@@ -384,7 +348,7 @@ def _shapes(content: FitContent) -> Iterator[tuple[str, str, str]]:
         yield row(f"population.{name}", getattr(people, name), k)
     for measure in content.measures:
         p = len(measure.items)
-        yield table(f"within_covariance of {measure.name!r}", measure.within_covariance, p, p)
+        yield table(f"within_covariance of {measure.name!r}", measure.within, p, p)
         for name in ("weights", "signs", "offsets", "lows", "highs", "codes", "errors"):
             yield row(f"{name} of {measure.name!r}", getattr(measure, name), p)
     for group in content.groups:

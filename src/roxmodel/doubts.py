@@ -76,14 +76,8 @@ def new_doubts(found: Iterable[Doubt], known: Sequence[Doubt]) -> tuple[Doubt, .
 def warn_doubts(what: str, doubts: Sequence[Doubt], stacklevel: int) -> None:
     """Warn once, in at most five lines; say nothing where there is no doubt.
 
-    Parameters
-    ----------
-    what
-        Whose doubts: ``study`` or ``fit``; the rest stands in its attribute ``doubts``.
-    doubts
-        What to say.
-    stacklevel
-        As for `warnings.warn`, counted from the caller of this function.
+    `what` is whose doubts, ``study`` or ``fit``: the rest stands in its attribute ``doubts``. `stacklevel` counts from
+    the caller, as for `warnings.warn`.
     """
     if not doubts:
         return

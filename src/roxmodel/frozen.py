@@ -48,21 +48,10 @@ Label = Annotated[str, AfterValidator(_filled)]
 
 
 def sentence(error: ValidationError, owner: type[BaseModel], given: Mapping[str, object] | None = None) -> RoxError:
-    """Turn a pydantic error into one clear sentence, the first culprit named.
+    """Turn a pydantic error of a class being built into one clear sentence, the first culprit named.
 
-    Parameters
-    ----------
-    error
-        What pydantic raised.
-    owner
-        The class that was being built; its fields are offered when a field name is misspelt.
-    given
-        The arguments it was built from; the first short texts among them say which record is meant.
-
-    Returns
-    -------
-    RoxError
-        The error raised inside a validator if there was one, otherwise a `SpecError`.
+    Its fields are offered when a field name is misspelt; the first short texts among the arguments `given` say which
+    record is meant. An error of our own raised inside a validator is returned as it is.
     """
     first = _first(error)
     cause = first.get("ctx", {}).get("error")

@@ -1,4 +1,4 @@
-"""How a number is written beside an arrow or a bar, and in a table that people read."""
+"""How a number is written: beside an arrow or a bar, in a table that people read, in a sentence."""
 
 from __future__ import annotations
 
@@ -9,112 +9,43 @@ from typing import TYPE_CHECKING, Final, TypeGuard
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["finite", "for_reading", "plain", "tick_text", "with_interval", "written"]
-
+__all__ = [
+    "amount_text",
+    "chance_text",
+    "estimate_text",
+    "exact_text",
+    "finite",
+    "for_reading",
+    "money_text",
+    "p_text",
+    "plain",
+    "signed_text",
+    "span_text",
+    "tick_text",
+    "with_interval",
+    "written",
+]
 
 _MILLION: Final = 1e6
-
-
 _BILLION: Final = 1e9
 
 
 def finite(value: float | None) -> TypeGuard[float]:
-    """Whether there is a number to draw (neither None, nor NaN, nor infinite).
-
-    Examples
-    --------
-    >>> finite(0.4), finite(None), finite(float("nan"))
-    (True, False, False)
-    """
+    """Whether there is a number to draw (neither None, nor NaN, nor infinite)."""
     return value is not None and math.isfinite(value)
 
 
+def _large(size: float) -> tuple[float, str]:
+    """What large numbers are divided by, and the sign for it."""
+    return (_BILLION, "bn") if size >= _BILLION else (_MILLION, "M") if size >= _MILLION else (1.0, "")
+
+
 def written(values: Sequence[float]) -> list[str]:
-    """Write numbers that stand together with the same number of decimals.
-
-    Parameters
-    ----------
-    values
-        Finite numbers of one unit; the largest decides on the decimals.
-
-    Returns
-    -------
-    list of str
-        Thousands separated by a comma, a true minus sign, ``M`` for millions, ``bn`` for billions.
-
-    Examples
-    --------
-    >>> written([0.42, 0.31, 0.534])
-    ['0.42', '0.31', '0.53']
-    >>> written([-1234.5, 2.0])
-    ['−1,234', '2']
-    >>> written([2_500_000.0])
-    ['2.50M']
-    >>> written([0.00042])
-    ['0.00042']
-    """
+    """Numbers of one unit that stand together: equal decimals, by the largest; a true minus; ``M``, ``bn``."""
     largest = max((abs(value) for value in values), default=0.0)
-    divisor, unit = 1.0, ""
-    if largest >= _BILLION:
-        divisor, unit = _BILLION, "bn"
-    elif largest >= _MILLION:
-        divisor, unit = _MILLION, "M"
+    divisor, unit = _large(largest)
     decimals = _decimals(largest / divisor)
     return [_one(value / divisor, decimals) + unit for value in values]
-
-
-def with_interval(estimate: float, low: float | None, high: float | None) -> str:
-    """Write an estimate and, when both ends are known, its interval.
-
-    Examples
-    --------
-    >>> with_interval(0.42, 0.31, 0.53)
-    '0.42 [0.31, 0.53]'
-    >>> with_interval(-0.1, None, None)
-    '−0.10'
-    """
-    if not (finite(low) and finite(high)):
-        return written([estimate])[0]
-    middle, lower, upper = written([estimate, low, high])
-    return f"{middle} [{lower}, {upper}]"
-
-
-def tick_text(value: float) -> str:
-    """Write the number at a tick of an axis, as short as it can be said.
-
-    Examples
-    --------
-    >>> tick_text(-0.2), tick_text(150_000.0), tick_text(2_500_000.0), tick_text(0.30000000000000004)
-    ('−0.2', '150,000', '2.5M', '0.3')
-    """
-    size = abs(value)
-    divisor, unit = (_BILLION, "bn") if size >= _BILLION else (_MILLION, "M") if size >= _MILLION else (1.0, "")
-    short = f"{value / divisor:.10g}" if size < 1000 or unit else f"{value:,.0f}"
-    return short.replace("-", "−") + unit
-
-
-def plain(value: float, figures: int = 3) -> str:
-    """Write a number alone: so many figures, no powers of ten, never 0 for what is not 0; whole numbers whole.
-
-    Examples
-    --------
-    >>> plain(0.00432, 2), plain(1702.0), plain(-12.345), plain(2.5e6 + 0.25), plain(float("nan"))
-    ('0.0043', '1,702', '-12.3', '2,500,000', '')
-    """
-    if math.isnan(value):
-        return ""
-    size = abs(value)
-    if size < 1e15 and value == round(value):
-        return f"{value:,.0f}"
-    if not 1e-9 < size < 1e15:
-        return f"{value:.{figures}g}"
-    return f"{value:,.{max(figures - 1 - math.floor(math.log10(size)), 0)}f}"
-
-
-def for_reading(table: pd.DataFrame) -> pd.DataFrame:
-    """A copy of a table whose floating numbers are texts as `plain` writes them."""
-    texts = {name: [plain(float(value)) for value in table[name]] for name in table if table[name].dtype.kind == "f"}
-    return table.assign(**{str(name): told for name, told in texts.items()})
 
 
 def _decimals(largest: float) -> int:
@@ -132,3 +63,88 @@ def _one(value: float, decimals: int) -> str:
     if float(text.replace(",", "")) == 0.0:
         text = text.lstrip("-")
     return text.replace("-", "−")
+
+
+def with_interval(estimate: float, low: float | None, high: float | None) -> str:
+    """An estimate and, where both ends are known, its interval: ``0.42 [0.31, 0.53]``."""
+    if not (finite(low) and finite(high)):
+        return written([estimate])[0]
+    middle, lower, upper = written([estimate, low, high])
+    return f"{middle} [{lower}, {upper}]"
+
+
+def tick_text(value: float) -> str:
+    """The number at a tick of an axis, as short as it can be said."""
+    size = abs(value)
+    divisor, unit = _large(size)
+    short = f"{value / divisor:.10g}" if size < 1000 or unit else f"{value:,.0f}"
+    return short.replace("-", "−") + unit
+
+
+def plain(value: float, figures: int = 3) -> str:
+    """A number alone: so many figures, no powers of ten, never 0 for what is not 0; whole numbers whole; NaN empty."""
+    if math.isnan(value):
+        return ""
+    size = abs(value)
+    if size < 1e15 and value == round(value):
+        return f"{value:,.0f}"
+    if not 1e-9 < size < 1e15:
+        return f"{value:.{figures}g}"
+    return f"{value:,.{max(figures - 1 - math.floor(math.log10(size)), 0)}f}"
+
+
+def for_reading(table: pd.DataFrame) -> pd.DataFrame:
+    """A copy of a table whose floating numbers are texts as `plain` writes them."""
+    texts = {name: [plain(float(value)) for value in table[name]] for name in table if table[name].dtype.kind == "f"}
+    return table.assign(**{str(name): told for name, told in texts.items()})
+
+
+def money_text(amount: float) -> str:
+    """An amount a reader can take in: three figures and thousands separators."""
+    if amount == 0 or not math.isfinite(amount):
+        return f"{amount:g}"
+    digits = 2 - math.floor(math.log10(abs(amount)))
+    return f"{round(amount, digits):,.{max(digits, 0)}f}"
+
+
+def signed_text(change: float) -> str:
+    """A change as `money_text`, with its sign."""
+    return f"{'+' if change > 0 else ''}{money_text(change)}"
+
+
+def span_text(low: float, high: float, signed: bool = False) -> str:
+    """An interval as `money_text`; empty where it has no width or is not known."""
+    text = signed_text if signed else money_text
+    return f"{text(low)} to {text(high)}" if low < high else ""
+
+
+def amount_text(amount: float) -> str:
+    """Money to the cent, where there are cents, with thousands separators."""
+    if amount == 0 or not math.isfinite(amount) or not 1 <= abs(amount) < 1e15:
+        return f"{amount + 0.0:.4g}"
+    return f"{amount:,.2f}".removesuffix(".00")
+
+
+def exact_text(amount: float) -> str:
+    """A number as it was given, with thousands separators."""
+    return f"{amount:,.12g}"
+
+
+def estimate_text(value: float) -> str:
+    """An estimate in a table: three decimals, fewer of large ones, powers of ten at both ends; NaN empty."""
+    if math.isnan(value):
+        return ""
+    size = abs(value)
+    if 0 < size < 0.001 or size >= 1e9:
+        return f"{value:.3g}"
+    return f"{value:,.0f}" if size >= 1_000 else f"{value:.1f}" if size >= 100 else f"{value:.3f}"
+
+
+def p_text(value: float) -> str:
+    """A p value to three decimals, ``<.001`` below; NaN empty."""
+    return "" if math.isnan(value) else "<.001" if value < 0.001 else f"{value:.3f}"
+
+
+def chance_text(share: float) -> str:
+    """A chance in whole percent, ``below 1%`` where that would be 0."""
+    return "below 1%" if share < 0.005 else f"{share:.0%}"

@@ -1,12 +1,21 @@
-"""The parts of a fit: estimates by row, equations, the population they speak of, verdicts."""
+"""The parts of a fit: estimates by row, equations, the population they speak of, verdicts.
+
+They are the parts of a saved fit too (`roxmodel.document`): what stands here without `_UNSAVED` is written and read by
+pydantic, arrays as lists. No record checks what our own code gives it; what comes from a document is checked whole.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal, TypeAlias
+from functools import partial
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from roxmodel.types import BoolArray, FloatArray, IntArray, read_only
+import numpy as np
+from pydantic import Field, GetPydanticSchema
+from pydantic_core import PydanticCustomError, core_schema
+
+from roxmodel.types import BoolArray, FloatArray, read_only
 
 __all__ = [
     "LINEAR",
@@ -15,18 +24,61 @@ __all__ = [
     "Fault",
     "FaultCode",
     "GroupMoments",
+    "Matrix",
     "Measure",
     "Population",
-    "Resampling",
     "Traits",
     "UnitScores",
     "Verdict",
+    "Whole",
     "WithinEdge",
     "traits_of",
 ]
 
 
 LINEAR = "linear"
+
+_MOST: Final = 2**53  # the last whole number up to which every language counts
+Whole = Annotated[int, Field(ge=0, le=_MOST)]
+Size = Annotated[float, Field(ge=0, le=_MOST)]
+
+
+def _array(ndim: int, plain: Any, check: Any) -> Any:
+    """Nested lists as an array; rows of unequal length stay rows, for the document to say which sizes do not fit."""
+    if isinstance(plain, np.ndarray):
+        return plain
+    rows = check(plain)
+    try:
+        found = np.array(rows, dtype=np.float64)
+        found = found if len(rows) else found.reshape((0,) * ndim)
+    except ValueError:
+        found = np.empty(len(rows), dtype=object)
+        found[:] = rows
+    found.setflags(write=False)
+    return found
+
+
+def _saved_as(plain: Any, ndim: int) -> GetPydanticSchema:
+    """An array that stands in a document as nested lists."""
+    writer = core_schema.plain_serializer_function_ser_schema(np.ndarray.tolist)
+    return GetPydanticSchema(
+        lambda _, schema: core_schema.no_info_wrap_validator_function(
+            partial(_array, ndim), schema.generate_schema(plain), serialization=writer
+        )
+    )
+
+
+def _refuse(_: object) -> Any:
+    raise PydanticCustomError("extra_forbidden", "Extra inputs are not permitted")
+
+
+Vector = Annotated[FloatArray, _saved_as(tuple[float, ...], 1)]
+Matrix = Annotated[FloatArray, _saved_as(tuple[tuple[float, ...], ...], 2)]
+_CODES: Final = GetPydanticSchema(lambda _, schema: schema.generate_schema(tuple[dict[str, float], ...]))
+_UNSAVED: Final = (
+    Field(exclude=True),
+    GetPydanticSchema(lambda _, __: core_schema.no_info_plain_validator_function(_refuse)),
+)
 
 FaultCode: TypeAlias = Literal[
     "steps", "marker", "flat", "bound", "impossible", "inseparable", "loop", "ridge", "variance", "contradiction"
@@ -39,141 +91,68 @@ variance below 0; covariances that contradict each other."""
 @read_only
 @dataclass(frozen=True, slots=True)
 class Estimates:
-    """What was estimated, one value for each row of the parameter table (NaN where it does not apply).
-
-    Attributes
-    ----------
-    value, se, statistic, p
-        Estimate, standard error, estimate / se, two-sided p.
-    low, high
-        Ends of the 95 % confidence interval.
-    standardized
-        Standardised by model-implied standard deviations.
-    df
-        Degrees of freedom of the t distribution; infinite for the normal.
-    partial_r2
-        Of an edge of a linear equation: share of what the other causes leave that this cause explains, 0-1.
-    """
+    """What was estimated, one value for each row of the parameter table (NaN where it does not apply)."""
 
     value: FloatArray
     se: FloatArray
-    statistic: FloatArray
-    p: FloatArray
-    low: FloatArray
+    statistic: FloatArray  # estimate / se
+    p: FloatArray  # two-sided
+    low: FloatArray  # ends of the 95 % interval
     high: FloatArray
-    standardized: FloatArray
-    df: FloatArray
+    standardized: FloatArray  # by model-implied standard deviations
+    df: FloatArray  # of the t distribution; infinite for the normal
+    # of an edge of a linear equation: share of what the other causes leave that its cause explains
     partial_r2: FloatArray
 
 
 @dataclass(frozen=True, slots=True)
 class Equation:
-    """How one effect was estimated.
+    """How one effect was estimated."""
 
-    Attributes
-    ----------
-    effect
-        The construct.
-    family
-        ``linear``, ``logit``, ``poisson`` or ``negative binomial``.
-    n
-        Rows (units or respondents) with the effect and all its causes.
-    df
-        Degrees of freedom of its t tests (infinite for the normal).
-    dispersion
-        Alpha of the negative binomial (variance = mean + alpha · mean²), else NaN.
-    """
-
-    effect: str
-    family: str
-    n: int
-    df: float
-    dispersion: float = float("nan")
+    effect: str  # the construct
+    family: str  # linear, logit, poisson or negative binomial
+    n: Whole  # rows (units or respondents) with the effect and all its causes
+    df: float  # of its t tests (infinite for the normal)
+    dispersion: float  # alpha of the negative binomial (variance = mean + alpha · mean²), else NaN
 
 
 @read_only
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """How answers become the score of one construct: ``score = Σ weight · (offset + sign · answer)``.
-
-    Attributes
-    ----------
-    name, factor, source, items
-        The construct.
-    weights, signs, offsets
-        (p,) each.
-    lows, highs
-        (p,) ends of the items' scales, None where there is none.
-    codes
-        (p,) text answer -> number, empty for an item without labels.
-    within
-        (p, p) covariance of single answers within a unit (NaN where unknown).
-    errors
-        (p,) error variance of each item as a measure of the construct, in units of the score: of a latent construct
-        θ / λ²; None for item means.
-    """
+    """How answers become the score of one construct: ``score = Σ weight · (offset + sign · answer)``."""
 
     name: str
     factor: str
     source: str
     items: tuple[str, ...]
-    weights: FloatArray
-    signs: FloatArray
-    offsets: FloatArray
-    lows: tuple[float | None, ...]
+    weights: Vector  # (p,)
+    signs: Vector
+    offsets: Vector
+    lows: tuple[float | None, ...]  # ends of the items' scales, None where there is none
     highs: tuple[float | None, ...]
-    codes: tuple[Mapping[str, float], ...]
-    within: FloatArray
-    errors: FloatArray | None = None
+    codes: Annotated[tuple[Mapping[str, float], ...], _CODES]  # text answer -> number
+    # (p, p) covariance of single answers within a unit (NaN where unknown)
+    within: Annotated[Matrix, Field(alias="within_covariance")]
+    errors: Vector | None = None  # (p,) in units of the score: of a latent construct θ / λ²; None for item means
 
 
 @read_only
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Population:
-    """The units (or respondents) a fit speaks of.
+    """The units (or respondents) a fit speaks of."""
 
-    Attributes
-    ----------
-    names
-        (k,) constructs.
-    n
-        Units or respondents in the data.
-    n_units
-        Units, None where the data have none.
-    units
-        Their keys, None for rows, matrices and loaded documents.
-    levels
-        (n, k) score of each construct in each unit, NaN where it was not measured or is `hidden`; None where no rows
-        are kept.
-    mean
-        (k,) mean scores; None where a printed matrix had none.
-    covariance
-        (k, k) of the scores.
-    low, high
-        (k,) lowest and highest level seen; in a loaded document the means of the five outermost units (None with
-        fewer than ten); None where no rows were.
-    roots
-        (n, k, k) lower roots of the covariance of what is not known of each unit's level (method "linked", where
-        `levels` are predictions); None where levels are taken as known. Never written to a document.
-    hidden
-        (n, k) where too few people answered for a level to be shown: there `levels` is NaN, and `mean`, `low` and
-        `high` are those of the other units. None where nothing is hidden.
-    min_group
-        Smallest number of people that a shown level rests on, 0 where rows are not units.
-    """
-
-    names: tuple[str, ...]
-    n: int
-    n_units: int | None
-    units: tuple[Hashable, ...] | None
-    levels: FloatArray | None
-    mean: FloatArray | None
-    covariance: FloatArray
-    low: FloatArray | None
-    high: FloatArray | None
-    roots: FloatArray | None = None
-    hidden: BoolArray | None = None
-    min_group: int = 0
+    names: tuple[str, ...]  # (k,)
+    n: Whole  # units or respondents in the data
+    n_units: Whole | None
+    units: Annotated[tuple[Hashable, ...] | None, *_UNSAVED] = None  # keys
+    levels: Annotated[FloatArray | None, *_UNSAVED] = None  # (n, k), NaN where not measured or hidden
+    mean: Vector | None  # (k,) scores; None where a printed matrix had none
+    covariance: Matrix
+    low: Vector | None  # levels seen; loaded: means of the five outermost units (None with fewer than ten)
+    high: Vector | None
+    roots: Annotated[FloatArray | None, *_UNSAVED] = None  # (n, k, k) `lower_roots` of what is not known; None = known
+    hidden: Annotated[BoolArray | None, *_UNSAVED] = None  # (n, k) too few answered: levels, mean, ends are without
+    min_group: Annotated[int, *_UNSAVED] = 0  # people that a shown level rests on
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +170,7 @@ class Verdict:
 
     ok: bool
     reason: str
-    faults: tuple[Fault, ...] = field(default=(), compare=False)
+    faults: Annotated[tuple[Fault, ...], *_UNSAVED] = field(default=(), compare=False)
 
     @classmethod
     def of(cls, faults: Sequence[Fault], otherwise: str) -> Verdict:
@@ -203,24 +182,12 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """What a fit is like, so that nobody has to ask which method made it.
+    """What a fit is like, so that nobody has to ask which method made it."""
 
-    Attributes
-    ----------
-    latent
-        Whether constructs are latent: items measure them, and the fit keeps the moments of the items.
-    levels
-        What is known of the single unit or row: ``observed``, taken as exact; ``predicted``, with an error; ``none``.
-    skewed
-        Whether products of edges have skewed distributions, as with few units.
-    ordinal
-        Whether its covariances are those of normal variables behind ordinal items.
-    """
-
-    latent: bool
-    levels: Literal["observed", "predicted", "none"]
-    skewed: bool = False
-    ordinal: bool = False
+    latent: bool  # items measure constructs, and the fit keeps the moments of the items
+    levels: Literal["observed", "predicted", "none"]  # of the single unit: taken as exact, with an error, not known
+    skewed: bool = False  # products of edges have skewed distributions, as with few units
+    ordinal: bool = False  # covariances are those of normal variables behind ordinal items
 
 
 _TRAITS: Final[Mapping[str, Traits]] = {
@@ -238,80 +205,19 @@ def traits_of(method: str, estimator: str = "") -> Traits:
 
 @read_only
 @dataclass(frozen=True, slots=True)
-class Resampling:
-    """How the replicates of a bootstrap were drawn, so that anyone can refit one of them.
-
-    Attributes
-    ----------
-    entropy
-        Seed of the resampling.
-    codes
-        (n,) cluster of each row; each row its own where none was asked for.
-    replicates
-        (R, n_free) parameters, one row a replicate that succeeded.
-    numbers
-        (R,) which replicate each row is.
-    failed
-        How many replicates failed and are left out.
-    bounded
-        How many are kept though a variance stopped at its bound 0 (a Heywood case).
-    influence
-        (m, n_free) influence of each resampled row or cluster on the parameters, for accelerated intervals; None where
-        it was not computed. Never written to a document.
-    places, rows
-        Where the rows used stand among all rows of the frame, and how many those are; None where all were used.
-    """
-
-    entropy: int
-    codes: FloatArray
-    replicates: FloatArray
-    numbers: FloatArray
-    failed: int
-    bounded: int = 0
-    influence: FloatArray | None = None
-    places: IntArray | None = None
-    rows: int = 0
-
-
-@read_only
-@dataclass(frozen=True, slots=True)
 class GroupMoments:
-    """Moments of the items in one group, that a latent model was fitted to.
+    """Moments of the items in one group, that a latent model was fitted to."""
 
-    Attributes
-    ----------
-    name
-        Of the group, empty for one group.
-    n
-        Rows.
-    mean
-        (p,) means; None where a printed matrix had none.
-    covariance
-        (p, p) covariances, divisor n; with missing answers the maximum-likelihood ones.
-    people
-        People behind it, where sampling weights make them other than `n`. Never written to a document.
-    """
-
-    name: str
-    n: float
-    mean: FloatArray | None
-    covariance: FloatArray
-    people: float | None = None
+    name: str  # empty for one group
+    n: Size  # rows
+    mean: Vector | None  # (p,); None where a printed matrix had none
+    covariance: Matrix  # (p, p), divisor n; with missing answers the maximum-likelihood ones
+    people: Annotated[float | None, *_UNSAVED] = None  # where sampling weights make them other than n
 
 
 @dataclass(frozen=True, slots=True)
 class WithinEdge:
-    """An edge among the answers of people of one unit: never the effect between units.
-
-    Attributes
-    ----------
-    cause, effect, source
-        Two constructs that the same people answered, and who they are.
-    estimate, se, p, low, high, standardized
-        As in `Estimates`; normal theory.
-    n, n_units
-        Respondents and units.
-    """
+    """An edge among the answers of people of one unit: never the effect between units. Normal theory."""
 
     cause: str
     effect: str
@@ -322,39 +228,20 @@ class WithinEdge:
     low: float
     high: float
     standardized: float
-    n: int
-    n_units: int
+    n: Whole
+    n_units: Whole
 
 
 @read_only
 @dataclass(frozen=True, slots=True, eq=False)
 class UnitScores:
-    """Predicted levels of the units of a linked fit; kept in memory, never written to a document.
+    """Predicted levels of the units of a linked fit; kept in memory, never written to a document."""
 
-    Attributes
-    ----------
-    units
-        (J,) keys.
-    values, errors
-        (J, k) predictions in points of each construct's first item, and their standard errors (parameters taken as
-        known).
-    fewest
-        (J, k) fewest respondents behind an answered item of the construct; infinite for figures of the unit.
-    known
-        (J, k) whether the prediction rests on something of the construct itself.
-    hidden
-        (J, k) whether the score is not to be shown (NaN); no other of the unit rests on the answers behind it.
-    by
-        Name of the key.
-    min_group
-        Smallest number of respondents that a shown score rests on.
-    """
-
-    units: tuple[Hashable, ...]
-    values: FloatArray
-    errors: FloatArray
-    fewest: FloatArray
-    known: BoolArray
-    hidden: BoolArray
-    by: str = "unit"
-    min_group: int = 5
+    units: tuple[Hashable, ...]  # (J,) keys
+    values: FloatArray  # (J, k) in points of each construct's first item
+    errors: FloatArray  # (J, k) standard errors, parameters taken as known
+    fewest: FloatArray  # (J, k) fewest respondents behind an answered item; infinite for figures of the unit
+    known: BoolArray  # (J, k) whether the prediction rests on something of the construct itself
+    hidden: BoolArray  # (J, k) not to be shown (NaN); no other of the unit rests on the answers behind it
+    by: str = "unit"  # name of the key
+    min_group: int = 5  # respondents that a shown score rests on at least

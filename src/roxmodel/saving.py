@@ -25,12 +25,7 @@ _PATIENCE: Final = (0.01, 0.05, 0.25, 1.0) if os.name == "nt" else ()
 
 
 def as_path(path: AnyPath, error: type[RoxError] = DocumentError) -> Path:
-    """Take a path as it may be given: text, or anything with ``__fspath__``.
-
-    Raises
-    ------
-    RoxError
-        Of the type `error`, if it is anything else.
+    """Take a path as it may be given: text, or anything with ``__fspath__``; else raise an `error`.
 
     Examples
     --------
@@ -62,25 +57,8 @@ def write_whole(path: AnyPath, content: bytes, error: type[RoxError] = DocumentE
 
     A process that is killed may leave a file ``.roxmodel-…`` behind, never half a document.
 
-    Parameters
-    ----------
-    path
-        Where to; its folder exists.
-    content
-        All of it.
-    error
-        What is raised.
-
-    Returns
-    -------
-    pathlib.Path
-        The path, as given.
-
-    Raises
-    ------
-    RoxError
-        Of the type `error`, naming the path: it is a directory, its folder does not exist, nothing may be written
-        there, the disk is full.
+    What prevents it (a directory, no folder, no right to write, a full disk) is raised as `error`, naming the path,
+    which is returned as given.
 
     Examples
     --------

@@ -46,12 +46,7 @@ def read_only(record: type[T]) -> type[T]:
     """Close the arrays of a frozen dataclass to writing: when it is made, and when a copy or a pickle of it arrives.
 
     numpy forgets that an array was read-only as soon as it is copied or pickled. A view that is closed leaves the
-    array it looks at open.
-
-    Parameters
-    ----------
-    record
-        A frozen dataclass, with or without slots; arrays inside of its tuples and mappings are not looked for.
+    array it looks at open; arrays inside of tuples and mappings are not looked for.
 
     Examples
     --------

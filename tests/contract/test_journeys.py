@@ -65,7 +65,7 @@ JOURNEYS = {
     "simulate": (27, lambda: rox.simulate(fitted("linked"), ACTIONS, **ASKED)),
     "optimize": (37, lambda: rox.optimize(fitted("linked"), ACTIONS, budget=3e3, **ASKED)),
     "counterfactual": (23, lambda: rox.counterfactual(fitted("path"), study().units[3], do={"pride": 3.0}, draws=50)),
-    "a picture": (18, lambda: fitted("linked").plot()),
+    "a picture": (11, lambda: fitted("linked").plot()),
     "a chart": (31, lambda: rox.simulate(fitted("linked"), ACTIONS, **ASKED).plot()),
     "save and load": (14, lambda: rox.load(fitted("linked").save(document()))),
     "score": (14, lambda: rox.ScoringEngine.load(fitted("linked").save(document())).score({"pri1": 3})),

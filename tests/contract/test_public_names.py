@@ -42,6 +42,8 @@ FUNCTIONS = {
     "Fit.bootstrap_draws": {},
     "Fit.bootstrap_weights": {"replicate": ...},
     "Fit.summary": {},
+    "Fit.story": {},
+    "Study.story": {},
     "Fit.save": {"path": ...},
     "Study.of": {"moments": ..., "model": ..., "by": "unit", "min_group": 5},
     "Study.linkage": {},

@@ -101,6 +101,7 @@ def linked(folder):
     yield "fit path", (path := rox.fit(world.model, study, method="path"))
     yield "fit bootstrap", rox.fit(world.model, study, method="path", bootstrap=20, seed=1)
     yield "fit linked", (fit := rox.fit(world.model, study))
+    yield "story", fit.story()
     for name, one in (("path", path), ("linked", fit)):
         yield f"run {name}", rox.simulate(one, ACTIONS, horizon=3, value={"revenue": 1e3}, **FEW)
         price = {"revenue": rox.NormalValue(1e3, 10)}

@@ -7,10 +7,9 @@ import statsmodels.api as sm
 
 import roxmodel as rox
 from roxmodel.errors import EstimationError, RoxError
-from roxmodel.estimate.bootstrap import refit
-from roxmodel.estimate.scores import scores_of_frame
-from roxmodel.result.intervals import spread_of
-from roxmodel.result.resampling import replicate_weights
+from roxmodel.estimate.path.path_fit import refit
+from roxmodel.estimate.path.scores import scores_of_frame
+from roxmodel.result.draws import replicate_weights, spread_of
 
 EXACT = {"rtol": 1e-9, "atol": 1e-11}  # algebra in double precision
 REFERENCE = {"rtol": 2e-6, "atol": 1e-9}  # iterations that stop at a change of deviance of 1e-8

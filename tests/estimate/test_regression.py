@@ -9,8 +9,7 @@ import statsmodels.api as sm
 from statsmodels.stats.outliers_influence import variance_inflation_factor
 
 from roxmodel.errors import EstimationError
-from roxmodel.estimate.curved import generalised, regress
-from roxmodel.estimate.regression import Task, check_task, least_squares, variance_inflation
+from roxmodel.estimate.path.regression import Task, check_task, generalised, least_squares, regress, variance_inflation
 
 EXACT = {"rtol": 1e-9, "atol": 1e-12}  # algebra in double precision
 MONTE_CARLO = 4.0  # standard errors: one false alarm in about 16,000 comparisons, and seeds are fixed

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 import roxmodel as rox
-from roxmodel.estimate.latent.planned_table import given_by_data, layouts_of, table_of
-from roxmodel.estimate.latent.row_options import Options
 from roxmodel.estimate.latent.row_sample import sample_of_frame
+from roxmodel.estimate.latent.solve import given_by_data, layouts_of, table_of
+from roxmodel.estimate.options import SemOptions
 from roxmodel.implied.starts import start_values
 
 # residuals that covary, an equality, a fixed loading, a loop with instruments, a construct known up to its reliability
@@ -54,7 +54,7 @@ class Case:
 
 def case_of(text, exogenous="free", **options):
     model = rox.RoxModel.from_lavaan(text).replace(exogenous=exogenous)
-    asked = Options(**options)
+    asked = SemOptions(**options)
     sample = sample_of_frame(model, answers(), asked)
     names = [group.name for group in sample.groups]
     table = table_of(model, asked, names)

@@ -10,12 +10,13 @@ from roxmodel.implied import curvature as curvature_module
 from roxmodel.implied.curvature import curvature, pair_information, sums_of
 from roxmodel.implied.layout import saturated
 from roxmodel.implied.likelihood import (
-    NoisyMeans,
-    expand_noisy,
-    half_deviance_noisy,
-    inverse_of_noisy,
-    scores_noisy,
-    slope_noisy,
+    NormalCells,
+    case_scores,
+    expand,
+    gradient_of,
+    half_deviance,
+    inverse_of,
+    pulls,
 )
 from roxmodel.implied.matrices import implied, moment_jacobian
 
@@ -47,7 +48,7 @@ def means_of(kind, p, rng, units=25):
         scatter *= seen[:, :, None] & seen[:, None, :]
     if kind == "no noise":
         noise = np.zeros_like(noise)
-    return NoisyMeans(seen, np.where(seen, rng.normal(size=(units, p)), 0.0), noise, weight, scatter)
+    return NormalCells(seen, np.where(seen, rng.normal(size=(units, p)), 0.0), weight, scatter, noise=noise)
 
 
 @pytest.fixture(params=KINDS)
@@ -67,15 +68,15 @@ def test_value_is_a_density(modelled, data, rng):
             value += np.trace(np.linalg.solve(own, data.scatter[j][np.ix_(there, there)]))
         total += data.weight[j] * value
     expected = total / (2 * data.weight.sum())
-    assert half_deviance_noisy(layout, theta, data) == pytest.approx(expected, rel=EXACT)
-    assert expand_noisy(layout, theta, data).value == pytest.approx(expected, rel=EXACT)
+    assert half_deviance(layout, theta, data) == pytest.approx(expected, rel=EXACT)
+    assert expand(layout, theta, data).value == pytest.approx(expected, rel=EXACT)
 
 
 def test_gradient_and_observed_information_against_differences(modelled, data, rng, numeric):
     layout, theta, size = modelled.layouts[0], modelled.around(rng), modelled.size
-    found = expand_noisy(layout, theta, data)
-    value = numeric(lambda t: half_deviance_noisy(layout, t, data), theta, size)
-    slopes = numeric(lambda t: expand_noisy(layout, t, data).gradient, theta, size)
+    found = expand(layout, theta, data)
+    value = numeric(lambda t: half_deviance(layout, t, data), theta, size)
+    slopes = numeric(lambda t: expand(layout, t, data).gradient, theta, size)
     unit = np.outer(size, size)
     largest = np.abs(found.hessian * unit).max()
     np.testing.assert_allclose(found.gradient * size, value * size, rtol=NUMERIC, atol=NUMERIC * largest)
@@ -96,7 +97,7 @@ def test_expected_information_unit_by_unit(modelled, data, rng):
         own = 0.5 * np.einsum("acr,caq->rq", slopes, slopes) + by_mu[there].T @ inverse @ by_mu[there]
         total += data.weight[j] * own
     total /= data.weight.sum()
-    found = expand_noisy(layout, theta, data).information
+    found = expand(layout, theta, data).information
     np.testing.assert_allclose(found, total, rtol=1e-8, atol=1e-10 * np.abs(total).max())
 
 
@@ -104,21 +105,21 @@ def test_scores_of_units_sum_to_the_gradient(modelled, data, rng):
     layout, theta = modelled.layouts[0], modelled.around(rng)
     plain = replace(data, scatter=None)
     at = implied(layout, theta)
-    gradient = expand_noisy(layout, theta, plain).gradient
-    scores = scores_noisy(layout, theta, plain)
+    gradient = expand(layout, theta, plain).gradient
+    scores = -np.concatenate([own.T for _, own in case_scores(layout, theta, plain)]) @ layout.link
     tight = {"rtol": 1e-8, "atol": 1e-10 * np.abs(gradient).max()}
     np.testing.assert_allclose(plain.weight @ scores / plain.size, gradient, **tight)
-    inverse, _ = inverse_of_noisy(plain, at.sigma)
-    np.testing.assert_allclose(slope_noisy(layout, at, plain, inverse) / plain.size, gradient, **tight)
+    slope = gradient_of(layout, at, *pulls(plain, at.mu, at.sigma))
+    np.testing.assert_allclose(slope / plain.size, gradient, **tight)
 
 
 def test_units_one_by_one_and_in_blocks(modelled, rng, monkeypatch):
     layout, theta = modelled.layouts[0], modelled.around(rng)
     data = means_of("all of it", len(layout.items), rng)
-    whole = expand_noisy(layout, theta, data)
+    whole = expand(layout, theta, data)
     monkeypatch.setattr("roxmodel.implied.likelihood._BLOCK", 7)
-    parts = expand_noisy(layout, theta, data)
-    assert half_deviance_noisy(layout, theta, data) == pytest.approx(whole.value, rel=EXACT)
+    parts = expand(layout, theta, data)
+    assert half_deviance(layout, theta, data) == pytest.approx(whole.value, rel=EXACT)
     for name in ("value", "gradient", "hessian", "information"):
         left, right = getattr(parts, name), getattr(whole, name)
         np.testing.assert_allclose(left, right, rtol=1e-9, atol=1e-11 * np.abs(right).max())
@@ -129,7 +130,7 @@ def test_weights_are_units_that_occur_again(modelled, rng):
     data = means_of("all of it", len(layout.items), rng)
     again = data.pick(np.repeat(np.arange(25), data.weight.astype(int)))
     again = replace(again, weight=np.ones(len(again.mean)))
-    left, right = expand_noisy(layout, theta, data), expand_noisy(layout, theta, again)
+    left, right = expand(layout, theta, data), expand(layout, theta, again)
     for name in ("value", "gradient", "hessian", "information"):
         np.testing.assert_allclose(getattr(left, name), getattr(right, name), rtol=1e-9, atol=1e-12)
     none = data.weighted(np.where(np.arange(25) < 5, 0.0, data.weight))
@@ -142,10 +143,10 @@ def test_scatter_is_several_units_of_one_noise(modelled, rng):
     p = len(layout.items)
     one = means_of("complete", p, rng, units=1)
     means = rng.normal(size=(9, p))
-    each = NoisyMeans(np.ones((9, p), dtype=bool), means, np.repeat(one.noise, 9, axis=0), np.ones(9))
+    each = NormalCells(np.ones((9, p), dtype=bool), means, np.ones(9), noise=np.repeat(one.noise, 9, axis=0))
     rest = means - means.mean(axis=0)
-    pooled = NoisyMeans(one.seen, means.mean(axis=0)[None], one.noise, np.ones(1), (rest.T @ rest / 9)[None])
-    left, right = expand_noisy(layout, theta, each), expand_noisy(layout, theta, pooled)
+    pooled = NormalCells(one.seen, means.mean(axis=0)[None], np.ones(1), (rest.T @ rest / 9)[None], noise=one.noise)
+    left, right = expand(layout, theta, each), expand(layout, theta, pooled)
     unit = np.outer(modelled.size, modelled.size)
     assert left.value == pytest.approx(right.value, rel=EXACT)
     for one, two in ((left.hessian, right.hessian), (left.information, right.information)):
@@ -160,8 +161,8 @@ def test_what_is_not_defined_is_infinite(modelled, rng):
     layout = modelled.layouts[0]
     data = means_of("no noise", len(layout.items), rng)
     theta = np.where(modelled.start > 0, -5 * modelled.start, modelled.start)
-    assert half_deviance_noisy(layout, theta, data) == np.inf
-    found = expand_noisy(layout, theta, data)
+    assert half_deviance(layout, theta, data) == np.inf
+    found = expand(layout, theta, data)
     assert found.value == np.inf
     assert np.isnan(found.gradient).all()
 
@@ -190,7 +191,7 @@ def test_many_variables_as_few_with_constructs(modelled, data, rng, monkeypatch)
 
 
 def assert_both_paths(layout, at, data, monkeypatch):
-    inverse, _ = inverse_of_noisy(data, at.sigma)
+    inverse, _ = inverse_of(data, at.sigma)
     rest = np.where(data.seen, data.mean - at.mu, 0.0)
     pushed = (inverse @ rest[:, :, None])[:, :, 0]
     half = pushed[:, :, None] * pushed[:, None, :]
@@ -207,16 +208,16 @@ def assert_both_paths(layout, at, data, monkeypatch):
 def test_more_than_forty_variables(rng, numeric):
     layout, theta = saturated_of(rng, p=41, diagonal=True)
     data = means_of("holes", 41, rng, units=8)
-    found = expand_noisy(layout, theta, data)
+    found = expand(layout, theta, data)
     size, some = np.maximum(np.abs(theta), 0.1), slice(35, 50)
     move = np.eye(len(theta))[some]
 
     def along(values):
         return theta + values @ move
 
-    value = numeric(lambda t: half_deviance_noisy(layout, along(t), data), np.zeros(15), size[some])
+    value = numeric(lambda t: half_deviance(layout, along(t), data), np.zeros(15), size[some])
     np.testing.assert_allclose(found.gradient[some], value, rtol=NUMERIC, atol=NUMERIC * np.abs(value).max())
-    slopes = numeric(lambda t: expand_noisy(layout, along(t), data).gradient, np.zeros(15), size[some])
+    slopes = numeric(lambda t: expand(layout, along(t), data).gradient, np.zeros(15), size[some])
     np.testing.assert_allclose(found.hessian[:, some], slopes, rtol=NUMERIC, atol=NUMERIC * np.abs(slopes).max())
 
 
@@ -230,3 +231,26 @@ def test_information_of_an_unstructured_covariance(rng):
         slopes[k, a, b] = slopes[k, b, a] = 1.0
     expected = 0.5 * np.einsum("j,jab,rbc,jcd,qda->rq", weight, inverse, slopes, inverse, slopes)
     np.testing.assert_allclose(pair_information(inverse, weight), expected, rtol=1e-9)
+
+
+def test_units_of_one_noise_are_one_cell(modelled, rng):
+    """The same value and derivatives, whatever the weights and holes."""
+    layout, theta = modelled.layouts[0], modelled.around(rng)
+    few = means_of("all of it", len(layout.items), rng)
+    kind = rng.integers(0, 12, 25)
+    seen, noise = few.seen[kind], few.noise[kind]
+    each = replace(few, seen=seen, mean=np.where(seen, few.mean, 0.0), noise=noise, scatter=None)
+    one = each.merged()
+    assert len(one.mean) == len(np.unique(kind))
+    assert one.size == each.size
+    np.testing.assert_array_equal(one.noise[one.code], noise)
+    left, right = expand(layout, theta, one), expand(layout, theta, each)
+    for name in ("value", "gradient", "hessian", "information"):
+        wanted = getattr(right, name)
+        np.testing.assert_allclose(getattr(left, name), wanted, rtol=1e-9, atol=1e-11 * np.abs(wanted).max())
+    scores = [
+        np.concatenate([own.T for _, own in case_scores(layout, theta, cells, rows)])
+        for cells, rows in ((one, np.where(seen, each.mean, np.nan)), (each, None))
+    ]
+    np.testing.assert_allclose(*scores, rtol=1e-9, atol=1e-11 * np.abs(scores[1]).max())
+    assert len(one.weighted(one.weight * (np.arange(len(one.mean)) > 2)).mean) == len(one.mean) - 3

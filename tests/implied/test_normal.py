@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
-from roxmodel.implied.likelihood import Target, expand, half_discrepancy, slope
+from roxmodel.implied.likelihood import Target, expand, half_deviance, slope
 from roxmodel.implied.matrices import implied, moment_jacobian
 
 EXACT = 1e-10  # algebra in double precision
@@ -26,7 +26,7 @@ def test_half_the_discrepancy_is_a_difference_of_log_likelihoods(case, rng):
         model = multivariate_normal(at.mu if layout.means else own.mean, at.sigma)
         free = multivariate_normal(own.mean, own.covariance)
         expected = (free.logpdf(rows) - model.logpdf(rows)).mean()
-        assert half_discrepancy(layout, theta, own) == pytest.approx(expected, rel=EXACT)
+        assert half_deviance(layout, theta, own) == pytest.approx(expected, rel=EXACT)
         assert expand(layout, theta, own).value == pytest.approx(expected, rel=EXACT)
         assert target.covariance.shape == at.sigma.shape
 
@@ -35,7 +35,7 @@ def test_gradient_and_hessian_against_differences(case, rng, numeric):
     theta = case.around(rng)
     gradient = total(case, lambda layout, target: expand(layout, theta, target).gradient)
     hessian = total(case, lambda layout, target: expand(layout, theta, target).hessian)
-    value = numeric(lambda t: total(case, lambda layout, target: half_discrepancy(layout, t, target)), theta, case.size)
+    value = numeric(lambda t: total(case, lambda layout, target: half_deviance(layout, t, target)), theta, case.size)
     slopes = numeric(lambda t: total(case, lambda layout, target: expand(layout, t, target).gradient), theta, case.size)
     unit = np.outer(case.size, case.size)
     largest = np.abs(hessian * unit).max()
@@ -84,7 +84,7 @@ def test_where_sigma_is_not_positive_definite_the_value_is_infinite(case):
     theta = case.start - 100 * case.size
     layout, target = case.layouts[0], case.targets[0]
     found = expand(layout, theta, target)
-    assert half_discrepancy(layout, theta, target) == np.inf
+    assert half_deviance(layout, theta, target) == np.inf
     assert found.value == np.inf
     assert np.isnan(found.gradient).all()
     assert np.isnan(found.hessian).all()

@@ -140,7 +140,10 @@ def test_reasons_and_what_binds(problem):
     found = choose(problem)
     why = left_out(problem, found.options)
     chosen = set(problem.action[found.options].tolist())
-    assert all((text == "") == (place in chosen) for place, text in enumerate(why))
+    assert all((reason is None) == (place in chosen) for place, reason in enumerate(why))
+    for place, reason in enumerate(why):
+        if reason is not None and reason.code == "does not pay":
+            assert problem.mean[problem.action == place].max() <= 0
     assert len(why) == len(problem.names)
     if not binding(problem, found.options):
         free = sum(max(0.0, *(problem.mean[problem.action == a])) for a in range(len(problem.names)))

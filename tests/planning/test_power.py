@@ -6,7 +6,7 @@ from scipy.stats import t as student
 
 import roxmodel as rox
 from roxmodel.implied.layout import lay_out
-from roxmodel.implied.likelihood import NoisyMeans
+from roxmodel.implied.likelihood import NormalCells
 from roxmodel.planning.power import Planned, edges_between, smallest_edge, smallest_total, units_needed
 from roxmodel.spec.parameters import plan
 
@@ -23,7 +23,7 @@ def chain(n, noise=0.0, slope=0.3):
     for row in table:
         if row.free and row.kind in values:
             theta[row.free - 1] = 1.0 if row.id == "variance:a" else values[row.kind]
-    data = NoisyMeans(np.ones((1, 3), bool), np.zeros((1, 3)), noise * np.eye(3)[None], np.array([float(n)]))
+    data = NormalCells(np.ones((1, 3), bool), np.zeros((1, 3)), np.array([float(n)]), noise=noise * np.eye(3)[None])
     return Planned(model, table, layout, theta, data, dict.fromkeys(model.names, n))
 
 

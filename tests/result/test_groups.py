@@ -6,7 +6,7 @@ import pytest
 
 import roxmodel as rox
 from roxmodel.errors import EstimationError, RoxError
-from roxmodel.result.edge_differences import holm
+from roxmodel.result.groups import holm
 
 EXACT = {"rtol": 1e-10, "atol": 1e-12}
 

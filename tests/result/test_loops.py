@@ -5,8 +5,7 @@ import pytest
 
 import roxmodel as rox
 from roxmodel.errors import EstimationError
-from roxmodel.result.loops import Loop, settled
-from roxmodel.result.response import Caps, Push, travel
+from roxmodel.result.response import Caps, Loop, Push, settled, travel
 from roxmodel.result.system import System, stability_index
 
 EXACT = {"rtol": 1e-9, "atol": 1e-10}  # algebra in double precision

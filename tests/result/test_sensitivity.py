@@ -6,7 +6,7 @@ import pytest
 import statsmodels.api as sm
 
 import roxmodel as rox
-from roxmodel.result.sensitivity import robustness_value
+from roxmodel.result.tables import robustness_value
 
 EXACT = {"rtol": 1e-9, "atol": 1e-12}  # algebra in double precision
 PRINTED = 5e-4  # three printed digits

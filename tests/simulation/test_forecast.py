@@ -14,7 +14,7 @@ import roxmodel as rox
 from roxmodel.errors import RoxWarning, SimulationError
 from roxmodel.records import Verdict
 from roxmodel.simulation.forecast import forecast
-from roxmodel.simulation.standing import Joint, conditioned, joint_of, mixture_quantiles
+from roxmodel.simulation.standing import JointLevels, conditioned, joint_of, mixture_quantiles
 
 EXACT = {"rtol": 1e-9, "atol": 1e-9}  # algebra in double precision
 DRAWS = 400
@@ -237,7 +237,7 @@ def test_a_latent_level_that_is_seen(linked):
 
 def test_a_negative_variance_in_a_draw_is_said():
     psi = np.array([[[1.0, 0.2], [0.2, 1.0]], [[1.0, 0.2], [0.2, -0.1]]])
-    left = conditioned(Joint(np.zeros((2, 2)), np.maximum(psi, 0)), [1], np.array([1.0]))
+    left = conditioned(JointLevels(np.zeros((2, 2)), np.maximum(psi, 0)), [1], np.array([1.0]))
     assert np.isfinite(left.mean).all()  # a direction without variance tells nothing
     table = figures(25)
     fit = fitted(table)

@@ -11,7 +11,7 @@ from roxmodel.result.levels import UnitLevels, complete_levels, lower_roots, uni
 from roxmodel.simulation import dynamics
 from roxmodel.simulation.actions import read_actions
 from roxmodel.simulation.intervention import shares
-from roxmodel.simulation.question import Asked, question_of
+from roxmodel.simulation.question import Request, question_of
 from roxmodel.simulation.standing import joint_of
 
 EXACT = {"rtol": 1e-9, "atol": 1e-10}  # algebra in double precision
@@ -210,7 +210,7 @@ def drawn(fit, seed=3):
 
 def course(fit, actions, seed=3, draws=DRAWS, **finance):
     money = rox.Finance(**finance) if finance else None
-    question = question_of(fit, actions, Asked(WAVES, draws, seed, money))
+    question = question_of(fit, actions, Request(WAVES, draws, seed, money))
     read, _ = read_actions(fit, actions, WAVES, question.units, seed)
     return question, question.course(read, question.ground(read))
 

@@ -19,6 +19,7 @@ from roxmodel.result.system import System
 from roxmodel.simulation.actions import Action
 from roxmodel.simulation.dynamics import (
     Ground,
+    Settling,
     course_of,
     long_run,
     loop_gains,
@@ -26,7 +27,7 @@ from roxmodel.simulation.dynamics import (
     settles,
     spectral_radius,
 )
-from roxmodel.simulation.question import Asked, question_of
+from roxmodel.simulation.question import Request, question_of
 
 EXACT = {"rtol": 1e-9, "atol": 1e-12}  # algebra in double precision
 SETTLED = {"rtol": 1e-6, "atol": 1e-8}  # what 300 waves leave of a loop that settles
@@ -268,7 +269,7 @@ def test_draws_that_grow_are_left_out_and_counted():
 def test_without_a_loop_nothing_is_said_of_one():
     fit = fitted(later("a", "d", 1, 5.0))
     system = fit.system(fit.answer_draws(5, 1))
-    assert require_equilibrium(fit, system) == (system, (), ())
+    assert require_equilibrium(fit, system) == Settling(system)
     assert not any("Feedback" in note for note in run(fit, horizon=2).notes)
 
 
@@ -544,7 +545,7 @@ def test_in_few_draws_only_it_is_refused():
 
 def test_a_question_holds_the_draws_that_settle():
     fit = fitted(later("b", "a", 1, 0.5))
-    question = question_of(fit, [act()], Asked(3, 50, 1, None))
+    question = question_of(fit, [act()], Request(3, 50, 1, None))
     assert len(question.system.coefficients) == 50
     assert question.lost == ()
     assert len(question.loops) == 1

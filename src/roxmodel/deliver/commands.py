@@ -15,7 +15,8 @@ from rich.table import Table
 
 import roxmodel
 from roxmodel.errors import RoxError
-from roxmodel.simulation.run_story import money_text, rox_sentences
+from roxmodel.numerals import money_text
+from roxmodel.simulation.run_story import rox_sentences
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -187,7 +188,7 @@ def _beside_truth(demo: _Demo) -> pd.DataFrame:
 
 def _write_pictures(demo: _Demo, folder: Path) -> list[Path]:
     """Draw the path diagram as SVG and PNG; returns the files."""
-    from roxmodel.plots.figure import save_figure
+    from roxmodel.plots.page import save_figure
 
     figure = demo.fit.plot()
     return [save_figure(figure, folder / f"roxmodel_demo.{suffix}") for suffix in ("svg", "png")]

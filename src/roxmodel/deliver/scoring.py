@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from roxmodel.document import FitContent, MeasureRecord, load_document
+from roxmodel.document import FitContent, load_document
 from roxmodel.errors import DataError, DocumentError, SimulationError, did_you_mean, listed
+from roxmodel.records import Measure
 from roxmodel.saving import AnyPath
 from roxmodel.types import FIGURES, FloatArray
 
@@ -47,6 +48,51 @@ class Score:
     answered: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """One item as answers meet it; `weight` counts it in the score.
+
+    `precision` is what it tells where items that tell all were not answered: 1 / error, 0 where that is 0, infinite or
+    unknown. `error` is None for item means.
+    """
+
+    name: str
+    sign: float
+    offset: float
+    low: float | None
+    high: float | None
+    codes: Mapping[str, float]
+    weight: float
+    precision: float
+    error: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    """The items of one construct; `unique` is the variance of a single answer around an item mean, NaN if unknown."""
+
+    name: str
+    items: tuple[_Item, ...]
+    unique: float
+
+    @classmethod
+    def of(cls, measure: Measure) -> _Scale:
+        """Numbers of Python instead of arrays, so that one respondent is scored in microseconds."""
+        errors = [None] * len(measure.items) if measure.errors is None else measure.errors.tolist()
+        columns = (measure.signs.tolist(), measure.offsets.tolist(), measure.lows, measure.highs, measure.codes)
+        told = [1 / error if error is not None and error > 0 else 0.0 for error in errors]
+        rows = zip(measure.items, *columns, measure.weights.tolist(), told, errors, strict=True)
+        return cls(measure.name, tuple(_Item(*row) for row in rows), _unique(measure))
+
+
+def _unique(measure: Measure) -> float:
+    if measure.errors is not None or len(measure.items) < 2:
+        return math.nan
+    k, within = len(measure.within), measure.within
+    variance = float(np.trace(within)) / k
+    return variance - float(within.sum() - np.trace(within)) / (k * (k - 1))
+
+
 class ScoringEngine:
     """Scores respondents or units, and answers what-ifs, from a saved fit.
 
@@ -65,22 +111,24 @@ class ScoringEngine:
     5.5
     """
 
-    __slots__ = ("_content", "_figures", "_items", "_order", "_ordinal", "constructs")
+    __slots__ = ("_content", "_figures", "_items", "_order", "_ordinal", "_scales", "constructs")
 
     constructs: tuple[str, ...]
     _content: FitContent
     _figures: Mapping[int, tuple[float, float]]
-    _items: Mapping[str, MeasureRecord]
+    _items: Mapping[str, _Item]
     _order: tuple[int, ...]
     _ordinal: frozenset[str]
+    _scales: tuple[_Scale, ...]
 
     def __init__(self, content: FitContent) -> None:
-        items = {item: measure for measure in content.measures for item in measure.items}
         names = tuple(measure.name for measure in content.measures)
         _check_whole(content, names)
+        scales = tuple(_Scale.of(measure) for measure in content.measures)
+        items = {item.name: item for scale in scales for item in scale.items}
         ordinal = frozenset(row.left for row in content.parameters if row.kind == "threshold")
-        values = (content, MappingProxyType(items), ordinal, _order(content, names), names, _figures(content))
-        places = ("_content", "_items", "_ordinal", "_order", "constructs", "_figures")
+        values = (content, MappingProxyType(items), ordinal, _order(content, names), names, _figures(content), scales)
+        places = ("_content", "_items", "_ordinal", "_order", "constructs", "_figures", "_scales")
         for name, value in zip(places, values, strict=True):
             object.__setattr__(self, name, value)
 
@@ -131,7 +179,7 @@ class ScoringEngine:
         """
         given = _mapping(answers, "answers", DataError)
         self._check_known(given)
-        return {measure.name: _score(measure, given) for measure in self._content.measures}
+        return {scale.name: _score(scale, given) for scale in self._scales}
 
     def score_batch(self, answers: Any) -> dict[str, FloatArray]:
         """Score many at once, row-aligned with the input.
@@ -153,14 +201,14 @@ class ScoringEngine:
         """
         names = [str(column) for column in _column_names(answers)]
         self._check_known(names)
-        read = {name: _column(answers, name, self._codes(name)) for name in self._items if name in names}
+        read = {name: _column(answers, name, item.codes) for name, item in self._items.items() if name in names}
         lengths = {len(values) for values in read.values()}
         if len(lengths) > 1:
             raise DataError(f"The columns have different lengths: {sorted(lengths)}.")
         n = lengths.pop()
         found: dict[str, FloatArray] = {}
-        for measure in self._content.measures:
-            found[measure.name], found[f"{measure.name}_se"] = _score_columns(measure, read, n)
+        for scale in self._scales:
+            found[scale.name], found[f"{scale.name}_se"] = _score_columns(scale, read, n)
         return found
 
     def what_if(self, shift: Mapping[str, float]) -> dict[str, float]:
@@ -196,8 +244,8 @@ class ScoringEngine:
             weights = coefficients[place]
             moved = float(weights @ change)
             if families[place] != "linear" and moved != 0 and mean is not None:
-                spread = math.sqrt(max(float(weights @ np.array(self._content.population.covariance) @ weights), 0.0))
-                base = float(intercepts[place] + weights @ np.array(mean)) + spread * _NODES
+                spread = math.sqrt(max(float(weights @ self._content.population.covariance @ weights), 0.0))
+                base = float(intercepts[place] + weights @ mean) + spread * _NODES
                 moved = float((_response(families[place], base + moved) - _response(families[place], base)) @ _WEIGHTS)
             push = moves.get(self.constructs[place], 0.0)
             change[place] = moved + push
@@ -206,10 +254,6 @@ class ScoringEngine:
                 low, high = self._figures[place]
                 change[place] = min(max(change[place], min(low - mean[place], 0.0)), max(high - mean[place], 0.0))
         return dict(zip(self.constructs, change.tolist(), strict=True))
-
-    def _codes(self, item: str) -> Mapping[str, float]:
-        measure = self._items[item]
-        return measure.codes[measure.items.index(item)]
 
     def _points(self, name: object, given: object) -> float:
         if name not in self.constructs:
@@ -290,38 +334,34 @@ def _real(given: Any) -> float | None:
     return None if math.isnan(value) else value
 
 
-def _score(measure: MeasureRecord, answers: Mapping[str, object]) -> Score:
+def _score(scale: _Scale, answers: Mapping[str, object]) -> Score:
     there, turned = [], []
-    for place, item in enumerate(measure.items):
-        value = _number(measure, place, answers.get(item))
+    for item in scale.items:
+        value = _number(item, answers.get(item.name))
         if value is not None:
-            there.append(place)
-            turned.append(measure.offsets[place] + measure.signs[place] * value)
-    for weights in (measure.weights, _precision(measure)):
-        weight = sum(weights[place] for place in there)
+            there.append(item)
+            turned.append(item.offset + item.sign * value)
+    for weights in ([item.weight for item in there], [item.precision for item in there]):
+        weight = sum(weights)
         if weight:
-            total = sum(weights[place] * value for place, value in zip(there, turned, strict=True))
-            return Score(total / weight, _error(measure, there), len(there))
+            total = sum(weight * value for weight, value in zip(weights, turned, strict=True))
+            return Score(total / weight, _error(scale, there), len(there))
     return Score(float("nan"), float("nan"), len(there))
 
 
-def _precision(measure: MeasureRecord) -> tuple[float, ...]:
-    """What items tell where those that tell all were not answered: 1 / e; 0 where e is 0, infinite or unknown."""
-    errors = measure.errors or (math.inf,) * len(measure.items)
-    return tuple(1 / error if error > 0 else 0.0 for error in errors)
-
-
-def _number(measure: MeasureRecord, place: int, given: object) -> float | None:
-    item = measure.items[place]
-    given = measure.codes[place].get(given, given) if isinstance(given, str) else given
+def _number(item: _Item, given: object) -> float | None:
+    given = item.codes.get(given, given) if isinstance(given, str) else given
     if not (given is None or type(given).__name__ in _MISSING or _is_number(given)):
-        raise _unread(item, given, measure.codes[place])
+        raise _unread(item.name, given, item.codes)
     value = _real(given)
     if value is None:
         return None
-    low, high = measure.lows[place], measure.highs[place]
-    if math.isinf(value) or (low is not None and value < low) or (high is not None and value > high):
-        raise _outside(item, value, low, high)
+    if (
+        math.isinf(value)
+        or (item.low is not None and value < item.low)
+        or (item.high is not None and value > item.high)
+    ):
+        raise _outside(item, value)
     return value
 
 
@@ -331,26 +371,20 @@ def _unread(item: str, given: object, codes: Mapping[str, float], where: str = "
     return DataError(f"{where} {item!r} {verb} {given!r}, which is {what}.", allowed=listed(codes) if codes else None)
 
 
-def _outside(item: str, value: float, low: float | None, high: float | None) -> DataError:
+def _outside(item: _Item, value: float) -> DataError:
+    low, high = item.low, item.high
     ends = f"{'-inf' if low is None else f'{low:g}'} to {'inf' if high is None else f'{high:g}'}"
     ends = "a finite number" if low is None and high is None else ends
-    return DataError(f"The answer to {item!r} is {value:g}, outside its scale.", allowed=ends)
+    return DataError(f"The answer to {item.name!r} is {value:g}, outside its scale.", allowed=ends)
 
 
-def _error(measure: MeasureRecord, there: list[int]) -> float:
+def _error(scale: _Scale, there: list[_Item]) -> float:
     """Standard error of the score from the answered items; NaN where the document cannot tell."""
-    if measure.errors is not None:
-        errors = [measure.errors[place] for place in there]
+    errors = [item.error for item in there if item.error is not None]
+    if errors:
         told = sum(1 / error if error > 0 else math.inf for error in errors)
         return 1 / math.sqrt(told) if told > 0 else float("nan")
-    if len(measure.items) < 2 or not there:
-        return float("nan")
-    within = np.array(measure.within_covariance)
-    k = len(within)
-    variance = float(np.trace(within)) / k
-    covariance = float(within.sum() - np.trace(within)) / (k * (k - 1))
-    unique = variance - covariance
-    return math.sqrt(unique / len(there)) if unique >= 0 else float("nan")
+    return math.sqrt(scale.unique / len(there)) if there and scale.unique >= 0 else float("nan")
 
 
 def _column_names(answers: Any) -> Iterable[Any]:
@@ -385,28 +419,27 @@ def _column(answers: Any, name: str, codes: Mapping[str, float]) -> FloatArray:
     return np.array(read, dtype=np.float64)
 
 
-def _score_columns(measure: MeasureRecord, read: Mapping[str, FloatArray], n: int) -> tuple[FloatArray, FloatArray]:
+def _score_columns(scale: _Scale, read: Mapping[str, FloatArray], n: int) -> tuple[FloatArray, FloatArray]:
     total, weight, count, told = np.zeros((2, n)), np.zeros((2, n)), np.zeros(n, dtype=np.int64), np.zeros(n)
-    weights = np.array([measure.weights, _precision(measure)])
-    for place, item in enumerate(measure.items):
-        if item not in read:
+    for item in scale.items:
+        if item.name not in read:
             continue
-        values = read[item]
+        values = read[item.name]
         there = ~np.isnan(values)
-        low, high = measure.lows[place], measure.highs[place]
-        wrong = there & (np.isinf(values) | (values < _or(low, -np.inf)) | (values > _or(high, np.inf)))
+        wrong = there & (np.isinf(values) | (values < _or(item.low, -np.inf)) | (values > _or(item.high, np.inf)))
         if wrong.any():
-            raise _outside(item, float(values[wrong][0]), low, high)
-        turned = measure.offsets[place] + measure.signs[place] * np.where(there, values, 0.0)
-        total += weights[:, [place]] * turned * there
-        weight += weights[:, [place]] * there
+            raise _outside(item, float(values[wrong][0]))
+        turned = item.offset + item.sign * np.where(there, values, 0.0)
+        weights = np.array([[item.weight], [item.precision]])
+        total += weights * turned * there
+        weight += weights * there
         count += there
-        if measure.errors is not None:
-            error = measure.errors[place]
-            told[there] += 1 / error if error > 0 else math.inf
+        if item.error is not None:
+            told[there] += 1 / item.error if item.error > 0 else math.inf
     score = np.divide(total, weight, out=np.full((2, n), np.nan), where=weight > 0)
-    if measure.errors is None:
-        se = np.where(count > 0, _error(measure, [0]) / np.sqrt(np.maximum(count, 1)), np.nan)
+    if all(item.error is None for item in scale.items):
+        one = math.sqrt(scale.unique) if scale.unique >= 0 else math.nan
+        se = np.where(count > 0, one / np.sqrt(np.maximum(count, 1)), np.nan)
     else:
         se = np.where(told > 0, 1 / np.sqrt(np.where(told > 0, told, 1.0)), np.nan)
     return np.where(weight[0] > 0, score[0], score[1]), se

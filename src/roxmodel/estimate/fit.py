@@ -1,47 +1,68 @@
-"""The one door: model and data in, fit out."""
+"""The one door: model and data in, fit out; and the table of methods.
+
+What makes a fit doubtful: the study's doubts, and those of frames, matrices and moments given to the fit itself.
+"""
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, cast, get_args
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from roxmodel.doubts import new_doubts, warn_doubts
-from roxmodel.errors import RoxError, did_you_mean
-from roxmodel.estimate.bootstrap import resample
-from roxmodel.estimate.closed_form import solve_moments
-from roxmodel.estimate.latent.door import Asked, fit_linked, fit_sem
-from roxmodel.estimate.latent.row_options import Estimator, Information, Invariance
-from roxmodel.estimate.latent.unit_options import LinkedOptions, WithinLevel
-from roxmodel.estimate.path import Solution, check_recursive
-from roxmodel.estimate.rows import solve_rows
-from roxmodel.estimate.scores import Scores, scores_of_frame, scores_of_moments, scores_of_study
-from roxmodel.estimate.tabulate import tabulate
-from roxmodel.estimate.trust import collected, with_doubts
+import narwhals as nw
+import numpy as np
+from narwhals.exceptions import DuplicateError
+
+from roxmodel.doubts import Doubt, new_doubts, warn_doubts
+from roxmodel.errors import RoxError, did_you_mean, listed
+from roxmodel.estimate.latent.door import fit_linked, fit_sem
+from roxmodel.estimate.options import (
+    Estimator,
+    Information,
+    InvarianceLevels,
+    LinkedOptions,
+    PathOptions,
+    SemOptions,
+    WithinLevel,
+    keywords_of,
+    kinds_of,
+)
+from roxmodel.estimate.path.path_fit import fit_path
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.moments.single import Moments
-from roxmodel.records import Resampling
 from roxmodel.result.fit import Fit
+from roxmodel.spec.constructs import Construct
 from roxmodel.spec.graph import RoxModel
-from roxmodel.spec.parameters import ParameterTable, plan
+from roxmodel.survey.frames import distinct, number_column, open_frame
+from roxmodel.survey.keys import label_doubts
+from roxmodel.survey.misread import Asked, code_doubts
 from roxmodel.survey.study import Study
-from roxmodel.types import Method, Scaling, StandardErrors
+from roxmodel.survey.suspect import duplicate_doubts, reversed_by_covariance, reversed_in_moments
+from roxmodel.types import FloatArray, Method, Scaling, StandardErrors
 
-__all__ = ["fit"]
+if TYPE_CHECKING:
+    pass
 
-_METHODS = ("path", "sem", "linked")
-_MOST_REPLICATES = 1_000_000
+__all__ = ["METHODS", "Estimation", "fit"]
 
 
 @dataclass(frozen=True, slots=True)
-class _Errors:
-    """How uncertainty is to be found."""
+class Estimation:
+    """A method of estimation: its options, its door, whether it reads one frame, and what it is for."""
 
-    se: StandardErrors
-    replicates: int
-    seed: int | None
-    progress: bool | None
+    options: type[PathOptions | SemOptions | LinkedOptions]
+    door: Callable[[RoxModel, Any, Any], Fit]
+    frames: bool
+    what: str
+
+
+METHODS: Final[Mapping[Method, Estimation]] = {
+    "path": Estimation(PathOptions, fit_path, True, "composites, one regression for each effect"),
+    "sem": Estimation(SemOptions, fit_sem, True, "latent constructs, all answers of a person in one row"),
+    "linked": Estimation(
+        LinkedOptions, fit_linked, False, "latent constructs between units, surveys of different people joined by unit"
+    ),
+}
 
 
 def fit(  # noqa: PLR0913 - the contract of DESIGN.md
@@ -60,7 +81,7 @@ def fit(  # noqa: PLR0913 - the contract of DESIGN.md
     progress: bool | None = None,
     weight: str | None = None,
     frequency: str | None = None,
-    invariance: Invariance = "configural",
+    invariance: InvarianceLevels = "configural",
     equal: Sequence[str] = (),
     scaling: Scaling = "marker",
     information: Information | None = None,
@@ -156,170 +177,178 @@ def fit(  # noqa: PLR0913 - the contract of DESIGN.md
     >>> round(float(found["estimate"][0]), 3), round(float(found["se"][0]), 3)
     (0.4, 0.093)
     """
+    given = {name: value for name, value in locals().items() if name not in {"model", "data", "method"}}
+    given["equal"] = kinds_of(equal)
     if not isinstance(model, RoxModel):
         raise RoxError(f"model= was a {type(model).__name__}.", allowed="rox.RoxModel", hint="Say fit(model, data).")
     chosen = _method(method, data)
-    equal = _kinds(equal)
-    foreign: dict[str, tuple[object, object]] = {"within": (within, "pooled")}
-    own: dict[str, tuple[object, object]] = {
-        "estimator": (estimator, "ML"), "missing": (missing, "listwise"), "group": (group, None),
-        "weight": (weight, None), "frequency": (frequency, None), "invariance": (invariance, "configural"),
-        "equal": (tuple(equal), ()), "scaling": (scaling, "marker"), "information": (information, None),
-        "ordered": (ordered, None), "means": (means, False),
-    }  # fmt: skip
-    columns = {"group": group, "cluster": cluster, "weight": weight, "frequency": frequency}
-    if chosen == "linked":
-        options = _linked_options(own, (se, bootstrap, cluster, within, seed, progress))
-        return _said(with_doubts(model, data, fit_linked(model, data, options), columns), data)
-    _refuse_foreign(chosen, foreign if chosen == "sem" else foreign | own)
-    errors = _errors(data, se, bootstrap, seed, progress)
-    if chosen == "sem":
-        asked = Asked(
-            estimator, missing, se, errors.replicates, group, invariance, tuple(equal), cluster, weight, frequency,
-            information, scaling, ordered, means, errors.seed, progress,
-        )  # fmt: skip
-        data = collected(model, data, columns)
-        return _said(with_doubts(model, data, fit_sem(model, data, asked), columns), data)
-    data = collected(model, data, columns)
-    scores = _scores(model, data, cluster)
-    table = plan(model, "composite", means=scores.values is not None or scores.mean is not None)
-    check_recursive(model, table)
-    solution, resampling = _solve(model, table, scores, errors)
-    found = tabulate(model, table, scores, solution, (errors.se, resampling))
-    return _said(with_doubts(model, data, found, columns, scores.within), data)
-
-
-def _said(found: Fit, data: object) -> Fit:
-    """Warn of doubts that no study has warned of yet; called by `fit` itself, so that the warning is at its caller."""
+    way = METHODS[chosen]
+    options = way.options.of(_own(chosen, given), data)
+    columns = {name: given[name] for name in ("group", "cluster", "weight", "frequency")}
+    if way.frames:
+        data = _collected(model, data, columns)
+    found = _with_doubts(model, data, way.door(model, data, options), columns)
     known = data.doubts if isinstance(data, Study) else ()
-    warn_doubts("fit", new_doubts(found.doubts, known), stacklevel=3)
+    warn_doubts("fit", new_doubts(found.doubts, known), stacklevel=2)
     return found
-
-
-def _linked_options(
-    own: Mapping[str, tuple[object, object]],
-    rest: tuple[StandardErrors | None, int, str | None, WithinLevel, int | None, bool | None],
-) -> LinkedOptions:
-    se, bootstrap, cluster, within, seed, progress = rest
-    estimator, information = own["estimator"][0], own["information"][0]
-    if estimator not in ("ML", "MLR"):
-        raise RoxError(
-            f"estimator={estimator!r} is not an option of method='linked'.", allowed="'ML' or 'MLR' (sandwich by unit)"
-        )
-    if own["missing"][0] not in ("listwise", "fiml"):
-        raise RoxError(
-            f"missing={own['missing'][0]!r} is not an option of method='linked'.", hint="Leave missing= out."
-        )
-    if own["missing"][0] == "fiml":
-        raise RoxError(
-            "missing='fiml' is an option of method='sem'; method='linked' uses all answers anyway.",
-            hint="Say within='saturated' for the likelihood of all answers, which assumes missing at random.",
-        )
-    if information not in (None, "expected", "observed"):
-        raise RoxError(f"information= was {information!r}.", allowed="'expected', 'observed' or None")
-    shared = {"estimator", "missing", "information", "scaling"}
-    for name in ("weight", "frequency"):
-        if own[name][0] is not None:
-            raise RoxError(f"{name}= belongs to the Study, which counts the answers.", hint=f"rox.Study(..., {name}=).")
-    _refuse_foreign("linked", {name: pair for name, pair in own.items() if name not in shared})
-    scaling = own["scaling"][0]
-    if scaling not in get_args(Scaling):
-        raise RoxError(f"scaling= was {scaling!r}.", hint=did_you_mean(str(scaling), get_args(Scaling)))
-    if estimator == "MLR" and se == "standard":
-        raise RoxError("estimator='MLR' and se='standard' contradict each other.", hint="Leave one of them out.")
-    if se is None and not bootstrap:
-        se = "robust" if estimator == "MLR" else "standard"
-    errors = _errors(None, se, bootstrap, seed, progress)
-    return LinkedOptions(
-        errors.se, errors.replicates, within, cluster, information != "expected", cast(Scaling, scaling), errors.seed,
-        progress,
-    )  # fmt: skip
 
 
 def _method(method: str | None, data: object) -> Method:
     if method is None:
         return "linked" if isinstance(data, Study | LinkedMoments) else "sem"
-    if method not in _METHODS:
-        raise RoxError(f"method= was {method!r}.", hint=did_you_mean(str(method), _METHODS))
+    if method not in tuple(METHODS):
+        raise RoxError(f"method= was {method!r}.", hint=did_you_mean(str(method), tuple(METHODS)))
     if method == "sem" and isinstance(data, Study | LinkedMoments):
         raise RoxError(
             "method='sem' needs all items of a person in one row, but a Study holds different people.",
             hint="Give one frame, or use method='linked' or 'path'.",
         )
-    return cast(Method, method)
+    return method
 
 
-def _refuse_foreign(method: str, options: Mapping[str, tuple[object, object]]) -> None:
-    for name, (given, default) in options.items():
-        if given != default:
-            both = "'sem' or 'linked'" if name in {"scaling", "information"} and method == "path" else "'sem'"
-            belongs = "'linked'" if name == "within" else both
+def _own(method: Method, given: Mapping[str, object]) -> dict[str, object]:
+    """The keywords that the method understands; the others must have been left out."""
+    known = keywords_of(METHODS[method].options)
+    for name, value in given.items():
+        owners = {own: keywords_of(way.options, lent=False) for own, way in METHODS.items()}
+        owners = {own: keywords for own, keywords in owners.items() if name in keywords}
+        if name not in known and value != next(iter(owners.values()))[name]:
             raise RoxError(
-                f"{name}={given!r} is not an option of method={method!r}.",
-                hint=f"Leave {name}= out; it belongs to method {belongs}.",
+                f"{name}={value!r} is not an option of method={method!r}.",
+                hint=f"Leave {name}= out; it belongs to method {' or '.join(map(repr, owners))}.",
             )
+    return {name: given[name] for name in known}
 
 
-def _kinds(equal: object) -> tuple[str, ...]:
-    """Kinds of parameters from one name, a sequence of names, or nothing."""
-    if equal is None or isinstance(equal, str):
-        return () if not equal else (equal,)
-    if not isinstance(equal, Iterable):
-        raise RoxError(f"equal= was {equal!r}.", allowed="names such as 'loadings', 'edges'")
-    return tuple(equal)
+_REMEDY = "Set {codes} to missing in the frame, such as frame[{name}].mask(frame[{name}].isin([{codes}]))."
 
 
-def _errors(
-    data: object, se: StandardErrors | None, bootstrap: int, seed: int | None, progress: bool | None
-) -> _Errors:
-    if se not in (None, "standard", "robust", "bootstrap"):
-        raise RoxError(f"se= was {se!r}.", allowed="'standard', 'robust' or 'bootstrap'")
-    replicates = _whole("bootstrap", bootstrap, "a whole number of replicates, 0 for none")
-    start = None if seed is None else _whole("seed", seed, "None or a whole number of at least 0")
-    if isinstance(data, Moments) and (se in {"robust", "bootstrap"} or replicates):
-        raise RoxError("A printed matrix has no rows, so only classical errors exist.", hint="Leave se= out.")
-    if replicates and se not in {None, "bootstrap"}:
-        raise RoxError(f"bootstrap={replicates} and se={se!r} contradict each other.", hint="Say se='bootstrap'.")
-    if replicates > _MOST_REPLICATES:
-        raise RoxError(
-            f"bootstrap={replicates:,} replicates are more than any error needs.",
-            allowed=f"at most {_MOST_REPLICATES:,}, better 2,000",
-        )
-    if replicates == 1:
-        raise RoxError("bootstrap=1 gives no standard error.", allowed="at least 2 replicates, better 2,000")
-    if se == "bootstrap" or replicates:
-        return _Errors("bootstrap", replicates or 2_000, start, progress)
-    return _Errors(se or ("standard" if isinstance(data, Moments) else "robust"), 0, start, progress)
-
-
-def _whole(name: str, given: object, allowed: str) -> int:
+def _collected(model: RoxModel, data: object, columns: Mapping[str, str | None]) -> object:
+    """Compute a lazy frame once, so that it is not computed again for the doubts; all other data as they are."""
     try:
-        value = operator.index(given)  # type: ignore[arg-type]
-    except TypeError:
-        value = -1
-    if value < 0 or isinstance(given, bool):
-        raise RoxError(f"{name}= was {given!r}.", allowed=allowed)
-    return value
+        lazy = isinstance(nw.from_native(data, pass_through=True), nw.LazyFrame)
+    except DuplicateError:  # of an eager frame, for its reader to name
+        lazy = False
+    if not lazy:
+        return data
+    named = [column for column in columns.values() if isinstance(column, str)]
+    return open_frame("data", data, [*(item.name for item in model.items), *named]).to_native()
 
 
-def _scores(model: RoxModel, data: object, cluster: str | None) -> Scores:
+def _with_doubts(model: RoxModel, data: object, fit: Fit, columns: Mapping[str, str | None]) -> Fit:
+    """The fit with its doubts (the study's, or those of what was given), and with what its loadings say of the items.
+
+    `columns` are those of the frame by option: group, cluster, weight, frequency.
+    """
+    doubts = (*fit.doubts, *_left_behind(data, fit), *_doubts(model, data, fit, columns))
+    found = replace(fit, doubts=doubts)
+    notes = [*_assumed_counts(data), *_direction_notes(found)]
+    return replace(found, notes=(*fit.notes, *notes)) if notes else found
+
+
+def _left_behind(data: object, fit: Fit) -> tuple[Doubt, ...]:
+    """Rows that a pickled study no longer has, where the method would use them."""
+    if fit.method != "linked" or not isinstance(data, Study) or not data.left_behind:
+        return ()
+    finding = (
+        f"This study came out of a pickle, which holds no rows: how answers of {listed(data.left_behind)} covary "
+        "within units rests on sums by unit, so that the fit differs from that of the study as it was read."
+    )
+    return (Doubt("rows", "doubtful", finding, data.left_behind, "Build the Study from its frames again."),)
+
+
+def _doubts(model: RoxModel, data: object, fit: Fit, columns: Mapping[str, str | None]) -> tuple[Doubt, ...]:
     if isinstance(data, Study):
-        return scores_of_study(model, data, cluster)
-    if isinstance(data, Moments):
-        if cluster is not None:
-            raise RoxError(f"cluster={cluster!r}: a printed matrix has no rows to cluster.", hint="Leave cluster= out.")
-        return scores_of_moments(model, data)
+        if model == data.model:
+            return data.doubts
+        kept = tuple(doubt for doubt in data.doubts if doubt.check != "reversed")
+        return (*kept, *reversed_in_moments(model, data.moments))
     if isinstance(data, LinkedMoments):
-        raise RoxError("Linked moments belong to method='linked'.", hint="Give a Study, or use method='linked'.")
-    return scores_of_frame(model, data, cluster)
+        return reversed_in_moments(model, data)
+    turned = reversed_by_covariance(model, _parts(model, fit, columns))
+    if isinstance(data, Moments):
+        return turned
+    found = (*_frame_doubts(model, data, columns), *turned)
+    return new_doubts(found, ())
 
 
-def _solve(
-    model: RoxModel, table: ParameterTable, scores: Scores, errors: _Errors
-) -> tuple[Solution, Resampling | None]:
-    if scores.values is None:
-        return solve_moments(model, table, scores), None
-    solution = solve_rows(model, table, scores, robust=errors.se == "robust")
-    if not errors.replicates:
-        return solution, None
-    return solution, resample(model, table, scores, errors.replicates, errors.seed, errors.progress)
+def _parts(
+    model: RoxModel, fit: Fit, columns: Mapping[str, str | None]
+) -> Iterator[tuple[Construct, FloatArray, float]]:
+    """Construct, covariance of its items (as they are read), rows that tell as much if they were independent."""
+    n = float(fit.population.n)
+    if columns.get("cluster") is not None or columns.get("weight") is not None:
+        n /= 2.0  # people of a cluster resemble each other, weights differ: a cautious guess
+    names = [item.name for item in model.items]
+    pooled, within = None, {measure.name: measure.within for measure in fit.measures}
+    if fit.groups:
+        share = np.array([group.n for group in fit.groups])
+        pooled = np.tensordot(share / share.sum(), np.stack([g.covariance for g in fit.groups]), axes=1)
+    for construct in model.constructs:
+        if len(construct.items) < 2:
+            continue
+        if fit.method == "path":
+            yield construct, within[construct.name], n
+        elif pooled is not None:
+            at = [names.index(name) for name in construct.item_names]
+            yield construct, pooled[np.ix_(at, at)], n
+
+
+def _frame_doubts(model: RoxModel, native: object, columns: Mapping[str, str | None]) -> tuple[Doubt, ...]:
+    """Codes, repeated rows and labels of the one frame that holds all items."""
+    names = [item.name for item in model.items]
+    labels = [(option, columns[option]) for option in ("group", "cluster") if columns.get(option) is not None]
+    frame = open_frame("data", native, [*names, *(str(column) for _, column in labels)])
+    codes = [item.scale.codes if item.scale is not None else {} for item in model.items]
+    answers = [number_column("data", frame, item.name, own) for item, own in zip(model.items, codes, strict=True)]
+    constructs = [construct.name for construct in model.constructs for _ in construct.items]
+    asked = [Asked(item, own, name) for item, own, name in zip(model.items, answers, constructs, strict=True)]
+    found = list(code_doubts("data", asked, "answers", _REMEDY))
+    if columns.get("frequency") is None:
+        found += duplicate_doubts("data", answers, None)
+    for option, column in labels:
+        found += label_doubts(str(column), option, distinct(frame, str(column))[1])
+    return tuple(found)
+
+
+def _assumed_counts(data: object) -> list[str]:
+    if not isinstance(data, Study) or not data.assumed_counts:
+        return []
+    words = ", ".join(f"{n} ({source})" for source, n in data.assumed_counts.items())
+    note = (
+        f"People behind each published mean were not counted but assumed: {words} in every unit; method 'linked' takes "
+        "the sampling error of the means from that, so fit again with half and twice as many to see what hangs on it."
+    )
+    return [note]
+
+
+def _direction_notes(fit: Fit) -> list[str]:
+    """Constructs whose loadings differ in sign, if no doubt has said which items are reversed."""
+    if fit.method == "path":
+        return []
+    said = {name for doubt in fit.doubts if doubt.check == "reversed" for name in doubt.culprits}
+    notes = []
+    for construct in fit.model.constructs:
+        if said & set(construct.item_names):
+            continue
+        for group in dict.fromkeys(row.group for row in fit.table):
+            notes += _mixed(fit, construct, group)
+    return notes
+
+
+def _mixed(fit: Fit, construct: Construct, group: str) -> list[str]:
+    rows = [
+        (row, float(fit.estimates.value[place]))
+        for place, row in enumerate(fit.table)
+        if row.kind == "loading" and row.left == construct.name and row.group == group
+    ]
+    negative = [row for row, value in rows if value < 0 and row.free and not row.label]
+    if not negative or all(value <= 0 for _, value in rows):
+        return []
+    where = f" in group {group!r}" if group else ""
+    shown = ", ".join(f"{row.right} {value:.3g}" for row, value in rows[:8])
+    note = (
+        f"Loadings on {construct.name}{where} differ in sign ({shown}): its items do not all go one way, and the "
+        "answers do not tell clearly which, if any, was worded the other way round."
+    )
+    return [note]

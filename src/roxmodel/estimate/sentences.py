@@ -7,15 +7,17 @@ from collections.abc import Sequence
 import numpy as np
 
 from roxmodel.implied.identification import FEWEST
-from roxmodel.records import Resampling
+from roxmodel.result.draws import Draws
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable, units_kept
-from roxmodel.types import BoolArray, FloatArray, Scaling
+from roxmodel.types import BoolArray, FloatArray, IntArray, Scaling
 
 __all__ = [
     "BESIDE",
     "assumed_notes",
+    "bootstrap_words",
     "causal_notes",
+    "cluster_notes",
     "hidden_notes",
     "never_met_notes",
     "replicate_notes",
@@ -25,6 +27,7 @@ __all__ = [
 
 BESIDE = " The errors of all else do not take them as known to be 0: they are widened by what hangs on it."
 
+_ROUGH = 30  # clusters from which errors are good
 _CAUSAL = (
     "Causal reading assumes that the arrows point the right way and that no unmeasured cause acts on both ends "
     "of an edge, beyond the context constructs in the graph; robustness_value says how strong one would have to be."
@@ -34,6 +37,20 @@ _CAUSAL = (
 def causal_notes(model: RoxModel) -> list[str]:
     """What a causal reading assumes, if there are edges."""
     return [_CAUSAL] if model.edges else []
+
+
+def bootstrap_words(draws: Draws, whom: str) -> str:
+    """How errors from replicates were computed."""
+    failed = f", {draws.failed} failed and left out" if draws.failed else ""
+    return f"bootstrap by {whom}, {len(draws.values)} replicates{failed}, percentile intervals"
+
+
+def cluster_notes(clusters: IntArray | None) -> list[str]:
+    """On how few clusters (codes from 0) the errors rest."""
+    count = 0 if clusters is None else int(clusters.max()) + 1
+    if not 0 < count < _ROUGH:
+        return []
+    return [f"Only {count} clusters: errors that rest on so few are rough, and as a rule too small."]
 
 
 def hidden_notes(names: Sequence[str], hidden: BoolArray, min_group: int) -> list[str]:
@@ -107,11 +124,11 @@ def sign_notes(model: RoxModel, table: ParameterTable, theta: FloatArray) -> lis
     return notes
 
 
-def replicate_notes(found: Resampling | None) -> list[str]:
+def replicate_notes(found: Draws | None) -> list[str]:
     """Replicates of a latent fit that failed, or stopped at a bound."""
     if found is None or not (found.failed or found.bounded):
         return []
-    whole = len(found.replicates) + found.failed
+    whole = len(found.values) + found.failed
     left = f"Of {whole} bootstrap replicates {found.failed} did not converge and are left out"
     return [f"{left}; {found.bounded} stopped at a bound (a variance of 0) and are kept."]
 

@@ -1,12 +1,7 @@
-"""Curvature of a likelihood whose cases each see Σ in their own way: sums over cases, contracted with derivatives.
+"""Curvature of a likelihood whose cells each see Σ in their own way; and a gradient of many draws in k × k.
 
-A case (a pattern of missing answers, a unit with its own noise) has the inverse W of its covariance. The information
-needs sums of W ⊗ W, W ⊗ W S* W and W ⊗ w over the cases, which are matrix products over their lower triangles.
-
-The gradient for many draws where item residuals do not covary: everything in k × k, nothing p × p is inverted.
-
-With D = Θ⁻¹ and J = Λᵀ D Λ, Σ⁻¹ = D - D Λ N Λᵀ D, N = (I + Φ J)⁻¹ Φ (Woodbury), so that the gradient needs products of
-p × k matrices only.
+A cell (a pattern of missing answers, a unit with its own noise) has the inverse W of its covariance. The information
+needs sums of W ⊗ W, W ⊗ W S* W and W ⊗ w over the cells, which are matrix products over their lower triangles.
 """
 
 from __future__ import annotations
@@ -24,6 +19,7 @@ __all__ = [
     "CaseSums",
     "curvature",
     "is_diagonal",
+    "pair_cross",
     "pair_information",
     "pair_places",
     "pair_table",
@@ -31,28 +27,17 @@ __all__ = [
     "sums_of",
 ]
 
-
 _MOST_PAIRED = 40  # variables up to which tables of pairs by pairs are held
 
 
 @dataclass(frozen=True, slots=True)
 class CaseSums:
-    """Sums over cases, lower triangles packed (q = p (p + 1) / 2).
+    """Sums over cells, lower triangles packed (q = p (p + 1) / 2)."""
 
-    Attributes
-    ----------
-    plain, mixed
-        (q, q) of W ⊗ W and W ⊗ W S* W.
-    joint
-        (q, p) of W ⊗ w; zeros where means are not modelled.
-    inverse
-        (p, p) of W.
-    """
-
-    plain: FloatArray
-    mixed: FloatArray
-    joint: FloatArray
-    inverse: FloatArray
+    plain: FloatArray  # (q, q) of W ⊗ W
+    mixed: FloatArray  # (q, q) of W ⊗ W S* W
+    joint: FloatArray  # (q, p) of W ⊗ w; zeros where means are not modelled
+    inverse: FloatArray  # (p, p) of W
 
     def __add__(self, other: CaseSums) -> CaseSums:
         return CaseSums(
@@ -63,21 +48,7 @@ class CaseSums:
 def sums_of(
     weight: FloatArray, inverse: FloatArray, half: FloatArray, pushed: FloatArray, means: bool = True
 ) -> CaseSums:
-    """Sum over J cases.
-
-    Parameters
-    ----------
-    weight
-        (J,) of the cases.
-    inverse
-        W, (J, p, p).
-    half
-        W S* W, (J, p, p).
-    pushed
-        w = W (m - μ), (J, p).
-    means
-        Whether means are modelled.
-    """
+    """Sum over J cells: weights (J,), W and W S* W (J, p, p), w = W (m - μ) (J, p), and whether means are modelled."""
     p = inverse.shape[-1]
     low = np.tril_indices(p)
     packed = inverse[:, low[0], low[1]]
@@ -88,19 +59,19 @@ def sums_of(
 
 def curvature(layout: Layout, at: Implied, sums: CaseSums) -> tuple[FloatArray, FloatArray]:
     """Expected and observed information by the rows of the table, without the second derivatives of Σ and μ."""
-    p = len(layout.items)
-    if p > _MOST_PAIRED:
-        return _in_rows(layout, at, sums)
-    places = _places(p)
-    tables = [_over_pairs(own, places) for own in (sums.plain + sums.plain.T, sums.mixed + sums.mixed.T)]
-    if layout.constructs:
+    places = _places(len(layout.items))
+    if not layout.constructs:
+        by_mu = _own_means(layout)
+        expected, mixed, cross = _picked(layout, sums, places)
+    else:
         by_sigma, by_mu = moment_jacobian(layout, at)
         low = by_sigma[places.row, places.column] * places.share[:, None]
-        expected, mixed = (low.T @ table @ low for table in tables)
-        cross = _cross(by_mu, low, sums.joint, places) if layout.means else np.zeros_like(expected)
-    else:
-        by_mu = _own_means(layout)
-        expected, mixed, cross = _picked(layout, tables, sums.joint, places)
+        if len(layout.items) > _MOST_PAIRED:
+            expected, mixed = (_around_rows(by_sigma, table, places) for table in (sums.plain, sums.mixed))
+        else:
+            tables = (pair_table(own + own.T) for own in (sums.plain, sums.mixed))
+            expected, mixed = (low.T @ table @ low for table in tables)
+        cross = by_mu.T @ pair_cross(sums, low) if layout.means else np.zeros_like(expected)
     means = by_mu.T @ sums.inverse @ by_mu
     return means + expected / 2, means + mixed - expected / 2 + cross + cross.T
 
@@ -113,43 +84,35 @@ def pair_places(p: int) -> tuple[IntArray, IntArray]:
 
 def pair_table(table: FloatArray) -> FloatArray:
     """Σ of X_ac Y_bd over all orders of two pairs, (q, q), from X ⊗ Y + Y ⊗ X over packed triangles."""
-    return _over_pairs(table, _places(int((np.sqrt(8 * len(table) + 1) - 1) / 2 + 0.5)))
+    straight, crossed = _orders(int((np.sqrt(8 * len(table) + 1) - 1) / 2 + 0.5))
+    return np.asarray(table.take(straight) + table.take(crossed))
+
+
+def pair_cross(sums: CaseSums, low: FloatArray) -> FloatArray:
+    """(p, r) Σ W ∂Σ_r w, from derivatives of the pairs, (q, r), halved on the diagonal."""
+    p = len(sums.inverse)
+    places = _places(p)
+    row, column, pair = places.row, places.column, places.pair
+    every = sums.joint[pair[:, row], column] + sums.joint[pair[:, column], row]
+    return np.asarray(every.reshape(p, -1) @ low)
 
 
 def pair_information(inverse: FloatArray, weight: FloatArray) -> FloatArray:
-    """½ Σ w tr(A ∂Σ_ab A ∂Σ_cd) over J cases for all pairs a ≥ b, c ≥ d of p variables, (q, q).
-
-    Parameters
-    ----------
-    inverse
-        A, (J, p, p).
-    weight
-        (J,).
-    """
+    """½ Σ w tr(A ∂Σ_ab A ∂Σ_cd) over J cells A, (J, p, p), for all pairs a ≥ b, c ≥ d of p variables, (q, q)."""
     places = _places(inverse.shape[-1])
     packed = inverse[:, places.row, places.column]
     plain = (packed * weight[:, None]).T @ packed
-    return np.asarray(_over_pairs(plain + plain.T, places) * np.outer(places.share, places.share) / 2)
+    return np.asarray(pair_table(plain + plain.T) * np.outer(places.share, places.share) / 2)
 
 
 @dataclass(frozen=True, slots=True)
 class _Places:
-    """Pairs a ≥ b of p variables: rows, columns, ½ on the diagonal, and where the products of two pairs stand.
-
-    Attributes
-    ----------
-    straight, crossed
-        (q, q) places of [ac, bd] and [ad, bc] in a flat (q, q) table, for pairs (a, b) and (c, d).
-    pair
-        (p, p) place of each pair.
-    """
+    """Pairs a ≥ b of p variables: rows, columns, ½ on the diagonal, and the place of each pair, (p, p)."""
 
     row: IntArray
     column: IntArray
     share: FloatArray
     pair: IntArray
-    straight: IntArray
-    crossed: IntArray
 
 
 @lru_cache(maxsize=8)
@@ -157,49 +120,16 @@ def _places(p: int) -> _Places:
     a, b = np.tril_indices(p)
     pair = np.zeros((p, p), dtype=np.int64)
     pair[a, b] = pair[b, a] = np.arange(len(a))
+    return _Places(a, b, np.where(a == b, 0.5, 1.0), pair)
+
+
+@lru_cache(maxsize=8)
+def _orders(p: int) -> tuple[IntArray, IntArray]:
+    """(q, q) places of [ac, bd] and [ad, bc] in a flat (q, q) table, for pairs (a, b) and (c, d)."""
+    places = _places(p)
+    a, b, pair = places.row, places.column, places.pair
     aa, ab, bb = pair[a][:, a], pair[a][:, b], pair[b][:, b]
-    return _Places(a, b, np.where(a == b, 0.5, 1.0), pair, aa * len(a) + bb, ab * len(a) + ab.T)
-
-
-def _over_pairs(table: FloatArray, places: _Places) -> FloatArray:
-    """Σ of X_ac Y_bd over all orders of two pairs, from the table X ⊗ Y + Y ⊗ X."""
-    return np.asarray(table.take(places.straight) + table.take(places.crossed))
-
-
-def _cross(by_mu: FloatArray, low: FloatArray, joint: FloatArray, places: _Places) -> FloatArray:
-    """d_rᵀ W ∂Σ_q w for every pair of rows."""
-    p = len(by_mu)
-    every = joint[places.pair[:, places.row], places.column] + joint[places.pair[:, places.column], places.row]
-    return np.asarray(by_mu.T @ every.reshape(p, -1) @ low)
-
-
-def _picked(
-    layout: Layout, tables: list[FloatArray], joint: FloatArray, places: _Places
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """The same where each row is one entry of Σ or μ."""
-    unit, is_mean = 1.0 / layout.scale, layout.share == 0.0
-    i, j = layout.row, np.where(is_mean, layout.row, layout.column)
-    at, size = places.pair[i, j], layout.share * unit[i] * unit[j]
-    expected, mixed = (table[np.ix_(at, at)] * np.outer(size, size) for table in tables)
-    mean = np.where(is_mean, unit[i], 0.0)
-    cross = (joint[places.pair[i][:, i], j[None, :]] + joint[places.pair[i][:, j], i[None, :]]) * size * mean[:, None]
-    return expected, mixed, cross
-
-
-def _in_rows(layout: Layout, at: Implied, sums: CaseSums) -> tuple[FloatArray, FloatArray]:
-    """The same for many variables, one row of Σ at a time."""
-    p = len(layout.items)
-    low = np.tril_indices(p)
-    place = np.zeros((p, p), dtype=np.int64)
-    place[low] = place.T[low] = np.arange(len(low[0]))
-    if layout.constructs:
-        by_sigma, by_mu = moment_jacobian(layout, at)
-        expected, mixed, cross = _around_rows(layout, (by_sigma, by_mu), sums, place)
-    else:
-        by_mu = _own_means(layout)
-        expected, mixed, cross = _gathered(layout, sums, place)
-    means = by_mu.T @ sums.inverse @ by_mu
-    return means + expected / 2, means + mixed - expected / 2 + cross + cross.T
+    return aa * len(a) + bb, ab * len(a) + ab.T
 
 
 def _own_means(layout: Layout) -> FloatArray:
@@ -210,40 +140,35 @@ def _own_means(layout: Layout) -> FloatArray:
     return found
 
 
-def _gathered(layout: Layout, sums: CaseSums, place: IntArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _picked(layout: Layout, sums: CaseSums, places: _Places) -> tuple[FloatArray, FloatArray, FloatArray]:
     """tr(W ∂Σ_q W ∂Σ_r), tr(W ∂Σ_q W S* W ∂Σ_r) and d_rᵀ W ∂Σ_q w where each row is one entry of Σ or μ."""
-    i, j, unit = layout.row, np.where(layout.share == 0.0, layout.row, layout.column), 1.0 / layout.scale
-    size = layout.share * unit[i] * unit[j]
-    ii, ij, jj = place[i][:, i], place[i][:, j], place[j][:, j]
+    unit, is_mean, place = 1.0 / layout.scale, layout.share == 0.0, places.pair
+    i, j = layout.row, np.where(is_mean, layout.row, layout.column)
+    ii, ij, jj = place[np.ix_(i, i)], place[np.ix_(i, j)], place[np.ix_(j, j)]
+    size, at = layout.share * unit[i] * unit[j], place[i, j]
     both = []
     for table in (sums.plain, sums.mixed):
-        found = table[ij.T, ij] + table[ii, jj] + table[jj, ii] + table[ij, ij.T]
+        if len(unit) > _MOST_PAIRED:
+            found = table[ij.T, ij] + table[ii, jj] + table[jj, ii] + table[ij, ij.T]
+        else:
+            found = pair_table(table + table.T)[np.ix_(at, at)]
         both.append(found * np.outer(size, size))
-    mean = np.where(layout.share == 0.0, unit[i], 0.0)
+    mean = np.where(is_mean, unit[i], 0.0)
     cross = (sums.joint[ii, j[None, :]] + sums.joint[ij, i[None, :]]) * size * mean[:, None]
     return both[0], both[1], cross
 
 
-def _around_rows(
-    layout: Layout, jacobian: tuple[FloatArray, FloatArray], sums: CaseSums, place: IntArray
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """The same for a model with constructs, one row of Σ at a time, so that 80 variables need no p⁴ table."""
-    by_sigma, by_mu = jacobian
-    p, r = by_mu.shape
-    flat = by_sigma.reshape(p * p, -1)
-    one, two, cross = (np.zeros((r, r)) for _ in range(3))
+def _around_rows(by_sigma: FloatArray, table: FloatArray, places: _Places) -> FloatArray:
+    """tr(W ∂Σ_q · ∂Σ_r) for many variables, one row of Σ at a time, so that 80 variables need no p⁴ table."""
+    p, place, flat = len(by_sigma), places.pair, by_sigma.reshape(len(by_sigma) ** 2, -1)
+    found = np.zeros((flat.shape[1],) * 2)
     for a in range(p):
-        one += _around(by_sigma[a], sums.plain[place[a][:, None, None], place[None]], flat)  # [c, b, d]: Σ W_ac W_bd
-        two += _around(by_sigma[a], sums.mixed[place[a][:, None, None], place[None]], flat)
-        if layout.means:  # d_rᵀ W ∂Σ_q w = Σ d_r[a] W_ac ∂Σ_q[c, d] w_d
-            cross += np.outer(by_mu[a], sums.joint[place[a]].reshape(-1) @ flat)
-    return one, two, cross
+        middle = table[place[a][:, None, None], place[None]]  # [c, b, d]: Σ W_ac W_bd
+        found += (by_sigma[a].T @ middle.swapaxes(0, 1).reshape(p, p * p)) @ flat
+    return found
 
 
-def _around(left: FloatArray, middle: FloatArray, flat: FloatArray) -> FloatArray:
-    """Σ_b,c,d left[b, r] middle[c, b, d] flat[(c, d), q]."""
-    p = len(left)
-    return np.asarray((left.T @ middle.swapaxes(0, 1).reshape(p, p * p)) @ flat)
+# --- many draws
 
 
 def is_diagonal(layout: Layout) -> bool:
@@ -260,16 +185,10 @@ def is_diagonal(layout: Layout) -> bool:
 
 
 def slope_diagonal(layout: Layout, theta: FloatArray, covariance: FloatArray) -> FloatArray:
-    """Gradient of F/2, (draws, n_free), for a layout that `is_diagonal`.
+    """Gradient of F/2, (draws, n_free), for a layout that `is_diagonal`: nothing p × p is inverted.
 
-    Parameters
-    ----------
-    layout
-        The model.
-    theta
-        (draws, n_free).
-    covariance
-        (draws, p, p) in units of the scale.
+    With D = Θ⁻¹ and J = Λᵀ D Λ, Σ⁻¹ = D - D Λ N Λᵀ D, N = (I + Φ J)⁻¹ Φ (Woodbury), so that products of p × k matrices
+    do. `theta` is (draws, n_free), `covariance` (draws, p, p) in units of the scale.
     """
     lam = filled(layout, theta, LOADINGS) / layout.scale[:, None]
     beta, psi = filled(layout, theta, EDGES), filled(layout, theta, DISTURBANCES)

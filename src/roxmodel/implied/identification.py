@@ -1,7 +1,4 @@
-"""Whether the model can be estimated at all, before any data: no parameters may be traded against each other.
-
-Items that never met: which pairs were seen together, what that identifies, and a covariance made whole.
-"""
+"""Whether the model can be estimated at all: parameters traded against each other, and items that never met."""
 
 from __future__ import annotations
 
@@ -28,44 +25,35 @@ __all__ = [
     "Asked",
     "NeverMetError",
     "completed",
-    "flat_direction",
-    "involved",
     "name_parameters",
     "require_identified",
     "require_seen",
-    "somewhere",
     "thin",
     "together_of",
 ]
 
-
 _RANK = 1e-13  # smallest eigenvalue of the scaled cross-products of the Jacobian that still counts
-
-
 _TRIES = 3
+_PART = 0.1  # share of the largest entry (or change) from which a parameter (or pair) takes part in a direction
+FEWEST = 2  # times that two items must be seen together: one pair of numbers tells no covariance
+_THIN = 10  # times below which a covariance is hardly known
+_SHARE = 0.25  # the same as a share of the rarer item, so that small studies whose items all met are not called thin
+_SWEEPS, _SETTLED = 200, 1e-9
+_GROWTH = 40  # steps towards the known correlations
+_LEAST = 1e-8  # smallest pivot of a correlation matrix that is taken as positive definite
 
-
-_PART = 0.1  # share of the largest entry from which a parameter takes part in a direction
+Start = tuple[FloatArray, FloatArray]  # starting values and the size of each parameter
+Picked = tuple[IntArray, IntArray]  # rows and columns of the covariances that are known
+Flat = tuple[FloatArray, FloatArray, FloatArray]  # a point, a direction there, the same in the parameters' own units
 
 
 def require_identified(
-    model: RoxModel,
-    table: ParameterTable,
-    layouts: Sequence[Layout],
-    start: tuple[FloatArray, FloatArray],
-    picked: tuple[IntArray, IntArray] | None = None,
+    model: RoxModel, table: ParameterTable, layouts: Sequence[Layout], start: Start, picked: Picked | None = None
 ) -> None:
     """Refuse a model whose parameters the moments cannot determine, at points chosen at random around the start.
 
-    Parameters
-    ----------
-    model, table, layouts
-        What is estimated.
-    start
-        Starting values and sizes of the parameters.
-    picked
-        Rows and columns of the covariances that are known, where not all are (ordinal items); thresholds and means
-        are then free for each item.
+    `picked` are the covariances that are known, where not all are (ordinal items); thresholds and means are then free
+    for each item.
 
     Raises
     ------
@@ -77,16 +65,10 @@ def require_identified(
     Wald (1950), in Statistical inference in dynamic economic models, 238-244 (local rank); Bekker, Merckens &
     Wansbeek (1994), Identification, equivalent models, and computer algebra.
     """
-    if not table.n_free:
+    found = _untold(table, layouts, start, None if picked is None else [picked]) if table.n_free else None
+    if found is None:
         return
-    rng = np.random.default_rng(20_061)
-    flat = np.zeros(0)
-    for _ in range(_TRIES):
-        found = flat_direction(table, layouts, (somewhere(start, rng), start[1]), None if picked is None else [picked])
-        if found is None:
-            return
-        flat = found[0]
-    rows = involved(table, flat)
+    rows = _involved(table, found[1])
     constructs = _constructs_of(model, rows)
     raise EstimationError(
         f"The model is not identified: {_traded(rows)} (construct {listed(constructs)}).",
@@ -100,7 +82,21 @@ def _traded(rows: Sequence[Parameter]) -> str:
     return f"{name_parameters(rows)} can be traded against each other without any change in the implied moments"
 
 
-def somewhere(start: tuple[FloatArray, FloatArray], rng: np.random.Generator) -> FloatArray:
+def _untold(
+    table: ParameterTable, layouts: Sequence[Layout], start: Start, picked: Sequence[Picked] | None
+) -> Flat | None:
+    """A point near the start, and a direction there that changes nothing that is known; None if there is none."""
+    rng, found = np.random.default_rng(20_061), None
+    for _ in range(_TRIES):
+        point = _somewhere(start, rng)
+        flat = _flat_direction(table, layouts, (point, start[1]), picked)
+        if flat is None:
+            return None
+        found = point, *flat
+    return found
+
+
+def _somewhere(start: Start, rng: np.random.Generator) -> FloatArray:
     """A generic point near the start: no parameter is 0 for its size, no two are equal by chance."""
     values, sizes = start
     point = values * rng.uniform(0.7, 1.3, len(values))
@@ -108,16 +104,13 @@ def somewhere(start: tuple[FloatArray, FloatArray], rng: np.random.Generator) ->
     return np.asarray(np.where(small, sizes * rng.uniform(0.05, 0.2, len(values)), point))
 
 
-def flat_direction(
-    table: ParameterTable,
-    layouts: Sequence[Layout],
-    where: tuple[FloatArray, FloatArray],
-    picked: Sequence[tuple[IntArray, IntArray]] | None,
+def _flat_direction(
+    table: ParameterTable, layouts: Sequence[Layout], where: Start, picked: Sequence[Picked] | None
 ) -> tuple[FloatArray, FloatArray] | None:
     """(n_free,) a direction that changes no moment, by parameters of unit length, and in their own units; or None.
 
     `where` is a point, and the size that each parameter may have: units of measurement must not decide. `picked` are
-    rows and columns of the covariances that are known, for each layout; None = all.
+    the covariances that are known, for each layout; None = all.
     """
     point, sizes = where
     products = np.zeros((len(point),) * 2)
@@ -146,7 +139,7 @@ def flat_direction(
     return vectors[:, 0], vectors[:, 0] / scale * sizes
 
 
-def involved(table: ParameterTable, flat: FloatArray) -> list[Parameter]:
+def _involved(table: ParameterTable, flat: FloatArray) -> list[Parameter]:
     """The parameters that a direction moves."""
     part = np.abs(flat) > _PART * np.abs(flat).max()
     seen: set[int] = set()
@@ -232,22 +225,7 @@ def _stated(model: RoxModel, row: Parameter) -> bool:
     return any({pair.left, pair.right} == {row.left, row.right} for pair in model.covariances)
 
 
-FEWEST = 2  # times that two items must be seen together: one pair of numbers tells no covariance
-
-
-_THIN = 10  # times below which a covariance is hardly known
-
-
-_SHARE = 0.25  # the same as a share of the rarer item, so that small studies whose items all met are not called thin
-
-
-_SWEEPS, _SETTLED = 200, 1e-9
-
-
-_GROWTH = 40  # steps towards the known correlations
-
-
-_LEAST = 1e-8  # smallest pivot of a correlation matrix that is taken as positive definite
+# --- items that never met
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,14 +252,7 @@ class NeverMetError(EstimationError):
 
 
 def together_of(seen: BoolArray, count: FloatArray | None = None) -> FloatArray:
-    """(p, p) how many cases saw each pair of items, on the diagonal each item.
-
-    Parameters
-    ----------
-    seen
-        (J, p) which items a case (a person, a unit, a pattern of missing answers) has.
-    count
-        (J,) cases of each row; None = one.
+    """(p, p) how many cases saw each pair of items, on the diagonal each item, from (J, p) and how often, (J,).
 
     Examples
     --------
@@ -307,14 +278,8 @@ def thin(together: FloatArray) -> BoolArray:
 def completed(covariance: FloatArray, known: BoolArray) -> FloatArray:
     """Fill what is not known of a covariance so that its determinant is largest: no partial correlation is added.
 
-    Where nothing positive definite has the known correlations, they are drawn towards 0 as far as it needs.
-
-    Parameters
-    ----------
-    covariance
-        (p, p), anything where it is not known.
-    known
-        (p, p), True on the diagonal. What does not vary covaries with nothing.
+    Where nothing positive definite has the known correlations, they are drawn towards 0 as far as it needs. `known` is
+    (p, p), True on the diagonal; what does not vary covaries with nothing.
 
     References
     ----------
@@ -374,30 +339,13 @@ def _spread(correlation: FloatArray, known: BoolArray) -> FloatArray:
 
 
 def require_seen(
-    table: ParameterTable,
-    layouts: Sequence[Layout],
-    start: tuple[FloatArray, FloatArray],
-    together: Sequence[FloatArray],
-    asked: Asked,
+    table: ParameterTable, layouts: Sequence[Layout], start: Start, together: Sequence[FloatArray], asked: Asked
 ) -> tuple[Doubt, ...]:
     """Refuse a model that pairs of items which were never seen together would have to determine.
 
     Items that never met are no harm where others join them: the likelihood of what was seen has an information of full
     rank as soon as the moments seen together have a Jacobian of full rank (they are all its cases see of Σ).
-
-    Parameters
-    ----------
-    table, layouts, start
-        What is estimated, and the starting values with the size of each parameter.
-    together
-        (p, p) for each layout: see `together_of`.
-    asked
-        What cases are, in words.
-
-    Returns
-    -------
-    tuple of Doubt
-        What hangs on a few cases only; empty as a rule.
+    `together` is (p, p) for each layout (see `together_of`). What hangs on a few cases only is doubtful.
 
     Raises
     ------
@@ -406,49 +354,32 @@ def require_seen(
     """
     short = [own < FEWEST for own in together]
     if any(own.any() for own in short):
-        found = _untold(table, layouts, start, short)
+        found = _untold(table, layouts, start, _without(short))
         if found is not None:
             raise _never_met(table, layouts, (found, short), (together, asked))
     few = [thin(own) for own in together]
     if not any((own & ~lost).any() for own, lost in zip(few, short, strict=True)):
         return ()
-    found = _untold(table, layouts, start, few)
+    found = _untold(table, layouts, start, _without(few))
     if found is None:
         return ()
     pairs, count = _pairs(layouts, found, (few, together))
+    rows = _involved(table, found[1])
     finding = (
-        f"Hardly identified: {_traded_in_pairs(table, found[1])} hang{_s(table, found[1])} on how {_words(pairs)} "
+        f"Hardly identified: {name_parameters(rows, 3)} hang{'s' if len(rows) == 1 else ''} on how {_words(pairs)} "
         f"go together, which {count:.0f} {asked.whom} tell: errors and tests mean little here."
     )
     culprits = tuple(dict.fromkeys(item for pair in pairs for item in pair))
     return (Doubt("identified", "doubtful", finding, culprits, f"{asked.remedy}."),)
 
 
-Flat = tuple[FloatArray, FloatArray]  # starting values and sizes
-
-
-Found = tuple[FloatArray, FloatArray, FloatArray]  # a point, a direction there, the same in the parameters' own units
-
-
-def _untold(table: ParameterTable, layouts: Sequence[Layout], start: Flat, lost: Sequence[BoolArray]) -> Found | None:
-    """A point, and a direction there that changes nothing that was seen; None if there is none."""
-    picked = []
-    for own in lost:
-        row, column = np.nonzero(np.tril(~own))
-        picked.append((row.astype(np.int64), column.astype(np.int64)))
-    rng = np.random.default_rng(20_061)
-    found: Found | None = None
-    for _ in range(_TRIES):
-        point = somewhere(start, rng)
-        flat = flat_direction(table, layouts, (point, start[1]), picked)
-        if flat is None:
-            return None
-        found = point, *flat
-    return found
+def _without(lost: Sequence[BoolArray]) -> list[Picked]:
+    places = (np.nonzero(np.tril(~own)) for own in lost)
+    return [(row.astype(np.int64), column.astype(np.int64)) for row, column in places]
 
 
 def _pairs(
-    layouts: Sequence[Layout], found: Found, where: tuple[Sequence[BoolArray], Sequence[FloatArray]]
+    layouts: Sequence[Layout], found: Flat, where: tuple[Sequence[BoolArray], Sequence[FloatArray]]
 ) -> tuple[list[tuple[str, ...]], float]:
     """The pairs that the direction moves, and how often the most frequent of them was seen."""
     point, _, flat = found
@@ -468,25 +399,16 @@ def _words(pairs: Sequence[tuple[str, ...]]) -> str:
     return (" and ".join(map(repr, pairs[0])) if pairs else "some items") + likewise
 
 
-def _traded_in_pairs(table: ParameterTable, flat: FloatArray) -> str:
-    return name_parameters(involved(table, flat), most=3)
-
-
-def _s(table: ParameterTable, flat: FloatArray) -> str:
-    return "s" if len(involved(table, flat)) == 1 else ""
-
-
 def _never_met(
     table: ParameterTable,
     layouts: Sequence[Layout],
-    lost: tuple[Found, Sequence[BoolArray]],
+    lost: tuple[Flat, Sequence[BoolArray]],
     data: tuple[Sequence[FloatArray], Asked],
 ) -> NeverMetError:
-    found, short = lost
-    together, asked = data
-    pairs, count = _pairs(layouts, found, (short, together))
-    met = f"were never {asked.met}" if count == 0 else f"were {asked.met} only once"
+    found, (together, asked) = lost[0], data
+    pairs, count = _pairs(layouts, found, (lost[1], together))
+    met, untold = f"were never {asked.met}" if count == 0 else f"were {asked.met} only once", _involved(table, found[1])
     return NeverMetError(
-        f"{_words(pairs)} {met}, and no other items join them, so {_traded_in_pairs(table, found[1])} cannot be told.",
+        f"{_words(pairs)} {met}, and no other items join them, so {name_parameters(untold, 3)} cannot be told.",
         hint=f"{asked.remedy}, or a third item of their construct beside each; or leave one of them out.",
     )

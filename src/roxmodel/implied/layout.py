@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,53 +34,27 @@ class Layout:
     Σ = Λ T Ψ Tᵀ Λᵀ + Θ and μ = ν + Λ T α with T = (I - B)⁻¹ (Bollen 1989, Structural equations with latent
     variables, ch. 8). With the bank of columns [I | A | C], A = Λ T and C = A Ψ Tᵀ, the derivative of Σ by any row of
     the table is ``s (u vᵀ + v uᵀ)`` and that of μ is ``m·d`` with u, v, d columns of the bank.
-
-    Attributes
-    ----------
-    items, constructs
-        Names: p observed variables, k constructs.
-    base
-        Λ (p, k), B (k, k), Ψ (k, k), Θ (p, p), ν (p), α (k) with the fixed values in place.
-    matrix, row, column
-        (r,) which matrix and which entry each free row of the table is.
-    theta
-        (r,) its place in theta; several rows may share one.
-    n_free
-        Length of theta.
-    u, v, d
-        (r,) places in the bank.
-    share
-        (r,) s: 1, ½ on a diagonal, 0 for means.
-    scale
-        (p,) units that Σ and μ are expressed in (standard deviations of the sample), so that a variance of euros
-        squared beside one of points costs no digit.
-    means
-        Whether μ is modelled; if not, it is the sample's.
-    entries
-        For each matrix the rows, columns and places in theta of its free entries.
-    link
-        (r, n_free) incidence: which element of theta each free row takes.
     """
 
-    items: tuple[str, ...]
-    constructs: tuple[str, ...]
-    base: tuple[FloatArray, ...]
-    matrix: IntArray
+    items: tuple[str, ...]  # p observed variables
+    constructs: tuple[str, ...]  # k
+    base: tuple[FloatArray, ...]  # Λ (p, k), B (k, k), Ψ (k, k), Θ (p, p), ν (p), α (k): fixed values in place
+    matrix: IntArray  # (r,) which matrix each free row of the table stands in, and its entry there
     row: IntArray
     column: IntArray
-    theta: IntArray
-    n_free: int
-    u: IntArray
+    theta: IntArray  # (r,) its place in theta; several rows may share one
+    n_free: int  # length of theta, over all groups
+    u: IntArray  # (r,) places in the bank
     v: IntArray
     d: IntArray
-    share: FloatArray
-    scale: FloatArray
-    means: bool
-    entries: tuple[tuple[IntArray, IntArray, IntArray], ...]
-    link: FloatArray
+    share: FloatArray  # (r,) s: 1, ½ on a diagonal, 0 for means
+    scale: FloatArray  # (p,) units of Σ and μ (standard deviations): euros squared beside points cost no digit
+    means: bool  # whether μ is modelled; if not, it is the sample's
+    entries: tuple[tuple[IntArray, IntArray, IntArray], ...]  # of each matrix: rows, columns, places in theta
+    link: FloatArray  # (r, n_free) which element of theta each free row takes
 
 
-def residual_of(row: Parameter, constructs: Sequence[str]) -> bool:
+def residual_of(row: Parameter, constructs: Container[str]) -> bool:
     """Whether a variance or covariance is one of item residuals (an item may bear its construct's name)."""
     if row.left not in constructs or row.kind != "variance":
         return row.left not in constructs
@@ -96,18 +70,8 @@ def lay_out(
 ) -> Layout:
     """Lay the rows of one group out in matrices.
 
-    Parameters
-    ----------
-    rows
-        Rows of the parameter table.
-    names
-        Items and constructs.
-    given
-        Values of the rows that the data give, by id.
-    scale
-        (p,) units of the items.
-    n_free
-        Length of theta, over all groups.
+    `names` are items and constructs, `given` the values that the data give to rows (by id), `scale` (p,) the units of
+    the items, `n_free` the length of theta over all groups.
     """
     items, constructs = names
     item_at = {name: i for i, name in enumerate(items)}
@@ -198,29 +162,12 @@ def saturated(
     given: tuple[int, ...] = (),
     apart: BoolArray | None = None,
 ) -> tuple[Layout, FloatArray]:
-    """Lay out the model without structure: every (co)variance free, or (the baseline) variances only.
+    """Lay out the model without structure: every (co)variance free, or (the baseline, `diagonal`) variances only.
 
-    Parameters
-    ----------
-    items, scale
-        (p) observed variables and their units.
-    known
-        (p,) means and (p, p) covariances in units of the scale.
-    diagonal
-        Whether covariances are 0.
-    means
-        Whether means are parameters.
-    given
-        Variables whose moments among themselves the data give.
-    apart
-        (p, p) pairs that were never seen together: their covariances stay as they are; None = no pair.
-
-    Returns
-    -------
-    Layout
-        Its parameters are the means (if modelled) and the lower triangle of Σ, column by column, or its diagonal.
-    ndarray
-        (n_free,) the known moments as parameters.
+    `known` are means (p,) and covariances (p, p) in units of the scale, `given` the variables whose moments among
+    themselves the data give, `apart` (p, p) the pairs that were never seen together: their covariances stay as they
+    are. The parameters are the means (if modelled) and the lower triangle of Σ, column by column, or its diagonal; with
+    the layout come the known moments as parameters, (n_free,).
     """
     p, fixed = len(items), set(given)
     mean, covariance = known[0] * scale, known[1] * np.outer(scale, scale)

@@ -1,12 +1,4 @@
-"""Parameters to moments: theta -> Σ(theta), μ(theta), and what their derivatives are made of.
-
-Moments of the other variables given some of them: slopes and residual covariances, with their derivatives.
-
-With C = Σ[·, x] and S = Σ[x, x], which the parameters do not move, the slopes are Π = C S⁻¹ and what is left is
-Σ - C S⁻¹ Cᵀ (Anderson 2003, An introduction to multivariate statistical analysis, ch. 2).
-
-Threads of the linear algebra library: one, where matrices are small or the work is already side by side.
-"""
+"""Parameters to moments: theta -> Σ(theta), μ(theta), what their derivatives are made of; moments given variables."""
 
 from __future__ import annotations
 
@@ -37,27 +29,15 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Implied:
-    """Model-implied moments and what they were made of; leading axes are draws.
+    """Model-implied moments and what they were made of; leading axes are draws."""
 
-    Attributes
-    ----------
-    sigma, mu
-        (…, p, p) and (…, p), in units of `Layout.scale`.
-    reach, spread
-        A = Λ T and C = A Ψ Tᵀ, (…, p, k), in units of the scale.
-    total, latent
-        T = (I - B)⁻¹ and Φ = T Ψ Tᵀ, (…, k, k), in the constructs' own units.
-    levels
-        T α, (…, k).
-    """
-
-    sigma: FloatArray
-    mu: FloatArray
-    reach: FloatArray
-    spread: FloatArray
-    total: FloatArray
-    latent: FloatArray
-    levels: FloatArray
+    sigma: FloatArray  # (…, p, p), in units of `Layout.scale`
+    mu: FloatArray  # (…, p)
+    reach: FloatArray  # A = Λ T, (…, p, k), in units of the scale
+    spread: FloatArray  # C = A Ψ Tᵀ, (…, p, k)
+    total: FloatArray  # T = (I - B)⁻¹, (…, k, k), in the constructs' own units
+    latent: FloatArray  # Φ = T Ψ Tᵀ, (…, k, k)
+    levels: FloatArray  # T α, (…, k)
 
 
 def filled(layout: Layout, theta: FloatArray, which: int) -> FloatArray:
@@ -80,15 +60,7 @@ def filled(layout: Layout, theta: FloatArray, which: int) -> FloatArray:
 
 
 def implied(layout: Layout, theta: FloatArray) -> Implied:
-    """Model-implied moments.
-
-    Parameters
-    ----------
-    layout
-        Where the parameters stand.
-    theta
-        (…, n_free).
-    """
+    """Model-implied moments at theta, (…, n_free)."""
     lam, beta, psi, residuals = (filled(layout, theta, i) for i in (LOADINGS, EDGES, DISTURBANCES, RESIDUALS))
     nu, alpha = filled(layout, theta, ITEM_MEANS), filled(layout, theta, LATENT_MEANS)
     k, scale = beta.shape[-1], layout.scale
@@ -128,21 +100,9 @@ def moment_jacobian(layout: Layout, at: Implied) -> tuple[FloatArray, FloatArray
 
 
 def second_order(layout: Layout, at: Implied, pull: FloatArray, push: FloatArray) -> FloatArray:
-    """½ tr(G ∂²Σ) - ∂²μᵀ w for every pair of free rows, at one point.
+    """(r, r) ½ tr(G ∂²Σ) - ∂²μᵀ w for every pair of free rows, at one point.
 
-    Parameters
-    ----------
-    layout, at
-        The model at theta.
-    pull
-        G, (p + 2k, p + 2k): the gradient by Σ, seen through the bank.
-    push
-        w, (p + 2k,): the gradient by μ, seen through the bank.
-
-    Returns
-    -------
-    ndarray
-        (r, r).
+    `pull` and `push` are G and w, the gradients by Σ and by μ, seen through the bank: (p + 2k, p + 2k), (p + 2k,).
     """
     if not layout.constructs or not len(layout.row):
         return np.zeros((len(layout.row),) * 2)
@@ -176,18 +136,10 @@ def _bent_means(layout: Layout, at: Implied, push: FloatArray, onto: FloatArray)
 
 @dataclass(frozen=True, slots=True)
 class Conditioned:
-    """Moments given variables.
+    """Moments of the other variables given some of them: slopes and residual covariances, with their derivatives.
 
-    Attributes
-    ----------
-    given
-        (q,) places of the variables that are given.
-    inverse
-        (q, q) S⁻¹.
-    slopes
-        (p, q) Π; the rows of the given variables are those of the identity.
-    sigma
-        (p, p) residual covariances; 0 for the given variables.
+    With C = Σ[·, x] and S = Σ[x, x], which the parameters do not move, the slopes are Π = C S⁻¹ and what is left is
+    Σ - C S⁻¹ Cᵀ (Anderson 2003, An introduction to multivariate statistical analysis, ch. 2).
 
     Examples
     --------
@@ -197,10 +149,10 @@ class Conditioned:
     ([0.5, 1.0], 1.75)
     """
 
-    given: IntArray
-    inverse: FloatArray
-    slopes: FloatArray
-    sigma: FloatArray
+    given: IntArray  # (q,) places of the variables that are given
+    inverse: FloatArray  # (q, q) S⁻¹
+    slopes: FloatArray  # (p, q) Π; the rows of the given variables are those of the identity
+    sigma: FloatArray  # (p, p) residual covariances; 0 for the given variables
 
     def jacobian(self, by_sigma: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Derivatives of the residual covariances, (p, p, r), and of the slopes, (p, q, r), from those of Σ."""
@@ -222,15 +174,7 @@ class Conditioned:
 
 
 def conditioned(sigma: FloatArray, given: IntArray) -> Conditioned:
-    """Condition on variables.
-
-    Parameters
-    ----------
-    sigma
-        (…, p, p) covariances of all variables; leading axes are draws.
-    given
-        (q,) places of those that are given.
-    """
+    """Condition covariances, (…, p, p), on variables at some places, (q,); leading axes are draws."""
     own = sigma[..., given]
     inverse = np.linalg.inv(own[..., given, :])
     slopes = own @ inverse

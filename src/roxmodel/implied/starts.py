@@ -1,7 +1,4 @@
-"""Where the iteration begins: loadings by instruments, constructs by what their items share, edges by regression.
-
-A model between units: its parameters, the values that the data give, and moments between units to start from.
-"""
+"""Where the iteration begins: loadings by instruments, edges by regression; a model between units and its moments."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ import numpy as np
 from roxmodel.errors import EstimationError
 from roxmodel.implied.identification import FEWEST, completed
 from roxmodel.implied.layout import Layout, residual_of
-from roxmodel.implied.likelihood import NoisyMeans, Target
+from roxmodel.implied.likelihood import NormalCells, Target
 from roxmodel.implied.matrices import implied, moment_jacobian
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import Parameter, ParameterTable, plan
@@ -20,14 +17,11 @@ from roxmodel.types import FloatArray, Scaling
 
 __all__ = ["at_means", "between_table", "condensed", "given_values", "moments_between", "start_values"]
 
-
 Known = dict[tuple[str, str, str], float]
-
-
 _LEAST, _MOST = 0.1, 0.9  # share of an item's variance that is its residual
-
-
 _LEFT, _SMALLEST = 0.05, 1e-9  # share of a construct's variance that its causes leave at least: latent, observed
+_EIGEN = 0.02  # smallest eigenvalue of a correlation that is taken as it is
+_FLOOR = 0.01  # share of what is seen that is taken to lie between units at least, at the start
 
 
 def start_values(
@@ -216,14 +210,8 @@ def at_means(
 ) -> FloatArray:
     """Move the free intercepts so that the implied means come as near to the data's as they can.
 
-    Causes may have means far from 0: an intercept is not the mean of its item then.
-
-    Parameters
-    ----------
-    layouts, means
-        One for each group; means (p,) in units of the layout's scale.
-    table, theta
-        The parameters, and where they stand. An intercept whose start the model states stays there.
+    Causes may have means far from 0: an intercept is not the mean of its item then. `means` are (p,) of each group, in
+    units of its layout's scale. An intercept whose start the model states stays there.
     """
     rows = [row for row in table.of("intercept") if row.free and row.start is None]
     places = sorted({row.free - 1 for row in rows})
@@ -241,10 +229,7 @@ def at_means(
     return found
 
 
-_EIGEN = 0.02  # smallest eigenvalue of a correlation that is taken as it is
-
-
-_FLOOR = 0.01  # share of what is seen that is taken to lie between units at least, at the start
+# --- between units
 
 
 def between_table(model: RoxModel, scaling: Scaling) -> ParameterTable:
@@ -289,7 +274,7 @@ def given_values(model: RoxModel, table: ParameterTable, start: Target, scale: F
     return found
 
 
-def condensed(data: NoisyMeans) -> NoisyMeans:
+def condensed(data: NormalCells) -> NormalCells:
     """All units as one, with the mean of their noise: what the iteration of the whole is started with."""
     weight = data.weight[:, None] * data.seen
     count = weight.sum(axis=0)
@@ -298,32 +283,26 @@ def condensed(data: NoisyMeans) -> NoisyMeans:
     counts = weight.T @ data.seen
     pairs = np.maximum(counts, 1.0)
     both = data.seen[:, :, None] & data.seen[:, None, :]
-    noise = np.tensordot(data.weight, np.where(both, data.noise, 0.0), 1) / pairs
+    noise = np.tensordot(data.weight, np.where(both, 0.0 if data.noise is None else data.noise, 0.0), 1) / pairs
     scatter = completed((weight * rest).T @ rest / pairs, counts >= FEWEST)  # what never met follows from what did
     values, vectors = np.linalg.eigh(scatter / np.sqrt(np.outer(np.diag(scatter), np.diag(scatter))))
     if values[0] < _EIGEN:  # pairs of items that rest on different units
         sd = np.sqrt(np.diag(scatter))
         scatter = ((vectors * np.maximum(values, _EIGEN)) @ vectors.T) * np.outer(sd, sd)
     p = len(mean)
-    return NoisyMeans(np.ones((1, p), dtype=bool), mean[None], noise[None], np.ones(1), scatter[None])
+    return NormalCells(np.ones((1, p), dtype=bool), mean[None], np.ones(1), scatter[None], noise=noise[None])
 
 
-def moments_between(data: NoisyMeans, floor: float = _FLOOR) -> Target:
+def moments_between(data: NormalCells, floor: float = _FLOOR) -> Target:
     """Covariance between units as if all had the same noise: exact maximum likelihood there.
 
     With S the covariance of the means and N their noise, S^½ U max(1 - κ, 0) Uᵀ S^½, κ and U the eigenvalues and
-    vectors of S^-½ N S^-½ (Anderson, Anderson & Olkin 1986, doi 10.1214/aos/1176349932).
-
-    Parameters
-    ----------
-    data
-        Units' means with their noise.
-    floor
-        What takes the place of 0, so that the iteration starts inside.
+    vectors of S^-½ N S^-½ (Anderson, Anderson & Olkin 1986, doi 10.1214/aos/1176349932); `floor` takes the place of 0,
+    so that the iteration starts inside.
     """
     one = condensed(data)
-    if one.scatter is None:
-        raise ValueError("condensed means have a scatter")
+    if one.scatter is None or one.noise is None:
+        raise ValueError("condensed means have a scatter and a noise")
     values, vectors = np.linalg.eigh(one.scatter[0])
     root = (vectors * np.sqrt(np.maximum(values, 1e-12 * values[-1]))) @ vectors.T
     back = (vectors / np.sqrt(np.maximum(values, 1e-12 * values[-1]))) @ vectors.T

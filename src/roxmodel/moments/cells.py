@@ -23,42 +23,21 @@ _BLOCK = 256  # cells whose products are held at once
 class Cells:
     """Respondents of a unit who skipped the same items form a cell.
 
-    Attributes
-    ----------
-    items
-        The p items.
-    units
-        The G unit keys, sorted.
-    seen
-        (P, p) which items a pattern holds, at least one.
-    unit, pattern
-        (C,) where each cell belongs.
-    n
-        (C,) respondents.
-    mean
-        (C, p) their means, 0 where skipped.
-    several
-        (C',) cells of more than one row.
-    scatter
-        (C', p, p) cross-products about the means of these; 0 in all others.
-
-    Examples
-    --------
     >>> design = Design(codes=np.array([0, 0, 1, 1]), units=["north", "south"])
     >>> cells = Cells.from_columns(["a", "b"], [np.array([1.0, 3, 2, 4]), np.array([2, np.nan, 5, 3])], design)
     >>> cells.unit.tolist(), cells.pattern.tolist(), cells.n.tolist()
     ([0, 0, 1], [0, 1, 1], [1.0, 1.0, 2.0])
     """
 
-    items: tuple[str, ...]
-    units: tuple[Hashable, ...]
-    seen: BoolArray
-    unit: IntArray
+    items: tuple[str, ...]  # the p items
+    units: tuple[Hashable, ...]  # the G unit keys, sorted
+    seen: BoolArray  # (P, p) which items a pattern holds, at least one
+    unit: IntArray  # (C,) where each cell belongs
     pattern: IntArray
-    n: FloatArray
-    mean: FloatArray
-    several: IntArray
-    scatter: FloatArray
+    n: FloatArray  # (C,) respondents
+    mean: FloatArray  # (C, p) their means, 0 where skipped
+    several: IntArray  # (C',) cells of more than one row
+    scatter: FloatArray  # (C', p, p) cross-products about the means of these; 0 in all others
 
     def scatter_of(self, times: FloatArray | None = None) -> FloatArray:
         """(P, p, p) cross-products by pattern, each unit counted so many times, (G,); None = once."""
@@ -77,12 +56,8 @@ class Cells:
     ) -> Cells:
         """Condense rows.
 
-        Parameters
-        ----------
-        items, columns, design
-            As in `SourceMoments.from_columns`; sampling weights are refused.
-        reading
-            Signs and offsets of the items: a reversed one is read as offset - answer.
+        As `SourceMoments.from_columns`; sampling weights are refused. `reading`: signs and offsets of the items: a
+        reversed one is read as offset - answer.
         """
         if design.weight is not None:
             raise DataError("Cells by pattern of missing answers know no sampling weights.")

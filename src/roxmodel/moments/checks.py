@@ -13,26 +13,12 @@ from roxmodel.errors import DataError, did_you_mean, listed
 from roxmodel.types import FloatArray, IntArray
 
 __all__ = [
-    "PRINTED",
-    "canonical",
-    "count",
-    "distinct",
-    "frequencies",
-    "frozen",
-    "index",
-    "numbers",
-    "ordered",
-    "overlay",
-    "positions",
-    "require_positive_definite",
-    "square",
-    "union",
-]
+    "PRINTED", "canonical", "count", "distinct", "frequencies", "frozen", "index", "numbers", "ordered", "overlay",
+    "positions", "require_positive_definite", "square", "union", "unit_hint",
+]  # fmt: skip
 
 
 _SINGULAR = 1e-8  # smallest eigenvalue of a correlation matrix that still carries information
-
-
 PRINTED = 1e-6  # disagreement allowed between the halves of a printed matrix, in correlations
 
 
@@ -160,6 +146,15 @@ def canonical(unit: Hashable) -> Hashable:
     if plain is None or plain != plain:  # noqa: PLR0124 - only a missing value differs from itself
         raise DataError(f"A unit key is missing ({unit!r}).", hint="Rows without a unit have the code -1.")
     return plain
+
+
+def unit_hint(unknown: object, known: Iterable[Hashable]) -> str:
+    """What was probably meant by a unit that is not there: the same of another type, or one spelt like it."""
+    keys = list(known)
+    twin = next((key for key in keys if str(key) == str(unknown)), None)
+    if twin is not None:
+        return f"The study's keys are of type {type(twin).__name__!r}: write {twin!r}."
+    return did_you_mean(str(unknown), [str(key) for key in keys])
 
 
 def ordered(units: Iterable[Hashable]) -> tuple[tuple[Hashable, ...], list[int] | None]:

@@ -18,21 +18,27 @@ from roxmodel.moments.checks import frequencies, frozen
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = [
-    "BATCH",
-    "Design",
-    "Pairs",
-    "blank",
-    "chan",
-    "compact",
-    "condense",
-    "condense_block",
-    "diagonal",
-    "five",
-    "put",
-    "ratio",
-    "scaled",
-    "view",
-]
+    "BATCH", "Design", "Pairs", "blank", "chan", "compact", "condense", "condense_block", "diagonal", "five",
+    "kish", "kish_of", "put", "ratio", "scaled", "view",
+]  # fmt: skip
+
+
+def kish_of(weight: FloatArray, squares: FloatArray) -> FloatArray:
+    """Kish's effective number of rows, (Σ w)² / Σ w²: so many unweighted ones would say as much of a mean.
+
+    Of any shape; 0 where nobody has a weight. Kish (1965), Survey sampling, section 11.2; Kish (1992), Weighting for
+    unequal P_i, J. Official Statistics 8, 183-200.
+    """
+    return np.divide(weight**2, squares, out=np.zeros(np.shape(squares)), where=squares > 0)
+
+
+def kish(weights: FloatArray) -> float:
+    """The same of the rows' own weights.
+
+    >>> kish(np.array([1.0, 1.0, 2.0, 2.0])).__round__(2)
+    3.6
+    """
+    return float(kish_of(weights.sum(), (weights**2).sum()))
 
 
 # n [, weight, weight2], pair_mean, scatter of some units: arrays as small as they broadcast to (units, p, p)
@@ -113,35 +119,17 @@ def view(array: FloatArray, order: list[int] | None, shape: tuple[int, ...], wha
 class Design:
     """Where the n respondents of a source belong and what each row counts for.
 
-    Parameters
-    ----------
-    codes
-        (n,) position of the respondent's unit in `units`; -1: no unit, the row is ignored.
-    units
-        The G unit keys, in any order.
-    weight
-        (n,) sampling weights on any scale; a row of weight 0 is ignored. None: all 1.
-    frequency
-        (n,) whole numbers: how many identical respondents a row stands for. None: all 1.
-    eligible
-        (G,) how many people each unit could have asked, in the order of `units`; NaN = unknown.
+    Codes outside the units, negative weights and frequencies that are no counts are a DataError.
 
-    Raises
-    ------
-    DataError
-        Codes outside the units, negative weights, frequencies that are no counts, arrays of other lengths.
-
-    Examples
-    --------
     >>> Design(np.array([0, 1, 1]), ["north", "south"], weight=np.array([1.0, 2, 0])).used_codes()
     array([ 0,  1, -1])
     """
 
-    codes: IntArray
-    units: Sequence[Hashable]
-    weight: FloatArray | None = None
-    frequency: FloatArray | None = None
-    eligible: FloatArray | None = None
+    codes: IntArray  # (n,) place of the respondent's unit in `units`; -1: no unit, the row is ignored
+    units: Sequence[Hashable]  # G keys, in any order
+    weight: FloatArray | None = None  # (n,) sampling weights on any scale; a row of weight 0 is ignored; None: all 1
+    frequency: FloatArray | None = None  # (n,) how many identical respondents a row stands for; None: all 1
+    eligible: FloatArray | None = None  # (G,) how many people each unit could have asked; NaN = unknown
 
     def __post_init__(self) -> None:
         codes, n = np.asarray(self.codes), np.size(self.codes)
@@ -176,14 +164,8 @@ class Design:
 
 
 BATCH = 8_000  # rows condensed at once, to stay in cache; no power of two, lest the columns collide there
-
-
 _RESULT = 500_000  # entries of the result condensed at once, for the same reason
-
-
 _LARGE = 64  # rows of a unit from which on its own product is worth a call
-
-
 _GATHER = 4_000_000  # entries gathered at once from a table in random order (32 MB)
 
 
@@ -221,20 +203,9 @@ def condense(
 def condense_block(block: FloatArray, length: IntArray, items: Sequence[str]) -> tuple[Pairs, FloatArray]:
     """Condense B units whose rows lie side by side.
 
-    Parameters
-    ----------
-    block
-        (p + k, rows) answers, NaN = missing; below them what the rows count for, see `Design.row_weights`.
-        Overwritten.
-    length
-        (B,) rows of each unit, at least 1.
-    items
-        The p names, for the message about an infinite answer.
-
-    Returns
-    -------
-    pairs, respondents
-        The pairs of these units and (B,) their respondents.
+    `block`: (p + k, rows) answers, NaN = missing; below them what the rows count for, see `Design.row_weights`;
+    overwritten. `length`: (B,) rows of each unit, at least 1. Returns the pairs of these units and (B,) their
+    respondents.
     """
     z, rows, start = block[: len(items)], block[len(items) :], np.cumsum(length) - length
     w = rows[len(rows) // 2] if len(rows) else None
@@ -298,12 +269,8 @@ def _products(left: FloatArray, right: FloatArray, length: IntArray) -> FloatArr
 def _segments(codes: IntArray, groups: int) -> tuple[IntArray | None, IntArray, IntArray, IntArray]:
     """Cut the rows into segments of one unit, at most `BATCH` long, the shortest first (or as they come).
 
-    Returns
-    -------
-    order
-        (n,) rows sorted by unit, those without a unit first; None if they come so.
-    unit, start, length
-        (S,) the unit of each segment, its first place in that order and its number of rows.
+    Returns (n,) rows sorted by unit, those without a unit first (None if they come so); (S,) unit, first place in that
+    order and number of rows of each segment.
     """
     order = None
     if not (codes[1:] >= codes[:-1]).all():

@@ -21,30 +21,16 @@ __all__ = ["LinkedMoments", "UnitFigures"]
 class UnitFigures:
     """Figures of the units themselves, one row a unit.
 
-    Parameters
-    ----------
-    names
-        The q figures.
-    units
-        The G unit keys; kept sorted as in `SourceMoments`.
-    values
-        (G, q) figures in their own units of measurement, NaN = missing.
+    A unit that occurs twice, or an infinite figure, is a DataError.
 
-    Raises
-    ------
-    DataError
-        A unit that occurs twice, an infinite figure.
-
-    Examples
-    --------
     >>> books = UnitFigures(("revenue",), ("south", "north"), np.array([[7.0], [9.0]]))
     >>> books.units, books.values.tolist()
     (('north', 'south'), [[9.0], [7.0]])
     """
 
-    names: tuple[str, ...]
-    units: tuple[Hashable, ...]
-    values: FloatArray
+    names: tuple[str, ...]  # q
+    units: tuple[Hashable, ...]  # G keys; kept sorted as in `SourceMoments`
+    values: FloatArray  # (G, q) in their own units of measurement, NaN = missing
 
     def __post_init__(self) -> None:
         names, (units, order) = distinct(self.names, "figure"), ordered(self.units)
@@ -62,10 +48,7 @@ class UnitFigures:
     def merge(self, other: UnitFigures) -> UnitFigures:
         """Figures of the units of both; what is missing in one is filled from the other.
 
-        Raises
-        ------
-        DataError
-            Other names, or two values for one figure of one unit.
+        Other names, or two values for one figure of one unit, are a DataError.
         """
         if self.names != other.names:
             a, b = listed(self.names), listed(other.names)

@@ -27,33 +27,8 @@ class SourceMoments:
     Arrays may be given in any shape that broadcasts to (G, p, p), and stay that small in memory: where nobody
     skipped an item, counts are (G, 1, 1) and means (G, p, 1).
 
-    Parameters
-    ----------
-    source
-        Name of the source.
-    items
-        The p items.
-    units
-        The G unit keys; kept sorted by (type name, value), whatever the order given.
-    respondents
-        (G,) respondents with at least one answer.
-    n
-        (G, p, p) respondents who answered both a and b; on the diagonal the available cases of each item.
-    weight, weight2
-        (G, p, p) sums of their sampling weights and squared weights; the same object as `n` without weights.
-    pair_mean
-        (G, p, p) [j, a, b]: weighted mean of item a over those who answered a and b; NaN where nobody did.
-    scatter
-        (G, p, p) weighted cross-products about these means; 0 where nobody answered both, NaN where unknown.
-    eligible
-        (G,) how many people each unit could have asked, NaN = unknown; None: unknown everywhere.
-
-    References
-    ----------
     Chan, Golub & LeVeque (1983), doi:10.1080/00031305.1983.10483115.
 
-    Examples
-    --------
     >>> design = Design(codes=np.array([0, 0, 1, 1, 1]), units=["north", "south"])
     >>> columns = [np.array([1.0, 3, 2, 4, np.nan]), np.array([2, 2, 5, 3, 1])]
     >>> staff = SourceMoments.from_columns("employee", ["pri1", "pri2"], columns, design)
@@ -64,15 +39,15 @@ class SourceMoments:
     """
 
     source: str
-    items: tuple[str, ...]
-    units: tuple[Hashable, ...]
-    respondents: FloatArray
-    n: FloatArray
-    weight: FloatArray
+    items: tuple[str, ...]  # p
+    units: tuple[Hashable, ...]  # G keys; kept sorted by (type name, value), whatever the order given
+    respondents: FloatArray  # (G,) with at least one answer
+    n: FloatArray  # (G, p, p) respondents who answered both a and b; on the diagonal the available cases of each item
+    weight: FloatArray  # (G, p, p) sums of their sampling weights, and of the squares: without weights the object `n`
     weight2: FloatArray
-    pair_mean: FloatArray
-    scatter: FloatArray
-    eligible: FloatArray | None = None
+    pair_mean: FloatArray  # (G, p, p) [j, a, b]: weighted mean of a over those who answered a and b; NaN: nobody did
+    scatter: FloatArray  # (G, p, p) weighted cross-products about these; 0 where nobody answered both, NaN: unknown
+    eligible: FloatArray | None = None  # (G,) how many people each unit could have asked, NaN or None: unknown
 
     def __post_init__(self) -> None:
         items, (units, order) = distinct(self.items, "item"), ordered(self.units)
@@ -94,21 +69,8 @@ class SourceMoments:
     ) -> SourceMoments:
         """Condense the answers of n respondents without writing into their table or copying it whole.
 
-        Parameters
-        ----------
-        source
-            Name of the source.
-        items
-            The p items.
-        columns
-            p arrays (n,) of any real type, NaN = missing.
-        design
-            Unit, weight and frequency of each respondent.
-
-        Raises
-        ------
-        DataError
-            A column that is text, has an infinite answer or is of another length.
+        `columns`: p arrays (n,) of any real type, NaN = missing. One that is text, has an infinite answer or is of
+        another length is a DataError.
         """
         n = len(design.codes)
         if len(columns) != len(items):
@@ -155,8 +117,6 @@ class SourceMoments:
         Pairs of items use the respondents who answered both; divisor n - 1, with sampling weights Σw - Σw²/Σw. NaN
         where fewer than two did, or where the scatter within units is not known.
 
-        Examples
-        --------
         >>> design = Design(codes=np.array([0, 0, 1, 1]), units=["north", "south"])
         >>> columns = [np.array([1.0, 2, 4, 5]), np.array([2.0, 2, 3, 5])]
         >>> SourceMoments.from_columns("employee", ["p1", "p2"], columns, design).total_covariance.round(3).tolist()
@@ -200,10 +160,7 @@ class SourceMoments:
     def merge(self, other: SourceMoments) -> SourceMoments:
         """Moments of both sets of respondents together, exactly, unit by unit and pair by pair.
 
-        Raises
-        ------
-        DataError
-            Another source, other items, or two numbers of eligible people for one unit.
+        Another source, other items, or two numbers of eligible people for one unit are a DataError.
         """
         if (self.source, self.items) != (other.source, other.items):
             a, b = (f"{s.source!r} (items {listed(s.items)})" for s in (self, other))

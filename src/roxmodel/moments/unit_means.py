@@ -19,41 +19,20 @@ _FLOOR = 0.05  # between-unit variance taken at least, as a share of that of the
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SourceMeans:
-    """Where one survey stands among the means of all.
+    """Where one survey stands among the means of all."""
 
-    Attributes
-    ----------
-    moments
-        By unit; its items in the order asked for.
-    at
-        (q,) places of its items among all.
-    rows
-        (J,) place of each unit in its moments, -1 where it has none.
-    """
-
-    moments: SourceMoments
-    at: IntArray
-    rows: IntArray
+    moments: SourceMoments  # by unit; its items in the order asked for
+    at: IntArray  # (q,) places of its items among all
+    rows: IntArray  # (J,) place of each unit in its moments, -1 where it has none
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class UnitMeans:
     """Means and figures of all units that know something of the items, side by side.
 
-    Attributes
-    ----------
-    items
-        (p,) items and figures.
-    units
-        (J,) keys as the moments have them; of several waves, merged, they are pairs (unit, wave): other people, or the
-        same at another time, so that sampling errors of two rows do not covary.
-    values
-        (J, p) means in points, NaN where there are none.
-    sources
-        The surveys; what is in none of them is a figure of the unit, without sampling error.
+    Of several waves, merged, the keys are pairs (unit, wave), and every wave of a unit is a row of its own. What is in
+    none of the sources is a figure of the unit, without sampling error.
 
-    Examples
-    --------
     >>> from roxmodel.moments.condense import Design
     >>> design = Design(codes=np.array([0, 0, 1]), units=[("north", 1), ("north", 2)])
     >>> staff = SourceMoments.from_columns("employee", ["p1"], [np.array([1.0, 3, 6])], design)
@@ -64,9 +43,9 @@ class UnitMeans:
     [1.0, 2.0]
     """
 
-    items: tuple[str, ...]
+    items: tuple[str, ...]  # (p,) items and figures
     units: tuple[Hashable, ...]
-    values: FloatArray
+    values: FloatArray  # (J, p) means in points, NaN where there are none
     sources: tuple[SourceMeans, ...]
 
     @classmethod
@@ -81,7 +60,8 @@ class UnitMeans:
             )
         values = every[:, [names.index(item) for item in items]]
         kept = np.flatnonzero(~np.isnan(values).all(axis=1))
-        units = tuple(moments.units[k] for k in kept)
+        keys = moments.units  # put together anew each time it is asked for
+        units = tuple(keys[k] for k in kept)
         asked = [(own, [item for item in items if item in own.items]) for own in moments.sources]
         sources = [_laid(own.select(some), items, units) for own, some in asked if some]
         sources.sort(key=lambda source: int(source.at[0]))
@@ -123,17 +103,8 @@ def mean_noise(own: SourceMoments, covariance: FloatArray, times: float = 1.0) -
     sampling weights Σ_ab w² / (Σ_a w Σ_b w) takes the place of the first part (Cochran 1977, Sampling techniques,
     ch. 2).
 
-    Parameters
-    ----------
-    own
-        Moments by unit.
-    covariance
-        Σ_W, (q, q), within units.
-    times
-        As if so many times the people had answered, as many as there are at most.
+    `times`: as if so many times the people had answered, as many as there are at most.
 
-    Examples
-    --------
     >>> from roxmodel.moments.condense import Design
     >>> design = Design(codes=np.array([0, 0, 1]), units=["north", "south"])
     >>> staff = SourceMoments.from_columns("employee", ["p1"], [np.array([1.0, 3, 6])], design)

@@ -1,4 +1,4 @@
-"""What a study can carry, in words: what to do next, and all of it as text."""
+"""What a study can carry, as a story: what to do next, what was found, what was assumed."""
 
 from __future__ import annotations
 
@@ -8,26 +8,28 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from roxmodel.errors import RoxError
-from roxmodel.numerals import for_reading, plain
+from roxmodel.numerals import plain
+from roxmodel.story import Story, StoryPoints, StoryTable
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from roxmodel.planning.study_check import ConstructCheck, MoreData, StudyCheck
 
-__all__ = ["check_advice", "check_summary"]
+__all__ = ["check_advice", "check_glance", "check_story"]
 
 
 _GOOD = 0.7  # reliability from which unit means are usually taken to be reliable (Bliese 2000)
-
-
 _SIZES = (0.2, 0.1, 0.05)  # total effects whose number of units is told: the first that is not found yet
-
-
 _ALIKE = 0.05  # relative difference between two ways to collect that is none
-
-
 _POWER = "with 80 % power at 5 %, two-sided"
+_LEVEL = "Level: between units. Effects are in standard deviations between units, sampling error taken out."
+_HOW = (
+    "Planned with the study's own counts, spread within units and moments between units. Every construct on the way of "
+    "the total effect is taken to depend to the same strength on what is before it there; if one link is much weaker "
+    "than the others, only larger total effects are found. Found means that the 95 % interval of rox.fit(model, study) "
+    "excludes 0. With few units these numbers are themselves uncertain, as the moments are."
+)
 
 
 def check_advice(check: StudyCheck) -> tuple[str, ...]:
@@ -47,7 +49,7 @@ def _obstacles(check: StudyCheck) -> Iterator[str]:
             f"The model has {check.parameters} loadings and edges between units, but there are {check.n_units} units: "
             "use fewer items or constructs, fix loadings (rox.Item(loading=1.0)), or link more units."
         )
-    short = dict.fromkeys(row.effect for row in check.edge_rows if row.note.endswith("units"))
+    short = dict.fromkeys(row.effect for row in check.edge_rows if row.fault == "few_units")
     if short:
         yield f"Too few units for the causes of {', '.join(short)}: link more units, or use fewer causes."
 
@@ -91,7 +93,7 @@ def _headline(check: StudyCheck) -> Iterator[str]:
         most = max(wide, key=lambda row: row.detectable)
         pair = f"{most.cause} -> {most.effect}"
         yield f"Hardest edge that can be found: {pair}, from {plain(most.detectable, 2)} on ({most.units} units)."
-    never = [f"{row.cause} -> {row.effect}" for row in check.edge_rows if row.note.startswith("no possible size")]
+    never = [f"{row.cause} -> {row.effect}" for row in check.edge_rows if row.fault == "no_size"]
     if never:
         yield f"Not found {_POWER}, however strong: {', '.join(never)}."
 
@@ -143,36 +145,27 @@ def _verdict(units: MoreData, found: list[MoreData]) -> str:
     return "More units buy more than more answers."
 
 
-def check_summary(check: StudyCheck) -> str:
-    """See `StudyCheck.summary`."""
-    parts = [f"{check.model.name}: {check.n_units} units, before any fit", f"Identified: {_identified(check)}", ""]
-    parts += [_shown(check.constructs), ""]
-    if check.edge_rows:
-        parts += [f"Smallest standardised edges found {_POWER}", _shown(check.edges), ""]
-    parts += [
-        *(f"- {line}" for line in check.advice),
-        "",
-        "Small print",
-        *(f"- {line}" for line in _small_print(check)),
-    ]
-    return "\n".join(parts)
-
-
-def _identified(check: StudyCheck) -> str:
-    return "yes" if check.identified else f"NO. {check.reason}"
-
-
-def _shown(table: pd.DataFrame) -> str:
-    shown = table.drop(columns="note") if not table["note"].str.len().any() else table
-    return for_reading(shown).to_string(index=False)
-
-
-def _small_print(check: StudyCheck) -> list[str]:
-    how = (
-        "Planned with the study's own counts, spread within units and moments between units. Every construct on the "
-        "way of the total effect is taken to depend to the same strength on what is before it there; if one link is "
-        "much weaker than the others, only larger total effects are found. Found means that the 95 % interval of "
-        "rox.fit(model, study) excludes 0. With few units these numbers are themselves uncertain, as the moments are."
+def check_story(check: StudyCheck) -> Story:
+    """See `StudyCheck.story`."""
+    edges = (
+        [StoryTable.of(_noted(check.edges), f"Smallest standardised edges found {_POWER}")] if check.edge_rows else []
     )
-    level = "Level: between units. Effects are in standard deviations between units, sampling error taken out."
-    return [level, how, *check.notes]
+    title = f"{check.model.name}: {check.n_units} units, before any fit"
+    return Story(
+        kind="check",
+        title=title,
+        headline=title,
+        basis=(f"Identified: {'yes' if check.identified else f'NO. {check.reason}'}",),
+        body=(StoryTable.of(_noted(check.constructs)), *edges, StoryPoints(check.advice)),
+        notes=(_LEVEL, _HOW, *check.notes),
+    )
+
+
+def check_glance(check: StudyCheck) -> Story:
+    """What a notebook shows of a check: what to do next, then every table as it is."""
+    tables = (check.constructs, *([check.edges] if check.edge_rows else []), *([check.collect] if check.more else []))
+    return Story("check", "", repr(check), body=(StoryPoints(check.advice), *map(StoryTable.of, tables)))
+
+
+def _noted(table: pd.DataFrame) -> pd.DataFrame:
+    return table if table["note"].str.len().any() else table.drop(columns="note")

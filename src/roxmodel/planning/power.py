@@ -27,7 +27,7 @@ from roxmodel.implied.identification import (
     together_of,
 )
 from roxmodel.implied.layout import DISTURBANCES, EDGES, Layout, lay_out
-from roxmodel.implied.likelihood import NoisyMeans, Target, expand_noisy
+from roxmodel.implied.likelihood import NormalCells, Target, expand
 from roxmodel.implied.matrices import filled, implied
 from roxmodel.implied.starts import between_table, given_values, moments_between, start_values
 from roxmodel.moments.linked import LinkedMoments
@@ -36,38 +36,20 @@ from roxmodel.moments.unit_means import UnitMeans, without_say
 from roxmodel.spec.causal import within_wave
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import Parameter, ParameterTable
+from roxmodel.survey.linkage import equation_units
 from roxmodel.types import FloatArray, IntArray
 
 __all__ = [
-    "Plan",
-    "Planned",
-    "PlanningMeans",
-    "Smallest",
-    "edges_between",
-    "plan_study",
-    "planning_means",
-    "smallest_edge",
-    "smallest_total",
-    "units_needed",
-    "with_noise",
-]
+    "Plan", "Planned", "PlanningMeans", "Smallest", "edges_between", "plan_study", "planning_means",
+    "smallest_edge", "smallest_total", "units_needed", "with_noise",
+]  # fmt: skip
 
 
 ALPHA, POWER = 0.05, 0.80
-
-
 _LEFT = 0.01  # least share of a construct's variance that its causes leave
-
-
 _FLAT = 1e-10  # smallest eigenvalue of the scaled information that still tells something
-
-
 _MOST_UNITS = 10_000_000
-
-
 _SCAN = 10
-
-
 _STUDIES, _DRAWS = 256, 512  # imagined, and of each
 
 
@@ -75,24 +57,15 @@ _STUDIES, _DRAWS = 256, 512  # imagined, and of each
 class Planned:
     """A model at values to plan with, and how uncertain the means of its units are.
 
-    Attributes
-    ----------
-    model, table, layout
-        The model between units.
-    theta
-        (n_free,) values to plan with; intercepts 0.
-    data
-        Which means there are and their noise, in units of the layout's scale; a row may stand for several units.
-    units
-        Units with something of an effect and of all of its causes, by effect.
+    `data`: which means there are and their noise, in units of the layout's scale; a row may stand for several units.
     """
 
-    model: RoxModel
+    model: RoxModel  # the model between units
     table: ParameterTable
     layout: Layout
-    theta: FloatArray
-    data: NoisyMeans
-    units: Mapping[str, int]
+    theta: FloatArray  # (n_free,) values to plan with; intercepts 0
+    data: NormalCells
+    units: Mapping[str, int]  # units with something of an effect and of all of its causes, by effect
 
     @property
     def n(self) -> float:
@@ -102,21 +75,11 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class Smallest:
-    """The smallest effect that is found with 80 % power, in standard deviations between units.
+    """The smallest effect that is found with 80 % power, in standard deviations between units."""
 
-    Attributes
-    ----------
-    value
-        NaN if none is.
-    se
-        Expected standard error of an effect of that size.
-    df
-        Degrees of freedom of its t test.
-    """
-
-    value: float = float("nan")
-    se: float = float("nan")
-    df: float = float("nan")
+    value: float = float("nan")  # NaN if none is
+    se: float = float("nan")  # expected standard error of an effect of that size
+    df: float = float("nan")  # degrees of freedom of its t test
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +128,7 @@ def _moved(planned: Planned, standard: _Standard, beta: FloatArray) -> FloatArra
 
 def _covariance(planned: Planned, theta: FloatArray) -> FloatArray | None:
     """(n_free, n_free) expected covariance of the estimates from one unit; None where the information has no rank."""
-    information = expand_noisy(planned.layout, theta, planned.data).information
+    information = expand(planned.layout, theta, planned.data).information
     size = np.sqrt(np.diag(information)) if np.isfinite(information).all() else np.zeros(1)
     if not (size > 0).all():
         return None
@@ -208,15 +171,6 @@ class _Found:
 def smallest_edge(planned: Planned, row: Parameter) -> Smallest:
     """Move one edge, all others as they are, until it is just found.
 
-    Parameters
-    ----------
-    planned
-        The model and its units.
-    row
-        A free edge of its table.
-
-    References
-    ----------
     Satorra & Saris (1985), doi 10.1007/BF02294150 (power from the expected information).
     """
     standard = _standard(planned)
@@ -244,8 +198,6 @@ def smallest_edge(planned: Planned, row: Parameter) -> Smallest:
 
 
 Move = Callable[[float], FloatArray]
-
-
 Measure = Callable[[FloatArray, FloatArray], _Found]
 
 
@@ -406,14 +358,7 @@ def smallest_total(planned: Planned, cause: str, effect: str, growth: float = 1.
     draws of the edges (MacKinnon, Lockwood & Williams 2004, doi 10.1207/s15327906mbr3901_4), the error that of the
     delta method.
 
-    Parameters
-    ----------
-    planned
-        The model and its units.
-    cause, effect
-        Ends of the effect.
-    growth
-        As if there were so many times the units, like those there are.
+    `growth`: as if there were so many times the units, like those there are.
     """
     way = _way(planned, cause, effect)
     df = way.df(growth)
@@ -425,12 +370,7 @@ def smallest_total(planned: Planned, cause: str, effect: str, growth: float = 1.
 def units_needed(planned: Planned, cause: str, effect: str, size: float) -> int | None:
     """Smallest number of units, like those there are, that find a total effect of that size; None if none do.
 
-    Parameters
-    ----------
-    planned, cause, effect
-        As for `smallest_total`.
-    size
-        Total effect in standard deviations between units, above 0.
+    `size`: in standard deviations between units, above 0.
     """
     from scipy.optimize import brentq
 
@@ -465,34 +405,18 @@ def units_needed(planned: Planned, cause: str, effect: str, size: float) -> int 
 
 
 _ASSUMED = 0.5  # correlation of two answers of one person, where it is not known
-
-
 _NEUTRAL = 0.3  # correlation of items where the data give none, to see whether parameters can be told apart
-
-
 _CUTS = {1: 16, 2: 4, 3: 3}  # classes of noise a source, by number of sources; else 2
 
 
 @dataclass(frozen=True, slots=True)
 class PlanningMeans:
-    """Means of the units, and what is known of their sampling error.
+    """Means of the units, and what is known of their sampling error."""
 
-    Attributes
-    ----------
-    means
-        Of all units that know something of the model.
-    within
-        Source -> covariance of answers within units, where it is known or was assumed.
-    unknown
-        Source -> why it is not known, and with it the sampling error, which then counts as 0.
-    notes
-        What was assumed.
-    """
-
-    means: UnitMeans
-    within: Mapping[str, FloatArray]
-    unknown: Mapping[str, str]
-    notes: tuple[str, ...]
+    means: UnitMeans  # of all units that know something of the model
+    within: Mapping[str, FloatArray]  # source -> covariance of answers within units, where it is known or was assumed
+    unknown: Mapping[str, str]  # source -> why it is not known, and with it the sampling error, which then counts as 0
+    notes: tuple[str, ...]  # what was assumed
 
     def noise(self, times: Mapping[str, float] | None = None) -> FloatArray:
         """(J, p, p), as if so many times the people of a source had answered (as many as could at most)."""
@@ -501,30 +425,14 @@ class PlanningMeans:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What can be planned.
+    """What can be planned."""
 
-    Attributes
-    ----------
-    planned
-        None where nothing can be; `why` says why.
-    why
-        What is wrong with the data; empty if nothing is.
-    refusal
-        Why the model is not identified; empty if it is.
-    units
-        Units with something of an effect and of all of its causes, by effect.
-    apart
-        Whether it is what was seen that does not identify the model, which other data would.
-    hardly
-        What hangs on a few units only.
-    """
-
-    planned: Planned | None
-    why: str
-    refusal: str
-    units: Mapping[str, int]
-    apart: bool = False
-    hardly: tuple[Doubt, ...] = ()
+    planned: Planned | None  # None where nothing can be; `why` says why
+    why: str  # what is wrong with the data; empty if nothing is
+    refusal: str  # why the model is not identified; empty if it is
+    units: Mapping[str, int]  # units with something of an effect and of all of its causes, by effect
+    apart: bool = False  # whether it is what was seen that does not identify the model, which other data would
+    hardly: tuple[Doubt, ...] = ()  # what hangs on a few units only
 
 
 def planning_means(model: RoxModel, moments: LinkedMoments) -> PlanningMeans:
@@ -566,11 +474,11 @@ def _within(own: SourceMoments) -> tuple[FloatArray | None, str]:
 def plan_study(model: RoxModel, known: PlanningMeans) -> Plan:
     """Starting values from the study's own moments between units, and whether the parameters can be told apart."""
     means, noise = known.means, known.noise()
-    why, units = _lacking(means), _equation_units(model, means)
+    why, units = _lacking(means), equation_units(model, means)
     scale = np.ones(len(means.items)) if why else means.spread(noise)
     seen = ~np.isnan(means.values)
-    data = NoisyMeans(
-        seen, np.where(seen, means.values, 0.0) / scale, noise / np.outer(scale, scale), np.ones(len(seen))
+    data = NormalCells(
+        seen, np.where(seen, means.values, 0.0) / scale, np.ones(len(seen)), noise=noise / np.outer(scale, scale)
     )
     neutral = Target(np.zeros(len(scale)), np.eye(len(scale)) * (1 - _NEUTRAL) + _NEUTRAL)
     try:
@@ -608,16 +516,6 @@ def _lacking(means: UnitMeans) -> str:
     return ""
 
 
-def _equation_units(model: RoxModel, means: UnitMeans) -> dict[str, int]:
-    """Units with something of an effect and of all its causes."""
-    seen = ~np.isnan(means.values)
-    own = {c.name: seen[:, [means.items.index(item) for item in c.item_names]].any(axis=1) for c in model.constructs}
-    return {
-        name: int(np.logical_and.reduce([own[name], *(own[cause] for cause in model.causes(name))]).sum())
-        for name in model.names
-    }
-
-
 def with_noise(planned: Planned, means: UnitMeans, noise: FloatArray) -> Planned:
     """The same model with other sampling errors; units whose means are about as uncertain are taken together."""
     seen = ~np.isnan(means.values)
@@ -635,5 +533,5 @@ def with_noise(planned: Planned, means: UnitMeans, noise: FloatArray) -> Planned
     total = np.zeros((len(kinds), *noise.shape[1:]))
     np.add.at(total, kind.ravel(), noise)
     shown = kinds[:, : seen.shape[1]].astype(bool)
-    data = NoisyMeans(shown, np.zeros(shown.shape), total / weight[:, None, None], weight)
+    data = NormalCells(shown, np.zeros(shown.shape), weight, noise=total / weight[:, None, None])
     return replace(planned, data=data)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
@@ -15,8 +14,8 @@ from roxmodel.implied.layout import LOADINGS
 from roxmodel.implied.matrices import filled, implied, one_blas_thread
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.moments.unit_means import growth_of
-from roxmodel.numerals import for_reading, plain
-from roxmodel.planning.check_story import check_advice, check_summary
+from roxmodel.numerals import plain
+from roxmodel.planning.check_story import check_advice, check_glance, check_story
 from roxmodel.planning.power import (
     Plan,
     Planned,
@@ -34,6 +33,7 @@ from roxmodel.spec.causal import headline
 from roxmodel.spec.constructs import UNIT, Construct
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import Parameter
+from roxmodel.story import Story, Told
 from roxmodel.survey.linkage import agreement
 from roxmodel.types import FloatArray
 
@@ -44,15 +44,11 @@ __all__ = ["ConstructCheck", "EdgeCheck", "MoreData", "StudyCheck", "TotalCheck"
 
 
 _MORE_UNITS = (1.5, 2.0)
-
-
 _MORE_ANSWERS = 2.0
-
-
 _UNTOLD = "the model is not identified"
-
-
 _ALL = "no possible size would be found with 80 % power"
+
+CheckFault: TypeAlias = Literal["", "few_units", "no_size"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +75,7 @@ class EdgeCheck:
     detectable: float
     se: float
     note: str
+    fault: CheckFault = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +100,8 @@ class TotalCheck:
         Degrees of freedom of the weakest equation on the way.
     note
         Why a number is missing.
+    fault
+        ``no_size`` where no size would be found.
     """
 
     cause: str
@@ -113,6 +112,7 @@ class TotalCheck:
     units: int
     df: float
     note: str
+    fault: CheckFault = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ class MoreData:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class StudyCheck:
+class StudyCheck(Told):
     """What a study can carry; made by `Study.check`.
 
     Attributes
@@ -251,9 +251,12 @@ class StudyCheck:
             )
         return found
 
+    def _story(self) -> Story:
+        return check_story(self)
+
     def summary(self) -> str:
         """All of it in words and numbers."""
-        return check_summary(self)
+        return self._story().to_text()
 
     def __repr__(self) -> str:
         verdict = "identified" if self.identified else "NOT identified"
@@ -263,10 +266,7 @@ class StudyCheck:
         return f"<StudyCheck of {self.n_units} units, model {self.model.name!r}: {verdict}{small}>"
 
     def _repr_html_(self) -> str:
-        advice = "".join(f"<li>{html.escape(line)}</li>" for line in self.advice)
-        tables = (self.constructs, *([self.edges] if self.edge_rows else []), *([self.collect] if self.more else []))
-        shown: str = "".join(for_reading(table).to_html(index=False) for table in tables)
-        return f"<p>{html.escape(repr(self), quote=False)}</p><ul>{advice}</ul>{shown}"
+        return check_glance(self).to_html()
 
 
 Row = ConstructCheck | EdgeCheck | MoreData
@@ -275,7 +275,7 @@ Row = ConstructCheck | EdgeCheck | MoreData
 def _frame(rows: Sequence[Row], kind: type[Row]) -> pd.DataFrame:
     import pandas as pd
 
-    columns = [field.name for field in fields(kind)]
+    columns = [field.name for field in fields(kind) if field.name != "fault"]
     return pd.DataFrame([[getattr(row, name) for name in columns] for row in rows], columns=columns)
 
 
@@ -348,17 +348,19 @@ def _edges(model: RoxModel, plan: Plan, noisy: dict[str, str]) -> Iterator[EdgeC
     for edge in (edge for edge in model.edges if not edge.lag):
         ends, units = (edge.cause, edge.effect), plan.units[edge.effect]
         causes = len(model.causes(edge.effect))
-        why = refusal or plan.why or noisy.get(edge.cause) or noisy.get(edge.effect) or ""
+        why: str = refusal or plan.why or noisy.get(edge.cause) or noisy.get(edge.effect) or ""
+        fault: CheckFault = ""
         row = None if planned is None else next(r for r in planned.table.of("edge") if _joins(r, ends))
         if row is not None and not row.free:
             why = "fixed by the model: nothing is estimated"
         elif not why and units <= causes + 1:
-            why = f"{causes} cause(s) ask for more than {units} units"
+            why, fault = f"{causes} cause(s) ask for more than {units} units", "few_units"
         if why or planned is None or row is None:
-            yield EdgeCheck(*ends, units, np.nan, np.nan, why)
+            yield EdgeCheck(*ends, units, np.nan, np.nan, why, fault)
             continue
         found = smallest_edge(planned, row)
-        yield EdgeCheck(*ends, units, found.value, found.se, _ALL if np.isnan(found.value) else "")
+        never = bool(np.isnan(found.value))
+        yield EdgeCheck(*ends, units, found.value, found.se, _ALL if never else "", "no_size" if never else "")
 
 
 def _joins(row: Parameter, ends: tuple[str, str]) -> bool:
@@ -376,10 +378,11 @@ def _total(model: RoxModel, pair: tuple[str, str], plan: Plan, noisy: dict[str, 
     if not free:
         why = "every edge on the way is fixed by the model"
     found = Smallest() if why else smallest_total(planned, *pair)
-    why = why or (_ALL if np.isnan(found.value) else "")
+    never = not why and bool(np.isnan(found.value))
     sd = _sd(planned)
     a, b = (planned.model.names.index(name) for name in pair)
-    return TotalCheck(*pair, found.value, found.value * float(sd[b] / sd[a]), found.se, units, found.df, why)
+    raw, told = found.value * float(sd[b] / sd[a]), _ALL if never else why
+    return TotalCheck(*pair, found.value, raw, found.se, units, found.df, told, "no_size" if never else "")
 
 
 def _sd(planned: Planned) -> FloatArray:
@@ -394,7 +397,7 @@ def _more(
     planned: Planned, total: TotalCheck, known: PlanningMeans, constructs: tuple[ConstructCheck, ...]
 ) -> Iterator[MoreData]:
     """The headline's smallest effect with more units, and with more answers of each source."""
-    if np.isnan(total.detectable) and total.note != _ALL:
+    if np.isnan(total.detectable) and total.fault != "no_size":
         return
     pair, n = (total.cause, total.effect), planned.n
     yield MoreData("now", 1.0, n, np.nan, total.detectable)

@@ -1,7 +1,4 @@
-"""Pictures of decisions: what a budget buys, what drives the answer, how likely a loss is.
-
-The map of where to act and the chart of a plan stand in modules of their own and can be had from here as well.
-"""
+"""Pictures of decisions: what a budget buys, what drives the answer, how likely a loss is, what a plan does when."""
 
 from __future__ import annotations
 
@@ -14,59 +11,54 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import numpy as np
 
 from roxmodel.errors import RoxError
-from roxmodel.numerals import finite, with_interval, written
-from roxmodel.plots.figure import font_measure, require_matplotlib
-from roxmodel.plots.geometry import Measure, shortened, wrapped
+from roxmodel.numerals import finite, tick_text, with_interval, written
+from roxmodel.plots.charts import Bar
+from roxmodel.plots.geometry import Measure, wrapped
 from roxmodel.plots.page import (
     EDGE,
+    INK,
     LINE,
     NAME,
+    NEGATIVE,
+    PAPER,
+    POSITIVE,
+    QUIET,
+    RULE,
+    SMALL,
     TICK,
     WIDTH,
     Page,
     Scale,
+    font_measure,
     halo,
+    in_lines,
     in_unit,
     known,
     left_of,
     limits,
     new_page,
+    require_matplotlib,
     some,
 )
-from roxmodel.plots.plans import PlanRow, draw_plan
-from roxmodel.plots.priorities import MapPoint, draw_map
-from roxmodel.plots.style import INK, NEGATIVE, PAPER, POSITIVE, QUIET
 from roxmodel.types import FloatArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = [
-    "FrontierPoint",
-    "MapPoint",
-    "PlanRow",
-    "Swing",
-    "draw_chance",
-    "draw_frontier",
-    "draw_map",
-    "draw_plan",
-    "draw_tornado",
-]
+__all__ = ["FrontierPoint", "PlanRow", "Swing", "draw_chance", "draw_frontier", "draw_plan", "draw_tornado"]
 
-_BAND: Final = 0.45  # inches of a map that belong to the words at its top
 _Scales: TypeAlias = tuple[Scale, Scale]
+_NAMES: Final = 2.1  # inches of the column of names
+_BARS: Final = 2.8  # least inches of the waves
+_HEAD: Final = 0.32
+_SPENDING: Final = 0.9
+_FAINTEST: Final = 0.12
 
 
 @dataclass(frozen=True, slots=True)
 class FrontierPoint:
-    """What the best plan under a budget promises (mean and interval), and what it spends.
-
-    Examples
-    --------
-    >>> FrontierPoint(500_000.0, 1_200_000.0, spent=480_000.0).chosen
-    False
-    """
+    """What the best plan under a budget promises (mean and interval), and what it spends."""
 
     budget: float
     value: float
@@ -78,13 +70,7 @@ class FrontierPoint:
 
 @dataclass(frozen=True, slots=True)
 class Swing:
-    """Net value with one driver at its low and at its high end, and the driver's own values there.
-
-    Examples
-    --------
-    >>> Swing("discount", 1_300_000.0, 1_100_000.0, "1 %", "3 %").at_low
-    '1 %'
-    """
+    """Net value with one driver at its low and at its high end, and the driver's own values there."""
 
     name: str
     low: float
@@ -93,26 +79,24 @@ class Swing:
     at_high: float | str
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class PlanRow:
+    """A chosen action: share of its full effect in waves 1, 2, … (0 to 1), cost, expected net value and interval."""
+
+    name: str
+    share: Sequence[float] | FloatArray
+    cost: float
+    net: float | None = None
+    low: float | None = None
+    high: float | None = None
+    note: str = ""
+
+
 def draw_frontier(points: Sequence[FrontierPoint], title: str = "", caption: str = "", unit: str = "") -> Figure:
     """Draw what the best plan promises under one budget after another, in steps: an action is bought whole.
 
-    Parameters
-    ----------
-    points
-        At least one, in any order, at most one of them chosen. Hollow dots leave more than 1 % of the budget
-        unspent. Budgets that span more than a factor of 1,000 get a logarithmic scale, and the axis says so.
-    title, caption, unit
-        Words above and below, and the currency.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        Outside pyplot's state; displays itself in notebooks.
-
-    Raises
-    ------
-    RoxError
-        If there is no point, a number is missing, two are chosen, or matplotlib is not installed.
+    Points come in any order, at most one of them chosen. Hollow dots leave more than 1 % of the budget unspent.
+    Budgets that span more than a factor of 1,000 get a logarithmic scale, and the axis says so.
 
     Examples
     --------
@@ -136,7 +120,8 @@ def draw_frontier(points: Sequence[FrontierPoint], title: str = "", caption: str
     right = WIDTH - EDGE - page.measure("break-even", TICK, True) - 0.08
     x = _budget_scale([point.budget for point in ordered], left_of(y, page.measure), right)
     ax = page.axes(x, y)
-    page.upright(ax, y, x.start, in_unit("promised net value", unit))
+    page.upright(ax, y, x.start)
+    page.head(in_unit("promised net value", unit))
     page.along(ax, x, y.start, in_unit("budget", unit) + (" (logarithmic scale)" if x.log else ""))
     _draw_promises(ax, ordered)
     page.column(right + 0.08, [(y.at(0.0), "break-even", QUIET), (y.at(ordered[-1].value), "mean", POSITIVE)])
@@ -152,26 +137,7 @@ def draw_frontier(points: Sequence[FrontierPoint], title: str = "", caption: str
 
 
 def draw_tornado(bars: Sequence[Swing], base: float, title: str = "", unit: str = "", caption: str = "") -> Figure:
-    """Draw how far each driver alone moves the plan's net value, the widest swing on top.
-
-    Parameters
-    ----------
-    bars
-        At least one, in any order.
-    base
-        Net value with every driver at its own value.
-    title, unit, caption
-        Words above, the currency, words below.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        Outside pyplot's state; displays itself in notebooks.
-
-    Raises
-    ------
-    RoxError
-        If there is no bar, a number is missing, or matplotlib is not installed.
+    """Draw how far each driver alone moves the plan's net value `base`, the widest swing on top.
 
     Examples
     --------
@@ -185,7 +151,9 @@ def draw_tornado(bars: Sequence[Swing], base: float, title: str = "", unit: str 
         known(f"Driver {bar.name!r}", low=bar.low, high=bar.high)
     require_matplotlib()
     measure = font_measure()
-    rows = sorted(_swung(bars, measure), key=lambda row: min(row.low, base) - max(row.high, base))
+    names = in_lines([bar.name for bar in bars], 2.2, 3, lambda line: measure(line, NAME, False))
+    swung = [_Swung.of(bar, name, measure) for bar, name in zip(bars, names, strict=True)]
+    rows = sorted(swung, key=lambda row: min(row.low, base) - max(row.high, base))
     step = 0.16 + LINE * NAME * max(len(lines) for row in rows for lines in (row.name, row.left, row.right))
     page = new_page(WIDTH, step * len(rows) + 0.95, title, caption)
     left = EDGE + max(measure(line, NAME, False) for row in rows for line in row.name) + 0.15
@@ -212,23 +180,8 @@ def draw_chance(
 ) -> Figure:
     """Draw how a plan's net value is spread over the draws, and say how many of them end in a loss.
 
-    Parameters
-    ----------
-    series
-        Net value in every draw by name of plan, each of shape (draws,); every plan gets its own panel on the same
-        scale, which leaves out the outer half per cent at either end (the caption says how many draws that is).
-    title, unit, caption
-        Words above, the currency, words below.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        Outside pyplot's state; displays itself in notebooks.
-
-    Raises
-    ------
-    RoxError
-        If there is no plan, a plan has no draws or one that is missing, or matplotlib is not installed.
+    Every plan (name to its draws, each of shape (draws,)) gets its own panel on the same scale, which leaves out the
+    outer half per cent at either end; the caption says how many draws that is.
 
     Examples
     --------
@@ -245,8 +198,7 @@ def draw_chance(
     share = f"{100.0 * beyond:.1f} %" if beyond >= 0.001 else "Fewer than 0.1 %"
     note = f"{share} of the draws lie beyond the ends of the scale." if beyond > 0.0 else ""
     measure = font_measure()
-    short = shortened(list(draws), WIDTH - 2 * EDGE, 2, lambda line: measure(line, NAME, True))
-    names = [wrapped(name, WIDTH - 2 * EDGE, 2, lambda line: measure(line, NAME, True)) for name in short]
+    names = in_lines(list(draws), WIDTH - 2 * EDGE, 2, lambda line: measure(line, NAME, True))
     body = sum(LINE * NAME * len(name) + 2.0 for name in names) + 0.2
     page = new_page(WIDTH, body, title, f"{caption} {note}".strip())
     x = Scale(low, high, EDGE, WIDTH - EDGE)
@@ -326,16 +278,6 @@ class _Swung:
         halo(page.lines((right, y.at(place)), self.right, TICK, INK, align="left"), PAPER)
 
 
-def _swung(bars: Sequence[Swing], measure: Measure) -> list[_Swung]:
-    """The bars with their names in lines; different names stay different."""
-
-    def wide(line: str) -> float:
-        return measure(line, NAME, False)
-
-    names = shortened([bar.name for bar in bars], 2.2, 3, wide)
-    return [_Swung.of(bar, wrapped(name, 2.2, 3, wide), measure) for bar, name in zip(bars, names, strict=True)]
-
-
 def _alike(*values: float | str) -> list[str]:
     """Write two values of a driver, with the same decimals if they are of one order."""
     numbers = [value for value in values if not isinstance(value, str)]
@@ -372,9 +314,9 @@ def _draw_chance(page: Page, x: Scale, top: float, values: FloatArray) -> Axes:
     numbers = [float(values.mean()), *np.quantile(values, [0.025, 0.975]).tolist()]
     mean, low, high = written(numbers)
     loss, inner = _loss(values), np.quantile(values, [0.005, 0.995])
-    page.sheet.text((EDGE, top + 0.1), loss, TICK, INK, True, "left")
+    page.text((EDGE, top + 0.1), loss, TICK, INK, True, "left")
     aside = EDGE + page.measure(loss, TICK, True) + 0.1
-    page.sheet.text((aside, top + 0.1), f"95 % of the draws: {low} to {high}.", TICK, QUIET, align="left")
+    page.text((aside, top + 0.1), f"95 % of the draws: {low} to {high}.", TICK, QUIET, align="left")
     page.row(top + 0.34, [(x.at(numbers[0]), f"mean {mean}", INK), (x.at(0.0), "break-even", QUIET)])
     ax = page.axes(x, Scale(0.0, 1.0, top + 1.6, top + 0.45))
     width = max(float(inner[1] - inner[0]) / 30, (x.high - x.low) / 120)
@@ -389,3 +331,181 @@ def _draw_chance(page: Page, x: Scale, top: float, values: FloatArray) -> Axes:
     for colour, wide in ((PAPER, 3.4), (INK, 1.6)):
         ax.axvline(numbers[0], color=colour, linewidth=wide, zorder=5)
     return ax
+
+
+# The plan over the waves.
+
+
+def draw_plan(
+    rows: Sequence[PlanRow],
+    spending: Sequence[float] | FloatArray,
+    budget: float | Sequence[float] | FloatArray | None = None,
+    total: Bar | None = None,
+    title: str = "",
+    unit: str = "",
+    caption: str = "",
+) -> Figure:
+    """Draw when each chosen action runs, what it costs and returns, and what is spent in every wave.
+
+    The darker a wave, the nearer the action to its full effect. Spending, shape (waves,), beyond the budget (one
+    number, shape (waves,), or None, NaN, infinite where there is no limit) is drawn in the colour of losses. `total`
+    is the net value of the whole plan, whose interval is not the sum of the rows' intervals.
+
+    Examples
+    --------
+    >>> rows = [PlanRow("coaching", [0.5, 1.0, 1.0], 120.0, 300.0, 100.0, 500.0)]
+    >>> figure = draw_plan(rows, [120.0, 0.0, 0.0], budget=150.0, unit="EUR")
+    >>> "300 [100, 500]" in [text.get_text() for text in figure.axes[0].texts]
+    True
+    """
+    some(rows, "rows")
+    money, shares, limit = _checked(rows, spending, budget)
+    require_matplotlib()
+    table = _Table(font_measure(), rows, total, unit)
+    page = new_page(table.width, _HEAD + sum(table.heights) + 0.35 + _SPENDING + 0.55, title, caption)
+    x = Scale(0.5, len(money) + 0.5, EDGE + _NAMES + 0.15, table.width - EDGE - table.costs - table.nets)
+    top, high = page.top + _HEAD, sum(table.heights)
+    ax = page.axes(x, Scale(high, 0.0, top + high, top))
+    table.draw(page, top)
+    _draw_waves(page, ax, x, top)
+    middles = np.cumsum(table.heights) - np.array(table.heights) / 2
+    for middle, row, share in zip(middles, rows, shares, strict=True):
+        _draw_run(ax, float(middle), share, NEGATIVE if finite(row.net) and row.net < 0.0 else POSITIVE)
+    _draw_spending(page, x, top + high + 0.5, money, limit, unit)
+    return page.figure
+
+
+def _checked(
+    rows: Sequence[PlanRow], spending: Sequence[float] | FloatArray, budget: float | Sequence[float] | FloatArray | None
+) -> tuple[FloatArray, list[FloatArray], FloatArray]:
+    """Spending, shares of every row, and budget, all of one length."""
+    money = np.array(spending, dtype=float)
+    if money.ndim != 1 or not len(money):
+        raise RoxError(f"The spending has shape {money.shape}.", allowed="one number per wave, at least one wave")
+    for wave, spent in enumerate(money, 1):
+        known(f"Wave {wave}", spending=float(spent))
+    shares = []
+    for row in rows:
+        known(f"Action {row.name!r}", cost=row.cost)
+        share = np.array(row.share, dtype=float)
+        if share.shape != money.shape:
+            raise RoxError(f"Action {row.name!r} has shares of shape {share.shape} for {len(money)} wave(s).")
+        if not ((share >= 0.0) & (share <= 1.0 + 1e-9)).all():
+            raise RoxError(f"Action {row.name!r} has shares {share.tolist()}.", allowed="0 to 1")
+        shares.append(share)
+    limit = np.array(np.nan if budget is None else budget, dtype=float)
+    if limit.shape not in {(), money.shape}:
+        raise RoxError(
+            f"The budget has shape {limit.shape}.", allowed=f"one number, or one for each of {len(money)} wave(s)"
+        )
+    return money, shares, np.broadcast_to(np.where(np.isfinite(limit), limit, np.nan), money.shape)
+
+
+class _Table:
+    """The words around the bars: names and notes at the left, costs and net values at the right."""
+
+    def __init__(self, measure: Measure, rows: Sequence[PlanRow], total: Bar | None, unit: str) -> None:
+        self.names = in_lines([row.name for row in rows], _NAMES, 3, lambda line: measure(line, NAME, False))
+        self.notes = [
+            wrapped(row.note, _NAMES, 2, lambda line: measure(line, SMALL, False)) if row.note.strip() else ()
+            for row in rows
+        ]
+        self.heights = [
+            0.14 + LINE * (NAME * len(name) + SMALL * len(note))
+            for name, note in zip(self.names, self.notes, strict=True)
+        ]
+        self.money = [(written([row.cost])[0], _net(row.net, row.low, row.high)) for row in rows]
+        self.money.append(
+            (written([sum(row.cost for row in rows)])[0], _net(total.value, total.low, total.high) if total else "")
+        )
+        self.heads = (in_unit("cost", unit), in_unit("expected net", unit))
+        texts = [self.heads, *self.money]
+        self.costs, self.nets = (0.25 + max(measure(pair[k], TICK, True) for pair in texts) for k in (0, 1))
+        self.width = max(WIDTH, 2 * EDGE + _NAMES + 0.15 + _BARS + self.costs + self.nets)
+
+    def draw(self, page: Page, top: float) -> None:
+        """Write heads, rows and the line of totals."""
+        ends = (self.width - EDGE - self.nets, self.width - EDGE)
+        for end, head in zip(ends, self.heads, strict=True):
+            page.text((end, top - 0.14), head, TICK, QUIET, align="right")
+        y = top
+        for name, note, height, money in zip(self.names, self.notes, self.heights, self.money, strict=False):
+            high = LINE * NAME * len(name)
+            block = high + LINE * SMALL * len(note)
+            start = y + (height - block) / 2
+            page.lines((EDGE, start + high / 2), name, NAME, INK, align="left")
+            page.lines((EDGE, start + high + (block - high) / 2), note, SMALL, QUIET, align="left")
+            for end, words in zip(ends, money, strict=True):
+                page.text((end, y + height / 2), words, TICK, INK, align="right")
+            y += height
+        page.ax.plot([EDGE, self.width - EDGE], [y + 0.02] * 2, color=QUIET, linewidth=0.9)
+        many = len(self.heights)
+        page.text((EDGE, y + 0.17), f"all {many} actions" if many > 1 else "the plan", NAME, INK, True, "left")
+        for end, words in zip(ends, self.money[-1], strict=True):
+            page.text((end, y + 0.17), words, TICK, INK, True, "right")
+
+
+def _net(value: float | None, low: float | None, high: float | None) -> str:
+    return with_interval(value, low, high) if finite(value) else ""
+
+
+def _draw_waves(page: Page, ax: Axes, x: Scale, top: float) -> None:
+    """Number the waves above the bars, as many as fit, and rule between them."""
+    waves = round(x.high - 0.5)
+    needed = page.measure(str(waves), TICK, False) + 0.1
+    step = next((s for s in (1, 2, 5, 10, 20, 50, 100) if s * (x.at(2.0) - x.at(1.0)) >= needed), waves)
+    page.text((x.start - 0.12, top - 0.14), "wave", TICK, QUIET, align="right")
+    for wave in range(step, waves + 1, step):
+        page.text((x.at(wave), top - 0.14), str(wave), TICK, QUIET)
+    for wave in range(0, waves + 1, step):
+        ax.axvline(wave + 0.5, color=RULE, linewidth=0.6, zorder=0)
+
+
+def _draw_run(ax: Axes, middle: float, share: FloatArray, colour: str) -> None:
+    """Fill the waves in which an action runs, the darker the nearer to its full effect."""
+    from matplotlib.colors import to_rgb
+
+    running = np.flatnonzero(share > 0.0)
+    if not len(running):
+        return
+    for wave in running:
+        kept = _FAINTEST + (1.0 - _FAINTEST) * min(float(share[wave]), 1.0)
+        fill = tuple(1.0 - kept * (1.0 - channel) for channel in to_rgb(colour))
+        ax.barh([middle], [1.0], 0.19, [wave + 0.5], color=fill, linewidth=0, zorder=2)
+    first, last = running[0] + 0.5, running[-1] + 1.5
+    rim = ax.barh([middle], [last - first], 0.19, [first], facecolor="none", edgecolor=colour, linewidth=0.9, zorder=3)
+    rim[0].set_clip_on(False)
+
+
+def _draw_spending(page: Page, x: Scale, top: float, money: FloatArray, limit: FloatArray, unit: str) -> None:
+    """Bars of what every wave spends, the budget as a line, the numbers below."""
+    most = max(float(np.nanmax([*money, *limit])), 0.0) or 1.0
+    y = Scale(min(float(money.min()), 0.0), 1.08 * most, top + _SPENDING, top)
+    ax = page.axes(x, y)
+    waves = np.arange(1.0, len(money) + 1)
+    within = np.fmin(money, limit)
+    ax.bar(waves, within, 0.7, color=QUIET, zorder=2)
+    ax.bar(waves, money - within, 0.7, within, color=NEGATIVE, zorder=2)
+    ax.axhline(0.0, color=QUIET, linewidth=0.9, zorder=3)
+    ax.hlines(limit, waves - 0.5, waves + 0.5, color=INK, linewidth=1.4, zorder=4)
+    known_limits = limit[np.isfinite(limit)]
+    words = [in_unit("spent per wave", unit)]
+    if len(known_limits):
+        same = len(set(known_limits.tolist())) == 1
+        words.append(f"line: budget {written(known_limits[:1].tolist())[0]}" if same else "line: budget of the wave")
+    page.text((EDGE, top + _SPENDING / 2 - 0.08), words[0], NAME, INK, align="left")
+    page.lines((EDGE, top + _SPENDING / 2 + 0.1), words[1:], SMALL, QUIET, align="left")
+    _write_spending(page, ax, (x, y), money)
+
+
+def _write_spending(page: Page, ax: Axes, scales: tuple[Scale, Scale], money: FloatArray) -> None:
+    """Write what every wave spends below its bar if all numbers fit, else a scale at the right."""
+    x, y = scales
+    numbers = written(money.tolist())
+    if max(page.measure(number, SMALL, False) for number in numbers) + 0.06 <= x.at(2.0) - x.at(1.0):
+        for wave, number in enumerate(numbers, 1):
+            page.text((x.at(wave), y.start + 0.12), number, SMALL, QUIET)
+        return
+    for tick in y.ticks(lambda _: 0.2):
+        page.text((x.end + 0.06, y.at(tick)), tick_text(tick), SMALL, QUIET, align="left")
+        ax.axhline(tick, color=RULE, linewidth=0.6, zorder=0)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, get_args
 
 from roxmodel.errors import RoxError, did_you_mean, listed
-from roxmodel.numerals import finite, with_interval
+from roxmodel.numerals import finite, with_interval, written
 from roxmodel.types import Factor
 
 __all__ = [
@@ -42,30 +42,9 @@ HEADINGS: Final[dict[Factor, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One construct.
+    """One construct: its name (arrows refer to it), the factor in whose column it stands, who says it, how many ask.
 
-    Parameters
-    ----------
-    name
-        The construct's name, unique in the diagram; arrows refer to it.
-    factor
-        The factor whose column (or, for ``context``, whose row) it stands in.
-    source
-        Who says it: ``employee``, ``customer``, ``unit``, …; shown in small print.
-    items
-        How many questions measure it, ≥ 0.
-    label
-        Shown instead of the name.
-
-    Raises
-    ------
-    RoxError
-        If the factor is unknown.
-
-    Examples
-    --------
-    >>> small_print(Node("pride", "pride", "employee", 4))
-    'employee · 4 items'
+    `label` is shown instead of the name.
     """
 
     name: str
@@ -87,7 +66,7 @@ class Node:
 class Arrow:
     """One effect, or one unmeasured common cause.
 
-    Parameters
+    Attributes
     ----------
     cause, effect
         Names of two nodes (the same one for a lagged effect on itself).
@@ -101,11 +80,6 @@ class Arrow:
         Waves until the effect is felt, ≥ 0.
     assumed
         Whether the number was stated rather than estimated (dashed).
-
-    Raises
-    ------
-    RoxError
-        If the kind is unknown, the lag negative or the interval upside down.
 
     Examples
     --------
@@ -135,29 +109,10 @@ class Arrow:
 
 @dataclass(frozen=True, slots=True)
 class Diagram:
-    """A path diagram as values: hand it to `draw_diagram`, `to_dot` or `to_mermaid`.
+    """A path diagram as values: nodes of different names, arrows between them, words above and below.
 
-    Parameters
-    ----------
-    nodes
-        At least one; names differ.
-    arrows
-        Between these nodes.
-    title, caption
-        Shown above and below; the caption is the place for level, n and assumptions.
-    interval
-        What the bracket ``[low, high]`` is, for the legend.
-
-    Raises
-    ------
-    RoxError
-        If there is no node, a name occurs twice or an arrow names a node that is not there.
-
-    Examples
-    --------
-    >>> nodes = (Node("pride", "pride", "employee", 4), Node("value", "value_drivers", "customer", 3))
-    >>> Diagram(nodes, (Arrow("pride", "value", 0.3),)).title
-    ''
+    `interval` says in the legend what the bracket ``[low, high]`` is. Hand it to `draw_diagram`, `to_dot` or
+    `to_mermaid`.
     """
 
     nodes: tuple[Node, ...]
@@ -196,19 +151,14 @@ def small_print(node: Node) -> str:
 
 
 def arrow_label(arrow: Arrow) -> str:
-    """Write what stands on an arrow; empty if there is nothing to say.
+    """Write what stands on an arrow, in one line; empty if there is nothing to say.
 
     Examples
     --------
     >>> arrow_label(Arrow("pride", "revenue", 0.5, lag=2, assumed=True))
     '0.50, lag 2'
     """
-    parts = []
-    if finite(arrow.estimate):
-        parts.append(with_interval(arrow.estimate, arrow.low, arrow.high))
-    if arrow.lag:
-        parts.append(f"lag {arrow.lag}")
-    return ", ".join(parts)
+    return "".join(label_lines(arrow, stacked=False))
 
 
 def label_lines(arrow: Arrow, stacked: bool) -> tuple[str, ...]:
@@ -219,38 +169,26 @@ def label_lines(arrow: Arrow, stacked: bool) -> tuple[str, ...]:
     >>> label_lines(Arrow("pride", "behaviours", 0.42, 0.31, 0.53, lag=1), stacked=True)
     ('0.42, lag 1', '[0.31, 0.53]')
     """
-    whole = arrow_label(arrow)
-    if not (stacked and "[" in whole):
-        return (whole,) if whole else ()
-    number, rest = whole.split(" [")
-    interval, later = rest.split("]")
-    return (number + later, f"[{interval}]")
+    later = f"lag {arrow.lag}" if arrow.lag else ""
+    if not finite(arrow.estimate):
+        return (later,) if later else ()
+    later = f", {later}" if later else ""
+    if stacked and finite(arrow.low) and finite(arrow.high):
+        number, low, high = written([arrow.estimate, arrow.low, arrow.high])
+        return (number + later, f"[{low}, {high}]")
+    return (with_interval(arrow.estimate, arrow.low, arrow.high) + later,)
 
 
 def includes_zero(arrow: Arrow) -> bool:
-    """Whether an interval is known and 0 lies in it.
-
-    Examples
-    --------
-    >>> includes_zero(Arrow("pride", "value", 0.1, -0.1, 0.3)), includes_zero(Arrow("pride", "value", 0.1))
-    (True, False)
-    """
+    """Whether an interval is known and 0 lies in it."""
     return finite(arrow.low) and finite(arrow.high) and arrow.low <= 0.0 <= arrow.high
 
 
 def relative_strengths(arrows: tuple[Arrow, ...]) -> tuple[float | None, ...]:
-    """Strength of every arrow from 0 to 1, None where no number is known.
+    """Strength of every arrow of one diagram from 0 to 1, None where no number is known.
 
-    Parameters
-    ----------
-    arrows
-        All arrows of one diagram.
-
-    Returns
-    -------
-    tuple of float or None
-        ``|standardized|`` capped at 1, or ``|estimate|`` capped at 1 for an arrow without it. If no arrow
-        is standardized and an estimate exceeds 1, estimates are taken relative to the largest.
+    ``|standardized|`` capped at 1, or ``|estimate|`` capped at 1 for an arrow without it. If no arrow is standardized
+    and an estimate exceeds 1, estimates are taken relative to the largest.
 
     Examples
     --------
@@ -271,19 +209,11 @@ def relative_strengths(arrows: tuple[Arrow, ...]) -> tuple[float | None, ...]:
 def to_dot(diagram: Diagram) -> str:
     r"""Write a diagram in the DOT language of Graphviz.
 
-    Parameters
-    ----------
-    diagram
-        What to write. Names may hold anything: they appear as quoted labels, never as identifiers.
-
-    Returns
-    -------
-    str
-        A ``digraph`` with one cluster per factor; assumed effects dashed, covariances dotted with two heads.
+    Names may hold anything: they appear as quoted labels, never as identifiers. One cluster per factor; assumed
+    effects dashed, covariances dotted with two heads.
 
     Examples
     --------
-    >>> from roxmodel.plots.diagram import Arrow, Diagram, Node
     >>> print(to_dot(Diagram((Node("pride", "pride", "employee", 4),), ())))
     digraph roxmodel {
       rankdir=LR;
@@ -317,19 +247,10 @@ def to_dot(diagram: Diagram) -> str:
 def to_mermaid(diagram: Diagram) -> str:
     """Write a diagram as a Mermaid flowchart, which GitHub and many wikis render.
 
-    Parameters
-    ----------
-    diagram
-        What to write. Names may hold anything: special characters become Mermaid entity codes.
-
-    Returns
-    -------
-    str
-        A ``flowchart LR`` with one subgraph per factor; assumed effects and covariances dotted.
+    Special characters become Mermaid entity codes. One subgraph per factor; assumed effects and covariances dotted.
 
     Examples
     --------
-    >>> from roxmodel.plots.diagram import Arrow, Diagram, Node
     >>> nodes = (Node("pride", "pride", "employee", 4), Node("value", "value_drivers", "customer", 1))
     >>> print(to_mermaid(Diagram(nodes, (Arrow("pride", "value", 0.3),))))
     flowchart LR

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -20,24 +19,20 @@ __all__ = [
     "rough_measure",
     "sampled",
     "separated",
+    "settled",
+    "shared_areas",
     "shortened",
     "wrapped",
 ]
 
 Point: TypeAlias = tuple[float, float]
+_ROUNDS: Final = 8
 # Width in inches of a line of text, given its size in points and whether it is bold.
 Measure: TypeAlias = Callable[[str, float, bool], float]
 
 
-@dataclass(frozen=True, slots=True)
-class Box:
-    """A rectangle: ``left < right`` and ``top < bottom``, as y runs downwards.
-
-    Examples
-    --------
-    >>> Box(0, 0, 2, 1).overlaps(Box(1, 0.5, 3, 2)), Box(0, 0, 2, 1).overlaps(Box(2, 0, 3, 1))
-    (True, False)
-    """
+class Box(NamedTuple):
+    """A rectangle: ``left < right`` and ``top < bottom``, as y runs downwards."""
 
     left: float
     top: float
@@ -64,25 +59,10 @@ class Box:
         """From top to bottom."""
         return self.bottom - self.top
 
-    def overlaps(self, other: Box) -> bool:
-        """Whether the two share an area (touching is none)."""
-        across = self.left < other.right and other.left < self.right
-        return across and self.top < other.bottom and other.top < self.bottom
-
-    def edges(self) -> tuple[float, float, float, float]:
-        """Left, top, right, bottom."""
-        return (self.left, self.top, self.right, self.bottom)
-
 
 def around(boxes: Iterable[Box], margin: float = 0.0) -> Box:
-    """Return the smallest box that holds all of some boxes, widened by a margin.
-
-    Examples
-    --------
-    >>> around([Box(0, 0, 1, 1), Box(2, 2, 3, 3)])
-    Box(left=0.0, top=0.0, right=3.0, bottom=3.0)
-    """
-    corners = np.array([box.edges() for box in boxes], dtype=float)
+    """Return the smallest box that holds all of some boxes, widened by a margin."""
+    corners = np.array(list(boxes), dtype=float)
     left, top = corners[:, :2].min(axis=0) - margin
     right, bottom = corners[:, 2:].max(axis=0) + margin
     return Box(float(left), float(top), float(right), float(bottom))
@@ -102,23 +82,8 @@ def rough_measure(text: str, size: float, bold: bool) -> float:
 def wrapped(text: str, width: float, most: int, measure: Callable[[str], float], slack: float = 1.0) -> tuple[str, ...]:
     """Break a text into lines, at blanks, underscores and hyphens if possible, in words if not.
 
-    Parameters
-    ----------
-    text
-        One paragraph.
-    width
-        Inches available.
-    most
-        Lines available, ≥ 1; a text that needs more ends with an ellipsis.
-    measure
-        Width in inches of a line.
-    slack
-        A word of up to this many times the width is not cut.
-
-    Returns
-    -------
-    tuple of str
-        At least one line.
+    A text that needs more than so many lines ends with an ellipsis; a word of up to `slack` times the width (inches)
+    is not cut.
 
     Examples
     --------
@@ -145,22 +110,10 @@ def wrapped(text: str, width: float, most: int, measure: Callable[[str], float],
 def shortened(
     names: Sequence[str], width: float, most: int, measure: Callable[[str], float], slack: float = 1.0
 ) -> list[str]:
-    """Shorten names that stand together until each fits, so that different names stay different.
+    """Shorten names that stand together until `wrapped` breaks each into no more than `most` lines, all different.
 
     A name that is too long loses its middle, as names differ at their ends more often than within. Names that would
     then read alike lose what they have in common instead; where even that does not help they are numbered.
-
-    Parameters
-    ----------
-    names
-        Names of one picture, in its order.
-    width, most, measure, slack
-        As of `wrapped`: the room that each name has.
-
-    Returns
-    -------
-    list of str
-        One text a name, which `wrapped` breaks into no more than ``most`` lines.
 
     Examples
     --------
@@ -241,21 +194,9 @@ def _cuts_words(lines: Sequence[str], text: str) -> bool:
 
 
 def separated(wanted: Sequence[float], distances: Sequence[float], weights: Sequence[float]) -> FloatArray:
-    """Positions nearest to the wanted ones that keep order and distance (pool adjacent violators).
+    """Positions nearest to the n wanted ones that keep order and the n − 1 least distances (pool adjacent violators).
 
-    Parameters
-    ----------
-    wanted
-        Wanted positions, shape (n,).
-    distances
-        Least distance between neighbours, shape (n − 1,).
-    weights
-        How much each position matters, shape (n,), > 0.
-
-    Returns
-    -------
-    array
-        Positions, shape (n,), the weighted least-squares solution.
+    The weighted least-squares solution, shape (n,).
 
     Examples
     --------
@@ -277,19 +218,7 @@ def separated(wanted: Sequence[float], distances: Sequence[float], weights: Sequ
 
 
 def sampled(controls: FloatArray, points: int = 80) -> FloatArray:
-    """Points at equal distances along a chain of cubic Bézier curves.
-
-    Parameters
-    ----------
-    controls
-        Control points, shape (3 k + 1, 2).
-    points
-        How many points, ≥ 2.
-
-    Returns
-    -------
-    array
-        Shape (points, 2), first and last control point included.
+    """Points at equal distances along a chain of cubic Bézier curves with control points of shape (3 k + 1, 2).
 
     Examples
     --------
@@ -306,3 +235,38 @@ def sampled(controls: FloatArray, points: int = 80) -> FloatArray:
     travelled = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(fine, axis=0).T))])
     at = np.linspace(0.0, travelled[-1], points)
     return np.column_stack([np.interp(at, travelled, fine[:, 0]), np.interp(at, travelled, fine[:, 1])])
+
+
+def settled(
+    spots: Sequence[FloatArray],
+    standing: Sequence[FloatArray],
+    clash: Callable[[int, FloatArray], FloatArray],
+    most: float = np.inf,
+) -> FloatArray:
+    """Let texts choose boxes, shape (n, 4): each in turn its cheapest spot, those with the least choice first.
+
+    The k-th has spots of shape (s, 4) whose standing costs have shape (s,); ``clash(k, chosen)`` is what each costs
+    beside what the others chose. They choose until nobody moves; NaN where even the cheapest costs as much as `most`.
+    """
+    chosen = np.full((len(spots), 4), np.nan)
+    # The tenth best spot says how little choice a text has.
+    order = sorted(range(len(spots)), key=lambda k: (-float(np.sort(standing[k])[:10][-1]), k))
+    for _ in range(_ROUNDS):
+        before = chosen.copy()
+        for k in order:
+            cost = standing[k] + clash(k, chosen)
+            best = int(np.argmin(cost))
+            chosen[k] = np.nan if cost[best] >= most else spots[k][best]
+        if np.array_equal(before, chosen, equal_nan=True):
+            break
+    return chosen
+
+
+def shared_areas(boxes: FloatArray, others: FloatArray, pad: float) -> FloatArray:
+    """Area that each box, widened by the pad, shares with each other one, shape (boxes, others); NaN shares nothing."""
+    wide = np.minimum(boxes[:, None, 2] + pad, others[None, :, 2])
+    wide = wide - np.maximum(boxes[:, None, 0] - pad, others[None, :, 0])
+    high = np.minimum(boxes[:, None, 3] + pad, others[None, :, 3])
+    high = high - np.maximum(boxes[:, None, 1] - pad, others[None, :, 1])
+    area: FloatArray = np.where((wide > 0) & (high > 0), wide * high, 0.0)
+    return area

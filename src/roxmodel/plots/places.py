@@ -38,18 +38,8 @@ class Layers:
     """Nodes and lanes in columns.
 
     A *slot* is a node (its index in ``Diagram.nodes``) or a lane: the place in a column through which a long
-    arrow passes between the boxes (an index from ``len(nodes)`` on).
-
-    Parameters
-    ----------
-    columns
-        Slots of every column, from top to bottom.
-    headings
-        One per column; empty texts if the columns are no factors.
-    row
-        Nodes that stand in a row below the columns.
-    chains
-        Per arrow the slots from cause to effect.
+    arrow passes between the boxes (an index from ``len(nodes)`` on). Columns hold slots from top to bottom, with empty
+    headings if they are no factors; the row below holds nodes; each chain, one an arrow, slots from cause to effect.
     """
 
     columns: tuple[tuple[int, ...], ...]
@@ -63,17 +53,9 @@ class Layers:
 
 
 def column_order(diagram: Diagram) -> tuple[Factor, ...]:
-    """Order the factors present so that most arrows run from left to right.
+    """Order the factors present so that most arrows run from left to right; of equal ones the nearest to PwC's.
 
-    Parameters
-    ----------
-    diagram
-        Nodes and arrows; covariances and context do not count.
-
-    Returns
-    -------
-    tuple of str
-        Factors; of several equally good orders the one nearest to PwC's.
+    Covariances and context do not count.
 
     Examples
     --------
@@ -98,16 +80,8 @@ def column_order(diagram: Diagram) -> tuple[Factor, ...]:
 def arrange(diagram: Diagram) -> Layers:
     """Give every node its column or its place in the row, and every long arrow its lanes.
 
-    Parameters
-    ----------
-    diagram
-        Nodes and arrows.
-
-    Returns
-    -------
-    Layers
-        Columns are factors, with context in a row below. If most arrows run between context nodes (a model
-        that knows no factors), columns are the depth in the graph and only nodes without arrows form the row.
+    Columns are factors, with context in a row below. If most arrows run between context nodes (a model that knows no
+    factors), columns are the depth in the graph and only nodes without arrows form the row.
 
     Examples
     --------
@@ -266,14 +240,8 @@ class NodeText:
 class Places:
     """Rectangles of a diagram.
 
-    Parameters
-    ----------
-    slots
-        One box per slot (nodes, then lanes).
-    bands
-        One per column, from above the first slot to below the last, as wide as its widest box.
-    gaps
-        Inches between neighbouring columns.
+    One box per slot (nodes, then lanes); one band per column, from above the first slot to below the last, as wide as
+    its widest box; inches between neighbouring columns.
     """
 
     slots: tuple[Box, ...]
@@ -282,25 +250,12 @@ class Places:
 
 
 def bow_depth(reach: float) -> float:
-    """Inches an arrow between two boxes of the row bows below them.
-
-    Examples
-    --------
-    >>> bow_depth(-2.5)
-    0.6
-    """
+    """Inches an arrow between two boxes of the row bows below them."""
     return 0.3 + 0.12 * abs(reach)
 
 
 def node_texts(nodes: Sequence[Node], measure: Measure) -> tuple[NodeText, ...]:
-    """Break the nodes' names and small print into lines; different names stay different.
-
-    Examples
-    --------
-    >>> from roxmodel.plots.geometry import rough_measure
-    >>> node_texts([Node("pride", "pride", "employee", 4)], rough_measure)[0].name
-    ('pride',)
-    """
+    """Break the nodes' names and small print into lines; different names stay different."""
     names = [node.label or node.name for node in nodes]
     short = shortened(names, _TEXT_WIDTH, 4, lambda line: measure(line, NAME_SIZE, True), slack=1.3)
     return tuple(_node_text(node, name, measure) for node, name in zip(nodes, short, strict=True))
@@ -319,23 +274,9 @@ def _node_text(node: Node, shown: str, measure: Measure) -> NodeText:
 
 
 def placed(layers: Layers, texts: Sequence[NodeText], label_widths: Sequence[float], stretch: float) -> Places:
-    """Give every slot its rectangle.
+    """Give every slot its rectangle; boxes of one column never overlap, nor do columns.
 
-    Parameters
-    ----------
-    layers
-        Columns and order of the nodes.
-    texts
-        Sizes of the nodes.
-    label_widths
-        Inches each arrow's label takes, 0 without a label.
-    stretch
-        1 for the tightest layout, more to leave room between boxes.
-
-    Returns
-    -------
-    Places
-        Boxes of one column never overlap, nor do columns.
+    `label_widths` are the inches each arrow's label takes (0 without one); a `stretch` of 1 is the tightest layout.
     """
     heights = _heights(layers, texts)
     gaps = _gaps(layers, label_widths, stretch)

@@ -10,8 +10,7 @@ from typing import Final, Literal, TypeAlias
 import numpy as np
 
 from roxmodel.plots.diagram import Arrow, Diagram, label_lines
-from roxmodel.plots.geometry import Box, Measure, Point, around, rough_measure, sampled
-from roxmodel.plots.labels import overlap, place_labels
+from roxmodel.plots.geometry import Box, Measure, Point, around, rough_measure, sampled, settled, shared_areas
 from roxmodel.plots.places import (
     HEADING_SIZE,
     LABEL_SIZE,
@@ -32,6 +31,12 @@ __all__ = ["Heading", "Label", "Scene", "layout"]
 Side: TypeAlias = Literal["left", "right", "top", "bottom"]
 _SPREAD: Final = 0.17  # inches between arrows at one side
 _FAR: Final = 1000.0  # larger than any page
+# Off the curve's middle, in widths and heights of the label; the last ones stand beside the curve.
+_ALONG: Final = np.array([[0, 0], [-0.2, 0], [0.2, 0], [-0.4, 0], [0.4, 0], [0, -0.3], [0, 0.3], [0, -0.6], [0, 0.6]])
+_SHIFTS: Final = np.vstack([_ALONG, [[-0.56, 0], [0.56, 0]]])
+_PAD: Final = 0.05
+_ON_SOMETHING: Final = 1000.0  # per square inch
+_ON_A_CURVE: Final = 0.03  # per sampled point of another arrow
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,22 +49,9 @@ class _End:
 
 
 def _routed(arrows: Sequence[Arrow], layers: Layers, places: Places) -> tuple[FloatArray, ...]:
-    """Lay a chain of cubic Bézier curves for every arrow.
+    """Lay a chain of cubic Bézier curves for every arrow: control points, shape (3 k + 1, 2) each, in inches.
 
-    Parameters
-    ----------
-    arrows
-        The diagram's arrows.
-    layers
-        Columns, row and the slots each arrow passes.
-    places
-        Rectangles of the slots.
-
-    Returns
-    -------
-    tuple of array
-        Control points from cause to effect, one array of shape (3 k + 1, 2) per arrow, in inches. Curves
-        start and end at right angles to a box's side and cross no box.
+    Curves start and end at right angles to a box's side and cross no box.
     """
     ends = [_ends(arrow, number, layers, places) for number, arrow in enumerate(arrows)]
     ports = _ports(ends, places)
@@ -247,20 +239,8 @@ class Label:
 class Scene:
     """Where everything stands, in inches from the top left corner; y runs downwards.
 
-    Parameters
-    ----------
-    boxes
-        One per node.
-    texts
-        The lines in every box.
-    headings
-        Of columns and row; none where columns are no factors.
-    curves
-        One per arrow: Bézier control points from cause to effect, shape (3 k + 1, 2).
-    labels
-        One per arrow, None without one.
-    width, height
-        The page.
+    One box with its text per node, one curve (Bézier control points from cause to effect, shape (3 k + 1, 2)) and one
+    label or None per arrow; headings of columns and row, none where columns are no factors.
     """
 
     boxes: tuple[Box, ...]
@@ -273,19 +253,9 @@ class Scene:
 
 
 def layout(diagram: Diagram, measure: Measure = rough_measure) -> Scene:
-    """Lay out a diagram, with more room between the boxes until no label collides.
+    """Lay out a diagram, with more room between the boxes until no label collides; deterministic.
 
-    Parameters
-    ----------
-    diagram
-        Nodes and arrows.
-    measure
-        Width of a text in inches; the default needs no font and is a little generous.
-
-    Returns
-    -------
-    Scene
-        The same diagram and measure give the same scene.
+    The default measure needs no font and is a little generous.
 
     Examples
     --------
@@ -320,9 +290,9 @@ def _draft(diagram: Diagram, layers: Layers, measure: Measure, stacked: bool, st
     curves = _routed(diagram.arrows, layers, places)
     headings = _headings(layers, places, measure)
     obstacles = _obstacles(places.slots[: len(texts)], headings, curves)
-    spots = place_labels([sampled(curve) for curve in curves], sizes, obstacles)
+    spots = _place_labels([sampled(curve) for curve in curves], sizes, obstacles)
     labels = [Label(w, Box(*map(float, s))) if w else None for w, s in zip(words, spots, strict=True)]
-    return overlap(spots, obstacles), _on_page(texts, places, headings, curves, labels)
+    return _overlap(spots, obstacles), _on_page(texts, places, headings, curves, labels)
 
 
 def _label_size(lines: tuple[str, ...], measure: Measure) -> tuple[float, float]:
@@ -352,7 +322,7 @@ def _headings(layers: Layers, places: Places, measure: Measure) -> tuple[Heading
 
 def _obstacles(boxes: tuple[Box, ...], headings: tuple[Heading, ...], curves: tuple[FloatArray, ...]) -> FloatArray:
     """Collect what labels must not touch: boxes, headings and the tips of arrows."""
-    edges = [box.edges() for box in boxes] + [heading.box.edges() for heading in headings]
+    edges: list[Sequence[float]] = [*boxes, *(heading.box for heading in headings)]
     for curve in curves:
         tip = curve[-1]
         along = curve[-2] - tip
@@ -388,3 +358,61 @@ def _on_page(
         width=page.width,
         height=page.height,
     )
+
+
+# The numbers on the arrows.
+
+
+def _place_labels(curves: Sequence[FloatArray], sizes: FloatArray, obstacles: FloatArray) -> FloatArray:
+    """Slide every label along its curve to the spot where it hides least.
+
+    From curves sampled at points of shape (m, 2), sizes of shape (arrows, 2), 0 without a label, and boxes of shape
+    (obstacles, 4) that no label may touch, to boxes of shape (arrows, 4), NaN without a label.
+    """
+    labelled = [number for number in range(len(curves)) if sizes[number, 0] > 0]
+    spots, standing = [], []
+    for number in labelled:
+        boxes, cost = _along(curves[number], sizes[number])
+        spots.append(boxes)
+        standing.append(cost + _hidden(number, boxes, curves, obstacles))
+    labels = np.full((len(curves), 4), np.nan)
+    labels[labelled] = settled(
+        spots, standing, lambda k, chosen: _ON_SOMETHING * _shared(spots[k], np.delete(chosen, k, axis=0), _PAD)
+    )
+    return labels
+
+
+def _along(curve: FloatArray, size: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Candidate boxes along a curve, and how far each is from the best place, the middle."""
+    count = len(curve)
+    at = np.arange(round(0.08 * count), round(0.92 * count), 2)
+    along = np.abs(at / (count - 1) - 0.5)
+    middle = curve[at][:, None, :] + (_SHIFTS * size)[None]
+    cost = along[:, None] + 0.3 * np.abs(_SHIFTS).sum(axis=1)[None, :]
+    centre = middle.reshape(-1, 2)
+    return np.hstack([centre - size / 2, centre + size / 2]), cost.ravel()
+
+
+def _hidden(number: int, spots: FloatArray, curves: Sequence[FloatArray], obstacles: FloatArray) -> FloatArray:
+    """Cost of what a label would hide apart from other labels."""
+    cost = _ON_SOMETHING * _shared(spots, obstacles, _PAD)
+    for other, curve in enumerate(curves):
+        x, y = curve[:, 0], curve[:, 1]
+        inside = (x > spots[:, :1]) & (x < spots[:, 2:3]) & (y > spots[:, 1:2]) & (y < spots[:, 3:4])
+        hidden = inside.sum(axis=1)
+        # Of its own curve a label may hide a good part, but an arrow must be left to see.
+        cost = cost + (_ON_A_CURVE * hidden if other != number else 2.0 * np.maximum(hidden / len(x) - 0.6, 0.0))
+    return cost
+
+
+def _overlap(labels: FloatArray, obstacles: FloatArray) -> float:
+    """Area in square inches that labels share with each other and with obstacles."""
+    real = labels[~np.isnan(labels[:, 0])]
+    own = (real[:, 2] - real[:, 0]) * (real[:, 3] - real[:, 1])
+    each_other = (_shared(real, real) - own).sum() / 2
+    return float(each_other + _shared(real, obstacles).sum())
+
+
+def _shared(boxes: FloatArray, others: FloatArray, pad: float = 0.0) -> FloatArray:
+    shared: FloatArray = shared_areas(boxes, others, pad).sum(axis=1)
+    return shared

@@ -16,8 +16,7 @@ import numpy as np
 
 from roxmodel.errors import RoxError, did_you_mean
 from roxmodel.records import LINEAR
-from roxmodel.result.bca import acceleration, bca_interval
-from roxmodel.result.intervals import spread_of, wald
+from roxmodel.result.draws import bca_interval, delta_se, spread_of, wald
 from roxmodel.result.response import Caps, Push, travel
 from roxmodel.result.system import System, total_effects
 from roxmodel.spec.causal import within_wave
@@ -52,13 +51,7 @@ class EffectRow:
 
 
 def paths_between(model: RoxModel, cause: str, effect: str) -> list[tuple[str, ...]]:
-    """Every serial path from cause to effect within the wave, shortest first.
-
-    Raises
-    ------
-    RoxError
-        For unknown names, or the same name twice.
-    """
+    """Every serial path from cause to effect within the wave, shortest first; unknown or equal names are refused."""
     for name in (cause, effect):
         if name not in model.names:
             raise RoxError(f"There is no construct {name!r}.", hint=did_you_mean(name, model.names))
@@ -94,22 +87,9 @@ def linear_effects(
     ends: tuple[str, str],
     df: FloatArray,
 ) -> list[EffectRow]:
-    """Effects where every equation on the way is linear.
+    """Effects where every equation on the way is linear; `systems` at the estimate (one draw) and at the draws.
 
     Around a feedback loop there are endlessly many ways: then the direct effect and the total one, at equilibrium.
-
-    Parameters
-    ----------
-    paths
-        See `paths_between`.
-    table
-        What the parameters mean.
-    systems
-        At the estimate (one draw) and at the draws (none, perhaps).
-    ends
-        Cause and effect.
-    df
-        (rows,) degrees of freedom of each row of the table.
     """
     edges = {(row.left, row.right): row for row in table if row.kind == "edge" and not row.lag}
     freedom = {row.id: float(value) for row, value in zip(table, df, strict=True)}
@@ -182,21 +162,10 @@ def _total_row(
 def curved_effects(
     paths: Sequence[tuple[str, ...]], systems: tuple[System, System], ends: tuple[str, str], levels: FloatArray
 ) -> list[EffectRow]:
-    """Average change of the effect for one more point of the cause, where an equation is curved.
+    """Average change of the effect for one more point of the cause over `levels` (units, k), an equation being curved.
 
     A path's row lets the change run along this path only; because the equations are curved, the rows of the paths
     need not add up to the total.
-
-    Parameters
-    ----------
-    paths
-        See `paths_between`.
-    systems
-        At the estimate (one draw) and at the draws.
-    ends
-        Cause and effect.
-    levels
-        (units, k) of every construct, over which the change is averaged.
     """
     cause, effect = (systems[0].names.index(name) for name in ends)
     k = len(systems[0].names)
@@ -231,18 +200,10 @@ def _only(system: System, paths: Sequence[tuple[str, ...]]) -> System:
 def effects_frame(
     rows: Sequence[EffectRow], vcov: FloatArray | None, scale: float, influence: FloatArray | None = None
 ) -> pd.DataFrame:
-    """Put effects into a table.
+    """Put effects into a table; standardised by `scale`, the standard deviation of the cause over that of the effect.
 
-    Parameters
-    ----------
-    rows
-        The effects.
-    vcov
-        Covariance of theta for the delta method; None takes standard error and percentiles from the draws.
-    scale
-        Standard deviation of the cause over that of the effect.
-    influence
-        (m, n_free) influence of resampled rows on theta, for accelerated instead of percentile intervals.
+    Without `vcov`, for the delta method, errors and percentiles are those of the draws; with `influence` (m, n_free) of
+    resampled rows the intervals are accelerated.
     """
     import pandas as pd
 
@@ -253,17 +214,11 @@ def effects_frame(
         if influence is not None:
             draws = np.stack([row.draws for row in rows], axis=1)
             slopes = np.stack([np.zeros(influence.shape[1]) if r.gradient is None else r.gradient for r in rows])
-            low, high = bca_interval(draws, estimate, acceleration(influence @ slopes.T))
+            low, high = bca_interval(draws, estimate, influence @ slopes.T)
     else:
-        se = np.array([_delta(row, vcov) for row in rows])
+        none = np.zeros(len(vcov))
+        se = delta_se(np.stack([none if row.gradient is None else row.gradient for row in rows]), vcov)
         low, high, p = wald(estimate, se, np.array([row.df for row in rows]))
     kinds, paths = [row.kind for row in rows], [row.path for row in rows]
     columns = (kinds, paths, estimate, se, low, high, p, estimate * scale)
     return pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))
-
-
-def _delta(row: EffectRow, vcov: FloatArray) -> float:
-    """Standard error by the delta method, Sobel (1982), doi 10.2307/270723; NaN where nothing was estimated."""
-    gradient = row.gradient if row.gradient is not None else np.zeros(len(vcov))
-    variance = float(gradient @ vcov @ gradient)
-    return float(np.sqrt(variance)) if variance > 0 else float("nan")

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Literal
 from roxmodel.errors import RoxError
 from roxmodel.plots.diagram import to_dot, to_mermaid
 from roxmodel.plots.draw import draw_diagram
-from roxmodel.result.fit_story import fit_html, fit_summary
+from roxmodel.result.derived import standardized_table
+from roxmodel.result.fit_story import fit_story
 from roxmodel.result.fitted import Fitted
 from roxmodel.result.groups import group_fields
 from roxmodel.result.persistence import load_fitted, save_fit
-from roxmodel.result.standardized import standardized_table
 from roxmodel.result.tables import edge_table, effect_table, fit_diagram, parameter_frame, within_table
 from roxmodel.saving import AnyPath
+from roxmodel.story import Spoken, Story
 from roxmodel.survey.composites import MIN_GROUP
 from roxmodel.types import Interval, Level, read_only
 
@@ -24,14 +25,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from roxmodel.result.factor_scores import ScoreMethod
-    from roxmodel.result.residuals import ResidualKind
+    from roxmodel.result.misfit import ResidualKind
 
 __all__ = ["Fit", "load"]
 
 
 @read_only
 @dataclass(frozen=True, eq=False, repr=False)
-class Fit(Fitted):
+class Fit(Fitted, Spoken):
     """What was estimated, by which method, from how many, and how sure it is.
 
     Made by `roxmodel.fit`, read back by `roxmodel.load`; never changed.
@@ -128,7 +129,7 @@ class Fit(Fitted):
         ----------
         Henderson (1975), doi 10.2307/2529430.
         """
-        from roxmodel.result.unit_scores import unit_score_table
+        from roxmodel.result.levels import unit_score_table
 
         return unit_score_table(self)
 
@@ -234,7 +235,7 @@ class Fit(Fitted):
         ----------
         Holm (1979), A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6.
         """
-        from roxmodel.result.edge_differences import edge_differences
+        from roxmodel.result.groups import edge_differences
 
         return edge_differences(self)
 
@@ -302,7 +303,7 @@ class Fit(Fitted):
         ----------
         Bollen (1989), Structural equations with latent variables, ch. 7.
         """
-        from roxmodel.result.residuals import residual_frame
+        from roxmodel.result.misfit import residual_frame
 
         return residual_frame(self, kind, group)
 
@@ -335,7 +336,7 @@ class Fit(Fitted):
         ----------
         Sörbom (1989), doi 10.1007/BF02294623.
         """
-        from roxmodel.result.modification import modification_indices
+        from roxmodel.result.misfit import modification_indices
 
         return modification_indices(self, least)
 
@@ -353,19 +354,12 @@ class Fit(Fitted):
         EstimationError
             If the fit has no latent constructs.
         """
-        from roxmodel.result.residuals import explained
+        from roxmodel.result.misfit import explained
 
         return explained(self)
 
-    def summary(self) -> str:
-        """The fit in plain words."""
-        return fit_summary(self)
-
-    def __str__(self) -> str:
-        return self.summary()
-
-    def _repr_html_(self) -> str:
-        return fit_html(self)
+    def _story(self) -> Story:
+        return fit_story(self)
 
     def plot(self) -> Figure:
         """Draw the graph with its estimates: width by strength, the interval on each edge.

@@ -1,55 +1,52 @@
-"""A fit in plain words, for a terminal and for a notebook.
-
-What a latent fit says of its measurement: loadings, correlations, definitions, in a few lines.
-"""
+"""A fit as a story: its edges, its measurement, how it fits, and what a reader must know beside the numbers."""
 
 from __future__ import annotations
 
-from html import escape
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from roxmodel.doubts import doubt_lines
+from roxmodel.numerals import estimate_text, p_text
 from roxmodel.result.tables import edge_table
+from roxmodel.story import Story, StoryPart, StoryTable
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from roxmodel.result.fitted import Fitted
+    from roxmodel.spec.parameters import Parameter
 
-__all__ = ["edge_sentences", "fit_html", "fit_summary", "latent_lines", "shown_edges"]
-
+__all__ = ["fit_story"]
 
 _LEVELS = {
     "between": "between units: how units that differ in the cause differ in the effect",
     "single": "single level: how respondents (rows) that differ in the cause differ in the effect",
     "within": "within units",
 }
-
-
 _SHOWN = ["cause", "effect", "estimate", "se", "p", "ci_low", "ci_high", "standardized", "n"]
+_MOST = 12  # correlations that are listed; the rest are in parameters()
 
 
-def fit_summary(fit: Fitted) -> str:
-    """See `Fit.summary`."""
-    edges = len(fit.model.edges)
-    parts = [
-        f"{fit.model.name}: {edges} edge{'' if edges == 1 else 's'}, {_how(fit)}",
-        *doubt_lines(fit.doubts),
-        *_failed_lines(fit),
-        *_group_lines(fit),
-        f"Level: {_LEVELS[fit.level]}.",
-        f"Errors: {fit.errors}. Intervals: 95 %. Standardised by model-implied standard deviations.",
-        "",
-        *([shown_edges(fit).to_string(index=False), ""] if fit.model.edges else []),
-        *edge_sentences(fit),
-        *latent_lines(fit),
-        *_index_lines(fit),
-        "",
-        "Small print",
-        *(f"- {note}" for note in [*_verdict_lines(fit), *fit.notes]),
-    ]
-    return "\n".join(parts)
+def fit_story(fit: Fitted) -> Story:
+    """See `Fit.story`."""
+    count, how = len(fit.model.edges), _how(fit)
+    table = edge_table(fit)
+    basis = (
+        f"Level: {_LEVELS[fit.level]}.\n"
+        f"Errors: {fit.errors}. Intervals: 95 %. Standardised by model-implied standard deviations."
+    )
+    edges: list[StoryPart] = [_edges_shown(table), *_edge_sentences(table)] if count else []
+    return Story(
+        kind="fit",
+        title=f"{fit.model.name}: {how}",
+        headline=f"{fit.model.name}: {count} edge{'' if count == 1 else 's'}, {how}",
+        warnings=(*doubt_lines(fit.doubts), *_failed(fit)),
+        basis=(*_groups(fit), basis),
+        body=(*edges, *_latent(fit), *_index_lines(fit)),
+        notes=(*(f"{name}: {'yes' if v.ok else 'NO'} ({v.reason})." for name, v in fit.verdicts.items()), *fit.notes),
+    )
 
 
 def _how(fit: Fitted) -> str:
@@ -60,20 +57,18 @@ def _how(fit: Fitted) -> str:
     return f"method '{fit.method}'{estimator}, {whom}"
 
 
-def _failed_lines(fit: Fitted) -> list[str]:
+def _failed(fit: Fitted) -> list[str]:
     """Verdicts that failed stand before any number."""
     return [f"NOT {name.upper()}: {verdict.reason}." for name, verdict in fit.verdicts.items() if not verdict.ok]
 
 
-def _group_lines(fit: Fitted) -> list[str]:
+def _groups(fit: Fitted) -> list[str]:
     if len(fit.groups) < 2:
         return []
     sizes = ", ".join(f"{group.name} (n = {group.n:.0f})" for group in fit.groups)
     lines = [f"Groups: {sizes}. fit.edge_differences() compares their edges, fit.group(name) is one of them."]
     shared = _shared_over_groups(fit)
-    if shared:
-        lines.append(f"Held equal over groups: {', '.join(shared)}.")
-    return lines
+    return [*lines, f"Held equal over groups: {', '.join(shared)}."] if shared else lines
 
 
 def _shared_over_groups(fit: Fitted) -> list[str]:
@@ -88,47 +83,21 @@ def _shared_over_groups(fit: Fitted) -> list[str]:
     return [*kinds, *edges]
 
 
-def shown_edges(fit: Fitted) -> pd.DataFrame:
+def _edges_shown(table: pd.DataFrame) -> StoryTable:
     """The columns of the edge table that a reader looks at first, rounded for reading."""
-    table = edge_table(fit)
     shown = table[[*(["group"] if "group" in table else []), *_SHOWN]].copy()
     for column in ("estimate", "se", "ci_low", "ci_high", "standardized"):
-        shown[column] = [_number(value) for value in table[column]]
-    shown["p"] = [_p(value) for value in table["p"]]
-    fixed = table["status"] != "estimated"
-    if fixed.any():
+        shown[column] = [estimate_text(value) for value in table[column]]
+    shown["p"] = [p_text(value) for value in table["p"]]
+    if (table["status"] != "estimated").any():
         shown["status"] = table["status"]
     if (table["family"] != "linear").any():
         shown["family"] = table["family"]
-    return shown
+    return StoryTable.of(shown)
 
 
-def _number(value: float) -> str:
-    if np.isnan(value):
-        return ""
-    size = abs(value)
-    if 0 < size < 0.001 or size >= 1e9:
-        return f"{value:.3g}"
-    return f"{value:,.0f}" if size >= 1_000 else f"{value:.1f}" if size >= 100 else f"{value:.3f}"
-
-
-def _p(value: float) -> str:
-    if np.isnan(value):
-        return ""
-    return "<.001" if value < 0.001 else f"{value:.3f}"
-
-
-def _p_words(value: float) -> str:
-    shown = _p(value)
-    return shown if shown.startswith("<") else f"= {shown}"
-
-
-def edge_sentences(fit: Fitted) -> list[str]:
-    """What the edges say, in a few sentences."""
-    table = edge_table(fit)
+def _edge_sentences(table: pd.DataFrame) -> list[str]:
     tested = table[table["se"].notna()]
-    if not fit.model.edges:
-        return []
     if len(tested) == 0:
         return ["No edge was estimated."]
     clear = tested[(tested["ci_low"] > 0) | (tested["ci_high"] < 0)]
@@ -161,99 +130,66 @@ def _index_lines(fit: Fitted) -> list[str]:
     robust = "_robust" if "cfi_robust" in found else scaled
     test = f" (scaled; {found['chisq']:.2f} unscaled)" if scaled else ""
     which = {"_robust": " (robust)", "_scaled": " (scaled)", "": ""}[robust]
+    p = p_text(found["pvalue" + scaled])
     line = (
         f"Fit of the graph to the covariances: chisq({found['df']:.0f}) = {found['chisq' + scaled]:.2f}{test}, "
-        f"p {_p_words(found['pvalue' + scaled])}, CFI {found['cfi' + robust]:.3f}{which}, "
+        f"p {p if p.startswith('<') else f'= {p}'}, CFI {found['cfi' + robust]:.3f}{which}, "
         f"RMSEA {found['rmsea' + robust]:.3f}{which} [90 %: {found['rmsea_ci_lower' + robust]:.3f} to "
         f"{found['rmsea_ci_upper' + robust]:.3f}], SRMR {found['srmr']:.3f}."
     )
     return [line]
 
 
-def _verdict_lines(fit: Fitted) -> list[str]:
-    return [f"{name}: {'yes' if v.ok else 'NO'} ({v.reason})." for name, v in fit.verdicts.items()]
-
-
-def fit_html(fit: Fitted) -> str:
-    """See `Fit._repr_html_`."""
-    notes = "".join(f"<li>{escape(line)}</li>" for line in [*_verdict_lines(fit), *fit.notes])
-    sentences = "".join(
-        f"<p>{escape(line)}</p>" for line in [*edge_sentences(fit), *latent_lines(fit), *_index_lines(fit)]
-    )
-    failed = "".join(
-        f"<p><strong>{escape(line)}</strong></p>" for line in [*doubt_lines(fit.doubts), *_failed_lines(fit)]
-    )
-    edges = shown_edges(fit).to_html(index=False, border=0) if fit.model.edges else ""
-    return (
-        f"<h4>{escape(fit.model.name)}: {escape(_how(fit))}</h4>{failed}"
-        f"{''.join(f'<p>{escape(line)}</p>' for line in _group_lines(fit))}"
-        f"<p>Level: {escape(_LEVELS[fit.level])}. Errors: {escape(fit.errors)}. Intervals: 95 %. "
-        f"Standardised by model-implied standard deviations.</p>{edges}{sentences}"
-        f"<details><summary>Small print</summary><ul>{notes}</ul></details>"
-    )
-
-
-_MOST = 12  # correlations that are listed; the rest are in parameters()
-
-
-def latent_lines(fit: Fitted) -> list[str]:
+def _latent(fit: Fitted) -> Iterator[str]:
     """Standardised loadings of each construct, correlations, latent means and definitions, one line each."""
-    return [*_loadings(fit), *_correlations(fit), *_latent_means(fit), *_definitions(fit)]
+    estimates = fit.estimates
+    rows = list(zip(fit.table, estimates.standardized.tolist(), strict=True))
+    for group in fit.groups:
+        yield from _loadings(fit, group.name, rows)
+    for group in fit.groups:
+        yield from _correlations(fit, group.name, rows)
+    with_ends = list(zip(fit.table, estimates.value, estimates.low, estimates.high, strict=True))
+    yield from _latent_means(fit, with_ends)
+    shown = [
+        f"{row.left} = {value:.3f} [{low:.3f} to {high:.3f}]"
+        for row, value, low, high in with_ends
+        if row.kind == "defined" and not np.isnan(value)
+    ]
+    if shown:
+        yield f"Defined: {', '.join(shown)}."
 
 
-def _groups(fit: Fitted) -> list[tuple[str, str]]:
-    """Names of the groups as they stand in the table, and as a reader sees them."""
-    return [(group.name, f" in {group.name}" if group.name else "") for group in fit.groups]
-
-
-def _loadings(fit: Fitted) -> list[str]:
-    lines = []
+def _loadings(fit: Fitted, group: str, rows: list[tuple[Parameter, float]]) -> list[str]:
     several = {construct.name for construct in fit.model.constructs if len(construct.items) > 1}
-    for group, where in _groups(fit):
-        found: dict[str, list[str]] = {}
-        for row, value in zip(fit.table, fit.estimates.standardized, strict=True):
-            if row.kind == "loading" and row.group == group and row.left in several:
-                found.setdefault(row.left, []).append(f"{row.right} {value:.2f}")
-        if found:
-            lines += [f"Standardised loadings{where}:", *(f"  {name}: {', '.join(own)}" for name, own in found.items())]
-    return lines
+    found: dict[str, list[str]] = {}
+    for row, value in rows:
+        if row.kind == "loading" and row.group == group and row.left in several:
+            found.setdefault(row.left, []).append(f"{row.right} {value:.2f}")
+    where = f" in {group}" if group else ""
+    lines = [f"Standardised loadings{where}:", *(f"  {name}: {', '.join(own)}" for name, own in found.items())]
+    return lines if found else []
 
 
-def _correlations(fit: Fitted) -> list[str]:
-    lines = []
-    for group, where in _groups(fit):
-        pairs = [
-            (row, float(value))
-            for row, value in zip(fit.table, fit.estimates.standardized, strict=True)
-            if row.kind == "covariance" and row.group == group and row.free and not np.isnan(value)
-        ]
-        if not pairs:
-            continue
-        shown = ", ".join(f"{row.left} <-> {row.right} {value:.2f}" for row, value in pairs[:_MOST])
-        more = f" and {len(pairs) - _MOST} more, see fit.parameters()" if len(pairs) > _MOST else ""
-        what = "Correlations (of what causes leave, where there are causes)" if fit.model.edges else "Correlations"
-        lines.append(f"{what}{where}: {shown}{more}.")
-    return lines
+def _correlations(fit: Fitted, group: str, rows: list[tuple[Parameter, float]]) -> list[str]:
+    pairs = [
+        f"{row.left} <-> {row.right} {value:.2f}"
+        for row, value in rows
+        if row.kind == "covariance" and row.group == group and row.free and not np.isnan(value)
+    ]
+    if not pairs:
+        return []
+    more = f" and {len(pairs) - _MOST} more, see fit.parameters()" if len(pairs) > _MOST else ""
+    what = "Correlations (of what causes leave, where there are causes)" if fit.model.edges else "Correlations"
+    return [f"{what}{f' in {group}' if group else ''}: {', '.join(pairs[:_MOST])}{more}."]
 
 
-def _latent_means(fit: Fitted) -> list[str]:
-    estimates = zip(fit.table, fit.estimates.value, fit.estimates.low, fit.estimates.high, strict=True)
+def _latent_means(fit: Fitted, rows: list[tuple[Parameter, float, float, float]]) -> list[str]:
     if not fit.traits.latent:
         return []
     latent = {construct.name for construct in fit.model.constructs if len(construct.items) > 1}
     found: dict[str, list[str]] = {}
-    for row, value, low, high in estimates:
+    for row, value, low, high in rows:
         if row.kind == "intercept" and row.free and row.left in latent:
             found.setdefault(row.group, []).append(f"{row.left} {value:+.3f} [{low:+.3f} to {high:+.3f}]")
     first = fit.groups[0].name if fit.groups else ""
     return [f"Latent means of {group}, against {first}: {', '.join(own)}." for group, own in found.items()]
-
-
-def _definitions(fit: Fitted) -> list[str]:
-    estimates = zip(fit.table, fit.estimates.value, fit.estimates.low, fit.estimates.high, strict=True)
-    shown = [
-        f"{row.left} = {value:.3f} [{low:.3f} to {high:.3f}]"
-        for row, value, low, high in estimates
-        if row.kind == "defined" and not np.isnan(value)
-    ]
-    return [f"Defined: {', '.join(shown)}."] if shown else []

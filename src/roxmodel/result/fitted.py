@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import chdtri
 
 from roxmodel.doubts import Doubt
 from roxmodel.errors import EstimationError, RoxError, listed
@@ -19,15 +18,14 @@ from roxmodel.records import (
     GroupMoments,
     Measure,
     Population,
-    Resampling,
     Traits,
     UnitScores,
     Verdict,
     WithinEdge,
     traits_of,
 )
+from roxmodel.result.draws import Draws, normal_draws, t_draws
 from roxmodel.result.indices import INDEX_NAMES
-from roxmodel.result.resampling import replicate_weights
 from roxmodel.result.system import System, root_of, system_of
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable
@@ -40,8 +38,6 @@ __all__ = ["Fitted"]
 
 _LINEAR_DRAWS = 10_000
 _CURVED_CELLS = 20_000_000  # draws times units, so that long frames do not take minutes
-_STRETCH = 2  # spawn key of what makes draws of a t distribution of normal ones
-_RAREST = 1e-3  # chance of the longest stretch
 
 
 @read_only
@@ -63,7 +59,7 @@ class Fitted:
     verdicts: Mapping[str, Verdict]
     notes: tuple[str, ...]
     index_values: Mapping[str, float]
-    resampling: Resampling | None = None
+    resampling: Draws | None = None
     groups: tuple[GroupMoments, ...] = ()
     scaling: Scaling = "marker"
     estimator: str = ""
@@ -182,11 +178,8 @@ class Fitted:
             raise RoxError(f"seed= was {seed!r}.", allowed="None or a whole number of at least 0")
         rng = np.random.default_rng(np.random.SeedSequence(start))
         if self.resampling is not None:
-            replicates = self.resampling.replicates
-            places = np.arange(count) if count <= len(replicates) else rng.integers(0, len(replicates), count)
-            return np.array(replicates[places])
-        chance = rng.standard_normal((count, len(self.vcov)))[:, self._alphabetical()]
-        return np.asarray(self.theta + chance @ root_of(self.vcov).T)
+            return self.resampling.some(count, rng)
+        return np.array(normal_draws(self.theta, root_of(self.vcov), self._alphabetical(), count, rng).values)
 
     def _alphabetical(self) -> IntArray:
         """(n_free,) place of each free parameter among the sorted ids: draws do not hang on a model's order."""
@@ -204,7 +197,7 @@ class Fitted:
         RoxError
             If the fit has no bootstrap.
         """
-        return np.array(self._resampled().replicates)
+        return np.array(self._resampled().values)
 
     def bootstrap_weights(self, replicate: int) -> FloatArray:
         """(n,) how often each row (unit, respondent) was drawn for one replicate, so that anyone can refit it.
@@ -217,19 +210,14 @@ class Fitted:
             If the fit has no bootstrap, was loaded from a document, or has no such replicate.
         """
         found = self._resampled()
-        if len(found.codes) == 0:
+        if found.told is None:
             raise RoxError("A loaded document holds the replicates but not the rows they were drawn from.")
         place = _whole(replicate, 0)
-        if place is None or place >= len(found.replicates):
-            raise RoxError(f"There is no replicate {replicate!r}.", allowed=f"0 to {len(found.replicates) - 1}")
-        drawn = replicate_weights(found.entropy, int(found.numbers[place]), found.codes)
-        if found.places is None:
-            return drawn
-        every = np.zeros(found.rows)
-        every[found.places] = drawn
-        return every
+        if place is None or place >= len(found.values):
+            raise RoxError(f"There is no replicate {replicate!r}.", allowed=f"0 to {len(found.values) - 1}")
+        return found.told.weights(place)
 
-    def _resampled(self) -> Resampling:
+    def _resampled(self) -> Draws:
         if self.resampling is None:
             raise EstimationError("This fit has no bootstrap.", hint="Fit with se='bootstrap', bootstrap=2000, seed=1.")
         return self.resampling
@@ -260,13 +248,7 @@ class Fitted:
         found, df = self.draws(n, seed), self._freedom()
         if self.resampling is not None or not np.isfinite(df).any():
             return found
-        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_STRETCH,)))
-        chance = np.maximum(rng.random(len(found)), _RAREST)
-        for own in np.unique(df[np.isfinite(df)]):
-            at = df == own
-            stretch = np.sqrt(own / chdtri(own, 1.0 - chance))[:, None]
-            found[:, at] = self.theta[at] + (found[:, at] - self.theta[at]) * stretch
-        return found
+        return np.array(t_draws(found, self.theta, df, seed).values)
 
     def _freedom(self) -> FloatArray:
         """(n_free,) degrees of freedom of each free parameter; infinite where its table is normal."""

@@ -37,15 +37,7 @@ ROBUST_NAMES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """Statistics with what their noncentrality is corrected by: of the model, and of the baseline.
-
-    Attributes
-    ----------
-    chisq, base
-        Statistics.
-    factor, base_factor
-        c: the statistic's expectation is c · df where the model holds.
-    """
+    """Statistics of model and baseline, with c: a statistic's expectation is c · df where the model holds."""
 
     chisq: float
     base: float
@@ -55,38 +47,24 @@ class Correction:
 
 @dataclass(frozen=True, slots=True)
 class Tested:
-    """The tests of a fit.
-
-    Attributes
-    ----------
-    chisq, df, base, base_df
-        Statistic and degrees of freedom of the model and of the baseline.
-    n, groups
-        Rows that RMSEA divides by, and groups.
-    scaled
-        Factors of the scaled test (statistic / c); None without one.
-    shifted
-        Scaled-and-shifted statistics of model and baseline, which then go before `scaled`.
-    robust
-        What CFI, TLI and RMSEA corrected for nonnormality (or missing answers) are computed from.
-    """
+    """The tests of a fit, of the model and of the baseline."""
 
     chisq: float
     df: float
     base: float
     base_df: float
-    n: float
+    n: float  # rows that RMSEA divides by
     groups: int = 1
-    scaled: Correction | None = None
+    scaled: Correction | None = None  # factors of the scaled test (statistic / c)
+    # scaled-and-shifted statistics of model and baseline, which go before `scaled`
     shifted: tuple[float, float] | None = None
+    # what CFI, TLI and RMSEA corrected for nonnormality (or missing answers) are computed from
     robust: Correction | None = None
 
 
 def tested_indices(test: Tested) -> dict[str, float]:
     """Indices that rest on tests, plain, scaled and robust, as lavaan defines them.
 
-    References
-    ----------
     Brosseau-Liard & Savalei (2014), doi 10.1080/00273171.2014.933697; Brosseau-Liard, Savalei & Li (2012),
     doi 10.1080/00273171.2012.715252.
     """
@@ -149,28 +127,14 @@ def _robust(test: Tested, own: Correction) -> dict[str, float]:
 
 @dataclass(frozen=True, slots=True)
 class Discrepancy:
-    """Sample against model.
+    """Sample against model."""
 
-    Attributes
-    ----------
-    sample, implied
-        (p, p) covariances with divisor n.
-    n
-        Rows.
-    free
-        Free parameters, means included.
-    means
-        Number of mean parameters among them (as many as the data have means: saturated).
-    given
-        Places of exogenous variables that are given, not modelled.
-    """
-
-    sample: FloatArray
-    implied: FloatArray
+    sample: FloatArray  # (p, p), divisor n
+    implied: FloatArray  # (p, p)
     n: int
-    free: int
-    means: int
-    given: tuple[int, ...] = ()
+    free: int  # free parameters, means included
+    means: int  # mean parameters among them (as many as the data have means: saturated)
+    given: tuple[int, ...] = ()  # places of exogenous variables that are given, not modelled
 
 
 def fit_indices(found: Discrepancy) -> dict[str, float]:
@@ -178,11 +142,8 @@ def fit_indices(found: Discrepancy) -> dict[str, float]:
 
     chisq = n·F_ML; baseline: uncorrelated variables (those given keep their covariances); CFI, TLI and RMSEA with
     its 90 % interval from the noncentral chi-square; SRMR over variances and covariances; loglik of the variables
-    that are modelled.
-
-    References
-    ----------
-    Hu & Bentler (1999), doi 10.1080/10705519909540118; Steiger (1990), doi 10.1207/s15327906mbr2502_4.
+    that are modelled. Hu & Bentler (1999), doi 10.1080/10705519909540118; Steiger (1990), doi
+    10.1207/s15327906mbr2502_4.
     """
     from scipy.stats import chi2
 
@@ -243,8 +204,6 @@ def _normal_loglik(sample: FloatArray, implied: FloatArray, n: int) -> float:
 def comparative(chisq: float, df: float, base: float, base_df: float) -> tuple[float, float]:
     """CFI and TLI: the misfit left, of the misfit of uncorrelated variables.
 
-    References
-    ----------
     Bentler (1990), doi 10.1037/0033-2909.107.2.238; Tucker & Lewis (1973), doi 10.1007/BF02291170.
     """
     cfi = _cfi(chisq, df, base, base_df)
@@ -269,12 +228,7 @@ def _cfi(chisq: float, df: float, base: float, base_df: float) -> float:
 
 
 def rmsea_of(chisq: float, df: float, n: float, groups: int = 1) -> tuple[float, float, float]:
-    """RMSEA and its 90 % interval from the noncentral chi-square.
-
-    References
-    ----------
-    Steiger (1990), doi 10.1207/s15327906mbr2502_4.
-    """
+    """RMSEA and its 90 % interval from the noncentral chi-square: Steiger (1990), doi 10.1207/s15327906mbr2502_4."""
     if df <= 0:
         return 0.0, 0.0, 0.0
     lower, upper = (np.sqrt(groups * noncentrality(chisq, df, level) / (df * n)) for level in (0.95, 0.05))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from roxmodel.errors import EstimationError, RoxError, did_you_mean, listed
-from roxmodel.implied.layout import DISTURBANCES, LOADINGS, RESIDUALS, Layout, lay_out, residual_of
+from roxmodel.implied.layout import LOADINGS, Layout, lay_out
 from roxmodel.implied.likelihood import Target
 from roxmodel.implied.matrices import Implied, filled, implied
 from roxmodel.records import GroupMoments
@@ -28,40 +28,21 @@ __all__ = [
     "only_group",
     "require_continuous",
     "require_people",
-    "units_of_epc",
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class LatentGroup:
-    """One group of a latent fit, at its estimate.
+    """One group of a latent fit, at its estimate; matrices and moments are in units of `Layout.scale`."""
 
-    Attributes
-    ----------
-    name
-        Of the group, empty for one group.
-    n, share
-        Rows, and their share of all rows.
-    layout
-        Where its parameters stand.
-    loadings
-        Λ, (p, k), in units of `Layout.scale`.
-    at
-        Implied moments, in the same units.
-    sample
-        Sample moments, likewise (with missing answers the maximum-likelihood ones).
-    means
-        Whether the sample has means.
-    """
-
-    name: str
+    name: str  # empty for one group
     n: float
-    share: float
+    share: float  # of all rows
     layout: Layout
-    loadings: FloatArray
+    loadings: FloatArray  # Λ, (p, k)
     at: Implied
-    sample: Target
-    means: bool
+    sample: Target  # with missing answers the maximum-likelihood moments
+    means: bool  # whether the sample has means
 
     @property
     def sigma(self) -> FloatArray:
@@ -80,21 +61,9 @@ def group_rows(fit: Fitted, name: str) -> list[Parameter]:
 
 
 def latent_groups(fit: Fitted, extra: Sequence[Parameter] = (), theta: FloatArray | None = None) -> list[LatentGroup]:
-    """Lay a fit out in matrices.
+    """Lay a latent fit out in matrices, or say that it has none.
 
-    Parameters
-    ----------
-    fit
-        By method "sem".
-    extra
-        Further rows, whose places in theta follow those of the fit.
-    theta
-        Parameters with those of the further rows; None = the fit's.
-
-    Raises
-    ------
-    EstimationError
-        If the fit has no latent model.
+    Places in theta of `extra` rows follow those of the fit; `theta` is with them.
     """
     if not fit.groups:
         raise EstimationError(
@@ -142,13 +111,7 @@ def covariates_in(fit: Fitted) -> IntArray:
 
 
 def require_continuous(fit: Fitted) -> None:
-    """Refuse a fit of ordinal items, whose answers are not on the scale of its covariances.
-
-    Raises
-    ------
-    EstimationError
-        Naming the estimator.
-    """
+    """Refuse a fit of ordinal items, whose answers are not on the scale of its covariances."""
     if fit.traits.ordinal:
         raise EstimationError(
             f"This needs continuous items, but the fit is of ordinal ones (estimator={fit.estimator!r}).",
@@ -157,25 +120,13 @@ def require_continuous(fit: Fitted) -> None:
 
 
 def require_people(fit: Fitted, what: str, instead: str) -> None:
-    """Refuse a fit between units, whose rows are no people.
-
-    Raises
-    ------
-    EstimationError
-        Saying what to use instead.
-    """
+    """Refuse a fit between units, whose rows are no people, saying what to use instead."""
     if fit.traits.levels == "predicted":
         raise EstimationError(f"{what} of a fit by method {fit.method!r}, which speaks of units.", hint=instead)
 
 
 def only_group(fit: Fitted, name: str | None) -> str:
-    """Name of the group that was meant.
-
-    Raises
-    ------
-    RoxError
-        If there is none of that name, or several and none was named.
-    """
+    """Name of the group that was meant; refused if there is none of that name, or several and none was named."""
     known = [group.name for group in fit.groups]
     if name is None and len(known) == 1:
         return known[0]
@@ -186,33 +137,6 @@ def only_group(fit: Fitted, name: str | None) -> str:
             raise RoxError(f"This fit has {len(known)} groups.", hint=f"Name one of {listed(known)}.")
         raise RoxError(f"There is no group {name!r}.", hint=did_you_mean(str(name), known))
     return name
-
-
-def units_of_epc(group: LatentGroup, row: Parameter, theta: FloatArray) -> float:
-    """What a value of this row is multiplied by when items and constructs have the variance 1.
-
-    Covariances are in units of the (residual) variances that stand in the model beside them.
-    """
-    layout, constructs = group.layout, group.layout.constructs
-    latent = _spread(np.diag(group.at.latent))
-    if row.kind == "loading":
-        item = _spread(np.diag(group.sigma))
-        return float(latent[constructs.index(row.left)] / item[layout.items.index(row.right)])
-    if row.kind == "edge":
-        return float(latent[constructs.index(row.left)] / latent[constructs.index(row.right)])
-    if row.kind == "intercept":
-        own = row.left in constructs
-        sd = latent[constructs.index(row.left)] if own else _spread(np.diag(group.sigma))[layout.items.index(row.left)]
-        return float(1.0 / sd)
-    residual = residual_of(row, constructs)
-    names = layout.items if residual else constructs
-    own_sd = _spread(np.diag(filled(layout, theta, RESIDUALS if residual else DISTURBANCES)))
-    return float(1.0 / (own_sd[names.index(row.left)] * own_sd[names.index(row.right)]))
-
-
-def _spread(variances: FloatArray) -> FloatArray:
-    with np.errstate(invalid="ignore"):
-        return np.asarray(np.where(variances > 0, np.sqrt(np.maximum(variances, 0.0)), np.nan))
 
 
 def _scale(groups: Sequence[GroupMoments]) -> FloatArray:

@@ -1,8 +1,12 @@
-"""Levels of the units: what is known of them, and draws of what is not."""
+"""Levels of the units: what is known of them, and draws of what is not.
+
+Predicted levels of the units as a table, small groups left out.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,42 +15,31 @@ from roxmodel.result.fitted import Fitted
 from roxmodel.result.system import root_of
 from roxmodel.types import FloatArray
 
-__all__ = ["KeptLevels", "UnitLevels", "complete_levels", "lower_roots", "summary_of", "unit_levels"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "KeptLevels",
+    "UnitLevels",
+    "complete_levels",
+    "lower_roots",
+    "unit_levels",
+    "unit_score_table",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class UnitLevels:
-    """Levels of the units, in points of each construct.
+    """Levels of the units, in points of each construct."""
 
-    Attributes
-    ----------
-    mean
-        (units, k) what is expected of each unit.
-    roots
-        (units, k, k) lower roots of the covariance of what is not known of a unit (`lower_roots`); None where levels
-        are taken as known.
-    entropy
-        Seed of the draws.
-    """
-
-    mean: FloatArray
-    roots: FloatArray | None
-    entropy: int
+    mean: FloatArray  # (units, k) what is expected of each unit
+    roots: FloatArray | None  # (units, k, k) `lower_roots` of the covariance of what is not known; None = known
+    entropy: int  # seed of the draws
 
     def drawn(self, start: int, stop: int, places: tuple[int, ...]) -> FloatArray:
-        """Levels of some draws; each has random numbers of its own, so that parts do not matter.
+        """(draws, units, k) levels of some draws, of `places`; (units, k) where nothing is uncertain.
 
-        Parameters
-        ----------
-        start, stop
-            First draw, and the one after the last.
-        places
-            Constructs that are drawn; the others stand at what is expected.
-
-        Returns
-        -------
-        ndarray
-            (stop - start, units, k), or (units, k) where nothing is uncertain.
+        Others stand at what is expected. Each draw has random numbers of its own, so that parts do not matter.
         """
         if self.roots is None or not places:
             return self.mean
@@ -77,15 +70,7 @@ class UnitLevels:
 
 @dataclass(frozen=True, slots=True)
 class KeptLevels:
-    """Levels that were drawn already.
-
-    Attributes
-    ----------
-    mean
-        (units, k) what is expected of each unit.
-    levels
-        (draws, units, k), or (units, k) where nothing is uncertain.
-    """
+    """Levels that were drawn already: (draws, units, k), or (units, k) where nothing is uncertain."""
 
     mean: FloatArray
     levels: FloatArray
@@ -95,31 +80,9 @@ class KeptLevels:
         return self.levels if self.levels.ndim == 2 else self.levels[start:stop]
 
 
-def summary_of(levels: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Mean, lowest and highest level of each construct over the units where there is one; NaN where there is none.
-
-    Parameters
-    ----------
-    levels
-        (units, k), NaN where a level is not known or not to be known.
-    """
-    none = np.isnan(levels).all(axis=0)
-    known = np.where(none, 0.0, levels)
-    found = (np.nanmean(known, axis=0), np.nanmin(known, axis=0), np.nanmax(known, axis=0))
-    mean, low, high = (np.where(none, np.nan, column) for column in found)
-    return mean, low, high
-
-
 def lower_roots(covariance: FloatArray) -> FloatArray:
-    """Lower triangular R with R Rᵀ = covariance, for many small matrices that may be singular.
+    """Lower triangular R with R Rᵀ = covariance (n, k, k), for many small matrices that may be singular.
 
-    Parameters
-    ----------
-    covariance
-        (n, k, k), positive semi-definite.
-
-    Examples
-    --------
     >>> root = lower_roots(np.array([[[4.0, 2.0, 0.0], [2.0, 1.0, 0.0], [0.0, 0.0, 0.0]]]))
     >>> root[0].tolist()
     [[2.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
@@ -135,31 +98,21 @@ def lower_roots(covariance: FloatArray) -> FloatArray:
 
 
 def unit_levels(fit: Fitted, seed: int | None = None) -> UnitLevels:
-    """Levels of the units of a fit, with what is not known of them.
+    """Levels of the units of a fit, with what is not known of them; a fit without means is refused.
 
     By method "linked" a latent level is the prediction with its error (parameters taken as known); by the others a
     score, taken as known. See `complete_levels` for units and fits without scores.
-
-    Raises
-    ------
-    EstimationError
-        If there are no means.
     """
     entropy = int(seed or 0)
     return UnitLevels(complete_levels(fit, entropy), fit.population.roots, entropy)
 
 
 def complete_levels(fit: Fitted, seed: int = 0, units: int = 1_000) -> FloatArray:
-    """(units, k) level of each construct in each unit, holes filled.
+    """(units, k) level of each construct in each unit, holes filled; a fit without means is refused.
 
     A unit that a source did not reach, or whose level may not be shown, stands at the mean of the others. Without rows
     (a printed matrix, a loaded document), as many levels as the data had units (`units` at most) are drawn from mean
     and covariance, so that their mean is the mean.
-
-    Raises
-    ------
-    EstimationError
-        If there are no means.
     """
     people = fit.population
     if people.levels is not None:
@@ -174,3 +127,25 @@ def complete_levels(fit: Fitted, seed: int = 0, units: int = 1_000) -> FloatArra
     size = min(people.n_units or people.n, units)
     deviations = rng.standard_normal((size, len(people.names))) @ root_of(people.covariance).T
     return np.asarray(people.mean + deviations - deviations.mean(axis=0))
+
+
+def unit_score_table(fit: Fitted) -> pd.DataFrame:
+    """See `Fit.unit_scores`."""
+    import pandas as pd
+
+    found = fit.predicted
+    if found is None:
+        if fit.traits.levels == "predicted":
+            raise EstimationError("A document holds no unit, so a loaded fit has no unit scores.", hint="Fit again.")
+        raise EstimationError(
+            f"Unit scores are predictions of method 'linked'; this fit is by method {fit.method!r}.",
+            hint="Use rox.fit(model, study, method='linked'), or study.scores() for the plain means.",
+        )
+    hidden, names = found.hidden, np.array(fit.model.names)
+    table = pd.DataFrame({found.by: list(found.units)})
+    for k, name in enumerate(names):
+        table[name] = np.where(hidden[:, k], np.nan, found.values[:, k])
+    for k, name in enumerate(names):
+        table[f"{name}_se"] = np.where(hidden[:, k], np.nan, found.errors[:, k])
+    table["predicted"] = [", ".join(names[~row]) for row in found.known]
+    return table.assign(hidden=[", ".join(names[row]) for row in hidden])

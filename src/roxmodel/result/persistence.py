@@ -2,40 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
-from dataclasses import asdict, fields, replace
+from collections.abc import Iterator, Set
+from dataclasses import fields, replace
 from math import comb
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import cast, get_args
 
 import numpy as np
 
-from roxmodel.document import (
-    CheckRecord,
-    EquationRecord,
-    FitContent,
-    GroupRecord,
-    MeasureRecord,
-    ParameterRecord,
-    PopulationRecord,
-    WithinRecord,
-    load_document,
-    write_document,
-    write_text,
-)
+from roxmodel.document import FitContent, ParameterRecord, errors_field, load_document, write_document, write_text
 from roxmodel.errors import DocumentError, RoxError, listed
 from roxmodel.implied.layout import residual_of
-from roxmodel.records import (
-    Equation,
-    Estimates,
-    GroupMoments,
-    Measure,
-    Population,
-    Resampling,
-    Verdict,
-    WithinEdge,
-    traits_of,
-)
+from roxmodel.records import Estimates, Population, traits_of
+from roxmodel.result.draws import Draws
 from roxmodel.result.fitted import Fitted
 from roxmodel.saving import AnyPath
 from roxmodel.spec.graph import RoxModel
@@ -45,7 +24,9 @@ from roxmodel.types import FloatArray, Level, Method, Scaling, StandardErrors
 
 __all__ = ["fit_content", "fitted_from_content", "load_fitted", "save_fit"]
 
-_ARRAYS = ("se", "statistic", "p", "standardized", "df", "partial_r2")
+_PLANNED = tuple(field.name for field in fields(Parameter) if field.name != "given")  # what a document says of a row
+_FORMER = {"value": "estimate", "low": "ci_low", "high": "ci_high"}  # columns that a document calls otherwise
+_COLUMNS = {_FORMER.get(field.name, field.name): field.name for field in fields(Estimates)}
 _FEWEST = 5  # units in any number of the document
 
 
@@ -81,98 +62,43 @@ def load_fitted(path: AnyPath) -> Fitted:
 
 def fit_content(fit: Fitted) -> FitContent:
     """What the document of a fit says; no unit and no respondent is in it."""
-    replicates = fit.resampling.replicates if fit.resampling is not None else None
+    low, high = _outermost(fit.population)
     return FitContent(
         model=fit.model.model_dump(mode="json"),
         model_hash=fit.model.content_hash,
         method=fit.method,
         level=fit.level,
-        errors=f"{fit.se}: {fit.errors}",
+        errors=errors_field(fit.se, fit.errors),
         parameters=tuple(_parameters(fit)),
-        vcov=_rows(fit.vcov),
-        equations=tuple(EquationRecord(**asdict(equation)) for equation in fit.equations),
-        measures=tuple(_measure(measure) for measure in fit.measures),
-        population=_population(fit.population),
-        replicates=None if replicates is None else _rows(replicates),
+        vcov=fit.vcov,
+        equations=fit.equations,
+        measures=fit.measures,
+        population=replace(
+            fit.population, low=low, high=high, units=None, levels=None, roots=None, hidden=None, min_group=0
+        ),
+        replicates=None if fit.resampling is None else fit.resampling.values,
         indices={name: float(value) for name, value in fit.index_values.items()},
-        converged=CheckRecord(ok=fit.verdicts["converged"].ok, reason=fit.verdicts["converged"].reason),
-        identified=CheckRecord(ok=fit.verdicts["identified"].ok, reason=fit.verdicts["identified"].reason),
-        admissible=CheckRecord(ok=fit.verdicts["admissible"].ok, reason=fit.verdicts["admissible"].reason),
+        converged=fit.verdicts["converged"],
+        identified=fit.verdicts["identified"],
+        admissible=fit.verdicts["admissible"],
         notes=fit.notes,
-        groups=tuple(_group(group) for group in fit.groups),
+        groups=fit.groups,
         scaling=fit.scaling,
         estimator=fit.estimator,
         missing=fit.missing,
-        within_edges=tuple(WithinRecord(**asdict(edge)) for edge in fit.within_edges),
+        within_edges=fit.within_edges,
     )
 
 
-def _parameters(fit: Fitted) -> list[ParameterRecord]:
-    estimates = fit.estimates
-    return [
-        ParameterRecord(
-            id=row.id,
-            kind=row.kind,
-            left=row.left,
-            right=row.right,
-            group=row.group,
-            free=row.free,
-            lag=row.lag,
-            label=row.label,
-            value=row.value,
-            start=row.start,
-            lower=row.lower,
-            note=row.note,
-            estimate=float(estimates.value[i]),
-            ci_low=float(estimates.low[i]),
-            ci_high=float(estimates.high[i]),
-            **{name: float(getattr(estimates, name)[i]) for name in _ARRAYS},
-        )
-        for i, row in enumerate(fit.table)
-    ]
-
-
-def _measure(measure: Measure) -> MeasureRecord:
-    return MeasureRecord(
-        name=measure.name,
-        factor=measure.factor,
-        source=measure.source,
-        items=measure.items,
-        weights=_row(measure.weights),
-        signs=_row(measure.signs),
-        offsets=_row(measure.offsets),
-        lows=measure.lows,
-        highs=measure.highs,
-        codes=tuple(dict(codes) for codes in measure.codes),
-        within_covariance=_rows(measure.within),
-        errors=None if measure.errors is None else _row(measure.errors),
-    )
-
-
-def _group(group: GroupMoments) -> GroupRecord:
-    return GroupRecord(
-        name=group.name,
-        n=group.n,
-        mean=None if group.mean is None else _row(group.mean),
-        covariance=_rows(group.covariance),
-    )
-
-
-def _population(people: Population) -> PopulationRecord:
-    """The population without its units: the ends of what was observed become means of the five outermost units."""
-    low, high = _outermost(people)
-    return PopulationRecord(
-        names=people.names,
-        n=people.n,
-        n_units=people.n_units,
-        mean=None if people.mean is None else _row(people.mean),
-        covariance=_rows(people.covariance),
-        low=None if low is None else _row(low),
-        high=None if high is None else _row(high),
-    )
+def _parameters(fit: Fitted) -> Iterator[ParameterRecord]:
+    columns = {name: getattr(fit.estimates, own).tolist() for name, own in _COLUMNS.items()}
+    for i, row in enumerate(fit.table):
+        planned = {name: getattr(row, name) for name in _PLANNED}
+        yield ParameterRecord(**planned, **{name: column[i] for name, column in columns.items()})
 
 
 def _outermost(people: Population) -> tuple[FloatArray | None, FloatArray | None]:
+    """Ends of what was observed: means of the five outermost units, so that no unit is told."""
     if people.levels is None:
         return people.low, people.high
     known = [np.sort(column[~np.isnan(column)]) for column in people.levels.T]
@@ -182,23 +108,9 @@ def _outermost(people: Population) -> tuple[FloatArray | None, FloatArray | None
     return low, np.array([column[-_FEWEST:].mean() for column in known])
 
 
-def _row(values: FloatArray) -> tuple[float, ...]:
-    return tuple(float(value) for value in values)
-
-
-def _rows(values: FloatArray) -> tuple[tuple[float, ...], ...]:
-    return tuple(_row(row) for row in values)
-
-
 def fitted_from_content(content: FitContent) -> Fitted:
-    """Build a fit from its document.
-
-    Raises
-    ------
-    DocumentError
-        If the parts of the document contradict each other.
-    """
-    se, _, errors = content.errors.partition(": ")
+    """Build a fit from its document; parts that contradict each other are refused."""
+    se, errors = content.said_errors
     for what, given, known in (
         ("method", content.method, get_args(Method)),
         ("level", content.level, get_args(Level)),
@@ -243,8 +155,7 @@ def _table(content: FitContent, model: RoxModel) -> ParameterTable:
     """The rows of a latent model as they were saved: its groups and what is equal over them are in no model."""
     known = covariates(model)
     ordinal = {record.left for record in content.parameters if record.kind == "threshold"}
-    names = [field.name for field in fields(Parameter) if field.name != "given"]
-    rows = (Parameter(**{name: getattr(record, name) for name in names}) for record in content.parameters)
+    rows = (Parameter(**{name: getattr(record, name) for name in _PLANNED}) for record in content.parameters)
     return ParameterTable(tuple(_given(row, model, known, ordinal) for row in rows))
 
 
@@ -283,89 +194,33 @@ def _fit(content: FitContent, model: RoxModel, table: ParameterTable, words: tup
         errors=words[1],
         table=table,
         estimates=_estimates(content),
-        vcov=_array(content.vcov, (table.n_free, table.n_free)),
-        equations=tuple(Equation(**record.model_dump()) for record in content.equations),
-        measures=tuple(_read_measure(record) for record in content.measures),
-        population=_read_population(content.population),
+        vcov=content.vcov,
+        equations=content.equations,
+        measures=content.measures,
+        population=content.population,
         verdicts={
-            "converged": Verdict(content.converged.ok, content.converged.reason),
-            "identified": Verdict(content.identified.ok, content.identified.reason),
-            "admissible": Verdict(content.admissible.ok, content.admissible.reason),
+            "converged": content.converged,
+            "identified": content.identified,
+            "admissible": content.admissible,
         },
         notes=content.notes,
         index_values=dict(content.indices),
         resampling=_read_resampling(content, table.n_free),
-        groups=tuple(_read_group(record) for record in content.groups),
+        groups=content.groups,
         scaling=cast(Scaling, content.scaling),
         estimator=content.estimator,
         missing=content.missing,
-        within_edges=tuple(WithinEdge(**record.model_dump()) for record in content.within_edges),
+        within_edges=content.within_edges,
     )
-
-
-def _read_group(record: GroupRecord) -> GroupMoments:
-    p = len(record.covariance)
-    return GroupMoments(
-        name=record.name,
-        n=record.n,
-        mean=None if record.mean is None else _array(record.mean, (p,)),
-        covariance=_array(record.covariance, (p, p)),
-    )
-
-
-def _array(values: Sequence[Any], shape: tuple[int, ...]) -> FloatArray:
-    array = np.array(values, dtype=np.float64).reshape(shape)
-    array.setflags(write=False)
-    return array
 
 
 def _estimates(content: FitContent) -> Estimates:
-    def column(name: str) -> FloatArray:
-        return _array([getattr(record, name) for record in content.parameters], (len(content.parameters),))
-
-    return Estimates(
-        value=column("estimate"),
-        low=column("ci_low"),
-        high=column("ci_high"),
-        **{name: column(name) for name in _ARRAYS},
-    )
+    columns = {own: [getattr(record, name) for record in content.parameters] for name, own in _COLUMNS.items()}
+    return Estimates(**{own: np.array(column, dtype=np.float64) for own, column in columns.items()})
 
 
-def _read_measure(record: MeasureRecord) -> Measure:
-    p = len(record.items)
-    return Measure(
-        name=record.name,
-        factor=record.factor,
-        source=record.source,
-        items=record.items,
-        weights=_array(record.weights, (p,)),
-        signs=_array(record.signs, (p,)),
-        offsets=_array(record.offsets, (p,)),
-        lows=record.lows,
-        highs=record.highs,
-        codes=record.codes,
-        within=_array(record.within_covariance, (p, p)),
-        errors=None if record.errors is None else _array(record.errors, (p,)),
-    )
-
-
-def _read_population(record: PopulationRecord) -> Population:
-    k = len(record.names)
-    return Population(
-        names=record.names,
-        n=record.n,
-        n_units=record.n_units,
-        units=None,
-        levels=None,
-        mean=None if record.mean is None else _array(record.mean, (k,)),
-        covariance=_array(record.covariance, (k, k)),
-        low=None if record.low is None else _array(record.low, (k,)),
-        high=None if record.high is None else _array(record.high, (k,)),
-    )
-
-
-def _read_resampling(content: FitContent, n_free: int) -> Resampling | None:
+def _read_resampling(content: FitContent, n_free: int) -> Draws | None:
+    """Replicates without the rows they were drawn from."""
     if content.replicates is None:
         return None
-    count = len(content.replicates)
-    return Resampling(0, np.zeros(0), _array(content.replicates, (count, n_free)), np.arange(float(count)), 0)
+    return Draws("bootstrap", content.replicates.reshape(len(content.replicates), n_free))

@@ -2,6 +2,11 @@
 
 Everything is vectorised over draws and units. A change that is the same in every unit is carried as one column,
 so that a linear graph without caps costs no more than its closed form.
+
+Where a push around feedback loops settles: exactly where nothing is bounded, by active sets where scales end.
+
+For one draw and one unit a loop of m constructs is ``x = clip(A x + r, down, up)``: A is what the constructs pass on
+to each other (less the share in which a level is set), r what comes from outside. Without ends ``x = (I - A)⁻¹ r``.
 """
 
 from __future__ import annotations
@@ -13,48 +18,130 @@ from typing import Protocol
 import numpy as np
 from scipy.special import expit
 
+from roxmodel.errors import EstimationError
 from roxmodel.records import LINEAR
-from roxmodel.result.loops import Loop, settled
 from roxmodel.result.system import System
-from roxmodel.types import FloatArray, IntArray
+from roxmodel.types import BoolArray, FloatArray, IntArray
 
-__all__ = ["Answered", "Caps", "Doubt", "Push", "Travel", "travel"]
+__all__ = ["Answered", "Caps", "LevelDoubt", "Loop", "Push", "Travel", "settled", "travel"]
+
+
+_STEPS = 50  # active sets tried; each settles some more of the bounds, a handful is usual
+
+
+_SMALL_STEPS, _PART = 2_000, 0.2  # then the loop is followed in small steps
+
+
+_TOLERANCE = 1e-9  # of the size of the change
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """What acts on the constructs of one loop, m of them; units is 1 where all units are alike."""
+
+    inner: FloatArray  # (draws, m, m) coefficients among them, ``[d, effect, cause]``
+    kept: FloatArray  # (units, m) share of its causes that still acts on each (0 where its level is set), 0-1
+    given: FloatArray  # (draws, units, m) change from outside: other causes (the share that acts), shifts, settings
+    # (units, m) or (draws, units, m) largest fall that the ends allow, <= 0; None without ends
+    down: FloatArray | None = None
+    up: FloatArray | None = None  # largest rise, >= 0
+
+
+def settled(loop: Loop) -> tuple[FloatArray, BoolArray]:
+    """(draws, units, m) change of each construct in equilibrium, and where an end of a scale holds it.
+
+    A loop with a gain of exactly 1, or that the ends of the scales let not settle, is refused. Bollen (1987), doi
+    10.2307/271028, on effects in nonrecursive models.
+    """
+    free = _unbounded(loop)
+    if loop.down is None or loop.up is None or _within(free, loop.down, loop.up):
+        return free, np.zeros(free.shape, dtype=bool)
+    shape = (len(free), loop.down.shape[-2], free.shape[2])
+    given, down, up = (np.broadcast_to(part, shape) for part in (loop.given, loop.down, loop.up))
+    found, held = np.array(np.broadcast_to(free, shape)), np.zeros(shape, dtype=bool)
+    beyond = ((found < down) | (found > up)).any(axis=2)
+    draw, unit = np.nonzero(beyond)
+    inner = np.broadcast_to(loop.kept, shape[1:])[unit][:, :, None] * loop.inner[draw]
+    ends = (down[beyond], up[beyond])
+    found[beyond], held[beyond] = _bounded(inner, given[beyond], found[beyond], ends)
+    return found, held
+
+
+def _within(change: FloatArray, down: FloatArray, up: FloatArray) -> bool:
+    """Whether no unit meets an end in any draw."""
+    return bool(
+        (change.max(axis=(0, 1)) <= up.reshape(-1, up.shape[-1]).min(axis=0)).all()
+        and (change.min(axis=(0, 1)) >= down.reshape(-1, down.shape[-1]).max(axis=0)).all()
+    )
+
+
+def _unbounded(loop: Loop) -> FloatArray:
+    """One inverse for each draw and each way in which units are set."""
+    units = max(len(loop.kept), loop.given.shape[1])
+    ways, of = np.unique(loop.kept, axis=0, return_inverse=True)
+    of = np.broadcast_to(of.reshape(-1), units)
+    given = np.broadcast_to(loop.given, (loop.given.shape[0], units, loop.given.shape[2]))
+    found = np.empty(given.shape)
+    for place, kept in enumerate(ways):
+        effects = _solved(np.eye(len(kept)) - kept[:, None] * loop.inner, np.eye(len(kept)))
+        found[:, of == place] = given[:, of == place] @ np.swapaxes(effects, -1, -2)
+    return found
+
+
+def _bounded(
+    inner: FloatArray, given: FloatArray, change: FloatArray, ends: tuple[FloatArray, FloatArray]
+) -> tuple[FloatArray, BoolArray]:
+    """Newton's method on the piecewise linear equation: hold what is beyond its end, solve the rest, look again.
+
+    A (cells, m, m), r, first guess and ends (cells, m), for each draw and unit where an end is met.
+    """
+    found, held = change.copy(), np.zeros(change.shape, dtype=bool)
+    open_, m = np.arange(len(change)), change.shape[1]
+    for step in range(_STEPS + _SMALL_STEPS):
+        asked = (inner[open_] @ found[open_, :, None])[:, :, 0] + given[open_]
+        target = np.clip(asked, ends[0][open_], ends[1][open_])
+        held[open_] = asked != target
+        far = np.abs(target - found[open_]).max(axis=1) > _TOLERANCE * (1.0 + np.abs(target).max(axis=1))
+        found[open_[~far]] = target[~far]
+        open_ = open_[far]
+        if len(open_) == 0:
+            return found, held
+        if step >= _STEPS:
+            found[open_] += _PART * (target[far] - found[open_])
+            continue
+        loose = ~held[open_]
+        right = np.where(loose, given[open_], target[far])
+        found[open_] = _solved(np.eye(m) - loose[:, :, None] * inner[open_], right[:, :, None])[:, :, 0]
+    raise EstimationError(
+        "Between the ends of the scales a feedback loop finds no place to settle.", hint="Damp the loop, or push less."
+    )
+
+
+def _solved(matrix: FloatArray, right: FloatArray) -> FloatArray:
+    try:
+        return np.asarray(np.linalg.solve(matrix, right))
+    except np.linalg.LinAlgError:
+        raise EstimationError(
+            "A feedback loop has a gain of exactly 1: there is no equilibrium.", hint="Break or damp the loop."
+        ) from None
 
 
 class Answered(Protocol):
     """Figures of one unit whose outcome is known, so that a change of what is expected is a change given that."""
 
     def change(self, place: int, change: FloatArray) -> FloatArray | None:
-        """Expected change of a figure, given what it was, where its predictor changes; None = nothing is known.
-
-        Parameters
-        ----------
-        change
-            (draws, 1 or m) change of the linear predictor.
-        """
+        """Expected change of a figure, given what it was, where its predictor changes, (draws, 1 or m); or None."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """What acts on the constructs within one wave.
+    """What acts on the constructs within one wave, by their places; (1,) or (units,) each."""
 
-    Attributes
-    ----------
-    shift
-        Construct's place -> points added, (1,) or (units,).
-    level
-        Construct's place -> level it is set to, (1,) or (units,).
-    share
-        Construct's place -> share of the setting that is in force, (1,) or (units,), 0-1.
-    growth
-        Construct's place -> share of its level before the push that is added, (1,) or (units,).
-    """
-
-    shift: Mapping[int, FloatArray]
-    level: Mapping[int, FloatArray]
-    share: Mapping[int, FloatArray]
-    growth: Mapping[int, FloatArray] = field(default_factory=dict)
+    shift: Mapping[int, FloatArray]  # points added
+    level: Mapping[int, FloatArray]  # level it is set to
+    share: Mapping[int, FloatArray]  # share of the setting that is in force, 0-1
+    growth: Mapping[int, FloatArray] = field(default_factory=dict)  # share of its level before the push that is added
 
     def acts_on(self, place: int) -> bool:
         """Whether anything is done to a construct."""
@@ -63,48 +150,30 @@ class Push:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """Largest changes of a construct that the ends of its scale allow.
+    """Largest changes of a construct that the ends of its scale allow, at most 0 and at least 0."""
 
-    Attributes
-    ----------
-    down, up
-        (units,) or (draws, units), at most 0 and at least 0; one column where it is the same in every unit.
-    least_down, least_up
-        Changes that every unit has room for.
-    """
-
-    down: FloatArray
+    down: FloatArray  # (units,) or (draws, units); one column where it is the same in every unit
     up: FloatArray
-    least_down: float
+    least_down: float  # changes that every unit has room for
     least_up: float
 
 
 @dataclass(frozen=True, slots=True)
-class Doubt:
-    """How far levels as a whole may lie from where they are taken to be: error of their mean and of their spread.
+class LevelDoubt:
+    """How far levels as a whole may lie from where they are taken to be: error of their mean and of their spread."""
 
-    Attributes
-    ----------
-    centre
-        (k,) mean level.
-    drift
-        (draws, k) its error, in points.
-    stretch
-        (draws, k) spread of the levels as a multiple of the one they have.
-    """
-
-    centre: FloatArray
-    drift: FloatArray
-    stretch: FloatArray
+    centre: FloatArray  # (k,) mean level
+    drift: FloatArray  # (draws, k) its error, in points
+    stretch: FloatArray  # (draws, k) spread of the levels as a multiple of the one they have
 
     def of(self, place: int, level: FloatArray) -> FloatArray:
         """(draws, units) levels of a construct in the population they were taken from, draw by draw."""
         centre = self.centre[place]
         return np.asarray(centre + self.drift[:, place, None] + self.stretch[:, place, None] * (level - centre))
 
-    def slice(self, start: int, stop: int) -> Doubt:
+    def slice(self, start: int, stop: int) -> LevelDoubt:
         """Some of the draws."""
-        return Doubt(self.centre, self.drift[start:stop], self.stretch[start:stop])
+        return LevelDoubt(self.centre, self.drift[start:stop], self.stretch[start:stop])
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,37 +183,19 @@ class Caps:
     Of a rating, a level is where the unit stands on the scale, and no unit is moved beyond its ends. A yes/no, a count
     or a share is one outcome of each unit: a certified branch was not certain to be so, nor is one without a
     certificate certain to stay so. Its expected value moves, and only the mean over units is held inside the ends.
-
-    Attributes
-    ----------
-    levels
-        (units, k), or (draws, units, k) where they are known with error only: level of each construct before the push;
-        None where levels are not known.
-    low, high
-        (k,) ends, infinite where there is none.
-    figures
-        Places of the constructs whose level is one outcome; their mean is held.
-    doubt
-        Of the levels as a whole; None = they are taken as known.
     """
 
-    levels: FloatArray | None
-    low: FloatArray
+    levels: FloatArray | None  # (units, k) before the push, or (draws, units, k) with error; None = unknown
+    low: FloatArray  # (k,) ends, infinite where there is none
     high: FloatArray
-    figures: frozenset[int] = frozenset()
-    doubt: Doubt | None = None
+    figures: frozenset[int] = frozenset()  # places of the constructs whose level is one outcome; their mean is held
+    doubt: LevelDoubt | None = None  # of the levels as a whole; None = they are taken as known
     rooms: dict[tuple[int, bool], Room] = field(
         default_factory=dict, repr=False, compare=False
     )  # known once they were asked for
 
     def room(self, place: int, known: bool = False) -> Room | None:
-        """Room of a construct; None where nothing bounds it.
-
-        Parameters
-        ----------
-        known
-            Whether its levels are taken as known all the same: where a level is set, it is set from there.
-        """
+        """Room of a construct, None without bounds; `known`: its levels count as known, as where it is set."""
         if self.levels is None or (np.isinf(self.low[place]) and np.isinf(self.high[place])):
             return None
         if (place, known) not in self.rooms:
@@ -160,18 +211,10 @@ class Caps:
 
 @dataclass(frozen=True, slots=True)
 class Travel:
-    """Where the push arrived.
+    """Where the push arrived."""
 
-    Attributes
-    ----------
-    changes
-        (k) arrays of change, each (draws, 1) or (draws, units).
-    capped
-        (k,) share of draws and units in which the end of the scale cut the change.
-    """
-
-    changes: tuple[FloatArray, ...]
-    capped: FloatArray
+    changes: tuple[FloatArray, ...]  # of each construct, (draws, 1) or (draws, units)
+    capped: FloatArray  # (k,) share of draws and units in which the end of the scale cut the change
 
 
 def travel(
@@ -181,25 +224,10 @@ def travel(
     carried: Mapping[int, FloatArray] | None = None,
     answered: Answered | None = None,
 ) -> Travel:
-    """Let a push travel through the graph within one wave.
+    """Let a push travel through the graph within one wave; around a loop, to the equilibrium that it settles in.
 
-    Parameters
-    ----------
-    system
-        Structural equations, (draws, …).
-    push
-        What acts.
-    caps
-        Levels and ends; a construct is held inside its ends where levels are known.
-    carried
-        Construct's place -> change that earlier waves bring by lagged edges.
-    answered
-        What one unit's figures were; None = changes are those of what is expected before anything is seen.
-
-    Returns
-    -------
-    Travel
-        Around a feedback loop: the change of the equilibrium that the push settles in.
+    Constructs are held inside their ends where `caps` knows levels. `carried`: place -> change that earlier waves bring
+    by lagged edges. `answered`: what one unit's figures were; None = changes of what is expected before it is seen.
     """
     draws, k = system.coefficients.shape[:2]
     still = np.zeros((draws, 1))

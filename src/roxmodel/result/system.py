@@ -20,40 +20,18 @@ __all__ = ["System", "implied_covariance", "root_of", "stability_index", "system
 
 @dataclass(frozen=True, slots=True)
 class System:
-    """Structural equations ``y = intercept + B y + Σ_l B_l y(t - l) + disturbance``, one for each draw.
+    """Structural equations ``y = intercept + B y + Σ_l B_l y(t - l) + disturbance``, one for each draw."""
 
-    Attributes
-    ----------
-    names
-        (k,) constructs.
-    order
-        (k,) their places, causes before effects; those of one loop stand together.
-    coefficients
-        (draws, k, k) within the wave, ``[d, effect, cause]``.
-    intercepts
-        (draws, k) or None where there are no means, or where the units are marker-item points.
-    families
-        (k,) ``linear``, ``logit``, ``poisson`` or ``negative binomial``.
-    lags
-        Waves after which lagged edges act, ascending.
-    lagged
-        (draws, lags, k, k) their coefficients, ``[d, lag, effect, cause]``; what is given and not estimated is the same
-        in every draw.
-    carries
-        (k, k) edges along which a change runs; None = all of them.
-    loops
-        Places of the constructs that cause each other, loop by loop.
-    """
-
-    names: tuple[str, ...]
-    order: tuple[int, ...]
-    coefficients: FloatArray
-    intercepts: FloatArray | None
-    families: tuple[str, ...]
-    lags: tuple[int, ...] = ()
+    names: tuple[str, ...]  # (k,)
+    order: tuple[int, ...]  # (k,) places, causes before effects; those of one loop stand together
+    coefficients: FloatArray  # (draws, k, k) within the wave, ``[d, effect, cause]``
+    intercepts: FloatArray | None  # (draws, k); None without means, or where units are marker-item points
+    families: tuple[str, ...]  # (k,) of the equations
+    lags: tuple[int, ...] = ()  # waves after which lagged edges act, ascending
+    # (draws, lags, k, k) ``[d, lag, effect, cause]``; what is given is the same in every draw
     lagged: FloatArray = field(default_factory=lambda: np.zeros((1, 0, 0, 0)))
-    carries: BoolArray | None = None
-    loops: tuple[tuple[int, ...], ...] = ()
+    carries: BoolArray | None = None  # (k, k) edges along which a change runs; None = all of them
+    loops: tuple[tuple[int, ...], ...] = ()  # places of the constructs that cause each other, loop by loop
 
     @property
     def linear(self) -> bool:
@@ -76,20 +54,11 @@ class System:
 def system_of(
     model: RoxModel, table: ParameterTable, theta: FloatArray, families: tuple[str, ...], marker: bool = False
 ) -> System:
-    """Put parameters into matrices.
+    """Put parameters, theta (draws, n_free), into matrices.
 
-    Parameters
-    ----------
-    model, table
-        What the parameters mean.
-    theta
-        (draws, n_free).
-    families
-        (k,) family of each construct's equation.
-    marker
-        Whether a latent construct counts in points of its first item, whatever unit the table gives it: each
-        coefficient is multiplied by that item's loading on the effect and divided by that on the cause. (Fixed
-        lagged edges, which act in the simulation only, are in these points already; estimated ones are not.)
+    With `marker` a latent construct counts in points of its first item, whatever unit the table gives it: each
+    coefficient is multiplied by that item's loading on the effect and divided by that on the cause. (Fixed lagged
+    edges, which act in the simulation only, are in these points already; estimated ones are not.)
     """
     place = {name: i for i, name in enumerate(model.names)}
     draws, k = len(theta), len(place)
@@ -144,14 +113,9 @@ def _marker_loadings(model: RoxModel, table: ParameterTable, theta: FloatArray) 
 def stability_index(coefficients: FloatArray) -> FloatArray:
     """Largest modulus of the eigenvalues of B, (draws,): below 1 a push around the loops dies out, from 1 on it grows.
 
-    It is 0 without a loop, and infinite where a coefficient is not finite.
+    It is 0 without a loop, and infinite where a coefficient is not finite. Bentler & Freeman (1983), doi
+    10.1007/BF02294026.
 
-    References
-    ----------
-    Bentler & Freeman (1983), doi 10.1007/BF02294026.
-
-    Examples
-    --------
     >>> stability_index(np.array([[[0.0, 0.9], [0.4, 0.0]]])).round(6)
     array([0.6])
     """
@@ -162,31 +126,11 @@ def stability_index(coefficients: FloatArray) -> FloatArray:
 
 
 def total_effects(coefficients: FloatArray) -> FloatArray:
-    """Total effects within the wave, (I - B)⁻¹, with ones on the diagonal of a graph without loops.
+    """Total effects within the wave, (I - B)⁻¹, (draws, k, k), with ones on the diagonal of a graph without loops.
 
-    With loops they are those of the equilibrium, which there is where `stability_index` is below 1.
+    With loops they are those of the equilibrium, which there is where `stability_index` is below 1; a gain of exactly 1
+    is refused. Bollen (1987), doi 10.2307/271028.
 
-    Parameters
-    ----------
-    coefficients
-        (draws, k, k).
-
-    Returns
-    -------
-    ndarray
-        (draws, k, k), ``[d, effect, cause]``.
-
-    Raises
-    ------
-    EstimationError
-        If a feedback loop has no equilibrium.
-
-    References
-    ----------
-    Bollen (1987), doi 10.2307/271028.
-
-    Examples
-    --------
     >>> chain = np.array([[[0.0, 0.0, 0.0], [0.5, 0.0, 0.0], [0.0, 0.4, 0.0]]])
     >>> total_effects(chain)[0, 2, 0]
     np.float64(0.2)
@@ -211,20 +155,7 @@ def _reaches(coefficients: FloatArray) -> BoolArray:
 
 
 def implied_covariance(coefficients: FloatArray, disturbances: FloatArray) -> FloatArray:
-    """Model-implied covariance of the constructs, (I - B)⁻¹ Ψ (I - B)⁻ᵀ.
-
-    Parameters
-    ----------
-    coefficients
-        (draws, k, k).
-    disturbances
-        Ψ, (draws, k, k): exogenous (co)variances and disturbance (co)variances.
-
-    Returns
-    -------
-    ndarray
-        (draws, k, k).
-    """
+    """Model-implied covariance of the constructs, (I - B)⁻¹ Ψ (I - B)⁻ᵀ, (draws, k, k)."""
     total = total_effects(coefficients)
     return np.asarray(total @ disturbances @ np.swapaxes(total, -1, -2))
 
@@ -236,8 +167,6 @@ def root_of(covariance: FloatArray) -> FloatArray:
     of them alone would give other draws on another machine. Of correlations, as beside a variance of euros squared
     (1e12) the eigenvectors of the covariance itself would carry no digit of a variance of points (0.1).
 
-    Examples
-    --------
     >>> covariance = np.array([[1e12, 1e5], [1e5, 0.04]])
     >>> root = root_of(covariance)
     >>> np.allclose(root @ root.T, covariance, rtol=1e-12, atol=0)

@@ -32,21 +32,12 @@ _REPLICATES = 200  # outcomes drawn where a curved equation follows on another
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One outcome that was seen, and how such outcomes come about.
+    """One outcome that was seen, and how such outcomes come about."""
 
-    Attributes
-    ----------
-    family
-        ``linear`` (a yes/no whose chance is a straight line), ``logit``, ``poisson`` or ``negative binomial``.
-    seen
-        What it was.
-    dispersion
-        Alpha of the negative binomial.
-    """
-
+    # ``linear`` (a yes/no whose chance is a straight line), ``logit``, ``poisson`` or ``negative binomial``
     family: str
-    seen: float
-    dispersion: float = float("nan")
+    seen: float  # what it was
+    dispersion: float = float("nan")  # alpha of the negative binomial
 
     @property
     def yes_no(self) -> bool:
@@ -81,10 +72,7 @@ def expected_outcome(outcome: Outcome, before: FloatArray, after: FloatArray) ->
     no. Of a count the sum over c of ``P(F'(c) < u | F(y - 1) < u ≤ F(y))``. Averaged over the outcomes a unit may have
     had, both are the expected outcome under the other predictor.
 
-    Parameters
-    ----------
-    before, after
-        Predictors, of shapes that go together.
+    `before`, `after`: predictors, of shapes that go together.
 
     Examples
     --------
@@ -113,10 +101,7 @@ def expected_outcome(outcome: Outcome, before: FloatArray, after: FloatArray) ->
 def realised_outcome(outcome: Outcome, before: FloatArray, after: FloatArray, place: FloatArray) -> FloatArray:
     """What an outcome would have been under another predictor, for one place of u among those that it may have.
 
-    Parameters
-    ----------
-    place
-        Share of the way through what u may be, 0 to 1.
+    `place`: share of the way through what u may be, 0 to 1.
     """
     p, q = outcome.expected(before), outcome.expected(after)
     if not outcome.yes_no:
@@ -166,20 +151,11 @@ def _outcome_at(outcome: Outcome, seen: _Bounds, then: FloatArray, place: FloatA
 
 @dataclass(frozen=True, slots=True)
 class Abduced:
-    """The figures of one unit whose outcome is known (`roxmodel.result.response.Answered`).
+    """The figures of one unit whose outcome is known (`roxmodel.result.response.Answered`)."""
 
-    Attributes
-    ----------
-    outcomes
-        Construct's place -> what was seen of it.
-    before
-        Construct's place -> (draws, 1) its predictor as it was.
-    places
-        Construct's place -> (draws, m) places of u, for those a curved equation follows on; the others are expected.
-    """
-
-    outcomes: dict[int, Outcome]
-    before: dict[int, FloatArray]
+    outcomes: dict[int, Outcome]  # construct's place -> what was seen of it
+    before: dict[int, FloatArray]  # construct's place -> (draws, 1) its predictor as it was
+    # construct's place -> (draws, m) places of u, for those a curved equation follows on; the others are expected
     places: dict[int, FloatArray]
 
     def change(self, place: int, change: FloatArray) -> FloatArray | None:
@@ -198,10 +174,7 @@ class Abduced:
 def abduced(fit: Fit, known: OneUnit, system: System, levels: FloatArray, seed: int | None) -> Abduced:
     """What is known of a unit's yes/nos and counts.
 
-    Parameters
-    ----------
-    levels
-        (draws, k) of the unit, NaN where there is none.
+    `levels`: (draws, k) of the unit, NaN where there is none.
     """
     outcomes = _outcomes(fit, known)
     mean = np.zeros(len(fit.model.names)) if fit.population.mean is None else fit.population.mean

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from itertools import combinations
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from roxmodel.errors import SimulationError, did_you_mean
+from roxmodel.moments.checks import unit_hint
 from roxmodel.result.fit import Fit
 from roxmodel.result.levels import complete_levels
 from roxmodel.simulation.intervention import Intervention, covered_by, response_to, shares, spending
@@ -16,50 +18,76 @@ from roxmodel.spec.constructs import UNIT, Construct
 from roxmodel.spec.questionnaire import Item
 from roxmodel.types import FIGURES, BoolArray, FloatArray
 
-__all__ = ["Action", "contradictions", "ends_of", "is_figure", "lever_of", "read_actions", "support_notes", "unit_of"]
+__all__ = [
+    "Action", "Clash", "Ends", "contradictions", "ends_of", "ends_where", "is_figure", "lever_of", "read_actions",
+    "support_notes", "unit_of",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """An intervention in the fit's own places.
+    """An intervention in the fit's own places."""
 
-    Attributes
-    ----------
-    name
-        Of the intervention.
-    shift
-        Construct's place -> points.
-    level
-        Construct's place -> level it is set to.
-    growth
-        Construct's place -> share of its level that is added.
-    share
-        (horizon,) share in force in each wave.
-    covers
-        (units,) 0/1, or (1,) one where all are covered.
-    spending
-        Block -> (horizon,) money of each wave, not discounted.
-    start
-        First wave.
-    """
-
-    name: str
-    shift: Mapping[int, float]
-    level: Mapping[int, float]
-    growth: Mapping[int, float]
-    share: FloatArray
-    covers: FloatArray
-    spending: Mapping[str, FloatArray]
-    start: int
+    name: str  # of the intervention
+    shift: Mapping[int, float]  # construct's place -> points
+    level: Mapping[int, float]  # construct's place -> level it is set to
+    growth: Mapping[int, float]  # construct's place -> share of its level that is added
+    share: FloatArray  # (horizon,) share in force in each wave
+    covers: FloatArray  # (units,) 0/1, or (1,) one where all are covered
+    spending: Mapping[str, FloatArray]  # block -> (horizon,) money of each wave, not discounted
+    start: int  # first wave
 
     @property
     def spent(self) -> FloatArray:
         """(horizon,) money of each wave, all blocks."""
         return np.asarray(sum(self.spending.values(), np.zeros(len(self.share))))
 
-    def alone(self, share: FloatArray) -> Action:
-        """The same with other shares in force."""
-        return Action(self.name, self.shift, self.level, self.growth, share, self.covers, self.spending, self.start)
+    @property
+    def acted(self) -> tuple[int, ...]:
+        """Places of the constructs that it acts on."""
+        return tuple(dict.fromkeys((*self.shift, *self.level, *self.growth)))
+
+
+class Ends(NamedTuple):
+    """Ends of a scale; None where there is none."""
+
+    low: float | None
+    high: float | None
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The same as numbers, infinite where there is none."""
+        return -np.inf if self.low is None else self.low, np.inf if self.high is None else self.high
+
+    @property
+    def endless(self) -> bool:
+        """Whether nothing bounds it."""
+        return self.low is None and self.high is None
+
+    def cut(self, level: float) -> float:
+        """The level, or the end that it lies beyond."""
+        low, high = self.bounds
+        return min(max(level, low), high)
+
+    def __str__(self) -> str:
+        low, high = self.bounds
+        return f"{low:g} to {high:g}"
+
+
+class Clash(NamedTuple):
+    """Two actions that cannot both be done."""
+
+    first: int
+    second: int
+    why: str
+
+
+class _Move(NamedTuple):
+    """What an action does to one construct."""
+
+    place: int
+    by: float  # points, or share of the level
+    notes: tuple[str, ...] = ()
 
 
 def read_actions(
@@ -67,53 +95,32 @@ def read_actions(
 ) -> tuple[tuple[Action, ...], tuple[str, ...]]:
     """Interventions in the fit's own places, and what was assumed on the way.
 
-    Parameters
-    ----------
-    n_units
-        Units that costs per unit are counted over where an action covers all of them, or a share by a rule.
-    seed
-        Of levels that have to be drawn for a rule.
-
-    Raises
-    ------
-    SimulationError
-        For an unknown construct or unit, or a move beyond the scale.
+    `n_units`: units that costs per unit are counted over where an action covers all of them, or a share by a rule.
+    `seed`: of levels that have to be drawn for a rule.
     """
     notes: list[str] = []
     actions = []
-    for intervention in interventions:
-        effect = response_to(intervention.dose, intervention.half_dose)
+    for one in interventions:
+        effect = response_to(one.dose, one.half_dose)
         shift: dict[int, float] = {}
         growth: dict[int, float] = {}
-        for name, amount in (intervention.shift or {}).items():
-            place, points, note = _shift(fit, intervention.name, name, amount * effect)
-            shift[place] = shift.get(place, 0.0) + points
-            notes += note
-        for name, factor in (intervention.scale or {}).items():
-            place, more, note = _scale(fit, intervention.name, name, (factor - 1.0) * effect)
-            growth[place] = (1.0 + growth.get(place, 0.0)) * (1.0 + more) - 1.0
-            notes += note
-        level = {_set(fit, intervention.name, name, to): to for name, to in (intervention.set or {}).items()}
-        covers, note = _covers(fit, intervention, seed)
-        notes += note
-        if intervention.hold is not None and not intervention.fade and intervention.is_kept_up:
-            last = intervention.start + intervention.ramp + intervention.hold
+        for name, amount in (one.shift or {}).items():
+            move = _shift(fit, one.name, name, amount * effect)
+            shift[move.place] = shift.get(move.place, 0.0) + move.by
+            notes += move.notes
+        for name, factor in (one.scale or {}).items():
+            move = _scale(fit, one.name, name, (factor - 1.0) * effect)
+            growth[move.place] = (1.0 + growth.get(move.place, 0.0)) * (1.0 + move.by) - 1.0
+        level = {_set(fit, one.name, name, to): to for name, to in (one.set or {}).items()}
+        covers, told = _covers(fit, one, seed)
+        notes += told
+        if one.hold is not None and not one.fade and one.is_kept_up:
             notes.append(
-                f"{intervention.name}: it is paid for up to wave {last} and its effect stays for good (fade=0): say "
-                "fade= if it does not."
+                f"{one.name}: it is paid for up to wave {one.start + one.ramp + one.hold} and its effect stays for "
+                "good (fade=0): say fade= if it does not."
             )
-        actions.append(
-            Action(
-                name=intervention.name,
-                shift=shift,
-                level=level,
-                growth=growth,
-                share=shares(intervention, horizon),
-                covers=covers,
-                spending=spending(intervention, horizon, _covered(fit, intervention, covers, n_units)),
-                start=intervention.start,
-            )
-        )
+        spent = spending(one, horizon, _covered(fit, one, covers, n_units))
+        actions.append(Action(one.name, shift, level, growth, shares(one, horizon), covers, spent, one.start))
     return tuple(actions), tuple(dict.fromkeys(notes))
 
 
@@ -131,19 +138,38 @@ def _covered(fit: Fit, intervention: Intervention, covers: FloatArray, n_units: 
     return float(covers.mean() * n_units)
 
 
-def _shift(fit: Fit, who: str, name: str, amount: float) -> tuple[int, float, list[str]]:
-    if name in fit.model.names:
-        construct = fit.model.find(name)
-        _refuse_beyond(who, name, amount, ends_of(fit, construct))
-        return fit.model.names.index(name), amount, []
-    items = {item.name: (item, construct) for construct in fit.model.constructs for item in construct.items}
+def _meant(fit: Fit, deed: str, name: str) -> tuple[Construct, Item | None]:
+    """The construct of a name, with the item where it is one's."""
+    for construct in fit.model.constructs:
+        if construct.name == name:
+            return construct, None
+    items = {item.name: (construct, item) for construct in fit.model.constructs for item in construct.items}
     if name not in items:
+        hint = did_you_mean(name, [*fit.model.names, *items])
+        raise SimulationError(f"{deed} {name!r}, which is no construct.", hint=hint)
+    return items[name]
+
+
+def _require_means(fit: Fit, deed: str) -> None:
+    if fit.population.mean is None:
         raise SimulationError(
-            f"Intervention {who!r} shifts {name!r}, which is no construct.",
-            hint=did_you_mean(name, [*fit.model.names, *items]),
+            f"{deed}, but this fit has no means (it comes from a printed matrix, or from ordinal items).",
+            hint="Use shift=, or give the matrix its means.",
         )
-    item, construct = items[name]
-    _refuse_beyond(who, name, amount, item.ends)
+
+
+def _shift(fit: Fit, who: str, name: str, amount: float) -> _Move:
+    construct, item = _meant(fit, f"Intervention {who!r} shifts", name)
+    place = fit.model.names.index(construct.name)
+    low, high = ends_of(fit, construct) if item is None else item.ends
+    if low is not None and high is not None and abs(amount) > high - low:
+        raise SimulationError(
+            f"Intervention {who!r} shifts {name!r} by {amount:g} points, more than its whole scale "
+            f"({low:g} to {high:g}).",
+            allowed=f"at most {high - low:g} points up or down",
+        )
+    if item is None:
+        return _Move(place, amount)
     points = amount * lever_of(fit, construct, item)
     turned = " (reversed)" if item.reading[0] < 0 else ""
     what = f"points of {construct.item_names[0]!r} for" if fit.table.of("loading") else "of the item mean of"
@@ -151,29 +177,20 @@ def _shift(fit: Fit, who: str, name: str, amount: float) -> tuple[int, float, li
         f"{who}: item {name!r}{turned} is treated as a lever: {amount:g} points of it are {points:g} {what} "
         f"{construct.name!r} (assumed, not estimated)."
     )
-    return fit.model.names.index(construct.name), points, [note]
+    return _Move(place, points, (note,))
 
 
-def _scale(fit: Fit, who: str, name: str, more: float) -> tuple[int, float, list[str]]:
+def _scale(fit: Fit, who: str, name: str, more: float) -> _Move:
     """A factor counts from the level, so there has to be one, with a zero of its own."""
-    if fit.population.mean is None:
+    deed = f"Intervention {who!r} scales"
+    _require_means(fit, f"{deed} {name!r}")
+    construct, item = _meant(fit, deed, name)
+    if item is not None:
         raise SimulationError(
-            f"Intervention {who!r} scales {name!r}, but this fit has no means (it comes from a printed matrix, or from "
-            "ordinal items).",
-            hint="Use shift=, or give the matrix its means.",
+            f"{deed} the item {name!r}; a factor is read on the construct's level only.",
+            hint=f"Scale {construct.name!r}, or shift the item.",
         )
-    if name in fit.model.names:
-        return fit.model.names.index(name), more, []
-    items = {item.name: construct for construct in fit.model.constructs for item in construct.items}
-    if name not in items:
-        raise SimulationError(
-            f"Intervention {who!r} scales {name!r}, which is no construct.",
-            hint=did_you_mean(name, [*fit.model.names, *items]),
-        )
-    raise SimulationError(
-        f"Intervention {who!r} scales the item {name!r}; a factor is read on the construct's level only.",
-        hint=f"Scale {items[name].name!r}, or shift the item.",
-    )
+    return _Move(fit.model.names.index(name), more)
 
 
 def lever_of(fit: Fit, construct: Construct, item: Item) -> float:
@@ -181,23 +198,12 @@ def lever_of(fit: Fit, construct: Construct, item: Item) -> float:
 
     A shift of one item by d is one of the item mean by d / k; by latent methods of d over the sum of the loadings.
     Negative for a reversed item.
-
-    Raises
-    ------
-    SimulationError
-        If the loadings of the construct cancel.
     """
     return item.reading[0] / _items_that_move(fit, construct)
 
 
 def _items_that_move(fit: Fit, construct: Construct) -> float:
-    """Points that all items together move with one point of the construct: their number, or the sum of loadings.
-
-    Raises
-    ------
-    SimulationError
-        If the loadings cancel.
-    """
+    """Points that all items together move with one point of the construct: their number, or the sum of loadings."""
     loadings = {
         row.right: float(fit.theta[row.free - 1]) if row.free else float(row.value or 0.0)
         for row in fit.table.of("loading")
@@ -214,47 +220,28 @@ def _items_that_move(fit: Fit, construct: Construct) -> float:
     return total
 
 
-def _refuse_beyond(who: str, name: str, amount: float, ends: tuple[float | None, float | None]) -> None:
-    low, high = ends
-    if low is not None and high is not None and abs(amount) > high - low:
-        raise SimulationError(
-            f"Intervention {who!r} shifts {name!r} by {amount:g} points, more than its whole scale "
-            f"({low:g} to {high:g}).",
-            allowed=f"at most {high - low:g} points up or down",
-        )
-
-
 def _set(fit: Fit, who: str, name: str, level: float) -> int:
+    deed = f"Intervention {who!r} sets"
     if name not in fit.model.names:
-        raise SimulationError(
-            f"Intervention {who!r} sets {name!r}, which is no construct.", hint=did_you_mean(name, fit.model.names)
-        )
-    if fit.population.mean is None:
-        raise SimulationError(
-            f"Intervention {who!r} sets a level, but this fit has no means (it comes from a printed matrix, or "
-            "from ordinal items).",
-            hint="Use shift=, or give the matrix its means.",
-        )
-    low, high = ends_of(fit, fit.model.find(name))
-    if (low is not None and level < low) or (high is not None and level > high):
-        raise SimulationError(
-            f"Intervention {who!r} sets {name!r} to {level:g}, outside its scale.",
-            allowed=f"{'-inf' if low is None else f'{low:g}'} to {'inf' if high is None else f'{high:g}'}",
-        )
+        hint = did_you_mean(name, fit.model.names)
+        raise SimulationError(f"{deed} {name!r}, which is no construct.", hint=hint)
+    _require_means(fit, f"{deed} a level")
+    ends = ends_of(fit, fit.model.find(name))
+    if ends.cut(level) != level:
+        raise SimulationError(f"{deed} {name!r} to {level:g}, outside its scale.", allowed=str(ends))
     return fit.model.names.index(name)
 
 
-def _covers(fit: Fit, intervention: Intervention, seed: int | None) -> tuple[FloatArray, list[str]]:
+def _covers(fit: Fit, intervention: Intervention, seed: int | None) -> tuple[FloatArray, tuple[str, ...]]:
+    """(units,) or (1,) 0/1, and what is to be said of it."""
     who, rule = f"Intervention {intervention.name!r}", intervention.units
     if rule is None:
-        return np.ones(1), []
+        return np.ones(1), ()
     known = fit.population.units
     if not isinstance(rule, tuple):
         if rule.on not in fit.model.names:
-            raise SimulationError(
-                f"{who} covers units by {rule.on!r}, which is no construct.",
-                hint=did_you_mean(rule.on, fit.model.names),
-            )
+            hint = did_you_mean(rule.on, fit.model.names)
+            raise SimulationError(f"{who} covers units by {rule.on!r}, which is no construct.", hint=hint)
         if fit.population.mean is None:
             raise SimulationError(
                 f"{who} covers units by their level, but this fit has no means.", hint="Leave units= out."
@@ -264,17 +251,16 @@ def _covers(fit: Fit, intervention: Intervention, seed: int | None) -> tuple[Flo
         covered = covered_by(rule, (complete_levels(fit, seed or 0) if measured is None else measured)[:, place])
         if not covered.any():
             out = 0 if fit.population.hidden is None else int(fit.population.hidden[:, place].sum())
+            hidden = f"The level of {out} unit(s) is hidden (min_group=), and a rule does not cover these."
             raise SimulationError(
                 f"{who} covers no unit: none is {rule.kind} on {rule.on!r} as it says ({rule!r}).",
-                hint=f"The level of {out} unit(s) is hidden (min_group=), and a rule does not cover these."
-                if out
-                else None,
+                hint=hidden if out else None,
             )
         whom = "units" if fit.level == "between" else "rows"
         kind = " by what is predicted of them" if fit.population.roots is not None else ""
         kind = " drawn from mean and covariance" if measured is None else kind
         note = f"{intervention.name}: {rule.kind} on {rule.on!r} covers {covered.sum()} of {len(covered)} {whom}{kind}."
-        return covered.astype(float), [note]
+        return covered.astype(float), (note,)
     if known is None:
         raise SimulationError(
             f"{who} names units, but this fit knows none by name.",
@@ -282,34 +268,24 @@ def _covers(fit: Fit, intervention: Intervention, seed: int | None) -> tuple[Flo
         )
     unknown = [unit for unit in rule if unit not in known]
     if unknown:
-        raise SimulationError(
-            f"{who} names the unit {unknown[0]!r}, which is not in the study.", hint=_unit_hint(unknown[0], known)
-        )
+        hint = unit_hint(unknown[0], known)
+        raise SimulationError(f"{who} names the unit {unknown[0]!r}, which is not in the study.", hint=hint)
     named = set(rule)
-    return np.array([float(unit in named) for unit in known]), []
+    return np.array([float(unit in named) for unit in known]), ()
 
 
-def _unit_hint(unknown: object, known: Sequence[object]) -> str:
-    twin = next((unit for unit in known if str(unit) == str(unknown)), None)
-    if twin is not None:
-        return f"The study's keys are of type {type(twin).__name__!r}: write {twin!r}."
-    return did_you_mean(str(unknown), [str(unit) for unit in known])
-
-
-def contradictions(fit: Fit, actions: Sequence[Action]) -> tuple[tuple[int, int, str], ...]:
-    """Pairs of actions that cannot both be done, with the reason."""
+def contradictions(fit: Fit, actions: Sequence[Action]) -> tuple[Clash, ...]:
+    """Pairs of actions that cannot both be done."""
     found = []
-    for i, one in enumerate(actions):
-        for j in range(i + 1, len(actions)):
-            other = actions[j]
-            both = [place for place in one.level if place in other.level]
-            mixed = [p for a, b in ((one, other), (other, one)) for p in a.level if p in b.growth]
-            if not (both or mixed):
-                continue
-            if (one.share * other.share > 0).any() and (one.covers * other.covers > 0).any():
-                verb = "both set" if both else "set and scale"
-                why = f"{verb} {fit.model.names[(both or mixed)[0]]!r} in the same units and waves"
-                found.append((i, j, why))
+    for (i, one), (j, other) in combinations(enumerate(actions), 2):
+        both = [place for place in one.level if place in other.level]
+        mixed = [p for a, b in ((one, other), (other, one)) for p in a.level if p in b.growth]
+        if not (both or mixed):
+            continue
+        if (one.share * other.share > 0).any() and (one.covers * other.covers > 0).any():
+            verb = "both set" if both else "set and scale"
+            why = f"{verb} {fit.model.names[(both or mixed)[0]]!r} in the same units and waves"
+            found.append(Clash(i, j, why))
     return tuple(found)
 
 
@@ -318,27 +294,24 @@ def support_notes(fit: Fit, actions: Sequence[Action], seed: int | None = None) 
 
     Shifts of one construct by several actions are looked at together as well.
 
-    Parameters
-    ----------
-    seed
-        Of levels that were drawn for a rule, as in `read_actions`.
+    `seed`: of levels that were drawn for a rule, as in `read_actions`.
     """
     people = fit.population
     if people.mean is None or people.low is None or people.high is None:
         return ()
     notes = []
-    for names, place, covered, before, after in _reached(fit, actions, seed):
-        low, high = people.low[place], people.high[place]
-        here = covered & ~np.isnan(after)
-        first, reached = before[here], after[here]
+    for move in _reached(fit, actions, seed):
+        low, high = people.low[move.place], people.high[move.place]
+        here = move.covered & ~np.isnan(move.after)
+        first, reached = move.before[here], move.after[here]
         if len(reached) == 0:
             continue
         # Drawn levels may lie outside to begin with; what moves towards the others leaves nothing.
         beyond = float((((reached > high) & (reached > first)) | ((reached < low) & (reached < first))).mean())
         if beyond > 0.25 or _leaves(first.mean(), reached.mean(), low, high):
             notes.append(
-                f"{names} moves {fit.model.names[place]!r} beyond what was observed ({low:.3g} to {high:.3g}) in "
-                f"{beyond:.0%} of the units: the answer is an extrapolation."
+                f"{move.names} moves {fit.model.names[move.place]!r} beyond what was observed ({low:.3g} to "
+                f"{high:.3g}) in {beyond:.0%} of the units: the answer is an extrapolation."
             )
     return tuple(notes)
 
@@ -347,29 +320,39 @@ def _leaves(before: float, after: float, low: float, high: float) -> bool:
     return after > max(high, before) or after < min(low, before)
 
 
-def _reached(
-    fit: Fit, actions: Sequence[Action], seed: int | None
-) -> Iterator[tuple[str, int, BoolArray, FloatArray, FloatArray]]:
-    """Who moves which construct, in which units, from and to which levels at full force (without caps)."""
+class _Reach(NamedTuple):
+    """Who moves which construct, in which units, from and to which levels."""
+
+    names: str
+    place: int
+    covered: BoolArray
+    before: FloatArray
+    after: FloatArray
+
+
+def _reached(fit: Fit, actions: Sequence[Action], seed: int | None) -> Iterator[_Reach]:
+    """At full force, without caps: each action by itself, then those that shift one construct together."""
     together: dict[int, list[Action]] = {}
     for action in actions:
         levels = _standing(fit, len(action.covers), seed)
         covered = np.broadcast_to(action.covers > 0, len(levels))
         for place, points in action.shift.items():
-            yield action.name, place, covered, levels[:, place], levels[:, place] + points * action.share.max()
+            at = levels[:, place]
+            yield _Reach(action.name, place, covered, at, at + points * action.share.max())
             together.setdefault(place, []).append(action)
         for place, more in action.growth.items():
-            grown = levels[:, place] * (1.0 + more * action.share.max())
-            yield action.name, place, covered, levels[:, place], grown
+            at = levels[:, place]
+            yield _Reach(action.name, place, covered, at, at * (1.0 + more * action.share.max()))
         for place, level in action.level.items():
-            yield action.name, place, covered, levels[:, place], np.where(np.isnan(levels[:, place]), np.nan, level)
+            at = levels[:, place]
+            yield _Reach(action.name, place, covered, at, np.where(np.isnan(at), np.nan, level))
     for place, both in together.items():
         if len(both) > 1:
             force = [action.shift[place] * action.share.max() * action.covers for action in both]
             levels = _standing(fit, max(len(action.covers) for action in both), seed)
             total = np.broadcast_to(np.sum(np.broadcast_arrays(*force), axis=0), len(levels))
             names, at = " and ".join(action.name for action in both), levels[:, place]
-            yield names, place, total != 0, at, at + total
+            yield _Reach(names, place, total != 0, at, at + total)
 
 
 def _standing(fit: Fit, covers: int, seed: int | None) -> FloatArray:
@@ -428,14 +411,23 @@ def is_figure(construct: Construct) -> bool:
     return scale.kind in FIGURES or (scale.kind == "nps" and construct.source == UNIT)
 
 
-def ends_of(fit: Fit, construct: Construct) -> tuple[float | None, float | None]:
+def ends_of(fit: Fit, construct: Construct) -> Ends:
     """Ends of a construct's scale: those of its first item where it is latent, of the item mean where it is one.
 
     What lies behind an ordinal item has no ends.
     """
     if _ordinal(fit, construct):
-        return None, None
-    return construct.items[0].ends if fit.table.of("loading") else construct.ends
+        return Ends(None, None)
+    return Ends(*(construct.items[0].ends if fit.table.of("loading") else construct.ends))
+
+
+def ends_where(fit: Fit, wanted: Callable[[int, Construct], bool]) -> tuple[FloatArray, FloatArray]:
+    """(k,) lower and upper ends of all constructs, infinite where there is none or it is not wanted."""
+    both = [
+        ends_of(fit, construct).bounds if wanted(place, construct) else (-np.inf, np.inf)
+        for place, construct in enumerate(fit.model.constructs)
+    ]
+    return np.array([low for low, _ in both]), np.array([high for _, high in both])
 
 
 def _ordinal(fit: Fit, construct: Construct) -> bool:

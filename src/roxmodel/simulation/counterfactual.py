@@ -13,15 +13,15 @@ from roxmodel.errors import RoxWarning, SimulationError, listed
 from roxmodel.frozen import FrozenMapping
 from roxmodel.records import LINEAR
 from roxmodel.result.fit import Fit
-from roxmodel.result.response import Caps, Push, Travel, travel
-from roxmodel.result.system import System
+from roxmodel.result.response import Caps, travel
 from roxmodel.simulation.abduction import Abduced, abduced
-from roxmodel.simulation.actions import Action, ends_of, read_actions
-from roxmodel.simulation.dynamics import assumed_notes, require_equilibrium
+from roxmodel.simulation.actions import Action, ends_of, ends_where, read_actions
+from roxmodel.simulation.dynamics import assumed_notes, push_of, settled_within
 from roxmodel.simulation.intervention import Intervention
-from roxmodel.simulation.question import check_fit, is_number, require_memory, require_whole
-from roxmodel.simulation.run_story import counterfactual_html, counterfactual_summary
+from roxmodel.simulation.question import check_fit, is_number, require_draws_of_one_wave
+from roxmodel.simulation.run_story import beyond_notes, counterfactual_story
 from roxmodel.simulation.standing import OneUnit, one_unit
+from roxmodel.story import Spoken, Story
 from roxmodel.types import BoolArray, FloatArray, read_only
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _NAME = "counterfactual"
 
 @read_only
 @dataclass(frozen=True, eq=False, repr=False)
-class Counterfactual:
+class Counterfactual(Spoken):
     """What would have been in one unit.
 
     Attributes
@@ -113,18 +113,11 @@ class Counterfactual:
         (first, how), *rest = acts
         return " and ".join([f"had {first} been {how}", *(f"{name} {way}" for name, way in rest)])
 
-    def summary(self) -> str:
-        """The answer in plain words."""
-        return counterfactual_summary(self)
-
-    def __str__(self) -> str:
-        return self.summary()
+    def _story(self) -> Story:
+        return counterfactual_story(self)
 
     def __repr__(self) -> str:
         return f"<Counterfactual of {self.whom}, {self.condition}, {len(self.changes)} draws>"
-
-    def _repr_html_(self) -> str:
-        return counterfactual_html(self)
 
 
 def counterfactual(
@@ -195,22 +188,24 @@ def counterfactual(
     (4.0, 0.0)
     """
     check_fit(fit, unconverged)
-    require_whole("draws", draws, "a whole number, at least 1, better 2,000")
-    k = len(fit.model.names)
-    require_memory(draws, 3 * fit.table.n_free + 12 * k * k, f"{k} constructs")
+    require_draws_of_one_wave(fit, draws)
     known = one_unit(fit, unit)
     asked, moved = _amounts("do", do), _amounts("shift", shift)
     action, assumed = _action(fit, known, asked, moved)
-    system = fit.system(fit.answer_draws(draws, seed), marker=True)
-    system, loops, lost = require_equilibrium(fit, system) if system.loops else (system, (), ())
-    far = (*_extrapolated(fit, known, action), *lost)
+    settled, _ = settled_within(fit, draws, seed)
+    brought = dict(action.level) | {place: known.levels[place] + by for place, by in action.shift.items()}
+    system, far = settled.system, (*beyond_notes(fit, brought, "is brought to {:.3g}"), *settled.lost)
     for note in far:
         warnings.warn(note, RoxWarning, stacklevel=2)
     levels = known.drawn(draws, seed)[: len(system.coefficients)]
     answered = abduced(fit, known, system, levels, seed)
-    changes, capped = _travelled(system, _push(action), _caps(fit, known, levels), answered)
+    found = travel(system, push_of([action], 0), _caps(fit, known, levels), answered=answered)
+    count = len(system.coefficients)  # means, where outcomes had to be drawn
+    changes = np.column_stack([np.broadcast_to(change.mean(axis=1), count) for change in found.changes])
+    capped = np.where(np.isnan(changes).any(axis=0), np.nan, found.capped)
     reached = _reached(known, action, changes, answered)
     changes.setflags(write=False)
+    notes = _notes(fit, known, action, changes, capped, answered)
     return Counterfactual(
         fit=fit,
         unit=known.key,
@@ -220,18 +215,12 @@ def counterfactual(
         changes=changes,
         levels=reached,
         capped=capped,
-        notes=(*assumed, *far, *assumed_notes(fit), *loops, *_notes(fit, known, action, (changes, capped), answered)),
+        notes=(*assumed, *far, *assumed_notes(fit), *settled.loops, *notes),
     )
 
 
 def _amounts(which: str, given: object) -> dict[str, float]:
-    """Construct -> number, as the argument says it.
-
-    Raises
-    ------
-    SimulationError
-        If it is no mapping to finite numbers.
-    """
+    """Construct -> number, as the argument says it."""
     if given is None:
         return {}
     if not isinstance(given, Mapping):
@@ -267,52 +256,15 @@ def _action(
     return action, notes
 
 
-def _extrapolated(fit: Fit, known: OneUnit, action: Action) -> list[str]:
-    """Where the unit is brought beyond what was observed in any."""
-    low, high = fit.population.low, fit.population.high
-    if low is None or high is None:
-        return []
-    reached = dict(action.level) | {place: known.levels[place] + by for place, by in action.shift.items()}
-    return [
-        f"{fit.model.names[place]!r} is brought to {level:.3g}, beyond what was observed ({low[place]:.3g} to "
-        f"{high[place]:.3g}): the answer is an extrapolation."
-        for place, level in reached.items()
-        if level < low[place] or level > high[place]
-    ]
-
-
-def _push(action: Action) -> Push:
-    one = np.ones(1)
-    return Push(
-        shift={place: by * one for place, by in action.shift.items()},
-        level={place: to * one for place, to in action.level.items()},
-        share=dict.fromkeys(action.level, one),
-    )
-
-
 def _caps(fit: Fit, known: OneUnit, levels: FloatArray) -> Caps:
     """Ends of the scales, for constructs with a linear equation (or none) whose level is known.
 
     In a linear graph a level that is not known does not matter; a curved equation leaves what it is needed for unknown.
     """
-    k = len(fit.model.names)
-    low, high = np.full(k, -np.inf), np.full(k, np.inf)
-    for place, (construct, family) in enumerate(zip(fit.model.constructs, fit.families, strict=True)):
-        if family == LINEAR and known.stands[place]:
-            ends = ends_of(fit, construct)
-            low[place] = -np.inf if ends[0] is None else ends[0]
-            high[place] = np.inf if ends[1] is None else ends[1]
+    low, high = ends_where(fit, lambda place, _: fit.families[place] == LINEAR and bool(known.stands[place]))
     if all(family == LINEAR for family in fit.families):
         levels = np.where(known.stands, levels, 0.0)
     return Caps(levels[:, None, :], low, high)
-
-
-def _travelled(system: System, push: Push, caps: Caps, answered: Abduced) -> tuple[FloatArray, FloatArray]:
-    """(draws, k) changes and (k,) shares cut, of the one unit; a mean where outcomes had to be drawn."""
-    found: Travel = travel(system, push, caps, answered=answered)
-    draws = len(system.coefficients)
-    changes = np.column_stack([np.broadcast_to(change.mean(axis=1), draws) for change in found.changes])
-    return changes, np.where(np.isnan(changes).any(axis=0), np.nan, found.capped)
 
 
 def _reached(known: OneUnit, action: Action, changes: FloatArray, answered: Abduced) -> FloatArray:
@@ -331,9 +283,8 @@ def _touched(fit: Fit, place: int, moved: BoolArray) -> bool:
 
 
 def _notes(
-    fit: Fit, known: OneUnit, action: Action, found: tuple[FloatArray, FloatArray], answered: Abduced
+    fit: Fit, known: OneUnit, action: Action, changes: FloatArray, capped: FloatArray, answered: Abduced
 ) -> list[str]:
-    changes, capped = found
     names, moved = fit.model.names, (changes != 0).any(axis=0)
     notes = [
         f"{name!r}: the end of the scale cut the change{f' in {share:.1%} of the draws' if share < 1 else ''}."
@@ -360,7 +311,7 @@ def _notes(
     blind = [
         construct.name
         for place, construct in enumerate(fit.model.constructs)
-        if moved[place] and not known.stands[place] and set(ends_of(fit, construct)) != {None}
+        if moved[place] and not known.stands[place] and not ends_of(fit, construct).endless
     ]
     if blind:
         notes.append(f"The level of {listed(blind)} is not known, so that the ends of its scale held nothing back.")

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise, product
+from typing import NamedTuple
 
 import networkx as nx
 import numpy as np
@@ -15,16 +16,17 @@ from roxmodel.errors import SimulationError
 from roxmodel.records import LINEAR
 from roxmodel.result.fit import Fit
 from roxmodel.result.levels import KeptLevels, UnitLevels, complete_levels, unit_levels
-from roxmodel.result.response import Caps, Doubt, Push, travel
+from roxmodel.result.response import Caps, LevelDoubt, Push, travel
 from roxmodel.result.system import System, stability_index
-from roxmodel.simulation.actions import Action, ends_of, is_figure
+from roxmodel.simulation.actions import Action, ends_where, is_figure
+from roxmodel.simulation.money.prices import Priced
 from roxmodel.types import BoolArray, FloatArray
 
 __all__ = [
     "Course",
     "Ground",
     "LoopGain",
-    "Reading",
+    "Settling",
     "assumed_notes",
     "course_of",
     "ground_of",
@@ -32,38 +34,30 @@ __all__ = [
     "loop_gains",
     "push_of",
     "require_equilibrium",
+    "settled_within",
     "settles",
     "spectral_radius",
 ]
 
 
 _WORKERS = min(os.cpu_count() or 1, 4)
-
-
+_STEADY = 0.5  # share of draws with an equilibrium below which nothing is simulated
+_LOOPS = 50  # loops looked at; a model has a handful
+_STATES = 2_000  # constructs times waves that a push around a loop is followed over
+_COMPANIONS = 8_000_000  # of companion matrices at once (64 MB)
 _CELLS = 1 << 16  # cells of one array that stay in the processor's cache
 
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """Where the units stand before anything is done, and between which ends.
+    """Where the units stand before anything is done, and between which ends."""
 
-    Attributes
-    ----------
-    levels
-        Of the units; None where they are not known or not needed.
-    low, high
-        (k,) ends of the scales, infinite where there is none.
-    figures
-        Places of the constructs whose level is one outcome (`is_figure`): their mean is held, not each unit.
-    doubt
-        Error of the levels as a whole, draw by draw; None = they are taken as known.
-    """
-
-    levels: UnitLevels | KeptLevels | None
-    low: FloatArray
+    levels: UnitLevels | KeptLevels | None  # of the units; None where they are not known or not needed
+    low: FloatArray  # low, high: (k,) ends of the scales, infinite where there is none
     high: FloatArray
+    # places of the constructs whose level is one outcome (`is_figure`): their mean is held, not each unit
     figures: frozenset[int] = frozenset()
-    doubt: Doubt | None = None
+    doubt: LevelDoubt | None = None  # error of the levels as a whole, draw by draw; None = they are taken as known
 
     def caps(self, start: int, stop: int, places: tuple[int, ...]) -> Caps:
         """Levels and ends of some draws."""
@@ -73,54 +67,20 @@ class Ground:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """What is read off the units beside the plain mean: an outcome that counts differently in every unit.
-
-    Attributes
-    ----------
-    place
-        The construct.
-    weights
-        (units,) what a change counts in each unit; None = the same in all.
-    log
-        Whether the construct is the logarithm of what counts: a change is exp(level + change) - exp(level).
-    """
-
-    place: int
-    weights: FloatArray | None = None
-    log: bool = False
-
-    @property
-    def plain(self) -> bool:
-        """Whether it is the mean change."""
-        return self.weights is None and not self.log
-
-
-@dataclass(frozen=True, slots=True)
 class Course:
-    """What happens, mean over the units.
+    """What happens, mean over the units."""
 
-    Attributes
-    ----------
-    changes
-        (draws, waves, k) mean change against no action.
-    capped
-        (k,) share of draws, units and waves in which the end of a scale cut the change.
-    readings
-        (draws, waves) each: mean over the units of what was to be read.
-    """
-
-    changes: FloatArray
-    capped: FloatArray
-    readings: tuple[FloatArray, ...] = ()
+    changes: FloatArray  # (draws, waves, k) mean change against no action
+    capped: FloatArray  # (k,) share of draws, units and waves in which the end of a scale cut the change
+    readings: tuple[FloatArray, ...] = ()  # (draws, waves) for each price: mean over the units of what it is paid for
 
 
 def ground_of(
     fit: Fit,
     actions: Sequence[Action],
     seed: int | None,
-    readings: Sequence[Reading] = (),
-    doubt: Doubt | None = None,
+    priced: Sequence[Priced] = (),
+    doubt: LevelDoubt | None = None,
 ) -> Ground:
     """Levels of the units and ends of the scales, as far as the question needs them.
 
@@ -129,13 +89,7 @@ def ground_of(
     itself (there the change of a yes/no is a change of probability), and what acts on it directly is held in the mean
     like that of any yes/no or count. Without means there are no levels, and so no caps.
     """
-    k = len(fit.model.names)
-    low, high = np.full(k, -np.inf), np.full(k, np.inf)
-    for place, (construct, family) in enumerate(zip(fit.model.constructs, fit.families, strict=True)):
-        if family == LINEAR or is_figure(construct):
-            ends = ends_of(fit, construct)
-            low[place] = -np.inf if ends[0] is None else ends[0]
-            high[place] = np.inf if ends[1] is None else ends[1]
+    low, high = ends_where(fit, lambda place, one: fit.families[place] == LINEAR or is_figure(one))
     if fit.population.mean is None:
         return Ground(None, low, high)
     ended = np.isfinite(low) | np.isfinite(high)
@@ -144,113 +98,84 @@ def ground_of(
         np.isfinite([low, high]).any()
         or any(action.level or action.growth or len(action.covers) > 1 for action in actions)
         or any(family != LINEAR for family in fit.families)
-        or any(not reading.plain for reading in readings)
+        or any(not one.plain for one in priced)
     )
     return Ground(unit_levels(fit, seed) if needed else None, low, high, frozenset(figures), doubt)
 
 
 def course_of(
-    system: System, actions: Sequence[Action], ground: Ground, horizon: int, readings: Sequence[Reading] = ()
+    system: System, actions: Sequence[Action], ground: Ground, horizon: int, priced: Sequence[Priced] = ()
 ) -> Course:
-    """Let actions run their course.
-
-    Parameters
-    ----------
-    system
-        Structural equations, (draws, …).
-    actions
-        What is done.
-    ground
-        Levels and ends.
-    horizon
-        Number of waves.
-    readings
-        What is read off the units.
-    """
+    """Let actions run their course."""
     draws = len(system.coefficients)
     units = 1 if ground.levels is None else len(ground.levels.mean)
     size = max(1, _CELLS // units)
-    places = _levels_used(system, actions, ground, readings)
+    places = _levels_used(system, actions, ground, priced)
 
-    def part(start: int) -> tuple[FloatArray, FloatArray, list[FloatArray]]:
+    def part(start: int) -> Course:
         stop = min(start + size, draws)
-        chunk = _Chunk(
-            system.only(slice(start, stop)), tuple(actions), ground.caps(start, stop, places), tuple(readings)
-        )
-        return chunk.run(horizon)
+        return _chunk(system.only(slice(start, stop)), actions, ground.caps(start, stop, places), horizon, priced)
 
     if draws <= size:
         found = [part(0)]
     else:
         with ThreadPoolExecutor(_WORKERS) as pool:  # numpy lets go of the interpreter; the parts are independent
             found = list(pool.map(part, range(0, draws, size)))
-    changes = np.concatenate([change for change, _, _ in found])
-    capped = np.sum([cut * (len(change) / draws) for change, cut, _ in found], axis=0)
-    read = tuple(np.concatenate([part[2][i] for part in found]) for i in range(len(readings)))
+    changes = np.concatenate([one.changes for one in found])
+    capped = np.sum([one.capped * (len(one.changes) / draws) for one in found], axis=0)
+    read = tuple(np.concatenate([one.readings[i] for one in found]) for i in range(len(priced)))
     for array in (changes, *read):
         array.setflags(write=False)
     return Course(changes, capped, read)
 
 
 def _levels_used(
-    system: System, actions: Sequence[Action], ground: Ground, readings: Sequence[Reading]
+    system: System, actions: Sequence[Action], ground: Ground, priced: Sequence[Priced]
 ) -> tuple[int, ...]:
     """Places of the constructs whose levels are looked at: with ends, set, scaled, read as logarithms, curved."""
     used = set(np.flatnonzero(np.isfinite(ground.low) | np.isfinite(ground.high)).tolist())
     used |= {place for action in actions for place in (*action.level, *action.growth)}
-    used |= {reading.place for reading in readings if reading.log}
+    used |= {one.place for one in priced if one.log}
     if not system.linear:
         used |= set(range(len(system.names)))
     return tuple(sorted(used))
 
 
-@dataclass(frozen=True, slots=True)
-class _Chunk:
-    """Some draws of a course."""
-
-    system: System
-    actions: tuple[Action, ...]
-    caps: Caps
-    readings: tuple[Reading, ...]
-
-    def run(self, horizon: int) -> tuple[FloatArray, FloatArray, list[FloatArray]]:
-        """Changes (draws, horizon, k), shares cut (k,), readings (draws, horizon) each."""
-        draws, k = self.system.coefficients.shape[:2]
-        means, capped = np.empty((draws, horizon, k)), np.zeros(k)
-        read = [np.empty((draws, horizon)) for _ in self.readings]
-        past: list[tuple[FloatArray, ...]] = []
-        first: dict[tuple[float, ...], int] = {}
-        cuts: list[FloatArray] = []
-        for wave in range(horizon):
-            key = tuple(float(action.share[wave]) for action in self.actions)
-            if key in first and not self.system.lags:
-                twin = first[key]
-                means[:, wave] = means[:, twin]
-                for array in read:
-                    array[:, wave] = array[:, twin]
-                cuts.append(cuts[twin])
-            else:
-                first[key] = wave
-                found = travel(self.system, push_of(self.actions, wave), self.caps, _carried(self.system, past))
-                if self.system.lags:
-                    past.append(found.changes)
-                    del past[: -self.system.lags[-1]]  # what no edge reaches back to is let go
-                cuts.append(found.capped)
-                for place in range(k):
-                    means[:, wave, place] = _mean(found.changes[place])
-                for reading, array in zip(self.readings, read, strict=True):
-                    array[:, wave] = _read(reading, found.changes[reading.place], self.caps)
-            capped += cuts[wave] / horizon
-        return means, capped, read
+def _chunk(system: System, actions: Sequence[Action], caps: Caps, horizon: int, priced: Sequence[Priced]) -> Course:
+    """Some draws of a course; waves with the same shares in force are alike, unless edges reach over waves."""
+    draws, k = system.coefficients.shape[:2]
+    means, capped = np.empty((draws, horizon, k)), np.zeros(k)
+    read = [np.empty((draws, horizon)) for _ in priced]
+    past: list[tuple[FloatArray, ...]] = []
+    first: dict[tuple[float, ...], int] = {}
+    cuts: list[FloatArray] = []
+    for wave in range(horizon):
+        twin = first.setdefault(tuple(float(action.share[wave]) for action in actions), wave)
+        if twin != wave and not system.lags:
+            for array in (means, *read):
+                array[:, wave] = array[:, twin]
+            cuts.append(cuts[twin])
+        else:
+            found = travel(system, push_of(actions, wave), caps, _carried(system, past))
+            if system.lags:
+                past.append(found.changes)
+                del past[: -system.lags[-1]]  # what no edge reaches back to is let go
+            cuts.append(found.capped)
+            for place in range(k):
+                means[:, wave, place] = _mean(found.changes[place])
+            for one, array in zip(priced, read, strict=True):
+                array[:, wave] = _read(one, found.changes[one.place], caps)
+        capped += cuts[wave] / horizon
+    return Course(means, capped, tuple(read))
 
 
-def _read(reading: Reading, change: FloatArray, caps: Caps) -> FloatArray:
+def _read(one: Priced, change: FloatArray, caps: Caps) -> FloatArray:
     """(draws,) mean over the units of what a change counts."""
-    if reading.log:
+    if one.log:
         if caps.levels is None:
             raise ValueError("a logarithm needs the units' levels")  # callers give them
-        change = np.exp(np.minimum(caps.levels[..., reading.place], 700.0)) * np.expm1(np.minimum(change, 700.0))
-    return _mean(change, reading.weights)
+        change = np.exp(np.minimum(caps.levels[..., one.place], 700.0)) * np.expm1(np.minimum(change, 700.0))
+    return _mean(change, one.weights)
 
 
 def _mean(change: FloatArray, weights: FloatArray | None = None) -> FloatArray:
@@ -305,49 +230,37 @@ def _carried(system: System, past: Sequence[tuple[FloatArray, ...]]) -> dict[int
     return carried
 
 
-_STEADY = 0.5  # share of draws with an equilibrium below which nothing is simulated
-
-
-_LOOPS = 50  # loops looked at; a model has a handful
-
-
-_STATES = 2_000  # constructs times waves that a push around a loop is followed over
-
-
-_COMPANIONS = 8_000_000  # of companion matrices at once (64 MB)
-
-
 @dataclass(frozen=True, slots=True)
 class LoopGain:
-    """What a push of 1 comes back as after one round.
+    """What a push of 1 comes back as after one round."""
 
-    Attributes
-    ----------
-    path
-        Constructs of the loop, the first one again at the end.
-    lag
-        Waves that a round takes; 0 = within the wave.
-    gain
-        (draws,) product of its edges.
-    """
-
-    path: tuple[str, ...]
-    lag: int
-    gain: FloatArray
+    path: tuple[str, ...]  # constructs of the loop, the first one again at the end
+    lag: int  # waves that a round takes; 0 = within the wave
+    gain: FloatArray  # (draws,) product of its edges
 
 
-def require_equilibrium(fit: Fit, system: System) -> tuple[System, tuple[str, ...], tuple[str, ...]]:
-    """The draws in which every feedback loop settles; what each loop carries round; how many draws did not settle.
+class Settling(NamedTuple):
+    """The draws in which every feedback loop settles."""
 
-    Raises
-    ------
-    SimulationError
-        If a push around a loop grows for ever at the estimate, or in most draws: the largest eigenvalue of what one
-        wave hands to the next, or of the loop within the wave, is 1 or more in modulus (Bentler & Freeman 1983, doi
-        10.1007/BF02294026).
+    system: System
+    loops: tuple[str, ...] = ()  # what each loop carries round, in words
+    lost: tuple[str, ...] = ()  # how many draws did not settle, in words
+    steady: BoolArray | None = None  # (draws,) those that are left; None = all
+
+    def of(self, theta: FloatArray) -> FloatArray:
+        """Parameters of these draws."""
+        return theta if self.steady is None else theta[self.steady]
+
+
+def require_equilibrium(fit: Fit, system: System) -> Settling:
+    """The draws in which a push around every loop dies out.
+
+    Refused if a push around a loop grows for ever at the estimate, or in most draws: the largest eigenvalue of what one
+    wave hands to the next, or of the loop within the wave, is 1 or more in modulus (Bentler & Freeman 1983, doi
+    10.1007/BF02294026).
     """
     if next(_loops(fit), None) is None:
-        return system, (), ()
+        return Settling(system)
     estimate, whole = _steepest(fit, fit.system(marker=True)), system
     system = _steepest(fit, system)
     gains = loop_gains(fit, system)
@@ -375,12 +288,20 @@ def require_equilibrium(fit: Fit, system: System) -> tuple[System, tuple[str, ..
     if any(families[name] != LINEAR for found in gains for name in found.path):
         notes = (*notes, "Around curved equations the gain is that of the unit where the curve is steepest.")
     if share == 1:
-        return whole, notes, ()
+        return Settling(whole, notes)
     lost = (
         f"In {int((~steady).sum())} of {len(steady)} draws the feedback loop {names} has no equilibrium; they are "
         "left out, so that intervals are those of a loop that settles."
     )
-    return whole.only(steady), notes, (lost,)
+    return Settling(whole.only(steady), notes, (lost,), steady)
+
+
+def settled_within(fit: Fit, draws: int, seed: int | None) -> tuple[Settling, FloatArray]:
+    """Draws in which the loops within the wave settle, and their parameters; edges over waves do not act."""
+    theta = fit.answer_draws(draws, seed)
+    system = fit.system(theta, marker=True)
+    settled = require_equilibrium(fit, system) if system.loops else Settling(system)
+    return settled, settled.of(theta)
 
 
 def settles(fit: Fit, system: System) -> BoolArray:
@@ -422,15 +343,15 @@ def loop_gains(fit: Fit, system: System) -> tuple[LoopGain, ...]:
     found = []
     for path, lags in _loops(fit):
         gain = np.ones(len(system.coefficients))
-        for cause, effect, lag in lags:
-            to, from_ = place[effect], place[cause]
+        for (cause, effect), lag in zip(pairwise(path), lags, strict=True):
             within = system.lagged[:, system.lags.index(lag)] if lag else system.coefficients
-            gain = gain * within[:, to, from_]
-        found.append(LoopGain(path, sum(lag for _, _, lag in lags), gain))
+            gain = gain * within[:, place[effect], place[cause]]
+        found.append(LoopGain(path, sum(lags), gain))
     return tuple(found)
 
 
-def _loops(fit: Fit) -> Iterator[tuple[tuple[str, ...], tuple[tuple[str, str, int], ...]]]:
+def _loops(fit: Fit) -> Iterator[tuple[tuple[str, ...], tuple[int, ...]]]:
+    """Constructs of each loop, the first one again at the end, and the lag of each of its edges."""
     lags: dict[tuple[str, str], list[int]] = {}
     for edge in fit.model.edges:
         lags.setdefault((edge.cause, edge.effect), []).append(edge.lag)
@@ -441,12 +362,13 @@ def _loops(fit: Fit) -> Iterator[tuple[tuple[str, ...], tuple[tuple[str, str, in
     for cycle in nx.simple_cycles(nx.DiGraph([(place[cause], place[effect]) for cause, effect in lags])):
         first = cycle.index(min(cycle))
         path = tuple(names[i] for i in (*cycle[first:], *cycle[:first], cycle[first]))
-        steps = list(pairwise(path))
-        for ways in product(*(sorted(lags[step]) for step in steps)):  # an edge may act at once and later again
+        for ways in product(
+            *(sorted(lags[step]) for step in pairwise(path))
+        ):  # an edge may act at once and later again
             if number >= _LOOPS:
                 return
             number += 1
-            yield path, tuple((*step, lag) for step, lag in zip(steps, ways, strict=True))
+            yield path, ways
 
 
 def spectral_radius(system: System) -> FloatArray:
@@ -499,10 +421,7 @@ def long_run(system: System, actions: Sequence[Action], levels: FloatArray | Non
     ``(I - B - Σ B_l)⁻¹`` times the push, with the rows of constructs that are set to a level emptied, for each way in
     which units are covered. Linear graphs; the ends of scales are not counted.
 
-    Parameters
-    ----------
-    levels
-        (units, k) levels before; needed where a level is set or scaled.
+    `levels`: (units, k) levels before; needed where a level is set or scaled.
     """
     covers = np.stack(np.broadcast_arrays(*(action.covers for action in actions)))
     ways, of = np.unique(covers, axis=1, return_inverse=True)
@@ -510,20 +429,17 @@ def long_run(system: System, actions: Sequence[Action], levels: FloatArray | Non
     inner = system.coefficients + system.lagged.sum(axis=1) if system.lags else system.coefficients
     found = np.zeros(system.coefficients.shape[:2])
     for number, way in enumerate(ways.T):
-        acting = [action for action, covered in zip(actions, way, strict=True) if covered]
+        acting = [replace(a, share=np.ones(1), covers=np.ones(1)) for a, on in zip(actions, way, strict=True) if on]
+        done = push_of(acting, 0)
         units = np.asarray(of.reshape(-1)) == number
         before = np.zeros(k) if levels is None else (levels if len(units) == 1 else levels[units]).mean(axis=0)
         push, free = np.zeros(k), np.ones(k)
-        growth: dict[int, float] = {}
-        for action in acting:
-            for place, level in action.level.items():
-                free[place], push[place] = 0.0, push[place] + level - before[place]
-            for place, points in action.shift.items():
-                push[place] += points
-            for place, more in action.growth.items():
-                growth[place] = (1.0 + growth.get(place, 0.0)) * (1.0 + more) - 1.0
-        for place, more in growth.items():
-            push[place] += more * before[place]
+        for place, level in done.level.items():
+            free[place], push[place] = 0.0, level[0] - before[place]
+        for place, points in done.shift.items():
+            push[place] += points[0]
+        for place, more in done.growth.items():
+            push[place] += more[0] * before[place]
         settled = np.linalg.solve(np.eye(k) - free[:, None] * inner, np.broadcast_to(push[:, None], (len(inner), k, 1)))
         found += units.mean() * settled[:, :, 0]
     return found

@@ -14,12 +14,12 @@ from roxmodel.frozen import FrozenMapping
 from roxmodel.records import LINEAR
 from roxmodel.result.fit import Fit
 from roxmodel.result.system import System, total_effects
-from roxmodel.simulation.actions import ends_of
-from roxmodel.simulation.dynamics import assumed_notes, require_equilibrium, spectral_radius
-from roxmodel.simulation.question import LONGEST, check_fit, is_number, require_memory, require_whole
-from roxmodel.simulation.run_story import forecast_html, forecast_summary
+from roxmodel.simulation.actions import ends_of, ends_where
+from roxmodel.simulation.dynamics import assumed_notes, settled_within
+from roxmodel.simulation.question import check_fit, is_number, require_draws_of_one_wave, require_horizon
+from roxmodel.simulation.run_story import beyond_notes, forecast_story
 from roxmodel.simulation.standing import (
-    Joint,
+    JointLevels,
     OneUnit,
     basis_notes,
     beyond_curves,
@@ -29,6 +29,7 @@ from roxmodel.simulation.standing import (
     one_unit,
     with_curved,
 )
+from roxmodel.story import Spoken, Story
 from roxmodel.types import BoolArray, FloatArray, read_only
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ _COLUMNS = ["construct", "wave", "mean", "ci_low", "ci_high", "pi_low", "pi_high
 
 @read_only
 @dataclass(frozen=True, eq=False, repr=False)
-class Forecast:
+class Forecast(Spoken):
     """What to expect without any action.
 
     Attributes
@@ -108,23 +109,13 @@ class Forecast:
         lost = np.isnan(self.means).any(axis=0) | np.isnan(self.spreads).any(axis=0)
         pi = mixture_quantiles(np.where(lost, 0.0, self.means), np.where(lost, 0.0, self.spreads), (0.025, 0.975))
         pi = np.where(lost, np.nan, pi)
-        if self._at_the_estimate:
+        if self.unit is not None and self.fit.predicted is not None:
             ci = np.where((self.spreads > 0).any(axis=0), np.nan, ci)
-        for place, (construct, family) in enumerate(zip(self.fit.model.constructs, self.fit.families, strict=True)):
-            low, high = ends_of(self.fit, construct) if family == LINEAR else (None, None)
-            pi[:, place] = np.clip(pi[:, place], -np.inf if low is None else low, np.inf if high is None else high)
-        return mean, ci, pi
+        ends = ends_where(self.fit, lambda place, _: self.fit.families[place] == LINEAR)
+        return mean, ci, np.clip(pi, *ends)
 
-    @property
-    def _at_the_estimate(self) -> bool:
-        return self.unit is not None and self.fit.predicted is not None
-
-    def summary(self) -> str:
-        """The answer in plain words."""
-        return forecast_summary(self, *self._figures())
-
-    def __str__(self) -> str:
-        return self.summary()
+    def _story(self) -> Story:
+        return forecast_story(self, *self._figures())
 
     def __repr__(self) -> str:
         waves = f"{self.horizon} wave{'' if self.horizon == 1 else 's'}"
@@ -137,9 +128,6 @@ class Forecast:
         seen = " and ".join(f"{name} at {level:g}" for name, level in self.given.items())
         who = f"any {kind}" if self.unit is None else f"{kind} {self.unit!r}"
         return f"{f'a {kind}' if self.unit is None else who} seen with {seen}" if seen else who
-
-    def _repr_html_(self) -> str:
-        return forecast_html(self, *self._figures())
 
 
 def forecast(
@@ -222,12 +210,8 @@ def forecast(
     (0.25, 0.0)
     """
     check_fit(fit, unconverged)
-    require_whole("horizon", horizon, "a whole number of waves, at least 1")
-    if horizon > LONGEST:
-        raise SimulationError(f"horizon= was {horizon} waves.", allowed=f"at most {LONGEST:,}")
-    require_whole("draws", draws, "a whole number, at least 1, better 2,000")
-    k = len(fit.model.names)
-    require_memory(draws, 3 * fit.table.n_free + 12 * k * k, f"{k} constructs")
+    require_horizon(horizon)
+    require_draws_of_one_wave(fit, draws)
     if fit.population.mean is None:
         raise SimulationError(
             "This fit has no means (it comes from a printed matrix, or from ordinal items), so no level is expected.",
@@ -236,15 +220,13 @@ def forecast(
     beyond = beyond_curves(fit)
     seen = _seen(fit, given, beyond)
     known = None if unit is None else one_unit(fit, unit)
-    system, theta, lost = _drawn(fit, draws, seed)
-    far = (*_far(fit, seen), *lost)
+    settled, theta = settled_within(fit, draws, seed)
+    far = (*beyond_notes(fit, seen, "is seen at {:g}"), *settled.lost)
     for note in far:
         warnings.warn(note, RoxWarning, stacklevel=2)
-    predicted = known is not None and fit.predicted is not None
-    start = _unit_joint(known) if known is not None and predicted else joint_of(fit, theta, seed)
+    start = joint_of(fit, theta, seed) if known is None or fit.predicted is None else _unit_joint(known)
     whole = _all_seen(fit, known, seen)
-    left = conditioned(start, [place for place in whole if not beyond[place]], _levels(whole, beyond))
-    means, spreads = _outcome(system, left, whole, beyond, known)
+    means, spreads = _outcome(settled.system, start, whole, beyond, known)
     return Forecast(
         fit=fit,
         given=FrozenMapping({fit.model.names[place]: level for place, level in seen.items()}),
@@ -252,19 +234,13 @@ def forecast(
         horizon=int(horizon),
         means=means,
         spreads=spreads,
-        setting=_set(system, start, seen) if known is None and seen and not beyond.any() else None,
+        setting=_set(settled.system, start, seen) if known is None and seen and not beyond.any() else None,
         notes=(*far, *assumed_notes(fit), *_notes(fit, known, start, beyond, means)),
     )
 
 
 def _seen(fit: Fit, given: object, beyond: BoolArray) -> dict[int, float]:
-    """Place -> level.
-
-    Raises
-    ------
-    SimulationError
-        Naming what cannot be seen, or not there.
-    """
+    """Place -> level."""
     if given is None:
         return {}
     if not isinstance(given, Mapping):
@@ -277,12 +253,9 @@ def _seen(fit: Fit, given: object, beyond: BoolArray) -> dict[int, float]:
             raise SimulationError(f"given= names {name!r}, which is no construct.", hint=hint)
         if not is_number(level) or not np.isfinite(level):
             raise SimulationError(f"given= sees {name!r} at {level!r}.", allowed="a finite number")
-        low, high = ends_of(fit, fit.model.find(name))
-        if (low is not None and level < low) or (high is not None and level > high):
-            raise SimulationError(
-                f"given= sees {name!r} at {level:g}, outside its scale.",
-                allowed=f"{'-inf' if low is None else f'{low:g}'} to {'inf' if high is None else f'{high:g}'}",
-            )
+        ends = ends_of(fit, fit.model.find(name))
+        if ends.cut(level) != level:
+            raise SimulationError(f"given= sees {name!r} at {level:g}, outside its scale.", allowed=str(ends))
         place = fit.model.names.index(name)
         if beyond[place]:
             raise SimulationError(
@@ -294,43 +267,14 @@ def _seen(fit: Fit, given: object, beyond: BoolArray) -> dict[int, float]:
     return found
 
 
-def _far(fit: Fit, seen: Mapping[int, float]) -> list[str]:
-    """Levels beyond what was observed."""
-    low, high = fit.population.low, fit.population.high
-    if low is None or high is None:
-        return []
-    return [
-        f"{fit.model.names[place]!r} is seen at {level:g}, beyond what was observed ({low[place]:.3g} to "
-        f"{high[place]:.3g}): the answer is an extrapolation."
-        for place, level in seen.items()
-        if level < low[place] or level > high[place]
-    ]
-
-
-def _drawn(fit: Fit, draws: int, seed: int | None) -> tuple[System, FloatArray, tuple[str, ...]]:
-    """Equations and parameters of the draws in which every loop within the wave settles."""
-    theta = fit.answer_draws(draws, seed)
-    system = fit.system(theta, marker=True)
-    if not system.loops:
-        return system, theta, ()
-    kept, _, lost = require_equilibrium(fit, system)
-    return kept, theta[spectral_radius(system) < 1], lost
-
-
-def _unit_joint(known: OneUnit) -> Joint:
+def _unit_joint(known: OneUnit) -> JointLevels:
     """What is known of a unit's latent levels, the parameters taken as known."""
     root = np.zeros((len(known.levels),) * 2) if known.root is None else known.root
-    return Joint(np.where(known.stands, known.levels, 0.0)[None], (root @ root.T)[None])
+    return JointLevels(np.where(known.stands, known.levels, 0.0)[None], (root @ root.T)[None])
 
 
 def _all_seen(fit: Fit, known: OneUnit | None, seen: Mapping[int, float]) -> dict[int, float]:
-    """What is given, and what of a unit is known beside it.
-
-    Raises
-    ------
-    SimulationError
-        If something is given of a unit that is known to be otherwise, or may not be shown.
-    """
+    """What is given, and what of a unit is known beside it."""
     if known is None:
         return dict(seen)
     found = {
@@ -354,17 +298,14 @@ def _all_seen(fit: Fit, known: OneUnit | None, seen: Mapping[int, float]) -> dic
     return found | dict(seen)
 
 
-def _levels(whole: Mapping[int, float], beyond: BoolArray) -> FloatArray:
-    return np.array([level for place, level in whole.items() if not beyond[place]])
-
-
 def _outcome(
-    system: System, left: Joint, whole: Mapping[int, float], beyond: BoolArray, known: OneUnit | None
+    system: System, start: JointLevels, whole: Mapping[int, float], beyond: BoolArray, known: OneUnit | None
 ) -> tuple[FloatArray, FloatArray]:
     """(draws, k) means and spreads; of curved equations the mean only."""
     seen = np.full(len(beyond), np.nan)
-    for place, level in whole.items():
-        seen[place] = level
+    seen[list(whole)] = list(whole.values())
+    places = [place for place in whole if not beyond[place]]
+    left = conditioned(start, places, seen[places])
     means = with_curved(system, left, beyond, seen) if beyond.any() else np.array(left.mean)
     spreads = np.where(beyond, np.where(np.isnan(seen), np.nan, 0.0), left.spread)
     if known is not None:
@@ -375,7 +316,7 @@ def _outcome(
     return means, spreads
 
 
-def _set(system: System, start: Joint, seen: Mapping[int, float]) -> FloatArray:
+def _set(system: System, start: JointLevels, seen: Mapping[int, float]) -> FloatArray:
     """(k,) mean over the draws had the given constructs been set: their causes are cut."""
     places = list(seen)
     cut = np.array(system.coefficients)
@@ -385,7 +326,7 @@ def _set(system: System, start: Joint, seen: Mapping[int, float]) -> FloatArray:
     return np.asarray((start.mean + moved).mean(axis=0))
 
 
-def _notes(fit: Fit, known: OneUnit | None, start: Joint, beyond: BoolArray, means: FloatArray) -> list[str]:
+def _notes(fit: Fit, known: OneUnit | None, start: JointLevels, beyond: BoolArray, means: FloatArray) -> list[str]:
     names = fit.model.names
     notes = [] if known is None else basis_notes(fit, known)
     if known is not None and fit.predicted is not None:

@@ -153,11 +153,6 @@ _KINDS: dict[object, type[Lowest | Highest | Below | Above]] = {
 def read_rule(given: object) -> Lowest | Highest | Below | Above:
     """Read a rule from what JSON holds of it; a rule is its own.
 
-    Raises
-    ------
-    RoxError
-        If it is none, or one that covers no share.
-
     Examples
     --------
     >>> read_rule({"kind": "below", "on": "pride", "level": 3})
@@ -177,11 +172,8 @@ def read_rule(given: object) -> Lowest | Highest | Below | Above:
 def covered_by(rule: Lowest | Highest | Below | Above, levels: FloatArray) -> BoolArray:
     """Whether each unit is covered; a unit whose level is not known is not.
 
-    Parameters
-    ----------
-    levels
-        (units,) of the rule's construct, NaN where not known. Of the share of a rule as many units are taken as come
-        nearest to it, at least one; of equal levels the first.
+    `levels`: (units,) of the rule's construct, NaN where not known. Of the share of a rule as many units are taken as
+    come nearest to it, at least one; of equal levels the first.
 
     Examples
     --------
@@ -526,11 +518,6 @@ def shares(intervention: Intervention, horizon: int) -> FloatArray:
 
 def spending(intervention: Intervention, horizon: int, covered: float) -> dict[str, FloatArray]:
     """Money spent in waves 1…horizon, block by block, (horizon,) each, not discounted.
-
-    Parameters
-    ----------
-    covered
-        Number of units covered.
 
     Examples
     --------

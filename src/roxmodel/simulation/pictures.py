@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from roxmodel.errors import SimulationError
+from roxmodel.numerals import money_text
 from roxmodel.plots.charts import Bar, FanSeries, draw_fan, draw_waterfall
-from roxmodel.plots.decisions import FrontierPoint, Swing, draw_chance, draw_frontier, draw_tornado
-from roxmodel.plots.plans import PlanRow, draw_plan
+from roxmodel.plots.decisions import FrontierPoint, PlanRow, Swing, draw_chance, draw_frontier, draw_plan, draw_tornado
 from roxmodel.simulation.actions import unit_of
 from roxmodel.simulation.money.finance import formula_of
-from roxmodel.simulation.run_story import money_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
 from roxmodel.errors import SimulationError, did_you_mean, listed
-from roxmodel.numerals import for_reading
-from roxmodel.plots.priorities import MapPoint, draw_map
+from roxmodel.numerals import money_text
+from roxmodel.plots.priority_map import MapPoint, draw_map
 from roxmodel.result.fit import Fit
 from roxmodel.result.levels import complete_levels
 from roxmodel.result.system import total_effects
-from roxmodel.simulation.actions import ends_of, unit_of
-from roxmodel.simulation.budget.worth import options_of, worth_of
+from roxmodel.simulation.actions import Ends, ends_of, unit_of
+from roxmodel.simulation.budget.worth import deviations, options_of, worth_of
 from roxmodel.simulation.intervention import Above, Below, Highest, Intervention, Lowest
 from roxmodel.simulation.money.prices import Finance
-from roxmodel.simulation.question import Asked, Question, finance_of, is_number, question_of
-from roxmodel.simulation.run_story import money_text
+from roxmodel.simulation.question import Question, Request, finance_of, is_number, question_of
+from roxmodel.simulation.run_story import causal_if, level_of
 from roxmodel.spec.constructs import Construct
+from roxmodel.story import Spoken, Story, StoryPart, StoryTable
 from roxmodel.types import FloatArray
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _ALL = "all units"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Priorities:
+class Priorities(Spoken):
     """Where to act, made by `where_to_act`.
 
     Attributes
@@ -78,26 +78,13 @@ class Priorities:
 
         return pd.DataFrame([dict(row) for row in self.rows])
 
-    def summary(self) -> str:
-        """The answer in plain words."""
-        return "\n".join(
-            [*_sentences(self), "", for_reading(self.table()).to_string(index=False), "", *self._small_print()]
-        )
-
-    def _small_print(self) -> list[str]:
-        return ["Small print", *(f"- {note}" for note in self.notes)]
-
-    def __str__(self) -> str:
-        return self.summary()
+    def _story(self) -> Story:
+        table = self.table()
+        body: list[StoryPart] = [*_sentences(self, table), StoryTable.of(table)]
+        return Story("priorities", "Where to act", "", body=tuple(body), notes=self.notes)
 
     def __repr__(self) -> str:
         return f"<Priorities for {self.outcome!r}, {len(self.rows)} rows>"
-
-    def _repr_html_(self) -> str:
-        words = "".join(f"<p>{escape(line)}</p>" for line in _sentences(self))
-        notes = "".join(f"<li>{escape(note)}</li>" for note in self.notes)
-        table = for_reading(self.table()).to_html(index=False, border=0)
-        return f"<h4>Where to act</h4>{words}{table}<details><summary>Small print</summary><ul>{notes}</ul></details>"
 
     def plot(self) -> Figure:
         """Importance-performance map: total effect against mean score, for what has a bounded scale.
@@ -185,7 +172,7 @@ def where_to_act(  # noqa: PLR0913 - the contract: the arguments of `simulate`
     """
     money = finance_of(value, discount, finance)
     probes = [Intervention(name="probe", shift={_some_construct(fit): 1e-6})]
-    question = question_of(fit, probes, Asked(horizon, draws, seed, money, n_units, unconverged, discount))
+    question = question_of(fit, probes, Request(horizon, draws, seed, money, n_units, unconverged, discount))
     if not question.system.linear:
         raise SimulationError(
             "An equation of this fit is curved, so an effect per point depends on where one stands.",
@@ -202,20 +189,53 @@ def where_to_act(  # noqa: PLR0913 - the contract: the arguments of `simulate`
             "units there are, the other which of the study's.",
             hint="Leave n_units= out.",
         )
-    rows = _rows(question, (target, wanted), costs, every)
+    rows = _rows(question, _Target(target, wanted), costs, every)
     order = sorted(rows, key=lambda row: (row["group"] != _ALL, -abs(float(str(row["importance"])))))
     notes = (*_notes(question, target, bool(costs)), *_turned_notes(rows, target, wanted))
     return Priorities(fit, target, tuple(order), question.terms.currency, notes, wanted)
 
 
-def _wanted(question: Question, target: str, better: object) -> float:
-    """1 where more of the outcome is better, -1 where less is.
+class _Target(NamedTuple):
+    """An outcome, and whether more (1) or less (-1) of it is better."""
 
-    Raises
-    ------
-    SimulationError
-        If `better` says neither.
-    """
+    outcome: str
+    wanted: float
+
+
+class _Group(NamedTuple):
+    """Units that are looked at together, (units,) or (1,) 0/1."""
+
+    label: str
+    covers: FloatArray
+
+
+class _Score(NamedTuple):
+    """A level between the ends of its scale."""
+
+    level: float
+    ends: Ends
+
+    def towards(self, end: float) -> _Score:
+        """Counted so that the upper end is the better one."""
+        if end > 0:
+            return self
+        low, high = self.ends
+        return _Score(-self.level, Ends(None if high is None else -high, None if low is None else -low))
+
+    @property
+    def performance(self) -> float:
+        """0 at the lower end to 100 at the upper one."""
+        low, high = self.ends
+        return 100.0 * (self.level - low) / (high - low) if low is not None and high is not None else np.nan
+
+    @property
+    def headroom(self) -> float:
+        """Points to the upper end."""
+        return max(self.ends.high - self.level, 0.0) if self.ends.high is not None else np.nan
+
+
+def _wanted(question: Question, target: str, better: object) -> float:
+    """1 where more of the outcome is better, -1 where less is."""
     if better not in {None, "more", "less"}:
         raise SimulationError(f"better= was {better!r}.", allowed="'more', 'less', or None: as the price says")
     if better is not None:
@@ -301,7 +321,7 @@ def _turned_notes(rows: Sequence[Mapping[str, object]], target: str, wanted: flo
 
 
 def _rows(
-    question: Question, target: tuple[str, float], costs: Mapping[str, float], groups: Mapping[str, _Rule]
+    question: Question, target: _Target, costs: Mapping[str, float], groups: Mapping[str, _Rule]
 ) -> list[dict[str, object]]:
     fit, names = question.fit, question.fit.model.names
     outcome, wanted = target
@@ -317,10 +337,11 @@ def _rows(
     rows = []
     for construct in able:
         importance = effects[:, names.index(construct.name)]
-        for group in groups:
-            row = _row(question, construct, importance, (group, covers[group]), ends[construct.name])
+        for group in covers:
+            row = _row(question, construct, importance, group, ends[construct.name])
             if question.priced:
-                row |= _priced(money[construct.name, group], costs.get(construct.name), _count(question, covers[group]))
+                units = _count(question, group.covers)
+                row |= _priced(money[construct.name, group.label], costs.get(construct.name), units)
             rows.append(row)
         ordinal = any(row.left in construct.item_names for row in fit.table.of("threshold"))  # no score to add up to
         if len(construct.items) > 1 and not ordinal:
@@ -331,10 +352,10 @@ def _rows(
     return rows
 
 
-def _covers(question: Question, groups: Mapping[str, _Rule]) -> dict[str, FloatArray]:
+def _covers(question: Question, groups: Mapping[str, _Rule]) -> list[_Group]:
     name = question.fit.model.names[0]
     asked = [Intervention(name=group, shift={name: 1e-6}, units=rule) for group, rule in groups.items()]
-    return {option.intervention.name: option.action.covers for option in options_of(question, asked)[0]}
+    return [_Group(option.intervention.name, option.action.covers) for option in options_of(question, asked)[0]]
 
 
 def _count(question: Question, covers: FloatArray) -> float:
@@ -345,11 +366,10 @@ def _marginal(
     question: Question, able: Sequence[Construct], groups: Mapping[str, _Rule], ends: Mapping[str, float]
 ) -> dict[tuple[str, str], FloatArray]:
     """(draws,) money per point for each construct and group: a small push to its better end, divided by its size."""
-    names, covariance = question.fit.model.names, question.fit.population.covariance
+    names, sd = question.fit.model.names, deviations(question.fit)
     probes, keys, steps = [], [], []
     for construct in able:
-        sd = float(np.sqrt(covariance[names.index(construct.name), names.index(construct.name)]))
-        step = _STEP * (sd if np.isfinite(sd) and sd > 0 else 1.0)
+        step = _STEP * float(sd[names.index(construct.name)])
         for group, rule in groups.items():
             keys.append((construct.name, group))
             steps.append(step)
@@ -367,27 +387,18 @@ def _marginal(
 
 
 def _row(
-    question: Question, construct: Construct, importance: FloatArray, group: tuple[str, FloatArray], end: float
+    question: Question, construct: Construct, importance: FloatArray, group: _Group, end: float
 ) -> dict[str, object]:
-    fit, (label, covers) = question.fit, group
-    low, high = ends_of(fit, construct)
-    level = np.nan
+    fit, level = question.fit, np.nan
     if fit.population.mean is not None:
         place = fit.model.names.index(construct.name)
         level = float(fit.population.mean[place])
-        if label != _ALL:
+        if group.label != _ALL:
             every = complete_levels(fit, int(question.asked.seed or 0))[:, place]
-            level = float(every[np.broadcast_to(covers > 0, len(every))].mean())
-    row = _line("construct", construct.name, (label, covers, question), importance, _to_better((level, low, high), end))
+            level = float(every[np.broadcast_to(group.covers > 0, len(every))].mean())
+    score = _Score(level, ends_of(fit, construct)).towards(end)
+    row = _line(question, "construct", construct.name, group, importance, score)
     return row | {"better": "less" if end < 0 else "more"}
-
-
-def _to_better(score: tuple[float, float | None, float | None], end: float) -> tuple[float, float | None, float | None]:
-    """Level and ends, counted so that the upper end is the better one."""
-    level, low, high = score
-    if end > 0:
-        return score
-    return -level, None if high is None else -high, None if low is None else -low
 
 
 def _item_row(
@@ -402,34 +413,27 @@ def _item_row(
         names = [one.name for one in fit.model.items]
         sign, offset = item.reading
         level = offset + sign * float(fit.groups[0].mean[names.index(item.name)])  # as it was answered
-    low, high = item.ends
     better = end * (1.0 if share >= 0 else -1.0)
-    score = (level, low, high) if item.reading[0] < 0 else _to_better((level, low, high), better)
-    row = _line("item", item.name, (_ALL, np.ones(1), question), importance * share, score)
+    score = _Score(level, Ends(*item.ends))
+    score = score if item.reading[0] < 0 else score.towards(better)
+    row = _line(question, "item", item.name, _Group(_ALL, np.ones(1)), importance * share, score)
     return row | {"better": "less" if better < 0 else "more"}
 
 
 def _line(
-    kind: str,
-    name: str,
-    whom: tuple[str, FloatArray, Question],
-    importance: FloatArray,
-    score: tuple[float, float | None, float | None],
+    question: Question, kind: str, name: str, group: _Group, importance: FloatArray, score: _Score
 ) -> dict[str, object]:
-    group, covers, question = whom
-    level, low, high = score
-    performance = 100.0 * (level - low) / (high - low) if low is not None and high is not None else np.nan
     ends = np.quantile(importance, [0.025, 0.975])
     return {
         "kind": kind,
         "name": name,
-        "group": group,
-        "n_units": round(_count(question, covers)) if question.units else None,
+        "group": group.label,
+        "n_units": round(_count(question, group.covers)) if question.units else None,
         "importance": float(importance.mean()),
         "ci_low": float(ends[0]),
         "ci_high": float(ends[1]),
-        "performance": performance,
-        "headroom": max(high - level, 0.0) if high is not None else np.nan,
+        "performance": score.performance,
+        "headroom": score.headroom,
     }
 
 
@@ -449,10 +453,9 @@ def _priced(marginal: FloatArray, cost: float | None, units: float) -> dict[str,
 
 def _notes(question: Question, target: str, costs: bool) -> tuple[str, ...]:
     fit = question.fit
-    where = "between units" if fit.level == "between" else "single level"
     effect = (
-        f"Importance: total effect on {target!r} per point, {where}, method {fit.method!r}; causal if the arrows are "
-        "right and nothing unmeasured acts on both ends of an edge. Performance: mean score, 0-100; it is no effect."
+        f"Importance: total effect on {target!r} per point, {level_of(fit)}, method {fit.method!r}; causal if "
+        f"{causal_if()}. Performance: mean score, 0-100; it is no effect."
     )
     items = (
         "An item's importance is that of its construct times what one point more of the item adds to the construct's "
@@ -480,8 +483,7 @@ def _notes(question: Question, target: str, costs: bool) -> tuple[str, ...]:
     )
 
 
-def _sentences(found: Priorities) -> list[str]:
-    table = found.table()
+def _sentences(found: Priorities, table: pd.DataFrame) -> list[str]:
     constructs = table[(table["kind"] == "construct") & (table["group"] == _ALL)].to_dict("records")
     first, unit = constructs[0], unit_of(found.fit.model.find(found.outcome), found.fit)
     span = f"95 %: {first['ci_low']:.3g} to {first['ci_high']:.3g}"

@@ -2,105 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from roxmodel.errors import SimulationError, did_you_mean, listed
 from roxmodel.result.fit import Fit
-from roxmodel.result.response import Doubt
+from roxmodel.result.response import LevelDoubt
 from roxmodel.result.system import System
 from roxmodel.simulation.actions import Action, ends_of, is_figure
-from roxmodel.simulation.dynamics import Course, Ground, Reading, course_of, ground_of, require_equilibrium, settles
+from roxmodel.simulation.dynamics import Course, Ground, course_of, ground_of, require_equilibrium
 from roxmodel.simulation.intervention import Intervention
 from roxmodel.simulation.money.finance import Money, Terms, money_of_flows
-from roxmodel.simulation.money.prices import Finance, Priced, resolve
-from roxmodel.simulation.money.returns import require_rate
+from roxmodel.simulation.money.prices import Finance, Priced, require_rate, resolve
 from roxmodel.simulation.standing import doubt_of
 from roxmodel.types import FloatArray
 
 __all__ = [
     "LONGEST",
     "MOST_BYTES",
-    "Asked",
     "Question",
+    "Request",
     "check_fit",
-    "check_interventions",
-    "check_question",
     "finance_of",
     "is_number",
+    "listed_interventions",
     "question_of",
+    "require_draws_of_one_wave",
+    "require_horizon",
     "require_memory",
     "require_whole",
     "require_yes_no",
 ]
 
 
+LONGEST = 10_000  # waves that can be looked ahead
+MOST_BYTES = 4 * 2**30  # of the numbers of one answer: more is refused before it is tried
 _MOST_UNITS = 1_000_000_000
-
-
+_DRAWS = "a whole number, at least 1, better 2,000"
 _LARGEST_LOG = 50.0  # of a level that can be a logarithm of money: exp(50) is more than there is
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What a user asks for, beside the interventions.
+class Request:
+    """What a user asks for, beside the interventions."""
 
-    Attributes
-    ----------
-    horizon, draws, seed
-        Number of waves, draws of the parameters, seed.
-    finance
-        Prices, rate and timing; None = no money.
-    n_units
-        Units the money is counted over; None = those of the study.
-    unconverged
-        Whether a fit that did not converge is used all the same.
-    discount
-        Rate per wave; that of `finance` where there is one.
-    """
-
-    horizon: int
+    horizon: int  # horizon, draws, seed: number of waves, draws of the parameters, seed
     draws: int
     seed: int | None
-    finance: Finance | None
-    n_units: int | None = None
-    unconverged: bool = False
-    discount: float = 0.0
+    finance: Finance | None  # prices, rate and timing; None = no money
+    n_units: int | None = None  # units the money is counted over; None = those of the study
+    unconverged: bool = False  # whether a fit that did not converge is used all the same
+    discount: float = 0.0  # rate per wave; that of `finance` where there is one
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question that can be answered.
+    """A question that can be answered."""
 
-    Attributes
-    ----------
-    fit, asked
-        What was asked of which fit.
-    units
-        Units the money is counted over; None where there are none.
-    system
-        Structural equations, draw by draw.
-    priced
-        Prices of the outcomes, draw by draw.
-    loops, lost
-        What was found of feedback loops; draws that had to be left out.
-    centre
-        The equations that stand for the estimate where it is not the fit's own; one draw.
-    doubt
-        Of where the population stands on its rating scales, draw by draw; None = taken as known.
-    """
-
-    fit: Fit
-    asked: Asked
-    units: int | None
-    system: System
-    priced: tuple[Priced, ...]
-    loops: tuple[str, ...]
+    fit: Fit  # fit, asked: what was asked of which fit
+    asked: Request
+    units: int | None  # units the money is counted over; None where there are none
+    system: System  # structural equations, draw by draw
+    priced: tuple[Priced, ...]  # prices of the outcomes, draw by draw
+    loops: tuple[str, ...]  # loops, lost: what was found of feedback loops; draws that had to be left out
     lost: tuple[str, ...]
-    centre: System | None = None
-    doubt: Doubt | None = None
+    centre: System | None = None  # the equations that stand for the estimate where it is not the fit's own; one draw
+    # of where the population stands on its rating scales, draw by draw; None = taken as known
+    doubt: LevelDoubt | None = None
 
     @property
     def horizon(self) -> int:
@@ -113,18 +83,13 @@ class Question:
         finance = self.asked.finance
         return Terms(0.0, "end", "") if finance is None else Terms(finance.discount, finance.timing, finance.currency)
 
-    @property
-    def readings(self) -> tuple[Reading, ...]:
-        """What is read off the units for the money."""
-        return tuple(Reading(one.place, one.weights, one.log) for one in self.priced)
-
     def ground(self, actions: Sequence[Action]) -> Ground:
         """Where the units stand."""
-        return ground_of(self.fit, actions, self.asked.seed, self.readings, self.doubt)
+        return ground_of(self.fit, actions, self.asked.seed, self.priced, self.doubt)
 
     def course(self, actions: Sequence[Action], ground: Ground) -> Course:
         """What the actions do, together."""
-        return course_of(self.system, actions, ground, self.horizon, self.readings)
+        return course_of(self.system, actions, ground, self.horizon, self.priced)
 
     def money(self, name: str, course: Course, actions: Sequence[Action]) -> Money:
         """What that is worth, and what it costs."""
@@ -148,27 +113,26 @@ class Question:
         return replace(self, system=self.system.only(slice(0, draws)), priced=priced, doubt=doubt)
 
 
-def question_of(fit: Fit, interventions: Sequence[Intervention], asked: Asked) -> Question:
-    """Check what was asked, draw the parameters, resolve the prices.
-
-    Raises
-    ------
-    SimulationError
-        In one sentence, naming the culprit.
-    """
+def question_of(fit: Fit, interventions: Sequence[Intervention], asked: Request) -> Question:
+    """Check what was asked, draw the parameters, resolve the prices."""
     finance = asked.finance
-    rate = asked.discount if finance is None else finance.discount
-    check_question(fit, interventions, asked.horizon, asked.draws, rate, asked.unconverged)
+    _check(fit, interventions, asked)
     places = {} if finance is None else _outcomes(fit, finance)
     units = _units(fit, asked.n_units, bool(places), interventions)
     _require_memory(fit, asked, len(interventions), len(places))
     theta = fit.answer_draws(asked.draws, asked.seed)
     every = fit.system(theta, marker=True)
-    system, loops, lost = require_equilibrium(fit, every)
-    kept = theta[settles(fit, every)] if lost else theta
-    priced: tuple[Priced, ...] = ()
+    settled = require_equilibrium(fit, every)
+    system, priced = settled.system, ()
     if finance is not None:
         priced = resolve(finance, places, fit.population.units, len(system.coefficients), asked.seed)
+        _check_prices(fit, priced, units)
+    doubt = _doubt(fit, settled.of(theta), asked.seed)
+    return Question(fit, asked, units, system, priced, settled.loops, settled.lost, None, doubt)
+
+
+def _check_prices(fit: Fit, priced: Sequence[Priced], units: int | None) -> None:
+    """Prices by unit are of the study's units, and a logarithm is of an amount."""
     for one in priced:
         if one.weights is not None and units != len(one.weights):
             raise SimulationError(
@@ -186,10 +150,9 @@ def question_of(fit: Fit, interventions: Sequence[Intervention], asked: Asked) -
                 f"value= reads {one.name!r} as a logarithm, but this fit has no means, so no amount to start from.",
                 hint="Give the matrix its means, or price the outcome itself.",
             )
-    return Question(fit, asked, units, system, priced, loops, lost, None, _doubt(fit, kept, asked.seed))
 
 
-def _require_memory(fit: Fit, asked: Asked, interventions: int, priced: int) -> None:
+def _require_memory(fit: Fit, asked: Request, interventions: int, priced: int) -> None:
     """Refuse more than memory holds: parameters, equations, changes of every wave, money of every action."""
     k, waves = len(fit.model.names), asked.horizon
     cells = 3 * fit.table.n_free + 4 * k * k + waves * (2 * k + 2 * priced + (3 if priced else 0) * (interventions + 1))
@@ -197,20 +160,23 @@ def _require_memory(fit: Fit, asked: Asked, interventions: int, priced: int) -> 
     require_memory(asked.draws, cells, what)
 
 
-def _doubt(fit: Fit, theta: FloatArray, seed: int | None) -> Doubt | None:
+def _doubt(fit: Fit, theta: FloatArray, seed: int | None) -> LevelDoubt | None:
     """Of the levels; None where no rating could be moved beyond its end."""
-    rated = [c for c in fit.model.constructs if set(ends_of(fit, c)) != {None} and not is_figure(c)]
+    rated = [c for c in fit.model.constructs if not ends_of(fit, c).endless and not is_figure(c)]
     return doubt_of(fit, theta, seed) if rated else None
 
 
-def finance_of(value: Mapping[str, object] | None, discount: float, finance: Finance | None) -> Finance | None:
-    """Prices and rate from the short arguments or from the record, never from both.
+def listed_interventions(which: str, given: object) -> list[Intervention]:
+    """A list of what was given; one alone is a list of one."""
+    if isinstance(given, Intervention):
+        return [given]
+    if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
+        raise SimulationError(f"{which}= was {given!r}.", allowed="a list of rox.Intervention")
+    return list(given)
 
-    Raises
-    ------
-    SimulationError
-        If both are given, or `value` is no mapping.
-    """
+
+def finance_of(value: Mapping[str, object] | None, discount: float, finance: Finance | None) -> Finance | None:
+    """Prices and rate from the short arguments or from the record, never from both."""
     if finance is not None:
         if not isinstance(finance, Finance):
             raise SimulationError(f"finance= was a {type(finance).__name__}.", allowed="a rox.Finance")
@@ -228,13 +194,7 @@ def finance_of(value: Mapping[str, object] | None, discount: float, finance: Fin
 
 
 def _outcomes(fit: Fit, finance: Finance) -> dict[str, int]:
-    """Place of each priced construct.
-
-    Raises
-    ------
-    SimulationError
-        For an unknown construct, or one that is no outcome.
-    """
+    """Place of each priced construct."""
     found = {}
     for name in finance.value:
         if name not in fit.model.names:
@@ -269,69 +229,45 @@ def _units(fit: Fit, n_units: int | None, money: bool, given: Sequence[Intervent
     return units
 
 
-LONGEST = 10_000
-
-
-"""Most waves that can be looked ahead."""
-
-
-MOST_BYTES = 4 * 2**30
-
-
-"""Most memory that the numbers of one answer may take: more is refused before it is tried."""
-
-
-def check_question(
-    fit: Fit,
-    interventions: Sequence[Intervention],
-    horizon: int,
-    draws: int,
-    discount: float,
-    unconverged: bool = False,
-) -> None:
-    """Refuse what cannot be simulated.
-
-    Raises
-    ------
-    SimulationError
-        In one sentence, naming the culprit.
-    """
-    require_yes_no("unconverged", unconverged)
-    check_fit(fit, unconverged)
-    check_interventions(interventions)
-    require_whole("horizon", horizon, "a whole number of waves, at least 1")
-    if horizon > LONGEST:
-        raise SimulationError(f"horizon= was {horizon} waves.", allowed=f"at most {LONGEST:,}")
-    require_whole("draws", draws, "a whole number, at least 1, better 2,000")
-    if not is_number(discount) or not np.isfinite(discount) or discount <= -1:
-        raise SimulationError(f"discount= was {discount!r}.", allowed="a rate per wave above -1, for example 0.02")
-    if -horizon * np.log1p(discount) > 200:
+def _check(fit: Fit, interventions: Sequence[Intervention], asked: Request) -> None:
+    """Refuse what cannot be simulated."""
+    require_yes_no("unconverged", asked.unconverged)
+    check_fit(fit, asked.unconverged)
+    _check_interventions(interventions)
+    require_horizon(asked.horizon)
+    require_whole("draws", asked.draws, _DRAWS)
+    discount = asked.discount if asked.finance is None else asked.finance.discount
+    require_rate(discount)
+    if -asked.horizon * np.log1p(discount) > 200:
         raise SimulationError(
-            f"discount={discount:g} over {horizon} waves makes later money worth more than any number.",
+            f"discount={discount:g} over {asked.horizon} waves makes later money worth more than any number.",
             allowed="a rate nearer to 0, or fewer waves",
         )
     for intervention in interventions:
-        late = [wave for wave in (intervention.start, *(intervention.starts or ())) if wave > horizon]
+        late = [wave for wave in (intervention.start, *(intervention.starts or ())) if wave > asked.horizon]
         if late:
             raise SimulationError(
-                f"Intervention {intervention.name!r} starts in wave {late[0]}, after the horizon of {horizon}.",
+                f"Intervention {intervention.name!r} starts in wave {late[0]}, after the horizon of {asked.horizon}.",
                 hint="Let it start earlier, or look further.",
             )
 
 
+def require_horizon(horizon: object) -> None:
+    """Refuse what is no number of waves that can be looked ahead."""
+    require_whole("horizon", horizon, "a whole number of waves, at least 1")
+    if int(horizon) > LONGEST:  # type: ignore[call-overload]
+        raise SimulationError(f"horizon= was {horizon} waves.", allowed=f"at most {LONGEST:,}")
+
+
+def require_draws_of_one_wave(fit: Fit, draws: int) -> None:
+    """Refuse draws that are none, or too many for the equations of one wave."""
+    require_whole("draws", draws, _DRAWS)
+    k = len(fit.model.names)
+    require_memory(draws, 3 * fit.table.n_free + 12 * k * k, f"{k} constructs")
+
+
 def check_fit(fit: Fit, unconverged: bool = False) -> None:
-    """Refuse a fit from which nothing follows.
-
-    Parameters
-    ----------
-    unconverged
-        Whether a fit that did not converge is used all the same.
-
-    Raises
-    ------
-    SimulationError
-        If it is no fit, did not converge, or has several groups.
-    """
+    """Refuse a fit from which nothing follows."""
     if not isinstance(fit, Fit):
         raise SimulationError(
             f"fit= was a {type(fit).__name__}.", allowed="a rox.Fit", hint="Say simulate(fit, [...])."
@@ -348,14 +284,8 @@ def check_fit(fit: Fit, unconverged: bool = False) -> None:
         )
 
 
-def check_interventions(interventions: Sequence[Intervention]) -> None:
-    """Refuse what is no list of interventions with names of their own.
-
-    Raises
-    ------
-    SimulationError
-        For nothing at all, other things, or a name given twice.
-    """
+def _check_interventions(interventions: Sequence[Intervention]) -> None:
+    """Refuse what is no list of interventions with names of their own."""
     if not interventions:
         raise SimulationError("No intervention was given.", hint="Give [rox.Intervention(...)].")
     for given in interventions:
@@ -372,25 +302,13 @@ def check_interventions(interventions: Sequence[Intervention]) -> None:
 
 
 def require_whole(name: str, given: object, allowed: str) -> None:
-    """Refuse what is not a whole number of at least 1.
-
-    Raises
-    ------
-    SimulationError
-        Naming the argument.
-    """
+    """Refuse what is not a whole number of at least 1."""
     if isinstance(given, bool) or not isinstance(given, int | np.integer) or given < 1:
         raise SimulationError(f"{name}= was {given!r}.", allowed=allowed)
 
 
 def require_yes_no(name: str, given: object) -> None:
-    """Refuse what is not True or False.
-
-    Raises
-    ------
-    SimulationError
-        Naming the argument.
-    """
+    """Refuse what is not True or False."""
     if not isinstance(given, bool | np.bool_):
         raise SimulationError(f"{name}= was {given!r}.", allowed="True or False")
 
@@ -409,17 +327,7 @@ def is_number(given: object) -> bool:
 def require_memory(draws: int, cells: int, what: str) -> None:
     """Refuse draws that no memory holds.
 
-    Parameters
-    ----------
-    draws, cells
-        How many draws, and how many numbers each of them takes.
-    what
-        Of what, in words.
-
-    Raises
-    ------
-    SimulationError
-        With the number of draws that fits.
+    `draws`, `cells`: how many draws, and how many numbers each of them takes.
     """
     if 8 * cells * draws <= MOST_BYTES:
         return

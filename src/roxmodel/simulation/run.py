@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -13,22 +13,15 @@ from roxmodel.errors import RoxWarning, SimulationError
 from roxmodel.frozen import FrozenMapping
 from roxmodel.result.fit import Fit
 from roxmodel.result.levels import UnitLevels, complete_levels
-from roxmodel.simulation.actions import Action, contradictions, read_actions, support_notes
+from roxmodel.simulation.actions import Action, Clash, contradictions, read_actions, support_notes
 from roxmodel.simulation.dynamics import assumed_notes, long_run, settles
 from roxmodel.simulation.intervention import Intervention
 from roxmodel.simulation.money.finance import Money, flow_table, outcome_table, risk_table, rox_table
 from roxmodel.simulation.money.prices import Finance
 from roxmodel.simulation.pictures import effects_figure, rox_figure, tornado_figure
-from roxmodel.simulation.question import Asked, Question, finance_of, question_of
-from roxmodel.simulation.run_story import run_html, run_summary
-from roxmodel.simulation.small_print import (
-    cap_notes,
-    coverage_notes,
-    figure_notes,
-    fit_notes,
-    linear_notes,
-    money_notes,
-)
+from roxmodel.simulation.question import Question, Request, finance_of, listed_interventions, question_of
+from roxmodel.simulation.run_story import course_notes, fit_notes, money_notes, run_story
+from roxmodel.story import Spoken, Story
 from roxmodel.types import FloatArray, read_only
 
 if TYPE_CHECKING:
@@ -43,7 +36,7 @@ _ENDS = (0.025, 0.975)
 
 @read_only
 @dataclass(frozen=True, eq=False, repr=False)
-class Run:
+class Run(Spoken):
     """The answer to a what-if question.
 
     Attributes
@@ -206,11 +199,11 @@ class Run:
                 "The equilibrium has a closed form in linear graphs only, and an equation of this fit is curved.",
                 hint="Look at the last waves of effects() with a long horizon.",
             )
-        for_ever = [action.alone(np.ones(1)) for action in self.actions]
-        for first, second, why in contradictions(self.fit, for_ever):
-            names = f"{self.actions[first].name!r} and {self.actions[second].name!r}"
+        for_ever = [replace(action, share=np.ones(1)) for action in self.actions]
+        for clash in contradictions(self.fit, for_ever):
+            names = f"{self.actions[clash.first].name!r} and {self.actions[clash.second].name!r}"
             raise SimulationError(
-                f"Kept up for ever, {names} {why}, so that there is no equilibrium of both.",
+                f"Kept up for ever, {names} {clash.why}, so that there is no equilibrium of both.",
                 hint="Keep one of the two.",
             )
         levels = None if self.fit.population.mean is None else complete_levels(self.fit, self.question.asked.seed or 0)
@@ -243,15 +236,8 @@ class Run:
         names = ", ".join(i.name for i in self.interventions)
         return f"<Run of {names} over {self.horizon} waves, {len(self.changes)} draws>"
 
-    def summary(self) -> str:
-        """The answer in plain words."""
-        return run_summary(self)
-
-    def __str__(self) -> str:
-        return self.summary()
-
-    def _repr_html_(self) -> str:
-        return run_html(self)
+    def _story(self) -> Story:
+        return run_story(self)
 
     def plot(self, kind: str = "effects") -> Figure:
         """Draw the answer.
@@ -345,12 +331,12 @@ def simulate(  # noqa: PLR0913 - the contract of DESIGN.md
     >>> run.effects()["construct"].tolist()
     ['pride', 'outcomes']
     """
-    given = listed_interventions(interventions)
+    given = listed_interventions("interventions", interventions)
     money = finance_of(value, discount, finance)
-    question = question_of(fit, given, Asked(horizon, draws, seed, money, n_units, unconverged, discount))
+    question = question_of(fit, given, Request(horizon, draws, seed, money, n_units, unconverged, discount))
     actions, assumed = read_actions(fit, given, horizon, question.units, seed)
-    _refuse_together(given, actions, contradictions(fit, actions))
-    heed = (*support_notes(fit, actions, seed), *money_notes(fit, question), *question.lost)
+    _refuse_together(given, contradictions(fit, actions))
+    heed = (*support_notes(fit, actions, seed), *money_notes(question), *question.lost)
     for note in heed:
         warnings.warn(note, RoxWarning, stacklevel=2)
     ground = question.ground(actions)
@@ -376,38 +362,18 @@ def simulate(  # noqa: PLR0913 - the contract of DESIGN.md
             *assumed_notes(fit),
             *question.loops,
             *heed,
-            *cap_notes(fit, together, ground.levels is None),
-            *figure_notes(question, actions),
-            *coverage_notes(fit, question),
-            *linear_notes(question, together),
+            *course_notes(question, actions, together, ground.levels is None),
         ),
         question=question,
         actions=actions,
     )
 
 
-def listed_interventions(given: object) -> list[Intervention]:
-    """A list of what was given; one alone is a list of one.
-
-    Raises
-    ------
-    SimulationError
-        If it is no list.
-    """
-    if isinstance(given, Intervention):
-        return [given]
-    if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
-        raise SimulationError(f"interventions= was {given!r}.", allowed="a list of rox.Intervention")
-    return list(given)
-
-
-def _refuse_together(
-    given: Sequence[Intervention], actions: Sequence[Action], found: Sequence[tuple[int, int, str]]
-) -> None:
+def _refuse_together(given: Sequence[Intervention], clashes: Sequence[Clash]) -> None:
     """Refuse actions that contradict or exclude each other, and one without what it needs."""
-    for first, second, why in found:
+    for clash in clashes:
         raise SimulationError(
-            f"Interventions {actions[first].name!r} and {actions[second].name!r} {why}.",
+            f"Interventions {given[clash.first].name!r} and {given[clash.second].name!r} {clash.why}.",
             hint="Keep one, or let them act in different units or waves.",
         )
     starts = {one.name: one.start for one in given}
@@ -426,54 +392,57 @@ def _refuse_together(
                 )
 
 
-def _tornado(question: Question, actions: Sequence[Action]) -> pd.DataFrame:
-    """See `Run.tornado`."""
-    import pandas as pd
-
-    names, ends, thetas = _drivers(question)
-    npv = _settling(question, thetas, actions)
-    base = float(npv[0])
-    rows = [(name, *ends[i], float(npv[1 + 2 * i]), float(npv[2 + 2 * i])) for i, name in enumerate(names)]
-    rows += _prices(question, actions)
-    table = pd.DataFrame(rows, columns=["driver", "low", "high", "npv_low", "npv_high"])
-    table["swing"] = (table["npv_high"] - table["npv_low"]).abs()
-    table = table[~(table["swing"] <= 1e-9 * max(1.0, abs(base)))]
-    return table.sort_values("swing", ascending=False, kind="stable").reset_index(drop=True)
-
-
 def base_npv(question: Question, actions: Sequence[Action]) -> float:
     """Net value at the estimate: where the bars of the tornado start."""
     return float(_npv(question.at(), actions)[0])
 
 
-def _drivers(question: Question) -> tuple[list[str], list[tuple[float, float]], FloatArray]:
-    """Edges, their ends, and parameters with one edge at a time at an end, the estimate first."""
+class _Driver(NamedTuple):
+    """What an answer in money depends on: its ends, and the npv there; NaN where a feedback loop does not settle."""
+
+    driver: str
+    low: float
+    high: float
+    npv_low: float = np.nan
+    npv_high: float = np.nan
+
+
+def _tornado(question: Question, actions: Sequence[Action]) -> pd.DataFrame:
+    """See `Run.tornado`."""
+    import pandas as pd
+
+    drivers, thetas = _edges(question)
+    calm = np.ones(len(thetas), dtype=bool)
+    if question.loops:
+        calm = settles(question.fit, question.at(thetas).system)
+    npv = np.full(len(thetas), np.nan)
+    npv[calm] = _npv(question.at(thetas[calm]), actions)
+    base, ends = float(npv[0]), npv[1:].reshape(-1, 2).tolist()
+    rows = [driver._replace(npv_low=low, npv_high=high) for driver, (low, high) in zip(drivers, ends, strict=True)]
+    table = pd.DataFrame([*rows, *_prices(question, actions)], columns=list(_Driver._fields))
+    table["swing"] = (table["npv_high"] - table["npv_low"]).abs()
+    table = table[~(table["swing"] <= 1e-9 * max(1.0, abs(base)))]
+    return table.sort_values("swing", ascending=False, kind="stable").reset_index(drop=True)
+
+
+def _edges(question: Question) -> tuple[list[_Driver], FloatArray]:
+    """Edges with their ends, and parameters with one edge at a time at an end, the estimate first."""
     fit = question.fit
-    names: dict[int, list[str]] = {}  # of edges held equal, which move together
-    ends: dict[int, tuple[float, float]] = {}
+    drivers: dict[int, _Driver] = {}  # edges held equal move together
     thetas = [np.array(fit.theta)]
     for row, low, high in zip(fit.table, fit.estimates.low, fit.estimates.high, strict=True):
         if row.kind != "edge" or not row.free or not np.isfinite([low, high]).all():
             continue
-        names.setdefault(row.free, []).append(f"{row.left} -> {row.right}")
-        if row.free in ends:
+        name, known = f"{row.left} -> {row.right}", drivers.get(row.free)
+        if known is not None:
+            drivers[row.free] = known._replace(driver=f"{known.driver} = {name}")
             continue
-        ends[row.free] = (float(low), float(high))
-        for value in ends[row.free]:
+        drivers[row.free] = _Driver(name, float(low), float(high))
+        for value in (low, high):
             moved = np.array(fit.theta)
             moved[row.free - 1] = value
             thetas.append(moved)
-    return [" = ".join(equal) for equal in names.values()], [*ends.values()], np.array(thetas)
-
-
-def _settling(question: Question, thetas: FloatArray, actions: Sequence[Action]) -> FloatArray:
-    """(rows,) npv for each row of parameters; NaN where a feedback loop does not settle."""
-    calm = np.ones(len(thetas), dtype=bool)
-    if question.loops:
-        calm = settles(question.fit, question.at(thetas).system)
-    found = np.full(len(thetas), np.nan)
-    found[calm] = _npv(question.at(thetas[calm]), actions)
-    return found
+    return [*drivers.values()], np.array(thetas)
 
 
 def _npv(asked: Question, actions: Sequence[Action]) -> FloatArray:
@@ -484,16 +453,15 @@ def _npv(asked: Question, actions: Sequence[Action]) -> FloatArray:
     return np.asarray(asked.money("total", asked.course(actions, ground), actions).npv)
 
 
-def _prices(question: Question, actions: Sequence[Action]) -> list[tuple[str, float, float, float, float]]:
+def _prices(question: Question, actions: Sequence[Action]) -> list[_Driver]:
     """Uncertain prices at their ends."""
     asked, found = question.at(), []
     for i, one in enumerate(question.priced):
         if len(one.price) == 1:
             continue
-        ends = np.quantile(one.price, _ENDS)
-        npv = []
+        ends, npv = np.quantile(one.price, _ENDS).tolist(), []
         for end in ends:
             priced = (*asked.priced[:i], replace(asked.priced[i], price=np.array([end])), *asked.priced[i + 1 :])
             npv.append(float(_npv(replace(asked, priced=priced), actions)[0]))
-        found.append((f"price of {one.name}", float(ends[0]), float(ends[1]), npv[0], npv[1]))
+        found.append(_Driver(f"price of {one.name}", *ends, *npv))
     return found

@@ -1,23 +1,24 @@
-"""A run in plain words, for a terminal and for a notebook.
-
-A counterfactual in plain words, for a terminal and for a notebook.
-
-A forecast in plain words, for a terminal and for a notebook.
-"""
+"""What a run, a counterfactual and a forecast say, and what a reader must know beside their numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
-from html import escape
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
-from roxmodel.simulation.actions import unit_of
+from roxmodel.numerals import chance_text, money_text, signed_text, span_text
+from roxmodel.records import LINEAR
+from roxmodel.result.fit import Fit
+from roxmodel.result.levels import complete_levels
+from roxmodel.result.response import travel
+from roxmodel.simulation.actions import Action, ends_of, is_figure, unit_of
+from roxmodel.simulation.dynamics import Course, push_of
 from roxmodel.simulation.money.finance import formula_of
 from roxmodel.simulation.money.values import price_text
+from roxmodel.simulation.question import Question
 from roxmodel.simulation.standing import basis_notes
+from roxmodel.story import Story, StoryPart, StoryTable
 from roxmodel.types import FloatArray
 
 if TYPE_CHECKING:
@@ -26,74 +27,88 @@ if TYPE_CHECKING:
     from roxmodel.simulation.run import Run
 
 __all__ = [
-    "counterfactual_html",
-    "counterfactual_summary",
-    "forecast_html",
-    "forecast_summary",
-    "money_text",
+    "beyond_notes",
+    "causal_if",
+    "causal_note",
+    "counterfactual_story",
+    "course_notes",
+    "fit_notes",
+    "forecast_story",
+    "level_of",
+    "money_notes",
     "rox_sentences",
-    "run_html",
-    "run_summary",
+    "run_story",
 ]
 
-
-def run_summary(run: Run) -> str:
-    """See `Run.summary`."""
-    lines = [f"What if: {', '.join(i.name for i in run.interventions)}, {run.horizon} waves", ""]
-    lines += [_shown_effects(run).to_string(index=False), ""]
-    if run.money:
-        lines += [*rox_sentences(run), "", _shown_rox(run).to_string(index=False), ""]
-    lines += ["Small print", *(f"- {note}" for note in _notes(run))]
-    return "\n".join(lines)
+_SHARE = 0.1  # of a standard deviation, by which seeing and doing differ before it is said
+_SHOWN = 3
 
 
-def _notes(run: Run) -> list[str]:
-    level = "between units" if run.fit.level == "between" else "single level"
-    causal = (
-        f"Causal, {level}, method {run.fit.method!r}: holds if the arrows are right and nothing unmeasured acts on "
-        "both ends of an edge."
-    )
+def level_of(fit: Fit) -> str:
+    """At which level a fit speaks, in words."""
+    return "between units" if fit.level == "between" else "single level"
+
+
+def causal_if(*more: str) -> str:
+    """Under which conditions a causal reading holds."""
+    *first, last = ["the arrows are right", "nothing unmeasured acts on both ends of an edge", *more]
+    return f"{', '.join(first)}{',' if more else ''} and {last}"
+
+
+def causal_note(fit: Fit, *more: str) -> str:
+    """The causal reading of an answer, by level and method, with its conditions."""
+    return f"Causal, {level_of(fit)}, method {fit.method!r}: holds if {causal_if(*more)}."
+
+
+def _of_draws(fit: Fit, draws: int, also: str = "") -> str:
+    return f"95 % of {draws} draws of the parameters{also}; errors {fit.errors}."
+
+
+def run_story(run: Run) -> Story:
+    """See `Run.story`."""
+    title = f"What if: {', '.join(one.name for one in run.interventions)}, {run.horizon} waves"
+    money: list[StoryPart] = [*rox_sentences(run), _rox_shown(run)] if run.money else []
+    return Story("run", title, title, body=(_effects_shown(run), *money), notes=tuple(_run_notes(run)))
+
+
+def _run_notes(run: Run) -> list[str]:
+    fit, question = run.fit, run.question
+    whom = "units" if fit.level == "between" else "rows"
     intervals = (
-        f"Intervals: 95 % of {len(run.changes)} draws of the parameters; errors {run.fit.errors}. Intervals and "
-        "chances count sampling error only: a wrong arrow or an unmeasured cause is not in them. (They are "
-        "percentiles, skewed where effects multiply; fit.effects(..., interval='draws') shows the same kind.)"
+        f"Intervals: {_of_draws(fit, len(run.changes))} Intervals and chances count sampling error only: a wrong arrow "
+        "or an unmeasured cause is not in them. (They are percentiles, skewed where effects multiply; "
+        "fit.effects(..., interval='draws') shows the same kind.)"
     )
-    whom = "units" if run.fit.level == "between" else "rows"
     average = f"Changes are means over all {whom}, those an action does not cover included."
-    own = [causal, average, intervals]
+    own = [causal_note(fit), average, intervals]
     if run.money:
-        own.append(f"{formula_of(run.question.terms)} {run.n_units} units, discount {run.discount:g} per wave.")
+        own.append(f"{formula_of(question.terms)} {run.n_units} units, discount {run.discount:g} per wave.")
         prices = ", ".join(f"{name} {price_text(price)}" for name, price in run.value.items())
-        label = f" in {run.question.terms.currency}" if run.question.terms.currency else ""
+        label = f" in {question.terms.currency}" if question.terms.currency else ""
         own.append(f"Money{label} per raw unit of an outcome, per unit and wave (as given): {prices}.")
-    if run.fit.traits.levels == "observed" and run.fit.level == "between":
+    if fit.traits.levels == "observed" and fit.level == "between":
         own.append("Effects rest on unit means taken as exact, which understates them (see the fit's small print).")
     return [*own, *run.notes]
 
 
-def _shown_effects(run: Run) -> pd.DataFrame:
-    """Change in the last wave and at its largest, constructs that move only."""
+def _effects_shown(run: Run) -> StoryTable:
+    """Change at its largest, constructs that move only."""
     table = run.effects()
     moved = table.groupby("construct", sort=False)["mean"].transform(lambda m: m.abs().max()) > 1e-12
     table = table[moved]
     places = table.groupby("construct", sort=False)["mean"].apply(lambda m: m.abs().idxmax())
-    peak = table.loc[places].reset_index(drop=True)
-    return pd.DataFrame(
-        {
-            "construct": peak["construct"],
-            "unit": [unit_of(run.fit.model.find(name), run.fit) for name in peak["construct"]],
-            "largest change": [_change(value) for value in peak["mean"]],
-            "95 % interval": [
-                f"{_change(low)} to {_change(high)}" for low, high in zip(peak["ci_low"], peak["ci_high"], strict=True)
-            ],
-            "in wave": peak["wave"],
-        }
+    peak = table.loc[places]
+    rows = tuple(
+        (
+            name,
+            unit_of(run.fit.model.find(name), run.fit),
+            signed_text(mean),
+            f"{signed_text(low)} to {signed_text(high)}",
+            wave,
+        )
+        for name, wave, mean, low, high in peak.itertuples(index=False, name=None)
     )
-
-
-def _change(value: float) -> str:
-    """A change with its sign: three figures, no powers of ten."""
-    return f"{'+' if value > 0 else ''}{money_text(value)}"
+    return StoryTable(("construct", "unit", "largest change", "95 % interval", "in wave"), rows)
 
 
 def rox_sentences(run: Run) -> list[str]:
@@ -105,188 +120,95 @@ def rox_sentences(run: Run) -> list[str]:
 
 
 def _sentence(row: Mapping[Hashable, Any], horizon: int) -> str:
-    name = "All together" if row["intervention"] == "total" else str(row["intervention"])
-    npv, cost = float(row["npv"]), float(row["cost"])
-    span = f"{money_text(float(row['npv_low']))} to {money_text(float(row['npv_high']))}"
-    earned = (
-        f"brings {money_text(float(row['benefit']))} for {money_text(cost)} spent"
-        if cost
-        else (f"brings {money_text(float(row['benefit']))} at no cost")
-    )
-    back = float(row["payback"])
+    name = "All together" if row["intervention"] == "total" else row["intervention"]
+    benefit, cost, npv, low, high = (money_text(row[c]) for c in ("benefit", "cost", "npv", "npv_low", "npv_high"))
+    back, earned = row["payback"], f"{name} brings {benefit}"
     when = f"paid back in wave {back:.0f}" if np.isfinite(back) else f"not paid back within {horizon} waves"
-    ratio = f", ROX {float(row['rox']):+.2f}" if cost else ""
-    loss = float(row["prob_loss"])
-    chance = "below 1%" if loss < 0.005 else f"{loss:.0%}"
-    return (
-        f"{name} {earned}: net {money_text(npv)} (95 %: {span}){ratio}, {when if cost else 'nothing to pay back'}; "
-        f"chance of a loss {chance}."
-    )
+    chance = f"chance of a loss {chance_text(row['prob_loss'])}"
+    if not row["cost"]:
+        return f"{earned} at no cost: net {npv} (95 %: {low} to {high}), nothing to pay back; {chance}."
+    return f"{earned} for {cost} spent: net {npv} (95 %: {low} to {high}), ROX {row['rox']:+.2f}, {when}; {chance}."
 
 
-def money_text(amount: float) -> str:
-    """An amount a reader can take in: three figures and thousands separators.
-
-    Examples
-    --------
-    >>> money_text(1234567.0), money_text(-12.34)
-    ('1,230,000', '-12.3')
-    """
-    if amount == 0 or not np.isfinite(amount):
-        return f"{amount:g}"
-    digits = 2 - int(np.floor(np.log10(abs(amount))))
-    rounded = round(amount, digits)
-    return f"{rounded:,.{max(digits, 0)}f}"
-
-
-def _shown_rox(run: Run) -> pd.DataFrame:
+def _rox_shown(run: Run) -> StoryTable:
     table = run.rox()
     if len(run.interventions) == 1:
         table = table.iloc[:1]
-    shown = pd.DataFrame({"intervention": table["intervention"]})
+    shown = table[["intervention"]].copy()
     for column in ("benefit", "cost", "npv", "npv_low", "npv_high"):
         shown[column] = [money_text(value) for value in table[column]]
     shown["rox"] = [f"{value:+.2f}" if np.isfinite(value) else "" for value in table["rox"]]
     shown["payback"] = [f"wave {value:.0f}" if np.isfinite(value) else "not yet" for value in table["payback"]]
     shown["P(npv > 0)"] = [f"{value:.2f}" for value in table["prob_positive"]]
-    return shown
+    return StoryTable.of(shown)
 
 
-def run_html(run: Run) -> str:
-    """See `Run._repr_html_`."""
-    names = ", ".join(escape(i.name) for i in run.interventions)
-    money = ""
-    if run.money:
-        sentences = "".join(f"<p>{escape(line)}</p>" for line in rox_sentences(run))
-        money = sentences + str(_shown_rox(run).to_html(index=False, border=0))
-    notes = "".join(f"<li>{escape(note)}</li>" for note in _notes(run))
-    return (
-        f"<h4>What if: {names}, {run.horizon} waves</h4>"
-        f"{_shown_effects(run).to_html(index=False, border=0)}{money}"
-        f"<details><summary>Small print</summary><ul>{notes}</ul></details>"
+def counterfactual_story(found: Counterfactual) -> Story:
+    """See `Counterfactual.story`."""
+    title = f"Counterfactual: {found.whom}, {found.condition}"
+    return Story("counterfactual", title, title, body=(_otherwise(found),), notes=tuple(_otherwise_notes(found)))
+
+
+def _otherwise(found: Counterfactual) -> StoryTable:
+    """Constructs that were acted on or move; what is not known may have moved."""
+    model, still = found.fit.model, np.all(np.abs(found.changes) <= 0, axis=0).tolist()
+    rows = tuple(
+        (
+            row["construct"],
+            unit_of(model.find(row["construct"]), found.fit),
+            _stood(row["observed"], row["basis"]),
+            _stood(row["counterfactual"]),
+            "not known" if np.isnan(row["change"]) else signed_text(row["change"]),
+            span_text(row["ci_low"], row["ci_high"], signed=True),
+        )
+        for row, at_rest in zip(found.table().to_dict("records"), still, strict=True)
+        if row["construct"] in found.do or not at_rest
     )
+    return StoryTable(("construct", "unit", "was", "would have been", "change", "95 % interval"), rows)
 
 
-def counterfactual_summary(found: Counterfactual) -> str:
-    """See `Counterfactual.summary`."""
-    lines = [_title(found), "", _shown(found).to_string(index=False), "", "Small print"]
-    return "\n".join([*lines, *(f"- {note}" for note in _small_print(found))])
+def _stood(value: float, basis: str = "observed") -> str:
+    if np.isnan(value):
+        return basis if basis in {"unknown", "hidden"} else "not known"
+    return f"{'about ' if basis == 'predicted' else ''}{money_text(value)}"
 
 
-def counterfactual_html(found: Counterfactual) -> str:
-    """See `Counterfactual._repr_html_`."""
-    notes = "".join(f"<li>{escape(note)}</li>" for note in _small_print(found))
-    return (
-        f"<h4>{escape(_title(found))}</h4>{_shown(found).to_html(index=False, border=0)}"
-        f"<details><summary>Small print</summary><ul>{notes}</ul></details>"
-    )
-
-
-def _title(found: Counterfactual) -> str:
-    return f"Counterfactual: {found.whom}, {found.condition}"
-
-
-def _shown(found: Counterfactual) -> pd.DataFrame:
-    """Constructs that were acted on or move, for reading."""
-    table, model = found.table(), found.fit.model
-    moved = np.asarray(~(np.abs(found.changes) <= 0).all(axis=0))  # what is not known may have moved
-    table = table[[name in found.do or bool(there) for name, there in zip(model.names, moved, strict=True)]]
-    spans = zip(table["ci_low"], table["ci_high"], strict=True)
-    return table[["construct"]].assign(
-        unit=[unit_of(model.find(name), found.fit) for name in table["construct"]],
-        was=[_level(value, basis) for value, basis in zip(table["observed"], table["basis"], strict=True)],
-        **{
-            "would have been": [_level(value) for value in table["counterfactual"]],
-            "change": [_change_of_counterfactual(value) for value in table["change"]],
-            "95 % interval": [
-                f"{_change_of_counterfactual(low)} to {_change_of_counterfactual(high)}" if low < high else ""
-                for low, high in spans
-            ],
-        },
-    )
-
-
-def _small_print(found: Counterfactual) -> list[str]:
+def _otherwise_notes(found: Counterfactual) -> list[str]:
     fit = found.fit
     whom = "unit" if fit.level == "between" else "row"
-    level = "between units" if fit.level == "between" else "single level"
     latent = " and of the levels that are predicted" if "predicted" in found.known.basis else ""
     verb = (
         f"Abduction, action, prediction (Pearl 2009, ch. 7): what is particular to the {whom}, its own deviations from "
         "what its causes let expect, stays; only what was acted on, and what follows from it, is otherwise. The causes "
         "of a construct that is set are cut."
     )
-    causal = (
-        f"Causal, {level}, method {fit.method!r}: holds if the arrows are right, nothing unmeasured acts on both ends "
-        f"of an edge, and a construct moves in this {whom} by as much as in the others (the edges are averages over "
-        "all)."
-    )
+    alike = f"a construct moves in this {whom} by as much as in the others (the edges are averages over all)"
     intervals = (
-        f"Intervals: 95 % of {len(found.changes)} draws of the parameters{latent}; errors {fit.errors}. Sampling error "
-        "only: a wrong arrow or an unmeasured cause is not in them."
+        f"Intervals: {_of_draws(fit, len(found.changes), latent)} Sampling error only: a wrong arrow or an unmeasured "
+        "cause is not in them."
     )
-    return [verb, causal, intervals, *basis_notes(fit, found.known), *found.notes]
+    return [verb, causal_note(fit, alike), intervals, *basis_notes(fit, found.known), *found.notes]
 
 
-def _level(value: float, basis: str = "observed") -> str:
-    if np.isnan(value):
-        return basis if basis in {"unknown", "hidden"} else "not known"
-    return f"{'about ' if basis == 'predicted' else ''}{money_text(value)}"
-
-
-def _change_of_counterfactual(value: float) -> str:
-    if np.isnan(value):
-        return "not known"
-    return f"{'+' if value > 0 else ''}{money_text(value)}"
-
-
-_SHARE = 0.1  # of a standard deviation, by which seeing and doing differ before it is said
-
-
-_SHOWN = 3
-
-
-def forecast_summary(found: Forecast, mean: FloatArray, ci: FloatArray, pi: FloatArray) -> str:
-    """See `Forecast.summary`."""
-    lines = [_title_of_forecast(found), "", _shown_of_forecast(found, mean, ci, pi).to_string(index=False), ""]
-    told = _seeing(found, mean)
-    return "\n".join(
-        [*lines, *([*told, ""] if told else []), "Small print", *(f"- {n}" for n in _small_print_of_forecast(found))]
-    )
-
-
-def forecast_html(found: Forecast, mean: FloatArray, ci: FloatArray, pi: FloatArray) -> str:
-    """See `Forecast._repr_html_`."""
-    told = "".join(f"<p>{escape(line)}</p>" for line in _seeing(found, mean))
-    notes = "".join(f"<li>{escape(note)}</li>" for note in _small_print_of_forecast(found))
-    return (
-        f"<h4>{escape(_title_of_forecast(found))}</h4>"
-        f"{_shown_of_forecast(found, mean, ci, pi).to_html(index=False, border=0)}{told}"
-        f"<details><summary>Small print</summary><ul>{notes}</ul></details>"
-    )
-
-
-def _title_of_forecast(found: Forecast) -> str:
+def forecast_story(found: Forecast, mean: FloatArray, ci: FloatArray, pi: FloatArray) -> Story:
+    """See `Forecast.story`: (k,) means, (2, k) their intervals, (2, k) where one unit lies."""
     waves = "wave 1" if found.horizon == 1 else f"waves 1 to {found.horizon}, all alike"
-    return f"Forecast: what to expect of {found.whom} when nothing is done, {waves}"
-
-
-def _shown_of_forecast(found: Forecast, mean: FloatArray, ci: FloatArray, pi: FloatArray) -> pd.DataFrame:
-    model = found.fit.model
-    one = "one unit lies" if found.fit.level == "between" else "one row lies"
-    return pd.DataFrame(
-        {
-            "construct": list(model.names),
-            "unit": [unit_of(construct, found.fit) for construct in model.constructs],
-            "mean": ["not known" if np.isnan(value) else money_text(value) for value in mean],
-            "95 % interval": [_span(*ends) for ends in ci.T],
-            one: [_span(*ends) for ends in pi.T],
-        }
+    title = f"Forecast: what to expect of {found.whom} when nothing is done, {waves}"
+    model, whom = found.fit.model, "unit" if found.fit.level == "between" else "row"
+    rows = tuple(
+        (
+            construct.name,
+            unit_of(construct, found.fit),
+            "not known" if np.isnan(mean[place]) else money_text(mean[place]),
+            span_text(*ci[:, place]),
+            span_text(*pi[:, place]),
+        )
+        for place, construct in enumerate(model.constructs)
     )
-
-
-def _span(low: float, high: float) -> str:
-    return f"{money_text(low)} to {money_text(high)}" if low < high else ""
+    table = StoryTable(("construct", "unit", "mean", "95 % interval", f"one {whom} lies"), rows)
+    return Story(
+        "forecast", title, title, body=(table, *_seeing(found, mean)), notes=tuple(_forecast_notes(found, whom))
+    )
 
 
 def _seeing(found: Forecast, mean: FloatArray) -> list[str]:
@@ -310,32 +232,167 @@ def _seeing(found: Forecast, mean: FloatArray) -> list[str]:
     return [told]
 
 
-def _small_print_of_forecast(found: Forecast) -> list[str]:
+def _forecast_notes(found: Forecast, whom: str) -> list[str]:
     fit = found.fit
-    between = fit.level == "between"
-    whom = "units" if between else "rows"
-    level = "between units" if between else "single level"
     verb = (
-        f"No action: what {whom} like that are expected to show, {level}, method {fit.method!r}. What an action would "
-        "bring is rox.simulate(fit, [rox.Intervention(...)]); what would have been in one unit is rox.counterfactual."
+        f"No action: what {whom}s like that are expected to show, {level_of(fit)}, method {fit.method!r}. What an "
+        "action would bring is rox.simulate(fit, [rox.Intervention(...)]); what would have been in one unit is "
+        "rox.counterfactual."
     )
     time = (
-        f"With one wave of data, what differs between {whom} is taken as lasting and levels are expected to stay: "
+        f"With one wave of data, what differs between {whom}s is taken as lasting and levels are expected to stay: "
         "waves are alike. How far levels move by themselves from wave to wave one wave cannot tell, and no interval "
         "holds it."
     )
     joint = (
-        f"Constructs are taken to be jointly normal between {whom}, with the means and covariances that the model "
+        f"Constructs are taken to be jointly normal between {whom}s, with the means and covariances that the model "
         "implies: where the graph is wrong, so are they."
     )
-    return [verb, time, _intervals(found, whom), joint, *found.notes]
-
-
-def _intervals(found: Forecast, whom: str) -> str:
-    lies = f"Where one {whom[:-1]} lies: 95 %, "
-    if len(found.means) == 1:
-        return f"{lies}from what is known of it, cut at the ends of scales."
-    return (
-        f"Intervals of the mean: 95 % of {len(found.means)} draws of the parameters; errors {found.fit.errors}. {lies}"
-        f"parameters and spread between {whom} together, cut at the ends of scales."
+    of_mean = f"Intervals of the mean: {_of_draws(fit, len(found.means))} "
+    one = f"Where one {whom} lies: 95 %, "
+    intervals = (
+        f"{one}from what is known of it, cut at the ends of scales."
+        if len(found.means) == 1
+        else f"{of_mean}{one}parameters and spread between {whom}s together, cut at the ends of scales."
     )
+    return [verb, time, intervals, joint, *found.notes]
+
+
+def money_notes(question: Question) -> Iterator[str]:
+    """Prices that count the same money twice, a rate that was probably meant in percent."""
+    names, model = question.fit.model.names, question.fit.model
+    prices, discount = [names[one.place] for one in question.priced], question.terms.discount
+    edges = [(edge.cause, edge.effect) for edge in model.edges]
+    for a in prices:
+        for b in prices:
+            if a != b and b in _reached(a, edges):
+                way = f"{a} -> {b}" if (a, b) in edges else f"{a} -> ... -> {b}"
+                yield (
+                    f"{a!r} and {b!r} are both priced, and {way}: what {a!r} is worth through {b!r} is counted "
+                    "there already, so price only the rest."
+                )
+    if prices and discount >= 1:
+        yield f"discount={discount:g} is {discount:.0%} a wave; for {discount:g} % write {discount / 100:g}."
+
+
+def _reached(cause: str, edges: Sequence[tuple[str, str]]) -> set[str]:
+    """Constructs that a construct acts on, at once or by others, in the wave or later."""
+    found: set[str] = set()
+    ahead = {cause}
+    while ahead:
+        ahead = {effect for one, effect in edges if one in ahead} - found
+        found |= ahead
+    return found
+
+
+def fit_notes(fit: Fit) -> Iterator[str]:
+    """A fit to be wary of."""
+    if not fit.converged:
+        why = fit.verdicts["converged"].reason
+        yield f"This fit did not converge ({why}): its numbers mean nothing certain."
+    if not fit.admissible:
+        why = fit.verdicts["admissible"].reason
+        yield f"This fit is not admissible ({why}): look at it before using what follows from it."
+
+
+def beyond_notes(fit: Fit, levels: Mapping[int, float], how: str) -> Iterator[str]:
+    """Constructs of one unit (place: level) that are taken beyond what was observed in any."""
+    low, high = fit.population.low, fit.population.high
+    if low is None or high is None:
+        return
+    for place, level in levels.items():
+        if level < low[place] or level > high[place]:
+            yield (
+                f"{fit.model.names[place]!r} {how.format(level)}, beyond what was observed ({low[place]:.3g} to "
+                f"{high[place]:.3g}): the answer is an extrapolation."
+            )
+
+
+def course_notes(question: Question, actions: Sequence[Action], course: Course, no_levels: bool) -> Iterator[str]:
+    """What a run met on its way: ends of scales, units whose level is not known, money of others, logarithms."""
+    yield from _caps(question.fit, course, no_levels)
+    yield from _figures(question, actions)
+    yield from _coverage(question)
+    for one, moved in zip(question.priced, course.readings, strict=True):
+        if not one.log:
+            continue
+        amount = np.exp(np.minimum(complete_levels(question.fit, int(question.asked.seed or 0))[:, one.place], 700.0))
+        weighted = float((amount * (1.0 if one.weights is None else one.weights)).mean())
+        linear = float(course.changes[:, :, one.place].mean()) * weighted  # the linear reading, as a check
+        yield (
+            f"{one.name!r} is read as a logarithm, unit by unit: the amount changes by {moved.mean():.4g} a unit and "
+            f"wave on average; mean amount times mean change of the logarithm would be {linear:.4g}."
+        )
+
+
+def _caps(fit: Fit, course: Course, no_levels: bool) -> Iterator[str]:
+    """Where the end of a scale cut a change, and how levels were found."""
+    people, model = fit.population, fit.model
+    bounded = any(None not in ends_of(fit, c) and not is_figure(c) for c in model.constructs)
+    if no_levels and bounded and people.mean is None:
+        yield "No means in this fit: ends of scales and what was observed could not be checked."
+        return
+    for name, share in zip(model.names, course.capped, strict=True):
+        if share > 0:
+            yield f"{name!r}: the end of the scale cut the change in {share:.1%} of units and waves."
+    if not bounded:
+        return
+    if people.levels is None:
+        why = "a latent level is not observed" if fit.table.of("loading") else "no unit is in a document"
+        whom = "rows" if fit.level == "single" else "units"
+        yield f"Levels of the {whom} are drawn from their mean and covariance ({why})."
+    elif np.isnan(people.levels).any():
+        holes = int(np.isnan(people.levels).any(axis=1).sum())
+        out = "" if people.hidden is None else " that may be shown"
+        yield f"{holes} unit(s) lack some score{out}; they are taken to stand at the mean."
+    if people.roots is not None:
+        yield "Levels of the units are drawn from what is known of each, anew in every draw."
+
+
+def _figures(question: Question, actions: Sequence[Action]) -> Iterator[str]:
+    """Yes/nos, counts and shares on a straight line whose expected value leaves the scale in some units."""
+    fit, at = question.fit, question.at()
+    ground = at.ground(actions)
+    if ground.levels is None or not ground.figures:
+        return
+    wave = int(np.argmax(np.sum([action.share for action in actions], axis=0)))
+    caps = ground.caps(0, 1, tuple(range(len(fit.model.names))))
+    found = travel(at.system, push_of(actions, wave), caps)
+    apart = ground.levels.mean - ground.levels.mean.mean(axis=0)
+    for place in sorted(ground.figures):
+        weights, change = at.system.coefficients[0, place], found.changes[place][0]
+        if fit.families[place] != LINEAR or not weights.any() or not change.any():
+            continue
+        expected = ground.levels.mean[:, place].mean() + apart @ weights
+        low, high = ground.low[place], ground.high[place]
+        before, after = (int(((e < low) | (e > high)).sum()) for e in (expected, expected + change))
+        if after > before:
+            yield (
+                f"{fit.model.names[place]!r} is an outcome on a straight line, whose expected value moves and is held "
+                f"in its mean only: in {after:,} of {len(expected):,} units it lies beyond the ends of the scale then "
+                f"({before:,} before). Read the mean, not such units."
+            )
+
+
+def _coverage(question: Question) -> Iterator[str]:
+    """What the money is counted over, where that is not what was measured."""
+    fit, units, prices = question.fit, question.units, [one.place for one in question.priced]
+    if prices and fit.level == "single":
+        yield (
+            f"The fit compares rows with one another (single level), and the money takes {units} units to move as rows "
+            "do: right if each row was a unit. If rows are persons, effects are between persons, and those between "
+            "units may differ: fit a rox.Study."
+        )
+        return
+    levels, hidden = fit.population.levels, fit.population.hidden
+    if levels is None or units is None or fit.level != "between":
+        return
+    for place in prices:
+        measured = int((~np.isnan(levels[:, place])).sum())
+        if measured < min(units, len(levels)):
+            out = hidden is not None and hidden[:, place].any()
+            how = "has a level that may be shown" if out else "was measured"
+            yield (
+                f"{fit.model.names[place]!r} {how} in {measured} of {len(levels)} units; the money counts "
+                f"{units} (n_units= says otherwise)."
+            )

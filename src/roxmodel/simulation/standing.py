@@ -9,21 +9,22 @@ from typing import Literal, TypeAlias
 import numpy as np
 from scipy.special import expit, ndtr
 
-from roxmodel.errors import SimulationError, did_you_mean, listed
+from roxmodel.errors import SimulationError, listed
 from roxmodel.implied.layout import DISTURBANCES, EDGES, ITEM_MEANS, LATENT_MEANS, LOADINGS
 from roxmodel.implied.matrices import filled, implied, moment_jacobian
+from roxmodel.moments.checks import unit_hint
 from roxmodel.records import LINEAR
+from roxmodel.result.derived import disturbances
 from roxmodel.result.fit import Fit
 from roxmodel.result.latent import latent_groups
 from roxmodel.result.levels import UnitLevels
-from roxmodel.result.response import Doubt
-from roxmodel.result.standardize import disturbances
+from roxmodel.result.response import LevelDoubt
 from roxmodel.result.system import System, root_of, total_effects
 from roxmodel.types import BoolArray, FloatArray, read_only
 
 __all__ = [
     "Basis",
-    "Joint",
+    "JointLevels",
     "OneUnit",
     "basis_notes",
     "beyond_curves",
@@ -42,24 +43,14 @@ Basis: TypeAlias = Literal["observed", "predicted", "unknown", "hidden"]
 @read_only
 @dataclass(frozen=True, slots=True, eq=False)
 class OneUnit:
-    """What is known of one unit.
+    """What is known of one unit."""
 
-    Attributes
-    ----------
-    key
-        Its key in the study; of a fit of rows the number of the row, from 0.
-    levels
-        (k,) level of each construct, NaN where it is unknown or hidden.
-    basis
-        (k,) ``observed`` (a figure taken as known), ``predicted`` (a latent level, from all that is known of the
-        unit), ``unknown`` (nobody answered), ``hidden`` (too few people answered for it to be shown).
-    root
-        (k, k) lower root of the covariance of what is not known of the levels; None where they are taken as known.
-    """
-
-    key: Hashable
-    levels: FloatArray
+    key: Hashable  # its key in the study; of a fit of rows the number of the row, from 0
+    levels: FloatArray  # (k,) level of each construct, NaN where it is unknown or hidden
+    # (k,) ``observed`` (a figure taken as known), ``predicted`` (a latent level, from all that is known of the unit),
+    # ``unknown`` (nobody answered), ``hidden`` (too few people answered for it to be shown)
     basis: tuple[Basis, ...]
+    # (k, k) lower root of the covariance of what is not known of the levels; None where they are taken as known
     root: FloatArray | None
 
     @property
@@ -84,15 +75,7 @@ class OneUnit:
 def one_unit(fit: Fit, unit: Hashable) -> OneUnit:
     """Find one unit in a fit.
 
-    Parameters
-    ----------
-    unit
-        Its key in the study; in a fit of rows by method "path" the number of the row, from 0.
-
-    Raises
-    ------
-    SimulationError
-        If the fit holds no units, or none of that name.
+    `unit`: its key in the study; in a fit of rows by method "path" the number of the row, from 0.
 
     Examples
     --------
@@ -162,13 +145,7 @@ def _place(unit: object, known: Sequence[Hashable]) -> int:
         for place, key in enumerate(known):
             if key == unit and isinstance(key, bool) == isinstance(unit, bool):
                 return place
-    twin = next((key for key in known if str(key) == str(unit)), None)
-    raise SimulationError(
-        f"unit= names {unit!r}, which is not in the study.",
-        hint=f"The study's keys are of type {type(twin).__name__!r}: write {twin!r}."
-        if twin is not None
-        else did_you_mean(str(unit), [str(key) for key in known]),
-    )
+    raise SimulationError(f"unit= names {unit!r}, which is not in the study.", hint=unit_hint(unit, known))
 
 
 def basis_notes(fit: Fit, unit: OneUnit) -> list[str]:
@@ -199,35 +176,19 @@ def _named(fit: Fit, unit: OneUnit, kind: str) -> list[str]:
 
 
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(41)  # of a normal variable
-
-
 _FLAT = 1e-10  # share of a variance below which nothing is left of it
-
-
 _HALVINGS = 60
-
-
 _SELDOM = 0.5  # share of units in which a level is not known, below which it counts as known
-
-
 _MEANS = 5  # spawn key of draws of means
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Joint:
-    """Means and covariances of the constructs between units (rows), in points, one for each draw.
+class JointLevels:
+    """Means and covariances of the constructs between units (rows), in points, one for each draw."""
 
-    Attributes
-    ----------
-    mean, covariance
-        (draws, k) and (draws, k, k).
-    repaired
-        Share of draws in which a variance came out below 0 and was set to 0.
-    """
-
-    mean: FloatArray
+    mean: FloatArray  # mean, covariance: (draws, k) and (draws, k, k)
     covariance: FloatArray
-    repaired: float = 0.0
+    repaired: float = 0.0  # share of draws in which a variance came out below 0 and was set to 0
 
     @property
     def spread(self) -> FloatArray:
@@ -235,41 +196,27 @@ class Joint:
         return np.sqrt(np.maximum(np.diagonal(self.covariance, axis1=1, axis2=2), 0.0))
 
 
-def joint_of(fit: Fit, theta: FloatArray, seed: int | None) -> Joint:
+def joint_of(fit: Fit, theta: FloatArray, seed: int | None) -> JointLevels:
     """The distribution between units that the model implies; curved equations are left out of it.
 
     Means of a bootstrap are those of its replicates. Where parameters are drawn from a normal distribution, means
     follow linearly (delta method): an intercept and the edges it belongs to are drawn together, and their products
     would spread means far more than means vary.
 
-    Parameters
-    ----------
-    theta
-        (draws, n_free).
-    seed
-        Of the means, where the fit does not model them: these vary as means of so many rows do.
+    `theta`: (draws, n_free). `seed`: of the means, where the fit does not model them: these vary as means of so many
+    rows do.
     """
     return _latent(fit, theta, seed) if fit.table.of("loading") else _composite(fit, theta)
 
 
-def doubt_of(fit: Fit, theta: FloatArray, seed: int | None) -> Doubt | None:
+def doubt_of(fit: Fit, theta: FloatArray, seed: int | None) -> LevelDoubt | None:
     """How uncertain the levels of the population are as a whole, draw by draw: its means and its spreads.
 
     They come from the same draws as the effects, so that what errs together errs together. Levels that are known are
     left as they are: scores of units or rows by method "path", a unit's own figures, and what lies on or after a curved
     equation.
 
-    Parameters
-    ----------
-    theta
-        (draws, n_free).
-    seed
-        As in `joint_of`.
-
-    Returns
-    -------
-    Doubt
-        None where there are no means, or levels are known.
+    `theta`: (draws, n_free). `seed`: as in `joint_of`. Returns None where there are no means, or levels are known.
     """
     people = fit.population
     if people.mean is None or (people.levels is not None and people.roots is None):
@@ -279,7 +226,7 @@ def doubt_of(fit: Fit, theta: FloatArray, seed: int | None) -> Doubt | None:
     known = beyond_curves(fit)
     if people.roots is not None:
         known = known | (np.mean((people.roots != 0).any(axis=2), axis=0) < _SELDOM)
-    return Doubt(
+    return LevelDoubt(
         centre=np.asarray(people.mean),
         drift=np.where(known, 0.0, drawn.mean - at.mean),
         stretch=np.where(known | (at.spread <= 0), 1.0, drawn.spread / spread),
@@ -295,7 +242,7 @@ def beyond_curves(fit: Fit) -> BoolArray:
     return found
 
 
-def _latent(fit: Fit, theta: FloatArray, seed: int | None) -> Joint:
+def _latent(fit: Fit, theta: FloatArray, seed: int | None) -> JointLevels:
     group = latent_groups(fit)[0]
     layout = group.layout
     markers = [layout.items.index(construct.item_names[0]) for construct in fit.model.constructs]
@@ -308,18 +255,18 @@ def _latent(fit: Fit, theta: FloatArray, seed: int | None) -> Joint:
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_MEANS,)))
         error = root_of(group.covariance[np.ix_(markers, markers)] / group.n)
         noise = rng.standard_normal((len(theta), len(markers))) @ error.T
-        return Joint(np.asarray(fit.population.mean) + noise - noise.mean(axis=0), covariance, share)
+        return JointLevels(np.asarray(fit.population.mean) + noise - noise.mean(axis=0), covariance, share)
     if fit.resampling is not None:
         levels = (total @ filled(layout, theta, LATENT_MEANS)[:, :, None])[:, :, 0]
         mean = filled(layout, theta, ITEM_MEANS)[:, markers] + (loadings @ levels[:, :, None])[:, :, 0]
-        return Joint(mean, covariance, share)
+        return JointLevels(mean, covariance, share)
     at = implied(layout, fit.theta)
     slopes = moment_jacobian(layout, at)[1][markers] @ layout.link
     scale = layout.scale[markers]
-    return Joint(scale * (at.mu[markers] + (theta - fit.theta) @ slopes.T), covariance, share)
+    return JointLevels(scale * (at.mu[markers] + (theta - fit.theta) @ slopes.T), covariance, share)
 
 
-def _composite(fit: Fit, theta: FloatArray) -> Joint:
+def _composite(fit: Fit, theta: FloatArray) -> JointLevels:
     k = len(fit.model.names)
     place = {name: i for i, name in enumerate(fit.model.names)}
     given = np.zeros((k, k))
@@ -331,7 +278,7 @@ def _composite(fit: Fit, theta: FloatArray) -> Joint:
     covariance = total @ psi @ np.swapaxes(total, 1, 2)
     if fit.resampling is not None:
         start = _starts(fit, theta)
-        return Joint((total @ start[:, :, None])[:, :, 0], covariance, share)
+        return JointLevels((total @ start[:, :, None])[:, :, 0], covariance, share)
     at = fit.theta[None, :]
     here = total_effects(fit.system(at).coefficients)[0]
     level = here @ _starts(fit, at)[0]
@@ -341,7 +288,7 @@ def _composite(fit: Fit, theta: FloatArray) -> Joint:
             slopes[:, row.free - 1] += here[:, place[row.left]]
         elif row.free and row.kind == "edge":
             slopes[:, row.free - 1] += here[:, place[row.right]] * level[place[row.left]]
-    return Joint(level + (theta - fit.theta) @ slopes.T, covariance, share)
+    return JointLevels(level + (theta - fit.theta) @ slopes.T, covariance, share)
 
 
 def _starts(fit: Fit, theta: FloatArray) -> FloatArray:
@@ -365,18 +312,16 @@ def _possible(psi: FloatArray) -> tuple[FloatArray, float]:
     return np.where(wrong[:, None, None], mended, psi), float(wrong.mean())
 
 
-def conditioned(joint: Joint, places: list[int], levels: FloatArray) -> Joint:
+def conditioned(joint: JointLevels, places: list[int], levels: FloatArray) -> JointLevels:
     """What is left to expect once some constructs are seen at given levels (normal distribution).
 
     m + C_s C_ss⁻¹ (level - m_s), with covariance C - C_s C_ss⁻¹ C_s'. A direction that does not vary tells nothing.
 
-    References
-    ----------
     Anderson (2003), An introduction to multivariate statistical analysis, section 2.5.
 
     Examples
     --------
-    >>> both = Joint(np.zeros((1, 2)), np.array([[[1.0, 0.5], [0.5, 1.0]]]))
+    >>> both = JointLevels(np.zeros((1, 2)), np.array([[[1.0, 0.5], [0.5, 1.0]]]))
     >>> left = conditioned(both, [0], np.array([2.0]))
     >>> left.mean.tolist(), left.covariance[0, 1, 1].item()
     ([[2.0, 1.0]], 0.75)
@@ -392,22 +337,17 @@ def conditioned(joint: Joint, places: list[int], levels: FloatArray) -> Joint:
     flat = np.diagonal(left, axis1=1, axis2=2) <= _FLAT * np.diagonal(joint.covariance, axis1=1, axis2=2)
     left = np.where(flat[:, :, None] | flat[:, None, :], 0.0, left)
     mean[:, places], left[:, places], left[:, :, places] = levels, 0.0, 0.0
-    return Joint(mean, left, joint.repaired)
+    return JointLevels(mean, left, joint.repaired)
 
 
-def with_curved(system: System, joint: Joint, beyond: BoolArray, known: FloatArray) -> FloatArray:
+def with_curved(system: System, joint: JointLevels, beyond: BoolArray, known: FloatArray) -> FloatArray:
     """(draws, k) means, those on and beyond curved equations filled in.
 
     The mean of a curved outcome is that of its response over the normal distribution of its predictor; a linear
     equation hands on the means of its causes. NaN where a curved equation has a cause that is itself beyond one and
     not known.
 
-    Parameters
-    ----------
-    beyond
-        (k,) constructs on or after a curved equation.
-    known
-        (k,) levels that are seen, NaN for the others.
+    `beyond`: (k,) constructs on or after a curved equation. `known`: (k,) levels that are seen, NaN for the others.
     """
     mean = np.array(joint.mean)
     intercepts = np.zeros_like(mean) if system.intercepts is None else system.intercepts
@@ -442,10 +382,7 @@ def _expected(family: str, mean: FloatArray, spread: FloatArray) -> FloatArray:
 def mixture_quantiles(mean: FloatArray, spread: FloatArray, shares: tuple[float, ...]) -> FloatArray:
     """(shares, k) quantiles of an equal mixture of normal distributions, by bisection.
 
-    Parameters
-    ----------
-    mean, spread
-        (draws, k); a spread of 0 is a point.
+    `mean`, `spread`: (draws, k); a spread of 0 is a point.
 
     Examples
     --------

@@ -13,11 +13,13 @@ from pydantic import AfterValidator, Field, PlainSerializer, model_validator
 from roxmodel.document import content_hash, read_document, write_document
 from roxmodel.errors import SpecError, did_you_mean, listed
 from roxmodel.frozen import Frozen, FrozenMapping
+from roxmodel.plots.diagram import Node
 from roxmodel.spec.constructs import UNIT, Construct, Covariance, Edge, arrow_text, read_arrows
 from roxmodel.spec.definitions import check_definitions
 from roxmodel.spec.questionnaire import Item
 
-__all__ = ["CausalModel", "headline", "loop_within", "within_wave"]
+__all__ = ["CausalModel", "acting", "headline", "labels_of", "loop_within", "model_nodes", "terminal", "within_wave"]
+
 Definitions = Annotated[
     Mapping[str, str],
     AfterValidator(FrozenMapping[str, str]),
@@ -53,11 +55,12 @@ class CausalModel(Frozen):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        _check_constructs(self.constructs)
-        _check_edges(self.edges, self.names)
-        _check_covariances(self.covariances, self.constructs)
-        _check_loops(self.edges, self.feedback)
-        _check_labels(self.definitions, self.edges, self.covariances, self.constructs)
+        _check_constructs(self)
+        _check_edges(self)
+        _check_covariances(self)
+        if not self.feedback:
+            _check_loops(self.edges)
+        _check_labels(self)
         return self
 
     def replace(self, **changes: Any) -> Self:
@@ -220,14 +223,14 @@ def _sort_edges(given: object, argument: str) -> tuple[tuple[object, ...], tuple
     return tuple(edges), tuple(covariances)
 
 
-def _check_constructs(constructs: Sequence[Construct]) -> None:
+def _check_constructs(model: CausalModel) -> None:
     """Refuse two constructs of one name, an item of two constructs, and a name that means both."""
-    if not constructs:
+    if not model.constructs:
         raise SpecError("A model needs at least one construct; got none.")
-    names = [construct.name for construct in constructs]
+    names = model.names
     _refuse_twice(names, "construct")
     owner: dict[str, Construct] = {}
-    for construct in constructs:
+    for construct in model.constructs:
         for item in construct.item_names:
             other = owner.setdefault(item, construct)
             if other is not construct:
@@ -243,51 +246,61 @@ def _check_constructs(constructs: Sequence[Construct]) -> None:
         _refuse_twice(construct.item_names, f"item of {construct.name!r}")
 
 
-def _check_edges(edges: Sequence[Edge], names: Sequence[str]) -> None:
+def _check_edges(model: CausalModel) -> None:
     """Refuse an edge between unknown constructs, and an edge given twice."""
+    names = model.names
     known = set(names)
-    for edge in edges:
+    for edge in model.edges:
         for end in (edge.cause, edge.effect):
             if end not in known:
                 raise SpecError(f"The edge {edge} names {end!r}, which is no construct.", hint=did_you_mean(end, names))
-    _refuse_twice([f"{edge} at lag {edge.lag}" if edge.lag else str(edge) for edge in edges], "edge")
+    _refuse_twice([f"{edge} at lag {edge.lag}" if edge.lag else str(edge) for edge in model.edges], "edge")
 
 
-def _check_covariances(covariances: Sequence[Covariance], constructs: Sequence[Construct]) -> None:
-    """Refuse a covariance between unknown names, or between a construct and an item."""
-    names = [construct.name for construct in constructs]
-    items = [item for construct in constructs for item in construct.item_names]
-    structural, measured = set(names), set(items)
-    for pair in covariances:
+def _check_covariances(model: CausalModel) -> None:
+    """Refuse a covariance of unknown names, of a construct and an item, of an item that has no residual."""
+    items = [item.name for item in model.items]
+    structural, measured = set(model.names), set(items)
+    for pair in model.covariances:
+        ends = {pair.left, pair.right}
         for end in (pair.left, pair.right):
             if end not in structural and end not in measured:
                 raise SpecError(
                     f"The arrow {pair} names {end!r}, which is neither a construct nor an item.",
-                    hint=did_you_mean(end, [*names, *items]),
+                    hint=did_you_mean(end, [*model.names, *items]),
                 )
-        if not ({pair.left, pair.right} <= structural or {pair.left, pair.right} <= measured):
+        if not (ends <= structural or ends <= measured):
             raise SpecError(f"The arrow {pair} joins a construct and an item.", allowed="two constructs, or two items")
-    ordered = [sorted((pair.left, pair.right)) for pair in covariances]
+    ordered = [sorted((pair.left, pair.right)) for pair in model.covariances]
     _refuse_twice([arrow_text(left, right, "<->") for left, right in ordered], "arrow")
-    _check_residuals(covariances, constructs)
-
-
-def _check_residuals(covariances: Sequence[Covariance], constructs: Sequence[Construct]) -> None:
-    """Refuse a covariance of two items of which one is measured without error: it has no residual."""
-    names = {construct.name for construct in constructs}
-    owner = {item: construct.name for construct in constructs for item in construct.item_names}
-    stated = {pair.left for pair in covariances if pair.left == pair.right}
-    exact = {c.items[0].name for c in constructs if c.observed} - stated
-    for pair in covariances:
-        ends = {pair.left, pair.right}
-        left, right = (owner.get(end, end) for end in (pair.left, pair.right))
-        wrong = [end for end in (pair.left, pair.right) if end in exact or end in names]
-        if len(ends) == 2 and not ends <= names and wrong:
+    owner = {item: construct.name for construct in model.constructs for item in construct.item_names}
+    stated = {pair.left for pair in model.covariances if pair.left == pair.right}
+    exact = {c.items[0].name for c in model.constructs if c.observed} - stated
+    for pair in model.covariances:
+        wrong = [end for end in (pair.left, pair.right) if end in exact or end in structural]
+        if pair.left != pair.right and not {pair.left, pair.right} <= structural and wrong:
             raise SpecError(
                 f"The arrow {pair} joins the residuals of items, but {wrong[0]!r} is a construct of its own.",
                 hint="It is measured without error, so that it has no residual: join the constructs instead, "
-                f"{arrow_text(left, right, '<->')}.",
+                f"{arrow_text(owner.get(pair.left, pair.left), owner.get(pair.right, pair.right), '<->')}.",
             )
+
+
+def acting(model: CausalModel) -> set[str]:
+    """Constructs that act on another within the wave."""
+    return {edge.cause for edge in model.edges if edge.lag == 0}
+
+
+def terminal(model: CausalModel) -> list[str]:
+    """Constructs that are acted on and act on none within the wave."""
+    causes = acting(model)
+    return [name for name in model.endogenous if name not in causes]
+
+
+def labels_of(model: CausalModel) -> list[str]:
+    """Labels that parameters bear, those of loadings last."""
+    labels = [part.label for part in (*model.edges, *model.covariances) if part.label is not None]
+    return labels + [item.loading for item in model.items if isinstance(item.loading, str)]
 
 
 def within_wave(edges: Iterable[Edge], names: Iterable[str] = ()) -> nx.DiGraph[str]:
@@ -307,29 +320,20 @@ def loop_within(edges: Iterable[Edge]) -> str | None:
     return " -> ".join([*(edge[0] for edge in loop), loop[0][0]])
 
 
-def _check_loops(edges: Sequence[Edge], feedback: bool) -> None:
-    """Refuse a loop without a lag, naming it, unless feedback was declared."""
-    if feedback:
-        return
+def _check_loops(edges: Sequence[Edge]) -> None:
     around = loop_within(edges)
-    if around is None:
-        return
-    raise SpecError(
-        f"The edges run in a loop without a lag: {around}.",
-        hint="Give one edge a lag (rox.Edge(..., lag=1, fixed=...)) or declare RoxModel(feedback=True) and give "
-        "each construct of the loop a cause of its own.",
-    )
+    if around is not None:
+        raise SpecError(
+            f"The edges run in a loop without a lag: {around}.",
+            hint="Give one edge a lag (rox.Edge(..., lag=1, fixed=...)) or declare RoxModel(feedback=True) and give "
+            "each construct of the loop a cause of its own.",
+        )
 
 
-def _check_labels(
-    definitions: Mapping[str, str],
-    edges: Sequence[Edge],
-    covariances: Sequence[Covariance],
-    constructs: Sequence[Construct],
-) -> None:
+def _check_labels(model: CausalModel) -> None:
     """Refuse labels that contradict each other, and a definition of unknown labels or of a label's name."""
     fixed: dict[str, float] = {}
-    for part in (*edges, *covariances):
+    for part in (*model.edges, *model.covariances):
         if part.label is not None and part.fixed is not None:
             other = fixed.setdefault(part.label, part.fixed)
             if other != part.fixed:
@@ -337,23 +341,22 @@ def _check_labels(
                     f"The label {part.label!r} is fixed to {other:g} and to {part.fixed:g}.",
                     hint="Equal labels are equal parameters: rename one.",
                 )
-    labels = [part.label for part in (*edges, *covariances) if part.label is not None]
-    labels += [i.loading for construct in constructs for i in construct.items if isinstance(i.loading, str)]
-    for name in definitions:
+    labels = labels_of(model)
+    for name in model.definitions:
         if name in labels:
             raise SpecError(f"{name!r} is a definition and also the label of a parameter.", hint="Rename one.")
-    check_definitions(definitions, labels)
+    check_definitions(model.definitions, labels)
 
 
 def _refuse_twice(names: Iterable[object], what: str) -> None:
     seen: set[object] = set()
-    twice = []
+    twice: dict[object, None] = {}
     for name in names:
         if name in seen:
-            twice.append(name)
+            twice[name] = None
         seen.add(name)
     if twice:
-        raise SpecError(f"The {what} {listed(dict.fromkeys(twice))} is given more than once.", hint="Keep one.")
+        raise SpecError(f"The {what} {listed(twice)} is given more than once.", hint="Keep one.")
 
 
 def headline(model: CausalModel) -> tuple[str, str] | None:
@@ -380,3 +383,8 @@ def headline(model: CausalModel) -> tuple[str, str] | None:
             )
             return cause.name, best[1].name
     return None
+
+
+def model_nodes(model: CausalModel) -> tuple[Node, ...]:
+    """One node for each construct."""
+    return tuple(Node(name=c.name, factor=c.factor, source=c.source, items=len(c.items)) for c in model.constructs)

@@ -98,25 +98,11 @@ def _unescaped(text: str) -> str:
 
 
 def read_arrows(text: str) -> list[ArrowRead]:
-    """Read arrow text.
+    """Read arrow text such as ``"influencers + pride -> behaviours"``, one arrow for each pair of names.
 
     Several names on either side are joined by ``+``; arrows may be chained (``a -> b -> c``) and separated by
-    a semicolon or a new line. A name with blanks or signs stands in quotes.
-
-    Parameters
-    ----------
-    text
-        For example ``"influencers + pride -> behaviours"``.
-
-    Returns
-    -------
-    list of ArrowRead
-        One for each pair of names.
-
-    Raises
-    ------
-    SpecError
-        Naming the character at which the text cannot be read.
+    a semicolon or a new line. A name with blanks or signs stands in quotes. What cannot be read is named with its
+    character.
 
     Examples
     --------
@@ -162,17 +148,23 @@ def _tokens(text: str) -> list[_Token]:
 
 
 def _read_statement(text: str, tokens: list[_Token]) -> list[ArrowRead]:
-    sides: list[list[str]] = []
+    """Read ``name + name -> name + ...``: names and signs take turns."""
+    sides: list[list[str]] = [[]]
     signs: list[_Token] = []
-    end = tokens[-1].end
-    rest = tokens
-    while True:
-        names, rest = _read_side(text, rest, end)
-        sides.append(names)
-        if not rest:
-            break
-        signs.append(rest[0])
-        rest = rest[1:]
+    name_next, end = True, tokens[-1].end
+    for token in tokens:
+        if name_next and token.kind != "name":
+            raise _unreadable(text, token.at, "a name was expected")
+        if name_next:
+            sides[-1].append(token.text)
+        elif token.kind in {"to", "both"}:
+            signs.append(token)
+            sides.append([])
+        elif token.kind != "plus":
+            raise _unreadable(text, token.at, "'+', '->' or '<->' was expected")
+        name_next = not name_next
+    if name_next:
+        raise _unreadable(text, end, "a name was expected")
     if not signs:
         raise _unreadable(text, end, "an arrow '->' or '<->' is missing")
     count = sum(len(lefts) * len(rights) for lefts, rights in pairwise(sides))
@@ -184,23 +176,6 @@ def _read_statement(text: str, tokens: list[_Token]) -> list[ArrowRead]:
         for left in lefts
         for right in rights
     ]
-
-
-def _read_side(text: str, tokens: list[_Token], end: int) -> tuple[list[str], list[_Token]]:
-    """Read ``name + name + ...`` up to an arrow; the rest starts at the arrow."""
-    names: list[str] = []
-    for position, token in enumerate(tokens):
-        if position % 2 == 0:
-            if token.kind != "name":
-                raise _unreadable(text, token.at, "a name was expected")
-            names.append(token.text)
-        elif token.kind in {"to", "both"}:
-            return names, tokens[position:]
-        elif token.kind != "plus":
-            raise _unreadable(text, token.at, "'+', '->' or '<->' was expected")
-    if not tokens or len(tokens) % 2 == 0:
-        raise _unreadable(text, end, "a name was expected")
-    return names, []
 
 
 def _unreadable(text: str, at: int, why: str) -> SpecError:

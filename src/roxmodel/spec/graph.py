@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from itertools import pairwise
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from roxmodel.errors import RoxError, SpecError, did_you_mean
-from roxmodel.plots.diagram import Arrow, Diagram, Node, to_dot, to_mermaid
+from roxmodel.plots.diagram import Arrow, Diagram, to_dot, to_mermaid
 from roxmodel.plots.draw import draw_diagram
-from roxmodel.plots.figure import figure_svg
-from roxmodel.spec.causal import CausalModel
+from roxmodel.plots.page import figure_svg
+from roxmodel.spec.causal import CausalModel, model_nodes
 from roxmodel.spec.constructs import FACTORS, MAIN_ORDER, UNIT, Construct, Covariance, Edge
 from roxmodel.spec.lavaan import read_lavaan, write_lavaan
 from roxmodel.spec.parameters import plan
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-__all__ = ["Construct", "Covariance", "Edge", "RoxModel", "five_factor", "model_nodes"]
+__all__ = ["Construct", "Covariance", "Edge", "RoxModel", "five_factor"]
 
 
 class RoxModel(CausalModel):
@@ -136,7 +136,7 @@ class RoxModel(CausalModel):
         return f"<RoxModel {self.name!r}: {len(self.edges)} edges between {factors}>"
 
 
-_SOURCES = {
+_SOURCES: Final[dict[str, str]] = {
     "pride": "employee",
     "influencers": "employee",
     "behaviours": "employee",
@@ -145,6 +145,8 @@ _SOURCES = {
     "context": UNIT,
 }
 
+
+_RANK: Final[dict[str, int]] = {factor: rank for rank, factor in enumerate(FACTORS)}
 
 Items = Sequence[str | Item] | str | Item
 ItemsOrConstructs = Items | Mapping[str, Items]
@@ -203,12 +205,15 @@ def five_factor(
     if not isinstance(sources, Mapping | None):
         raise SpecError(f"sources= was {sources!r}.", allowed="a mapping from factor or construct to source")
     given = dict(sources or {})
-    scales = _scales(scale, items, given)
+    named = [
+        _Named(factor, name, own, given.get(name, given.get(factor, _SOURCES[factor])))
+        for factor, inner in items.items()
+        for name, own in (inner.items() if isinstance(inner, Mapping) else [(factor, inner)])
+    ]
+    scales = _scales(scale, items, named)
     constructs = [
-        _construct(factor, construct, columns, given, scales)
-        for factor in FACTORS
-        if factor in items
-        for construct, columns in _constructs_of(factor, items[factor]).items()
+        Construct(name=n, factor=f, source=source, items=own, scale=scales.get(n, scales.get(f)))
+        for f, n, own, source in sorted(named, key=lambda one: _RANK[one.factor])
     ]
     unknown = [name for name in given if name not in FACTORS and name not in {c.name for c in constructs}]
     if unknown:
@@ -220,28 +225,21 @@ def five_factor(
     return RoxModel(name=name, constructs=tuple(constructs), edges=arrows)
 
 
-def _constructs_of(factor: str, given: ItemsOrConstructs) -> dict[str, Items]:
-    return dict(given) if isinstance(given, Mapping) else {factor: given}
+class _Named(NamedTuple):
+    """A construct as asked for."""
 
-
-def _construct(
-    factor: str, name: str, items: Items, sources: Mapping[str, str], scales: Mapping[str, Scale]
-) -> Construct:
-    source = _source_of(factor, name, sources)
-    return Construct(name=name, factor=factor, source=source, items=items, scale=scales.get(name, scales.get(factor)))
-
-
-def _source_of(factor: str, name: str, sources: Mapping[str, str]) -> str:
-    return sources.get(name, sources.get(factor, _SOURCES[factor]))
+    factor: str
+    name: str
+    items: Items
+    source: str
 
 
 def _scales(
-    scale: Scale | Mapping[str, Scale] | None, items: Mapping[str, ItemsOrConstructs], sources: Mapping[str, str]
+    scale: Scale | Mapping[str, Scale] | None, factors: Iterable[str], named: Sequence[_Named]
 ) -> dict[str, Scale]:
     """Factor or construct to the scale of its items."""
-    named = [(factor, name, own) for factor in items for name, own in _constructs_of(factor, items[factor]).items()]
     if isinstance(scale, Mapping):
-        known = [*items, *(name for _, name, _ in named)]
+        known = [*factors, *(one.name for one in named)]
         for name in scale:
             if name not in known:
                 raise SpecError(
@@ -251,8 +249,8 @@ def _scales(
         return dict(scale)
     if scale is None:
         return {}
-    asked = {name for factor, name, _ in named if _source_of(factor, name, sources) != UNIT}
-    for factor, name, own in named:
+    asked = {one.name for one in named if one.source != UNIT}
+    for factor, name, own, _ in named:
         if name not in asked and _SOURCES[factor] != UNIT and not _scaled(own):
             raise SpecError(
                 f"scale= is of survey items, but {name!r} is taken from the unit's books (sources=), so its items "
@@ -286,11 +284,6 @@ def _default_edges(constructs: Sequence[Construct]) -> tuple[Edge, ...]:
     context = [c.name for c in constructs if c.factor == "context"]
     adjusted = [Edge(cause=c, effect=effect) for c in context for names in columns for effect in names]
     return (*chain, *adjusted)
-
-
-def model_nodes(model: CausalModel) -> tuple[Node, ...]:
-    """One node for each construct."""
-    return tuple(Node(name=c.name, factor=c.factor, source=c.source, items=len(c.items)) for c in model.constructs)
 
 
 def _diagram(model: CausalModel) -> Diagram:

@@ -19,12 +19,13 @@ from reprlib import Repr
 from typing import Any, Final, Literal, TypeVar
 
 from roxmodel.errors import SpecError, did_you_mean
-from roxmodel.spec.causal import CausalModel, loop_within
+from roxmodel.spec.causal import CausalModel, acting, labels_of, loop_within, terminal
 from roxmodel.spec.constructs import Construct, Covariance, Edge
 from roxmodel.spec.definitions import in_order
 from roxmodel.spec.questionnaire import Item
 
 __all__ = ["read_lavaan", "write_lavaan"]
+
 _Part = TypeVar("_Part", Edge, Covariance)
 _NAME = re.compile(r"(?:[^\W\d_]|\.(?!\d))[\w.]*")
 _OPERATOR = re.compile(r"(:=|=~|~~|~\*~|<~|==|[|<>]|~)")
@@ -32,19 +33,11 @@ _NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?")
 _PIECE = re.compile(
     rf"\s*(?P<piece>[\w.]+\([^()]*\)|\"[^\"]*\"|'[^']*'|{_NAME.pattern}|{_NUMBER.pattern})\s*(?P<sign>[*+]|$)"
 )
-
-
 _SHORT = Repr()
-
-
 _SHORT.maxstring = 400
-
-
 _MOST = 50_000  # what the sides of one statement, or what is unsaid, may multiply to
 _GOES_ON = ("+", "-", "*", "/", "^", "~", "=", "(", ",")
 _GOES_ON_WITH = ("+", "-", "*", "/", "^", ")", ",")
-
-
 # Comments, and the semicolon that parts statements; neither counts inside quotes, which end with their line.
 _NOT_READ = re.compile(r"(?P<quoted>\"[^\"\r\n]*\"|'[^'\r\n]*')|[#!][^\r\n]*|;")
 
@@ -96,6 +89,9 @@ def read_lavaan(text: str, factors: Mapping[str, str], source: str, name: str) -
         "exogenous": "fixed",
         "feedback": loop_within(edges) is not None,
     }
+
+
+# What was said, in the model's words.
 
 
 def _construct(name: str, parts: _Parts, factor: str, source: str) -> Construct:
@@ -234,6 +230,9 @@ def _construct_names(parts: _Parts) -> list[str]:
             hint="Let the construct take its place in the '~', or leave it out of the '=~'.",
         )
     return [name for name in dict.fromkeys(names) if name not in indicators]
+
+
+# The text, statement by statement.
 
 
 def _statements(text: str) -> list[str]:
@@ -395,9 +394,7 @@ def write_lavaan(model: CausalModel) -> str:
 
 
 def _check_names(model: CausalModel) -> None:
-    labels = [part.label for part in (*model.edges, *model.covariances) if part.label is not None]
-    labels += [item.loading for item in model.items if isinstance(item.loading, str)]
-    for name in (*model.names, *(item.name for item in model.items), *labels, *model.definitions):
+    for name in (*model.names, *(item.name for item in model.items), *labels_of(model), *model.definitions):
         if not _NAME.fullmatch(name) or name in _RESERVED:
             raise SpecError(
                 f"{name!r} cannot be a name in lavaan.",
@@ -446,12 +443,9 @@ def _loading(item: Item, position: int) -> str:
 
 
 def _written(name: str, part: Edge | Covariance) -> str:
-    modifiers = [] if part.label is None else [part.label]
-    if part.fixed is not None:
-        return _with_modifiers(name, [_number(part.fixed), *modifiers])
-    if part.start is not None:
-        return _with_modifiers(name, [f"start({_number(part.start)})", *modifiers])
-    return _with_modifiers(name, modifiers)
+    first = [] if part.start is None else [f"start({_number(part.start)})"]
+    first = first if part.fixed is None else [_number(part.fixed)]
+    return _with_modifiers(name, [*first, *([] if part.label is None else [part.label])])
 
 
 def _with_modifiers(name: str, modifiers: list[str]) -> str:
@@ -466,9 +460,7 @@ def _number(value: float) -> str:
 def _terminal_lines(model: CausalModel) -> Iterator[str]:
     """Fix the covariances of terminal constructs that ``sem()`` would free."""
     stated = {frozenset((pair.left, pair.right)) for pair in model.covariances}
-    caused = {edge.cause for edge in model.edges if edge.lag == 0}
-    terminal = [name for name in model.endogenous if name not in caused]
-    for left, right in combinations(terminal, 2):
+    for left, right in combinations(terminal(model), 2):
         if frozenset((left, right)) not in stated:
             yield f"{left} ~~ 0*{right}"
 
@@ -484,8 +476,7 @@ class _Exogenous:
         self.names = model.exogenous_names
         self.observed = {name for name in self.names if _manifest(model.find(name))}
         self.stated = {frozenset((pair.left, pair.right)): pair for pair in model.covariances}
-        causes = {edge.cause for edge in model.edges if edge.lag == 0}
-        given = self.observed & causes if model.exogenous == "fixed" else set()
+        given = self.observed & acting(model) if model.exogenous == "fixed" else set()
         self.random = {name for name in self.observed if name not in given or self._is_named(name)}
         for left, right in combinations(sorted(given), 2):
             if self._is_zero(left, right) and not {left, right} & self.random:

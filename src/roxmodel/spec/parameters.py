@@ -9,8 +9,8 @@ from math import comb
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from roxmodel.errors import SpecError, did_you_mean
-from roxmodel.spec.causal import CausalModel
-from roxmodel.spec.constructs import Construct, Covariance
+from roxmodel.spec.causal import CausalModel, terminal
+from roxmodel.spec.constructs import Construct, Covariance, Edge
 from roxmodel.types import Scaling
 
 if TYPE_CHECKING:
@@ -45,25 +45,21 @@ class Parameter:
     ----------
     id
         Stable name, for example ``"edge:pride->behaviours"``.
-    kind
+    kind, left, right
         ``loading`` (left construct, right item), ``edge`` (left cause, right effect), ``variance`` (left =
         right), ``covariance``, ``intercept``, ``threshold`` or ``defined``.
-    left, right
-        What it joins.
     group
-        Group, empty for one group.
+        Empty for one group.
     free
         0 = fixed; k = the k-th element of theta, counted from 1; equal numbers are an equality constraint.
     value
         The fixed value; None if free, or if the data give it (`given` says how).
-    start
-        Starting value asked for.
+    start, lower
+        Starting value asked for; lower bound of a free parameter.
     label
-        Label; equal labels are equal parameters.
+        Equal labels are equal parameters.
     lag
         Waves between cause and effect.
-    lower
-        Lower bound of a free parameter.
     note
         Why it is as it is, when that is not obvious; words for a reader, never asked by code.
     given
@@ -108,13 +104,7 @@ class ParameterTable:
         return tuple(row for row in self.rows if row.kind == kind)
 
     def row(self, parameter_id: str) -> Parameter:
-        """One row by id.
-
-        Raises
-        ------
-        SpecError
-            If there is none, with the likely one.
-        """
+        """One row by id."""
         for row in self.rows:
             if row.id == parameter_id:
                 return row
@@ -137,31 +127,17 @@ def plan(
     means: bool = True,
     scaling: Scaling = "marker",
 ) -> ParameterTable:
-    """Plan the parameters of a model.
+    """Plan the parameters of a model: loadings, edges, variances, covariances, intercepts, definitions, in this order.
 
     Parameters
     ----------
-    model
-        The model.
     measurement
         ``"reflective"``: constructs are latent, items have loadings and residuals. ``"composite"``:
         constructs are item means; only the structural part has parameters.
-    means
-        Whether intercepts are parameters.
     scaling
         Unit of a latent construct: ``"marker"``, its first item's (loading 1), or ``"standardized"``: the first
         loading is free, under its label if it has one, and the variance (of what its causes leave) is 1. Where the
         model fixes a loading or a variance, this gives the unit whatever the scaling (`units_kept`).
-
-    Returns
-    -------
-    ParameterTable
-        Loadings, edges, variances, covariances, intercepts, definitions, in this order.
-
-    Raises
-    ------
-    SpecError
-        If names are so alike that two parameters would have one id, or a label stands at two fixed values.
 
     Examples
     --------
@@ -173,7 +149,7 @@ def plan(
     rows: list[Parameter] = []
     if measurement == "reflective":
         rows += [row for construct in model.constructs for row in _loadings(model, construct, scaling)]
-    rows += [_edge(model, position) for position in range(len(model.edges))]
+    rows += map(_edge, model.edges)
     if measurement == "reflective":
         rows += [row for construct in model.constructs for row in _item_variances(model, construct)]
     unit = scaling if measurement == "reflective" else "marker"
@@ -290,17 +266,14 @@ def _loadings(model: CausalModel, construct: Construct, scaling: Scaling) -> Ite
             yield replace(row, free=1, start=item.start, label=label)
 
 
-def _edge(model: CausalModel, position: int) -> Parameter:
-    edge = model.edges[position]
+def _edge(edge: Edge) -> Parameter:
     suffix = f"@lag{edge.lag}" if edge.lag else ""
-    parameter = f"edge:{edge.cause}->{edge.effect}{suffix}"
-    label = edge.label or ""
-    if edge.fixed is not None:
-        note = "assumed" + (f", acts {edge.lag} wave(s) later, in the simulation only" if edge.lag else "")
-        return Parameter(
-            parameter, "edge", edge.cause, edge.effect, value=edge.fixed, label=label, lag=edge.lag, note=note
-        )
-    return Parameter(parameter, "edge", edge.cause, edge.effect, free=1, start=edge.start, label=label, lag=edge.lag)
+    row = Parameter(f"edge:{edge.cause}->{edge.effect}{suffix}", "edge", edge.cause, edge.effect, lag=edge.lag)
+    row = replace(row, label=edge.label or "")
+    if edge.fixed is None:
+        return replace(row, free=1, start=edge.start)
+    later = f", acts {edge.lag} wave(s) later, in the simulation only" if edge.lag else ""
+    return replace(row, value=edge.fixed, note=f"assumed{later}")
 
 
 def stated(model: CausalModel, left: str, right: str) -> Covariance | None:
@@ -370,9 +343,7 @@ def _covariances(model: CausalModel, measurement: str, given: Set[str]) -> list[
         row = _covariance_row(left, right)
         rows[frozenset((left, right))] = replace(row, free=0, **GIVEN) if {left, right} <= given else row
     if model.terminal_covariances:
-        caused = {edge.cause for edge in model.edges if edge.lag == 0}
-        terminal = [name for name in model.endogenous if name not in caused]
-        for left, right in _pairs(terminal, "constructs that cause nothing"):
+        for left, right in _pairs(terminal(model), "constructs that cause nothing"):
             rows[frozenset((left, right))] = _covariance_row(left, right)
     names = set(model.names)
     for pair in model.covariances:

@@ -108,7 +108,17 @@ class Likert(Frozen):
         return f"Likert({self.low:g}, {self.high:g})"
 
 
-class NPS(Frozen):
+class _Plain(Frozen):
+    """A scale without text answers of its own."""
+
+    integer: ClassVar[bool] = False
+    codes: ClassVar[Mapping[str, float]] = MappingProxyType({})
+
+    def __str__(self) -> str:
+        return f"{type(self).__name__}()"
+
+
+class NPS(_Plain):
     """The question "how likely are you to recommend us", whole points 0 to 10.
 
     Examples
@@ -120,13 +130,9 @@ class NPS(Frozen):
     kind: Literal["nps"] = "nps"
     ends: ClassVar[tuple[float, float]] = (0.0, 10.0)
     integer: ClassVar[bool] = True
-    codes: ClassVar[Mapping[str, float]] = MappingProxyType({})
-
-    def __str__(self) -> str:
-        return "NPS()"
 
 
-class Percent(Frozen):
+class Percent(_Plain):
     """A share between 0 and 100.
 
     Examples
@@ -137,11 +143,6 @@ class Percent(Frozen):
 
     kind: Literal["percent"] = "percent"
     ends: ClassVar[tuple[float, float]] = (0.0, 100.0)
-    integer: ClassVar[bool] = False
-    codes: ClassVar[Mapping[str, float]] = MappingProxyType({})
-
-    def __str__(self) -> str:
-        return "Percent()"
 
 
 class Binary(Frozen):
@@ -183,7 +184,7 @@ class Binary(Frozen):
         return "Binary()"
 
 
-class Count(Frozen):
+class Count(_Plain):
     """How often: whole numbers from 0 on, without an upper end.
 
     Examples
@@ -195,10 +196,6 @@ class Count(Frozen):
     kind: Literal["count"] = "count"
     ends: ClassVar[tuple[float, None]] = (0.0, None)
     integer: ClassVar[bool] = True
-    codes: ClassVar[Mapping[str, float]] = MappingProxyType({})
-
-    def __str__(self) -> str:
-        return "Count()"
 
 
 class Amount(Frozen):
@@ -228,15 +225,7 @@ class Amount(Frozen):
         return f"Amount({self.unit!r})"
 
 
-_SCALES = {
-    "likert": Likert,
-    "nps": NPS,
-    "percent": Percent,
-    "binary": Binary,
-    "count": Count,
-    "amount": Amount,
-}
-
+_SCALES = {scale.__name__.lower(): scale for scale in (Likert, NPS, Percent, Binary, Count, Amount)}
 _SCALE_EXAMPLES = "rox.Likert(1, 5), rox.NPS(), rox.Percent(), rox.Binary(), rox.Count() or rox.Amount('EUR')"
 
 

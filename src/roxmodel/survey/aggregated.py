@@ -11,13 +11,13 @@ import numpy as np
 from roxmodel.errors import DataError, SpecError, did_you_mean, listed
 from roxmodel.moments.source import SourceMoments
 from roxmodel.spec.questionnaire import Item
-from roxmodel.survey.answers import read_answers
-from roxmodel.survey.frames import LARGEST, Frame, count_column, number_column, require_columns
+from roxmodel.survey.answers import Answers, read_answers
+from roxmodel.survey.frames import LARGEST, Frame, count_column, float_column
 from roxmodel.survey.keys import Keys
 from roxmodel.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
 __all__ = ["Aggregated", "read_aggregated"]
 
@@ -98,26 +98,13 @@ class Aggregated:
 
 def read_aggregated(
     source: str, given: Aggregated, frame: Frame, keys: Keys, items: Sequence[Item], coerce: bool
-) -> tuple[SourceMoments, dict[str, int], tuple[NDArray[Any], ...]]:
+) -> tuple[SourceMoments, list[Answers]]:
     """Turn unit means with counts into moments.
 
-    Returns
-    -------
-    SourceMoments
-        As from rows; the within-unit scatter is NaN where nothing was printed about it.
-    dict
-        Item to the number of means outside the scale that were taken as missing (with `coerce`).
-    tuple of ndarray
-        The items' means, one a unit.
-
-    Raises
-    ------
-    DataError
-        For a missing column, a count that is missing, fractional, negative or 0 beside a mean, a negative
-        variance, or a covariance that cannot be one.
+    Returns the moments, their within-unit scatter NaN where nothing was printed about it, and the items' means as they
+    were read. Counts, variances and covariances that cannot be so are a DataError.
     """
-    used = keys.used
-    answers = [read_answers(source, frame, item, coerce=coerce, means=True, used=used) for item in items]
+    answers = [read_answers(source, frame, item, coerce=coerce, means=True, used=keys.used) for item in items]
     place = keys.row
     means = np.column_stack([a.values[place].astype(np.float64) for a in answers])
     counts = _counts(source, given.n, frame, items, place)
@@ -135,7 +122,7 @@ def read_aggregated(
         pair_mean=np.where(pairs > 0, means[:, :, None], np.nan),
         scatter=_scatter(source, given, frame, items, pairs, place),
     )
-    return moments, {a.item.name: a.coerced for a in answers if a.coerced}, tuple(means.T)
+    return moments, answers
 
 
 def _counts(
@@ -191,8 +178,7 @@ def _scatter(
 
 
 def _variance(source: str, frame: Frame, column: str) -> FloatArray:
-    require_columns(source, frame, [column])
-    variance = number_column(source, frame, column, {}).astype(np.float64)
+    variance = float_column(source, frame, column)
     wrong = variance[(variance < 0) | (variance > LARGEST)]
     if len(wrong):
         raise DataError(f"Column {column!r} of the {source} frame has the variance {wrong[0]:g}.")

@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 
+from roxmodel.moments.condense import kish_of
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.moments.source import SourceMoments
 from roxmodel.spec.constructs import UNIT
@@ -15,16 +16,9 @@ from roxmodel.spec.graph import RoxModel
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = [
-    "MIN_GROUP",
-    "Composites",
-    "hidden_scores",
-    "item_mean",
-    "partial_words",
-    "people_behind",
-    "shift_words",
-    "suppressed",
-    "unit_composites",
-]
+    "MIN_GROUP", "Composites", "hidden_scores", "item_mean", "partial_words", "people_behind", "shift_words",
+    "suppressed", "unit_composites",
+]  # fmt: skip
 
 
 _NOTHING = 0.005  # points that no reader would see
@@ -34,44 +28,22 @@ _NOTHING = 0.005  # points that no reader would see
 class Composites:
     """Scores of units (or respondents).
 
-    Attributes
-    ----------
-    names
-        (k,) constructs.
-    units
-        (G,) keys of the units; empty for respondents' rows.
-    values
-        (G, k) on the items' scale, NaN where no item was answered.
-    partial
-        (k,) number of scores that rest on some of the construct's items only.
-    shift
-        (k,) by how many points scores differ through which items they rest on alone (see `partial_words`).
+    `shift`: (k,) by how many points scores differ through which items they rest on alone (see `partial_words`).
     """
 
-    names: tuple[str, ...]
-    units: tuple[Hashable, ...]
-    values: FloatArray
-    partial: IntArray
+    names: tuple[str, ...]  # (k,) constructs
+    units: tuple[Hashable, ...]  # (G,) keys of the units; empty for respondents' rows
+    values: FloatArray  # (G, k) on the items' scale, NaN where no item was answered
+    partial: IntArray  # (k,) number of scores that rest on some of the construct's items only
     shift: FloatArray
 
 
 def item_mean(values: FloatArray) -> tuple[FloatArray, int]:
     """Mean over the items that are there.
 
-    Parameters
-    ----------
-    values
-        (n, p) answers or unit means, NaN where missing.
+    Of (n, p) answers or unit means, NaN where missing: (n,) means, NaN where nothing is there; how many rest on some of
+    the items only.
 
-    Returns
-    -------
-    ndarray
-        (n,) means, NaN where nothing is there.
-    int
-        How many rest on some of the items only.
-
-    Examples
-    --------
     >>> item_mean(np.array([[1.0, 3.0], [2.0, np.nan]]))
     (array([2., 2.]), 1)
     """
@@ -97,8 +69,6 @@ def partial_words(values: FloatArray) -> str:
     Items of one construct have different means (some are easier to agree to than others), so a mean of items moves with
     which of them were asked.
 
-    Examples
-    --------
     >>> partial_words(np.array([[3.0, 4.0, np.nan], [3.0, np.nan, 2.0]]))
     'by which items they rest on alone they differ by up to 1 point'
     """
@@ -113,15 +83,7 @@ def shift_words(shift: float) -> str:
 
 
 def unit_composites(model: RoxModel, moments: LinkedMoments) -> Composites:
-    """Score every construct in every unit of the study.
-
-    Parameters
-    ----------
-    model
-        Which items measure which construct.
-    moments
-        Unit means.
-    """
+    """Score every construct in every unit of the study."""
     names, means = moments.item_means()
     at = {name: place for place, name in enumerate(names)}
     own = [means[:, [at[item] for item in c.item_names]] for c in model.constructs]
@@ -145,20 +107,8 @@ def suppressed(counts: FloatArray, min_group: int) -> BoolArray:
     unit, or so few respondents that total minus shown would give them away, the smallest shown units are left
     out too until at least two units and `min_group` respondents are hidden (complementary suppression).
 
-    Parameters
-    ----------
-    counts
-        (G,) respondents of one source in each unit.
-    min_group
-        Smallest number of respondents that may be shown.
+    `counts`: (G,) respondents of one source in each unit.
 
-    Returns
-    -------
-    ndarray of bool
-        (G,) True where nothing may be shown.
-
-    Examples
-    --------
     >>> suppressed(np.array([3.0, 8.0, 20.0]), 5).tolist()
     [True, True, False]
     """
@@ -177,24 +127,10 @@ def people_behind(own: SourceMoments) -> FloatArray:
     """Fewest people behind an answered item, in each unit.
 
     Rows that stand for several people (frequencies) count as so many. With sampling weights a unit counts no more than
-    twice Kish's number (Σw)² / Σw², so that one person with nearly all the weight does not hide among others.
+    twice Kish's number (`kish_of`), so that one person with nearly all the weight does not hide among others.
 
-    Parameters
-    ----------
-    own
-        Moments of the items of one construct.
+    Of the items of one construct: (G,) people, 0 where nobody answered.
 
-    Returns
-    -------
-    ndarray
-        (G,) people, 0 where nobody answered.
-
-    References
-    ----------
-    Kish (1965), Survey sampling, section 11.2.
-
-    Examples
-    --------
     >>> from roxmodel.moments.condense import Design
     >>> codes, answers = np.array([0, 0, 0, 1, 1, 1]), [np.array([1.0, 2, 3, 4, 5, 5])]
     >>> design = Design(codes, ["north", "south"], weight=np.array([1.0, 1, 1, 1, 1, 100]))
@@ -203,18 +139,14 @@ def people_behind(own: SourceMoments) -> FloatArray:
     """
     counts = own.counts
     weight, weight2 = (np.diagonal(array, axis1=1, axis2=2) for array in (own.weight, own.weight2))
-    worth = np.divide(weight**2, weight2, out=np.zeros(counts.shape), where=weight2 > 0)
-    fewest = np.where(counts > 0, np.minimum(counts, 2.0 * worth), np.inf).min(axis=1)
+    fewest = np.where(counts > 0, np.minimum(counts, 2.0 * kish_of(weight, weight2)), np.inf).min(axis=1)
     return np.where(np.isinf(fewest), 0.0, fewest)
 
 
 def hidden_scores(model: RoxModel, moments: LinkedMoments, min_group: int) -> BoolArray:
     """Which scores of single units must not be shown, nor be known to anything that answers about units.
 
-    Returns
-    -------
-    ndarray of bool
-        (G, k) by unit of the moments and construct; figures of the unit itself are never hidden.
+    (G, k) by unit of the moments and construct; figures of the unit itself are never hidden.
     """
     units = moments.units
     found = np.zeros((len(units), len(model.constructs)), dtype=bool)

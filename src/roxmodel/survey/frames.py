@@ -20,18 +20,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
-    "LARGEST",
-    "Frame",
-    "count_column",
-    "distinct",
-    "holds_text",
-    "number_column",
-    "open_frame",
-    "raw_column",
-    "raw_dtype",
-    "refuse_matrix",
-    "require_columns",
-]
+    "LARGEST", "Frame", "count_column", "distinct", "float_column", "holds_text", "number_column", "open_frame",
+    "raw_column", "raw_dtype", "refuse_matrix", "require_columns",
+]  # fmt: skip
 
 
 Frame = nw.DataFrame[Any]
@@ -40,23 +31,10 @@ Frame = nw.DataFrame[Any]
 def open_frame(source: str, native: object, wanted: Collection[str] | None = None) -> Frame:
     """Open a user's frame.
 
-    Parameters
-    ----------
-    source
-        Who it is from, for messages.
-    native
-        A pandas, polars or pyarrow frame, anything else narwhals reads (lazy frames are collected), or a
-        mapping column -> values.
-    wanted
-        Columns that will be asked for: a lazy frame collects no others, and others may occur twice. None: any.
+    A pandas, polars or pyarrow frame, anything else narwhals reads (lazy frames are collected), or a mapping column ->
+    values. `wanted`: columns that will be asked for: a lazy frame collects no others, and others may occur twice; None:
+    any. What is no frame, has no rows, two header rows or two columns of one name is a DataError.
 
-    Raises
-    ------
-    DataError
-        If it is no frame, has no rows, two header rows, or two columns of one name.
-
-    Examples
-    --------
     >>> open_frame("employee", {"store": ["a", "b"], "p1": [3, 4]}).columns
     ['store', 'p1']
     """
@@ -84,13 +62,7 @@ def open_frame(source: str, native: object, wanted: Collection[str] | None = Non
 
 
 def refuse_matrix(native: object) -> None:
-    """Refuse a correlation matrix in a frame: it is not the rows of so many people.
-
-    Raises
-    ------
-    DataError
-        If rows and columns have the same names.
-    """
+    """Refuse a correlation matrix in a frame: it is not the rows of so many people."""
     rows = getattr(native, "index", None)
     columns = None if rows is None or callable(rows) else getattr(native, "columns", None)
     if rows is None or columns is None:
@@ -103,13 +75,7 @@ def refuse_matrix(native: object) -> None:
 
 
 def require_columns(source: str, frame: Frame, names: Iterable[str]) -> None:
-    """Refuse a frame that lacks a column, with the likely one.
-
-    Raises
-    ------
-    DataError
-        Naming the first missing column, and the others.
-    """
+    """Refuse a frame that lacks a column, with the likely one."""
     columns: list[object] = list(frame.columns)
     missing = [name for name in names if name not in columns]
     if missing:
@@ -127,7 +93,7 @@ def raw_column(frame: Frame, name: str) -> NDArray[Any]:
 def _plain_numbers(frame: Frame, name: str) -> NDArray[Any] | None:
     """A pandas column of numpy's own numbers, or None; any other look at a column costs a tenth of a millisecond."""
     column: Any = getattr(frame.to_native(), "get", lambda _: None)(name)
-    kind = getattr(column, "dtype", None)
+    kind: object = getattr(column, "dtype", None)
     plain = isinstance(kind, np.dtype) and kind.kind in "fiu" and hasattr(column, "to_numpy")
     return column.to_numpy() if plain else None
 
@@ -146,20 +112,9 @@ def holds_text(frame: Frame, name: str) -> bool:
 def distinct(frame: Frame, name: str) -> tuple[IntArray, list[Any]]:
     """Find the distinct values of a column.
 
-    Returns
-    -------
-    codes
-        (n,) place of each row's value among the values, -1 where missing.
-    values
-        Python objects.
+    (n,) place of each row's value among the values, -1 where missing; the values as Python objects. Nested ones, which
+    cannot be told apart, are a TypeError.
 
-    Raises
-    ------
-    TypeError
-        For nested values, which cannot be told apart.
-
-    Examples
-    --------
     >>> codes, values = distinct(open_frame("employee", {"store": ["b", None, "a", "b"]}), "store")
     >>> codes.tolist(), values
     ([0, -1, 1, 0], ['b', 'a'])
@@ -195,13 +150,7 @@ def _series(frame: Frame, name: str) -> nw.Series[Any]:
 
 
 def _narrowed(series: nw.Series[Any]) -> nw.Series[Any]:
-    """128-bit whole numbers as 64-bit ones, which numpy knows.
-
-    Raises
-    ------
-    DataError
-        If one does not fit.
-    """
+    """128-bit whole numbers as 64-bit ones, which numpy knows."""
     ends = [end for end in (series.min(), series.max()) if end is not None]
     if any(not -(2**63) <= int(end) < 2**63 for end in ends):
         worst = max(ends, key=lambda end: abs(int(end)))
@@ -280,8 +229,6 @@ def _hint(name: str, frame: Frame, columns: Sequence[object]) -> str:
 
 
 _LOOKED_AT = 500  # distinct texts that say what a column holds
-
-
 LARGEST = 1e50  # whose fourth power, and the sum of many such, is still a number; its inverse likewise
 
 
@@ -290,26 +237,9 @@ def number_column(source: str, frame: Frame, name: str, codes: Mapping[str, floa
 
     Numbers keep their type, so that nothing is copied.
 
-    Parameters
-    ----------
-    source, frame, name
-        Whose column.
-    codes
-        Text answer to number; empty where text is no answer.
+    `codes`: text answer -> number. Text (or dates, lists ...) that no label explains is a DataError: column, text, how
+    often.
 
-    Returns
-    -------
-    ndarray
-        (n,) integers or floats.
-
-    Raises
-    ------
-    DataError
-        If the column holds text (or dates, lists ...) that no label explains; names the column, the text and
-        how often.
-
-    Examples
-    --------
     >>> from roxmodel.survey.frames import open_frame
     >>> frame = open_frame("employee", {"p1": ["no", "yes", None]})
     >>> number_column("employee", frame, "p1", {"no": 0, "yes": 1})
@@ -329,27 +259,6 @@ def number_column(source: str, frame: Frame, name: str, codes: Mapping[str, floa
         return values.astype(np.float64)
     if values.dtype.kind != "O":
         raise DataError(f"Column {name!r} of the {source} frame holds {values.dtype}, not numbers.")
-    return _from_objects(source, name, values, codes)
-
-
-def count_column(source: str, frame: Frame, name: str) -> FloatArray:
-    """One column as (n,) floats that are whole, 0 or above, or NaN for missing.
-
-    Raises
-    ------
-    DataError
-        As `number_column`, and for a negative, fractional or infinite count.
-    """
-    require_columns(source, frame, [name])
-    counts = number_column(source, frame, name, {}).astype(np.float64)
-    wrong = counts[(counts < 0) | (counts > LARGEST) | (counts != np.floor(counts)) & ~np.isnan(counts)]
-    if len(wrong):
-        problem = f"Column {name!r} of the {source} frame has the count {wrong[0]:g}."
-        raise DataError(problem, allowed="whole numbers, 0 or above")
-    return counts
-
-
-def _from_objects(source: str, name: str, values: NDArray[Any], codes: Mapping[str, float]) -> FloatArray:
     import pandas as pd
 
     try:
@@ -358,6 +267,22 @@ def _from_objects(source: str, name: str, values: NDArray[Any], codes: Mapping[s
         problem = f"Column {name!r} of the {source} frame holds nested values, not numbers."
         raise DataError(problem, hint="Give each answer a column of its own.") from None
     return _translated(source, name, (places, list(unique)), codes)
+
+
+def float_column(source: str, frame: Frame, name: str) -> FloatArray:
+    """One column as (n,) floats, NaN for missing; refused where it is not there."""
+    require_columns(source, frame, [name])
+    return number_column(source, frame, name, {}).astype(np.float64)
+
+
+def count_column(source: str, frame: Frame, name: str) -> FloatArray:
+    """One column as (n,) floats that are whole, 0 or above, or NaN for missing."""
+    counts = float_column(source, frame, name)
+    wrong = counts[(counts < 0) | (counts > LARGEST) | (counts != np.floor(counts)) & ~np.isnan(counts)]
+    if len(wrong):
+        problem = f"Column {name!r} of the {source} frame has the count {wrong[0]:g}."
+        raise DataError(problem, allowed="whole numbers, 0 or above")
+    return counts
 
 
 def _translated(source: str, name: str, found: tuple[IntArray, list[Any]], codes: Mapping[str, float]) -> FloatArray:

@@ -14,49 +14,33 @@ import numpy as np
 
 from roxmodel.doubts import Doubt
 from roxmodel.errors import DataError, listed
+from roxmodel.moments.checks import ordered
 from roxmodel.survey.frames import Frame, distinct, raw_dtype, require_columns
 from roxmodel.types import BoolArray, IntArray
 
 __all__ = [
-    "Keys",
-    "Twins",
-    "folded",
-    "key_doubts",
-    "label_doubts",
-    "near_twins",
-    "read_keys",
-    "refuse_mixed_types",
-    "refuse_rounded",
-    "refuse_twice",
-]
+    "Keys", "Twins", "folded", "key_doubts", "label_doubts", "near_twins", "read_keys", "refuse_mixed_types",
+    "refuse_rounded", "refuse_twice",
+]  # fmt: skip
 
 
 _EXPONENT = re.compile(r"\s*[+-]?\d(?:[.,]\d+[eE]\+?|[eE]\+)\d+\s*")  # how a spreadsheet writes a long number
-
-
 _FIRST, _LAST = frozenset("0123456789+- "), frozenset("0123456789., ")  # of such a text
-
-
 _POINT = re.compile(r"\s*[+-]?\d+[.,]0*\s*")  # a whole number that went through a float
-
-
 _WHOLE = {2: 2**11, 4: 2**24, 8: 2**53}  # bytes of a float -> from where it does not hold every whole number
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Keys:
-    """Rows to units.
+    """Rows to units."""
 
-    Attributes
-    ----------
-    codes
-        (n,) place of each row's unit in `units`, -1 for a row without a unit.
-    units
-        The units, sorted, so that row order never matters.
-    """
+    codes: IntArray  # (n,) place of each row's unit in `units`, -1 for a row without a unit
+    units: tuple[Hashable, ...]  # the units, sorted, so that row order never matters
 
-    codes: IntArray
-    units: tuple[Hashable, ...]
+    @property
+    def rows(self) -> IntArray:
+        """(G,) rows of each unit."""
+        return np.bincount(self.codes[self.codes >= 0], minlength=len(self.units))
 
     @property
     def without(self) -> int:
@@ -80,13 +64,6 @@ class Keys:
 def read_keys(source: str, frame: Frame, by: str) -> Keys:
     """Read the unit key of every row; missing and blank ones name no unit.
 
-    Raises
-    ------
-    DataError
-        If the column is not there, names no unit at all, holds what is no key, or whole numbers that were rounded.
-
-    Examples
-    --------
     >>> from roxmodel.survey.frames import open_frame
     >>> keys = read_keys("employee", open_frame("employee", {"store": [7.0, None, 3.0, 7.0]}), "store")
     >>> keys.units, keys.codes.tolist()
@@ -100,7 +77,7 @@ def read_keys(source: str, frame: Frame, by: str) -> Keys:
         raise DataError(problem, hint="Make it text or a whole number.") from None
     refuse_rounded(f"The column {by!r} of the {source} frame", found, raw_dtype(frame, by))
     plain = [_plain(value) for value in found]
-    units = _sorted(unit for unit in set(plain) if not _blank(unit))
+    units, _ = ordered(unit for unit in set(plain) if not (isinstance(unit, str) and not unit.strip()))
     if not units:
         raise DataError(f"The column {by!r} of the {source} frame names no unit: all {len(frame)} rows are empty.")
     place = {unit: position for position, unit in enumerate(units)}
@@ -111,23 +88,10 @@ def read_keys(source: str, frame: Frame, by: str) -> Keys:
 def refuse_rounded(whose: str, values: Iterable[Any], dtype: str = "") -> None:
     """Refuse whole-number ids that went through floating point: beyond 2^53 different ids became one.
 
-    Parameters
-    ----------
-    whose
-        Beginning of the sentence: which column of which frame.
-    values
-        Distinct values of the column.
-    dtype
-        Of the column: 32-bit floats lose whole numbers from 2^24 on.
+    That is a float, text in exponent notation or with ".0", or a Decimal with an exponent, so large that a float does
+    not tell neighbours apart. `whose`: which column of which frame, as the sentence begins; `dtype` of the column:
+    32-bit floats lose whole numbers from 2^24 on.
 
-    Raises
-    ------
-    DataError
-        Naming the column, with an example: a float, text in exponent notation or with ".0", or a Decimal with an
-        exponent, so large that a float does not tell neighbours apart.
-
-    Examples
-    --------
     >>> refuse_rounded("The column 'id'", [7.0, 10**17])
     >>> try:
     ...     refuse_rounded("The column 'id'", [1e17])
@@ -168,15 +132,8 @@ def _rounded(value: Any, most: int) -> bool:
 
 
 def refuse_twice(source: str, by: str, keys: Keys) -> None:
-    """Refuse a unit that has two rows where one is meant.
-
-    Raises
-    ------
-    DataError
-        Naming the units.
-    """
-    counts = np.bincount(keys.codes[keys.codes >= 0], minlength=len(keys.units))
-    twice = [keys.units[place] for place in np.flatnonzero(counts > 1)]
+    """Refuse a unit that has two rows where one is meant."""
+    twice = [keys.units[place] for place in np.flatnonzero(keys.rows > 1)]
     if twice:
         raise DataError(
             f"The {source} frame has more than one row for the {by} {listed(twice, 3)}.",
@@ -185,13 +142,7 @@ def refuse_twice(source: str, by: str, keys: Keys) -> None:
 
 
 def refuse_mixed_types(by: str, units_of: Sequence[tuple[str, Sequence[Hashable]]]) -> None:
-    """Refuse keys that are text in one frame and numbers in another: they would never match.
-
-    Raises
-    ------
-    DataError
-        Naming two frames that share no type of key, with an example of each.
-    """
+    """Refuse keys that are text in one frame and numbers in another: they would never match."""
     kinds = [(source, {_kind(unit) for unit in units}, units[0]) for source, units in units_of if units]
     for source, kind, example in kinds[1:]:
         first, known, other = kinds[0]
@@ -217,50 +168,19 @@ def _plain(value: Any) -> Hashable:
     return int(unit) if whole else unit  # type: ignore[call-overload]
 
 
-def _blank(unit: Hashable) -> bool:
-    return isinstance(unit, str) and not unit.strip()
-
-
-def _sorted(units: Iterable[Hashable]) -> tuple[Hashable, ...]:
-    """Sort within each type; values that cannot be compared are sorted as they are printed."""
-    keys: list[Any] = list(units)
-    try:
-        return tuple(sorted(keys, key=lambda unit: (type(unit).__name__, unit)))
-    except TypeError:
-        return tuple(sorted(keys, key=lambda unit: (type(unit).__name__, repr(unit))))
-
-
 _ZEROS = re.compile(r"(?<![\d.,])0+(?=\d)")
-
-
 _WHOLE_NUMBER = re.compile(r"([+-]?\d+)[.,]0+")
-
-
 _MARKS = str.maketrans(
     dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-")
     | dict.fromkeys("\u2018\u2019\u00b4`", "'")
     | dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff\u00ad")
 )
-
-
 _QUOTES = "\"'\u201c\u201d\u201e\u00ab\u00bb\u2039\u203a"
-
-
 _APART = re.compile(r"(?<=[^\W_])[\s_-]+(?=[^\W_])")  # what stands between words
-
-
 _NUMBERED = re.compile(r"(?<=[^\W\d_]) (?=\d)")  # between a word and its number
-
-
 _POWER = re.compile(r"[+-]?\d(?:[.,]\d+)?[eE]\+?\d+")
-
-
 _LARGEST = 2.0**53  # beyond it a text with an exponent is refused by its reader
-
-
 _MISREAD = re.compile("[\u00c2\u00c3\u00e2]")  # how UTF-8 begins where it is read as Latin
-
-
 _SHOWN = 3  # examples in a sentence
 
 
@@ -268,17 +188,12 @@ _SHOWN = 3  # examples in a sentence
 class Twins:
     """Keys that are one if blanks, case, zeros and the like do not count.
 
-    Attributes
-    ----------
-    keys
-        As they are written.
-    kinds
-        What differs: ``types`` or ``bytes``, ``encoding`` (UTF-8 read as Latin), ``exponents``, ``signs`` (how
-        characters are composed), ``marks`` (kinds of dashes, characters without width), ``quotes``, ``blanks``,
-        ``letters`` (case), ``accents``, ``separators`` (blank, dash, underscore or nothing before a number), ``zeros``.
+    `kinds`: what differs: ``types`` or ``bytes``, ``encoding`` (UTF-8 read as Latin), ``exponents``, ``signs`` (how
+    characters are composed), ``marks`` (kinds of dashes, characters without width), ``quotes``, ``blanks``, ``letters``
+    (case), ``accents``, ``separators`` (blank, dash, underscore or nothing before a number), ``zeros``.
     """
 
-    keys: tuple[Hashable, ...]
+    keys: tuple[Hashable, ...]  # as they are written
     kinds: tuple[str, ...]
 
     @property
@@ -290,8 +205,6 @@ class Twins:
 def folded(key: Hashable) -> str | None:
     r"""One form for all ways of writing a key; None where a key is neither text nor a number.
 
-    Examples
-    --------
     >>> {folded(key) for key in ["B 07 ", "b\u00a07", "\uff22-07", "'b7'", b"B_7"]}
     {'b7'}
     >>> {folded(key) for key in [7, "07", "7.0", "7e+0"]}
@@ -384,8 +297,6 @@ _STEPS = (
 def near_twins(keys: Iterable[Hashable]) -> list[Twins]:
     """Sets of keys that differ in writing only, in the order of their first key.
 
-    Examples
-    --------
     >>> [(twins.keys, twins.kinds) for twins in near_twins(["a", "b", "a ", "B", "c"])]
     [(('a', 'a '), ('blanks',)), (('b', 'B'), ('letters',))]
     """
@@ -424,14 +335,7 @@ def key_doubts(
     Twins that a reader cannot tell apart are always said. Those that differ by case or leading zeros are said if one
     of them is missing from a frame: units 'a' and 'A' that every frame knows are two.
 
-    Parameters
-    ----------
-    by
-        Column of the key.
-    present
-        Source -> unit -> respondents (rows of the unit frame: 1).
-    units
-        All units.
+    `present`: source -> unit -> respondents (rows of the unit frame: 1).
     """
     doubtful = [twins for twins in near_twins(units) if twins.invisible or _torn(twins, present)]
     if not doubtful:

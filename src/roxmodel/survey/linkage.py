@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from roxmodel.errors import listed
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.moments.source import SourceMoments
+from roxmodel.moments.unit_means import UnitMeans
 from roxmodel.spec.constructs import UNIT, Construct
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.questionnaire import Item
@@ -20,15 +21,13 @@ from roxmodel.types import FloatArray
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Agreement", "agreement", "linkage_table", "quality_table", "unmatched_table"]
+__all__ = ["Agreement", "agreement", "equation_units", "linkage_table", "quality_table", "unmatched_table"]
 
 
 COLUMNS = (
     "construct", "source", "items", "respondents", "units", "matched", "lost", "answers_min",
     "answers_median", "answers_max", "missing", "icc1", "icc2", "rwg", "note", "response",
 )  # fmt: skip
-
-
 _ROUNDING = 1e-12  # variance of the item mean, as a share of the items' own, that is nothing but rounding
 
 
@@ -36,23 +35,14 @@ _ROUNDING = 1e-12  # variance of the item mean, as a share of the items' own, th
 class Agreement:
     """Whether the people of a unit agree, and whether units differ.
 
-    Attributes
-    ----------
-    icc1
-        ICC(1): share of the variance of one answer that lies between units (one-way ANOVA; can be negative).
-    icc2
-        ICC(2): reliability of the unit means at the sizes at hand (below 0 if units differ less than chance).
-    rwg
-        rwg(j) against a uniform null, mean over units with at least two answers to every item; NaN without a
-        scale with ends.
-    note
-        Why a number is missing, and which units are left out.
+    `rwg`: rwg(j) against a uniform null, mean over units with at least two answers to every item; NaN without a scale
+    with ends.
     """
 
-    icc1: float
-    icc2: float
+    icc1: float  # ICC(1): share of the variance of one answer that lies between units (one-way ANOVA; can be negative)
+    icc2: float  # ICC(2): reliability of the unit means at the sizes at hand (below 0 if units differ less than chance)
     rwg: float
-    note: str
+    note: str  # why a number is missing, and which units are left out
 
 
 def agreement(moments: SourceMoments, construct: Construct) -> Agreement:
@@ -66,20 +56,9 @@ def agreement(moments: SourceMoments, construct: Construct) -> Agreement:
     rwg(j) = J(1 - s²/σ²) / (J(1 - s²/σ²) + s²/σ²) with J items, s²/σ² the mean over items of the within-unit
     variance divided by the variance of a uniform answer on the scale; below 0 it counts as 0.
 
-    Parameters
-    ----------
-    moments
-        Of the construct's source.
-    construct
-        Which items.
+    Bliese (2000), in Klein & Kozlowski (eds.), Multilevel theory, research, and methods, 349-381. James, Demaree & Wolf
+    (1984), doi 10.1037/0021-9010.69.1.85.
 
-    References
-    ----------
-    Bliese (2000), in Klein & Kozlowski (eds.), Multilevel theory, research, and methods, 349-381.
-    James, Demaree & Wolf (1984), doi 10.1037/0021-9010.69.1.85.
-
-    Examples
-    --------
     >>> from roxmodel.moments.condense import Design
     >>> design = Design(codes=np.array([0, 0, 1, 1]), units=["north", "south"])
     >>> staff = SourceMoments.from_columns("employee", ["p1"], [np.array([1.0, 3, 6, 6])], design)
@@ -113,12 +92,8 @@ def _joined(*notes: str) -> str:
 def _answers(weight: FloatArray, weight2: FloatArray, within: FloatArray) -> FloatArray:
     """(G,) complete answers that would make the mean of the item means as precise as it is.
 
-    Parameters
-    ----------
-    weight, weight2
-        (G, p, p) sums of weights and squared weights (counts), above 0 on the diagonal.
-    within
-        (p, p) covariance within units.
+    `weight`, `weight2`: (G, p, p) sums of weights and squared weights (counts), above 0 on the diagonal; `within`: (p,
+    p) covariance within units.
     """
     own = np.diagonal(weight, axis1=1, axis2=2)
     share = weight2 / (own[:, :, None] * own[:, None, :])
@@ -187,42 +162,40 @@ def linkage_table(
     """One row a construct; see `Study.linkage`."""
     import pandas as pd
 
-    everyone = set(moments.units)
-    matched = len(moments.matched)
+    everyone, matched = len(moments.units), len(moments.matched)
     rows = []
     for construct in model.constructs:
-        if construct.source == UNIT:
-            row = _unit_row(construct, moments, len(everyone))
-        else:
-            row = _source_row(construct, moments.source(construct.source), len(everyone))
+        row = _linkage_row(construct, moments)
         notes = [str(row["note"]), *_losses(construct, without_unit, coerced)]
         if construct.source in assumed:
             notes.append(f"{assumed[construct.source]} people in every unit were assumed (n=)")
-        rows.append({**row, "matched": matched, "note": _joined(*notes)})
+        rows.append({**row, "matched": matched, "lost": everyone - row["units"], "note": _joined(*notes)})
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _source_row(construct: Construct, source: SourceMoments, everyone: int) -> dict[str, object]:
-    own = source.select(construct.item_names)
-    counts = own.counts.max(axis=1)
-    answering = counts[counts > 0]
-    asked = float(source.respondents.sum()) * len(construct.items)
-    agreed = agreement(source, construct)
+def _linkage_row(construct: Construct, moments: LinkedMoments) -> dict[str, Any]:
+    head = {"construct": construct.name, "source": construct.source, "items": len(construct.items)}
+    if construct.source == UNIT:
+        names, means = moments.item_means()
+        own = means[:, [names.index(item) for item in construct.item_names]]
+        there = int((~np.isnan(own)).any(axis=1).sum())
+        ones = dict.fromkeys(("answers_min", "answers_median", "answers_max"), 1.0)
+        unknown = dict.fromkeys(("icc1", "icc2", "rwg", "response"), np.nan)
+        missing, note = float(np.isnan(own).mean()), "the unit's own figure"
+        return {**head, "respondents": there, "units": there, **ones, "missing": missing, **unknown, "note": note}
+    source = moments.source(construct.source)
+    counts = source.select(construct.item_names).counts
+    answering = counts.max(axis=1)[counts.max(axis=1) > 0]
+    people = float(source.respondents.sum())
     return {
-        "construct": construct.name,
-        "source": construct.source,
-        "items": len(construct.items),
-        "respondents": int(source.respondents.sum()),
+        **head,
+        "respondents": int(people),
         "units": len(answering),
-        "lost": everyone - len(answering),
         "answers_min": float(answering.min()),
         "answers_median": float(np.median(answering)),
         "answers_max": float(answering.max()),
-        "missing": 1 - float(own.counts.sum()) / asked,
-        "icc1": agreed.icc1,
-        "icc2": agreed.icc2,
-        "rwg": agreed.rwg,
-        "note": agreed.note,
+        "missing": 1 - float(counts.sum()) / (people * len(construct.items)),
+        **asdict(agreement(source, construct)),
         "response": _response(source),
     }
 
@@ -234,29 +207,6 @@ def _response(source: SourceMoments) -> float:
     known = ~np.isnan(source.eligible)
     asked = float(source.eligible[known].sum())
     return float(source.respondents[known].sum()) / asked if asked > 0 else np.nan
-
-
-def _unit_row(construct: Construct, moments: LinkedMoments, everyone: int) -> dict[str, object]:
-    names, means = moments.item_means()
-    own = means[:, [names.index(item) for item in construct.item_names]]
-    there = int((~np.isnan(own)).any(axis=1).sum())
-    return {
-        "construct": construct.name,
-        "source": construct.source,
-        "items": len(construct.items),
-        "respondents": there,
-        "units": there,
-        "lost": everyone - there,
-        "answers_min": 1.0,
-        "answers_median": 1.0,
-        "answers_max": 1.0,
-        "missing": float(np.isnan(own).mean()),
-        "icc1": np.nan,
-        "icc2": np.nan,
-        "rwg": np.nan,
-        "note": "the unit's own figure",
-        "response": np.nan,
-    }
 
 
 def _losses(construct: Construct, without_unit: Mapping[str, int], coerced: Mapping[str, int]) -> list[str]:
@@ -288,17 +238,21 @@ def unmatched_table(by: str, moments: LinkedMoments, sources: Sequence[str]) -> 
     return pd.DataFrame(rows, columns=[by, "missing_from"])
 
 
+def equation_units(model: RoxModel, means: UnitMeans) -> dict[str, int]:
+    """Units with something of an effect and of all of its causes, by effect."""
+    seen = ~np.isnan(means.values)
+    own = {c.name: seen[:, [means.items.index(item) for item in c.item_names]].any(axis=1) for c in model.constructs}
+    return {
+        name: int(np.logical_and.reduce([own[name], *(own[cause] for cause in model.causes(name))]).sum())
+        for name in model.names
+    }
+
+
 QUALITY_COLUMNS = (
     "construct", "source", "items", "alpha", "omega", "composite_reliability", "ave", "htmt", "htmt_with", "note",
 )  # fmt: skip
-
-
 _SINGULAR = 1e-8  # smallest eigenvalue of a correlation matrix that one factor may be fitted to
-
-
 _NOTHING = 1e-6  # a mean correlation below is rounding: nothing to compare with
-
-
 _HEYWOOD = 0.005  # smallest unique variance taken for a solution; below, the item is the factor
 
 
@@ -383,8 +337,6 @@ def _one_factor(correlation: FloatArray) -> FloatArray | None:
     Minimised over the unique variances ψ, for which the loading is known: with the largest eigenvalue e and
     its vector v of ψ^-½ R ψ^-½ it is √(e - 1) ψ^½ v.
 
-    References
-    ----------
     Jöreskog (1967), doi:10.1007/BF02289658. Lawley & Maxwell (1971), Factor analysis as a statistical method.
     """
     p = len(correlation)

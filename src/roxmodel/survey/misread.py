@@ -21,26 +21,12 @@ __all__ = ["Asked", "Code", "code_doubts", "codes_of", "text_advice"]
 
 
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
-
-
 _COMMA = re.compile(r"\s*[+-]?\d+,\d+\s*")
-
-
 _THOUSANDS = re.compile(r"\s*[+-]?\d{1,3}(,\d{3})+(\.\d+)?\s*")
-
-
 _POINTS = re.compile(r"\s*[+-]?\d{1,3}([.\u00a0\u202f' ]\d{3})+(,\d+)?\s*")
-
-
 _PERCENT = re.compile(r"\s*[+-]?\d+([.,]\d+)?[\s\u00a0\u202f]*%\s*")
-
-
 _MONEY = re.compile(r"\s*([€$£]|EUR|USD|GBP|CHF)?\s*[+-]?\d[\d.,' \u00a0]*\s*([€$£]|EUR|USD|GBP|CHF)?\s*")
-
-
 _LEADING = re.compile(r"\s*[+-]?\d+\s*[-\u2013\u2014=:.)(].*[^\W\d_].*", re.DOTALL)
-
-
 _NOTHING = frozenset(
     {
         "", "-", "--", "\u2013", "\u2014", ".", "?", "/", "n/a", "na", "#n/a", "#null!", "nan", "n.a.", "null", "none",
@@ -49,29 +35,13 @@ _NOTHING = frozenset(
         "not asked", "prefer not to say", "skipped", "unknown", "unbekannt",
     }
 )  # fmt: skip
-
-
 _STORED = "numbers stored as text"
-
-
 _COMMAS = "numbers with a comma between thousands"
-
-
 _DECIMAL = "numbers with a decimal comma"
-
-
 _BOTH = "numbers with a sign between thousands and a decimal comma"
-
-
 _SHARES = "numbers with a percent sign"
-
-
 _WORDED = "a number and its words in one"
-
-
 _AMOUNTS = "amounts with their currency"
-
-
 _HEADERS = 3  # rows above the answers that survey tools write at most
 
 
@@ -80,26 +50,10 @@ def text_advice(
 ) -> tuple[str, str] | None:
     """Say what the texts of a column are; None where they are words, which labels explain.
 
-    Parameters
-    ----------
-    name
-        The column.
-    texts
-        Distinct texts that were not read as numbers.
-    first
-        Row of the first occurrence of each, 0 = the first row of the frame.
-    others
-        How many distinct numbers (or labels) stand beside them.
-    labelled
-        Whether the answers are words that labels explain.
+    `texts`: distinct ones that were not read as numbers; `first`: row of the first occurrence of each; `others`: how
+    many distinct numbers (or labels) stand beside them; `labelled`: labels explain words. Returns what they are, and
+    what to do (pandas code that works on the column).
 
-    Returns
-    -------
-    tuple or None
-        What they are, and what to do (pandas code that works on the column).
-
-    Examples
-    --------
     >>> text_advice("q1", ["3,5", "4,0"], [0, 1], 0)[0]
     'numbers with a decimal comma'
     >>> text_advice("q1", ["How proud are you?", "4", "5"], [0, 1, 2], 0)[1]
@@ -116,11 +70,10 @@ def text_advice(
         left = f"{rows} row{'' if rows == 1 else 's'}: pandas.read_csv(path, skiprows={skipped})"
         what = "the question's text above the answers (a second header row, as survey tools export it)"
         return what, f"Leave out {left}, or frame.iloc[{rows}:]{number}"
-    empty = [text for text in texts if text.strip().casefold() in _NOTHING]
-    answers = [text for text in texts if text.strip().casefold() not in _NOTHING]
+    empty, answers = [t for t in texts if _says_nothing(t)], [t for t in texts if not _says_nothing(t)]
     kind = _kind(answers)
     if empty and (kind is not None or (others and not answers)):
-        made = _replaced(column, empty)
+        made = f"{column}.replace({{{', '.join(f'{text!r}: None' for text in empty[:6])}}})"
         made = made if labelled else f"pandas.to_numeric({made})"
         what = f'words for "no answer" among {"labels" if labelled else "numbers"}'
         return what, f"Set them to missing: pandas.read_csv(path, na_values={empty[:6]!r}), or {made}."
@@ -132,14 +85,16 @@ def _parted(texts: Sequence[str], first: Sequence[int]) -> tuple[list[str], list
     by_row = sorted(zip(first, texts, strict=True))
     heads: list[str] = []
     for row, text in by_row[:_HEADERS]:
-        wordy = not _like_number(text) and text.strip().casefold() not in _NOTHING
-        if row != len(heads) or not wordy:
+        if row != len(heads) or _like_number(text) or _says_nothing(text):
             break
         heads.append(text)
     rest = [text for _, text in by_row[len(heads) :]]
-    return (
-        (heads, rest) if all(_like_number(t) or t.strip().casefold() in _NOTHING for t in rest) else ([], list(texts))
-    )
+    plain = all(_like_number(text) or _says_nothing(text) for text in rest)
+    return (heads, rest) if plain else ([], list(texts))
+
+
+def _says_nothing(text: str) -> bool:
+    return text.strip().casefold() in _NOTHING
 
 
 def _like_number(text: str) -> bool:
@@ -163,11 +118,6 @@ def _kind(answers: Sequence[str]) -> str | None:
         if all(any(pattern.fullmatch(text) for pattern in patterns) for text in answers):
             return kind
     return None
-
-
-def _replaced(column: str, texts: Sequence[str]) -> str:
-    listed = ", ".join(f"{text!r}: None" for text in texts[:6])
-    return f"{column}.replace({{{listed}}})"
 
 
 def _remedy(kind: str, column: str, answers: Sequence[str]) -> str:
@@ -194,98 +144,46 @@ def _remedy(kind: str, column: str, answers: Sequence[str]) -> str:
 
 
 Kind = Literal["answers", "means", "figures"]
-
-
 _NEAR = frozenset({7, 8, 9})  # codes that are also points of longer scales
-
-
 _TWO = frozenset({66, 77, 88, 96, 97, 98, 99})
-
-
 _LONG = frozenset(10**k - j for k in (3, 4, 5, 6) for j in (1, 2, 3, 4)) | {666, 777, 888, 6666, 7777, 8888}
-
-
 _UPPER = _NEAR | _TWO | _LONG
-
-
 _LOWER = frozenset(-k for k in (*range(1, 10), *_TWO, *_LONG))
-
-
 _TOP = frozenset({6, 8, 11, 101})  # one beyond the scales 1 to 5, 1 to 7, 0 to 10, 0 to 100
-
-
 _LONGEST = 11.0  # highest point of a rating; beyond it two-digit codes are ordinary numbers
-
-
 _FEWEST = 20  # answers below which nothing is isolated
-
-
 _OFTEN = 5  # a value whose neighbour is empty, and that often: no tail of a count
-
-
 _FAR = 5.0  # times the largest ordinary value
-
-
 _MOST = 0.6  # a share beyond which it is the item, not the exception
-
-
 _CLEAR = 4.0  # standard errors by which "0" lies above "1" in the other items
 
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """A value that looks like a code.
+    """A value that looks like a code."""
 
-    Attributes
-    ----------
-    value, times
-        Which, and how often.
-    low, high, whole
-        Ends of the ordinary answers, and whether they are whole numbers.
-    answers
-        Of how many answers in all.
-    """
-
-    value: float
+    value: float  # which, and how often
     times: int
-    low: float
+    low: float  # ends of the ordinary answers, and whether they are whole numbers
     high: float
     whole: bool
-    answers: int
+    answers: int  # of how many answers in all
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Asked:
-    """One item with its answers, and those to the other items of its construct (as they are read).
+    """One item with its answers, and those to the other items of its construct (as they are read)."""
 
-    Attributes
-    ----------
-    item
-        The question.
-    values
-        (n,) as answered, NaN where missing.
-    construct
-        Name of its construct.
-    """
-
-    item: Item
-    values: NDArray[Any]
-    construct: str
+    item: Item  # the question
+    values: NDArray[Any]  # (n,) as answered, NaN where missing
+    construct: str  # name of its construct
 
 
 def code_doubts(source: str, asked: Sequence[Asked], kind: Kind, remedy: str) -> list[Doubt]:
     """One doubt of check ``scale`` about the items of a frame that hold codes.
 
-    Parameters
-    ----------
-    source
-        Whose frame, for the sentence.
-    asked
-        Its items; those with a scale are known to be inside it.
-    kind
-        Single ``answers``, unit ``means``, or the unit's own ``figures``.
-    remedy
-        What to do, besides giving the item its scale: ``{codes}`` stands for the codes.
+    Items with a scale are known to be inside it. `remedy`: what to do; ``{codes}`` stands for the codes, ``{name}`` and
+    ``{scale}`` for an item's.
     """
     found = {one.item.name: codes for one in asked if (codes := _found(one, asked, kind))}
     if not found:
@@ -333,8 +231,6 @@ def codes_of(values: NDArray[Any], kind: Kind = "answers") -> list[Code]:
     like no other; five times the largest value for longer ones; with an empty neighbour, and often, for 7 to 9 (on a
     scale without holes) and -1 to -9.
 
-    Examples
-    --------
     >>> [(code.value, code.times) for code in codes_of(np.array([1, 2, 3, 4, 5] * 5 + [99, 98]))]
     [(98.0, 1), (99.0, 1)]
     >>> codes_of(np.array([0, 1, 2, 3, 5, 8, 13, 40, 99] * 5)), codes_of(np.arange(18, 100))

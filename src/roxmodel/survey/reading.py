@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from roxmodel.doubts import Doubt
 from roxmodel.errors import DataError, SpecError, did_you_mean, listed
@@ -19,77 +18,50 @@ from roxmodel.spec.constructs import UNIT
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.questionnaire import Item
 from roxmodel.survey.aggregated import Aggregated, read_aggregated
-from roxmodel.survey.answers import read_answers
-from roxmodel.survey.frames import LARGEST, Frame, number_column, open_frame, raw_column, require_columns
+from roxmodel.survey.answers import Answers, read_answers
+from roxmodel.survey.frames import LARGEST, Frame, float_column, open_frame, raw_column, require_columns
 from roxmodel.survey.keys import Keys, key_doubts, read_keys, refuse_mixed_types, refuse_twice
 from roxmodel.survey.misread import Asked, Kind, code_doubts
 from roxmodel.survey.suspect import duplicate_doubts, reversed_in_moments
 from roxmodel.types import FloatArray
 
-__all__ = ["Options", "Reading", "Rows", "check_same_items", "read_frames", "read_moments", "require_sources"]
+__all__ = ["Options", "Reading", "Rows", "read_frames", "read_moments", "require_sources"]
+
+_REMEDY = (
+    "Give the item its scale, such as rox.Item(name={name}, scale={scale}), and say coerce=True; or set {codes} to "
+    "missing in the data."
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How the frames are to be read.
+    """How the frames are to be read."""
 
-    Attributes
-    ----------
-    by
-        Column with the unit's key.
-    weight, frequency
-        Source -> column.
-    eligible
-        Source -> column of the unit frame.
-    coerce
-        Whether answers outside their scale count as missing.
-    """
-
-    by: str
-    weight: Mapping[str, str] = field(default_factory=dict)
+    by: str  # column with the unit's key
+    weight: Mapping[str, str] = field(default_factory=dict)  # source -> column
     frequency: Mapping[str, str] = field(default_factory=dict)
-    eligible: Mapping[str, str] = field(default_factory=dict)
-    coerce: bool = False
+    eligible: Mapping[str, str] = field(default_factory=dict)  # source -> column of the unit frame
+    coerce: bool = False  # whether answers outside their scale count as missing
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reading:
     """What the frames said.
 
-    Attributes
-    ----------
-    moments
-        Of all sources; rows are forgotten.
-    unit_frame, unit_keys
-        The units' own figures, kept for columns such as the region.
-    without_unit
-        Source -> rows that name no unit.
-    coerced
-        Item -> answers outside the scale that count as missing.
-    rows
-        Source -> its answers, where some are missing.
-    eligible
-        Columns of the unit frame with how many people could have answered.
-    origin
-        ``frames``; ``pickle``: without rows and without columns that no construct uses; ``moments``: without any.
-    left_behind
-        Sources with missing answers whose rows stayed where the pickle was made.
-    doubts
-        What in the frames may not be what it seems.
-    assumed
-        Source -> people in every unit, where means came without counts.
+    `origin`: ``frames``; ``pickle``: without rows and without columns that no construct uses; ``moments``: without any;
+    `assumed`: source -> people in every unit, where means came without counts.
     """
 
-    moments: LinkedMoments
-    unit_frame: Frame | None
+    moments: LinkedMoments  # of all sources; rows are forgotten
+    unit_frame: Frame | None  # the units' own figures, kept for columns such as the region
     unit_keys: Keys | None
-    without_unit: Mapping[str, int]
-    coerced: Mapping[str, int]
-    rows: Mapping[str, Rows] = field(default_factory=dict)
-    eligible: tuple[str, ...] = ()
+    without_unit: Mapping[str, int] = field(default_factory=dict)  # source -> rows that name no unit
+    coerced: Mapping[str, int] = field(default_factory=dict)  # item -> answers outside its scale, taken as missing
+    rows: Mapping[str, Rows] = field(default_factory=dict)  # source -> its answers, where some are missing
+    eligible: tuple[str, ...] = ()  # columns of the unit frame with how many people could have answered
     origin: Literal["frames", "pickle", "moments"] = "frames"
-    left_behind: tuple[str, ...] = ()
-    doubts: tuple[Doubt, ...] = ()
+    left_behind: tuple[str, ...] = ()  # sources with missing answers whose rows stayed where the pickle was made
+    doubts: tuple[Doubt, ...] = ()  # what in the frames may not be what it seems
     assumed: Mapping[str, int] = field(default_factory=dict)
 
     def travelling(self, by: str) -> Reading:
@@ -107,9 +79,9 @@ class Reading:
         rows = self.rows.get(source)
         if rows is None or rows.design.weight is not None:
             return None
-        at = [rows.names.index(item) for item in items]
-        reading = ([rows.signs[k] for k in at], [rows.offsets[k] for k in at])
-        return Cells.from_columns(items, [rows.columns[k] for k in at], rows.design, reading)
+        own = {one.item.name: one for one in rows.answers}
+        signs, offsets = zip(*(own[item].item.reading for item in items), strict=True)
+        return Cells.from_columns(items, [own[item].values for item in items], rows.design, (signs, offsets))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,33 +91,34 @@ class Rows:
     Kept with the study in memory, never with a document or a pickle.
     """
 
-    names: tuple[str, ...]
-    columns: tuple[NDArray[Any], ...]
+    answers: tuple[Answers, ...]
     design: Design
-    signs: tuple[float, ...]
-    offsets: tuple[float, ...]
 
 
 @dataclass(slots=True)
 class _Book:
     """What is noted while reading."""
 
+    construct: dict[str, str]  # of each item
     keys: dict[str, Keys] = field(default_factory=dict)
     coerced: dict[str, int] = field(default_factory=dict)
     rows: dict[str, Rows] = field(default_factory=dict)
     doubts: list[Doubt] = field(default_factory=list)
-    construct: dict[str, str] = field(default_factory=dict)  # of each item
+
+    def note(self, source: str, kind: Kind, answers: Sequence[Answers]) -> None:
+        """Answers outside their scale, and codes for "no answer" in items without a scale."""
+        self.coerced |= {one.item.name: one.coerced for one in answers if one.coerced}
+        if all(one.item.scale is not None for one in answers):
+            return
+        used = self.keys[source].used
+        values = [one.values if used is None else one.values[used] for one in answers]
+        asked = [Asked(a.item, own, self.construct[a.item.name]) for a, own in zip(answers, values, strict=True)]
+        self.doubts += code_doubts(source, asked, kind, _REMEDY)
 
 
 def read_frames(model: RoxModel, frames: Mapping[str, object], options: Options) -> Reading:
-    """Read one frame a source; frames of sources the model does not ask are left unread.
-
-    Raises
-    ------
-    RoxError
-        Whatever is wrong with a frame, naming source and column; frames that share no unit.
-    """
-    book, sources = _Book(construct={item.name: c.name for c in model.constructs for item in c.items}), []
+    """Read one frame a source; frames of sources the model does not ask are left unread."""
+    book, sources = _Book({item.name: c.name for c in model.constructs for item in c.items}), []
     figures, unit_frame = None, None
     for source, given in frames.items():
         items = [item for c in model.constructs if c.source == source for item in c.items]
@@ -157,25 +130,15 @@ def read_frames(model: RoxModel, frames: Mapping[str, object], options: Options)
     moments = LinkedMoments(tuple(sources), figures)
     if options.eligible:
         moments = _with_eligible(moments, unit_frame, book, options)
-    _check_matched(options.by, moments, book)
-    without = {source: keys.without for source, keys in book.keys.items() if keys.without}
-    eligible = tuple(options.eligible.values())
-    linkage = _linkage_doubts(model, options.by, moments, _rows_of(book))
-    doubts = (*book.doubts, *linkage, *reversed_in_moments(model, moments))
-    assumed = {
-        s: n for s, given in frames.items() if isinstance(given, Aggregated) and (n := given.assumed) is not None
-    }
+    present = {source: dict(zip(keys.units, keys.rows.tolist(), strict=True)) for source, keys in book.keys.items()}
+    linkage = _linkage_doubts(model, options.by, moments, present)
     return Reading(
-        moments,
-        unit_frame,
-        book.keys.get(UNIT),
-        without,
-        book.coerced,
-        book.rows,
-        eligible,
-        doubts=doubts,
-        assumed=assumed,
-    )
+        moments, unit_frame, book.keys.get(UNIT), coerced=book.coerced, rows=book.rows,
+        without_unit={source: keys.without for source, keys in book.keys.items() if keys.without},
+        eligible=tuple(options.eligible.values()),
+        doubts=(*book.doubts, *linkage, *reversed_in_moments(model, moments)),
+        assumed={s: own.assumed for s, own in frames.items() if isinstance(own, Aggregated) and own.assumed},
+    )  # fmt: skip
 
 
 def read_moments(model: RoxModel, moments: LinkedMoments, by: str) -> Reading:
@@ -188,10 +151,8 @@ def read_moments(model: RoxModel, moments: LinkedMoments, by: str) -> Reading:
     present = {s.source: dict(zip(s.units, s.respondents.tolist(), strict=True)) for s in own.sources}
     if figures is not None:
         present[UNIT] = dict.fromkeys(figures.units, 1.0)
-    if not own.matched:
-        _refuse_unmatched(by, [(source, tuple(found)) for source, found in present.items()])
     doubts = (*_linkage_doubts(model, by, own, present), *reversed_in_moments(model, own))
-    return Reading(own, None, None, {}, {}, origin="moments", doubts=doubts)
+    return Reading(own, None, None, origin="moments", doubts=doubts)
 
 
 def require_sources(model: RoxModel, moments: LinkedMoments) -> None:
@@ -212,19 +173,17 @@ def _items(model: RoxModel, source: str) -> list[str]:
     return [item.name for c in model.constructs if c.source == source for item in c.items]
 
 
-def _rows_of(book: _Book) -> dict[str, dict[Hashable, float]]:
-    """Source -> unit -> rows."""
-    found: dict[str, dict[Hashable, float]] = {}
-    for source, keys in book.keys.items():
-        rows = np.bincount(keys.codes[keys.codes >= 0], minlength=len(keys.units))
-        found[source] = dict(zip(keys.units, rows.tolist(), strict=True))
-    return found
-
-
 def _linkage_doubts(
     model: RoxModel, by: str, moments: LinkedMoments, present: Mapping[str, Mapping[Hashable, float]]
 ) -> tuple[Doubt, ...]:
-    """Keys that nearly match, and units that few frames share."""
+    """Keys that nearly match, and units that few frames share; none in all is refused."""
+    if set(moments.matched).isdisjoint(present.get(UNIT, moments.matched)):
+        refuse_mixed_types(by, [(source, list(found)) for source, found in present.items()])
+        shown = "; ".join(f"{source}: {listed(list(found), 3)}" for source, found in present.items())
+        raise DataError(
+            f"No unit is in all frames: the keys {by!r} do not match ({shown}).",
+            hint="Check spelling, blanks and leading zeros of the keys.",
+        )
     units = dict.fromkeys(unit for found in present.values() for unit in found)
     found = key_doubts(by, present, list(units))
     matched, known = len(moments.matched), len(moments.units)
@@ -235,18 +194,6 @@ def _linkage_doubts(
     return (*found, Doubt("units", "doubtful", finding, (by,), remedy))
 
 
-def _code_doubts(source: str, asked: Sequence[tuple[Item, NDArray[Any]]], kind: Kind, book: _Book) -> None:
-    """Note codes for "no answer" in items without a scale."""
-    if all(item.scale is not None for item, _ in asked):
-        return
-    remedy = (
-        "Give the item its scale, such as rox.Item(name={name}, scale={scale}), and say coerce=True; or set {codes} to "
-        "missing in the data."
-    )
-    own = [Asked(item, values, book.construct[item.name]) for item, values in asked]
-    book.doubts += code_doubts(source, own, kind, remedy)
-
-
 def _read_source(source: str, given: object, items: list[Item], options: Options, book: _Book) -> SourceMoments:
     names = [item.name for item in items]
     wanted = {options.by, *names, *_named(source, given, options)}
@@ -255,17 +202,21 @@ def _read_source(source: str, given: object, items: list[Item], options: Options
     keys = book.keys[source] = read_keys(source, frame, options.by)
     if isinstance(given, Aggregated):
         refuse_twice(source, options.by, keys)
-        moments, coerced, means = read_aggregated(source, given, frame, keys, items, options.coerce)
-        _code_doubts(source, list(zip(items, means, strict=True)), "means", book)
+        moments, answers = read_aggregated(source, given, frame, keys, items, options.coerce)
+        book.note(source, "means", answers)
     else:
-        moments, coerced, rows, columns = _read_rows(source, frame, keys, items, options)
-        if rows is not None:
-            book.rows[source] = rows
-        used = [column if keys.used is None else column[keys.used] for column in columns]
-        _code_doubts(source, list(zip(items, used, strict=True)), "answers", book)
+        answers = [read_answers(source, frame, item, coerce=options.coerce, used=keys.used) for item in items]
+        weight, frequency = (
+            _positive(what, source, frame, asked.get(source))
+            for what, asked in (("weight", options.weight), ("frequency", options.frequency))
+        )
+        design, columns = Design(keys.codes, keys.units, weight, frequency), [one.values for one in answers]
+        moments = SourceMoments.from_columns(source, names, columns, design)
+        if moments.n.shape[1:] != (1, 1) and (moments.n != moments.n[:, :1, :1]).any():
+            book.rows[source] = Rows(tuple(answers), design)
+        book.note(source, "answers", answers)
         if source not in options.frequency:
             book.doubts += duplicate_doubts(source, columns, keys.codes)
-    book.coerced |= coerced
     signs, offsets = zip(*(item.reading for item in items), strict=True)
     return moments if all(sign > 0 for sign in signs) else moments.affine(signs, offsets)
 
@@ -280,31 +231,10 @@ def _named(source: str, given: object, options: Options) -> list[str]:
     return list(given.columns)
 
 
-def _read_rows(
-    source: str, frame: Frame, keys: Keys, items: list[Item], options: Options
-) -> tuple[SourceMoments, dict[str, int], Rows | None, tuple[NDArray[Any], ...]]:
-    used = keys.used
-    answers = [read_answers(source, frame, item, coerce=options.coerce, used=used) for item in items]
-    design = Design(
-        codes=keys.codes,
-        units=keys.units,
-        weight=_positive("weight", source, frame, options.weight.get(source)),
-        frequency=_positive("frequency", source, frame, options.frequency.get(source)),
-    )
-    names = [item.name for item in items]
-    columns = tuple(a.values for a in answers)
-    moments = SourceMoments.from_columns(source, names, columns, design)
-    signs, offsets = zip(*(item.reading for item in items), strict=True)
-    holed = moments.n.shape[1:] != (1, 1) and bool((moments.n != moments.n[:, :1, :1]).any())
-    rows = Rows(tuple(names), columns, design, signs, offsets) if holed else None
-    return moments, {a.item.name: a.coerced for a in answers if a.coerced}, rows, columns
-
-
 def _positive(what: str, source: str, frame: Frame, column: str | None) -> FloatArray | None:
     if column is None:
         return None
-    require_columns(source, frame, [column])
-    values = number_column(source, frame, column, {}).astype(np.float64)
+    values = float_column(source, frame, column)
     wrong = ~((values >= 1 / LARGEST) & (values <= LARGEST))
     if what == "frequency":
         wrong |= values != np.floor(np.where(wrong, 0.0, values))
@@ -323,19 +253,14 @@ def _read_figures(frame: Frame, items: list[Item], options: Options, book: _Book
     require_columns(UNIT, frame, [options.by, *(item.name for item in items)])
     keys = book.keys[UNIT] = read_keys(UNIT, frame, options.by)
     refuse_twice(UNIT, options.by, keys)
-    columns, raw = [], []
+    answers, turned = [], []
     for item in items:
         means = item.scale is not None and item.scale.kind not in {"count", "binary"}
-        answers = read_answers(UNIT, frame, item, coerce=options.coerce, means=means, used=keys.used)
-        if answers.coerced:
-            book.coerced[item.name] = answers.coerced
-        raw.append((item, answers.values if keys.used is None else answers.values[keys.used]))
+        answers.append(read_answers(UNIT, frame, item, coerce=options.coerce, means=means, used=keys.used))
         sign, offset = item.reading
-        columns.append(offset + sign * answers.values[keys.row].astype(np.float64))
-    if not items:
-        return None
-    _code_doubts(UNIT, raw, "figures", book)
-    return UnitFigures(tuple(item.name for item in items), keys.units, np.column_stack(columns))
+        turned.append(offset + sign * answers[-1].values[keys.row].astype(np.float64))
+    book.note(UNIT, "figures", answers)
+    return UnitFigures(tuple(item.name for item in items), keys.units, np.column_stack(turned)) if items else None
 
 
 def _with_eligible(moments: LinkedMoments, frame: Frame | None, book: _Book, options: Options) -> LinkedMoments:
@@ -347,8 +272,7 @@ def _with_eligible(moments: LinkedMoments, frame: Frame | None, book: _Book, opt
     for source, column in options.eligible.items():
         if source not in sources:
             raise SpecError(f"eligible= names the source {source!r}.", hint=did_you_mean(source, sources))
-        require_columns(UNIT, frame, [column])
-        values = number_column(UNIT, frame, column, {}).astype(np.float64)
+        values = float_column(UNIT, frame, column)
         keys, own = book.keys[UNIT], sources[source]
         found = dict(zip(keys.units, values[keys.row], strict=True))
         eligible = np.array([found.get(unit, np.nan) for unit in own.units])
@@ -367,45 +291,3 @@ def _refuse_too_few(by: str, column: str, source: SourceMoments, eligible: Float
             allowed="at least as many as answered; missing where unknown",
             hint="Correct the column: nobody can answer who is not eligible.",
         )
-
-
-def _check_matched(by: str, moments: LinkedMoments, book: _Book) -> None:
-    matched = moments.matched
-    if not set(matched).isdisjoint(book.keys[UNIT].units if UNIT in book.keys else matched):
-        return
-    _refuse_unmatched(by, [(source, keys.units) for source, keys in book.keys.items()])
-
-
-def _refuse_unmatched(by: str, units_of: Sequence[tuple[str, Sequence[Hashable]]]) -> None:
-    refuse_mixed_types(by, units_of)
-    shown = "; ".join(f"{source}: {listed(units, 3)}" for source, units in units_of)
-    raise DataError(
-        f"No unit is in all frames: the keys {by!r} do not match ({shown}).",
-        hint="Check spelling, blanks and leading zeros of the keys.",
-    )
-
-
-def check_same_items(model: RoxModel, other: RoxModel) -> None:
-    """Refuse a study that was read for another model's items.
-
-    Raises
-    ------
-    SpecError
-        Naming the item.
-    """
-    if model == other:
-        return
-    known = {item.name: (item, c.source) for c in other.constructs for item in c.items}
-    for construct in model.constructs:
-        for item in construct.items:
-            if item.name not in known:
-                raise SpecError(
-                    f"The study was read for model {other.name!r}, which has no item {item.name!r}.",
-                    hint="Make a Study with this model.",
-                )
-            twin, source = known[item.name]
-            if (twin.reading, source) != (item.reading, construct.source):
-                raise SpecError(
-                    f"The study read item {item.name!r} with another source, scale or direction.",
-                    hint="Make a Study with this model.",
-                )

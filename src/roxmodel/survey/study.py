@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
@@ -12,15 +11,15 @@ from roxmodel.doubts import Doubt, doubt_lines, warn_doubts
 from roxmodel.errors import DataError, SpecError, did_you_mean, listed
 from roxmodel.moments.cells import Cells
 from roxmodel.moments.linked import LinkedMoments
-from roxmodel.numerals import for_reading
 from roxmodel.spec.constructs import UNIT
 from roxmodel.spec.graph import RoxModel
+from roxmodel.story import Story, StoryTable, Told
 from roxmodel.survey.aggregated import Aggregated
 from roxmodel.survey.composites import MIN_GROUP, hidden_scores, unit_composites
 from roxmodel.survey.frames import raw_column, require_columns
 from roxmodel.survey.keys import refuse_rounded
 from roxmodel.survey.linkage import linkage_table, quality_table, unmatched_table
-from roxmodel.survey.reading import Options, Reading, check_same_items, read_frames, read_moments
+from roxmodel.survey.reading import Options, Reading, read_frames, read_moments
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,7 +31,7 @@ __all__ = ["Study"]
 _ARGUMENTS = ("employee", "customer", UNIT)  # sources with an argument of their own
 
 
-class Study:
+class Study(Told):
     """Surveys of different people, and the unit's own figures, linked by unit.
 
     The frames are read once, checked against the model and condensed to `moments`; they are never written
@@ -379,12 +378,9 @@ class Study:
         doubts = f"; {len(self.doubts)} doubtful: study.doubts" if self.doubts else ""
         return f"<Study of {known} units{whole} by {self.by!r}: {people or 'unit figures only'}{doubts}>"
 
-    def _repr_html_(self) -> str:
-        table: str = for_reading(self.linkage()).to_html(index=False)
-        doubts = "".join(
-            f"<p><strong>{html.escape(line, quote=False)}</strong></p>" for line in doubt_lines(self.doubts)
-        )
-        return f"<p>{html.escape(repr(self), quote=False)}</p>{doubts}{table}"
+    def _story(self) -> Story:
+        warnings = tuple(doubt_lines(self.doubts))
+        return Story("study", "", repr(self), warnings=warnings, body=(StoryTable.of(self.linkage()),))
 
 
 def _check_plain(model: object, by: object, min_group: object) -> None:
@@ -449,3 +445,23 @@ def _by_source(what: str, given: object, sources: tuple[str, ...]) -> dict[str, 
             hint = did_you_mean(str(source), sources)
             raise SpecError(f"{what}= names the source {source!r}.", hint=hint)
     return dict(given)
+
+
+def check_same_items(model: RoxModel, other: RoxModel) -> None:
+    """Refuse a study that was read for another model's items."""
+    if model == other:
+        return
+    known = {item.name: (item, c.source) for c in other.constructs for item in c.items}
+    for construct in model.constructs:
+        for item in construct.items:
+            if item.name not in known:
+                raise SpecError(
+                    f"The study was read for model {other.name!r}, which has no item {item.name!r}.",
+                    hint="Make a Study with this model.",
+                )
+            twin, source = known[item.name]
+            if (twin.reading, source) != (item.reading, construct.source):
+                raise SpecError(
+                    f"The study read item {item.name!r} with another source, scale or direction.",
+                    hint="Make a Study with this model.",
+                )

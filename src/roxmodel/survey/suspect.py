@@ -12,6 +12,7 @@ import numpy as np
 
 from roxmodel.doubts import Doubt
 from roxmodel.errors import listed
+from roxmodel.moments.condense import kish_of
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.moments.source import SourceMoments
 from roxmodel.spec.constructs import UNIT, Construct
@@ -22,77 +23,37 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
-    "Direction",
-    "Repeats",
-    "direction_of",
-    "duplicate_doubts",
-    "effective_answers",
-    "repeats_of",
-    "reversed_by_covariance",
-    "reversed_in_moments",
-]
+    "Direction", "Repeats", "direction_of", "duplicate_doubts", "effective_answers", "repeats_of",
+    "reversed_by_covariance", "reversed_in_moments",
+]  # fmt: skip
 
 
 _RARE = 1e-5  # probability under chance below which repeats are no chance
-
-
 _LONG = 5  # items from which single repeated rows can be told from people who agree
-
-
 _MOST = 60_000  # rows looked at: whole units, every so many, of longer frames
-
-
 _FEWEST = 5  # repeated rows below which nothing is said
-
-
 _PRIOR = 5.0  # rows of all units that are added to those of one where shares are taken
-
-
 _COMMON = 0.5  # a share of a unit's rows from which a row tells nothing
-
-
 _LAGS = 8  # distances looked at
-
-
 _SLACK = 3.0  # how much more people of one unit may agree exactly, for each pair that agrees but for one answer
 
 
 @dataclass(frozen=True, slots=True)
 class Repeats:
-    """Rows that repeat another row of their unit.
+    """Rows that repeat another row of their unit."""
 
-    Attributes
-    ----------
-    rows
-        How many rows have the answers of an earlier row of their unit.
-    expected
-        How many pairs chance explains (whole files: NaN).
-    whole
-        Units in which every row is there twice (or three times ...), where these are too many.
-    of
-        Rows looked at.
-    again
-        Place of the first row of a stretch that repeats an earlier one row by row; -1 if there is none.
-    """
-
-    rows: int
-    expected: float
-    whole: int
-    of: int
-    again: int = -1
+    rows: int  # how many rows have the answers of an earlier row of their unit
+    expected: float  # how many pairs chance explains (whole files: NaN)
+    whole: int  # units in which every row is there twice (or three times ...), where these are too many
+    of: int  # rows looked at
+    again: int = -1  # place of the first row of a stretch that repeats an earlier one row by row; -1 if there is none
 
 
 def duplicate_doubts(source: str, columns: Sequence[NDArray[Any]], codes: IntArray | None) -> tuple[Doubt, ...]:
     """Doubt of check ``duplicates`` about the respondents' rows of one frame.
 
-    Parameters
-    ----------
-    source
-        Whose frame.
-    columns
-        p arrays (n,) of answers, NaN = missing.
-    codes
-        (n,) unit of each row, -1 = none; None: all rows are of one kind.
+    `columns`: p arrays (n,) of answers, NaN = missing; `codes`: (n,) unit of each row, -1 = none; None: all are of one
+    kind.
     """
     found = repeats_of(columns, codes)
     if found is None:
@@ -128,8 +89,6 @@ def repeats_of(columns: Sequence[NDArray[Any]], codes: IntArray | None) -> Repea
     Among pairs of different units, which no double reading touches, the ratio of both is that of chance; a unit may
     have three times as many before anything is said.
 
-    Examples
-    --------
     >>> rng = np.random.default_rng(1)
     >>> columns, unit = list(rng.integers(1, 6, (6, 300))), np.repeat(np.arange(30), 10)
     >>> repeats_of(columns, unit) is None
@@ -307,17 +266,9 @@ def _unlikely(found: float, expected: float) -> bool:
 
 
 _ALPHA = 0.002  # of calling any right item of a model reversed, were it nothing but noise
-
-
 _SMALL = 0.1  # a correlation with the others that is nearer to 0 is no direction, however many answered
-
-
 _NOTHING = 1e-6  # a correlation below is rounding
-
-
 _UNITS = 10_000  # units that are looked at
-
-
 _FEWEST_PEOPLE = 8  # people (or units) below which no direction is told
 
 
@@ -325,17 +276,11 @@ _FEWEST_PEOPLE = 8  # people (or units) below which no direction is told
 class Direction:
     """Which items of a construct run against the others.
 
-    Attributes
-    ----------
-    against
-        Places of the items that run against the majority; on a tie those of both sides.
-    size
-        Correlation of each of them with the sum of the others (both sides as the data turn them), below 0.
-    tie
-        Whether as many items stand on the one side as on the other, so that nothing tells which is reversed.
+    `size`: correlation of each of them with the sum of the others (both sides as the data turn them), below 0; `tie`:
+    whether as many items stand on the one side as on the other, so that nothing tells which is reversed.
     """
 
-    against: tuple[int, ...] = ()
+    against: tuple[int, ...] = ()  # places of the items that run against the majority; on a tie those of both sides
     size: tuple[float, ...] = ()
     tie: bool = False
 
@@ -350,23 +295,11 @@ def direction_of(
     all others, turned to its side, is larger than chance (Fisher's z, one-sided, Bonferroni over `tests`) and larger
     than 0.1; the smaller side is reversed. An item that measures little is on no side.
 
-    Parameters
-    ----------
-    covariance
-        (p, p) of the answers as they are read (declared reversals turned); NaN where not known.
-    n
-        Effective number of independent answers; infinite: the signs themselves are judged.
-    tests
-        How many items are looked at in all.
-    expected
-        (p,) signs that the model itself states (a loading fixed below 0), None: all 1.
-
-    References
-    ----------
+    `covariance`: (p, p) of the answers as they are read (declared reversals turned), NaN where not known. `n`:
+    effective number of independent answers; infinite: the signs themselves are judged. `tests`: how many items are
+    looked at in all. `expected`: (p,) signs that the model itself states (a loading fixed below 0), None: all 1.
     Fisher (1921), Metron 1, 3-32 (z of a correlation).
 
-    Examples
-    --------
     >>> apart = np.array([[1.0, -0.5, -0.5], [-0.5, 1.0, 0.5], [-0.5, 0.5, 1.0]])
     >>> direction_of(apart, 200).against, direction_of(np.abs(apart), 200).against
     ((0,), ())
@@ -432,12 +365,7 @@ def reversed_in_moments(model: RoxModel, moments: LinkedMoments) -> tuple[Doubt,
 def reversed_by_covariance(model: RoxModel, parts: Iterable[tuple[Construct, FloatArray, float]]) -> tuple[Doubt, ...]:
     """Doubts of check ``reversed`` about one frame or matrix.
 
-    Parameters
-    ----------
-    model
-        Which constructs.
-    parts
-        Construct, (p, p) covariance of its items as they are read, effective number of rows.
+    `parts`: construct, (p, p) covariance of its items as they are read, effective number of rows.
     """
     tests = _tests(model)
     found: list[Doubt] = []
@@ -489,12 +417,7 @@ def _of_rows(rows: FloatArray) -> tuple[FloatArray, float]:
 def effective_answers(own: SourceMoments, total: FloatArray) -> float:
     """Independent answers that would tell as much as these, which share their units: n / (1 + (k - 1) ICC).
 
-    Parameters
-    ----------
-    own
-        Moments of the items.
-    total
-        (p, p) their covariance over all respondents; the largest ICC(1) of an item counts.
+    `total`: (p, p) covariance of the items over all respondents; the largest ICC(1) of an item counts.
     """
     counts = own.n.min(axis=(1, 2))  # the pair of items that fewest answered both of
     n, weight = float(counts.sum()), own.weight
@@ -507,7 +430,7 @@ def effective_answers(own: SourceMoments, total: FloatArray) -> float:
     if weight is not own.n:  # Kish's n under sampling weights
         own_weight = np.diagonal(weight.sum(axis=0)).min()
         squares = np.diagonal(own.weight2.sum(axis=0)).max()
-        n = min(n, float(own_weight**2 / squares)) if squares > 0 else n
+        n = min(n, float(kish_of(own_weight, squares))) if squares > 0 else n
     return n / (1 + max(people - 1, 0.0) * icc)
 
 

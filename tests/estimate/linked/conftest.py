@@ -12,7 +12,7 @@ from roxmodel.estimate.latent import both_levels as joint
 from roxmodel.estimate.latent.both_levels import within_model
 from roxmodel.estimate.latent.joint_likelihood import JointObjective
 from roxmodel.estimate.latent.sample import linked_sample
-from roxmodel.estimate.latent.solve import estimate
+from roxmodel.estimate.latent.solve import solve_between
 from roxmodel.implied.layout import residual_of
 
 EDGES = ("staff -> guests", "guests + staff -> money")
@@ -184,7 +184,7 @@ def objective_of(monkeypatch):
             raise Caught(objective, start)
 
         sample = sample_of(model, study_of(model, frames))
-        known = estimate(model, sample)
+        known = solve_between(model, sample)
         with monkeypatch.context() as patch:
             patch.setattr(joint, "minimise", caught)  # by Newton's method with holes or without
             patch.setattr(JointObjective, "differentiate", lambda *at: np.eye(len(at[1])))

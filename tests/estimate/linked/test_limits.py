@@ -8,7 +8,7 @@ import pytest
 
 import roxmodel as rox
 from roxmodel.errors import EstimationError, RoxError
-from roxmodel.estimate.latent.inference import equation_units
+from roxmodel.survey.linkage import equation_units
 
 SOLVED = {"rtol": 1e-5, "atol": 1e-7}  # two iterations that stop at 1e-13 of squared standard errors
 ERRORS = {"rtol": 1e-4, "atol": 1e-6}
@@ -116,7 +116,7 @@ def test_moments_are_enough(tiny):
 def test_equation_units(tiny):
     model, frames = tiny.model(3), tiny.frames(20, 3)
     frames = (frames[0][frames[0]["key"] > "u002"], frames[1][frames[1]["key"] < "u018"], frames[2])
-    found = equation_units(model, tiny.sample(model, tiny.study(model, frames)))
+    found = equation_units(model, tiny.sample(model, tiny.study(model, frames)).means)
     assert found == {"staff": 17, "guests": 15, "money": 15}
     edges = tiny.fit(model, frames).edges().set_index(["cause", "effect"])
     assert edges.loc[("staff", "guests"), "df"] == 15 - 1 - 1

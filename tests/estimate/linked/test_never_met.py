@@ -11,7 +11,7 @@ from scipy.stats import multivariate_normal
 import roxmodel as rox
 from roxmodel.errors import EstimationError, RoxWarning
 from roxmodel.estimate.latent.both_levels import estimate_jointly
-from roxmodel.estimate.latent.solve import estimate
+from roxmodel.estimate.latent.solve import solve_between
 
 EXACT = 1e-9  # algebra in double precision
 SOLVED = 2e-4  # of a standard error: what a quasi-Newton search of another program leaves
@@ -92,9 +92,9 @@ def test_pooled_against_another_program(tiny, by):
 def test_saturated_is_at_the_optimum_of_all_answers(tiny, by):
     model, frames = tiny.model(3), split(world(tiny, units=24), by)
     sample = tiny.sample(model, tiny.study(model, frames))
-    known = estimate(model, sample)
+    known = solve_between(model, sample)
     found = estimate_jointly(model, sample, known, modelled=False, scaling="marker")
-    dense, k, minimum = tiny.dense.of(model, frames), known.table.n_free, found.estimate.found
+    dense, k, minimum = tiny.dense.of(model, frames), known.table.n_free, found.solution.found
     pairs = ([0, 1, 2, 1, 2], [0, 1, 2, 0, 0])  # all but the one that never met
     within = [source.within.covariance for source in found.sample.sources]
     theta = np.concatenate([minimum.theta, *(own[pairs] for own in within)])
@@ -118,7 +118,7 @@ def test_saturated_is_at_the_optimum_of_all_answers(tiny, by):
     se = np.sqrt(np.diag(np.linalg.inv(-hessian[np.ix_(keep, keep)])))
     assert minimum.converged
     assert np.abs(gradient[keep] * se).max() < 1e-4
-    own = np.sqrt(np.diag(found.estimate.bread.inverse)[~minimum.bound] / sample.n)
+    own = np.sqrt(np.diag(found.solution.bread.inverse)[~minimum.bound] / sample.n)
     np.testing.assert_allclose(own, se[: len(own)], rtol=3e-4)
     assert found.n_free == k + 2 * 5
     joint = tiny.fit(model, frames, within="saturated").indices()["loglik"]

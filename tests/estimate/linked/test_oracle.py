@@ -5,10 +5,11 @@ import pytest
 from scipy.stats import multivariate_normal
 
 from roxmodel.estimate.latent.both_levels import estimate_jointly
+from roxmodel.estimate.latent.casewise import casewise_scores
 from roxmodel.estimate.latent.joint_likelihood import CompleteObjective, JointObjective
-from roxmodel.estimate.latent.solve import estimate
+from roxmodel.estimate.latent.solve import solve_between
 from roxmodel.estimate.latent.tests_of_fit import linked_indices
-from roxmodel.implied.likelihood import NoisyObjective, half_deviance_noisy, scores_noisy
+from roxmodel.implied.likelihood import half_deviance, objective_of_units
 
 EXACT = 1e-9  # algebra in double precision
 SLOPES = 1e-8  # the same through a complex step
@@ -59,14 +60,14 @@ def test_pooled_likelihood_is_that_of_all_answers_up_to_a_constant(tiny, items, 
     elif lost == "figures of two units":
         frames = some_figures_missing(frames)
     sample = tiny.sample(model, tiny.study(model, frames))
-    known, dense = estimate(model, sample), tiny.dense.of(model, frames)
+    known, dense = solve_between(model, sample), tiny.dense.of(model, frames)
     within = within_matrix(sample, [s.within.covariance for s in sample.sources])
 
     def loglik(theta):
         sigma, mu = tiny.moments(known.table, model.names, sample.items, theta)
         return dense.loglik(sigma, mu, within)
 
-    rng, objective = np.random.default_rng(1), NoisyObjective(known.layout, sample.data)
+    rng, objective = np.random.default_rng(1), objective_of_units(known.layout, sample.data)
     points = [around(known.found.theta, rng) for _ in range(4)]
     own = np.array([sample.n * objective.value(theta) for theta in points])
     full = np.array([-loglik(theta) for theta in points])
@@ -76,7 +77,7 @@ def test_pooled_likelihood_is_that_of_all_answers_up_to_a_constant(tiny, items, 
         np.testing.assert_allclose(
             slope, -complex_gradient(loglik, theta), rtol=SLOPES, atol=SLOPES * np.abs(slope).max()
         )
-        by_unit = scores_noisy(known.layout, theta, sample.data)
+        by_unit = -casewise_scores(known.layout, theta, sample.data)
         np.testing.assert_allclose(by_unit.sum(axis=0), slope, rtol=SLOPES, atol=SLOPES * np.abs(slope).max())
 
 
@@ -93,7 +94,7 @@ def test_pooled_loglik_is_the_density_of_the_unit_means(tiny, holes):
         there = np.flatnonzero(~np.isnan(means))
         total += multivariate_normal(mu[there], (sigma + error)[np.ix_(there, there)]).logpdf(means[there])
     assert fit.indices()["loglik"] == pytest.approx(total, rel=EXACT)
-    value = half_deviance_noisy(estimate(model, sample).layout, np.array(fit.theta), sample.data)
+    value = half_deviance(solve_between(model, sample).layout, np.array(fit.theta), sample.data)
     assert np.isfinite(value)
 
 
@@ -219,14 +220,14 @@ def test_joint_loglik_is_the_density_of_all_answers(tiny, within, holes):
     model = tiny.model(4)
     frames = without(tiny.frames(16, 4, seed=3, holes=holes, sizes=(3, 7)), 1, "u004")
     sample = tiny.sample(model, tiny.study(model, frames))
-    known = estimate(model, sample)
+    known = solve_between(model, sample)
     found = estimate_jointly(model, sample, known, within == "model", "marker")
-    theta, dense = found.estimate.found.theta, tiny.dense.of(model, frames)
+    theta, dense = found.solution.found.theta, tiny.dense.of(model, frames)
     sigma, mu = tiny.moments(known.table, model.names, sample.items, theta)
     matrix = within_matrix(sample, [s.within.covariance for s in found.sample.sources])
     assert found.answers == dense.answers
     assert found.n_free == known.table.n_free + (2 * 10 if within == "saturated" else 2 * 8)
-    indices, moments, notes = linked_indices(found.sample, found.estimate, found)
+    indices, moments, notes = linked_indices(found.sample, found.solution, found)
     assert indices["loglik"] == pytest.approx(dense.loglik(sigma, mu, matrix), rel=EXACT)
     assert indices["aic"] == pytest.approx(-2 * indices["loglik"] + 2 * found.n_free, rel=EXACT)
     assert indices["bic"] == pytest.approx(-2 * indices["loglik"] + np.log(16) * found.n_free, rel=EXACT)
@@ -238,9 +239,9 @@ def test_joint_optimum_and_errors_by_the_dense_likelihood(tiny):
     model = tiny.model(2)
     frames = tiny.frames(18, 2, seed=11, holes=0.15, sizes=(2, 5))
     sample = tiny.sample(model, tiny.study(model, frames))
-    known = estimate(model, sample)
+    known = solve_between(model, sample)
     found = estimate_jointly(model, sample, known, modelled=False, scaling="marker")
-    dense, k, minimum = tiny.dense.of(model, frames), known.table.n_free, found.estimate.found
+    dense, k, minimum = tiny.dense.of(model, frames), known.table.n_free, found.solution.found
     within = [s.within.covariance for s in found.sample.sources]
     low = ([0, 1, 1], [0, 0, 1])
     theta = np.concatenate([minimum.theta, *(w[low] for w in within)])
@@ -261,5 +262,5 @@ def test_joint_optimum_and_errors_by_the_dense_likelihood(tiny):
     assert minimum.converged
     assert np.abs(gradient[keep] * se).max() < 1e-4  # at the optimum, in standard errors
     free = int((~minimum.bound).sum())
-    own = np.sqrt(np.diag(found.estimate.bread.inverse)[~minimum.bound] / sample.n)
+    own = np.sqrt(np.diag(found.solution.bread.inverse)[~minimum.bound] / sample.n)
     np.testing.assert_allclose(own, se[:free], rtol=3e-4)  # their Hessian is by differences

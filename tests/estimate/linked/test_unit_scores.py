@@ -1,13 +1,15 @@
 """Levels of the units against the conditional expectation given all answers, and what of them is shown."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import roxmodel as rox
 from roxmodel.errors import EstimationError
 from roxmodel.estimate.latent.both_levels import estimate_jointly
-from roxmodel.estimate.latent.solve import estimate
-from roxmodel.estimate.latent.unit_levels import predicted_levels
+from roxmodel.estimate.latent.latent_fit import predicted_levels
+from roxmodel.estimate.latent.solve import solve_between
 from roxmodel.result.levels import lower_roots
 from roxmodel.survey.composites import suppressed
 
@@ -47,14 +49,13 @@ def test_levels_are_conditional_expectations(tiny, items, holes):
         frames[2].assign(m=frames[2]["m"].mask([k == 5 for k in range(14)])),
     )
     sample = tiny.sample(model, tiny.study(model, frames))
-    known = estimate(model, sample)
+    known = solve_between(model, sample)
     if holes:
         found = estimate_jointly(model, sample, known, modelled=False, scaling="marker")
-        known, sample = found.estimate, found.sample
-    every, doubts, levels = predicted_levels(model, sample, (known.layout, known.found.theta), np.ones(3), min_group=1)
+        known, sample = found.solution, found.sample
+    levels, doubts = predicted_levels(known, replace(sample, min_group=1))
     values, errors = dense_levels(tiny, model, frames, (known.table, known.found.theta, sample))
     np.testing.assert_allclose(levels.values, values, rtol=EXACT, atol=EXACT)
-    np.testing.assert_allclose(every, values, rtol=EXACT, atol=EXACT)
     np.testing.assert_allclose(levels.errors, errors, rtol=1e-5, atol=1e-6)
     roots = lower_roots(doubts)
     np.testing.assert_allclose(roots @ np.swapaxes(roots, 1, 2), doubts, rtol=0, atol=1e-9)

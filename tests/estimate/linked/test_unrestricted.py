@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from roxmodel.estimate.latent.unrestricted import any_covariance, no_covariance
-from roxmodel.implied.likelihood import NoisyMeans
+from roxmodel.implied.likelihood import NormalCells
 from roxmodel.implied.starts import condensed, moments_between
 
 CLOSE = 1e-3  # of -2 loglik: what the interior-point method may lack
@@ -52,7 +52,7 @@ def means_of(seed, p=4, units=40, between=1.0, holes=0.0, figures=0, rank=None):
     seen = rng.random((units, p)) >= holes
     seen[:2] = True
     mean = np.where(seen, level + error + 2, 0.0)
-    return NoisyMeans(seen, mean, noise, np.ones(units))
+    return NormalCells(seen, mean, np.ones(units), noise=noise)
 
 
 CASES = {
@@ -109,10 +109,12 @@ def test_no_covariance_item_by_item():
     data = means_of(1, holes=0.1)
     value, done = no_covariance(("a", "b", "c", "d"), data, moments_between(data))
     assert done
-    apart = NoisyMeans(data.seen, data.mean, data.noise * np.eye(4), data.weight)
+    apart = NormalCells(data.seen, data.mean, data.weight, noise=data.noise * np.eye(4))
     total = 0.0
     for k in range(4):
-        one = NoisyMeans(apart.seen[:, [k]], apart.mean[:, [k]], apart.noise[:, k : k + 1, k : k + 1], apart.weight)
+        one = NormalCells(
+            apart.seen[:, [k]], apart.mean[:, [k]], apart.weight, noise=apart.noise[:, k : k + 1, k : k + 1]
+        )
         start = moments_between(one)
         total += deviance(one, *slow_em(one, start.mean, start.covariance, 2000))
     # what items share by their noise stays; without it each item stands alone
@@ -126,7 +128,7 @@ def test_no_covariance_item_by_item():
 
 def equal_noise(seed, units=30, p=4, between=1.0):
     data = means_of(seed, p=p, units=units, between=between)
-    return NoisyMeans(data.seen, data.mean, np.repeat(data.noise[:1], units, axis=0), data.weight)
+    return NormalCells(data.seen, data.mean, data.weight, noise=np.repeat(data.noise[:1], units, axis=0))
 
 
 @pytest.mark.parametrize("between", [2.0, 0.3])
@@ -157,5 +159,5 @@ def test_condensed_units_are_their_mean_and_scatter():
     np.testing.assert_allclose(one.noise[0], data.noise.mean(axis=0), rtol=EXACT)
     weight = np.arange(40.0)
     again = data.pick(np.repeat(np.arange(40), np.arange(40)))
-    two = condensed(NoisyMeans(data.seen, data.mean, data.noise, weight))
+    two = condensed(NormalCells(data.seen, data.mean, weight, noise=data.noise))
     np.testing.assert_allclose(two.scatter, condensed(again).scatter, rtol=EXACT)

@@ -8,11 +8,12 @@ import pandas as pd
 import pytest
 
 import roxmodel as rox
-from roxmodel.estimate.latent.inference import beside_bound, bread_of, degrees_of_freedom, kish
+from roxmodel.estimate.latent.door import solve_rows
+from roxmodel.estimate.latent.inference import beside_bound, bread_of, degrees_of_freedom
 from roxmodel.estimate.latent.optimizer import Minimum
-from roxmodel.estimate.latent.row_options import Options
-from roxmodel.estimate.latent.solve import solve_sem
+from roxmodel.estimate.options import SemOptions
 from roxmodel.implied.likelihood import Expansion
+from roxmodel.moments.condense import kish
 
 MODEL = rox.RoxModel.from_lavaan("A =~ a1 + a2\nB =~ b1 + b2\nY =~ y1 + y2 + y3\nY ~ A + B")
 
@@ -101,7 +102,7 @@ def test_every_way_gives_such_errors(fits, way):
 
 def test_nothing_held_changes_nothing():
     seed = next(seed for seed in range(60) if not held(rox.fit(MODEL, world(seed))))
-    solution = solve_sem(MODEL, world(seed), Options())
+    solution = solve_rows(MODEL, world(seed), SemOptions())
     assert solution.bread.whole is solution.bread.inverse
     np.testing.assert_array_equal(solution.vcov, solution.bread.inverse / solution.sample.n)
 
@@ -183,7 +184,7 @@ def test_weights_say_how_many_rows_they_are_worth():
 
 
 def test_without_clusters_and_weights_errors_are_normal():
-    solution = solve_sem(rox.RoxModel.from_lavaan("y ~ x"), frame_of(), Options())
+    solution = solve_rows(rox.RoxModel.from_lavaan("y ~ x"), frame_of(), SemOptions())
     assert degrees_of_freedom(solution.table, solution.sample) is None
 
 
@@ -192,7 +193,7 @@ def test_information_of_all_parameters_is_lavaans(information):
     folder = Path(__file__).parents[2] / "reference" / "at_bound"
     theirs = pd.read_csv(folder / "at_bound.csv")
     theirs = theirs[theirs["information"] == information].set_index(["op", "lhs", "rhs"])
-    solution = solve_sem(MODEL, pd.read_csv(folder / "answers.csv"), Options(information=information))
+    solution = solve_rows(MODEL, pd.read_csv(folder / "answers.csv"), SemOptions(information=information))
     se = np.sqrt(np.diag(solution.bread.whole) / solution.sample.n)
     for one in solution.table:
         if not one.free:

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 import roxmodel as rox
-from roxmodel.estimate.latent.optimizer import minimise, settle
-from roxmodel.estimate.latent.planned_table import layouts_of, lower_bounds, table_of
-from roxmodel.estimate.latent.row_options import Options
+from roxmodel.estimate.latent.optimizer import lower_bounds, minimise, settle
 from roxmodel.estimate.latent.row_sample import sample_of_frame
+from roxmodel.estimate.latent.solve import layouts_of, table_of
+from roxmodel.estimate.options import SemOptions
 from roxmodel.implied.layout import DISTURBANCES
 from roxmodel.implied.likelihood import Objective, Part, Target
 from roxmodel.implied.starts import start_values
@@ -28,7 +28,7 @@ def answers(n=200, seed=1):
 
 
 def prepared(text=TEXT, draws=9, **options):
-    model, asked = rox.RoxModel.from_lavaan(text), Options(replicates=2, **options)
+    model, asked = rox.RoxModel.from_lavaan(text), SemOptions(bootstrap=2, **options)
     sample = sample_of_frame(model, answers(), asked)
     names = [group.name for group in sample.groups]
     table = table_of(model, asked, names)

@@ -7,9 +7,9 @@ from scipy.stats import multivariate_normal
 
 import roxmodel as rox
 from roxmodel.estimate.latent.casewise import adf_products, casewise_scores, score_products
-from roxmodel.estimate.latent.planned_table import layouts_of, table_of
-from roxmodel.estimate.latent.row_options import Options
 from roxmodel.estimate.latent.row_sample import sample_of_frame
+from roxmodel.estimate.latent.solve import layouts_of, table_of
+from roxmodel.estimate.options import SemOptions
 from roxmodel.implied.likelihood import expand
 from roxmodel.implied.matrices import implied, moment_jacobian
 from roxmodel.implied.starts import start_values
@@ -19,6 +19,10 @@ NUMERIC = 1e-5  # central differences of log densities, steps of 1e-5
 
 MODEL = rox.RoxModel.from_lavaan("a =~ a1 + a2 + a3\nb =~ b1 + k*b2 + k*b3\nb ~ a\na1 ~~ b1")
 NAMES = [item.name for item in MODEL.items]
+
+
+def products(layout, theta, group):
+    return score_products(layout, theta, group.data, group.cases)
 
 
 def answers(n=40, seed=1, holes=False):
@@ -33,7 +37,7 @@ def answers(n=40, seed=1, holes=False):
 
 
 def case(frame=None, **options):
-    asked = Options(estimator="MLR", **options)
+    asked = SemOptions(estimator="MLR", **options)
     sample = sample_of_frame(MODEL, answers() if frame is None else frame, asked)
     table = table_of(MODEL, asked, [""])
     layout = layouts_of(MODEL, table, [""], {}, sample.scale)[0]
@@ -56,7 +60,7 @@ def log_densities(layout, theta, group):
 def test_scores_are_gradients_of_each_row(options):
     layout, theta, size, group = case(answers(holes="missing" in options), **options)
     assert (group.patterns is not None) == ("missing" in options)
-    found = casewise_scores(layout, theta, group)
+    found = casewise_scores(layout, theta, group.data, group.rows)
     for place in range(len(theta)):
         move = np.zeros(len(theta))
         move[place] = 1e-5 * size[place]
@@ -68,36 +72,40 @@ def test_scores_are_gradients_of_each_row(options):
 def test_products_of_scores(options):
     frame = answers(holes="missing" in options)
     layout, theta, _, group = case(frame, **options)
-    scores = casewise_scores(layout, theta, group)
-    np.testing.assert_allclose(score_products(layout, theta, group), scores.T @ scores, **EXACT)
+    scores = casewise_scores(layout, theta, group.data, group.rows)
+    np.testing.assert_allclose(products(layout, theta, group), scores.T @ scores, **EXACT)
 
 
 def test_frequencies_count_rows_and_sampling_weights_multiply_scores():
     frame = answers()
     layout, theta, _, group = case(frame, means=True, frequency="f")
-    scores = casewise_scores(layout, theta, group)
-    np.testing.assert_allclose(score_products(layout, theta, group), (scores.T * group.weights) @ scores, **EXACT)
+    scores = casewise_scores(layout, theta, group.data, group.rows)
+    np.testing.assert_allclose(products(layout, theta, group), (scores.T * group.weights) @ scores, **EXACT)
     twice = case(frame.loc[np.repeat(np.arange(len(frame)), frame["f"])], means=True)[3]
-    np.testing.assert_allclose(score_products(layout, theta, twice), score_products(layout, theta, group), **EXACT)
+    np.testing.assert_allclose(
+        products(layout, theta, twice),
+        products(layout, theta, group),
+        **EXACT,
+    )
     layout, theta, _, group = case(frame, means=True, weight="w")
-    scores = casewise_scores(layout, theta, group) * group.weights[:, None]
-    np.testing.assert_allclose(score_products(layout, theta, group), scores.T @ scores, **EXACT)
+    scores = casewise_scores(layout, theta, group.data, group.rows) * group.weights[:, None]
+    np.testing.assert_allclose(products(layout, theta, group), scores.T @ scores, **EXACT)
 
 
 @pytest.mark.parametrize("options", [{}, {"weight": "w"}, {"frequency": "f"}, {"missing": "fiml"}])
 def test_clusters_add_up_before_they_are_multiplied(options):
     frame = answers(holes="missing" in options)
     layout, theta, _, group = case(frame, cluster="c", **options)
-    scores = casewise_scores(layout, theta, group)
+    scores = casewise_scores(layout, theta, group.data, group.rows)
     if group.weights is not None:
         scores = scores * group.weights[:, None]
     sums = np.stack([scores[group.clusters == c].sum(axis=0) for c in range(7)])
-    np.testing.assert_allclose(score_products(layout, theta, group), sums.T @ sums * 7 / 6, **EXACT)
+    np.testing.assert_allclose(products(layout, theta, group), sums.T @ sums * 7 / 6, **EXACT)
 
 
 def test_scores_add_up_to_the_gradient():
     layout, theta, _, group = case(means=True)
-    total = casewise_scores(layout, theta, group).mean(axis=0)
+    total = casewise_scores(layout, theta, group.data, group.rows).mean(axis=0)
     np.testing.assert_allclose(-total, expand(layout, theta, group.target).gradient, **EXACT)
 
 
@@ -126,7 +134,7 @@ def test_the_distribution_free_middle_written_out(means, given):
         scores = scores + linear @ inverse @ by_mu
         trace += np.einsum("ni,ij,nj->", linear, inverse, linear)
     n = len(rest)
-    middle, found = adf_products(layout, theta, group, given)
+    middle, found = adf_products(layout, theta, group.target, group.cases, given)
     expected = layout.link.T @ (scores.T @ scores / n) @ layout.link
     np.testing.assert_allclose(middle, expected, rtol=1e-7, atol=1e-8 * np.abs(expected).max())
     if not given:

@@ -10,10 +10,9 @@ from scipy.optimize import minimize
 
 import roxmodel as rox
 from roxmodel.errors import DataError, RoxError, SpecError
-from roxmodel.estimate.latent.row_options import Options
+from roxmodel.estimate.options import SemOptions
 from roxmodel.estimate.ordinal.categorical import categories_of, ordinal_items, refit_categorical, solve_categorical
-from roxmodel.estimate.ordinal.first_step import first_step_of
-from roxmodel.estimate.ordinal.weighted import covariance_part
+from roxmodel.estimate.ordinal.weighted import covariance_part, first_step_of
 
 NUMERIC = 2e-6  # central differences, steps of 1e-5
 TEXT = "a =~ a1 + a2 + a3\nb =~ b1 + b2 + b3\nb ~ a\na1 ~~ b1"
@@ -34,7 +33,7 @@ def answers(n=300, seed=1, continuous=()):
 
 
 def solved(frame, model=MODEL, ordered=True, **options):
-    return solve_categorical(model, frame, Options(estimator="DWLS", se="robust", ordered=ordered, **options))
+    return solve_categorical(model, frame, SemOptions(estimator="DWLS", se="robust", ordered=ordered, **options))
 
 
 def numeric(function, theta, step=1e-5):
@@ -82,7 +81,7 @@ def test_the_optimum_is_scipys():
 def test_a_refit_with_the_same_counts_is_the_estimate():
     frame = answers()
     found = solved(frame)
-    again = refit_categorical(MODEL, found, np.ones(len(frame)), ordinal_items(MODEL, True))
+    again = refit_categorical(found, np.ones(len(frame)), ordinal_items(MODEL, True))
     np.testing.assert_allclose(again, found.found.theta, atol=1e-7)
 
 
@@ -92,7 +91,7 @@ def test_a_refit_that_lost_a_category_is_told():
     found = solved(frame)
     weights = np.ones(len(frame))
     weights[0] = 0.0
-    assert np.isnan(refit_categorical(MODEL, found, weights, ordinal_items(MODEL, True))).all()
+    assert np.isnan(refit_categorical(found, weights, ordinal_items(MODEL, True))).all()
 
 
 def test_residuals_are_what_constructs_leave_of_one():
@@ -288,11 +287,11 @@ def test_a_replicate_with_the_same_counts_is_the_estimate_given_covariates():
     frame = beside()
     found = solved(frame, GIVEN)
     ordinal = ordinal_items(GIVEN, True)
-    again = refit_categorical(GIVEN, found, np.ones(len(frame)), ordinal)
+    again = refit_categorical(found, np.ones(len(frame)), ordinal)
     np.testing.assert_allclose(again, found.found.theta, atol=1e-7)
     counts = np.random.default_rng(1).multinomial(len(frame), np.full(len(frame), 1 / len(frame))).astype(float)
     drawn = frame.loc[frame.index.repeat(counts.astype(int))].reset_index(drop=True)
-    replicate = refit_categorical(GIVEN, found, counts, ordinal)
+    replicate = refit_categorical(found, counts, ordinal)
     np.testing.assert_allclose(replicate, solved(drawn, GIVEN).found.theta, rtol=1e-5, atol=1e-6)
 
 

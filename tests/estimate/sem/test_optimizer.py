@@ -12,7 +12,7 @@ from scipy.optimize import minimize
 import roxmodel as rox
 from roxmodel.estimate.latent.optimizer import minimise
 from roxmodel.implied.layout import lay_out, saturated
-from roxmodel.implied.likelihood import Expansion, Target, expand, half_discrepancy
+from roxmodel.implied.likelihood import Expansion, Target, expand, half_deviance
 from roxmodel.spec.parameters import plan
 
 CLOSE = 1e-6  # where two minimisers of a smooth function stop
@@ -174,7 +174,7 @@ class Discrepancy:
         self.layout, self.target = layout, target
 
     def value(self, theta):
-        return half_discrepancy(self.layout, theta, self.target)
+        return half_deviance(self.layout, theta, self.target)
 
     def expand(self, theta):
         return expand(self.layout, theta, self.target)
@@ -192,7 +192,7 @@ def test_a_singular_matrix_has_no_likelihood_in_any_order(small):
             here = sigma[np.ix_(order, order)]
             layout, theta = saturated(("x", "y", "z"), np.ones(3), (np.zeros(3), here))
             target = Target(np.zeros(3), np.eye(3))
-            assert half_discrepancy(layout, theta, target) == np.inf
+            assert half_deviance(layout, theta, target) == np.inf
             assert expand(layout, theta, target).value == np.inf
 
 

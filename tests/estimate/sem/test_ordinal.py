@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roxmodel.errors import DataError, EstimationError
-from roxmodel.estimate.ordinal.ordinal import ordinal_moments
+from roxmodel.estimate.ordinal.ordinal_moments import ordinal_moments
 
 DATA = Path(__file__).parents[2] / "reference" / "sem" / "data"
 CORRELATION = 1e-6  # lavaan's optimiser stops here

@@ -6,17 +6,7 @@ from scipy.stats import multivariate_normal
 
 import roxmodel as rox
 from roxmodel.implied.layout import lay_out, saturated
-from roxmodel.implied.likelihood import (
-    Target,
-    deviance_at,
-    expand,
-    expand_patterns,
-    half_deviance,
-    half_discrepancy,
-    inverted,
-    moments_by_pattern,
-    patterns_of,
-)
+from roxmodel.implied.likelihood import Target, cells_of_rows, expand, half_deviance, half_deviance_at, inverted
 from roxmodel.implied.matrices import implied
 from roxmodel.spec.parameters import plan
 
@@ -87,7 +77,7 @@ def by_row(rows, mean, covariance, weights=None):
 
 def test_inverses_are_the_plain_ones():
     rows = holes()
-    data = patterns_of(rows)
+    data = cells_of_rows(rows)
     root = np.random.default_rng(3).normal(size=(8, 8))
     sigma = root @ root.T + np.eye(8)
     found, logdet = inverted(sigma, data.seen)
@@ -111,12 +101,12 @@ def test_the_deviance_is_that_of_the_rows(means, weighted):
     theta, _ = point(layout, table)
     rows = holes()
     weights = np.random.default_rng(4).integers(0, 4, len(rows)).astype(float) if weighted else None
-    data = patterns_of(rows, weights)
+    data = cells_of_rows(rows, weights)
     at = implied(layout, theta)
     expected = by_row(rows, at.mu, at.sigma, weights)
     assert half_deviance(layout, theta, data) == pytest.approx(expected, rel=EXACT)
-    assert expand_patterns(layout, theta, data).value == pytest.approx(expected, rel=EXACT)
-    assert deviance_at(data, at.mu, at.sigma) == pytest.approx(expected, rel=EXACT)
+    assert expand(layout, theta, data).value == pytest.approx(expected, rel=EXACT)
+    assert half_deviance_at(data, at.mu, at.sigma) == pytest.approx(expected, rel=EXACT)
     assert data.weight.sum() == pytest.approx(1.0)
     assert data.code[0] == -1
 
@@ -124,10 +114,10 @@ def test_the_deviance_is_that_of_the_rows(means, weighted):
 def test_gradient_hessian_and_information():
     layout, table = layout_of()
     theta, size = point(layout, table)
-    data = patterns_of(holes())
-    found = expand_patterns(layout, theta, data)
+    data = cells_of_rows(holes())
+    found = expand(layout, theta, data)
     gradient = numeric(lambda t: half_deviance(layout, t, data), theta, size)
-    hessian = numeric(lambda t: expand_patterns(layout, t, data).gradient * size, theta, size)
+    hessian = numeric(lambda t: expand(layout, t, data).gradient * size, theta, size)
     np.testing.assert_allclose(found.gradient * size, gradient, rtol=NUMERIC, atol=NUMERIC)
     np.testing.assert_allclose(found.hessian * np.outer(size, size), hessian, rtol=NUMERIC, atol=NUMERIC * 10)
     # what is expected of complete patterns, one by one
@@ -155,11 +145,11 @@ def test_without_holes_it_is_the_discrepancy_of_complete_data():
     layout, table = layout_of()
     theta, _ = point(layout, table)
     rows = np.random.default_rng(5).normal(size=(50, 8)) @ (np.eye(8) + 0.3)
-    data = patterns_of(rows)
+    data = cells_of_rows(rows)
     target = Target(rows.mean(axis=0), np.cov(rows, rowvar=False, bias=True))
-    one, two = expand_patterns(layout, theta, data), expand(layout, theta, target)
+    one, two = expand(layout, theta, data), expand(layout, theta, target)
     constant = 0.5 * (np.linalg.slogdet(target.covariance)[1] + 8)
-    assert one.value - constant == pytest.approx(half_discrepancy(layout, theta, target), abs=EXACT)
+    assert one.value - constant == pytest.approx(half_deviance(layout, theta, target), abs=EXACT)
     for name in ("gradient", "hessian", "information"):
         theirs = getattr(two, name)
         np.testing.assert_allclose(getattr(one, name), theirs, rtol=1e-8, atol=1e-9 * np.abs(theirs).max())
@@ -167,10 +157,10 @@ def test_without_holes_it_is_the_discrepancy_of_complete_data():
 
 def test_a_pattern_that_weighs_nothing_changes_nothing():
     rows = holes()
-    whole = patterns_of(rows)
+    whole = cells_of_rows(rows)
     weights = (whole.code % 3 != 0).astype(float)
-    one = moments_by_pattern(rows, whole.seen, whole.code, weights)
-    two = patterns_of(rows[weights > 0])
+    one = cells_of_rows(rows, weights, whole)
+    two = cells_of_rows(rows[weights > 0])
     layout, theta = saturated(NAMES, np.ones(8), (np.zeros(8), np.eye(8)))
     assert half_deviance(layout, theta, one) == pytest.approx(half_deviance(layout, theta, two), rel=EXACT)
 
@@ -178,6 +168,6 @@ def test_a_pattern_that_weighs_nothing_changes_nothing():
 def test_where_sigma_is_not_positive_definite_the_value_is_infinite():
     layout, table = layout_of()
     theta, size = point(layout, table)
-    data = patterns_of(holes())
+    data = cells_of_rows(holes())
     assert half_deviance(layout, theta - 50 * size, data) == np.inf
-    assert expand_patterns(layout, theta - 50 * size, data).value == np.inf
+    assert expand(layout, theta - 50 * size, data).value == np.inf

@@ -6,8 +6,8 @@ import pytest
 
 import roxmodel as rox
 from roxmodel.errors import DataError, EstimationError
-from roxmodel.estimate.latent.row_options import Options
 from roxmodel.estimate.latent.row_sample import sample_of_frame, sample_of_moments
+from roxmodel.estimate.options import SemOptions
 
 EXACT = {"rtol": 1e-11, "atol": 1e-12}  # the same sums in another order
 NAMES = ["a1", "a2", "a3", "b1"]
@@ -22,7 +22,7 @@ def answers(n=60, seed=1, holes=0.0):
 
 
 def read(frame, **options):
-    return sample_of_frame(MODEL, frame, Options(replicates=2, **options))
+    return sample_of_frame(MODEL, frame, SemOptions(bootstrap=2, **options))
 
 
 def own_units(sample, group=0):
@@ -103,11 +103,11 @@ def test_rows_that_miss_what_the_data_give_are_left_out_even_with_fiml():
     frame = answers().assign(x=np.random.default_rng(2).normal(size=60))
     frame.loc[:4, "x"] = frame.loc[10:12, "a1"] = np.nan
     model = rox.RoxModel.from_lavaan("a =~ a1 + a2 + a3\na ~ x")
-    sample = sample_of_frame(model, frame, Options(missing="fiml"))
+    sample = sample_of_frame(model, frame, SemOptions(missing="fiml"))
     assert sample.n == 55
     assert "(x)" in sample.notes[0]
     assert "exogenous='free'" in sample.notes[0]
-    assert sample_of_frame(model.replace(exogenous="free"), frame, Options(missing="fiml")).n == 60
+    assert sample_of_frame(model.replace(exogenous="free"), frame, SemOptions(missing="fiml")).n == 60
     fit = rox.fit(rox.RoxModel.from_lavaan("a1 ~ x\nb1 ~ a1 + x"), frame, method="sem", missing="fiml")
     assert fit.indices()["chisq"] == pytest.approx(0.0, abs=1e-6)
 
@@ -123,9 +123,9 @@ def test_no_respondents_own_answer_is_kept():
 
 def test_rows_are_kept_only_where_something_needs_them():
     frame = answers()
-    assert sample_of_frame(MODEL, frame, Options()).groups[0].rows is None
-    assert sample_of_frame(MODEL, frame, Options(estimator="MLR")).groups[0].rows is not None
-    assert sample_of_frame(MODEL, frame, Options(cluster="g")).groups[0].rows is not None
+    assert sample_of_frame(MODEL, frame, SemOptions()).groups[0].rows is None
+    assert sample_of_frame(MODEL, frame, SemOptions(estimator="MLR")).groups[0].rows is not None
+    assert sample_of_frame(MODEL, frame, SemOptions(cluster="g")).groups[0].rows is not None
 
 
 def test_reversed_items_are_turned():
@@ -137,7 +137,7 @@ def test_reversed_items_are_turned():
     ]
     model = rox.RoxModel(name="m", constructs=constructs, edges=["a -> b"])
     frame = pd.DataFrame(np.random.default_rng(1).integers(1, 6, (50, 4)), columns=["a1", "a2", "b1", "b2"])
-    sample = sample_of_frame(model, frame, Options())
+    sample = sample_of_frame(model, frame, SemOptions())
     np.testing.assert_allclose(sample.mean, [frame["a1"].mean(), 6 - frame["a2"].mean(), *frame[["b1", "b2"]].mean()])
     of_moments = sample_of_moments(model, rox.Moments.from_rows(frame.to_numpy(), list(frame)))
     np.testing.assert_allclose(of_moments.mean, sample.mean)

@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 import roxmodel as rox
-from roxmodel.estimate.latent.planned_table import layouts_of, table_of
-from roxmodel.estimate.latent.row_options import Options
+from roxmodel.estimate.latent.solve import layouts_of, table_of
+from roxmodel.estimate.options import SemOptions
 from roxmodel.implied.layout import lay_out
-from roxmodel.implied.likelihood import Target, half_discrepancy
+from roxmodel.implied.likelihood import Target, half_deviance
 from roxmodel.implied.matrices import implied
 from roxmodel.implied.starts import at_means, start_values
 from roxmodel.spec.parameters import plan
@@ -80,7 +80,7 @@ def test_pure_noise_still_has_a_start(seed):
     rng = np.random.default_rng(seed)
     names = [f"{c}{k}" for c in "abc" for k in (1, 2, 3)]
     model = rox.RoxModel.from_lavaan(CHAIN)
-    options = Options(scaling=("marker", "standardized")[seed % 2])
+    options = SemOptions(scaling=("marker", "standardized")[seed % 2])
     table = table_of(model, options, [""])
     sigma = np.cov(rng.normal(size=(15, 9)), rowvar=False)
     found, size = started(model, table, sigma)
@@ -90,7 +90,7 @@ def test_pure_noise_still_has_a_start(seed):
     layout = layouts_of(model, table, [""], {}, scale)[0]
     target = Target(np.zeros(9), sigma / np.outer(scale, scale))
     assert layout.items == tuple(names)
-    assert np.isfinite(half_discrepancy(layout, found, target))
+    assert np.isfinite(half_deviance(layout, found, target))
 
 
 def test_groups_that_share_a_parameter_start_at_their_mean():
@@ -99,8 +99,8 @@ def test_groups_that_share_a_parameter_start_at_their_mean():
     model = rox.RoxModel.from_lavaan("a =~ a1 + a2 + a3")
     groups = [("n", frame.iloc[:40]), ("s", frame.iloc[40:])]
     targets = [(name, Target(rows.mean().to_numpy(), rows.cov().to_numpy())) for name, rows in groups]
-    apart = table_of(model, Options(group="g"), ["n", "s"])
-    shared = table_of(model, Options(group="g", equal=("loadings",)), ["n", "s"])
+    apart = table_of(model, SemOptions(group="g"), ["n", "s"])
+    shared = table_of(model, SemOptions(group="g", equal=("loadings",)), ["n", "s"])
     one, _ = start_values(model, apart, targets, np.ones(3))
     two, _ = start_values(model, shared, targets, np.ones(3))
     at = {row.id: one[row.free - 1] for row in apart if row.free}
@@ -135,7 +135,7 @@ def test_intercepts_start_where_the_means_are():
     level = rng.normal(size=200)
     frame = pd.DataFrame({f"{c}{k}": level + rng.normal(size=200) for c in "abc" for k in (1, 2, 3)}) + 40
     model = rox.RoxModel.from_lavaan(CHAIN)
-    table = table_of(model, Options(means=True), [""])
+    table = table_of(model, SemOptions(means=True), [""])
     sd, mean = frame.std(ddof=0).to_numpy(), frame.mean().to_numpy()
     target = Target(mean / sd, frame.corr().to_numpy())
     layouts = layouts_of(model, table, [""], {}, sd)

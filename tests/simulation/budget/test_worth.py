@@ -5,7 +5,7 @@ import pytest
 
 import roxmodel as rox
 from roxmodel.simulation.budget.worth import options_of, worth_of
-from roxmodel.simulation.question import Asked, question_of
+from roxmodel.simulation.question import Request, question_of
 
 EXACT = {"rtol": 1e-9, "atol": 1e-6}  # algebra, in money of millions
 FINANCE = rox.Finance(
@@ -31,7 +31,7 @@ def capped():
 
 
 def asked(fit, candidates, finance=FINANCE, draws=300, **more):
-    given = Asked(6, draws, 1, finance, **more)
+    given = Request(6, draws, 1, finance, **more)
     question = question_of(fit, candidates, given)
     return question, options_of(question, candidates)[0]
 

@@ -1,7 +1,4 @@
-"""The level of individuals, beside: edges among the answers of people of one unit.
-
-Units and respondents at once: the likelihood of all answers, within="saturated" and within="model".
-"""
+"""People of one unit: edges among their answers, and both levels at once by the likelihood of all answers."""
 
 from __future__ import annotations
 
@@ -13,54 +10,36 @@ import numpy as np
 from roxmodel.errors import EstimationError, RoxError, listed
 from roxmodel.estimate.latent.inference import Bread, beside_bound, bread_of
 from roxmodel.estimate.latent.joint_likelihood import CompleteObjective, JointObjective, JointPart, is_complete
-from roxmodel.estimate.latent.optimizer import Minimum, feasible, minimise, reached
-from roxmodel.estimate.latent.planned_table import lower_bounds
-from roxmodel.estimate.latent.sample import Estimate, LinkedSample, Source
+from roxmodel.estimate.latent.optimizer import Minimum, lower_bounds, minimise
+from roxmodel.estimate.latent.sample import GroupSample, LatentSolution, LinkedSample, Sample, Source
+from roxmodel.estimate.latent.solve import solve
 from roxmodel.estimate.latent.within import Within
-from roxmodel.implied.identification import PEOPLE, NeverMetError, require_identified, require_seen
-from roxmodel.implied.layout import Layout, lay_out, saturated
-from roxmodel.implied.likelihood import Expansion, Objective, Part, Patterns, Target
+from roxmodel.implied.identification import NeverMetError
+from roxmodel.implied.layout import Layout, saturated
+from roxmodel.implied.likelihood import Expansion, NormalCells, Target
 from roxmodel.implied.matrices import implied
-from roxmodel.implied.starts import start_values
 from roxmodel.moments.cells import Cells
 from roxmodel.records import WithinEdge
-from roxmodel.result.intervals import wald
+from roxmodel.result.draws import wald
 from roxmodel.spec.graph import RoxModel
-from roxmodel.spec.parameters import ParameterTable, plan
+from roxmodel.spec.parameters import plan
 from roxmodel.types import FloatArray, Scaling
 
 __all__ = [
-    "Joint",
-    "WithinModel",
+    "BothLevels",
     "cells_of",
-    "edges_of",
     "estimate_jointly",
-    "within_edges",
+    "within_levels",
     "within_model",
-    "within_part",
 ]
 
-
-@dataclass(frozen=True, slots=True)
-class WithinModel:
-    """The part of a model that one survey holds, laid out for answers within units.
-
-    Attributes
-    ----------
-    model, table, layout
-        Constructs and edges of one source.
-    theta, vcov
-        Estimates from the covariance within units, and their normal-theory covariance.
-    """
-
-    model: RoxModel
-    table: ParameterTable
-    layout: Layout
-    theta: FloatArray
-    vcov: FloatArray
+_ROUNDS = 4
+_SINGULAR = 1e-9  # smallest eigenvalue of correlations within units that answers may have
+_MOST_ITEMS = 40  # up to which the Hessian of complete answers is found in closed form
+_FIRST_STEPS, _STEPS = 200, 40  # with a rough Hessian, with one by differences
 
 
-def within_part(model: RoxModel, source: str) -> RoxModel:
+def _within_part(model: RoxModel, source: str) -> RoxModel:
     """Constructs of one source with the edges and covariances among them.
 
     What the model says of loadings, residuals and reliability is said of units, and does not hold of single answers.
@@ -93,34 +72,30 @@ def within_part(model: RoxModel, source: str) -> RoxModel:
     )
 
 
-def within_model(model: RoxModel, source: Source, scaling: Scaling) -> WithinModel:
-    """Fit the part of a model that one survey holds to the covariance within units.
+def within_model(model: RoxModel, source: Source, scaling: Scaling) -> LatentSolution:
+    """Fit the part of a model that one survey holds to the covariance within units; errors by normal theory.
 
     Raises
     ------
     RoxError
         If it is not identified, or its covariance is singular.
     """
-    part = within_part(model, source.name)
-    table = plan(part, "reflective", means=False, scaling=scaling)
+    part = _within_part(model, source.name)
     scale = np.sqrt(np.diag(source.within.covariance))
     items = tuple(item.name for item in part.items)
     at = [source.moments.items.index(item) for item in items]
     covariance = source.within.covariance[np.ix_(at, at)] / np.outer(scale[at], scale[at])
     if np.linalg.eigvalsh(covariance)[0] < 1e-8:
         raise RoxError(f"Answers of {source.name} determine each other within units.")
-    target = Target(np.zeros(len(items)), covariance)
-    layout = lay_out(list(table), (items, part.names), {}, scale[at], table.n_free)
-    values = start_values(part, table, [("", target)], scale[at])
-    require_identified(part, table, (layout,), values)
-    require_seen(table, (layout,), values, [_met(source)[np.ix_(at, at)]], PEOPLE)
-    objective = Objective([Part(layout, _as_seen(source, at, target), 1.0)])
-    found = reached(objective, feasible(objective, values[0], table), table)
-    if not found.converged:
+    target, met = Target(np.zeros(len(items)), covariance), _met(source)[np.ix_(at, at)]
+    group = GroupSample("", max(_df(source), 1.0), target, _as_seen(source, at, covariance), met=met)
+    sample = Sample(items, scale[at], (group,), None, None, None, 0, ())
+    known = solve(part, sample, plan(part, "reflective", means=False, scaling=scaling), observed=False)
+    if source.within.apart is not None and source.cells is None:
+        raise RoxError(f"Some items of {source.name} never met, and who answered which is not at hand.")
+    if not known.found.converged:
         raise RoxError(f"No optimum was found for {source.name}.")
-    bread = bread_of(found, observed=False)
-    vcov = beside_bound(bread.whole, bread) / max(_df(source), 1.0)
-    return WithinModel(part, table, layout, found.theta, vcov)
+    return replace(known, vcov=beside_bound(known.bread.whole, known.bread) / sample.n)
 
 
 def _met(source: Source) -> FloatArray:
@@ -137,56 +112,57 @@ def _df(source: Source) -> float:
     return float(respondents.sum() - (respondents > 0).sum())
 
 
-def _as_seen(source: Source, at: Sequence[int], target: Target) -> Target | Patterns:
-    """The covariance within units; where some items never met, as the sets of items that people answered show it.
+def _as_seen(source: Source, at: Sequence[int], covariance: FloatArray) -> NormalCells | None:
+    """Where some items never met: the covariance within units as the sets of items that people answered show it.
 
     A set of items counts by the people who answered it: each set's part of the covariance is what its likelihood would
     see, so that what was filled in for items that never met has no say.
     """
     cells = source.cells
-    if source.within.apart is None:
-        return target
-    if cells is None:
-        raise RoxError(f"Some items of {source.name} never met, and who answered which is not at hand.")
+    if source.within.apart is None or cells is None:
+        return None
     sizes = np.bincount(cells.pattern, weights=cells.n, minlength=len(cells.seen))
     seen = cells.seen[:, list(at)]
     both = seen[:, :, None] & seen[:, None, :]
-    covariance = np.where(both, target.covariance, 0.0)
-    return Patterns(seen, sizes / sizes.sum(), np.zeros(seen.shape), covariance, np.zeros(0, dtype=np.int64))
+    return NormalCells(seen, np.zeros(seen.shape), sizes / sizes.sum(), np.where(both, covariance, 0.0))
 
 
-def edges_of(part: WithinModel, source: Source) -> list[WithinEdge]:
+def _edges_of(part: LatentSolution, source: Source) -> list[WithinEdge]:
     """The edges of one survey within units, with normal-theory errors."""
-    latent = implied(part.layout, part.theta).latent
+    latent = implied(part.layout, part.found.theta).latent
     sd = dict(zip(part.layout.constructs, np.sqrt(np.maximum(np.diag(latent), 0.0)), strict=True))
     respondents = source.moments.respondents
+    people, units = int(respondents.sum()), int((respondents > 0).sum())
     found = []
     for row in part.table.of("edge"):
         if not row.free:
             continue
-        value, se = part.theta[row.free - 1], float(np.sqrt(max(part.vcov[row.free - 1, row.free - 1], 0.0)))
+        at = row.free - 1
+        value, se = part.found.theta[at], float(np.sqrt(max(part.vcov[at, at], 0.0)))
         low, high, p = wald(np.array([value]), np.array([se]), np.array([np.inf]))
         standardized = value * sd[row.left] / sd[row.right] if sd[row.right] > 0 else np.nan
         found.append(
             WithinEdge(
-                row.left,
-                row.right,
-                source.name,
-                float(value),
-                se if se > 0 else np.nan,
-                float(p[0]),
-                float(low[0]),
-                float(high[0]),
-                float(standardized),
-                int(respondents.sum()),
-                int((respondents > 0).sum()),
+                row.left, row.right, source.name, float(value), se if se > 0 else np.nan, float(p[0]), float(low[0]),
+                float(high[0]), float(standardized), people, units,
             )
-        )
+        )  # fmt: skip
     return found
 
 
-def within_edges(model: RoxModel, sample: LinkedSample, scaling: Scaling) -> tuple[tuple[WithinEdge, ...], list[str]]:
+def within_levels(
+    model: RoxModel, sample: LinkedSample, joint: BothLevels | None, scaling: Scaling
+) -> tuple[tuple[WithinEdge, ...], list[str]]:
     """Edges among answers of people of one unit, survey by survey, and why some are missing."""
+    if joint is None or not joint.within:
+        edges, words = _pooled_edges(model, sample, scaling)
+        return edges, [*(() if joint is None else joint.notes), *words]
+    models = {part.model.constructs[0].source: part for part in joint.within}
+    own = [_edges_of(models[source.name], source) for source in sample.sources if source.name in models]
+    return tuple(edge for edges in own for edge in edges), list(joint.notes)
+
+
+def _pooled_edges(model: RoxModel, sample: LinkedSample, scaling: Scaling) -> tuple[tuple[WithinEdge, ...], list[str]]:
     found: list[WithinEdge] = []
     notes: list[str] = []
     for source in sample.sources:
@@ -197,22 +173,10 @@ def within_edges(model: RoxModel, sample: LinkedSample, scaling: Scaling) -> tup
             notes.append(f"No edges within units for {source.name}: how answers correlate there is not known.")
             continue
         try:
-            found += edges_of(within_model(model, source, scaling), source)
+            found += _edges_of(within_model(model, source, scaling), source)
         except RoxError as error:
             notes.append(f"No edges within units for {source.name}: {str(error).splitlines()[0]}")
     return tuple(found), notes
-
-
-_ROUNDS = 4
-
-
-_SINGULAR = 1e-9  # smallest eigenvalue of correlations within units that answers may have
-
-
-_MOST_ITEMS = 40  # up to which the Hessian of complete answers is found in closed form
-
-
-_FIRST_STEPS, _STEPS = 200, 40  # with a rough Hessian, with one by differences
 
 
 def cells_of(source: Source) -> Cells:
@@ -251,37 +215,21 @@ def cells_of(source: Source) -> Cells:
 
 
 @dataclass(frozen=True, slots=True)
-class Joint:
-    """The optimum over all answers.
+class BothLevels:
+    """The optimum over all answers."""
 
-    Attributes
-    ----------
-    estimate
-        The between-unit part; its bread is that of the whole, its own parameters only.
-    sample
-        With the covariances within units that go with it.
-    within
-        Models within units with their estimates and covariance; empty for ``"saturated"``.
-    value
-        Half the deviance of all answers per unit, without log 2π.
-    n_free
-        Parameters of both levels.
-    answers
-        Answers and figures that the likelihood is of.
-    notes
-        Surveys whose items are too far apart for a model within units.
-    """
-
-    estimate: Estimate
-    sample: LinkedSample
-    within: tuple[WithinModel, ...]
-    value: float
-    n_free: int
-    answers: float
-    notes: tuple[str, ...] = ()
+    solution: LatentSolution  # the part between units; its bread is that of the whole, its own parameters only
+    sample: LinkedSample  # with the covariances within units that go with it
+    within: tuple[LatentSolution, ...]  # models within units with their estimates; empty for "saturated"
+    value: float  # half the deviance of all answers per unit, without log 2π
+    n_free: int  # parameters of both levels
+    answers: float  # answers and figures that the likelihood is of
+    notes: tuple[str, ...] = ()  # surveys whose items are too far apart for a model within units
 
 
-def estimate_jointly(model: RoxModel, sample: LinkedSample, known: Estimate, modelled: bool, scaling: Scaling) -> Joint:
+def estimate_jointly(
+    model: RoxModel, sample: LinkedSample, known: LatentSolution, modelled: bool, scaling: Scaling
+) -> BothLevels:
     """Maximise the likelihood of all answers, from the estimate with the pooled covariance within units.
 
     Raises
@@ -344,7 +292,7 @@ def _require_regular(source: Source) -> None:
 
 def _within_start(
     model: RoxModel, source: Source, modelled: bool, scaling: Scaling
-) -> tuple[Layout, FloatArray, FloatArray, WithinModel | None]:
+) -> tuple[Layout, FloatArray, FloatArray, LatentSolution | None]:
     try:
         own = within_model(model, source, scaling) if modelled else None
     except NeverMetError:
@@ -355,7 +303,7 @@ def _within_start(
             hint="Use within='pooled' or 'saturated'.",
         ) from None
     if own is not None:
-        return own.layout, own.theta, lower_bounds(own.table), own
+        return own.layout, own.found.theta, lower_bounds(own.table), own
     scale = np.sqrt(np.diag(source.within.covariance))
     target = source.within.covariance / np.outer(scale, scale)
     known, apart = (np.zeros(len(scale)), target), source.within.apart
@@ -363,7 +311,7 @@ def _within_start(
     return layout, theta, np.full(layout.n_free, -np.inf), None
 
 
-def _expected(found: Minimum, known: Estimate) -> Minimum:
+def _expected(found: Minimum, known: LatentSolution) -> Minimum:
     """With the expected information between units by the pooled estimate, for what is held at its bound there."""
     k, near = known.table.n_free, found.expansion
     information = near.information.copy()
@@ -395,11 +343,11 @@ def _minimised(objective: JointObjective, start: FloatArray, lower: FloatArray) 
 
 
 def _joint(
-    known: Estimate,
+    known: LatentSolution,
     sample: LinkedSample,
     solved: tuple[JointObjective, Minimum, Bread],
-    models: Sequence[WithinModel | None],
-) -> Joint:
+    models: Sequence[LatentSolution | None],
+) -> BothLevels:
     objective, found, bread = solved
     k, theta = known.table.n_free, found.theta
     at = found.expansion
@@ -420,14 +368,14 @@ def _joint(
         if model is not None:
             places = slice(part.first, part.first + part.layout.n_free)
             vcov = beside_bound(bread.whole, bread)[places, places] / sample.n
-            within.append(replace(model, theta=part.own(theta), vcov=vcov))
+            within.append(replace(model, found=replace(model.found, theta=part.own(theta)), vcov=vcov))
     again = replace(sample, sources=tuple(sources), data=objective.means(theta)[0])
     answers = sum(float(part.cells.n @ part.cells.seen[part.cells.pattern].sum(axis=1)) for part in objective.parts)
     figures = sample.data.seen.copy()
     for part in objective.parts:
         figures[:, part.source.at] = False
-    return Joint(
-        replace(known, found=minimum, bread=own), again, tuple(within), at.value, objective.n_free,
+    return BothLevels(
+        replace(known, sample=again, found=minimum, bread=own), again, tuple(within), at.value, objective.n_free,
         answers + float(figures.sum()),
     )  # fmt: skip
 

@@ -1,7 +1,4 @@
-"""Standard errors: inverse information, sandwich; and whether the parameters can be told apart.
-
-Errors of a linked fit: information, sandwich by unit, and what few units ask for.
-"""
+"""Standard errors: inverse information, sandwich, what few units ask for; and whether parameters can be told apart."""
 
 from __future__ import annotations
 
@@ -10,13 +7,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from roxmodel.estimate.latent.casewise import adf_products, score_products
+from roxmodel.estimate.latent.casewise import Cases, Scored, adf_products, score_products
 from roxmodel.estimate.latent.optimizer import Minimum
 from roxmodel.estimate.latent.sample import GroupSample, LinkedSample, Sample
 from roxmodel.implied.layout import Layout
-from roxmodel.implied.likelihood import NoisyMeans, scores_noisy
+from roxmodel.moments.condense import kish
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable
+from roxmodel.survey.linkage import equation_units
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = [
@@ -24,26 +22,17 @@ __all__ = [
     "beside_bound",
     "bread_of",
     "degrees_of_freedom",
-    "equation_units",
-    "huber_white",
-    "kish",
     "net_of_intercepts",
     "sandwich",
     "satorra_bentler",
     "small_sample",
+    "unit_cases",
     "unit_degrees_of_freedom",
 ]
 
-
 _FLAT = 1e-9  # smallest eigenvalue of the scaled information that still identifies
-
-
 _LITTLE = 0.1  # share of the expected information that the observed one of what is held must have
-
-
 _WHOLE = 0.5  # of what no inverse of an information falls short of, but for rounding
-
-
 _UNKNOWN = 3.0  # times that the part of a variance counts which comes from a parameter at its bound
 
 
@@ -230,41 +219,38 @@ def beside_bound(vcov: FloatArray, bread: Bread) -> FloatArray:
     return np.asarray(found)
 
 
-def huber_white(layouts: Sequence[Layout], sample: Sample, found: Minimum) -> FloatArray:
-    """Σ_i s_i s_iᵀ / n, (n_free, n_free): the middle of the sandwich, around the mean of what is held at its bound.
+def sandwich(parts: Sequence[Scored], found: Minimum, inverse: FloatArray, n: float) -> FloatArray:
+    """(n_free, n_free) covariance of the estimates from scores by case, or by cluster of cases.
+
+    The middle is taken around the mean of what is held at its bound: all other scores add up to 0.
+
+    Parameters
+    ----------
+    parts
+        Groups (or all units), each with its cases.
+    found
+        The optimum.
+    inverse
+        Inverse information per case, of all parameters.
+    n
+        Cases.
 
     References
     ----------
     Huber (1967), Proc. 5th Berkeley Symposium 1, 221-233; White (1982), doi 10.2307/1912526.
     """
-    middle = np.zeros((len(found.theta),) * 2)
-    for layout, group in zip(layouts, sample.groups, strict=True):
-        middle += score_products(layout, found.theta, group)
-    middle /= sample.n
-    if found.bound.any():  # all other scores add up to 0
-        mean, sets = np.where(found.bound, found.expansion.gradient, 0.0), _clusters(sample)
-        middle -= np.outer(mean, mean) * (sample.n / (sets - 1) if sets else 1.0)
-    return middle
+    products = [score_products(layout, found.theta, data, cases) for layout, data, cases in parts]
+    middle = np.sum(products, axis=0) / n
+    if found.bound.any():
+        mean = np.where(found.bound, found.expansion.gradient, 0.0)
+        sets = sum(len(np.unique(cases.clusters)) for _, _, cases in parts if cases.clusters is not None)
+        middle -= np.outer(mean, mean) * (n / max(sets - 1, 1) if sets else 1.0)
+    return np.asarray(inverse @ middle @ inverse / n)
 
 
-def _clusters(sample: Sample) -> int:
-    """Clusters of all groups, 0 where none were asked for."""
-    return sum(len(np.unique(group.clusters)) for group in sample.groups if group.clusters is not None)
-
-
-def kish(weights: FloatArray) -> float:
-    """Kish's effective number of rows: (Σ w)² / Σ w², so many unweighted ones would say as much of a mean.
-
-    References
-    ----------
-    Kish (1965), Survey sampling, ch. 11; Kish (1992), Weighting for unequal P_i, J. Official Statistics 8, 183-200.
-
-    Examples
-    --------
-    >>> kish(np.array([1.0, 1.0, 2.0, 2.0])).__round__(2)
-    3.6
-    """
-    return float(weights.sum() ** 2 / (weights**2).sum())
+def unit_cases(weight: FloatArray, clusters: IntArray | None) -> Cases:
+    """Units as cases; with g units or clusters of them the middle of a sandwich is multiplied by g / (g - 1)."""
+    return Cases(None, weight, True, np.arange(len(weight)) if clusters is None else clusters)
 
 
 def degrees_of_freedom(table: ParameterTable, sample: Sample) -> FloatArray | None:
@@ -302,23 +288,10 @@ def satorra_bentler(
     """Distribution-free middle, (n_free, n_free), and tr(A Γ) over all groups."""
     found, trace = np.zeros((len(theta),) * 2), 0.0
     for layout, group in zip(layouts, sample.groups, strict=True):
-        products, own = adf_products(layout, theta, group, given)
+        products, own = adf_products(layout, theta, group.target, group.cases, given)
         found += products * group.n / sample.n
         trace += own
     return found, trace
-
-
-def equation_units(model: RoxModel, sample: LinkedSample) -> dict[str, int]:
-    """Units with something of the effect and of each of its causes, by effect."""
-    seen = ~np.isnan(sample.raw)
-    own = {
-        construct.name: seen[:, [sample.items.index(item) for item in construct.item_names]].any(axis=1)
-        for construct in model.constructs
-    }
-    return {
-        name: int(np.logical_and.reduce([own[name], *(own[cause] for cause in model.causes(name))]).sum())
-        for name in model.names
-    }
 
 
 def unit_degrees_of_freedom(
@@ -329,7 +302,7 @@ def unit_degrees_of_freedom(
     Of an edge: units of its equation less its causes less 1, as in a regression; of anything else units less 1. With
     clusters of units: clusters less 1 at most.
     """
-    units = equation_units(model, sample)
+    units = equation_units(model, sample.means)
     found = np.full(table.n_free, max(float(sample.n - 1), 1.0))
     for row in table.of("edge"):
         if row.free:
@@ -347,40 +320,10 @@ def small_sample(model: RoxModel, table: ParameterTable, sample: LinkedSample, v
     what is left of n after the equation's parameters. The rule was chosen by simulation (`benchmarks/
     linked_coverage.py`).
     """
-    units, factor = equation_units(model, sample), np.ones(table.n_free)
+    units, factor = equation_units(model, sample.means), np.ones(table.n_free)
     for row in table.of("edge"):
         if row.free:
             n = units[row.right]
             left = n - len(model.causes(row.right)) - 1
             factor[row.free - 1] = np.sqrt(n / max(left, 1))
     return np.asarray(vcov * np.outer(factor, factor))
-
-
-def sandwich(
-    layout: Layout, found: Minimum, data: NoisyMeans, inverse: FloatArray, clusters: IntArray | None
-) -> FloatArray:
-    """(n_free, n_free) covariance of the estimates by unit, or by cluster of units.
-
-    Parameters
-    ----------
-    layout, found, data
-        The model at its estimate.
-    inverse
-        Inverse information per unit, of all parameters.
-    clusters
-        (J,) cluster of each unit, or None.
-
-    References
-    ----------
-    Huber (1967), Proc. 5th Berkeley Symposium 1, 221-233; White (1982), doi 10.2307/1912526. With g units or clusters
-    the middle is multiplied by g / (g - 1).
-    """
-    scores = scores_noisy(layout, found.theta, data) * data.weight[:, None]
-    if clusters is not None:
-        sums = np.zeros((int(clusters.max()) + 1, scores.shape[1]))
-        np.add.at(sums, clusters, scores)
-        scores = sums
-    scores[:, found.bound] -= scores[:, found.bound].mean(axis=0)  # all others add up to 0
-    count, size = len(scores), data.size
-    middle = scores.T @ scores * (count / max(count - 1, 1)) / size
-    return np.asarray(inverse @ middle @ inverse / size)

@@ -1,10 +1,10 @@
-"""The likelihood of all answers: value and gradient from cells, whatever is missing; the Hessian by differences.
+"""The likelihood of all answers, of units and respondents at once.
 
-The likelihood of all answers where nobody skipped an item: value, gradient and Hessian in closed form.
-
-A unit's means have the covariance Σ_B + Σ_s c_sj E_s Σ_W,s E_sᵀ, c_sj one over its respondents, so that the derivative
-by a parameter within units is that of Σ_W times c_sj; the deviations from the means add (n_s - J_s) times the
-discrepancy of Σ_W,s from their pooled covariance (Muthén 1994, doi 10.1177/0049124194022003006).
+Where nobody skipped an item value, gradient and Hessian are in closed form; else value and gradient come from cells of
+unit and pattern, and the Hessian by differences. In the closed form a unit's means have the covariance
+Σ_B + Σ_s c_sj E_s Σ_W,s E_sᵀ, c_sj one over its respondents, so that the derivative by a parameter within units is that
+of Σ_W times c_sj; the deviations from the means add (n_s - J_s) times the discrepancy of Σ_W,s from their pooled
+covariance (Muthén 1994, doi 10.1177/0049124194022003006).
 """
 
 from __future__ import annotations
@@ -16,19 +16,11 @@ import numpy as np
 
 from roxmodel.estimate.latent.sample import LinkedSample, Source
 from roxmodel.estimate.latent.within import WithinStep, spread_within, within_step
-from roxmodel.implied.curvature import CaseSums, pair_information, pair_places, pair_table, sums_of
+from roxmodel.implied.curvature import CaseSums, pair_cross, pair_information, pair_places, pair_table, sums_of
 from roxmodel.implied.identification import completed
 from roxmodel.implied.layout import Layout
-from roxmodel.implied.likelihood import (
-    Expansion,
-    NoisyMeans,
-    Target,
-    expand,
-    expand_noisy,
-    inverse_of_noisy,
-    slope_noisy,
-)
-from roxmodel.implied.matrices import bank_of, implied, moment_jacobian, second_order
+from roxmodel.implied.likelihood import Against, Expansion, NormalCells, Target, against, expand, gradient_of
+from roxmodel.implied.matrices import Implied, bank_of, implied, moment_jacobian, second_order
 from roxmodel.moments.cells import Cells
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
@@ -46,9 +38,14 @@ class JointPart:
     there: BoolArray  # (J,) units of the sample with answers
     rows: IntArray  # (J',) their places in the survey's own units
 
+    @property
+    def span(self) -> slice:
+        """Where its parameters stand among all of them."""
+        return slice(self.first, self.first + self.layout.n_free)
+
     def own(self, theta: FloatArray) -> FloatArray:
         """Its parameters among all of them."""
-        return theta[self.first : self.first + self.layout.n_free]
+        return theta[self.span]
 
     def covariance(self, theta: FloatArray) -> FloatArray:
         """Σ_W in points squared, (q, q); items that never met covary as it takes to be positive definite."""
@@ -79,7 +76,7 @@ class JointObjective:
         value, gradient = self.slope(theta)
         return Expansion(value, gradient, self.hessian, self.hessian)
 
-    def means(self, theta: FloatArray) -> tuple[NoisyMeans, list[WithinStep]]:
+    def means(self, theta: FloatArray) -> tuple[NormalCells, list[WithinStep]]:
         """Levels of the units by generalised least squares with their errors, and what each survey says."""
         sample = self.sample
         mean, noise, steps = sample.data.mean.copy(), np.zeros_like(sample.data.noise), []
@@ -89,7 +86,7 @@ class JointObjective:
             mean[np.ix_(rows, at)] = step.centre[part.rows] / unit
             noise[np.ix_(rows, at, at)] = step.noise[part.rows] / np.outer(unit, unit)
             steps.append(step)
-        return NoisyMeans(sample.data.seen, mean, noise, self.weight), steps
+        return NormalCells(sample.data.seen, mean, self.weight, noise=noise), steps
 
     def slope(self, theta: FloatArray, gradient: bool = True) -> tuple[float, FloatArray]:
         """Value and gradient, per unit."""
@@ -104,42 +101,33 @@ class JointObjective:
         if not np.isfinite(theta).all():
             raise np.linalg.LinAlgError("not finite")
         data, steps = self.means(theta)
-        seen, mean, noise = data.seen, data.mean, data.noise
         for part, step in zip(self.parts, steps, strict=True):
             _, distance = spread_within(part.cells, step, step.centre, np.zeros_like(step.noise))
             total += step.logdet + distance
         at_theta = implied(self.layout, theta[: self.layout.n_free])
-        inverse, logdet = inverse_of_noisy(data, at_theta.sigma)
-        rest = np.where(seen, mean - at_theta.mu, 0.0)
-        pushed = (inverse @ rest[:, :, None])[:, :, 0]
-        total += float(self.weight @ (logdet + (pushed * rest).sum(axis=1)))
+        units = against(data, at_theta.mu, at_theta.sigma)
+        total += float(self.weight @ units.deviance())
         value = total / (2 * sample.n)
         if not gradient:
             return value, np.zeros(0)
         found = np.zeros(self.n_free)
-        found[: self.layout.n_free] = slope_noisy(self.layout, at_theta, data, inverse)
+        pull, push = units.pull(self.weight), self.weight @ units.pushed
+        found[: self.layout.n_free] = gradient_of(self.layout, at_theta, pull, push)
         for part, step in zip(self.parts, steps, strict=True):
-            found[part.first : part.first + part.layout.n_free] = self._within_slope(
-                theta, part, step, (noise, inverse, pushed)
-            )
+            found[part.span] = self._within_slope(theta, part, step, units)
         return value, found / sample.n
 
-    def _within_slope(
-        self, theta: FloatArray, part: JointPart, step: WithinStep, between: tuple[FloatArray, ...]
-    ) -> FloatArray:
+    def _within_slope(self, theta: FloatArray, part: JointPart, step: WithinStep, units: Against) -> FloatArray:
         """Gradient by the parameters within units: what respondents show around their unit's predicted level."""
-        noise, inverse, pushed = between
         at, rows, unit = part.source.at, np.flatnonzero(part.there), self.sample.scale[part.source.at]
-        error = noise[np.ix_(rows, at, at)]
+        error = step.noise[part.rows] / np.outer(unit, unit)
         level, doubt = step.centre.copy(), np.zeros_like(step.noise)
-        level[part.rows] -= (error @ pushed[np.ix_(rows, at)][:, :, None])[:, :, 0] * unit
-        left = error @ inverse[np.ix_(rows, at, at)] @ error
+        level[part.rows] -= (error @ units.pushed[np.ix_(rows, at)][:, :, None])[:, :, 0] * unit
+        left = error @ units.inverse[np.ix_(rows, at, at)] @ error
         doubt[part.rows] = (error - left) * np.outer(unit, unit)
         pull, _ = spread_within(part.cells, step, level, doubt)
-        scale = part.layout.scale
-        bank = bank_of(part.layout, implied(part.layout, part.own(theta)))
-        inner = bank.T @ (-pull * np.outer(scale, scale)) @ bank
-        return np.asarray((part.layout.share * inner[part.layout.u, part.layout.v]) @ part.layout.link)
+        layout, own = part.layout, implied(part.layout, part.own(theta))
+        return gradient_of(layout, own, -pull * np.outer(layout.scale, layout.scale), None)
 
     def guess(self, theta: FloatArray) -> FloatArray:
         """A Hessian to begin with: of the means as if their noise were known, of the answers as if the levels were."""
@@ -152,9 +140,8 @@ class JointObjective:
             own = moment_jacobian(part.layout, implied(part.layout, part.own(theta)))[0] @ part.layout.link
             low = (own * np.outer(scale, scale)[:, :, None])[pair_places(len(scale))]
             curve = pair_information(step.inverse, np.asarray(sizes * max(spare, 0.1), dtype=np.float64))
-            places = slice(part.first, part.first + part.layout.n_free)
-            found[places, places] = low.T @ curve @ low / self.sample.n
-        found[:k, :k] = expand_noisy(self.layout, theta[:k], data).hessian
+            found[part.span, part.span] = low.T @ curve @ low / self.sample.n
+        found[:k, :k] = expand(self.layout, theta[:k], data).hessian
         return found
 
     def differentiate(self, theta: FloatArray, size: FloatArray) -> FloatArray:
@@ -201,12 +188,10 @@ class CompleteObjective:
     def value(self, theta: FloatArray) -> float:
         """At theta; infinite where it is not defined."""
         try:
-            data, inverse, logdet = self._seen(theta)
+            units = self._units(theta, implied(self.layout, theta[: self.layout.n_free]))
         except np.linalg.LinAlgError:
             return float("inf")
-        rest = np.where(data.seen, data.mean - implied(self.layout, theta[: self.layout.n_free]).mu, 0.0)
-        pushed = (inverse @ rest[:, :, None])[:, :, 0]
-        total = float((logdet + (pushed * rest).sum(axis=1)).sum()) / 2
+        total = float(units.deviance().sum()) / 2
         for part in self.parts:
             own, times = self._deviations(part)
             total += times * expand(part.layout, part.own(theta), own).value
@@ -225,54 +210,50 @@ class CompleteObjective:
         own[part.there] = found[part.rows]
         return own
 
-    def _seen(self, theta: FloatArray) -> tuple[NoisyMeans, FloatArray, FloatArray]:
+    def _units(self, theta: FloatArray, at: Implied) -> Against:
         sample = self.sample
         noise = np.zeros_like(sample.data.noise)
         for part in self.parts:
-            at, own = part.source.at, part.own(theta)
-            if not np.isfinite(own).all():
+            items = part.source.at
+            if not np.isfinite(part.own(theta)).all():
                 raise np.linalg.LinAlgError("not finite")
-            unit = np.outer(sample.scale[at], sample.scale[at])
-            noise[:, at[:, None], at] = self._factor(part)[:, None, None] * (part.covariance(theta) / unit)
-        data = NoisyMeans(sample.data.seen, sample.data.mean, noise, np.ones(sample.n))
-        inverse, logdet = inverse_of_noisy(data, implied(self.layout, theta[: self.layout.n_free]).sigma)
-        return data, inverse, logdet
+            unit = np.outer(sample.scale[items], sample.scale[items])
+            noise[:, items[:, None], items] = self._factor(part)[:, None, None] * (part.covariance(theta) / unit)
+        data = NormalCells(sample.data.seen, sample.data.mean, np.ones(sample.n), noise=noise)
+        return against(data, at.mu, at.sigma)
 
     def expand(self, theta: FloatArray) -> Expansion:
         """The value with its gradient, Hessian and expected information."""
-        nothing = np.full((self.n_free,) * 2, np.nan)
+        nothing, k = np.full((self.n_free,) * 2, np.nan), self.layout.n_free
+        at = implied(self.layout, theta[:k])
         try:
-            data, inverse, logdet = self._seen(theta)
+            units = self._units(theta, at)
         except np.linalg.LinAlgError:
             return Expansion(float("inf"), np.full(self.n_free, np.nan), nothing, nothing)
-        k = self.layout.n_free
-        at = implied(self.layout, theta[:k])
-        rest = np.where(data.seen, data.mean - at.mu, 0.0)
-        pushed = (inverse @ rest[:, :, None])[:, :, 0]
-        half = pushed[:, :, None] * pushed[:, None, :]
+        half, push = units.half(), units.pushed.sum(axis=0)
         by_sigma, by_mu = moment_jacobian(self.layout, at)
         by_mu = by_mu @ self.layout.link
         blocks = self._blocks(theta, by_sigma @ self.layout.link)
-        spans = [slice(0, k), *(slice(part.first, part.first + part.layout.n_free) for part in self.parts)]
-        value = float((logdet + (pushed * rest).sum(axis=1)).sum()) / 2
+        spans = [slice(0, k), *(part.span for part in self.parts)]
+        value = float(units.deviance().sum()) / 2
         gradient, hessian, information = np.zeros(self.n_free), np.zeros_like(nothing), np.zeros_like(nothing)
         for a, one in enumerate(blocks):
             for b, other in enumerate(blocks[: a + 1]):
-                sums = sums_of(one.factor * other.factor, inverse, half, pushed)
+                sums = sums_of(one.factor * other.factor, units.inverse, half, units.pushed)
                 expected, observed = _between(one, other, sums)
                 if a == 0:
                     means = by_mu.T @ sums.inverse @ by_mu
                     expected, observed = expected + means, observed + means
                 if b == 0:
-                    cross = _cross(by_mu, one, sums)  # means (down) by the covariances of block a (across)
+                    cross = by_mu.T @ pair_cross(sums, one.low)  # means (down) by the covariances of block a (across)
                     observed = observed + cross.T + (cross if a == 0 else 0.0)
                 hessian[spans[a], spans[b]], information[spans[a], spans[b]] = observed, expected
                 hessian[spans[b], spans[a]], information[spans[b], spans[a]] = observed.T, expected.T
         for a, one in enumerate(blocks):
-            pull = np.tensordot(one.factor, inverse - half, 1)
+            pull = units.pull(one.factor)
             gradient[spans[a]] += one.low.T @ pull[pair_places(len(pull))]
-            hessian[spans[a], spans[a]] += self._bent(a, theta, pull, pushed.sum(axis=0))
-        gradient[:k] -= by_mu.T @ pushed.sum(axis=0)
+            hessian[spans[a], spans[a]] += self._bent(a, theta, pull, push)
+        gradient[:k] -= by_mu.T @ push
         for part, span in zip(self.parts, spans[1:], strict=True):
             target, times = self._deviations(part)
             own = expand(part.layout, part.own(theta), target)
@@ -298,19 +279,15 @@ class CompleteObjective:
 
     def _bent(self, place: int, theta: FloatArray, pull: FloatArray, push: FloatArray) -> FloatArray:
         """Second derivatives of the moments, by the parameters of one block."""
-        if place == 0:
-            layout = self.layout
-            at = implied(layout, theta[: layout.n_free])
-            bank = bank_of(layout, at)
-            found = second_order(layout, at, bank.T @ pull @ bank, bank.T @ push)
-            return np.asarray(layout.link.T @ found @ layout.link)
-        part = self.parts[place - 1]
-        layout, items = part.layout, part.source.at
-        ratio = part.layout.scale / self.sample.scale[items]
-        at = implied(layout, part.own(theta))
+        layout, own = self.layout, theta[: self.layout.n_free]
+        if place:
+            part = self.parts[place - 1]
+            layout, own, items = part.layout, part.own(theta), part.source.at
+            ratio = layout.scale / self.sample.scale[items]
+            pull, push = pull[np.ix_(items, items)] * np.outer(ratio, ratio), np.zeros(len(items))
+        at = implied(layout, own)
         bank = bank_of(layout, at)
-        inner = bank.T @ (pull[np.ix_(items, items)] * np.outer(ratio, ratio)) @ bank
-        found = second_order(layout, at, inner, np.zeros(len(inner)))
+        found = second_order(layout, at, bank.T @ pull @ bank, bank.T @ push)
         return np.asarray(layout.link.T @ found @ layout.link)
 
 
@@ -319,13 +296,3 @@ def _between(one: _Block, other: _Block, sums: CaseSums) -> tuple[FloatArray, Fl
     expected = one.low.T @ pair_table(sums.plain + sums.plain.T) @ other.low
     mixed = one.low.T @ pair_table(sums.mixed + sums.mixed.T) @ other.low
     return expected / 2, mixed - expected / 2
-
-
-def _cross(by_mu: FloatArray, one: _Block, sums: CaseSums) -> FloatArray:
-    """d_rᵀ W ∂Σ_q w for means (down) and a block's covariances (across)."""
-    p = len(by_mu)
-    row, column = pair_places(p)
-    pair = np.zeros((p, p), dtype=np.int64)
-    pair[row, column] = pair[column, row] = np.arange(len(row))
-    every = sums.joint[pair[:, row], column] + sums.joint[pair[:, column], row]
-    return np.asarray(by_mu.T @ every.reshape(p, -1) @ one.low)

@@ -1,77 +1,65 @@
-"""From a latent solution to a fit: every row of the table with its uncertainty, the population, the small print.
-
-From a linked solution to a fit: the rows of the table, the units, the small print.
-"""
+"""From a solution to a fit: every row of the table with its uncertainty, people or units, the levels of units."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
-from roxmodel.estimate.defined import define
-from roxmodel.estimate.latent.latent_notes import error_words, linked_errors, linked_notes, notes_of, verdicts_of
-from roxmodel.estimate.latent.row_options import Options
-from roxmodel.estimate.latent.sample import Estimate, GroupSample, LatentSolution, LinkedSample, Sample
-from roxmodel.estimate.latent.unit_levels import predicted_levels
-from roxmodel.estimate.latent.unit_options import LinkedOptions
-from roxmodel.estimate.path import Solution
-from roxmodel.estimate.sentences import hidden_notes
-from roxmodel.implied.identification import name_parameters
+from roxmodel.estimate.latent.latent_notes import error_words, notes_of, verdicts_of
+from roxmodel.estimate.latent.sample import GroupSample, LatentSolution, LinkedSample
+from roxmodel.estimate.options import LinkedOptions, SemOptions
 from roxmodel.implied.layout import LOADINGS, RESIDUALS, Layout, residual_of
-from roxmodel.implied.likelihood import Target
+from roxmodel.implied.likelihood import NormalCells, inverse_of
 from roxmodel.implied.matrices import Implied, filled, implied
-from roxmodel.records import (
-    LINEAR,
-    Equation,
-    Estimates,
-    Fault,
-    GroupMoments,
-    Measure,
-    Population,
-    Resampling,
-    UnitScores,
-    Verdict,
-    WithinEdge,
-)
+from roxmodel.records import LINEAR, Equation, Estimates, GroupMoments, Measure, Population, UnitScores
+from roxmodel.result.derived import Known, Spreads, define, summary_of
+from roxmodel.result.draws import wald
 from roxmodel.result.fit import Fit
-from roxmodel.result.intervals import spread_of, wald
-from roxmodel.result.levels import lower_roots, summary_of
+from roxmodel.result.levels import lower_roots
+from roxmodel.spec.constructs import UNIT, Construct
 from roxmodel.spec.definitions import evaluate
 from roxmodel.spec.graph import RoxModel
-from roxmodel.spec.parameters import Parameter
-from roxmodel.types import FloatArray
+from roxmodel.survey.composites import people_behind, suppressed
+from roxmodel.survey.linkage import equation_units
+from roxmodel.types import BoolArray, FloatArray
 
-__all__ = ["LinkedSolution", "fit_of", "linked_fit"]
+__all__ = ["fit_of", "predicted_levels"]
 
 
-def fit_of(model: RoxModel, solution: LatentSolution, options: Options) -> Fit:
+def fit_of(solution: LatentSolution, options: SemOptions | LinkedOptions) -> Fit:
     """Make the fit."""
+    model, sample = solution.model, solution.sample
     at = {group.name: implied(layout, solution.found.theta) for group, layout in _grouped(solution)}
     vcov = _frozen(_covariance(solution))
-    people = _population(model, solution, at)
+    people, predicted = _population(solution, at), None
+    if isinstance(sample, LinkedSample):
+        predicted, doubts = predicted_levels(solution, sample)
+        people = _units(people, sample, predicted, doubts)
     return Fit(
         model=model,
-        method="sem",
-        level="single",
+        method="sem" if predicted is None else "linked",
+        level="single" if predicted is None else "between",
         se="bootstrap" if solution.resampling is not None else options.se,
         errors=error_words(solution, options),
         table=solution.table,
         estimates=_estimates(model, solution, at, vcov),
         vcov=vcov,
-        equations=tuple(Equation(name, LINEAR, round(solution.sample.n), np.inf) for name in model.endogenous),
-        measures=tuple(_measure(model, name, solution) for name in model.names),
+        equations=_equations(solution),
+        measures=tuple(_measure(construct, solution, at) for construct in model.constructs),
         population=people,
-        verdicts=verdicts_of(model, solution, at),
-        notes=notes_of(model, solution, options),
+        verdicts=verdicts_of(solution, at),
+        notes=notes_of(solution, options, predicted),
         index_values=solution.indices,
         resampling=solution.resampling,
         groups=_moments(solution),
         scaling=options.scaling,
-        estimator=options.estimator,
-        missing="listwise" if solution.sample.complete else "fiml",
+        estimator=options.estimator if isinstance(options, SemOptions) else "ML",
+        missing="" if predicted is not None else "listwise" if sample.complete else "fiml",
         doubts=solution.doubts,
+        within_edges=solution.within,
+        predicted=predicted,
     )
 
 
@@ -88,7 +76,7 @@ def _frozen(values: FloatArray) -> FloatArray:
 def _covariance(solution: LatentSolution) -> FloatArray:
     if solution.resampling is None or solution.vcov.size == 0:
         return solution.vcov
-    return np.atleast_2d(np.cov(solution.resampling.replicates, rowvar=False))
+    return solution.resampling.covariance
 
 
 def _values(solution: LatentSolution) -> FloatArray:
@@ -116,77 +104,36 @@ def _estimates(model: RoxModel, solution: LatentSolution, at: dict[str, Implied]
     se[held | (se == 0)] = np.nan  # at a bound, or nothing but rounding is left of it
     low, high, p = wald(value, se, df)
     if solution.resampling is not None:
-        spread = spread_of(solution.resampling.replicates)
+        spread = solution.resampling.spread
         for column, found in ((se, spread.se), (low, spread.low), (high, spread.high), (p, spread.p)):
             column[moving] = found[places]
     standardized = _standardized(model, solution, at, value)
     partial = _partial_r2(model, solution, at, value)
-    path = Solution(solution.found.theta, dict(solution.given), vcov, free_df, free_df, (), ())
-    for i, one in define(model, table, path, (vcov, solution.resampling)).items():
-        value[i], se[i], low[i], high[i], p[i], df[i] = one
+    rows, defined = define(model, table, Known(solution.found.theta, vcov, free_df, solution.resampling))
+    value[rows], se[rows], low[rows], high[rows], p[rows], df[rows] = defined
     _standardize_definitions(model, solution, standardized)
     with np.errstate(invalid="ignore", divide="ignore"):
         statistic = np.where(se > 0, value / se, np.nan)
+    if isinstance(solution.sample, LinkedSample) and not solution.found.converged:
+        se, statistic, p, low, high = (np.full(count, np.nan) for _ in range(5))
     arrays = (value, se, statistic, p, low, high, standardized, df, partial)
     return Estimates(*(_frozen(array) for array in arrays))
 
 
-@dataclass(frozen=True, slots=True)
-class _Spread:
-    """Implied standard deviations of one group, and its (co)variances as they stand in the table."""
-
-    item: dict[str, float]
-    construct: dict[str, float]
-    own: dict[tuple[bool, str], float]
-
-
-def _spreads(
-    model: RoxModel, solution: LatentSolution, at: dict[str, Implied], value: FloatArray
-) -> dict[str, _Spread]:
-    found = {}
+def _standardized(model: RoxModel, solution: LatentSolution, at: dict[str, Implied], value: FloatArray) -> FloatArray:
+    found, rows = np.full(len(value), np.nan), list(enumerate(solution.table))
     for group, layout in _grouped(solution):
         here = at[group.name]
         with np.errstate(invalid="ignore"):
-            item = np.sqrt(np.diag(here.sigma)) * layout.scale
-            construct = np.sqrt(np.diag(here.latent))
-        own = {
-            (residual_of(row, model.names), row.left): float(value[i])
-            for i, row in enumerate(solution.table)
-            if row.kind == "variance" and row.group == group.name
-        }
-        found[group.name] = _Spread(
-            dict(zip(layout.items, item.tolist(), strict=True)),
-            dict(zip(layout.constructs, construct.tolist(), strict=True)),
-            own,
-        )
+            item, construct = np.sqrt(np.diag(here.sigma)) * layout.scale, np.sqrt(np.diag(here.latent))
+        variances = [(i, row) for i, row in rows if row.kind == "variance" and row.group == group.name]
+        own = {(residual_of(row, model.names), row.left): value[i] for i, row in variances}
+        named = (dict(zip(layout.items, item, strict=True)), dict(zip(layout.constructs, construct, strict=True)))
+        spreads = Spreads(*named, own)
+        for i, row in rows:
+            if row.group == group.name and row.kind not in {"defined", "threshold"} and not row.lag:
+                found[i] = spreads.standardized(row, value[i])
     return found
-
-
-def _standardized(model: RoxModel, solution: LatentSolution, at: dict[str, Implied], value: FloatArray) -> FloatArray:
-    spreads = _spreads(model, solution, at, value)
-    found = np.full(len(value), np.nan)
-    for i, row in enumerate(solution.table):
-        if row.kind in {"defined", "threshold"} or row.lag:
-            continue
-        with np.errstate(invalid="ignore", divide="ignore"):
-            found[i] = np.float64(value[i]) * _unit(model, row, spreads[row.group])
-    return found
-
-
-def _unit(model: RoxModel, row: Parameter, spread: _Spread) -> float:
-    """What a row is multiplied by when everything has the variance 1."""
-    if row.kind == "loading":
-        return float(np.float64(spread.construct[row.left]) / spread.item[row.right])
-    if row.kind == "edge":
-        return float(np.float64(spread.construct[row.left]) / spread.construct[row.right])
-    residual = residual_of(row, model.names)
-    if row.kind == "intercept":
-        own = spread.item if row.left not in model.names else spread.construct
-        return float(1.0 / np.float64(own[row.left]))
-    if row.kind == "variance":
-        return float(1.0 / np.float64((spread.item if residual else spread.construct)[row.left]) ** 2)
-    product = spread.own[residual, row.left] * spread.own[residual, row.right]
-    return float(1.0 / np.sqrt(np.float64(product)))
 
 
 def _standardize_definitions(model: RoxModel, solution: LatentSolution, standardized: FloatArray) -> None:
@@ -242,8 +189,19 @@ def _inverted(matrix: FloatArray) -> FloatArray:
         return np.asarray(np.linalg.pinv(matrix, hermitian=True), dtype=np.float64)
 
 
+def _equations(solution: LatentSolution) -> tuple[Equation, ...]:
+    """The equations, with the units that know something of the effect and of each of its causes."""
+    model, sample = solution.model, solution.sample
+    if not isinstance(sample, LinkedSample):
+        return tuple(Equation(name, LINEAR, round(sample.n), np.inf, np.nan) for name in model.endogenous)
+    n = equation_units(model, sample.means)
+    left = {name: float(max(n[name] - len(model.causes(name)) - 1, 1)) for name in model.endogenous}
+    return tuple(Equation(name, LINEAR, n[name], df, np.nan) for name, df in left.items())
+
+
 def _moments(solution: LatentSolution) -> tuple[GroupMoments, ...]:
-    scale, known = solution.sample.scale, solution.sample.mean is not None
+    sample = solution.sample
+    scale, known = sample.scale, sample.mean is not None or isinstance(sample, LinkedSample)
     return tuple(
         GroupMoments(
             group.name,
@@ -252,18 +210,21 @@ def _moments(solution: LatentSolution) -> tuple[GroupMoments, ...]:
             _frozen(target.covariance * np.outer(scale, scale)),
             group.people if group.sampling else None,
         )
-        for group, target in zip(solution.sample.groups, solution.moments, strict=True)
+        for group, target in zip(sample.groups, solution.moments, strict=True)
     )
 
 
-def _population(model: RoxModel, solution: LatentSolution, at: dict[str, Implied]) -> Population:
-    """Levels are those of each construct's first item, the points that an intervention shifts."""
-    sample = solution.sample
+def _population(solution: LatentSolution, at: dict[str, Implied]) -> Population:
+    """Whom the numbers speak of; means in points of each construct's first item, which an intervention shifts."""
+    model, sample = solution.model, solution.sample
     markers = [sample.items.index(construct.item_names[0]) for construct in model.constructs]
     share = np.array([group.n / sample.n for group in sample.groups])
     units = np.stack([_marker_units(model, layout, solution.found.theta) for layout in solution.layouts])
     latent = np.stack([at[group.name].latent for group in sample.groups])
     covariance = np.tensordot(share, latent * units[:, :, None] * units[:, None, :], 1)
+    mean = _item_means(solution, at)
+    if mean is None and any(row.given for row in solution.table.of("intercept")):
+        mean = at[sample.groups[0].name].mu * sample.scale  # at the means of the covariates
 
     def picked(values: FloatArray | None) -> FloatArray | None:
         return None if values is None else _frozen(values[markers])
@@ -274,18 +235,17 @@ def _population(model: RoxModel, solution: LatentSolution, at: dict[str, Implied
         n_units=None,
         units=None,
         levels=None,
-        mean=picked(_levels(solution, at)),
+        mean=picked(mean),
         covariance=_frozen(covariance),
         low=picked(sample.low),
         high=picked(sample.high),
     )
 
 
-def _levels(solution: LatentSolution, at: dict[str, Implied]) -> FloatArray | None:
-    """(p,) means of the items; given covariates, those that the model implies at the covariates' means."""
-    if solution.sample.mean is not None or not any(row.given for row in solution.table.of("intercept")):
-        return solution.sample.mean
-    return at[solution.sample.groups[0].name].mu * solution.sample.scale
+def _item_means(solution: LatentSolution, at: dict[str, Implied]) -> FloatArray | None:
+    """(p,) means of the items in points: observed, or of units those that the model implies; None where unknown."""
+    sample = solution.sample
+    return at[""].mu * sample.scale if isinstance(sample, LinkedSample) else sample.mean
 
 
 def _marker_units(model: RoxModel, layout: Layout, theta: FloatArray) -> FloatArray:
@@ -296,274 +256,182 @@ def _marker_units(model: RoxModel, layout: Layout, theta: FloatArray) -> FloatAr
     return np.asarray(loadings[rows, np.arange(len(rows))])
 
 
-def _measure(model: RoxModel, name: str, solution: LatentSolution) -> Measure:
+def _units(people: Population, sample: LinkedSample, scores: UnitScores, doubts: FloatArray) -> Population:
+    """The population as units; the mean is that of the units that are shown, where some are hidden."""
+    own = np.asarray(people.mean)
+    mean, low, high = summary_of(scores.values)
+    return replace(
+        people,
+        n_units=sample.n,
+        units=sample.units,
+        levels=_frozen(scores.values),
+        mean=_frozen(np.where(scores.hidden.any(axis=0) & ~np.isnan(mean), mean, own)),
+        low=_frozen(low),
+        high=_frozen(high),
+        roots=_frozen(lower_roots(doubts)),
+        hidden=scores.hidden if scores.hidden.any() else None,
+        min_group=sample.min_group,
+    )
+
+
+def _measure(construct: Construct, solution: LatentSolution, at: dict[str, Implied]) -> Measure:
     """Bartlett's score from the construct's own items, in points of the first item (Bartlett 1937).
 
     score = Σ w (mean of the first item + λ₁ (answer - mean of the item) / λ), w proportional to λ² / θ: what is left
-    out drops out of the weights.
+    out drops out of the weights. Of a survey of units θ is what one respondent's answer does not share with the
+    construct's other items.
     """
-    construct, sample = model.find(name), solution.sample
     readings = [item.reading for item in construct.items]
-    lam, theta, mean = _own_measurement(model, name, solution)
-    usable = np.abs(lam) > 1e-8 * np.abs(lam).max()
-    unit = lam[0] if usable[0] else 1.0
-    ratio = np.where(usable, unit / np.where(usable, lam, 1.0), 0.0)
-    errors = np.where(usable, theta * ratio**2, np.inf)
-    exact = errors <= 1e-12 * sample.scale.min() ** 2
-    precision = exact.astype(float) if exact.any() else np.where(usable, 1.0 / errors, 0.0)
+    lam, unique, mean = _own_measurement(construct, solution, at)
+    within, least = None, 1e-12 * solution.sample.scale.min() ** 2
+    if isinstance(solution.sample, LinkedSample):
+        within, own = _of_respondents(construct, solution.sample)
+        if own is not None:
+            unique, least = unique + own, 0.0
+    ratio, errors, weights = _bartlett(lam, unique, least)
+    if within is None:
+        within = np.full((len(lam), len(lam)), np.nan)
+    elif len(lam) == 1:
+        errors = np.array([np.nan])
     signs = np.array([sign for sign, _ in readings])
-    offsets = np.array([offset for _, offset in readings])
     return Measure(
-        name=name,
+        name=construct.name,
         factor=construct.factor,
         source=construct.source,
         items=construct.item_names,
-        weights=_frozen(precision / precision.sum()),
+        weights=_frozen(weights),
         signs=_frozen(signs * ratio),
-        offsets=_frozen(mean[0] + ratio * (offsets - mean)),
+        offsets=_frozen(mean[0] + ratio * (np.array([offset for _, offset in readings]) - mean)),
         lows=tuple(item.ends[0] for item in construct.items),
         highs=tuple(item.ends[1] for item in construct.items),
         codes=tuple({} if item.scale is None else dict(item.scale.codes) for item in construct.items),
-        within=_frozen(np.full((len(lam), len(lam)), np.nan)),
+        within=_frozen(within),
         errors=_frozen(errors),
     )
 
 
-def _own_measurement(model: RoxModel, name: str, solution: LatentSolution) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _bartlett(lam: FloatArray, unique: FloatArray, least: float) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Points of the first item for one of each item, (q,), their error variances, and the items' weights."""
+    usable = np.abs(lam) > 1e-8 * np.abs(lam).max()
+    unit = lam[0] if usable[0] else 1.0
+    ratio = np.where(usable, unit / np.where(usable, lam, 1.0), 0.0)
+    errors = np.where(usable, unique * ratio**2, np.inf)
+    exact = errors <= least  # an item without anything of its own says it all
+    precision = exact.astype(float) if exact.any() else 1.0 / errors
+    return ratio, errors, precision / precision.sum()
+
+
+def _own_measurement(
+    construct: Construct, solution: LatentSolution, at: dict[str, Implied]
+) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Loadings, residual variances and means of a construct's own items (means over groups)."""
-    sample = solution.sample
-    own = [sample.items.index(item) for item in model.find(name).item_names]
-    column = model.names.index(name)
+    sample, theta = solution.sample, solution.found.theta
+    own = [sample.items.index(item) for item in construct.item_names]
+    column = solution.model.names.index(construct.name)
     share = np.array([group.n / sample.n for group in sample.groups])
-    theta = solution.found.theta
     lam = np.stack([filled(layout, theta, LOADINGS)[own, column] for layout in solution.layouts])
     residuals = np.stack([np.diag(filled(layout, theta, RESIDUALS))[own] for layout in solution.layouts])
-    mean = np.zeros(len(own)) if sample.mean is None else sample.mean[own]
-    return share @ lam, share @ residuals, mean
+    mean = _item_means(solution, at)
+    return share @ lam, share @ residuals, np.zeros(len(own)) if mean is None else mean[own]
 
 
-_HARDLY = 0.4  # mean correlation between units with the other items, below which the first is no marker
-
-
-@dataclass(frozen=True, slots=True)
-class LinkedSolution:
-    """What method "linked" found.
-
-    Attributes
-    ----------
-    sample, estimate
-        From what, and the optimum.
-    vcov, df
-        (n_free, n_free) covariance of the estimates, (n_free,) degrees of freedom.
-    indices, moments
-        Fit indices; means and covariances between units without structure, None where they were out of reach.
-    resampling
-        Replicates of the bootstrap, or None.
-    within
-        Edges among the answers of one unit.
-    equation_units
-        Units of each equation, by effect.
-    by, min_group
-        Of the study.
-    notes
-        What the tests and the level within have to say.
-    clusters
-        Clusters of units that errors rest on, 0 for none.
-    """
-
-    sample: LinkedSample
-    estimate: Estimate
-    vcov: FloatArray
-    df: FloatArray
-    indices: dict[str, float]
-    moments: Target | None
-    resampling: Resampling | None
-    within: tuple[WithinEdge, ...]
-    equation_units: Mapping[str, int]
-    by: str
-    min_group: int
-    notes: tuple[str, ...]
-    clusters: int = 0
-
-
-def linked_fit(model: RoxModel, solution: LinkedSolution, options: LinkedOptions) -> Fit:
-    """Make the fit."""
-    sample, known = solution.sample, solution.estimate
-    at = implied(known.layout, known.found.theta)
-    between = Target(at.mu, at.sigma) if solution.moments is None else solution.moments
-    group = GroupSample("", float(sample.n), between, None, None, None, False, None, None)
-    plain = LatentSolution(
-        table=known.table,
-        layouts=(known.layout,),
-        sample=Sample(sample.items, sample.scale, (group,), at.mu * sample.scale, None, None, 0, ()),
-        given=known.given,
-        found=known.found,
-        vcov=solution.vcov,
-        bread=known.bread,
-        indices=solution.indices,
-        moments=(between,),
-        resampling=solution.resampling,
-        df=solution.df,
-        doubts=known.doubts,
-    )
-    fit = fit_of(model, plain, Options(se=options.se, scaling=options.scaling))
-    markers = _markers(model, solution)
-    at_estimate = (known.layout, known.found.theta)
-    _, doubts, shown = predicted_levels(model, sample, at_estimate, markers, solution.min_group)
-    predicted = replace(shown, by=solution.by)
-    nothing = np.full(len(fit.table), np.nan)
-    blank = dict.fromkeys(("se", "statistic", "p", "low", "high"), nothing)
-    return replace(
-        fit,
-        estimates=fit.estimates if known.found.converged else replace(fit.estimates, **blank),
-        method="linked",
-        level="between",
-        errors=linked_errors(solution, options),
-        equations=_equations(model, solution),
-        measures=tuple(_measure_unit_tabulate(model, measure, solution) for measure in fit.measures),
-        population=_population_unit_tabulate(fit.population, solution, predicted, doubts),
-        verdicts=_verdicts(model, fit.verdicts, solution),
-        notes=(
-            *linked_notes(model, solution, options),
-            *hidden_notes(model.names, shown.hidden, solution.min_group),
-        ),
-        groups=(_moments_unit_tabulate(sample, between),),
-        estimator="ML",
-        missing="",
-        within_edges=solution.within,
-        predicted=predicted,
-    )
-
-
-def _verdicts(model: RoxModel, found: Mapping[str, Verdict], solution: LinkedSolution) -> dict[str, Verdict]:
-    """An item residual of 0 between units is no fault: its means differ by the construct and by chance only."""
-    found = _marker_named(model, found, solution)
-    table, bound = solution.estimate.table, solution.estimate.found.bound
-    held = [row for row in table if row.free and bound[row.free - 1]]
-    items = [row for row in held if residual_of(row, model.names)]
-    if not items or found["admissible"].ok:
-        return dict(found)
-    at_zero = {row.left for row in items}
-    whose = ", ".join(construct.name for construct in model.constructs if at_zero & set(construct.item_names))
-    words = (
-        f"between units nothing is left of {len(items)} item residual(s) of {whose} that sampling error does not "
-        "explain: held at 0"
-    )
-    others = [fault for fault in found["admissible"].faults if fault.code != "bound"]
-    structural = [row for row in held if row not in items]
-    if structural:
-        own = f"{name_parameters(structural)} stopped at its bound 0: there is no such variance between units"
-        others.insert(0, Fault("bound", own, tuple(row.id for row in structural)))
-    told = Verdict.of(others, "every variance is possible")
-    return {**found, "admissible": replace(told, reason=f"{told.reason}; {words}")}
-
-
-def _marker_named(model: RoxModel, found: Mapping[str, Verdict], solution: LinkedSolution) -> dict[str, Verdict]:
-    """Name first items that share next to nothing with the others: they cannot be the unit of their construct."""
-    if found["converged"].ok:
-        return dict(found)
-    sample = solution.sample
-    sd = np.sqrt(np.diag(solution.estimate.start.covariance))
-    shared = np.abs(solution.estimate.start.covariance / np.outer(sd, sd))
-    weak = []
-    for construct in model.constructs:
-        own = [sample.items.index(item) for item in construct.item_names]
-        others = own[1:]
-        if len(own) > 2 and shared[own[0], others].mean() < _HARDLY < shared[np.ix_(others, others)].mean():
-            weak.append(f"{construct.item_names[0]} of {construct.name}")
-    if not weak:
-        return dict(found)
-    words = (
-        f"{', '.join(weak)}: the first item is the unit of its construct but shares hardly anything with the others "
-    )
-    words += f"between units; put another item first ({found['converged'].reason})"
-    return {**found, "converged": Verdict.of([Fault("marker", words)], "")}
-
-
-def _frozen_unit_tabulate(values: FloatArray) -> FloatArray:
-    values = np.array(values, dtype=np.float64)
-    values.setflags(write=False)
-    return values
-
-
-def _markers(model: RoxModel, solution: LinkedSolution) -> FloatArray:
-    """(k,) loading of each construct's first item."""
-    known = solution.estimate
-    loadings = filled(known.layout, known.found.theta, LOADINGS)
-    rows = [solution.sample.items.index(construct.item_names[0]) for construct in model.constructs]
-    return np.asarray(loadings[rows, np.arange(len(rows))])
-
-
-def _equations(model: RoxModel, solution: LinkedSolution) -> tuple[Equation, ...]:
-    found = []
-    for name in model.endogenous:
-        n = solution.equation_units[name]
-        found.append(Equation(name, LINEAR, n, float(max(n - len(model.causes(name)) - 1, 1))))
-    return tuple(found)
-
-
-def _moments_unit_tabulate(sample: LinkedSample, between: Target) -> GroupMoments:
-    unit = np.outer(sample.scale, sample.scale)
-    return GroupMoments(
-        "",
-        float(sample.n),
-        _frozen_unit_tabulate(between.mean * sample.scale),
-        _frozen_unit_tabulate(between.covariance * unit),
-    )
-
-
-def _population_unit_tabulate(
-    people: Population, solution: LinkedSolution, scores: UnitScores, doubts: FloatArray
-) -> Population:
-    """The units; their levels are predictions in points of each construct's first item, with their errors."""
-    levels, own = scores.values, np.asarray(people.mean)
-    mean, low, high = summary_of(levels)
-    return replace(
-        people,
-        n=solution.sample.n,
-        n_units=solution.sample.n,
-        units=solution.sample.units,
-        levels=_frozen_unit_tabulate(levels),
-        mean=_frozen_unit_tabulate(np.where(scores.hidden.any(axis=0) & ~np.isnan(mean), mean, own)),
-        low=_frozen_unit_tabulate(low),
-        high=_frozen_unit_tabulate(high),
-        roots=_frozen_unit_tabulate(lower_roots(doubts)),
-        hidden=scores.hidden if scores.hidden.any() else None,
-        min_group=solution.min_group,
-    )
-
-
-def _measure_unit_tabulate(model: RoxModel, measure: Measure, solution: LinkedSolution) -> Measure:
-    """A respondent's score: items count by what they share with the construct against what is their own.
-
-    The error of an item is its own variance between units and what one answer does not share with the construct's other
-    answers of the same person.
-    """
-    construct, known, sample = model.find(measure.name), solution.estimate, solution.sample
+def _of_respondents(construct: Construct, sample: LinkedSample) -> tuple[FloatArray | None, FloatArray | None]:
+    """(q, q) covariance within units of a construct's answers, and of each what it does not share with the others."""
     source = next((s for s in sample.sources if s.name == construct.source), None)
     if source is None:
-        return measure
-    own = [sample.items.index(item) for item in construct.item_names]
+        return None, None
     rows = [source.moments.items.index(item) for item in construct.item_names]
-    within = source.within.covariance[np.ix_(rows, rows)]
-    if len(own) == 1:
-        return replace(measure, within=_frozen_unit_tabulate(within), errors=_frozen_unit_tabulate(np.array([np.nan])))
-    lam = filled(known.layout, known.found.theta, LOADINGS)[own, model.names.index(construct.name)]
-    theta = np.diag(filled(known.layout, known.found.theta, RESIDUALS))[own]
-    both = ~np.eye(len(own), dtype=bool)  # pairs that somebody answered
-    if source.within.apart is not None and not source.within.apart[np.ix_(rows, rows)][both].all():
-        both &= ~source.within.apart[np.ix_(rows, rows)]
-    shared = float(within[both].mean())
-    unique = theta + np.maximum(np.diag(within) - shared, 0.05 * np.diag(within))
-    usable = np.abs(lam) > 1e-8 * np.abs(lam).max()
-    ratio = np.where(usable, (lam[0] if usable[0] else 1.0) / np.where(usable, lam, 1.0), 0.0)
-    errors = np.where(usable, unique * ratio**2, np.inf)
-    exact = errors <= 0  # an item without anything of its own says it all
-    safe = np.where(exact, 1.0, errors)
-    precision = exact.astype(float) if exact.any() else np.where(np.isfinite(errors), 1.0 / safe, 0.0)
-    return replace(
-        measure,
-        weights=_frozen_unit_tabulate(precision / precision.sum()),
-        errors=_frozen_unit_tabulate(errors),
-        within=_frozen_unit_tabulate(within),
-    )
+    at = np.ix_(rows, rows)
+    within = source.within.covariance[at]
+    if len(rows) == 1:
+        return within, None
+    both = ~np.eye(len(rows), dtype=bool)  # pairs that somebody answered
+    if source.within.apart is not None and not source.within.apart[at][both].all():
+        both &= ~source.within.apart[at]
+    return within, np.maximum(np.diag(within) - float(within[both].mean()), 0.05 * np.diag(within))
+
+
+def predicted_levels(solution: LatentSolution, sample: LinkedSample) -> tuple[UnitScores, FloatArray]:
+    """Predict every construct in every unit from all that is known of the unit, in points of its first item.
+
+    η̂_j = α + Cov(η, m) (Σ + N_j)⁻¹ (m_j - μ), with error variance Φ - Cov(η, m) (Σ + N_j)⁻¹ Cov(m, η): shrunken
+    towards what the graph expects, the more the noisier the unit's means (Henderson 1975, doi 10.2307/2529430; Lawley &
+    Maxwell 1971, Factor analysis as a statistical method, ch. 8).
+
+    Answers to a construct that fewer people of a unit than `min_group` gave are left out of all predictions there, and
+    so are those of the units that would give such a one away. Such a level is not predicted at all: even without the
+    unit's own answers a prediction follows them, because the parameters do.
+
+    Beside the predictions: (J, k, k) covariance of their errors, of a level that may not be shown the variance between
+    units.
+    """
+    model, fitted = solution.model, (solution.layout, solution.found.theta)
+    unit = _marker_units(model, *fitted)
+    fewest, known = _respondents(model, sample)
+    hidden = np.column_stack([suppressed(column, sample.min_group) for column in fewest.T])
+    data = sample.data
+    if hidden.any():
+        seen = data.seen.copy()
+        for k, construct in enumerate(model.constructs):
+            for item in construct.item_names:
+                seen[hidden[:, k], sample.items.index(item)] = False
+        data = replace(data, seen=seen, mean=np.where(seen, data.mean, 0.0))
+    values, doubts = _predicted(model, data, fitted, unit)
+    values = _as_seen(model, sample, values, doubts)
+    if hidden.any():
+        spread = np.diag(implied(*fitted).latent) * unit**2
+        apart = np.where(hidden[:, :, None] | hidden[:, None, :], 0.0, doubts)
+        values, doubts = np.where(hidden, np.nan, values), apart + np.eye(len(unit)) * (hidden * spread)[:, None, :]
+    errors = np.where(hidden, np.nan, np.sqrt(np.diagonal(doubts, axis1=1, axis2=2)))
+    known &= ~hidden
+    shown = UnitScores(sample.units, values, errors, fewest, known, hidden, sample.by, sample.min_group)
+    return shown, doubts
+
+
+def _predicted(
+    model: RoxModel, data: NormalCells, fitted: tuple[Layout, FloatArray], unit: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    layout, theta = fitted
+    at = implied(layout, theta)
+    markers = [layout.items.index(construct.item_names[0]) for construct in model.constructs]
+    centre = at.mu[markers] * layout.scale[markers]
+    spread = at.spread * unit  # (p, k) covariance of items and constructs, in points of the first item
+    latent = at.latent * np.outer(unit, unit)
+    values, errors = [], []
+    for block in data.blocks():
+        inverse, _ = inverse_of(block, at.sigma)
+        rest = np.where(block.seen, block.mean - at.mu, 0.0)
+        values.append(centre + (inverse @ rest[:, :, None])[:, :, 0] @ spread)
+        left = latent - spread.T @ inverse @ spread
+        unsure = np.diagonal(left, axis1=1, axis2=2) > 1e-10 * np.diag(latent)  # else it is observed without error
+        errors.append(np.where(unsure[:, :, None] & unsure[:, None, :], left, 0.0))
+    return np.concatenate(values), np.concatenate(errors)
+
+
+def _as_seen(model: RoxModel, sample: LinkedSample, values: FloatArray, doubts: FloatArray) -> FloatArray:
+    """The same, with a unit's own figure as it was written, to the last digit: a yes is 1, not 1 - 1e-15."""
+    found = values.copy()
+    for k, construct in enumerate(model.constructs):
+        if construct.source != UNIT or len(construct.items) > 1:
+            continue
+        raw = sample.raw[:, sample.items.index(construct.item_names[0])]
+        near = np.abs(values[:, k] - raw) <= 1e-9 * np.maximum(np.abs(raw), np.nanstd(raw))  # False where not seen
+        found[:, k] = np.where(near & (doubts[:, k, k] == 0), raw, values[:, k])
+    return found
+
+
+def _respondents(model: RoxModel, sample: LinkedSample) -> tuple[FloatArray, BoolArray]:
+    """(J, k) fewest respondents behind an answered item, and whether there is anything of the construct."""
+    fewest = np.zeros((sample.n, len(model.names)))
+    known = np.zeros((sample.n, len(model.names)), dtype=bool)
+    sources = {source.name: source for source in sample.sources}
+    for k, construct in enumerate(model.constructs):
+        if construct.source == UNIT:
+            own = [sample.items.index(item) for item in construct.item_names]
+            fewest[:, k], known[:, k] = np.inf, ~np.isnan(sample.raw[:, own]).all(axis=1)
+            continue
+        source = sources[construct.source]
+        people = people_behind(source.moments.select(construct.item_names))
+        fewest[:, k] = np.where(source.rows >= 0, people[source.rows], 0.0)
+        known[:, k] = fewest[:, k] > 0
+    return fewest, known

@@ -1,137 +1,180 @@
-"""The small print of a latent fit: how errors were computed, what was assumed, whether it can be believed.
-
-The small print of a linked fit: its level, what was assumed, and how far the answer moves if that is wrong.
-"""
+"""The small print of a fit with latent variables: how errors were computed, what was assumed, whether to believe it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from roxmodel.errors import RoxError, listed
-from roxmodel.estimate.latent.inference import kish
+from roxmodel.estimate.latent.optimizer import Minimum
 from roxmodel.estimate.latent.row_sample import covariates_of
-from roxmodel.estimate.latent.sample import Estimate, LinkedSample, noise_of
-from roxmodel.estimate.latent.solve import estimate
+from roxmodel.estimate.latent.sample import LatentSolution, LinkedSample, Sample
+from roxmodel.estimate.latent.solve import solved_again
+from roxmodel.estimate.options import LinkedOptions, SemOptions
 from roxmodel.estimate.sentences import (
     BESIDE,
     assumed_notes,
+    bootstrap_words,
     causal_notes,
+    cluster_notes,
+    hidden_notes,
     never_met_notes,
     replicate_notes,
     sign_notes,
     unit_notes,
 )
-from roxmodel.implied.identification import name_parameters, together_of
-from roxmodel.implied.layout import DISTURBANCES, EDGES, RESIDUALS, Layout
+from roxmodel.implied.identification import name_parameters
+from roxmodel.implied.layout import DISTURBANCES, EDGES, RESIDUALS, Layout, residual_of
 from roxmodel.implied.matrices import Implied, filled
-from roxmodel.records import Fault, Verdict
+from roxmodel.moments.condense import kish, kish_of
+from roxmodel.records import Fault, UnitScores, Verdict
 from roxmodel.result.system import stability_index, system_of, total_effects
 from roxmodel.spec.causal import headline
 from roxmodel.spec.graph import RoxModel
+from roxmodel.spec.parameters import Parameter
 from roxmodel.spec.questionnaire import Binary, Count
 from roxmodel.survey.composites import MIN_GROUP
 from roxmodel.types import FloatArray
 
-if TYPE_CHECKING:
-    from roxmodel.estimate.latent.latent_fit import LinkedSolution
-    from roxmodel.estimate.latent.row_options import Options
-    from roxmodel.estimate.latent.sample import LatentSolution
-    from roxmodel.estimate.latent.unit_options import LinkedOptions
-
-__all__ = ["error_words", "linked_errors", "linked_notes", "notes_of", "verdicts_of"]
-
+__all__ = ["error_words", "notes_of", "observed", "verdicts_of", "weighted"]
 
 _RIDGE = 1e5  # condition of the information from which estimates move far for little
-
-
 _ALIKE = 0.95  # correlation of two constructs from which they can hardly be told apart
-
-
 _SAME = 0.995  # from which they cannot
-
-
+_HARDLY = 0.4  # mean correlation between units with the other items, below which the first is no marker
 _FEW, _ROUGH = 5, 30  # clusters from which a t interval means something; from which it is good
-
-
 _UNEQUAL = 0.6  # share of the rows that Kish's effective n is, below which sandwich intervals cover too little
-
-
 _LARGE = 1_000  # rows from which they cover about what they should even so
-
-
 _INFLATED = 20.0  # variance inflation from which a cause is nearly determined by the others
+_CORNERS = ((0.0, 0.0), (0.9, 0.0), (0.9, 0.9))  # correlations of one person's answers in a construct, and across
+_MANY_ANSWERED = 0.2  # mean share of the eligible who answered from which both extremes are told
+_WEIGHTED = "robust, of diagonally weighted least squares"
+_ROBUST = {
+    "MLM": "robust (Satorra-Bentler), expected information", "DWLS": _WEIGHTED, "WLSMV": _WEIGHTED,
+}  # fmt: skip
+_LEVEL = (
+    "The edges are effects between units, not between people: they say how units that differ in the cause differ in "
+    "the effect."
+)
+_PEOPLE = " Different people answered the surveys; only their unit links them."
 
 
-def error_words(solution: LatentSolution, options: Options) -> str:
+def observed(options: SemOptions, sample: Sample) -> bool:
+    """Whether errors from rows rest on the observed information."""
+    if options.information is not None:
+        return options.information == "observed"
+    if options.estimator == "MLM":
+        return False
+    return options.estimator == "MLR" or options.se == "robust" or not sample.complete or weighted(options)
+
+
+def weighted(options: SemOptions) -> bool:
+    """Sampling weights and clusters need a sandwich, whatever was asked for."""
+    return options.weight is not None or options.cluster is not None
+
+
+def error_words(solution: LatentSolution, options: SemOptions | LinkedOptions) -> str:
     """How standard errors and intervals were computed."""
     found = solution.resampling
     if found is not None:
-        whom = options.cluster or "row"
-        failed = f", {found.failed} failed and left out" if found.failed else ""
-        return f"bootstrap by {whom}, {len(found.replicates)} replicates{failed}, percentile intervals"
+        whom = options.cluster or ("unit" if isinstance(options, LinkedOptions) else "row")
+        return bootstrap_words(found, whom)
+    if isinstance(options, LinkedOptions):
+        return _unit_errors(options)
     if options.cluster is not None:
         return f"sandwich, clustered by {options.cluster}, t intervals (clusters - 1)"
-    if options.estimator == "MLM":
-        return "robust (Satorra-Bentler), expected information"
-    if options.estimator in {"DWLS", "WLSMV"}:
-        return "robust, of diagonally weighted least squares"
-    observed = "observed" if _observed(solution, options) else "expected"
+    if options.estimator in _ROBUST:
+        return _ROBUST[options.estimator]
+    information = f"{'observed' if observed(options, solution.sample) else 'expected'} information"
     if options.estimator == "MLR" or options.se == "robust" or options.weight is not None:
-        how = f"sandwich (Huber-White), {observed} information"
+        how = f"sandwich (Huber-White), {information}"
         return how if options.weight is None else f"{how}, t intervals (Kish's effective n - 1)"
-    return f"normal theory, {observed} information"
+    return f"normal theory, {information}"
 
 
-def _observed(solution: LatentSolution, options: Options) -> bool:
-    if options.information is not None:
-        return options.information == "observed"
-    robust = options.estimator == "MLR" or options.se == "robust" or options.weight is not None
-    return robust or not solution.sample.complete
+def _unit_errors(options: LinkedOptions) -> str:
+    if options.cluster is not None:
+        how = f"sandwich, clustered by {options.cluster}"
+    elif options.se == "robust":
+        how = "sandwich by unit"
+    else:
+        how = f"normal theory, {'observed' if options.observed else 'expected'} information"
+    df = "clusters - 1" if options.cluster is not None else "units - causes - 1"
+    return f"{how}, widened for few units, t intervals ({df}); effects along several edges by draws"
 
 
-def notes_of(model: RoxModel, solution: LatentSolution, options: Options) -> tuple[str, ...]:
-    """What a reader must know, in sentences."""
-    notes = causal_notes(model)
-    notes += solution.sample.notes
-    if not solution.sample.complete:
+def notes_of(
+    solution: LatentSolution, options: SemOptions | LinkedOptions, predicted: UnitScores | None
+) -> tuple[str, ...]:
+    """What a reader must know, in sentences: of the data, of what was estimated, of how it came out."""
+    model, sample, table = solution.model, solution.sample, solution.table
+    if isinstance(options, SemOptions):
+        data, estimated = _of_rows(solution), _held(solution)
+        how, told = [*_scales(model, options), *_few_rows(solution)], _thin(solution, options)
+    elif isinstance(sample, LinkedSample) and predicted is not None:
+        data, estimated = _of_units(solution, sample), _paired(model)
+        how, told = _few_units(solution, sample), hidden_notes(model.names, predicted.hidden, predicted.min_group)
+    else:
+        raise TypeError("options of units, but a sample of rows")
+    negative = "The observed information is not positive definite; errors rest on the expected one."
+    loop = "Effects through the loop are those of the equilibrium that it settles in."
+    return (
+        *data,
+        *assumed_notes(table),
+        *unit_notes(model, table, options.scaling),
+        *estimated,
+        *([negative] if solution.bread.negative else ()),
+        *sign_notes(model, table, solution.found.theta),
+        *how,
+        *([loop] if model.feedback else ()),
+        *replicate_notes(solution.resampling),
+        *told,
+    )
+
+
+def _of_rows(solution: LatentSolution) -> list[str]:
+    sample = solution.sample
+    notes = [*causal_notes(solution.model), *sample.notes]
+    if sample.complete:
+        return notes
+    notes.append(
+        "Missing answers: full information maximum likelihood, which assumes that what is missing depends on "
+        "what was observed only (missing at random)."
+    )
+    apart = never_met_notes(sample.items, sample.together, "people answered")
+    notes += apart
+    if "chisq" not in solution.indices:
         notes.append(
-            "Missing answers: full information maximum likelihood, which assumes that what is missing depends on "
-            "what was observed only (missing at random)."
+            "No chi-square: some items were seen together by so few that moments without structure have no "
+            "estimate. Residuals are those of the available pairs."
         )
-        apart = never_met_notes(
-            solution.sample.items, [group.together for group in solution.sample.groups], "people answered"
-        )
-        notes += apart
-        if "chisq" not in solution.indices:
-            notes.append(
-                "No chi-square: some items were seen together by so few that moments without structure have no "
-                "estimate. Residuals are those of the available pairs."
-            )
-        elif solution.indices["df"] > 0 and "cfi_robust" not in solution.indices:
-            why = "where items never met" if apart else "beyond 50 items"
-            notes.append(f"CFI, TLI and RMSEA corrected for missing answers are left out {why}.")
-    table = solution.table
-    notes += assumed_notes(table)
-    notes += unit_notes(model, table, options.scaling)
-    held = [row for row in table if row.free and solution.found.bound[row.free - 1]]
-    if held:
-        notes.append(f"Held at the bound 0, without a standard error: {name_parameters(held)}." + BESIDE)
-    if solution.bread.negative:
-        notes.append("The observed information is not positive definite; errors rest on the expected one.")
-    notes += sign_notes(model, table, solution.found.theta)
-    notes += _scales(model, options)
-    if solution.sample.n < 5 * table.n_free:
-        notes.append(
-            f"Few rows: {solution.sample.n:g} for {table.n_free} free parameters; errors and tests are those of large "
-            "samples and as a rule too optimistic here."
-        )
-    if model.feedback:
-        notes.append("Effects through the loop are those of the equilibrium that it settles in.")
-    notes += replicate_notes(solution.resampling)
+    elif solution.indices["df"] > 0 and "cfi_robust" not in solution.indices:
+        why = "where items never met" if apart else "beyond 50 items"
+        notes.append(f"CFI, TLI and RMSEA corrected for missing answers are left out {why}.")
+    return notes
+
+
+def _held(solution: LatentSolution) -> list[str]:
+    held = _at_bound(solution)
+    return [f"Held at the bound 0, without a standard error: {name_parameters(held)}." + BESIDE] if held else []
+
+
+def _at_bound(solution: LatentSolution) -> list[Parameter]:
+    return [row for row in solution.table if row.free and solution.found.bound[row.free - 1]]
+
+
+def _few_rows(solution: LatentSolution) -> list[str]:
+    n, free = solution.sample.n, solution.table.n_free
+    if n >= 5 * free:
+        return []
+    note = f"Few rows: {n:g} for {free} free parameters; errors and tests are those of large samples and as a rule "
+    return [note + "too optimistic here."]
+
+
+def _thin(solution: LatentSolution, options: SemOptions) -> list[str]:
+    notes = []
     few = [group.name for group in solution.sample.groups if group.name and group.people < MIN_GROUP]
     if few:
         notes.append(
@@ -139,8 +182,8 @@ def notes_of(model: RoxModel, solution: LatentSolution, options: Options) -> tup
             "it, and fit.save() refuses it."
         )
     notes += _clustered(solution) if options.cluster is not None else []
-    notes += _weighted(solution) if options.weight is not None else []
-    return tuple(notes)
+    notes += _sampled(solution) if options.weight is not None else []
+    return notes
 
 
 def _clustered(solution: LatentSolution) -> list[str]:
@@ -153,7 +196,7 @@ def _clustered(solution: LatentSolution) -> list[str]:
     return []
 
 
-def _weighted(solution: LatentSolution) -> list[str]:
+def _sampled(solution: LatentSolution) -> list[str]:
     """By how many rows the weights leave as much as without them."""
     own = [(kish(g.weights), len(g.weights)) for g in solution.sample.groups if g.sampling and g.weights is not None]
     size, rows = min(own)
@@ -163,7 +206,7 @@ def _weighted(solution: LatentSolution) -> list[str]:
     return [f"{note}."]
 
 
-def _scales(model: RoxModel, options: Options) -> list[str]:
+def _scales(model: RoxModel, options: SemOptions) -> list[str]:
     """Answers that are no measurements but are taken as such."""
     if options.estimator in {"DWLS", "WLSMV"}:
         return []
@@ -176,13 +219,149 @@ def _scales(model: RoxModel, options: Options) -> list[str]:
     return [note + "or method='path' (logit, Poisson) respect their scale."]
 
 
-def verdicts_of(model: RoxModel, solution: LatentSolution, at: Mapping[str, Implied]) -> dict[str, Verdict]:
+def _of_units(solution: LatentSolution, sample: LinkedSample) -> list[str]:
+    model = solution.model
+    notes = [_LEVEL + (_PEOPLE if len(sample.sources) > 1 else ""), *causal_notes(model)]
+    notes += never_met_notes(sample.items, sample.together, "units know")
+    notes += [note for source in sample.sources for note in source.within.notes]
+    notes += sample.notes
+    notes += _weighted_answers(sample)
+    notes += _extremes(solution, sample)
+    notes += _incomplete(model, sample)
+    notes += solution.notes
+    return notes
+
+
+def _paired(model: RoxModel) -> list[str]:
+    equal = [c.name for c in model.constructs if len(c.items) == 2 and c.residuals is None]
+    if not equal:
+        return []
+    return [f"Two items only, so their residual variances between units are held equal: {', '.join(equal)}."]
+
+
+def _few_units(solution: LatentSolution, sample: LinkedSample) -> list[str]:
+    notes, model, clusters = [], solution.model, sample.groups[0].clusters
+    coarse = [item.name for item in model.items if isinstance(item.scale, Binary | Count)]
+    if coarse:
+        notes.append(f"Yes/no answers and counts are taken as numbers with linear equations: {', '.join(coarse)}.")
+    if solution.bread.held.any():
+        notes.append("Some variances between units are held at the bound 0." + BESIDE)
+    if sample.n < 50:
+        notes.append(f"Only {sample.n} units: intervals are wide, and rest on few units.")
+    notes += cluster_notes(clusters)
+    if model.exogenous == "fixed":
+        notes.append("exogenous='fixed': moments of causes without causes were estimated too; the edges are the same.")
+    return notes
+
+
+def _weighted_answers(sample: LinkedSample) -> list[str]:
+    """How many answers of equal weight the weighted ones are worth, survey by survey."""
+    words = []
+    for source in sample.sources:
+        own = source.moments
+        weight, squares, n = (np.diagonal(a, axis1=1, axis2=2) for a in (own.weight, own.weight2, own.n))
+        if own.weight is own.n or np.array_equal(weight, n):
+            continue
+        sizes = n.sum(axis=0)
+        worth = kish_of(weight, squares).sum(axis=0)
+        words.append(f"{source.name}: {sizes.max():.0f} answers say as much as {worth.max():.0f} of equal weight")
+    if not words:
+        return []
+    return [f"Sampling weights, unit by unit (Kish's effective n): {'; '.join(words)}."]
+
+
+def _incomplete(model: RoxModel, sample: LinkedSample) -> list[str]:
+    """Units that a source did not reach."""
+    found = []
+    for source in model.sources:
+        at = [sample.items.index(item.name) for c in model.constructs if c.source == source for item in c.items]
+        without = int(np.isnan(sample.raw[:, at]).all(axis=1).sum())
+        if without:
+            found.append(f"{without} of {sample.n} without {source}")
+    if not found:
+        return []
+    words = ", ".join(found)
+    note = f"Units are used with what is there ({words}): what is missing may depend on what was observed only."
+    return [f"{note} Units of another kind do not become alike by that."]
+
+
+def _extremes(solution: LatentSolution, sample: LinkedSample) -> list[str]:
+    """The headline effect if all who could answer did, and if correlations within units were 0 or 1."""
+    pair = headline(solution.model)
+    if pair is None or not sample.sources or solution.model.loops():
+        return []
+    notes = []
+    whole, unknown = f"Total effect {pair[0]} -> {pair[1]}", _unknown_share(sample)
+    own = _total(solution, solution.found, pair)
+    if unknown is not None:
+        still = _again(solution, np.zeros_like(sample.data.noise), pair)
+        notes.append(
+            f"{whole}: {own} with {unknown}; {still} if everybody who could answer did, so that unit means had no "
+            "sampling error."
+        )
+    if any(source.within.assumed for source in sample.sources):
+        words = [_again(solution, _noise_at(sample, corner), pair) for corner in _CORNERS]
+        notes.append(
+            f"{whole}: {own} with the correlations within units that were assumed; {words[0]} if all were 0, "
+            f"{words[1]} if they were 0.9 among items of a construct and 0 across, {words[2]} if all were 0.9."
+        )
+    return notes
+
+
+def _unknown_share(sample: LinkedSample) -> str | None:
+    """Whether the share of those who answered is not known or high, in words."""
+    shares: dict[str, float] = {}
+    endless = [source.name for source in sample.sources if source.moments.eligible is None]
+    for source in sample.sources:
+        own = source.moments
+        if own.eligible is not None:
+            with np.errstate(invalid="ignore", divide="ignore"):
+                share = np.where(own.respondents > 0, own.respondents / own.eligible, np.nan)
+            shares[source.name] = float(np.nanmean(share)) if np.isfinite(share).any() else 0.0
+    words = [f"{100 * share:.0f} % of the eligible answering on average ({name})" for name, share in shares.items()]
+    if endless:
+        words.append(f"very many who could have answered ({', '.join(endless)})")
+    return " and ".join(words) if endless or max(shares.values()) > _MANY_ANSWERED else None
+
+
+def _noise_at(sample: LinkedSample, corner: tuple[float, float]) -> FloatArray:
+    """(J, p, p) noise if correlations that were assumed were others, in units of the scale."""
+    sources = [
+        replace(s, within=replace(s.within, covariance=s.within.with_correlations(*corner, s.groups)))
+        if s.within.assumed
+        else s
+        for s in sample.sources
+    ]
+    return sample.noise_with(sources)
+
+
+def _again(solution: LatentSolution, noise: FloatArray, pair: tuple[str, str]) -> str:
+    """The total effect with another noise of the unit means, in words."""
+    sample = solution.sample
+    if not isinstance(sample, LinkedSample):
+        raise TypeError("only unit means have noise")
+    try:
+        found = solved_again(solution, replace(sample.data, noise=noise))
+    except (RoxError, np.linalg.LinAlgError):
+        return "no estimate"
+    return _total(solution, found, pair) if found.converged else "no estimate"
+
+
+def _total(solution: LatentSolution, found: Minimum, pair: tuple[str, str]) -> str:
+    names = solution.model.names
+    system = system_of(solution.model, solution.table, found.theta[None], ("linear",) * len(names), marker=True)
+    return f"{float(total_effects(system.coefficients)[0, names.index(pair[1]), names.index(pair[0])]):.3g}"
+
+
+def verdicts_of(solution: LatentSolution, at: Mapping[str, Implied]) -> dict[str, Verdict]:
     """Converged, identified, admissible, each with its reason and the next step."""
-    return {
-        "converged": _converged(solution),
-        "identified": _identified(solution),
-        "admissible": _admissible(model, solution, at),
-    }
+    faults, sample = list(_faults(solution, at)), solution.sample
+    admissible = _admissible(solution, at, faults)
+    converged = _converged(solution)
+    if isinstance(sample, LinkedSample):
+        admissible = _between(solution, admissible, faults)
+        converged = _marker_named(solution.model, sample, converged)
+    return {"converged": converged, "identified": _identified(solution), "admissible": admissible}
 
 
 def _converged(solution: LatentSolution) -> Verdict:
@@ -206,40 +385,86 @@ def _identified(solution: LatentSolution) -> Verdict:
     return Verdict.of([Fault("flat", words, tuple(row.id for row in rows))], "")
 
 
-def _admissible(model: RoxModel, solution: LatentSolution, at: Mapping[str, Implied]) -> Verdict:
-    held = [row for row in solution.table if row.free and solution.found.bound[row.free - 1]]
-    faults: list[Fault] = []
+def _faults(solution: LatentSolution, at: Mapping[str, Implied]) -> Iterator[Fault]:
+    """What makes the estimate impossible, or not to be trusted."""
+    model, theta, held = solution.model, solution.found.theta, _at_bound(solution)
     if held:
         words = (
             f"{name_parameters(held)} stopped at its bound 0 (a Heywood case): the items or causes explain more than "
             "there is; check for too few items, too small a sample, or a wrong model"
         )
-        faults.append(Fault("bound", words, tuple(row.id for row in held)))
+        yield Fault("bound", words, tuple(row.id for row in held))
     for group, layout in zip(solution.sample.groups, solution.layouts, strict=True):
-        where = f" in group {group.name!r}" if group.name else ""
+        where = _in_group(group.name)
         for which, what in ((DISTURBANCES, "constructs (of what causes leave)"), (RESIDUALS, "item residuals")):
-            wrong = _impossible(filled(layout, solution.found.theta, which), (layout, which), what + where)
-            faults += (Fault("impossible", words) for words in wrong)
-        faults += (Fault("inseparable", words) for words in _inseparable(model, at[group.name], where, _SAME))
-        largest = float(stability_index(filled(layout, solution.found.theta, EDGES)[None])[0]) if model.loops() else 0.0
+            for words in _impossible(filled(layout, theta, which), (layout, which), what + where):
+                yield Fault("impossible", words)
+        for words in _inseparable(model, at[group.name], where, _SAME):
+            yield Fault("inseparable", words)
+        largest = float(stability_index(filled(layout, theta, EDGES)[None])[0]) if model.loops() else 0.0
         if largest >= 1:
             words = (
                 f"the feedback loop{where} has no equilibrium (largest eigenvalue {largest:.3g} in modulus, not below "
                 "1): a push around it grows for ever; an edge of it is wrong, or an instrument is weak"
             )
-            faults.append(Fault("loop", words))
+            yield Fault("loop", words)
     if solution.bread.condition > _RIDGE:
-        faults.append(Fault("ridge", _ridge(model, solution, at)))
-    heed = (
-        []
-        if faults
-        else [
-            text
-            for group in solution.sample.groups
-            for text in _inseparable(model, at[group.name], f" in group {group.name!r}" if group.name else "", _ALIKE)
-        ]
+        yield Fault("ridge", _ridge(model, solution, at))
+
+
+def _in_group(name: str) -> str:
+    return f" in group {name!r}" if name else ""
+
+
+def _admissible(solution: LatentSolution, at: Mapping[str, Implied], faults: list[Fault]) -> Verdict:
+    heed = ["every variance is positive and no two constructs coincide"]
+    if not faults:
+        for group in solution.sample.groups:
+            heed += _inseparable(solution.model, at[group.name], _in_group(group.name), _ALIKE)
+    return Verdict.of(faults, "; ".join(heed))
+
+
+def _between(solution: LatentSolution, found: Verdict, faults: list[Fault]) -> Verdict:
+    """An item residual of 0 between units is no fault: its means differ by the construct and by chance only."""
+    model, held = solution.model, _at_bound(solution)
+    items = [row for row in held if residual_of(row, model.names)]
+    if not items:
+        return found
+    at_zero = {row.left for row in items}
+    whose = ", ".join(construct.name for construct in model.constructs if at_zero & set(construct.item_names))
+    words = (
+        f"between units nothing is left of {len(items)} item residual(s) of {whose} that sampling error does not "
+        "explain: held at 0"
     )
-    return Verdict.of(faults, "; ".join(["every variance is positive and no two constructs coincide", *heed]))
+    others = [fault for fault in faults if fault.code != "bound"]
+    structural = [row for row in held if row not in items]
+    if structural:
+        own = f"{name_parameters(structural)} stopped at its bound 0: there is no such variance between units"
+        others.insert(0, Fault("bound", own, tuple(row.id for row in structural)))
+    told = Verdict.of(others, "every variance is possible")
+    return replace(told, reason=f"{told.reason}; {words}")
+
+
+def _marker_named(model: RoxModel, sample: LinkedSample, found: Verdict) -> Verdict:
+    """Name first items that share next to nothing with the others: they cannot be the unit of their construct."""
+    if found.ok:
+        return found
+    start = sample.groups[0].target.covariance
+    sd = np.sqrt(np.diag(start))
+    shared = np.abs(start / np.outer(sd, sd))
+    weak = []
+    for construct in model.constructs:
+        own = [sample.items.index(item) for item in construct.item_names]
+        others = own[1:]
+        if len(own) > 2 and shared[own[0], others].mean() < _HARDLY < shared[np.ix_(others, others)].mean():
+            weak.append(f"{construct.item_names[0]} of {construct.name}")
+    if not weak:
+        return found
+    words = (
+        f"{', '.join(weak)}: the first item is the unit of its construct but shares hardly anything with the others "
+        f"between units; put another item first ({found.reason})"
+    )
+    return Verdict.of([Fault("marker", words)], "")
 
 
 def _ridge(model: RoxModel, solution: LatentSolution, at: Mapping[str, Implied]) -> str:
@@ -312,176 +537,3 @@ def _inseparable(model: RoxModel, at: Implied, where: str, limit: float) -> list
     words = [text for _, text in sorted(pairs, reverse=True)[:4]]
     how = "not" if limit > _ALIKE else "hardly"
     return [f"constructs that can {how} be told apart{where}: {', '.join(words)}; merge them, or measure what differs"]
-
-
-_LEVEL = (
-    "The edges are effects between units, not between people: they say how units that differ in the cause differ in "
-    "the effect."
-)
-
-
-_PEOPLE = " Different people answered the surveys; only their unit links them."
-
-
-_CORNERS = ((0.0, 0.0), (0.9, 0.0), (0.9, 0.9))  # correlations of one person's answers in a construct, and across
-
-
-_MANY_ANSWERED = 0.2  # mean share of the eligible who answered from which both extremes are told
-
-
-def linked_errors(solution: LinkedSolution, options: LinkedOptions) -> str:
-    """How standard errors and intervals were computed."""
-    found = solution.resampling
-    if found is not None:
-        whom = options.cluster or "unit"
-        failed = f", {found.failed} failed and left out" if found.failed else ""
-        return f"bootstrap by {whom}, {len(found.replicates)} replicates{failed}, percentile intervals"
-    if options.cluster is not None:
-        how = f"sandwich, clustered by {options.cluster}"
-    elif options.se == "robust":
-        how = "sandwich by unit"
-    else:
-        how = f"normal theory, {'observed' if options.observed else 'expected'} information"
-    df = "clusters - 1" if options.cluster is not None else "units - causes - 1"
-    return f"{how}, widened for few units, t intervals ({df}); effects along several edges by draws"
-
-
-def linked_notes(model: RoxModel, solution: LinkedSolution, options: LinkedOptions) -> tuple[str, ...]:
-    """What a reader must know, in sentences."""
-    sample, known = solution.sample, solution.estimate
-    notes = [_LEVEL + (_PEOPLE if len(sample.sources) > 1 else ""), *causal_notes(model)]
-    notes += never_met_notes(sample.items, [together_of(sample.data.seen)], "units know")
-    notes += [note for source in sample.sources for note in source.within.notes]
-    notes += sample.notes
-    notes += _weighted_answers(sample)
-    notes += _extremes(model, sample, known)
-    notes += _incomplete(model, sample)
-    notes += solution.notes
-    table = known.table
-    notes += assumed_notes(table)
-    notes += unit_notes(model, table, options.scaling)
-    equal = [c.name for c in model.constructs if len(c.items) == 2 and c.residuals is None]
-    if equal:
-        notes.append(f"Two items only, so their residual variances between units are held equal: {', '.join(equal)}.")
-    if known.bread.negative:
-        notes.append("The observed information is not positive definite; errors rest on the expected one.")
-    notes += sign_notes(model, table, known.found.theta)
-    coarse = [item.name for item in model.items if isinstance(item.scale, Binary | Count)]
-    if coarse:
-        notes.append(f"Yes/no answers and counts are taken as numbers with linear equations: {', '.join(coarse)}.")
-    if known.bread.held.any():
-        notes.append("Some variances between units are held at the bound 0." + BESIDE)
-    if sample.n < 50:
-        notes.append(f"Only {sample.n} units: intervals are wide, and rest on few units.")
-    if solution.clusters and solution.clusters < 30:
-        notes.append(
-            f"Only {solution.clusters} clusters: errors that rest on so few are rough, and as a rule too small."
-        )
-    if model.exogenous == "fixed":
-        notes.append("exogenous='fixed': moments of causes without causes were estimated too; the edges are the same.")
-    if model.feedback:
-        notes.append("Effects through the loop are those of the equilibrium that it settles in.")
-    notes += replicate_notes(solution.resampling)
-    return tuple(notes)
-
-
-def _weighted_answers(sample: LinkedSample) -> list[str]:
-    """How many answers of equal weight the weighted ones are worth, survey by survey."""
-    words = []
-    for source in sample.sources:
-        own = source.moments
-        weight, squares, n = (np.diagonal(a, axis1=1, axis2=2) for a in (own.weight, own.weight2, own.n))
-        if own.weight is own.n or np.array_equal(weight, n):
-            continue
-        sizes = n.sum(axis=0)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            kish = np.where(squares > 0, weight**2 / squares, 0.0).sum(axis=0)
-        words.append(f"{source.name}: {sizes.max():.0f} answers say as much as {kish.max():.0f} of equal weight")
-    if not words:
-        return []
-    return [f"Sampling weights, unit by unit (Kish's effective n): {'; '.join(words)}."]
-
-
-def _incomplete(model: RoxModel, sample: LinkedSample) -> list[str]:
-    """Units that a source did not reach."""
-    found = []
-    for source in model.sources:
-        at = [sample.items.index(item.name) for c in model.constructs if c.source == source for item in c.items]
-        without = int(np.isnan(sample.raw[:, at]).all(axis=1).sum())
-        if without:
-            found.append(f"{without} of {sample.n} without {source}")
-    if not found:
-        return []
-    words = ", ".join(found)
-    note = f"Units are used with what is there ({words}): what is missing may depend on what was observed only."
-    return [f"{note} Units of another kind do not become alike by that."]
-
-
-def _extremes(model: RoxModel, sample: LinkedSample, known: Estimate) -> list[str]:
-    """The headline effect if all who could answer did, and if correlations within units were 0 or 1."""
-    pair = headline(model)
-    if pair is None or not sample.sources or model.loops():
-        return []
-    notes = []
-    whole, unknown = f"Total effect {pair[0]} -> {pair[1]}", _unknown_share(sample)
-    own = _total(model, known, pair)
-    if unknown is not None:
-        still = _again(model, sample, known, None)
-        other = "no estimate" if still is None else f"{_total(model, still, pair):.3g}"
-        notes.append(
-            f"{whole}: {own:.3g} with {unknown}; {other} if everybody who could answer did, so that unit means had no "
-            "sampling error."
-        )
-    if any(source.within.assumed for source in sample.sources):
-        ends = [_again(model, sample, known, corner) for corner in _CORNERS]
-        words = [f"{_total(model, end, pair):.3g}" if end is not None else "no estimate" for end in ends]
-        notes.append(
-            f"{whole}: {own:.3g} with the correlations within units that were assumed; {words[0]} if all were 0, "
-            f"{words[1]} if they were 0.9 among items of a construct and 0 across, {words[2]} if all were 0.9."
-        )
-    return notes
-
-
-def _unknown_share(sample: LinkedSample) -> str | None:
-    """Whether the share of those who answered is not known or high, in words."""
-    shares: dict[str, float] = {}
-    endless = [source.name for source in sample.sources if source.moments.eligible is None]
-    for source in sample.sources:
-        own = source.moments
-        if own.eligible is not None:
-            with np.errstate(invalid="ignore", divide="ignore"):
-                share = np.where(own.respondents > 0, own.respondents / own.eligible, np.nan)
-            shares[source.name] = float(np.nanmean(share)) if np.isfinite(share).any() else 0.0
-    words = [f"{100 * share:.0f} % of the eligible answering on average ({name})" for name, share in shares.items()]
-    if endless:
-        words.append(f"very many who could have answered ({', '.join(endless)})")
-    return " and ".join(words) if endless or max(shares.values()) > _MANY_ANSWERED else None
-
-
-def _again(
-    model: RoxModel, sample: LinkedSample, known: Estimate, corner: tuple[float, float] | None
-) -> Estimate | None:
-    """The estimate with no sampling error, or with another correlation within units; None where there is none."""
-    if corner is None:
-        noise = np.zeros_like(sample.data.noise)
-    else:
-        sources = tuple(
-            replace(s, within=replace(s.within, covariance=s.within.with_correlations(*corner, s.groups)))
-            if s.within.assumed
-            else s
-            for s in sample.sources
-        )
-        noise = noise_of(sample.means, sources) / np.outer(sample.scale, sample.scale)
-    data = replace(sample.data, noise=noise)
-    try:
-        found = estimate(model, sample, known=known, data=data)
-    except (RoxError, np.linalg.LinAlgError):
-        return None
-    return found if found.found.converged else None
-
-
-def _total(model: RoxModel, known: Estimate, pair: tuple[str, str]) -> float:
-    families = ("linear",) * len(model.names)
-    system = system_of(model, known.table, known.found.theta[None], families, marker=True)
-    totals = total_effects(system.coefficients)
-    return float(totals[0, model.names.index(pair[1]), model.names.index(pair[0])])

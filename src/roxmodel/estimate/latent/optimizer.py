@@ -14,7 +14,6 @@ from typing import Protocol
 import numpy as np
 
 from roxmodel.errors import EstimationError
-from roxmodel.estimate.latent.planned_table import lower_bounds
 from roxmodel.implied.curvature import is_diagonal, slope_diagonal
 from roxmodel.implied.layout import Layout
 from roxmodel.implied.likelihood import Expansion, Target, slope
@@ -22,21 +21,12 @@ from roxmodel.implied.matrices import implied
 from roxmodel.spec.parameters import ParameterTable
 from roxmodel.types import BoolArray, FloatArray
 
-__all__ = ["Minimum", "feasible", "minimise", "reached", "settle"]
-
+__all__ = ["Minimum", "feasible", "lower_bounds", "minimise", "reached", "settle"]
 
 _MOST_STEPS = 200
-
-
 _DONE = 1e-13  # Newton decrement: squared distance to the optimum in standard errors of one observation
-
-
 _LEVEL = 1e-15  # the same by the gradient alone, where the Hessian needs a ridge
-
-
 _SURE = 0.5  # of what was promised, that a step must hold which jumps onto a bound the function does not push against
-
-
 _FIRST, _MOST_RIDGE = 1e-4, 1e8  # of the ridge, beside a scaled information with ones on its diagonal
 
 
@@ -230,6 +220,15 @@ def _solved(matrix: FloatArray, right: FloatArray) -> FloatArray | None:
 _CAUTION = ((0.25, 1.0), (0.5, 3.0), (0.0, 1.0))  # of edges and covariances, and of variances: other starts
 
 
+def lower_bounds(table: ParameterTable) -> FloatArray:
+    """(n_free,) lower bounds: 0 for variances."""
+    lower = np.full(table.n_free, -np.inf)
+    for row in table:
+        if row.free and row.lower is not None:
+            lower[row.free - 1] = row.lower
+    return lower
+
+
 def feasible(objective: Minimisable, start: FloatArray, table: ParameterTable) -> FloatArray:
     """The start, or where the function is not defined there: smaller edges and covariances, until it is."""
     found = start.copy()
@@ -295,14 +294,8 @@ def reached(
 
 
 _MOST_TOGETHER = 40
-
-
 _MEMORY = 12  # steps that the approximation of the Hessian remembers
-
-
 _DONE_TOGETHER = 1e-7  # squared length of the last step, in standard errors: what it leaves is a small part of it
-
-
 _LONGEST = 2.0  # of a step, in standard errors of one observation
 
 

@@ -1,49 +1,29 @@
-"""What method "sem" estimates from: moments of each group, and the rows where errors or replicates need them.
-
-The frame that method "sem" is given, as arrays: answers, weights, groups, clusters.
-"""
+"""What method "sem" estimates from: moments of each group, and the rows where errors or replicates need them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from roxmodel.errors import DataError, EstimationError, did_you_mean, listed
-from roxmodel.estimate.latent.row_options import Options
 from roxmodel.estimate.latent.sample import GroupSample, Sample
+from roxmodel.estimate.options import SemOptions
 from roxmodel.implied.identification import FEWEST, completed, together_of
-from roxmodel.implied.likelihood import Target, patterns_of
+from roxmodel.implied.likelihood import Target, cells_of_rows
 from roxmodel.moments.single import Moments
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import plan
-from roxmodel.survey.answers import read_answers
-from roxmodel.survey.frames import (
-    LARGEST,
-    Frame,
-    number_column,
-    open_frame,
-    raw_column,
-    raw_dtype,
-    refuse_matrix,
-    require_columns,
-)
-from roxmodel.survey.keys import refuse_rounded
+from roxmodel.survey.answers import Columns, columns_of
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = [
-    "Columns",
-    "columns_of",
     "covariates_of",
-    "rows_kept",
     "sample_of_frame",
     "sample_of_moments",
 ]
 
-
 _BLOCK = 1 << 15  # rows handled at once
-
-
 _FEWEST = 5  # respondents in any number that a fit keeps
 
 
@@ -61,13 +41,13 @@ def sample_of_moments(model: RoxModel, moments: Moments) -> Sample:
     scale = np.sqrt(np.diag(covariance))
     mean = None if own.mean is None else offsets + signs * own.mean
     target = Target(np.zeros(len(names)) if mean is None else mean / scale, covariance / np.outer(scale, scale))
-    group = GroupSample("", float(own.n), target, None, None, None, False, None, None)
+    group = GroupSample("", float(own.n), target)
     _refuse_thin(names, float(own.n), "")
     note = "From moments: no rows, so errors rest on normal answers."
     return Sample(names, scale, (group,), mean, None, None, moments.n_dropped, (note,))
 
 
-def sample_of_frame(model: RoxModel, native: object, options: Options) -> Sample:
+def sample_of_frame(model: RoxModel, native: object, options: SemOptions) -> Sample:
     """Read a frame that holds all items of a person in one row.
 
     Raises
@@ -76,9 +56,10 @@ def sample_of_frame(model: RoxModel, native: object, options: Options) -> Sample
         For a column that is missing or cannot be used, constant within a group, collinear, or too few rows.
     """
     names = tuple(item.name for item in model.items)
-    found = columns_of(model, native, options)
+    asked = {name: getattr(options, name) for name in ("group", "cluster", "weight", "frequency")}
+    found = columns_of(model, native, **asked)
     given = covariates_of(model)
-    kept = rows_kept(found, options, names, tuple(names.index(name) for name in given))
+    kept = _rows_kept(found, options, names, tuple(names.index(name) for name in given))
     every = len(found.values)
     if kept is not None:
         found = _picked(found, kept)
@@ -102,7 +83,7 @@ def covariates_of(model: RoxModel) -> tuple[str, ...]:
     return tuple(model.find(name).item_names[0] for name in constructs)
 
 
-def _why(options: Options, given: tuple[str, ...]) -> str:
+def _why(options: SemOptions, given: tuple[str, ...]) -> str:
     if options.missing != "fiml":
         return "miss an answer and are left out (listwise)"
     if not given:
@@ -137,7 +118,7 @@ def _outermost(values: FloatArray, columns: list[int]) -> tuple[FloatArray | Non
     return ends[0], ends[1]
 
 
-def _raw_group(found: Columns, place: int, places: IntArray, asked: tuple[Options, tuple[str, ...]]) -> GroupSample:
+def _raw_group(found: Columns, place: int, places: IntArray, asked: tuple[SemOptions, tuple[str, ...]]) -> GroupSample:
     """One group in the items' own units."""
     options, names = asked
     codes, labels = found.groups
@@ -173,7 +154,7 @@ def _scale(groups: list[GroupSample]) -> tuple[FloatArray, FloatArray]:
     return np.sqrt(np.where(variance > 0, variance, 1.0)), np.asarray(mean)
 
 
-def _scaled(group: GroupSample, scale: FloatArray, asked: tuple[Options, tuple[str, ...]]) -> GroupSample:
+def _scaled(group: GroupSample, scale: FloatArray, asked: tuple[SemOptions, tuple[str, ...]]) -> GroupSample:
     """The group in units of the scale, with its patterns of missingness; without its rows where nothing needs them."""
     options, names = asked
     target = Target(group.target.mean / scale, group.target.covariance / np.outer(scale, scale))
@@ -182,15 +163,15 @@ def _scaled(group: GroupSample, scale: FloatArray, asked: tuple[Options, tuple[s
     if rows is None or not _needs_rows(options):
         return replace(group, target=target, rows=None)
     rows /= scale
-    patterns = patterns_of(rows, group.weights) if np.isnan(rows[0]).any() or np.isnan(rows).any() else None
+    patterns = cells_of_rows(rows, group.weights) if np.isnan(rows[0]).any() or np.isnan(rows).any() else None
     return replace(group, target=target, rows=rows, patterns=patterns)
 
 
-def _needs_rows(options: Options) -> bool:
+def _needs_rows(options: SemOptions) -> bool:
     """Whether errors, tests or replicates go back to the rows."""
     plain = options.estimator == "ML" and options.se == "standard" and options.missing == "listwise"
     sandwich = options.weight is not None or options.cluster is not None
-    return not plain or sandwich or options.replicates > 0
+    return not plain or sandwich or options.bootstrap > 0
 
 
 def _complete(rows: FloatArray, weights: FloatArray | None) -> Target:
@@ -276,142 +257,9 @@ def _refuse_degenerate(target: Target, names: tuple[str, ...], label: str) -> No
         )
 
 
-_MOST_PERSONS = 1e9  # that one row may stand for: a test over 1e15 and more has no digits left
-
-
-_SHORT = 100_000  # rows up to which a frame may be copied whole
-
-
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """The frame as arrays.
-
-    Attributes
-    ----------
-    values
-        (n, p) answers, reversed items turned, one item's answers side by side in memory.
-    holes
-        (p,) which items have missing answers.
-    weights
-        (n,) sampling weights or frequencies, or None.
-    groups
-        (n,) codes 0…G-1, and the labels in order of appearance.
-    clusters
-        (n,) codes, or None.
-    """
-
-    values: FloatArray
-    holes: BoolArray
-    weights: FloatArray | None
-    groups: tuple[IntArray | None, tuple[str, ...]]
-    clusters: IntArray | None
-
-
-def columns_of(model: RoxModel, native: object, options: Options) -> Columns:
-    """Read the frame."""
-    refuse_matrix(native)
-    others = [c for c in (options.group, options.cluster, options.weight, options.frequency) if c is not None]
-    names = [item.name for item in model.items]
-    for name in others:
-        if name in names:
-            raise DataError(
-                f"The column {name!r} is an item of the model and was to group or weigh the rows too.",
-                hint="Leave it out of the model, or name another column.",
-            )
-    frame = open_frame("data", native, [*names, *others])
-    require_columns("data", frame, names)
-    require_columns("data", frame, others)
-    values, holes = np.empty((len(names), len(frame))).T, np.zeros(len(names), dtype=bool)
-    plain = _plain_columns(model, native, len(frame))
-    if plain is not None:
-        values[:] = plain
-        holes[:] = np.isnan(plain).any(axis=0)
-    for place, item in enumerate(model.items) if plain is None else ():
-        sign, offset = item.reading
-        answers = read_answers("data", frame, item, coerce=False).values
-        values[:, place] = answers if (sign, offset) == (1.0, 0.0) else offset + sign * answers
-        holes[place] = np.isnan(values[:, place]).any()
-    weights = _weights(frame, options)
-    codes, labels = _labelled(frame, options.group, "group") if options.group is not None else (None, ("",))
-    clusters = None if options.cluster is None else _labelled(frame, options.cluster, "cluster")[0]
-    return Columns(values, holes, weights, (codes, labels), clusters)
-
-
-def _plain_columns(model: RoxModel, native: object, rows: int) -> FloatArray | None:
-    """All items of a short pandas frame of floats at once, if nothing needs a look at each answer; else None.
-
-    A look at each column costs a tenth of a millisecond, which is most of the time of a small fit. Whatever might have
-    to be refused, turned or checked against a scale goes the way of every other frame.
-    """
-    import pandas as pd
-
-    names = [item.name for item in model.items]
-    if rows > _SHORT or not isinstance(native, pd.DataFrame) or not native.columns.is_unique:
-        return None
-    if any(item.scale is not None or item.reading != (1.0, 0.0) for item in model.items):
-        return None
-    own = native if list(native.columns) == names else native[names]
-    if any(dtype != np.float64 for dtype in own.dtypes):
-        return None
-    found = own.to_numpy(dtype=np.float64)
-    there = ~np.isnan(found)
-    if not there.any(axis=0).all() or not (np.abs(found[there]) < LARGEST).all():
-        return None
-    spread = np.nanmax(found, axis=0) - np.nanmin(found, axis=0)
-    return found if (spread >= 1 / LARGEST).all() else None
-
-
-def _weights(frame: Frame, options: Options) -> FloatArray | None:
-    name, option = (options.weight, "weight") if options.weight is not None else (options.frequency, "frequency")
-    if name is None:
-        return None
-    weights = np.asarray(number_column("data", frame, name, {}), dtype=np.float64)
-    most = LARGEST if option == "weight" else _MOST_PERSONS
-    bad = ~((weights >= 0) & (weights <= most))
-    if option == "frequency":
-        bad |= weights != np.round(weights)
-    if bad.any():
-        kind = "whole numbers" if option == "frequency" else "numbers"
-        raise DataError(
-            f"{option}= column {name!r} holds {weights[bad][0]:g} in {int(bad.sum())} row(s).",
-            allowed=f"{kind} from 0 to {most:g}",
-        )
-    if not weights.any():
-        raise DataError(f"{option}= column {name!r} is 0 in every row.", hint="Leave it out.")
-    return weights
-
-
-def _labelled(frame: Frame, column: str, option: str) -> tuple[IntArray, tuple[str, ...]]:
-    """Codes 0…G-1 in order of appearance, and the labels."""
-    import pandas as pd
-
-    values = raw_column(frame, column).tolist()
-    given = np.empty(len(values), dtype=object)
-    given[:] = values
-    try:
-        codes, found = pd.factorize(given)
-    except (TypeError, ValueError):
-        raise DataError(
-            f"{option}= column {column!r} holds nested values.", hint="Make it text or a whole number."
-        ) from None
-    refuse_rounded(f"{option}= column {column!r}", found, raw_dtype(frame, column))
-    blank = np.array([isinstance(label, str) and not label.strip() for label in found] + [True])
-    missing = int(blank[codes].sum())
-    if missing:
-        raise DataError(f"{option}= column {column!r} is empty in {missing} row(s).", hint="Fill it or drop the rows.")
-    if len(found) < 2:
-        raise DataError(f"{option}= column {column!r} holds one {option} only.", allowed="at least 2")
-    labels = tuple(str(label) for label in found)
-    if option == "group" and len(set(labels)) < len(labels):
-        twin = next(label for label in labels if labels.count(label) > 1)
-        raise DataError(
-            f"{option}= column {column!r} holds different values that are written alike: {twin!r}.",
-            hint="Make them all text, or all numbers.",
-        )
-    return np.asarray(codes, dtype=np.int64), labels
-
-
-def rows_kept(found: Columns, options: Options, names: tuple[str, ...], given: tuple[int, ...] = ()) -> IntArray | None:
+def _rows_kept(
+    found: Columns, options: SemOptions, names: tuple[str, ...], given: tuple[int, ...] = ()
+) -> IntArray | None:
     """Places of the rows that count; None = all of them. What the data give must be there, even with "fiml"."""
     some = found.weights is not None and not found.weights.all()
     if not found.holes.any() and not some:

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from roxmodel.doubts import Doubt
 from roxmodel.errors import EstimationError, listed
+from roxmodel.estimate.latent.casewise import Cases
 from roxmodel.estimate.latent.within import Within, within_of
 from roxmodel.implied.identification import together_of
 from roxmodel.implied.layout import Layout
-from roxmodel.implied.likelihood import NoisyMeans, Patterns, Target
+from roxmodel.implied.likelihood import NormalCells, Seen, Target
+from roxmodel.implied.starts import moments_between
 from roxmodel.moments.cells import Cells
+from roxmodel.moments.condense import kish
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.moments.source import SourceMoments
 from roxmodel.moments.unit_means import UnitMeans
-from roxmodel.records import Resampling
+from roxmodel.records import WithinEdge
+from roxmodel.result.draws import Draws
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable
+from roxmodel.survey.composites import MIN_GROUP
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -28,7 +33,6 @@ if TYPE_CHECKING:
     from roxmodel.estimate.latent.optimizer import Minimum
 
 __all__ = [
-    "Estimate",
     "GroupSample",
     "LatentSolution",
     "LinkedSample",
@@ -37,68 +41,54 @@ __all__ = [
     "linked_sample",
     "noise_of",
     "reweighted",
-    "with_noise",
 ]
 
-
 _FAR = 1e4  # of a mean from 0, in standard deviations between units
-
-
 _SAME = 1e-10  # smallest eigenvalue of correlations of unit means that distinct items may have
 
 
 @dataclass(frozen=True, slots=True)
 class GroupSample:
-    """One group of respondents, in units of `Sample.scale`.
+    """One group of respondents, or all units, in units of `Sample.scale`."""
 
-    Attributes
-    ----------
-    name
-        Of the group, empty for one group.
-    n
-        Rows, or the sum of their frequencies.
-    target
-        (p) means and (p, p) covariances, divisor n; with missing answers those of the available answers.
-    patterns
-        Moments by pattern of missingness; None for complete data.
-    rows
-        (m, p) answers, NaN = missing; None where only moments are known.
-    weights
-        (m,) how much each row counts, summing to n (frequencies) or to their share of n (sampling weights).
-    sampling
-        Whether the weights are sampling weights.
-    clusters
-        (m,) 0…C-1, or None.
-    places
-        (m,) the rows' places in the frame.
-    """
+    name: str  # empty for one group
+    n: float  # rows, or the sum of their frequencies; units
+    target: Target  # moments, divisor n; with missing answers those of the available ones; between units to start from
+    patterns: NormalCells | None = None  # moments by pattern of missingness; None for complete data
+    rows: FloatArray | None = None  # (m, p) answers, NaN = missing; None where only moments are known
+    weights: FloatArray | None = None  # (m,) summing to n (frequencies) or to their share of n (sampling weights)
+    sampling: bool = False  # whether the weights are sampling weights
+    clusters: IntArray | None = None  # (m,) 0…C-1 of the rows, or of the units
+    places: IntArray | None = None  # (m,) of the rows in the frame, of the units in the study
+    met: FloatArray | None = None  # (p, p) how often a pair of items was seen, where neither n nor patterns say it
 
-    name: str
-    n: float
-    target: Target
-    patterns: Patterns | None
-    rows: FloatArray | None
-    weights: FloatArray | None
-    sampling: bool
-    clusters: IntArray | None
-    places: IntArray | None
+    @property
+    def data(self) -> Seen:
+        """What the likelihood sees: the moments of complete data, or those of each pattern."""
+        return self.target if self.patterns is None else self.patterns
+
+    @property
+    def cases(self) -> Cases:
+        """Whose scores a sandwich sums."""
+        return Cases(self.rows, self.weights, self.sampling, self.clusters)
 
     @property
     def people(self) -> float:
         """People behind the group; with sampling weights no more than twice Kish's number (see `people_behind`)."""
         if self.weights is None or not self.sampling:
             return self.n
-        worth = self.weights.sum() ** 2 / (self.weights**2).sum()
-        return float(min(np.count_nonzero(self.weights), 2.0 * worth))
+        return min(float(np.count_nonzero(self.weights)), 2.0 * kish(self.weights))
 
     @property
     def together(self) -> FloatArray:
-        """(p, p) rows (or frequencies) that hold both items of a pair, on the diagonal each item."""
+        """(p, p) rows (or frequencies), or units, that hold both items of a pair, on the diagonal each item."""
+        if self.met is not None:
+            return self.met
         if self.patterns is None:
             return np.full(self.target.covariance.shape, self.n)
         count = self.n * self.patterns.weight
-        if self.sampling:
-            code = self.patterns.code
+        code = self.patterns.code
+        if self.sampling and code is not None:
             count = np.bincount(code[code >= 0], minlength=len(self.patterns.seen)).astype(np.float64)
         return together_of(self.patterns.seen, count)
 
@@ -110,34 +100,16 @@ class GroupSample:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """All groups.
+    """What is estimated from: all groups of rows."""
 
-    Attributes
-    ----------
-    items
-        (p,) observed variables.
-    scale
-        (p,) standard deviations that everything is expressed in.
-    groups
-        One or more.
-    mean
-        (p,) means over all groups in the items' units, None where a printed matrix had none.
-    low, high
-        (p,) means of the five smallest and of the five largest answers (no respondent's own), None without ten.
-    dropped
-        Rows left out because an answer was missing (listwise) or all were (fiml).
-    notes
-        What a reader must know of how the data were read.
-    """
-
-    items: tuple[str, ...]
-    scale: FloatArray
+    items: tuple[str, ...]  # (p,) observed variables
+    scale: FloatArray  # (p,) standard deviations that everything is expressed in
     groups: tuple[GroupSample, ...]
-    mean: FloatArray | None
-    low: FloatArray | None
+    mean: FloatArray | None  # (p,) over all groups, in points; None where a printed matrix had none, and of units
+    low: FloatArray | None  # (p,) mean of the five smallest answers (no respondent's own); None without ten
     high: FloatArray | None
-    dropped: int
-    notes: tuple[str, ...]
+    dropped: int  # rows left out because an answer was missing (listwise) or all were (fiml, units)
+    notes: tuple[str, ...]  # what a reader must know of how the data were read
 
     @property
     def n(self) -> float:
@@ -149,66 +121,34 @@ class Sample:
         """Whether no answer is missing."""
         return all(group.patterns is None for group in self.groups)
 
+    @property
+    def together(self) -> list[FloatArray]:
+        """(p, p) of each group: how often a pair of items was seen."""
+        return [group.together for group in self.groups]
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One survey, laid out over the units of the sample.
-
-    Attributes
-    ----------
-    name
-        Of the source.
-    at
-        (q,) places of its items among those of the model.
-    rows
-        (J,) place of each unit in the source's own moments, -1 where it has none.
-    moments
-        By unit; items in the order of the model.
-    cells
-        By unit and pattern of missing answers, where answers are missing and rows were at hand.
-    groups
-        (q,) construct of each item.
-    within
-        Covariance of answers within units, and how it was found.
-    """
+    """One survey, laid out over the units of the sample."""
 
     name: str
-    at: IntArray
-    rows: IntArray
-    moments: SourceMoments
-    cells: Cells | None
-    groups: IntArray
+    at: IntArray  # (q,) places of its items among those of the model
+    rows: IntArray  # (J,) place of each unit in the source's own moments, -1 where it has none
+    moments: SourceMoments  # items in the order of the model
+    cells: Cells | None  # by unit and pattern of missing answers, where answers are missing and rows were at hand
+    groups: IntArray  # (q,) construct of each item
     within: Within
 
 
 @dataclass(frozen=True, slots=True)
-class LinkedSample:
-    """All units that contribute.
+class LinkedSample(Sample):
+    """The same of units that contribute: their means, and how uncertain each of them is."""
 
-    Attributes
-    ----------
-    means
-        Of the units, in the items' points.
-    scale
-        (p,) rough between-unit standard deviations that everything is expressed in.
-    sources
-        The surveys.
-    data
-        Means and noise in units of the scale.
-    notes
-        What a reader must know of how the data were read.
-    """
-
-    means: UnitMeans
-    scale: FloatArray
+    means: UnitMeans  # in the items' points
     sources: tuple[Source, ...]
-    data: NoisyMeans
-    notes: tuple[str, ...]
-
-    @property
-    def items(self) -> tuple[str, ...]:
-        """(p,) observed variables."""
-        return self.means.items
+    data: NormalCells  # means and noise in units of the scale
+    by: str = "unit"  # of the study, as is the next
+    min_group: int = MIN_GROUP
 
     @property
     def units(self) -> tuple[Hashable, ...]:
@@ -225,73 +165,35 @@ class LinkedSample:
         """Units that contribute."""
         return len(self.units)
 
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """The optimum of the between-unit model.
-
-    Attributes
-    ----------
-    model, table, layout, given
-        The model, its parameters, where they stand, values that the data give.
-    start
-        Moments between units that the iteration started from, in units of the scale.
-    found, bread
-        The optimum; the inverse information per unit.
-    doubts
-        What hangs on a few units only (see `require_seen`).
-    """
-
-    model: RoxModel
-    table: ParameterTable
-    layout: Layout
-    given: Mapping[str, float]
-    start: Target
-    found: Minimum
-    bread: Bread
-    doubts: tuple[Doubt, ...] = ()
+    def noise_with(self, sources: Sequence[Source]) -> FloatArray:
+        """(J, p, p) noise of the means that other covariances within units imply, in units of the scale."""
+        return np.asarray(noise_of(self.means, sources) / np.outer(self.scale, self.scale))
 
 
 @dataclass(frozen=True, slots=True)
 class LatentSolution:
-    """What method "sem" found.
+    """What was found: the optimum; later also its errors and its tests."""
 
-    Attributes
-    ----------
-    table, layouts, sample
-        The parameters, where they stand, what they were estimated from.
-    given
-        Values of the rows that the data give, by id.
-    found
-        The optimum.
-    vcov
-        (n_free, n_free); zero rows for parameters at their bound.
-    bread
-        The inverse information, and how well the data determine the parameters.
-    indices
-        Fit indices by name.
-    moments
-        Saturated means and covariances of each group, in units of the scale.
-    resampling
-        Replicates of the bootstrap, or None.
-    df
-        (n_free,) degrees of freedom of the t distribution; None = normal.
-    doubts
-        What hangs on a few people only.
-    """
-
-    table: ParameterTable
-    layouts: tuple[Layout, ...]
+    model: RoxModel
     sample: Sample
-    given: Mapping[str, float]
+    table: ParameterTable
+    layouts: tuple[Layout, ...]  # where the parameters of each group stand
+    given: Mapping[str, float]  # values of the rows that the data give, by id
     found: Minimum
-    vcov: FloatArray
-    bread: Bread
-    indices: dict[str, float]
-    moments: tuple[Target, ...]
-    resampling: Resampling | None
-    df: FloatArray | None = None
-    doubts: tuple[Doubt, ...] = ()
+    bread: Bread  # the inverse information, and how well the data determine the parameters
+    doubts: tuple[Doubt, ...] = ()  # what hangs on a few people or units only
+    vcov: FloatArray = field(default_factory=lambda: np.zeros((0, 0)))  # zero rows for parameters at their bound
+    df: FloatArray | None = None  # (n_free,) of the t distribution; None = normal
+    indices: Mapping[str, float] = field(default_factory=dict)
+    moments: tuple[Target, ...] = ()  # saturated means and covariances of each group, in units of the scale
+    resampling: Draws | None = None
+    within: tuple[WithinEdge, ...] = ()  # edges among the answers of one unit
+    notes: tuple[str, ...] = ()  # what the tests and the level within units have to say
+
+    @property
+    def layout(self) -> Layout:
+        """Where the parameters stand, of the first group."""
+        return self.layouts[0]
 
 
 def linked_sample(model: RoxModel, moments: LinkedMoments, cells: Mapping[str, Cells]) -> LinkedSample:
@@ -316,12 +218,16 @@ def linked_sample(model: RoxModel, moments: LinkedMoments, cells: Mapping[str, C
     _require_distinct(items, raw, tuple(found))
     noise = noise_of(means, found)
     spread = means.spread(noise)
-    data = NoisyMeans(seen, np.where(seen, raw, 0.0) / spread, noise / np.outer(spread, spread), np.ones(len(raw)))
+    scaled = noise / np.outer(spread, spread)
+    data = NormalCells(seen, np.where(seen, raw, 0.0) / spread, np.ones(len(raw)), noise=scaled)
     notes = _population_notes(tuple(found))
+    place = {unit: k for k, unit in enumerate(moments.units)}
+    places = np.array([place[unit] for unit in means.units], dtype=np.int64)
     empty = len(moments.units) - len(raw)
     if empty:
         notes.append(f"{empty} unit(s) hold no answer and no figure of this model and are left out.")
-    return LinkedSample(means, spread, tuple(found), data, tuple(notes))
+    group = GroupSample("", float(len(raw)), moments_between(data), places=places, met=together_of(seen))
+    return LinkedSample(items, spread, (group,), None, None, None, empty, tuple(notes), means, tuple(found), data)
 
 
 def _require_units(items: tuple[str, ...], seen: BoolArray, raw: FloatArray) -> None:
@@ -401,7 +307,7 @@ def _population_notes(sources: tuple[Source, ...]) -> list[str]:
     return notes
 
 
-def reweighted(sample: LinkedSample, weight: FloatArray) -> NoisyMeans:
+def reweighted(sample: LinkedSample, weight: FloatArray) -> NormalCells:
     """Means and noise when units count `weight` times, (J,): the covariance within units is found again too."""
     sources = []
     for source in sample.sources:
@@ -411,10 +317,4 @@ def reweighted(sample: LinkedSample, weight: FloatArray) -> NoisyMeans:
         sources.append(
             replace(source, within=within_of(source.moments, source.cells, own, source.within, source.groups))
         )
-    return with_noise(sample, tuple(sources), weight)
-
-
-def with_noise(sample: LinkedSample, sources: tuple[Source, ...], weight: FloatArray) -> NoisyMeans:
-    """The sample's means with the noise that other covariances within units imply."""
-    noise = noise_of(sample.means, sources) / np.outer(sample.scale, sample.scale)
-    return replace(sample.data, noise=noise).weighted(weight)
+    return replace(sample.data, noise=sample.noise_with(sources)).weighted(weight)

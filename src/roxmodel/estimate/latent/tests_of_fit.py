@@ -1,9 +1,4 @@
-"""The tests of a fit: chi-square against the saturated model, scaled where answers are not normal; likelihood.
-
-Scaling factors of the test: by what the normal-theory statistic is too large when answers are not normal.
-
-The tests of a linked fit: against any covariance between units, with the sampling errors as they are.
-"""
+"""The tests of a fit: chi-square against the saturated model, scaled where answers are not normal; likelihood."""
 
 from __future__ import annotations
 
@@ -14,12 +9,11 @@ import numpy as np
 from scipy.linalg import block_diag
 
 from roxmodel.errors import EstimationError
-from roxmodel.estimate.latent.both_levels import Joint
+from roxmodel.estimate.latent.both_levels import BothLevels
 from roxmodel.estimate.latent.casewise import score_products
 from roxmodel.estimate.latent.inference import satorra_bentler
-from roxmodel.estimate.latent.sample import Estimate, GroupSample, LinkedSample, Sample
+from roxmodel.estimate.latent.sample import GroupSample, LatentSolution, LinkedSample, Sample
 from roxmodel.estimate.latent.unrestricted import (
-    Between,
     Yardstick,
     any_covariance,
     baseline_of,
@@ -28,29 +22,24 @@ from roxmodel.estimate.latent.unrestricted import (
 )
 from roxmodel.implied.identification import thin, together_of
 from roxmodel.implied.layout import Layout
-from roxmodel.implied.likelihood import Patterns, Target, deviance_at, expand, expand_patterns, half_discrepancy
+from roxmodel.implied.likelihood import NormalCells, Target, expand, half_deviance, half_deviance_at
 from roxmodel.implied.matrices import implied, moment_jacobian
 from roxmodel.result.indices import Correction, Tested, tested_indices
 from roxmodel.types import FloatArray
 
-__all__ = ["Judged", "inverse_of", "likelihood_indices", "linked_indices", "restricted_trace", "saturated_trace"]
-
+__all__ = ["Judged", "likelihood_indices", "linked_indices"]
 
 _MOST_CORRECTED = 50  # items up to which indices are corrected for missing answers: the work grows with their 6th power
+_MANY = 1_000  # units from which chi-square is taken at its word
+_BLOCK = 1 << 12
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What is judged.
+    """What is judged: the model, what it was estimated from, the estimate with half its deviance per observation.
 
     Attributes
     ----------
-    layouts, sample, theta
-        The model, what it was estimated from, the estimate.
-    value
-        F/2 or half of -2 loglik at the estimate, per observation.
-    n_free
-        Free parameters.
     given
         Places of exogenous variables that the data give.
     inverse
@@ -81,12 +70,13 @@ def likelihood_indices(judged: Judged) -> tuple[dict[str, float], tuple[Target, 
     the saturated moments have no estimate.
     """
     sample, n = judged.sample, judged.sample.n
+    plain = _of_likelihood(_loglik(judged), n, judged.n_free)
     try:
         free = saturated_of(sample, judged.means, judged.given, laid_out=bool(judged.test))
     except EstimationError:
         if not any(thin(group.together).any() for group in sample.groups):
             raise
-        return _of_likelihood(judged), tuple(_available(group) for group in sample.groups)
+        return plain, tuple(_available(group) for group in sample.groups)
     base = baseline_of(sample, judged.means, judged.given)
     p, q, groups = len(sample.items), len(judged.given), len(sample.groups)
     moments = groups * ((p * (p + 1) - q * (q + 1)) // 2 + (p - q if judged.means else 0)) - _never_seen(sample)
@@ -95,13 +85,12 @@ def likelihood_indices(judged: Judged) -> tuple[dict[str, float], tuple[Target, 
     base_chisq, base_df = max(2 * n * (base.value - free.value), 0.0), moments - base.n_free
     scaled, robust = _corrections(judged, free, base, (chisq, df, base_chisq, base_df))
     found = tested_indices(Tested(chisq, df, base_chisq, base_df, n, groups, scaled, None, robust))
-    return found | {"srmr": _srmr(judged, free)} | _of_likelihood(judged), free.moments
+    return found | {"srmr": _srmr(judged, free)} | plain, free.moments
 
 
-def _of_likelihood(judged: Judged) -> dict[str, float]:
-    loglik, n = _loglik(judged), judged.sample.n
-    found = {"loglik": loglik, "aic": -2 * loglik + 2 * judged.n_free}
-    return found | {"bic": -2 * loglik + float(np.log(n)) * judged.n_free, "n": n}
+def _of_likelihood(loglik: float, n: float, n_free: int) -> dict[str, float]:
+    bic = -2 * loglik + float(np.log(n)) * n_free
+    return {"loglik": loglik, "aic": -2 * loglik + 2 * n_free, "bic": bic, "n": n}
 
 
 def _available(group: GroupSample) -> Target:
@@ -121,9 +110,9 @@ def _corrections(
         return None, None
     scaled = None
     if judged.test == "yuan-bentler":
-        whole = saturated_trace(judged.sample, free, judged.given)
-        own = whole - restricted_trace(judged.layouts, judged.sample, judged.theta, judged.inverse)
-        scaled = Correction(chisq, base_chisq, own / df, (whole - _base_trace(judged, base)) / base_df)
+        whole = _saturated_trace(judged.sample, free, judged.given)
+        own = whole - _restricted_trace(judged)
+        scaled = Correction(chisq, base_chisq, own / df, (whole - _score_traces(base, judged.sample)) / base_df)
     elif judged.test == "satorra-bentler":
         factors = [_sb_trace(judged.layouts, judged.sample, judged.theta, judged.given) / df]
         factors.append(_sb_base(judged, base) / base_df)
@@ -133,18 +122,6 @@ def _corrections(
     if len(judged.sample.items) > _MOST_CORRECTED or _never_seen(judged.sample):
         return scaled, None
     return scaled, _missing_correction(judged, free, base, (df, base_df))
-
-
-def _base_trace(judged: Judged, base: Yardstick) -> float:
-    total = 0.0
-    for layout, theta, group in zip(base.layouts, base.thetas, judged.sample.groups, strict=True):
-        if group.patterns is not None:
-            at = expand_patterns(layout, theta, group.patterns)
-        else:
-            at = expand(layout, theta, group.target)
-        size = group.n if group.weights is None else float(group.weights.sum())
-        total += float(np.trace(inverse_of(at.hessian) @ score_products(layout, theta, group))) / size
-    return total
 
 
 def _sb_trace(layouts: Sequence[Layout], sample: Sample, theta: FloatArray, given: tuple[int, ...]) -> float:
@@ -189,7 +166,7 @@ def _complete_misfit(
     weights: list[tuple[FloatArray, FloatArray, FloatArray, FloatArray]] = []
     for place, group in enumerate(sample.groups):
         layout, theta, target = layouts[place], thetas[place], free.moments[place]
-        chisq += 2 * group.n * half_discrepancy(layout, theta, target)
+        chisq += 2 * group.n * half_deviance(layout, theta, target)
         weights.append(_moment_weights(judged, free, place, (layout, theta)))
     joint = layouts[0] is judged.layouts[0]
     return chisq, _trace([group.n / sample.n for group in sample.groups], weights, joint) / df
@@ -202,14 +179,9 @@ def _moment_weights(
     group = judged.sample.groups[place]
     layout, theta = free.layouts[place], free.thetas[place]
     target = free.moments[place]
-    if group.patterns is None:
-        missing = complete = expand(layout, theta, target).hessian
-    else:
-        missing = expand_patterns(layout, theta, group.patterns).hessian
-        complete = expand(layout, theta, target).hessian
-    size = group.n if group.weights is None else float(group.weights.sum())
-    robust = judged.test == "yuan-bentler"
-    products = score_products(layout, theta, group) / size if robust else missing
+    complete = expand(layout, theta, target).hessian
+    missing = complete if group.patterns is None else expand(layout, theta, group.patterns).hessian
+    products = _middle(layout, theta, group) if judged.test == "yuan-bentler" else missing
     by_sigma, by_mu = moment_jacobian(model[0], implied(model[0], model[1]))
     unit = np.outer(layout.scale, layout.scale)
     rows = [
@@ -231,7 +203,7 @@ def _trace(
     missing, complete, products = (
         block_diag(*(share * own[i] for share, own in zip(shares, weights, strict=True))) for i in (1, 2, 3)
     )
-    own = inverse_of(missing)
+    own = _inverted(missing)
     reach = missing @ jacobian
     residual = missing - reach @ np.linalg.pinv(jacobian.T @ reach, hermitian=True) @ reach.T
     turned = own @ residual @ own
@@ -270,8 +242,9 @@ def _given_loglik(judged: Judged, logs: FloatArray) -> float:
             total += _normal(target.covariance, group.n)
         else:
             own = group.patterns
-            part = replace(own, seen=own.seen[:, at], mean=own.mean[:, at], covariance=own.covariance[:, at][:, :, at])
-            total -= group.n * deviance_at(part, target.mean, target.covariance)
+            scatter = None if own.scatter is None else own.scatter[:, at][:, :, at]
+            part = NormalCells(own.seen[:, at], own.mean[:, at], own.weight, scatter, own.several)
+            total -= group.n * half_deviance_at(part, target.mean, target.covariance)
             total -= float(_observed(group)[at].sum()) * 0.5 * np.log(2 * np.pi)
         total -= float(_observed(group)[at] @ logs[at])
     return total
@@ -289,43 +262,46 @@ def _observed(group: GroupSample) -> FloatArray:
 
 
 def _srmr(judged: Judged, free: Yardstick) -> float:
+    sample = judged.sample
+    parts = zip(judged.layouts, free.moments, sample.groups, strict=True)
+    return sum(_residual_size(layout, judged.theta, own) * group.n / sample.n for layout, own, group in parts)
+
+
+def _residual_size(layout: Layout, theta: FloatArray, target: Target) -> float:
     """Root mean square of standardised residuals (Bentler's), means included where they are modelled."""
-    total = 0.0
-    for layout, group, target in zip(judged.layouts, judged.sample.groups, free.moments, strict=True):
-        at = implied(layout, judged.theta)
-        spread = np.sqrt(np.diag(target.covariance))
-        residual = ((target.covariance - at.sigma) / np.outer(spread, spread))[np.tril(~group.apart)]
-        if layout.means:
-            residual = np.append(residual, (target.mean - at.mu) / spread)
-        total += float(np.sqrt((residual**2).mean())) * group.n / judged.sample.n
-    return total
+    at = implied(layout, theta)
+    spread = np.sqrt(np.diag(target.covariance))
+    residual = ((target.covariance - at.sigma) / np.outer(spread, spread))[np.tril_indices(len(spread))]
+    residual = residual[~np.isnan(residual)]  # pairs that were seen together
+    if layout.means:
+        residual = np.append(residual, (target.mean - at.mu) / spread)
+    return float(np.sqrt((residual**2).mean()))
 
 
-_BLOCK = 1 << 12
-
-
-def saturated_trace(sample: Sample, free: Yardstick, given: tuple[int, ...]) -> float:
+def _saturated_trace(sample: Sample, free: Yardstick, given: tuple[int, ...]) -> float:
     """tr(A⁻¹ B) of the saturated model, A its information and B the products of its scores, over all groups.
 
     References
     ----------
     Yuan & Bentler (2000), doi 10.1111/0081-1750.00078; Asparouhov & Muthén (2005), as `chisq_scaled` uses them.
     """
-    total = 0.0
-    for layout, theta, group in zip(free.layouts, free.thetas, sample.groups, strict=True):
-        if group.patterns is None and not given:
-            total += _whitened(group, layout.means)
-            continue
-        data: Target | Patterns = group.patterns or group.target
-        at = expand_patterns(layout, theta, data) if isinstance(data, Patterns) else expand(layout, theta, data)
-        products = score_products(layout, theta, group) / _size(group)
-        total += float(np.trace(inverse_of(at.hessian) @ products))
-    return total
+    return sum(
+        _whitened(group, layout.means) if group.patterns is None and not given else _score_trace(layout, theta, group)
+        for layout, theta, group in zip(free.layouts, free.thetas, sample.groups, strict=True)
+    )
 
 
-def _size(group: GroupSample) -> float:
-    """What a group's score products are divided by: the sum of its weights."""
-    return float(group.n if group.weights is None else group.weights.sum())
+def _score_traces(model: Yardstick, sample: Sample) -> float:
+    return sum(map(_score_trace, model.layouts, model.thetas, sample.groups))
+
+
+def _score_trace(layout: Layout, theta: FloatArray, group: GroupSample) -> float:
+    return float(np.trace(_inverted(expand(layout, theta, group.data).hessian) @ _middle(layout, theta, group)))
+
+
+def _middle(layout: Layout, theta: FloatArray, group: GroupSample) -> FloatArray:
+    """Products of a group's scores over the sum of its weights."""
+    return score_products(layout, theta, group.data, group.cases) / (group.cases.size or group.n)
 
 
 def _whitened(group: GroupSample, means: bool) -> float:
@@ -357,28 +333,24 @@ def _whitened(group: GroupSample, means: bool) -> float:
         sums -= weight_sums[:, None, None] * np.eye(p)
         total = 0.5 * float((sums * sums).sum()) + (float((firsts * firsts).sum()) if means else 0.0)
         total *= used / (used - 1)
-    return total / _size(group)
+    return total / (group.cases.size or group.n)
 
 
-def restricted_trace(layouts: Sequence[Layout], sample: Sample, theta: FloatArray, inverse: FloatArray) -> float:
-    """tr(A⁻¹ B) of a model with structure; `inverse` is A⁻¹, per observation."""
-    products = np.zeros_like(inverse)
-    for layout, group in zip(layouts, sample.groups, strict=True):
-        products += score_products(layout, theta, group)
-    return float(np.trace(inverse @ products)) / sample.n
+def _restricted_trace(judged: Judged) -> float:
+    """tr(A⁻¹ B) of a model with structure."""
+    groups = zip(judged.layouts, judged.sample.groups, strict=True)
+    products = [score_products(layout, judged.theta, group.data, group.cases) for layout, group in groups]
+    return float(np.trace(judged.inverse @ np.sum(products, axis=0))) / judged.sample.n
 
 
-def inverse_of(matrix: FloatArray) -> FloatArray:
+def _inverted(matrix: FloatArray) -> FloatArray:
     """Inverse of a symmetric positive definite matrix, scaled to a unit diagonal first."""
     scale = np.sqrt(np.maximum(np.diag(matrix), 1e-300))
     return np.asarray(np.linalg.inv(matrix / np.outer(scale, scale)) / np.outer(scale, scale))
 
 
-_MANY = 1_000  # units from which chi-square is taken at its word
-
-
 def linked_indices(
-    sample: LinkedSample, known: Estimate, joint: Joint | None
+    sample: LinkedSample, known: LatentSolution, joint: BothLevels | None
 ) -> tuple[dict[str, float], Target | None, list[str]]:
     """Fit indices, the moments between units without structure, and what a reader must know of them.
 
@@ -395,15 +367,14 @@ def linked_indices(
     entries = data.seen.sum() if joint is None else joint.answers
     value = n * (own if joint is None else joint.value) + float((np.log(sample.scale) * data.seen).sum())
     loglik = -value - float(np.log(2 * np.pi) * entries) / 2
-    found = {"loglik": loglik, "aic": -2 * loglik + 2 * n_free, "bic": -2 * loglik + np.log(n) * n_free}
-    found |= {"n": n, "n_units": n}
+    found = _of_likelihood(loglik, n, n_free) | {"n_units": n}
     if joint is not None:
         note = (
             "No chi-square: with both levels estimated jointly the saturated model of both is out of reach. loglik, "
             "aic and bic are those of all answers and compare fits to the same answers."
         )
         return found, None, [note]
-    free = any_covariance(sample.items, data, known.start)
+    free = any_covariance(sample.items, data, sample.groups[0].target)
     if free is None or not free.converged:
         why = "more than 45 items" if free is None else "its estimate did not settle"
         return (
@@ -430,14 +401,4 @@ def linked_indices(
             "Chi-square rests on many units; with these it rejects right models too often (in simulations of 150 units "
             "in 8 to 19 % instead of 5 %, the more the more reliable the means)."
         )
-    return found | tested | {"srmr": _srmr_between(known, free)}, free.moments, notes
-
-
-def _srmr_between(known: Estimate, free: Between) -> float:
-    """Root mean square of what the model leaves of the correlations and standardised means between units."""
-    at = implied(known.layout, known.found.theta)
-    sd = np.sqrt(np.diag(free.moments.covariance))
-    left = ((free.moments.covariance - at.sigma) / np.outer(sd, sd))[np.tril_indices(len(sd))]
-    left = left[~np.isnan(left)]  # pairs that were seen together
-    means: FloatArray = (free.moments.mean - at.mu) / sd
-    return float(np.sqrt(((left**2).sum() + (means**2).sum()) / (len(left) + len(sd))))
+    return found | tested | {"srmr": _residual_size(known.layout, known.found.theta, free.moments)}, free.moments, notes

@@ -1,7 +1,4 @@
-"""The models that a fit is compared with: no structure at all, and no covariances.
-
-The models a linked fit is compared with: any covariance between units, and none.
-"""
+"""The models that a fit is compared with: no structure at all, and no covariances; of people, and between units."""
 
 from __future__ import annotations
 
@@ -18,17 +15,14 @@ from roxmodel.implied.identification import together_of
 from roxmodel.implied.layout import Layout, saturated
 from roxmodel.implied.likelihood import (
     Expansion,
-    NoisyMeans,
-    NoisyObjective,
+    NormalCells,
     Objective,
     Part,
-    Patterns,
     Target,
-    expand_noisy,
+    expand,
     half_deviance,
-    half_discrepancy,
-    inverse_of_noisy,
-    inverted,
+    objective_of_units,
+    pulls,
 )
 from roxmodel.implied.matrices import bank_of, implied
 from roxmodel.implied.starts import condensed
@@ -36,33 +30,24 @@ from roxmodel.types import FloatArray
 
 __all__ = ["Between", "Yardstick", "any_covariance", "baseline_of", "no_covariance", "saturated_of"]
 
-
-_NEWTON = 45  # variables up to which the saturated moments are finished by Newton's method
-
-
+_MOST_ITEMS = 45  # up to which moments of missing answers are finished by Newton's method, those of units are estimated
 _EM_STEPS, _EM_APART = 3, 30
-
-
 _MOST_EM = 2_000
-
-
 _SINGULAR = 1e-8  # smallest eigenvalue of a correlation matrix that has an estimate
+_GAP = 1e-3  # what -2 loglik of units may lack at the end
+_MOST_STEPS = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Yardstick:
-    """A model without structure, one layout and theta for each group.
+    """A model without structure: for each group a layout with a theta of its own, and what they imply.
 
     Attributes
     ----------
-    layouts
-        One for each group, each with a theta of its own.
-    thetas
-        (own n_free,) estimates.
     value
-        F/2 (complete data) or half of -2 loglik (missing answers), per observation over all groups.
+        Half the deviance per case over all groups.
     moments
-        Means and covariances at the estimates, in units of the scale; NaN for pairs that were never seen together.
+        In units of the scale; NaN for pairs that were never seen together, of which the likelihood says nothing.
     """
 
     layouts: tuple[Layout, ...]
@@ -76,6 +61,9 @@ class Yardstick:
         return sum(layout.n_free for layout in self.layouts)
 
 
+Found = tuple[Layout, FloatArray, float, Target]
+
+
 def saturated_of(sample: Sample, means: bool, given: tuple[int, ...], laid_out: bool = True) -> Yardstick:
     """Estimate all moments freely: the sample's own, or with missing answers by EM and Newton's method.
 
@@ -87,8 +75,7 @@ def saturated_of(sample: Sample, means: bool, given: tuple[int, ...], laid_out: 
     """
     if sample.complete and not laid_out:  # complete data are reproduced exactly: nothing needs to be laid out
         return Yardstick((), (), 0.0, tuple(group.target for group in sample.groups))
-    found = [_saturated_group(sample, group, means, given) for group in sample.groups]
-    return _joined(sample, found)
+    return _joined(sample, [_saturated_group(sample, group, means, given) for group in sample.groups])
 
 
 def baseline_of(sample: Sample, means: bool, given: tuple[int, ...]) -> Yardstick:
@@ -98,55 +85,45 @@ def baseline_of(sample: Sample, means: bool, given: tuple[int, ...]) -> Yardstic
     """
     found = []
     for group in sample.groups:
-        known = (group.target.mean, group.target.covariance)
+        own = group.target
+        known = (own.mean, own.covariance)
         layout, theta = saturated(sample.items, sample.scale, known, diagonal=True, means=means, given=given)
-        spread = np.diag(np.diag(group.target.covariance)) if not given else group.target.covariance
-        found.append((layout, theta, _value(layout, theta, group), Target(group.target.mean, spread)))
+        spread = own.covariance if given else np.diag(np.diag(own.covariance))
+        found.append((layout, theta, half_deviance(layout, theta, group.data), Target(own.mean, spread)))
     return _joined(sample, found)
 
 
-Found = tuple[Layout, FloatArray, float, Target]
-
-
 def _joined(sample: Sample, found: Sequence[Found]) -> Yardstick:
-    shares = [group.n / sample.n for group in sample.groups]
-    value = float(sum(s * one[2] for s, one in zip(shares, found, strict=True)))
-    return Yardstick(
-        tuple(one[0] for one in found), tuple(one[1] for one in found), value, tuple(one[3] for one in found)
-    )
-
-
-def _value(layout: Layout, theta: FloatArray, group: GroupSample) -> float:
-    if group.patterns is not None:
-        return half_deviance(layout, theta, group.patterns)
-    return half_discrepancy(layout, theta, group.target)
+    layouts, thetas, values, moments = zip(*found, strict=True)
+    value = float(sum(group.n / sample.n * one for group, one in zip(sample.groups, values, strict=True)))
+    return Yardstick(layouts, thetas, value, moments)
 
 
 def _saturated_group(sample: Sample, group: GroupSample, means: bool, given: tuple[int, ...]) -> Found:
-    target, settled, apart = group.target, False, group.apart
-    few = len(sample.items) <= _NEWTON
+    target, settled, apart, cells = group.target, False, group.apart, group.patterns
+    few = len(sample.items) <= _MOST_ITEMS
     for steps in (_EM_APART if apart.any() else _EM_STEPS, _MOST_EM) if few else (_MOST_EM,):
-        if group.patterns is not None:
+        if cells is not None:
             try:
-                target = _expected_moments(group.patterns, target, steps)
+                target = _expected_moments(cells, target, steps)
             except np.linalg.LinAlgError:
                 raise _without_moments(sample.items, group, target.covariance) from None
         known = (target.mean, target.covariance)
         layout, theta = saturated(sample.items, sample.scale, known, means=means, given=given, apart=apart)
-        if group.patterns is None or not few:
+        if cells is None or not few:
             break
-        objective = Objective([Part(layout, group.patterns, 1.0)])
-        found = minimise(objective, theta, np.full(layout.n_free, -np.inf))
+        found = minimise(Objective([Part(layout, cells)]), theta, np.full(layout.n_free, -np.inf))
         theta, settled = found.theta, found.converged
         if settled or not apart.any():  # else what never met stands in the way of what did: EM moves both
-            target = _target_of(layout, theta)
+            at = implied(layout, theta)
+            target = Target(at.mu, at.sigma)
             break
-    if group.patterns is not None:
+    if cells is not None:
         lowest = float(np.linalg.eigvalsh(_correlation(target.covariance))[0])
         if not lowest > (_SINGULAR if settled else 100 * _SINGULAR):
             raise _without_moments(sample.items, group, target.covariance)
     whole = replace(target, covariance=np.where(apart, np.nan, target.covariance))
-    return layout, theta, _value(layout, theta, group), whole
+    return layout, theta, half_deviance(layout, theta, group.data), whole
 
 
 def _correlation(covariance: FloatArray) -> FloatArray:
@@ -166,23 +143,12 @@ def _without_moments(items: Sequence[str], group: GroupSample, covariance: Float
     )
 
 
-def _target_of(layout: Layout, theta: FloatArray) -> Target:
-    from roxmodel.implied.matrices import implied
-
-    at = implied(layout, theta)
-    return Target(at.mu, at.sigma)
-
-
-def _expected_moments(data: Patterns, start: Target, most: int) -> Target:
+def _expected_moments(data: NormalCells, start: Target, most: int) -> Target:
     """EM steps: Σ moves by -Σ G Σ, G the gradient of the deviance."""
     mean, covariance = start.mean, start.covariance
     for _ in range(most):
-        inverse, _ = inverted(covariance, data.seen)
-        rest = np.where(data.seen, data.mean - mean, 0.0)
-        pushed = (inverse @ rest[:, :, None])[:, :, 0]
-        half = inverse @ data.covariance @ inverse + pushed[:, :, None] * pushed[:, None, :]
-        pull = np.tensordot(data.weight, inverse - half, 1)
-        shift = covariance @ (data.weight @ pushed)
+        pull, push = pulls(data, mean, covariance)
+        shift = covariance @ push
         change = covariance @ pull @ covariance + np.outer(shift, shift)
         mean, covariance = mean + shift, covariance - (change + change.T) / 2
         if np.abs(change).max() < 1e-12 and np.abs(shift).max() < 1e-12:
@@ -190,31 +156,15 @@ def _expected_moments(data: Patterns, start: Target, most: int) -> Target:
     return Target(mean, covariance)
 
 
-_MOST_ITEMS = 45  # up to which the model without structure is estimated
-
-
-_GAP = 1e-3  # what -2 loglik may lack at the end
-
-
-_MOST_STEPS = 60
+# --- between units
 
 
 @dataclass(frozen=True, slots=True)
 class Between:
     """Means and covariances between units, in units of the scale, and half the deviance per unit there.
 
-    The likelihood is the same whatever the covariance of two items that no unit knows both of: it is NaN.
-
-    Attributes
-    ----------
-    moments
-        (p,) and (p, p).
-    value
-        Half of -2 loglik per unit, without log 2π.
-    converged
-        Whether the optimum was reached.
-    edge
-        Whether the covariance has no digits left in some direction (it is at the edge of the possible).
+    The likelihood is the same whatever the covariance of two items that no unit knows both of: it is NaN. `edge` says
+    that the covariance has no digits left in some direction (it is at the edge of the possible).
     """
 
     moments: Target
@@ -223,19 +173,20 @@ class Between:
     edge: bool
 
 
-def any_covariance(items: tuple[str, ...], data: NoisyMeans, start: Target) -> Between | None:
+def any_covariance(items: tuple[str, ...], data: NormalCells, start: Target) -> Between | None:
     """Any means, any positive semi-definite covariance between units; None beyond 45 items.
 
     A primal-dual interior-point method: Σ and the multiplier Z of its bound stay positive definite while their product
     falls to 0, at whose end -2 loglik lacks J tr(Σ Z) at most (Boyd & Vandenberghe 2004, Convex optimization, ch. 11;
     Helmberg et al. 1996, doi 10.1137/0806020).
     """
-    p = len(items)
+    p, together = len(items), together_of(data.seen)
     if p > _MOST_ITEMS:
         return None
+    data = data.merged()
     layout, theta = saturated(items, np.ones(p), (start.mean, start.covariance))
     last = _GAP / (p * data.size)
-    found = expand_noisy(layout, theta, data)
+    found = expand(layout, theta, data)
     dual = _multiplier(layout, theta, data)
     level, done = 0.1 * float((start.covariance * dual).sum()) / p, False
     for _ in range(_MOST_STEPS):
@@ -248,7 +199,7 @@ def any_covariance(items: tuple[str, ...], data: NoisyMeans, start: Target) -> B
         there, ahead = theta, found
         for _ in range(20):
             there = theta + size * step
-            ahead = expand_noisy(layout, there, data)
+            ahead = expand(layout, there, data)
             if np.isfinite(ahead.value) and ahead.value <= found.value + 0.5 * abs(decrement) + 1e-9:
                 break
             size *= 0.5
@@ -259,9 +210,8 @@ def any_covariance(items: tuple[str, ...], data: NoisyMeans, start: Target) -> B
             break
         level = max((0.1 if min(size, dual_size) > 0.7 else 0.4) * gap, 0.05 * last)
     at = implied(layout, theta)
-    sd = np.sqrt(np.diag(at.sigma))
-    lowest = float(np.linalg.eigvalsh(at.sigma / np.outer(sd, sd))[0])
-    sigma = np.where(together_of(data.seen) <= 0, np.nan, at.sigma)
+    lowest = float(np.linalg.eigvalsh(_correlation(at.sigma))[0])
+    sigma = np.where(together <= 0, np.nan, at.sigma)
     return Between(Target(at.mu, sigma), found.value, done and bool(np.isfinite(found.value)), lowest < 1e-4)
 
 
@@ -295,16 +245,10 @@ def _step(
     return step, turn, -float(gradient @ step)
 
 
-def _multiplier(layout: Layout, theta: FloatArray, data: NoisyMeans) -> FloatArray:
+def _multiplier(layout: Layout, theta: FloatArray, data: NormalCells) -> FloatArray:
     """Z to begin with: what pushes against the bound, and a little in all other directions."""
-    at, pull = implied(layout, theta), np.zeros_like(data.noise[0])
-    for block in data.blocks():
-        inverse, _ = inverse_of_noisy(block, at.sigma)
-        rest = np.where(block.seen, block.mean - at.mu, 0.0)
-        pushed = (inverse @ rest[:, :, None])[:, :, 0]
-        share = block.weight / data.size
-        pull += np.tensordot(share, inverse, 1) - (pushed * share[:, None]).T @ pushed
-    values, vectors = np.linalg.eigh(pull)
+    at = implied(layout, theta)
+    values, vectors = np.linalg.eigh(pulls(data, at.mu, at.sigma)[0] / data.size)
     least = 0.02 * max(float(np.abs(values).max()), 1e-6)
     return np.asarray((vectors * np.maximum(values, least)) @ vectors.T)
 
@@ -324,12 +268,12 @@ def _rooms(
     return found[0], found[1]
 
 
-def no_covariance(items: tuple[str, ...], data: NoisyMeans, start: Target) -> tuple[float, bool]:
+def no_covariance(items: tuple[str, ...], data: NormalCells, start: Target) -> tuple[float, bool]:
     """Half the deviance per unit where items do not covary between units, and whether its optimum was reached."""
     p = len(items)
     variances = np.diag(np.diag(start.covariance))
     layout, theta = saturated(items, np.ones(p), (start.mean, variances), diagonal=True)
     lower = np.where(np.arange(layout.n_free) < p, -np.inf, 0.0)
-    first = minimise(NoisyObjective(layout, condensed(data)), theta, lower)
-    found = minimise(NoisyObjective(layout, data), first.theta, lower)
+    first = minimise(objective_of_units(layout, condensed(data)), theta, lower)
+    found = minimise(objective_of_units(layout, data), first.theta, lower)
     return found.expansion.value, found.converged

@@ -23,14 +23,8 @@ __all__ = ["Within", "WithinStep", "within_of", "within_step"]
 
 # Correlations of two answers of one person that are assumed where nothing but their variances is printed
 _ASSUMED, _ACROSS = 0.5, 0.25  # of items of one construct, of different ones
-
-
 _MOST_STEPS = 200
-
-
 _MOST_SCORED = 40  # items up to which scoring steps are made
-
-
 _DONE = 1e-8  # largest change of a correlation
 
 
@@ -38,26 +32,15 @@ _DONE = 1e-8  # largest change of a correlation
 class Within:
     """Covariance of answers within units.
 
-    Attributes
-    ----------
-    covariance
-        (q, q) in points squared, positive semi-definite.
-    df
-        Degrees of freedom it rests on: respondents less units.
-    guessed
-        (q, q) pairs whose correlation was not known and was assumed; None where all were known.
-    notes
-        How it was found, where that is not plain.
-    apart
-        (q, q) pairs that nobody of one unit answered both of; None where there are none. Their covariance follows from
-        what joins them, or is guessed; means of different people do not need it.
+    Of pairs that nobody of one unit answered both of, it follows from what joins them, or is guessed; means of
+    different people do not need it.
     """
 
-    covariance: FloatArray
-    df: float
-    guessed: BoolArray | None = None
-    notes: tuple[str, ...] = ()
-    apart: BoolArray | None = None
+    covariance: FloatArray  # (q, q) in points squared, positive semi-definite
+    df: float  # it rests on: respondents less units
+    guessed: BoolArray | None = None  # (q, q) correlations that were not known and assumed; None where all were known
+    notes: tuple[str, ...] = ()  # how it was found, where that is not plain
+    apart: BoolArray | None = None  # (q, q) pairs that nobody of one unit answered both of; None where there are none
 
     @property
     def assumed(self) -> bool:
@@ -98,18 +81,8 @@ def within_of(
     whatever the covariance (it is filled by what joins them). Only in finite units, where people who answered one item
     leave fewer to answer the other, it is needed, and guessed.
 
-    Parameters
-    ----------
-    own
-        Moments by unit.
-    cells
-        By unit and pattern of missing answers, or None.
-    weight
-        (G,) how often each unit counts; None = once.
-    start
-        Where EM starts, and whose words are kept.
-    groups
-        (q,) construct of each item; None = one.
+    `weight`: (G,) how often each unit counts; `start`: where EM starts, and whose words are kept; `groups`: (q,)
+    construct of each item, None = one.
 
     Raises
     ------
@@ -226,28 +199,16 @@ def _positive(matrix: FloatArray) -> tuple[FloatArray, bool]:
 
 @dataclass(frozen=True, slots=True)
 class WithinStep:
-    """What the respondents of one survey say at one covariance within units.
+    """What the respondents of one survey say at one covariance within units; zeros where nobody answered.
 
-    Attributes
-    ----------
-    centre
-        (G, q): levels of the units by generalised least squares; 0 where nobody answered.
-    noise
-        (G, q, q): their covariance Q⁻¹, Q the sum over respondents of the inverse of what they show of Σ_W; zeros
-        where nobody answered.
-    answered
-        (G, q).
-    inverse
-        (P, q, q) inverse by pattern.
-    logdet
-        Σ log|Σ_W| over respondents (what each shows) + Σ log|Q|.
+    Q is the sum over respondents of the inverse of what they show of Σ_W.
     """
 
-    centre: FloatArray
-    noise: FloatArray
-    answered: BoolArray
-    inverse: FloatArray
-    logdet: float
+    centre: FloatArray  # (G, q) levels of the units by generalised least squares
+    noise: FloatArray  # (G, q, q) their covariance Q⁻¹
+    answered: BoolArray  # (G, q)
+    inverse: FloatArray  # (P, q, q) by pattern
+    logdet: float  # Σ log|Σ_W| over respondents (what each shows) + Σ log|Q|
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,16 +233,9 @@ def _plan(cells: Cells) -> _Plan:
 
 
 def within_step(cells: Cells, covariance: FloatArray, weight: FloatArray | None = None) -> WithinStep:
-    """Combine the respondents of every unit by generalised least squares.
+    """Combine the respondents of every unit by generalised least squares, given Σ_W, (q, q), positive definite.
 
-    Parameters
-    ----------
-    cells
-        By unit and pattern.
-    covariance
-        Σ_W, (q, q), positive definite.
-    weight
-        (G,) how often a unit counts (in `logdet` only).
+    `weight`: (G,) how often a unit counts (in `logdet` only).
     """
     groups, q = len(cells.units), len(cells.items)
     sd = np.sqrt(np.diag(covariance))
@@ -332,16 +286,7 @@ def spread_within(
     A is the inverse of what a respondent shows of Σ_W, r the deviation from the level of the unit, V what is not
     known of that level. Σ_W is where it should be when M = 0; Σ_W + Σ_W M Σ_W / n is the EM step.
 
-    Parameters
-    ----------
-    cells, step
-        The survey at one Σ_W.
-    level
-        (G, q) levels of the units.
-    doubt
-        (G, q, q) V.
-    weight
-        (G,) how often a unit counts.
+    `level`: (G, q) of the units; `doubt`: V, (G, q, q); `weight`: (G,) how often a unit counts.
     """
     patterns, q, plan = len(cells.seen), len(cells.items), _plan(cells)
     times = np.ones(len(cells.units)) if weight is None else weight
@@ -365,16 +310,9 @@ def _by_likelihood(
     """REML, levels of the units with a flat prior: scoring steps as far as they help, else a step of EM.
 
     Pairs that nobody of a unit answered both of (not `seen`, (q, q)) change nothing: steps leave them where the
-    determinant is largest.
+    determinant is largest. A singular start is a LinAlgError.
 
-    References
-    ----------
     Patterson & Thompson (1971), doi 10.2307/2334389; Dempster, Rubin & Tsutakawa (1981), doi 10.2307/2287835.
-
-    Raises
-    ------
-    numpy.linalg.LinAlgError
-        If the start is singular.
     """
     times = np.ones(len(cells.units)) if weight is None else weight
     own = cells.n * times[cells.unit]

@@ -9,16 +9,20 @@ from typing import Any, Final
 import numpy as np
 
 from roxmodel.errors import DataError, RoxError, SpecError, did_you_mean, listed
-from roxmodel.estimate.latent.inference import Bread, beside_bound, bread_of
-from roxmodel.estimate.latent.optimizer import Minimum, minimise
-from roxmodel.estimate.latent.planned_table import given_by_data, lower_bounds, owner_of, refuse_free_lags
-from roxmodel.estimate.latent.row_options import Options
+from roxmodel.estimate.latent.inference import beside_bound, bread_of
+from roxmodel.estimate.latent.optimizer import lower_bounds, minimise
 from roxmodel.estimate.latent.row_sample import covariates_of, sample_of_frame
-from roxmodel.estimate.latent.sample import GroupSample, Sample
-from roxmodel.estimate.ordinal.conditional import conditional_moments
-from roxmodel.estimate.ordinal.first_step import first_step_of
-from roxmodel.estimate.ordinal.ordinal import OrdinalMoments, ordinal_moments
-from roxmodel.estimate.ordinal.weighted import WeightedCovariances, covariance_part, weighted_indices, weighted_vcov
+from roxmodel.estimate.latent.sample import GroupSample, LatentSolution, Sample
+from roxmodel.estimate.latent.solve import given_by_data, owner_of, refuse_free_lags
+from roxmodel.estimate.options import SemOptions
+from roxmodel.estimate.ordinal.ordinal_moments import OrdinalMoments, ordinal_moments
+from roxmodel.estimate.ordinal.weighted import (
+    WeightedCovariances,
+    covariance_part,
+    first_step_of,
+    weighted_indices,
+    weighted_vcov,
+)
 from roxmodel.implied.identification import require_identified
 from roxmodel.implied.layout import LOADINGS, Layout, lay_out, residual_of
 from roxmodel.implied.likelihood import Expansion, Target
@@ -30,26 +34,11 @@ from roxmodel.spec.parameters import Parameter, ParameterTable, plan
 from roxmodel.spec.questionnaire import Binary, Likert
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
-__all__ = ["CategoricalSolution", "categories_of", "ordinal_items", "refit_categorical", "solve_categorical"]
+__all__ = ["categories_of", "ordinal_items", "refit_categorical", "solve_categorical"]
 
 _MOST_CATEGORIES = 30
 _MOST_NAMES = 12  # in a message
 _REST: Final[dict[str, Any]] = {"given": "rest", "note": "1 minus what its construct explains"}
-
-
-@dataclass(frozen=True, slots=True)
-class CategoricalSolution:
-    """What weighted least squares found; fields as in `roxmodel.estimate.latent.solve.LatentSolution`."""
-
-    table: ParameterTable
-    layout: Layout
-    sample: Sample
-    given: dict[str, float]
-    found: Minimum
-    vcov: FloatArray
-    bread: Bread
-    indices: dict[str, float]
-    moments: Target
 
 
 def ordinal_items(model: RoxModel, ordered: Sequence[str] | bool | None) -> BoolArray:
@@ -108,7 +97,7 @@ def categories_of(model: RoxModel, sample: Sample, ordinal: BoolArray) -> Ordina
     given = [names.index(name) for name in covariates]
     rest = [i for i in range(len(names)) if i not in given]
     own = [names[i] for i in rest]
-    return conditional_moments(rows[:, rest], ordinal[rest], own, (covariates, rows[:, given]), weights)
+    return ordinal_moments(rows[:, rest], ordinal[rest], own, weights, covariates=(covariates, rows[:, given]))
 
 
 def _way_for_many_values(model: RoxModel, name: str, names: Sequence[str]) -> str:
@@ -133,7 +122,7 @@ def _target(moments: OrdinalMoments, items: Sequence[str]) -> Target:
     return Target(mean[order], covariance[np.ix_(order, order)])
 
 
-def solve_categorical(model: RoxModel, data: object, options: Options) -> CategoricalSolution:
+def solve_categorical(model: RoxModel, data: object, options: SemOptions) -> LatentSolution:
     """Estimate a model with ordinal items."""
     _refuse(model, data, options)
     ordinal = ordinal_items(model, options.ordered)
@@ -158,8 +147,9 @@ def solve_categorical(model: RoxModel, data: object, options: Options) -> Catego
     vcov = beside_bound(vcov, bread)
     indices = weighted_indices(part, found.theta, moments, table.n_free)
     layout = _layout(model, table, given, sample)
-    return CategoricalSolution(
-        table, layout, _without_means(model, sample, target, ordinal), given, found, vcov, bread, indices, target
+    sample = _without_means(model, sample, target, ordinal)
+    return LatentSolution(
+        model, sample, table, (layout,), given, found, bread, vcov=vcov, indices=indices, moments=(target,)
     )
 
 
@@ -188,29 +178,27 @@ class _Bordered:
         return replace(at, hessian=hessian, information=information)
 
 
-def refit_categorical(
-    model: RoxModel, solution: CategoricalSolution, weights: FloatArray, ordinal: BoolArray
-) -> FloatArray:
+def refit_categorical(solution: LatentSolution, weights: FloatArray, ordinal: BoolArray) -> FloatArray:
     """Estimate all parameters again with other counts of the rows."""
     group = replace(solution.sample.groups[0], weights=weights)
     kept = weights > 0
     group = replace(group, rows=None if group.rows is None else group.rows[kept], weights=weights[kept])
     sample = replace(solution.sample, groups=(group,))
-    moments = categories_of(model, sample, ordinal)
+    moments = categories_of(solution.model, sample, ordinal)
     if sum(map(len, moments.thresholds)) < len(solution.table.of("threshold")):
         return np.full(solution.table.n_free, np.nan)  # a category that nobody of the replicate chose
     layout = solution.layout
     if moments.given is not None:  # the replicate's own covariates
-        given = _fixed(model, solution.table, _target(moments, sample.items), sample, {})
-        layout = _layout(model, solution.table, given, sample)
+        given = _fixed(solution.model, solution.table, _target(moments, sample.items), sample, {})
+        layout = _layout(solution.model, solution.table, given, sample)
     part = covariance_part(layout, moments)
-    first = first_step_of(model, solution.table, moments)
+    first = first_step_of(solution.model, solution.table, moments)
     found = minimise(_Bordered(part, first.theta), solution.found.theta, lower_bounds(solution.table))
     theta = first.solved(layout, found.theta, moments.statistics)
     return theta if found.converged else np.full(len(theta), np.nan)
 
 
-def _refuse(model: RoxModel, data: object, options: Options) -> None:
+def _refuse(model: RoxModel, data: object, options: SemOptions) -> None:
     if isinstance(data, Moments):
         raise RoxError(
             "estimator='DWLS' needs the rows: a printed matrix holds no thresholds.",
@@ -231,7 +219,7 @@ def _refuse(model: RoxModel, data: object, options: Options) -> None:
     _refuse_stated(model)
 
 
-def _without_ordered(options: Options) -> str:
+def _without_ordered(options: SemOptions) -> str:
     """What the likelihood needs besides: it knows no ordered=."""
     return "" if options.ordered is None else " without ordered="
 
@@ -311,7 +299,7 @@ def _without_means(model: RoxModel, sample: Sample, target: Target, ordinal: Boo
     return replace(sample, mean=None, low=None, high=None, groups=groups, notes=(*sample.notes, *notes))
 
 
-def _table(model: RoxModel, options: Options, ordinal: BoolArray, moments: OrdinalMoments) -> ParameterTable:
+def _table(model: RoxModel, options: SemOptions, ordinal: BoolArray, moments: OrdinalMoments) -> ParameterTable:
     """Plan thresholds in place of the means of ordinal items, and no residual variances of theirs."""
     names = [item.name for item in model.items]
     are = {name for name, yes in zip(names, ordinal, strict=True) if yes}

@@ -11,31 +11,32 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice, product
 from math import prod
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from roxmodel.errors import SimulationError
+from roxmodel.numerals import money_text
 from roxmodel.result.response import Caps, Push, travel
 from roxmodel.simulation.actions import Action
-from roxmodel.simulation.budget.problem import Problem, conditions_of, keeping, violations
-from roxmodel.simulation.budget.solver import SIZE, Found, best_sum, cut_against, program_of, solve
-from roxmodel.simulation.budget.tail import best_tail, tail_mean
-from roxmodel.simulation.budget.worth import Option, Promised, promise_of, wave_weights
+from roxmodel.simulation.budget.problem import Problem, conditions_of, faults_of, keeping, violations
+from roxmodel.simulation.budget.solver import SIZE, Choice, best_sum, cut_against, program_of, solve
+from roxmodel.simulation.budget.tail import Step, best_tail, steps_from, tail_mean
+from roxmodel.simulation.budget.worth import Option, Promised, deviations, promise_of, wave_weights
 from roxmodel.simulation.dynamics import push_of
 from roxmodel.simulation.question import Question
-from roxmodel.simulation.run_story import money_text
 from roxmodel.types import FloatArray, IntArray
 
 __all__ = [
-    "Choice",
+    "Aim",
+    "LeftOut",
+    "Rank",
     "Search",
     "Shared",
     "Together",
     "binding",
     "choose",
-    "climbed",
     "conflicts",
-    "judged",
     "left_out",
     "search_of",
     "together_at_estimate",
@@ -43,63 +44,60 @@ __all__ = [
 
 
 _SETS = 1 << 13  # plans that are all looked at for the largest chance
-
-
 _LEVELS = (0.05, 0.1, 0.2, 0.35, 0.5)  # shares of the worst draws whose best plans are where a search starts
+_LEVEL_DRAWS = 32
+_STEP = 1e-4  # of a standard deviation: the push by which slopes are measured
+_ENOUGH = 1e-3  # of the value: gap between plan and bound at which the search ends
+_ROUNDS = 40
+_TRIES = 60  # plans simulated as a whole
+_OTHERS = 4  # options that are tried in the place of another
+_WAYS = 256  # ways to do the user's own plan that are looked at
+_TOGETHER = 256  # draws with which plans are compared
+_SHARED = 0.005  # share of the value that has to be lost by acting together before that is looked into
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """What is taken.
+class Aim(NamedTuple):
+    """What a plan is to be best at: the mean, a chance above 0, or the mean of the worst share of the draws."""
 
-    Attributes
-    ----------
-    options
-        Places of the options, ascending.
-    value
-        The objective at the choice.
-    bound
-        No choice reaches more.
-    proven
-        Whether the choice is the best there is.
-    """
+    objective: str
+    level: float  # the worst share, for ``"cvar"``
 
-    options: IntArray
-    value: float
-    bound: float
-    proven: bool
+    def of(self, draws: FloatArray) -> float:
+        """The objective at a plan's draws."""
+        if self.objective == "cvar":
+            return tail_mean(draws, self.level)
+        return float((draws > 0).mean()) if self.objective == "probability" else float(draws.mean())
+
+
+class Rank(NamedTuple):
+    """How good a plan is: the objective, then the mean, which decides between equal ones."""
+
+    objective: float
+    mean: float
+
+
+class LeftOut(NamedTuple):
+    """Why an action was left out."""
+
+    code: Literal["no way", "does not pay", "too dear", "others", "condition", "money"]
+    words: str
 
 
 def choose(problem: Problem, objective: str = "mean", level: float = 0.1) -> Choice:
     """Take the options that bring most and keep all conditions.
 
-    Parameters
-    ----------
-    problem
-        Options and conditions.
-    objective
-        ``"mean"``: sum of the expected values; exact. ``"cvar"``: mean of the worst `level` share of the draws, the
-        draw at the border by the part that belongs to it; exact, by supporting planes (Rockafellar & Uryasev 2002, doi
-        10.1016/S0378-4266(02)00271-6). ``"probability"``: share of draws above 0; exact where there are few plans, else
-        the best of a search that starts from the plans of the largest mean and cvar, not proven.
-    level
-        Share of the draws that counts as the worst.
-
-    Raises
-    ------
-    SimulationError
-        If no plan keeps all conditions, naming those that conflict.
+    `objective`: ``"mean"``: sum of the expected values; exact. ``"cvar"``: mean of the worst `level` share of the
+    draws, the draw at the border by the part that belongs to it; exact, by supporting planes (Rockafellar & Uryasev
+    2002, doi 10.1016/S0378-4266(02)00271-6). ``"probability"``: share of draws above 0; exact where there are few
+    plans, else the best of a search that starts from the plans of the largest mean and cvar, not proven. `level`: share
+    of the draws that counts as the worst. Refused if no plan keeps all conditions, naming those that conflict.
     """
     if objective == "probability":
         return _likeliest(problem)
     found = best_sum(problem, problem.mean) if objective == "mean" else best_tail(problem, level)
     if found is None:
         raise _conflict(problem)
-    return _choice(found)
-
-
-def _choice(found: Found) -> Choice:
-    return Choice(found.options, found.value, found.bound, found.proven)
+    return found
 
 
 def _conflict(problem: Problem) -> SimulationError:
@@ -121,51 +119,39 @@ def _likeliest(problem: Problem) -> Choice:
         if not kept:
             raise _conflict(problem)
         best = max(kept, key=lambda plan: _chance(problem, plan))
-        value = _chance(problem, best)[0]
-        return Choice(np.array(best, dtype=np.int64), value, value, proven=True)
+        value = _chance(problem, best).objective
+        return Choice(best, value, value, proven=True)
     starts = [choose(problem, "mean"), *(choose(problem, "cvar", level) for level in _LEVELS)]
-    climbed = [_climbed(problem, tuple(start.options.tolist())) for start in starts]
-    best = max(climbed, key=lambda plan: _chance(problem, plan))
-    return Choice(np.array(best, dtype=np.int64), _chance(problem, best)[0], 1.0, proven=False)
+    best = max((_likelier(problem, start.options) for start in starts), key=lambda plan: _chance(problem, plan))
+    return Choice(best, _chance(problem, best).objective, 1.0, proven=False)
 
 
-def _plans(problem: Problem) -> Iterator[tuple[int, ...]]:
+def _plans(problem: Problem) -> Iterator[IntArray]:
     """Every plan: each action in one of its ways, or not."""
     ways = [[-1, *problem.of(action).tolist()] for action in range(len(problem.names))]
     for chosen in product(*ways):
-        yield tuple(sorted(place for place in chosen if place >= 0))
+        yield np.array(sorted(place for place in chosen if place >= 0), dtype=np.int64)
 
 
-def _chance(problem: Problem, plan: Sequence[int]) -> tuple[float, float]:
-    """Share of draws above 0, and the mean, which decides between equal shares."""
-    places = list(plan)
-    return float((problem.draws[:, places].sum(axis=1) > 0).mean()), float(problem.mean[places].sum())
+def _chance(problem: Problem, plan: IntArray, total: FloatArray | None = None) -> Rank:
+    """Share of draws above 0, and the mean; `total`: (draws,) npv of the plan, where it is known."""
+    total = problem.draws[:, plan].sum(axis=1) if total is None else total
+    return Rank(float((total > 0).mean()), float(problem.mean[plan].sum()))
 
 
-def _climbed(problem: Problem, plan: tuple[int, ...]) -> tuple[int, ...]:
+def _likelier(problem: Problem, plan: IntArray) -> IntArray:
     """One option more, less, or for another, as long as the chance grows."""
-    at = _chance(problem, plan)
+    at, better = _chance(problem, plan), plan
     while True:
-        sums, better = problem.draws[:, list(plan)].sum(axis=1), None
-        for trial, total in _steps(problem, plan, sums):
-            value = (float((total > 0).mean()), float(problem.mean[list(trial)].sum()))
-            if value > at and not violations(problem, trial):
-                at, better = value, trial
-        if better is None:
+        sums = problem.draws[:, plan].sum(axis=1)
+        for step in map(Step._make, steps_from(problem, plan).tolist()):
+            trial = step.after(plan)
+            rank = _chance(problem, trial, step.total(sums, problem.draws.T))
+            if rank > at and not violations(problem, trial):
+                at, better = rank, trial
+        if better is plan:
             return plan
         plan = better
-
-
-def _steps(problem: Problem, plan: tuple[int, ...], sums: FloatArray) -> Iterator[tuple[tuple[int, ...], FloatArray]]:
-    outside = [place for place in range(len(problem.action)) if place not in plan]
-    for place in plan:
-        yield tuple(other for other in plan if other != place), sums - problem.draws[:, place]
-    for into in outside:
-        yield tuple(sorted((*plan, into))), sums + problem.draws[:, into]
-    for out in plan:
-        rest, less = [other for other in plan if other != out], sums - problem.draws[:, out]
-        for into in outside:
-            yield tuple(sorted((*rest, into))), less + problem.draws[:, into]
 
 
 def conflicts(problem: Problem) -> tuple[str, ...]:
@@ -196,85 +182,67 @@ def binding(problem: Problem, options: Sequence[int] | IntArray) -> tuple[str, .
     return tuple(text for _, text in sorted(found, key=lambda pair: -pair[0]))
 
 
-def left_out(problem: Problem, options: Sequence[int] | IntArray) -> tuple[str, ...]:
-    """Why each action was left out, (m,); "" for those that were taken."""
+def left_out(problem: Problem, options: Sequence[int] | IntArray) -> tuple[LeftOut | None, ...]:
+    """Why each action was left out, (m,); None for those that were taken."""
     plan = [int(place) for place in options]
     chosen = set(problem.action[plan].tolist())
-    return tuple("" if action in chosen else _why(problem, plan, action) for action in range(len(problem.names)))
+    return tuple(None if action in chosen else _why(problem, plan, action) for action in range(len(problem.names)))
 
 
-def _why(problem: Problem, plan: list[int], action: int) -> str:
+def _why(problem: Problem, plan: list[int], action: int) -> LeftOut:
     ways = problem.of(action)
     if not ways.size:
-        return "there is no way to do it"
+        return LeftOut("no way", "there is no way to do it")
     best = int(ways[np.argmax(problem.mean[ways])])
     if problem.mean[best] <= 0:
-        return f"does not pay: expected net value {money_text(float(problem.mean[best]))}"
-    alone = [text for text in violations(problem, [best]) if " is spent over " in text or " is spent in " in text]
+        net = money_text(float(problem.mean[best]))
+        return LeftOut("does not pay", f"does not pay: expected net value {net}")
+    alone = [fault for fault in faults_of(problem, [best]) if fault.kind in {"budget", "wave"}]
     if alone:
-        return f"too dear: {alone[0]}"
-    broken = violations(problem, sorted([*plan, best]))
-    before = set(violations(problem, plan))
-    fresh = [text for text in broken if text not in before]
+        return LeftOut("too dear", f"too dear: {alone[0].words}")
+    before = faults_of(problem, plan)
+    fresh = [fault for fault in faults_of(problem, sorted([*plan, best])) if fault not in before]
     if not fresh:
-        return "would bring less beside the others, or more risk"
-    others = [text for text in fresh if " is spent " not in text]
-    return others[0] if others else "does not fit the money that is left; what is chosen brings more for it"
-
-
-_LEVEL_DRAWS = 32
-
-
-_STEP = 1e-4  # of a standard deviation: the push by which slopes are measured
+        return LeftOut("others", "would bring less beside the others, or more risk")
+    others = [fault for fault in fresh if fault.kind not in {"budget", "wave", "least"}]
+    if others:
+        return LeftOut("condition", others[0].words)
+    return LeftOut("money", "does not fit the money that is left; what is chosen brings more for it")
 
 
 @dataclass(frozen=True, slots=True)
 class Together:
-    """Options at the estimate, unit by unit.
+    """Options at the estimate, unit by unit."""
 
-    Attributes
-    ----------
-    question
-        At the estimate, with expected prices.
-    actions
-        Of the options.
-    caps
-        Levels, (draws, units, k), and ends.
-    weights
-        (waves,) for each priced outcome: money of one raw unit of it in all units, in each wave.
-    """
-
-    question: Question
-    actions: tuple[Action, ...]
-    caps: Caps
+    question: Question  # at the estimate, with expected prices
+    actions: tuple[Action, ...]  # of the options
+    caps: Caps  # levels, (draws, units, k), and ends
+    # (waves,) for each priced outcome: money of one raw unit of it in all units, in each wave
     weights: tuple[FloatArray, ...]
 
     def benefit(self, places: Sequence[int]) -> float:
         """Discounted benefit of some options together."""
         taken = [self.actions[place] for place in places]
-        if not taken:
-            return 0.0
-        return sum(
-            float(self._money(self._changes(push_of(taken, waves[0])), waves).mean()) for waves in self._alike(taken)
-        )
+        alike = self._alike(taken) if taken else []
+        return sum((float(self._money(self._changes(push_of(taken, one[0])), one).mean()) for one in alike), 0.0)
 
     def slopes(self, places: Sequence[int]) -> tuple[float, FloatArray]:
         """Benefit of some options together, and (n,) what more of each option would add, per whole of it."""
         taken = [self.actions[place] for place in places]
-        acted = sorted({place for action in self.actions for place in _acted(action)})
-        found, value = np.zeros(len(self.actions)), 0.0
+        acted = sorted({place for action in self.actions for place in action.acted})
+        found, value, sd = np.zeros(len(self.actions)), 0.0, deviations(self.question.fit)
         for waves in self._alike(self.actions):
             push = push_of(taken, waves[0])
             changes = self._changes(push)
             money = self._money(changes, waves)
             value += float(money.mean())
             for place in acted:
-                step = _STEP * self._deviation(place)
+                step = _STEP * sd[place]
                 more = {**push.shift, place: push.shift.get(place, np.zeros(1)) + step}
                 pushed = self._changes(Push(more, push.level, push.share, push.growth))
                 slope = (self._money(pushed, waves) - money).mean(axis=0) / step
                 for i, action in enumerate(self.actions):
-                    if place in _acted(action):
+                    if place in action.acted:
                         found[i] += float(np.mean(slope * self._points(action, place, waves[0], changes[place])))
         return value, found
 
@@ -317,14 +285,6 @@ class Together:
             points = points + action.level[place] - level - change.mean(axis=0)
         return np.asarray(action.share[wave] * action.covers * points)
 
-    def _deviation(self, place: int) -> float:
-        sd = float(np.sqrt(self.question.fit.population.covariance[place, place]))
-        return sd if np.isfinite(sd) and sd > 0 else 1.0
-
-
-def _acted(action: Action) -> tuple[int, ...]:
-    return tuple(dict.fromkeys((*action.shift, *action.level, *action.growth)))
-
 
 def together_at_estimate(question: Question, actions: Sequence[Action]) -> Together | None:
     """Options at the estimate; None where waves hang together (lagged edges) or equations are curved."""
@@ -340,50 +300,27 @@ def together_at_estimate(question: Question, actions: Sequence[Action]) -> Toget
     return Together(at, tuple(actions), caps, weights)
 
 
-_ENOUGH = 1e-3  # of the value: gap between plan and bound at which the search ends
-
-
-_ROUNDS = 40
-
-
-_TRIES = 60  # plans simulated as a whole
-
-
-_OTHERS = 4  # options that are tried in the place of another
-
-
 @dataclass(slots=True)
 class Shared:
-    """What is known of the value of plans: slopes that bound it, and the plans that were valued.
+    """What is known of the value of plans: slopes that bound it, and the plans that were valued."""
 
-    Attributes
-    ----------
-    together
-        Options at the estimate.
-    extra
-        (n,) what each option is worth beyond that: shrinking and curvature, less its cost.
-    rows, constants
-        Bounds found so far: the value of no plan x is above ``constant + row @ x``.
-    plans
-        Plans that were valued, with their values.
-    """
-
-    together: Together
-    extra: FloatArray
+    together: Together  # options at the estimate
+    extra: FloatArray  # (n,) what each option is worth beyond that: shrinking and curvature, less its cost
+    # rows, constants: bounds found so far: the value of no plan x is above ``constant + row @ x``
     rows: list[FloatArray] = field(default_factory=list)
     constants: list[float] = field(default_factory=list)
-    plans: dict[tuple[int, ...], float] = field(default_factory=dict)
+    plans: dict[tuple[int, ...], float] = field(default_factory=dict)  # plans that were valued, with their values
 
     def value(self, places: Sequence[int]) -> float:
         """Expected net value of a plan, simulated as a whole at the estimate."""
-        key = tuple(sorted(int(place) for place in places))
+        key = _key(places)
         if key not in self.plans:
             self.plans[key] = self.together.benefit(key) + float(self.extra[list(key)].sum())
         return self.plans[key]
 
-    def look(self, places: Sequence[int]) -> float:
+    def look(self, places: Sequence[int] | IntArray) -> float:
         """The same, and its slopes noted as a bound."""
-        key = tuple(sorted(int(place) for place in places))
+        key = _key(places)
         benefit, slopes = self.together.slopes(key)
         self.rows.append(slopes + self.extra)
         self.constants.append(benefit - float(slopes[list(key)].sum()))
@@ -395,7 +332,7 @@ class Shared:
         wide = _with_constant(problem)
         program = program_of(wide)
         best, bound = start, np.inf
-        value = self.plans[_key(start)] if _key(start) in self.plans else self.look(start.tolist())
+        value = self.plans[_key(start)] if _key(start) in self.plans else self.look(start)
         for key, known in self.plans.items():
             if known > value and not violations(problem, np.array(key, dtype=np.int64)):
                 best, value = np.array(key, dtype=np.int64), known
@@ -408,11 +345,11 @@ class Shared:
             options = np.flatnonzero(solved.x[:-1] > 0.5)
             cut = cut_against(wide, np.append(options, len(problem.mean)))
             if cut is not None:
-                program = program.with_row(*cut)
+                program = program.with_row(cut)
                 continue
             bound = min(bound, solved.bound / size)
             seen = _key(options) in self.plans
-            at = self.look(options.tolist())
+            at = self.look(options)
             if at > value:
                 best, value = options, at
             if bound - value <= _ENOUGH * abs(value) or seen:
@@ -420,40 +357,32 @@ class Shared:
         return best, max(bound, value)
 
 
-def _key(places: IntArray) -> tuple[int, ...]:
+def _key(places: Sequence[int] | IntArray) -> tuple[int, ...]:
     return tuple(sorted(int(place) for place in places))
 
 
 def _with_constant(problem: Problem) -> Problem:
     """The same with an option that is always taken and costs nothing: it carries the constants of the bounds."""
     n, m = len(problem.mean), len(problem.names)
-    return (
-        replace(
-            problem,
-            names=(*problem.names, "\N{NO-BREAK SPACE}"),
-            action=np.append(problem.action, m),
-            start=np.append(problem.start, 1),
-            mean=np.append(problem.mean, 0.0),
-            draws=np.column_stack([problem.draws, np.zeros(len(problem.draws))]),
-            cost=np.vstack([problem.cost, np.zeros((1, problem.cost.shape[1]))]),
-            musts=(*problem.musts, m),
-            least=tuple(replace(one, options=np.append(one.options, False)) for one in problem.least),
-        )
-        if n
-        else problem
+    if not n:
+        return problem
+    return replace(
+        problem,
+        names=(*problem.names, "\N{NO-BREAK SPACE}"),
+        action=np.append(problem.action, m),
+        start=np.append(problem.start, 1),
+        mean=np.append(problem.mean, 0.0),
+        draws=np.column_stack([problem.draws, np.zeros(len(problem.draws))]),
+        cost=np.vstack([problem.cost, np.zeros((1, problem.cost.shape[1]))]),
+        musts=(*problem.musts, m),
+        least=tuple(replace(one, options=np.append(one.options, False)) for one in problem.least),
     )
 
 
-def climbed(
-    problem: Problem, places: tuple[int, ...], judge: Callable[[Sequence[int]], tuple[float, float]]
+def _climbed(
+    problem: Problem, places: tuple[int, ...], judge: Callable[[Sequence[int]], Rank]
 ) -> tuple[tuple[int, ...], float]:
-    """Improve a plan by exchanges: one option less, one more, one for another; the plan, and what was gained.
-
-    Parameters
-    ----------
-    judge
-        Objective of a plan, and what decides between equal ones.
-    """
+    """Improve a plan by exchanges: one option less, one more, one for another; the plan, and what was gained."""
     best = start = judge(places)
     tries = 0
     while tries < _TRIES:
@@ -470,7 +399,7 @@ def climbed(
         if found is None:
             break
         places = found
-    return places, best[0] - start[0]
+    return places, best.objective - start.objective
 
 
 def _neighbours(problem: Problem, places: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
@@ -486,38 +415,20 @@ def _neighbours(problem: Problem, places: tuple[int, ...]) -> Iterator[tuple[int
             yield tuple(sorted((*rest, other)))
 
 
-_WAYS = 256  # ways to do the user's own plan that are looked at
-
-
-_TOGETHER = 256  # draws with which plans are compared
-
-
-_SHARED = 0.005  # share of the value that has to be lost by acting together before that is looked into
-
-
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What plans are looked for with.
+    """What plans are looked for with."""
 
-    Attributes
-    ----------
-    options, worth
-        What every way to do every action is worth by itself.
-    aim
-        Objective, and the share of the worst draws that ``"cvar"`` looks at.
-    shared
-        What is known of the value of plans whose actions share their effect; None where that cannot be bounded.
-    """
-
-    options: tuple[Option, ...]
+    options: tuple[Option, ...]  # options, worth: what every way to do every action is worth by itself
     worth: Promised
-    aim: tuple[str, float]
+    aim: Aim
+    # what is known of the value of plans whose actions share their effect; None where that cannot be bounded
     shared: Shared | None
 
-    def judge(self, places: Sequence[int]) -> tuple[float, float]:
-        """The objective of a plan, simulated as a whole with some of the draws; then its mean, for equal ones."""
+    def judge(self, places: Sequence[int]) -> Rank:
+        """A plan, simulated as a whole with some of the draws."""
         draws = promise_of(self.options, self.worth, places, _TOGETHER)
-        return judged(draws, self.aim), float(draws.mean())
+        return Rank(self.aim.of(draws), float(draws.mean()))
 
     def adds_up(self, places: IntArray) -> bool:
         """Whether a plan brings what its options bring by themselves."""
@@ -534,19 +445,13 @@ class Search:
         return bool(abs(whole - sum(each)) <= _SHARED * benefit)
 
     def best(self, problem: Problem) -> tuple[Choice, str]:
-        """The best plan under some conditions, and what was done to find it ("" if benefits add up).
-
-        Raises
-        ------
-        SimulationError
-            If no plan keeps all conditions.
-        """
-        choice = choose(problem, self.aim[0], self.aim[1])
+        """The best plan under some conditions, and what was done to find it ("" if benefits add up)."""
+        choice = choose(problem, *self.aim)
         if self.adds_up(choice.options):
             return choice, ""
-        if self.shared is not None and self.aim[0] == "mean":
+        if self.shared is not None and self.aim.objective == "mean":
             places, bound = self.shared.best(problem, choice.options)
-            found, _ = climbed(problem, tuple(places.tolist()), self._at_estimate)
+            found, _ = _climbed(problem, tuple(places.tolist()), self._at_estimate)
             value = self.shared.value(found)
             gap = max(bound - value, 0.0) / max(abs(value), 1e-300)
             said = f"no plan is more than {max(gap, 0.0005):.1%} better"
@@ -557,14 +462,14 @@ class Search:
         if self.shared is not None:
             starts.append(self.shared.best(problem, choose(problem, "mean").options)[0])
         start = max((tuple(start.tolist()) for start in starts), key=self.judge)
-        found, gained = climbed(problem, start, self.judge)
+        found, gained = _climbed(problem, start, self.judge)
         said = f"exchanges of one option for another brought {gained:.3g} more of the objective"
-        value = self.judge(found)[0]
+        value = self.judge(found).objective
         return Choice(np.array(found, dtype=np.int64), value, np.inf, proven=False), _said(said)
 
-    def _at_estimate(self, places: Sequence[int]) -> tuple[float, float]:
+    def _at_estimate(self, places: Sequence[int]) -> Rank:
         value = 0.0 if self.shared is None else self.shared.value(places)
-        return value, value
+        return Rank(value, value)
 
     def beside(self, problem: Problem, places: IntArray) -> Problem:
         """The same with each option worth what it adds to a plan, or what the plan would lack without it."""
@@ -596,7 +501,7 @@ class Search:
         value = self.judge(places.tolist())
         if value > self.judge(found.options.tolist()):
             said = "Your own plan brings more than any other that was found; it is the answer."
-            return Choice(places, value[0], found.bound, proven=False), said
+            return Choice(places, value.objective, found.bound, proven=False), said
         return found, ""
 
 
@@ -607,14 +512,7 @@ def _said(what: str) -> str:
     )
 
 
-def judged(draws: FloatArray, aim: tuple[str, float]) -> float:
-    """The objective at a plan's draws."""
-    if aim[0] == "cvar":
-        return tail_mean(draws, aim[1])
-    return float((draws > 0).mean()) if aim[0] == "probability" else float(draws.mean())
-
-
-def search_of(options: Sequence[Option], worth: Promised, problem: Problem, aim: tuple[str, float]) -> Search:
+def search_of(options: Sequence[Option], worth: Promised, problem: Problem, aim: Aim) -> Search:
     """Make ready to look for plans."""
     together = together_at_estimate(worth.question, [option.action for option in options])
     shared = None if together is None else Shared(together, problem.mean - worth.worth.at)

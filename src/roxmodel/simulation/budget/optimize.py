@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from roxmodel.errors import RoxWarning, SimulationError, did_you_mean, listed
 from roxmodel.result.fit import Fit
 from roxmodel.simulation.actions import contradictions
-from roxmodel.simulation.budget.choice import search_of
+from roxmodel.simulation.budget.choice import Aim, search_of
 from roxmodel.simulation.budget.plan import Plan
 from roxmodel.simulation.budget.problem import Least, Problem
 from roxmodel.simulation.budget.worth import Option, Promised, options_of, promised_worth
 from roxmodel.simulation.dynamics import assumed_notes
 from roxmodel.simulation.intervention import Intervention
 from roxmodel.simulation.money.prices import Finance
-from roxmodel.simulation.question import Asked, Question, finance_of, is_number, question_of, require_yes_no
-from roxmodel.simulation.small_print import fit_notes
+from roxmodel.simulation.question import (
+    Question,
+    Request,
+    finance_of,
+    is_number,
+    listed_interventions,
+    question_of,
+    require_yes_no,
+)
+from roxmodel.simulation.run_story import fit_notes
 from roxmodel.types import FloatArray
 
 __all__ = ["Objective", "optimize"]
@@ -120,38 +128,25 @@ def optimize(  # noqa: PLR0913 - the contract of DESIGN.md
         raise SimulationError(f"objective= was {objective!r}.", allowed=allowed)
     if not is_number(level) or not 0 < level <= 1:
         raise SimulationError(f"level= was {level!r}.", allowed="a share above 0 and up to 1, for example 0.1")
-    question = question_of(fit, given, Asked(horizon, draws, seed, money, n_units, unconverged))
+    question = question_of(fit, given, Request(horizon, draws, seed, money, n_units, unconverged))
     options, notes = options_of(question, given)
     worth = promised_worth(question, options, shrink)
-    total, waves = _budgets(budget, wave_budget, horizon)
-    problem = _problem(question, given, options, worth, (total, waves, _least(fit, given, options, least)))
+    limits = _limits(budget, wave_budget, horizon)._replace(least=_least(fit, given, options, least))
+    problem = _problem(question, given, options, worth, limits)
     for note in question.lost:
         warnings.warn(note, RoxWarning, stacklevel=2)
-    search = search_of(options, worth, problem, (objective, float(level)))
+    search = search_of(options, worth, problem, Aim(objective, float(level)))
     said = (*fit_notes(fit), *notes, *_free(given), *assumed_notes(fit), *question.loops, *question.lost)
     return Plan.of(search, given, problem, _own(given, own), said)
 
 
 def _candidates(given: object) -> list[Intervention]:
-    """A list of interventions whose mutual references are known.
-
-    Raises
-    ------
-    SimulationError
-        If it is none, or one requires or excludes an action that is not there.
-    """
-    if isinstance(given, Intervention):
-        given = [given]
-    if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
-        raise SimulationError(f"candidates= was {given!r}.", allowed="a list of rox.Intervention")
-    found = list(given)
+    """A list of interventions whose mutual references are known."""
+    found = listed_interventions("candidates", given)
     names = [getattr(one, "name", "") for one in found]
     for one in found:
-        for verb, others in (
-            ("requires", getattr(one, "requires", ())),
-            ("excludes", getattr(one, "excludes", ())),
-        ):
-            unknown = next((other for other in others if other not in names), None)
+        for verb in ("requires", "excludes"):
+            unknown = next((other for other in getattr(one, verb, ()) if other not in names), None)
             if unknown is not None:
                 raise SimulationError(
                     f"Intervention {one.name!r} {verb} {unknown!r}, which is no candidate.",
@@ -168,12 +163,19 @@ def _free(given: Sequence[Intervention]) -> tuple[str, ...]:
     return (f"No cost was given for {listed(free)}: done whenever it brings anything.",)
 
 
-def _budgets(budget: object, wave_budget: object, horizon: int) -> tuple[float, FloatArray]:
-    """Money over all waves, and money of each wave; infinite where there is no limit."""
+class _Limits(NamedTuple):
+    """Money over all waves, and of each wave, infinite where there is no limit; minimum spends."""
+
+    budget: float
+    waves: FloatArray
+    least: tuple[Least, ...] = ()
+
+
+def _limits(budget: object, wave_budget: object, horizon: int) -> _Limits:
     if isinstance(budget, np.ndarray) and budget.ndim == 0:
         budget = budget.item()
     if is_number(budget):
-        return _amount("budget", budget), _by_wave("wave_budget", wave_budget, horizon)
+        return _Limits(_amount("budget", budget), _by_wave("wave_budget", wave_budget, horizon))
     if wave_budget is not None:
         raise SimulationError(
             "budget= and wave_budget= both give amounts by wave.",
@@ -181,7 +183,7 @@ def _budgets(budget: object, wave_budget: object, horizon: int) -> tuple[float, 
         )
     if budget is None:
         raise SimulationError("budget= was None.", allowed="an amount, or an amount for each wave")
-    return np.inf, _by_wave("budget", budget, horizon)
+    return _Limits(np.inf, _by_wave("budget", budget, horizon))
 
 
 def _amount(name: str, given: object) -> float:
@@ -194,20 +196,16 @@ def _by_wave(name: str, given: object, horizon: int) -> FloatArray:
     found = np.full(horizon, np.inf)
     if given is None:
         return found
-    if isinstance(given, Mapping):
-        for wave, amount in given.items():
-            if isinstance(wave, bool) or not isinstance(wave, int | np.integer) or not 1 <= wave <= horizon:
-                raise SimulationError(f"{name}= names the wave {wave!r}.", allowed=f"1 to {horizon}")
-            found[wave - 1] = _amount(f"{name}= of wave {wave}", amount)
-        return found
     if isinstance(given, str) or not isinstance(given, Iterable):
         raise SimulationError(
             f"{name}= was {given!r}.", allowed="an amount, a list with one for each wave, or a mapping wave -> amount"
         )
-    listed_amounts = list(given)
-    if len(listed_amounts) != horizon:
-        raise SimulationError(f"{name}= has {len(listed_amounts)} amounts for {horizon} waves.", allowed="one a wave")
-    for wave, amount in enumerate(listed_amounts, start=1):
+    amounts = given if isinstance(given, Mapping) else dict(enumerate(given, start=1))
+    if not isinstance(given, Mapping) and len(amounts) != horizon:
+        raise SimulationError(f"{name}= has {len(amounts)} amounts for {horizon} waves.", allowed="one a wave")
+    for wave, amount in amounts.items():
+        if isinstance(wave, bool) or not isinstance(wave, int | np.integer) or not 1 <= wave <= horizon:
+            raise SimulationError(f"{name}= names the wave {wave!r}.", allowed=f"1 to {horizon}")
         found[wave - 1] = _amount(f"{name}= of wave {wave}", amount)
     return found
 
@@ -233,27 +231,19 @@ def _least(
                 f"least= names {name!r}, which is no action, no construct and no factor.",
                 hint=did_you_mean(str(name), [*names, *fit.model.names, *sorted(factors)]),
             )
-        found.append(
-            Least(name=name, options=np.array(counted, dtype=bool), amount=_amount(f"least= of {name!r}", amount))
-        )
+        found.append(Least(name, np.array(counted, dtype=bool), _amount(f"least= of {name!r}", amount)))
     return tuple(found)
 
 
 def _touches(fit: Fit, option: Option, name: str) -> bool:
-    acted = (*option.action.shift, *option.action.level, *option.action.growth)
-    constructs = [fit.model.constructs[place] for place in acted]
+    constructs = [fit.model.constructs[place] for place in option.action.acted]
     return any(name in {construct.name, construct.factor} for construct in constructs)
 
 
 def _problem(
-    question: Question,
-    given: Sequence[Intervention],
-    options: Sequence[Option],
-    worth: Promised,
-    limits: tuple[float, FloatArray, tuple[Least, ...]],
+    question: Question, given: Sequence[Intervention], options: Sequence[Option], worth: Promised, limits: _Limits
 ) -> Problem:
     names = [one.name for one in given]
-    total, waves, least = limits
     clashes = [
         (i, j)
         for i, j, _ in contradictions(question.fit, [option.action for option in options])
@@ -266,13 +256,13 @@ def _problem(
         mean=worth.mean,
         draws=worth.draws,
         cost=worth.worth.spending,
-        wave_budget=waves,
-        budget=total,
+        wave_budget=limits.waves,
+        budget=limits.budget,
         requires=tuple((i, names.index(other)) for i, one in enumerate(given) for other in one.requires),
         excludes=tuple((i, names.index(other)) for i, one in enumerate(given) for other in one.excludes),
         musts=tuple(i for i, one in enumerate(given) if one.must),
         clashes=tuple(clashes),
-        least=least,
+        least=limits.least,
     )
 
 

@@ -16,10 +16,11 @@ from roxmodel.errors import DocumentError, RoxError, SimulationError, did_you_me
 from roxmodel.frozen import FrozenMapping
 from roxmodel.result.fit import Fit
 from roxmodel.saving import AnyPath
-from roxmodel.simulation.budget.choice import Choice, Search, binding, choose, conflicts, left_out
-from roxmodel.simulation.budget.plan_story import plan_html, plan_summary
+from roxmodel.simulation.budget.choice import Aim, Search, binding, choose, conflicts, left_out
+from roxmodel.simulation.budget.plan_story import plan_story
 from roxmodel.simulation.budget.problem import Problem, violations
-from roxmodel.simulation.budget.worth import Option, Promised, promise_of
+from roxmodel.simulation.budget.solver import Choice
+from roxmodel.simulation.budget.worth import Option, Promised, ShrunkenEdge, promise_of
 from roxmodel.simulation.intervention import Intervention
 from roxmodel.simulation.money.prices import Finance
 from roxmodel.simulation.money.returns import cvar
@@ -27,6 +28,7 @@ from roxmodel.simulation.pictures import plan_figure
 from roxmodel.simulation.question import LONGEST, Question, is_number, require_whole
 from roxmodel.simulation.run import Run, simulate
 from roxmodel.spec.graph import RoxModel
+from roxmodel.story import Spoken, Story
 from roxmodel.types import FloatArray, read_only
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ __all__ = ["Plan", "SavedPlan", "frontier_table", "load_plan", "model_fingerprin
 
 @read_only
 @dataclass(frozen=True, eq=False, repr=False)
-class Plan:
+class Plan(Spoken):
     """What a budget should buy, made by `optimize`; it never changes.
 
     Attributes
@@ -100,7 +102,7 @@ class Plan:
         return self.search.worth
 
     @property
-    def aim(self) -> tuple[str, float]:
+    def aim(self) -> Aim:
         """Objective, and the share of the worst draws that ``"cvar"`` looks at."""
         return self.search.aim
 
@@ -207,7 +209,7 @@ class Plan:
         import pandas as pd
 
         rows = () if self.worth.shrunken is None else self.worth.shrunken.edges
-        return pd.DataFrame(list(rows), columns=["cause", "effect", "estimate", "se", "shrunken", "shrunken_se"])
+        return pd.DataFrame(list(rows), columns=list(ShrunkenEdge._fields))
 
     def frontier(self, budgets: Sequence[float] | None = None) -> pd.DataFrame:
         """What other budgets would bring, at their best.
@@ -250,7 +252,7 @@ class Plan:
             {
                 **_promise(draws),
                 "prob_positive": float((draws > 0).mean()),
-                "cvar": cvar(draws, self.aim[1]),
+                "cvar": cvar(draws, self.aim.level),
                 "spent": float(self.problem.cost[list(places)].sum()),
                 "feasible": not broken,
                 "problems": " ".join(broken),
@@ -279,7 +281,8 @@ class Plan:
 
     def left_out(self) -> tuple[str, ...]:
         """Why each candidate was left out, in their order; "" for those chosen."""
-        return tuple(left_out(self.beside, self.choice.options))
+        why = left_out(self.beside, self.choice.options)
+        return tuple("" if reason is None else reason.words for reason in why)
 
     def run(self) -> Run:
         """Simulate the plan: every construct over time and the ROX statement (values not shrunken)."""
@@ -297,18 +300,11 @@ class Plan:
             unconverged=asked.unconverged,
         )
 
-    def summary(self) -> str:
-        """The plan in plain words."""
-        return plan_summary(self)
-
-    def __str__(self) -> str:
-        return self.summary()
+    def _story(self) -> Story:
+        return plan_story(self)
 
     def __repr__(self) -> str:
         return f"<Plan of {len(self.choice.options)} of {len(self.candidates)} actions, {self.spent:,.0f} spent>"
-
-    def _repr_html_(self) -> str:
-        return plan_html(self)
 
     def plot(self, kind: str = "plan") -> Figure:
         """Draw the plan.
@@ -361,8 +357,6 @@ def _way(options: Sequence[Option], number: int, way: Any, mean: FloatArray) -> 
 
 
 _BUDGETS = 20
-
-
 _COLUMNS = ("budget", "spent", "npv", "npv_low", "npv_high", "prob_positive", "n_actions", "chosen", "marginal")
 
 

@@ -1,22 +1,20 @@
-"""A plan in plain words, for a terminal and for a notebook."""
+"""A plan as a story: what it does, promises, leaves, and what holds it back."""
 
 from __future__ import annotations
 
-from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from roxmodel.numerals import chance_text, money_text
 from roxmodel.simulation.money.finance import formula_of
-from roxmodel.simulation.run_story import money_text
+from roxmodel.simulation.run_story import causal_note
+from roxmodel.story import Story, StoryTable
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from roxmodel.simulation.budget.plan import Plan
 
-__all__ = ["plan_html", "plan_sentences", "plan_summary"]
-
+__all__ = ["plan_story"]
 
 _AIMS = {
     "mean": "the largest expected net value",
@@ -25,14 +23,12 @@ _AIMS = {
 }
 
 
-def plan_summary(plan: Plan) -> str:
-    """See `Plan.summary`."""
-    lines = [*plan_sentences(plan), "", _shown(plan).to_string(index=False), "", "Small print"]
-    return "\n".join([*lines, *(f"- {note}" for note in _notes(plan))])
+def plan_story(plan: Plan) -> Story:
+    """See `Plan.story`."""
+    return Story("plan", "Plan", "", body=(*_sentences(plan), _table(plan)), notes=tuple(_notes(plan)))
 
 
-def plan_sentences(plan: Plan) -> list[str]:
-    """What the plan does, promises, leaves, and what holds it back."""
+def _sentences(plan: Plan) -> list[str]:
     money = plan.question.terms.currency
     unit = f" {money}" if money else ""
     count, every = len(plan.choice.options), len(plan.candidates)
@@ -42,9 +38,8 @@ def plan_sentences(plan: Plan) -> list[str]:
     if count == 0:
         first = f"Nothing of {every} actions is worth doing under these conditions: nothing{of} is spent."
         return [first, *_held_back(plan)]
-    loss = float((plan.draws < 0).mean())
     names = ", ".join(_way(plan, place) for place in plan.choice.options)
-    chance = "below 1%" if loss < 0.005 else f"{loss:.0%}"
+    chance = chance_text(float((plan.draws < 0).mean()))
     span = f"95 %: {money_text(low)} to {money_text(high)}"
     return [
         f"{count} of {every} actions for {money_text(plan.spent)}{of}{unit}: {names}.",
@@ -67,37 +62,28 @@ def _held_back(plan: Plan) -> list[str]:
     lines = [f"Binding: {line}" for line in plan.binding()]
     left = plan.problem.budget - plan.spent
     if np.isfinite(left) and left > 0.005 * plan.problem.budget:
-        why = plan.left_out()
-        open_ = {reason.split(":")[0] for reason in why if reason}
-        reason = (
-            "every candidate is in the plan" if not open_ else "; ".join(sorted({line for line in why if line})[:3])
-        )
-        lines.append(f"{money_text(left)} stay unspent: {reason}.")
+        reasons = sorted({line for line in plan.left_out() if line})[:3]
+        why = "; ".join(reasons) or "every candidate is in the plan"
+        lines.append(f"{money_text(left)} stay unspent: {why}.")
     return lines
 
 
-def _shown(plan: Plan) -> pd.DataFrame:
+def _table(plan: Plan) -> StoryTable:
     table = plan.table()
     shown = table[["intervention", "chosen", "cost", "npv", "npv_low", "npv_high", "npv_plain", "stability"]].copy()
     for column in ("cost", "npv", "npv_low", "npv_high", "npv_plain"):
         shown[column] = [money_text(value) for value in table[column]]
     shown["chosen"] = np.where(table["chosen"], "yes", "")
     shown["stability"] = [f"{value:.0%}" for value in table["stability"]]
-    return shown.assign(why=table["why"])
+    return StoryTable.of(shown.assign(why=table["why"]))
 
 
 def _notes(plan: Plan) -> list[str]:
-    fit, (objective, level) = plan.question.fit, plan.aim
-    where = "between units" if fit.level == "between" else "single level"
-    aim = _AIMS[objective].format(level=level)
+    objective, level = plan.aim
     proof = (
         "proven best where benefits of actions add up"
         if plan.choice.proven
         else "the best that was found, not proven to be the best"
-    )
-    causal = (
-        f"Causal, {where}, method {fit.method!r}: holds if the arrows are right and nothing unmeasured acts on both "
-        "ends of an edge. Costs, shifts and prices are taken as given."
     )
     money = (
         f"{formula_of(plan.question.terms)} {plan.question.units} units, discount "
@@ -107,7 +93,15 @@ def _notes(plan: Plan) -> list[str]:
         "npv of an action is that by itself; stability is the share of draws in which it would be chosen if that draw "
         "were the truth."
     )
-    return [f"Chosen for {aim} ({proof}).", causal, _shrunken_note(plan), money, columns, *plan.notes]
+    causal = f"{causal_note(plan.question.fit)} Costs, shifts and prices are taken as given."
+    return [
+        f"Chosen for {_AIMS[objective].format(level=level)} ({proof}).",
+        causal,
+        _shrunken_note(plan),
+        money,
+        columns,
+        *plan.notes,
+    ]
 
 
 def _shrunken_note(plan: Plan) -> str:
@@ -123,11 +117,3 @@ def _shrunken_note(plan: Plan) -> str:
         "Edges were shrunk jointly before choosing, because the best of many noisy values are partly luck "
         f"(plan.shrinkage(); furthest for their errors: {said})."
     )
-
-
-def plan_html(plan: Plan) -> str:
-    """See `Plan._repr_html_`."""
-    sentences = "".join(f"<p>{escape(line)}</p>" for line in plan_sentences(plan))
-    notes = "".join(f"<li>{escape(note)}</li>" for note in _notes(plan))
-    table = _shown(plan).to_html(index=False, border=0)
-    return f"<h4>Plan</h4>{sentences}{table}<details><summary>Small print</summary><ul>{notes}</ul></details>"

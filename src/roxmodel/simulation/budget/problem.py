@@ -5,20 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
 
 from roxmodel.errors import SimulationError, listed
+from roxmodel.numerals import amount_text
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = [
     "TOLERANCE",
     "Condition",
+    "Fault",
     "Least",
     "Problem",
-    "amount_text",
     "conditions_of",
+    "faults_of",
     "keeping",
     "over",
     "read_plan",
@@ -30,64 +32,20 @@ __all__ = [
 class Least:
     """A minimum spend.
 
-    Attributes
-    ----------
-    name
-        What the money is for, for example a construct.
-    options
-        (n,) which options count.
-    amount
-        Nominal money over all waves, 0 or more.
-
     Examples
     --------
     >>> Least("pride", np.array([True, False]), 50_000.0).amount
     50000.0
     """
 
-    name: str
-    options: BoolArray
-    amount: float
+    name: str  # what the money is for, for example a construct
+    options: BoolArray  # (n,) which options count
+    amount: float  # nominal money over all waves, 0 or more
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
     """Options and limits: an option is one action at one dose from one first wave; an action is chosen once at most.
-
-    Attributes
-    ----------
-    names
-        (m,) actions, each name once.
-    action
-        (n,) place of each option's action, 0 to m - 1.
-    start
-        (n,) its first wave.
-    mean
-        (n,) expected net value of each option, discounted.
-    draws
-        (draws, n) the same draw by draw; may be (0, n) where only the mean is asked for.
-    cost
-        (n, waves) nominal money each option spends in each wave, 0 or more.
-    wave_budget
-        (waves,) largest nominal spending in each wave, infinite where there is no limit.
-    budget
-        Largest nominal spending over all waves, infinite where there is no limit.
-    requires
-        (action, action it needs): the needed one must be chosen too, and start no later. Two that need each other are
-        chosen together, in the same wave, or not at all.
-    excludes
-        Pairs of actions that are not chosen together.
-    musts
-        Actions that must be chosen.
-    clashes
-        Pairs of options that cannot both be chosen.
-    least
-        Minimum spends.
-
-    Raises
-    ------
-    SimulationError
-        If a number is missing or out of its range, or a place does not exist; the action is named.
 
     Examples
     --------
@@ -99,19 +57,21 @@ class Problem:
     [4.0, 2.0]
     """
 
-    names: tuple[str, ...]
-    action: IntArray
-    start: IntArray
-    mean: FloatArray
-    draws: FloatArray
-    cost: FloatArray
-    wave_budget: FloatArray
-    budget: float
+    names: tuple[str, ...]  # (m,) actions, each name once
+    action: IntArray  # (n,) place of each option's action, 0 to m - 1
+    start: IntArray  # (n,) its first wave
+    mean: FloatArray  # (n,) expected net value of each option, discounted
+    draws: FloatArray  # (draws, n) the same draw by draw; may be (0, n) where only the mean is asked for
+    cost: FloatArray  # (n, waves) nominal money each option spends in each wave, 0 or more
+    wave_budget: FloatArray  # (waves,) largest nominal spending in each wave, infinite where there is no limit
+    budget: float  # largest nominal spending over all waves, infinite where there is no limit
+    # (action, action it needs): the needed one must be chosen too, and start no later. Two that need each other are
+    # chosen together, in the same wave, or not at all.
     requires: tuple[tuple[int, int], ...] = ()
-    excludes: tuple[tuple[int, int], ...] = ()
-    musts: tuple[int, ...] = ()
-    clashes: tuple[tuple[int, int], ...] = ()
-    least: tuple[Least, ...] = ()
+    excludes: tuple[tuple[int, int], ...] = ()  # pairs of actions that are not chosen together
+    musts: tuple[int, ...] = ()  # actions that must be chosen
+    clashes: tuple[tuple[int, int], ...] = ()  # pairs of options that cannot both be chosen
+    least: tuple[Least, ...] = ()  # minimum spends
 
     def __post_init__(self) -> None:
         _check_shapes(self)
@@ -199,27 +159,14 @@ def _check_money(problem: Problem) -> None:
             )
 
 
-TOLERANCE: Final = 1e-9
+TOLERANCE: Final = 1e-9  # share by which a sum of money may pass its limit: what adding decimal amounts loses
 
-
-"""A sum of money may pass its limit by this share of the limit: what adding decimal amounts loses, and no more."""
-
-
-Kind = Literal["budget", "wave", "requires", "excludes", "must", "clash", "least"]
+Kind = Literal["budget", "wave", "requires", "excludes", "must", "clash", "least", "twice"]
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
     """One thing a plan has to keep, that could also be given up.
-
-    Attributes
-    ----------
-    kind
-        Which part of the problem it is from.
-    place
-        Where it stands there: (), the wave from 0 on, one or two actions, or the place of the minimum.
-    words
-        With names and amounts.
 
     Examples
     --------
@@ -227,9 +174,10 @@ class Condition:
     "must-have 'tools' (120,000)"
     """
 
-    kind: Kind
+    kind: Kind  # which part of the problem it is from
+    # where it stands there: (), the wave from 0 on, one or two actions, or the place of the minimum
     place: tuple[int, ...]
-    words: str
+    words: str  # with names and amounts
 
 
 def conditions_of(problem: Problem) -> tuple[Condition, ...]:
@@ -306,13 +254,7 @@ def keeping(problem: Problem, kept: Iterable[Condition]) -> Problem:
 
 
 def read_plan(problem: Problem, options: Sequence[int] | IntArray) -> IntArray:
-    """The options of a plan, sorted.
-
-    Raises
-    ------
-    SimulationError
-        If one does not exist or is named twice.
-    """
+    """The options of a plan, sorted."""
     found = np.sort(np.asarray(options, dtype=np.int64).reshape(-1))
     n = len(problem.action)
     if found.size and not (found[0] >= 0 and found[-1] < n):
@@ -340,18 +282,6 @@ def violations(problem: Problem, options: Sequence[int] | IntArray) -> tuple[str
     Sums of money are added exactly (`math.fsum`) and may pass their limit by 1e-9 of the limit; everything else is
     compared as it is.
 
-    Parameters
-    ----------
-    problem
-        Options and limits.
-    options
-        Places of the chosen options.
-
-    Raises
-    ------
-    SimulationError
-        If there is no such option.
-
     Examples
     --------
     >>> two = Problem(
@@ -362,63 +292,64 @@ def violations(problem: Problem, options: Sequence[int] | IntArray) -> tuple[str
     >>> violations(two, [0, 1])
     ('6 is spent over all waves, more than the budget of 5', "'coaching' needs 'tools', which starts later")
     """
+    return tuple(fault.words for fault in faults_of(problem, options))
+
+
+class Fault(NamedTuple):
+    """A condition that a plan does not keep."""
+
+    kind: Kind
+    words: str
+
+
+def faults_of(problem: Problem, options: Sequence[int] | IntArray) -> tuple[Fault, ...]:
+    """The same with their kinds."""
     plan = read_plan(problem, options)
     return (*_overspent(problem, plan), *_parted(problem, plan), *_clashes(problem, plan))
 
 
-def _overspent(problem: Problem, plan: IntArray) -> Iterator[str]:
+def _overspent(problem: Problem, plan: IntArray) -> Iterator[Fault]:
     cost = problem.cost[plan]
     spent = math.fsum(cost.ravel().tolist())
     if over(spent, problem.budget):
-        yield f"{amount_text(spent)} is spent over all waves, more than the budget of {amount_text(problem.budget)}"
+        most = amount_text(problem.budget)
+        yield Fault("budget", f"{amount_text(spent)} is spent over all waves, more than the budget of {most}")
     for wave in np.flatnonzero(problem.wave_budget < math.inf).tolist():
         limit, spent = float(problem.wave_budget[wave]), math.fsum(cost[:, wave].tolist())
         if over(spent, limit):
-            yield f"{amount_text(spent)} is spent in wave {wave + 1}, more than its budget of {amount_text(limit)}"
+            most = amount_text(limit)
+            yield Fault("wave", f"{amount_text(spent)} is spent in wave {wave + 1}, more than its budget of {most}")
     for least in problem.least:
         spent = math.fsum(problem.cost[plan[least.options[plan]]].ravel().tolist())
         if spent < least.amount - TOLERANCE * least.amount:
             wanted = amount_text(least.amount)
-            yield f"{amount_text(spent)} is spent on {least.name!r}, less than the minimum of {wanted}"
+            yield Fault("least", f"{amount_text(spent)} is spent on {least.name!r}, less than the minimum of {wanted}")
 
 
-def _parted(problem: Problem, plan: IntArray) -> Iterator[str]:
+def _parted(problem: Problem, plan: IntArray) -> Iterator[Fault]:
     names, actions = problem.names, problem.action[plan].tolist()
     starts = dict(zip(actions, problem.start[plan].tolist(), strict=True))
     if len(starts) < len(actions):
         for action in dict.fromkeys(one for one in actions if actions.count(one) > 1):
-            yield f"{names[action]!r} is chosen {actions.count(action)} times"
+            yield Fault("twice", f"{names[action]!r} is chosen {actions.count(action)} times")
     for a, b in problem.requires:
         if a in starts and b not in starts:
-            yield f"{names[a]!r} needs {names[b]!r}, which is not chosen"
+            yield Fault("requires", f"{names[a]!r} needs {names[b]!r}, which is not chosen")
         elif a in starts and starts[b] > starts[a]:
-            yield f"{names[a]!r} needs {names[b]!r}, which starts later"
+            yield Fault("requires", f"{names[a]!r} needs {names[b]!r}, which starts later")
     for a, b in problem.excludes:
         if a in starts and b in starts:
-            yield f"{names[a]!r} excludes {names[b]!r}, and both are chosen"
+            yield Fault("excludes", f"{names[a]!r} excludes {names[b]!r}, and both are chosen")
     for action in problem.musts:
         if action not in starts:
-            yield f"the must-have {names[action]!r} is not chosen"
+            yield Fault("must", f"the must-have {names[action]!r} is not chosen")
 
 
-def _clashes(problem: Problem, plan: IntArray) -> Iterator[str]:
+def _clashes(problem: Problem, plan: IntArray) -> Iterator[Fault]:
     if not problem.clashes or plan.size < 2:
         return
     taken = set(plan.tolist())
     for i, j in problem.clashes:
         if i in taken and j in taken:
             first, second = problem.names[problem.action[i]], problem.names[problem.action[j]]
-            yield f"{first!r} and {second!r} clash as they are chosen"
-
-
-def amount_text(amount: float) -> str:
-    """Money with thousands separators, and with cents where there are any.
-
-    Examples
-    --------
-    >>> amount_text(120_000.0), amount_text(-1_200.5), amount_text(0.0025), amount_text(3.5e18)
-    ('120,000', '-1,200.50', '0.0025', '3.5e+18')
-    """
-    if amount == 0 or not math.isfinite(amount) or not 1 <= abs(amount) < 1e15:
-        return f"{amount + 0.0:.4g}"
-    return f"{amount:,.2f}".removesuffix(".00")
+            yield Fault("clash", f"{first!r} and {second!r} clash as they are chosen")

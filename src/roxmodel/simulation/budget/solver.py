@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from threading import Lock
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 __all__ = [
     "GAP",
     "SIZE",
-    "Found",
+    "Choice",
     "Program",
     "Relaxed",
+    "Row",
     "Solved",
     "best_sum",
     "counted",
@@ -45,46 +46,51 @@ __all__ = [
 ]
 
 
-SIZE: Final = 1024.0
-
-
-"""Size of the largest number of a row and of an objective as HiGHS sees them."""
-
-
+SIZE: Final = 1024.0  # of the largest number of a row and of an objective as HiGHS sees them
+GAP: Final = 1e-6  # of a scaled objective at which HiGHS calls a plan the best
+_NODES = 10_000  # then the best plan so far is taken; a count, because a clock would make answers differ
+_CUTS = 200  # plans outside their limits that are cut off
+_SMALL = 1e3  # gaps; options worth less are chosen once more, at their own scale
+_NONE = 2  # HiGHS says that nothing keeps the rows
+_CHATTER = b"HighsMipSolverData"
 _LARGEST_LIMIT, _LARGEST_GAIN = 20, 12  # powers of 2; whole numbers up to there are left as they are
-
-
 _GRID = 2.0**36  # of scaled values: what rounding leaves in the last places decides nothing
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """A plan that keeps all conditions."""
+
+    options: IntArray  # chosen options, sorted
+    value: float  # what was maximised, there
+    bound: float  # no plan has more
+    proven: bool  # whether the plan is proven to be the best (to 1e-9 of the largest option)
+
+
+class Row(NamedTuple):
+    """``low <= values @ x <= high``."""
+
+    values: FloatArray
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
-    """Rows ``low <= matrix @ x <= high`` over x in {0, 1}.
+    """Rows ``low <= matrix @ x <= high`` over x in {0, 1}."""
 
-    Attributes
-    ----------
-    matrix
-        (rows, n).
-    low, high
-        (rows,).
-    allowed
-        (n,) options that can be chosen; at first those that fit the limits by themselves.
-    kept
-        (n,) options that are chosen; at first none.
-    """
-
-    matrix: csr_array
-    low: FloatArray
+    matrix: csr_array  # (rows, n)
+    low: FloatArray  # low, high: (rows,)
     high: FloatArray
-    allowed: BoolArray
-    kept: BoolArray
+    allowed: BoolArray  # (n,) options that can be chosen; at first those that fit the limits by themselves
+    kept: BoolArray  # (n,) options that are chosen; at first none
 
-    def with_row(self, row: FloatArray, low: float, high: float) -> Program:
-        """The same with one row more, (n,)."""
+    def with_row(self, row: Row) -> Program:
+        """The same with one row more."""
         from scipy.sparse import csr_array, vstack
 
-        matrix = vstack([self.matrix, csr_array(row[None, :])], format="csr")
-        return replace(self, matrix=matrix, low=np.append(self.low, low), high=np.append(self.high, high))
+        matrix = vstack([self.matrix, csr_array(row.values[None, :])], format="csr")
+        return replace(self, matrix=matrix, low=np.append(self.low, row.low), high=np.append(self.high, row.high))
 
     def with_settled(self, settled: BoolArray, chosen: BoolArray) -> Program:
         """The same where some options are settled, chosen or not, all (n,)."""
@@ -95,12 +101,12 @@ class Program:
 class _Rows:
     """Rows as they are collected: places and values of what is not 0."""
 
-    parts: list[tuple[IntArray, FloatArray]] = field(default_factory=list)
-    ends: list[tuple[float, float]] = field(default_factory=list)
+    places: list[IntArray] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
 
-    def add(self, places: IntArray, values: FloatArray | float, ends: tuple[float, float]) -> None:
-        self.parts.append((places, np.broadcast_to(np.asarray(values, dtype=float), places.shape)))
-        self.ends.append(ends)
+    def add(self, places: IntArray, values: FloatArray | float, low: float = -math.inf, high: float = math.inf) -> None:
+        self.places.append(places)
+        self.rows.append(Row(np.broadcast_to(np.asarray(values, dtype=float), places.shape), low, high))
 
 
 def program_of(problem: Problem) -> Program:
@@ -113,19 +119,22 @@ def program_of(problem: Problem) -> Program:
         options = problem.of(action)
         must = action in problem.musts
         if must or options.size > 1:
-            rows.add(options, 1.0, (1.0 if must else -math.inf, 1.0))
+            rows.add(options, 1.0, 1.0 if must else -math.inf, 1.0)
     _add_links(problem, rows)
-    _add_limit(rows, np.where(allowed, problem.total, 0.0), problem.budget)
-    for wave, limit in enumerate(problem.wave_budget.tolist()):
-        _add_limit(rows, np.where(allowed, problem.cost[:, wave], 0.0), limit)
+    for spent, limit in [(problem.total, problem.budget), *zip(problem.cost.T, problem.wave_budget, strict=True)]:
+        cost = np.where(allowed, spent, 0.0)
+        if limit < math.inf and over(float(cost.sum()), limit):
+            _add_money(rows, cost, float(limit), most=True)
     for least in problem.least:
-        _add_least(rows, np.where(allowed & least.options, problem.total, 0.0), least.amount)
-    counts = [len(places) for places, _ in rows.parts]
-    places = np.concatenate([np.zeros(0, dtype=np.int64), *(one for one, _ in rows.parts)])
-    values = np.concatenate([np.zeros(0), *(one for _, one in rows.parts)])
+        if least.amount > 0:  # more than the amount is worth no more
+            cost = np.where(allowed & least.options, problem.total, 0.0)
+            _add_money(rows, np.minimum(cost, least.amount), least.amount, most=False)
+    counts = [len(places) for places in rows.places]
+    places = np.concatenate([np.zeros(0, dtype=np.int64), *rows.places])
+    values = np.concatenate([np.zeros(0), *(row.values for row in rows.rows)])
     matrix = csr_array((values, places, np.concatenate([[0], np.cumsum(counts)])), shape=(len(counts), n))
-    ends = np.array(rows.ends, dtype=float).reshape(-1, 2)
-    return Program(matrix, ends[:, 0], ends[:, 1], allowed, np.zeros(n, dtype=bool))
+    low, high = (np.array([row[end] for row in rows.rows], dtype=float) for end in (1, 2))
+    return Program(matrix, low, high, allowed, np.zeros(n, dtype=bool))
 
 
 def _allowed(problem: Problem) -> BoolArray:
@@ -143,38 +152,24 @@ def _add_links(problem: Problem, rows: _Rows) -> None:
         for start in np.unique(problem.start[first]).tolist() if a != b else ():
             early = [options[problem.start[options] <= start] for options in (first, second)]
             values = np.repeat([1.0, -1.0], [len(early[0]), len(early[1])])
-            rows.add(np.concatenate(early), values, (-math.inf, 0.0))
+            rows.add(np.concatenate(early), values, high=0.0)
     for a, b in problem.excludes:
-        rows.add(np.concatenate([problem.of(a), problem.of(b)]), 1.0, (-math.inf, 1.0))
+        rows.add(np.concatenate([problem.of(a), problem.of(b)]), 1.0, high=1.0)
     for i, j in problem.clashes:
-        rows.add(np.array([i, j]), 1.0, (-math.inf, 1.0))
+        rows.add(np.array([i, j]), 1.0, high=1.0)
 
 
-def _add_limit(rows: _Rows, cost: FloatArray, limit: float) -> None:
+def _add_money(rows: _Rows, cost: FloatArray, amount: float, most: bool) -> None:
+    """At most, or at least, an amount of money, counted in whole units where there are any."""
     places = np.flatnonzero(cost)
-    if not limit < math.inf or not over(float(cost.sum()), limit):
-        return
-    whole = counted(cost[places])
+    whole, limit = counted(cost[places]), amount * (1 + TOLERANCE if most else 1 - TOLERANCE)
     if whole is None:
-        rows.add(places, cost[places] / limit * SIZE, (-math.inf, SIZE * (1 + TOLERANCE)))
-        return
-    most = math.floor(limit * (1 + TOLERANCE) / whole[1])
-    size = _power(most, _LARGEST_LIMIT)
-    rows.add(places, whole[0] * size, (-math.inf, most * size))
-
-
-def _add_least(rows: _Rows, cost: FloatArray, amount: float) -> None:
-    if amount == 0:
-        return
-    places = np.flatnonzero(cost)
-    counts = np.minimum(cost[places], amount)  # more than the amount is worth no more
-    whole = counted(counts)
-    if whole is None:
-        rows.add(places, counts / amount * SIZE, (SIZE * (1 - TOLERANCE), math.inf))
-        return
-    fewest = math.ceil(amount * (1 - TOLERANCE) / whole[1])
-    size = _power(fewest, _LARGEST_LIMIT)
-    rows.add(places, whole[0] * size, (fewest * size, math.inf))
+        values, end = cost[places] / amount * SIZE, SIZE * (1 + TOLERANCE if most else 1 - TOLERANCE)
+    else:
+        count = (math.floor if most else math.ceil)(limit / whole[1])
+        size = _power(count, _LARGEST_LIMIT)
+        values, end = whole[0] * size, count * size
+    rows.add(places, values, **{"high" if most else "low": end})
 
 
 def _power(largest: float, allowed: int) -> float:
@@ -206,10 +201,7 @@ def scaled(gain: FloatArray) -> tuple[FloatArray, float]:
 def counted(amounts: FloatArray) -> tuple[FloatArray, float] | None:
     """Amounts as whole multiples of their largest common unit, and the unit.
 
-    Returns
-    -------
-    tuple or None
-        None where amounts have too many digits for a unit to speak of.
+    Returns None where amounts have too many digits for a unit to speak of.
 
     Examples
     --------
@@ -234,8 +226,6 @@ def counted(amounts: FloatArray) -> tuple[FloatArray, float] | None:
 
 
 _LOCK = Lock()
-
-
 _OUT = 1  # standard output, to compiled code
 
 
@@ -255,10 +245,7 @@ def without_lines(start: bytes) -> Iterator[None]:
     (https://github.com/ERGO-Code/HiGHS/issues/2783). Output of other threads is held back in the meantime, not lost.
     Where the stream cannot be turned aside (there is none), nothing is done.
 
-    Parameters
-    ----------
-    start
-        First bytes of the lines.
+    `start`: first bytes of the lines.
 
     Examples
     --------
@@ -305,86 +292,23 @@ def _turn_back(start: bytes) -> None:
             os.write(_OUT, b"".join(held))
 
 
-GAP: Final = 1e-6
-
-
-"""Gap of a scaled objective at which HiGHS calls a plan the best."""
-
-
-_NODES = 10_000  # then the best plan so far is taken; a count, because a clock would make answers differ
-
-
-_CUTS = 200  # plans outside their limits that are cut off
-
-
-_SMALL = 1e3  # gaps; options worth less are chosen once more, at their own scale
-
-
-_NONE = 2  # HiGHS says that nothing keeps the rows
-
-
-_CHATTER = b"HighsMipSolverData"
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A plan that keeps all conditions.
-
-    Attributes
-    ----------
-    options
-        Chosen options, sorted.
-    value
-        What was maximised, there.
-    bound
-        No plan has more.
-    proven
-        Whether the plan is proven to be the best (to 1e-9 of the largest option).
-    """
-
-    options: IntArray
-    value: float
-    bound: float
-    proven: bool
-
-
 @dataclass(frozen=True, slots=True)
 class Solved:
-    """What HiGHS says.
+    """What HiGHS says."""
 
-    Attributes
-    ----------
-    x
-        (n,).
-    value, bound
-        The objective there; nothing has more.
-    done
-        Whether both are the same.
-    """
-
-    x: FloatArray
-    value: float
+    x: FloatArray  # (n,)
+    value: float  # value, bound: the objective there; nothing has more
     bound: float
-    done: bool
+    done: bool  # whether both are the same
 
 
 @dataclass(frozen=True, slots=True)
 class Relaxed:
-    """The best point where fractions of options are allowed.
+    """The best point where fractions of options are allowed."""
 
-    Attributes
-    ----------
-    x
-        (n,) 0 to 1.
-    value
-        The objective there.
-    price
-        (n,) what the objective loses at least where an option at 0 is chosen, or one at 1 is not.
-    """
-
-    x: FloatArray
-    value: float
-    price: FloatArray
+    x: FloatArray  # (n,) 0 to 1
+    value: float  # the objective there
+    price: FloatArray  # (n,) what the objective loses at least where an option at 0 is chosen, or one at 1 is not
 
 
 def solve(
@@ -392,40 +316,21 @@ def solve(
 ) -> Solved | None:
     """Maximise ``gain @ x``, or with `tail` the smallest of several such sums.
 
-    Parameters
-    ----------
-    program
-        Rows.
-    gain
-        (n,) already of the size that HiGHS likes; not looked at with `tail`.
-    tail
-        (cuts, n): then ``min(tail @ x)`` is maximised.
-    floor
-        Smallest value of interest, with `tail`.
-    nodes
-        Nodes of the tree after which the best plan so far is taken.
-
-    Returns
-    -------
-    Solved or None
-        None if nothing keeps the rows, or nothing reaches the floor.
-
-    Raises
-    ------
-    SimulationError
-        If HiGHS gives no answer at all.
+    `gain`: (n,) already of the size that HiGHS likes; not looked at with `tail`. `tail`: (cuts, n): then ``min(tail @
+    x)`` is maximised. `nodes`: nodes of the tree after which the best plan so far is taken. Returns None if nothing
+    keeps the rows, or nothing reaches the floor.
     """
     from scipy.optimize import Bounds, LinearConstraint, milp
 
-    matrix, low, high, objective = _stacked(program, gain, tail)
-    more = len(objective) - len(gain)
+    rows = _stacked(program, gain, tail)
+    more = len(rows.objective) - len(gain)
     for presolve in (True, False):
         with without_lines(_CHATTER):
             found = milp(
-                objective,
+                rows.objective,
                 integrality=np.append(np.ones(len(gain)), np.zeros(more)),
                 bounds=Bounds(np.append(program.kept, [floor] * more), np.append(program.allowed, [np.inf] * more)),
-                constraints=LinearConstraint(matrix, low, high) if matrix.shape[0] else (),
+                constraints=LinearConstraint(rows.matrix, rows.low, rows.high) if rows.matrix.shape[0] else (),
                 options={"disp": False, "mip_rel_gap": 0.0, "node_limit": nodes, "presolve": presolve},
             )
         if found.x is not None:
@@ -442,26 +347,19 @@ def solve(
 def relaxed(program: Program, tail: FloatArray) -> Relaxed | None:
     """Maximise ``min(tail @ x)`` where fractions of options are allowed; None if HiGHS has no answer.
 
-    Parameters
-    ----------
-    program
-        Rows.
-    tail
-        (cuts, n).
+    `tail`: (cuts, n).
     """
     from scipy.optimize import linprog
     from scipy.sparse import vstack
 
-    matrix, low, high, objective = _stacked(program, np.zeros(tail.shape[1]), tail)
-    above, below = np.isfinite(high), np.isfinite(low)
+    rows = _stacked(program, np.zeros(tail.shape[1]), tail)
+    above, below = np.isfinite(rows.high), np.isfinite(rows.low)
+    ends = zip(program.kept.astype(float).tolist(), program.allowed.astype(float).tolist(), strict=True)
     found = linprog(
-        objective,
-        A_ub=vstack([matrix[above], -matrix[below]], format="csr"),
-        b_ub=np.append(high[above], -low[below]),
-        bounds=[
-            *zip(program.kept.astype(float).tolist(), program.allowed.astype(float).tolist(), strict=True),
-            (None, None),
-        ],
+        rows.objective,
+        A_ub=vstack([rows.matrix[above], -rows.matrix[below]], format="csr"),
+        b_ub=np.append(rows.high[above], -rows.low[below]),
+        bounds=[*ends, (None, None)],
         method="highs",
     )
     if found.x is None or found.status != 0:
@@ -470,59 +368,49 @@ def relaxed(program: Program, tail: FloatArray) -> Relaxed | None:
     return Relaxed(found.x[:-1], -float(found.fun or 0.0), price)
 
 
-def _stacked(
-    program: Program, gain: FloatArray, tail: FloatArray | None
-) -> tuple[csr_array, FloatArray, FloatArray, FloatArray]:
-    """Rows, their ends and the objective; with `tail` one number more, that no cut is below."""
+class _Stacked(NamedTuple):
+    """Rows, their ends and the objective, as HiGHS takes them."""
+
+    matrix: csr_array
+    low: FloatArray
+    high: FloatArray
+    objective: FloatArray
+
+
+def _stacked(program: Program, gain: FloatArray, tail: FloatArray | None) -> _Stacked:
+    """With `tail` one number more, that no cut is below."""
     from scipy.sparse import csr_array, hstack, vstack
 
     if tail is None:
-        return program.matrix, program.low, program.high, -gain
+        return _Stacked(program.matrix, program.low, program.high, -gain)
     side = csr_array((program.matrix.shape[0], 1))
     cuts = csr_array(np.column_stack([-tail, np.ones(len(tail))]))
     matrix = vstack([hstack([program.matrix, side]), cuts], format="csr")
     low, high = np.append(program.low, np.full(len(tail), -np.inf)), np.append(program.high, np.zeros(len(tail)))
-    return matrix, low, high, np.append(np.zeros(len(gain)), -1.0)
+    return _Stacked(matrix, low, high, np.append(np.zeros(len(gain)), -1.0))
 
 
-def best_sum(problem: Problem, gain: FloatArray, program: Program | None = None) -> Found | None:
+def best_sum(problem: Problem, gain: FloatArray, program: Program | None = None) -> Choice | None:
     """The plan with the largest sum of `gain`, and no option in it that brings nothing.
 
-    Parameters
-    ----------
-    problem
-        Options and limits.
-    gain
-        (n,) what each option brings; zeros to ask only whether there is a plan.
-    program
-        The limits as rows, if they are known already.
-
-    Returns
-    -------
-    Found or None
-        None if no plan keeps all conditions.
-
-    Raises
-    ------
-    SimulationError
-        If HiGHS gives no answer.
+    `gain`: (n,) what each option brings; zeros to ask only whether there is a plan. `program`: the limits as rows, if
+    they are known already. Returns None if no plan keeps all conditions.
     """
     easy = _all_that_pays(problem, gain)
     if not violations(problem, easy):
         value = math.fsum(gain[easy].tolist())
-        return Found(easy, value, value, True)
+        return Choice(easy, value, value, True)
     if not gain.size:
         return None
     program = program_of(problem) if program is None else program
     found = _checked(problem, program, gain)
     if found is None:
         return None
-    options, bound, done = found
-    options = _refined(problem, program, gain, options)
+    options = _refined(problem, program, gain, found.options)
     options = tidied(problem, options, gain, lambda plan: math.fsum(gain[plan].tolist()))
     value = math.fsum(gain[options].tolist())
-    done = done and value <= bound + 2 * GAP / scaled(gain)[1]
-    return Found(options, value, value if done else max(bound, value), done)
+    done = found.proven and value <= found.bound + 2 * GAP / scaled(gain)[1]
+    return Choice(options, value, value if done else max(found.bound, value), done)
 
 
 def _all_that_pays(problem: Problem, gain: FloatArray) -> IntArray:
@@ -534,8 +422,8 @@ def _all_that_pays(problem: Problem, gain: FloatArray) -> IntArray:
     return np.sort(best[gain[best] > 0])
 
 
-def _checked(problem: Problem, program: Program, gain: FloatArray) -> tuple[IntArray, float, bool] | None:
-    """A plan inside its limits, the bound, and whether HiGHS finished."""
+def _checked(problem: Problem, program: Program, gain: FloatArray) -> Choice | None:
+    """A plan inside its limits, and whether HiGHS finished."""
     objective, size = scaled(gain)
     for _ in range(_CUTS):
         solved = solve(program, objective)
@@ -544,8 +432,8 @@ def _checked(problem: Problem, program: Program, gain: FloatArray) -> tuple[IntA
         options = np.flatnonzero(solved.x > 0.5)
         cut = cut_against(problem, options)
         if cut is None:
-            return options, solved.bound / size, solved.done
-        program = program.with_row(*cut)
+            return Choice(options, math.fsum(gain[options].tolist()), solved.bound / size, solved.done)
+        program = program.with_row(cut)
     raise SimulationError(
         "Many plans miss a limit by less than can be told apart.", hint="Give amounts with fewer digits."
     )
@@ -560,12 +448,12 @@ def _refined(problem: Problem, program: Program, gain: FloatArray, options: IntA
         if not left.any():
             return options
         found = _checked(problem, program.with_settled(settled, np.isin(np.arange(gain.size), options)), left)
-        if found is None or math.fsum(left[found[0]].tolist()) <= math.fsum(left[options].tolist()):
+        if found is None or found.value <= math.fsum(left[options].tolist()):
             return options
-        options = found[0]
+        options = found.options
 
 
-def cut_against(problem: Problem, options: IntArray) -> tuple[FloatArray, float, float] | None:
+def cut_against(problem: Problem, options: IntArray) -> Row | None:
     """A row that a plan outside its limits does not keep, and every plan inside them does; None for one inside.
 
     For money a cover: of options that together pass a limit, one has to go. For everything else the plan itself.
@@ -582,25 +470,16 @@ def cut_against(problem: Problem, options: IntArray) -> tuple[FloatArray, float,
                 count += 1
             row[cover[:count]] = 1.0
             row[cost >= cost[cover[0]]] = 1.0
-            return row, -math.inf, float(count - 1)
+            return Row(row, -math.inf, float(count - 1))
     row -= 1.0
     row[options] = 1.0
-    return row, -math.inf, float(len(options) - 1)
+    return Row(row, -math.inf, float(len(options) - 1))
 
 
 def tidied(problem: Problem, options: IntArray, gain: FloatArray, worth: Callable[[IntArray], float]) -> IntArray:
     """Take out what brings nothing: an action with all that need it, if the plan is worth no less without them.
 
-    Parameters
-    ----------
-    problem
-        Options and limits.
-    options
-        A plan.
-    gain
-        (n,) only groups with a sum of 0 or less are looked at.
-    worth
-        What a plan is worth.
+    `gain`: (n,) only groups with a sum of 0 or less are looked at.
     """
     nothing = 1e-12 * float(np.abs(gain).max(initial=0.0))
     before = worth(options)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,8 +17,9 @@ from roxmodel.simulation.budget.problem import TOLERANCE, Problem, violations
 from roxmodel.simulation.budget.solver import (
     GAP,
     SIZE,
-    Found,
+    Choice,
     Program,
+    Row,
     best_sum,
     cut_against,
     program_of,
@@ -26,32 +28,20 @@ from roxmodel.simulation.budget.solver import (
     solve,
     tidied,
 )
+from roxmodel.simulation.money.returns import worst_draws
 from roxmodel.types import FloatArray, IntArray
 
-__all__ = ["after", "best_tail", "steps_from", "tail_mean", "tail_weights"]
+__all__ = ["Step", "best_tail", "steps_from", "tail_mean", "tail_weights"]
 
 
 _FRACTIONS, _WHOLE = 60, 100  # rounds: of the program with fractions of actions, and without
-
-
 _NODES = 1_000  # in each of the latter
-
-
 _CORE = 8  # options tried at first
-
-
 _NEAR = 1e-4  # share of the bound at which fractions have told what they can
-
-
 _INNER = 0.3  # cuts are made this share of the way from the best point known to the one found
-
-
 _EXCHANGES, _LOOKS = 50, 400  # steps from a plan to a better one; neighbours looked at in each
-
-
 _PATIENCE, _STALLED = 8, 0.8  # rounds after which more than this share of the gap is left: the end is not in sight
-
-
+_NO_OPTION = -1
 _TIES = 20  # plans with the same tail that are compared by their mean
 
 
@@ -61,31 +51,15 @@ def tail_weights(npv: FloatArray, level: float) -> tuple[IntArray, FloatArray]:
     With ``k = level * draws`` the worst ``floor(k)`` draws weigh 1/k each and the next one what is left. (Rockafellar
     and Uryasev's CVaR of the loss ``-npv``, with its sign changed; their confidence is ``1 - level``.)
 
-    Parameters
-    ----------
-    npv
-        (draws,).
-    level
-        Share of the draws, above 0 and up to 1.
-
-    Returns
-    -------
-    tuple
-        Places of the worst draws, and (as many,) weights.
-
-    References
-    ----------
-    Rockafellar & Uryasev 2002, doi 10.1016/S0378-4266(02)00271-6.
+    `npv`: (draws,). `level`: share of the draws, above 0 and up to 1. Returns places of the worst draws, and (as many,)
+    weights. Rockafellar & Uryasev 2002, doi 10.1016/S0378-4266(02)00271-6.
 
     Examples
     --------
     >>> tail_weights(np.array([50.0, -30.0, 20.0, -10.0]), 0.5)
     (array([1, 3]), array([0.5, 0.5]))
     """
-    worst = level * len(npv)
-    near = round(worst)
-    if near > 0 and abs(worst - near) <= 1e-9 * near:
-        worst = float(near)
+    worst = worst_draws(len(npv), level)
     count = math.ceil(worst)
     places = np.argpartition(npv, count - 1)[:count]
     places = places[np.argsort(npv[places], kind="stable")]
@@ -106,24 +80,67 @@ def tail_mean(npv: FloatArray, level: float) -> float:
     return float(weights @ npv[places])
 
 
-@dataclass(slots=True)
-class _Search:
-    """Cuts so far, and the best plan.
+class Step(NamedTuple):
+    """One step from a plan: an option out, an option in; -1 for none.
 
-    Attributes
-    ----------
-    problem, level
-        What was asked.
-    size
-        Money is multiplied by it before HiGHS sees it.
-    draws
-        (n, draws), scaled.
+    Examples
+    --------
+    >>> Step(5, 1).after(np.array([2, 5])).tolist(), Step(-1, 3).after(np.array([2, 5])).tolist()
+    ([1, 2], [2, 3, 5])
     """
 
-    problem: Problem
+    out: int
+    into: int
+
+    def after(self, options: IntArray) -> IntArray:
+        """The plan after it."""
+        kept = options[options != self.out]
+        return kept if self.into == _NO_OPTION else np.sort(np.append(kept, self.into))
+
+    def total(self, npv: FloatArray, draws: FloatArray) -> FloatArray:
+        """(draws,) npv of the plan after it, from that before and (n, draws) of the options."""
+        npv = npv if self.out == _NO_OPTION else npv - draws[self.out]
+        return npv if self.into == _NO_OPTION else npv + draws[self.into]
+
+
+def steps_from(problem: Problem, options: IntArray) -> IntArray:
+    """Exchanges that the budgets allow; other conditions are still to be checked.
+
+    Returns (steps, 2) the option that goes out, the option that comes in; -1 for none.
+
+    Examples
+    --------
+    >>> two = Problem(
+    ...     names=("a", "b"), action=np.array([0, 1]), start=np.array([1, 1]), mean=np.array([5.0, 3.0]),
+    ...     draws=np.zeros((0, 2)), cost=np.array([[4.0], [2.0]]), wave_budget=np.array([np.inf]), budget=5.0,
+    ... )
+    >>> steps_from(two, np.array([1])).tolist()
+    [[1, -1], [1, 0]]
+    """
+    limits = np.append(problem.wave_budget, problem.budget)
+    spent = np.column_stack([problem.cost, problem.total])[:, np.isfinite(limits)]
+    limits = limits[np.isfinite(limits)]
+    left = limits * (1 + TOLERANCE) - spent[options].sum(axis=0)
+    taken = np.isin(problem.action, problem.action[options])
+    found = [np.column_stack([options, np.full(options.size, _NO_OPTION)])]
+    for out in [_NO_OPTION, *options.tolist()]:
+        room, fits = left, ~taken
+        if out != _NO_OPTION:
+            room, fits = left + spent[out], fits | (problem.action == problem.action[out])
+            fits[out] = False
+        into = np.flatnonzero(fits & (spent <= room).all(axis=1))
+        found.append(np.column_stack([np.full(into.size, out), into]))
+    return np.concatenate(found).astype(np.int64)
+
+
+@dataclass(slots=True)
+class _Search:
+    """Cuts so far, and the best plan."""
+
+    problem: Problem  # problem, level: what was asked
     level: float
-    size: float
-    draws: FloatArray
+    size: float  # money is multiplied by it before HiGHS sees it
+    draws: FloatArray  # (n, draws), scaled
     cuts: list[FloatArray] = field(default_factory=list)
     best: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     value: float = -math.inf
@@ -161,40 +178,20 @@ class _Search:
         order = np.argsort(-hope, kind="stable")[: min(int((hope > GAP).sum()), _LOOKS)]
         npv = self.draws[options].sum(axis=0)
         best, found = value + GAP, None
-        for out, into in steps[order].tolist():
-            trial = npv if out < 0 else npv - self.draws[out]
-            value = tail_mean(trial if into < 0 else trial + self.draws[into], self.level)
-            if value > best and not violations(self.problem, after(options, (out, into))):
-                best, found = value, after(options, (out, into))
+        for step in map(Step._make, steps[order].tolist()):
+            value = tail_mean(step.total(npv, self.draws), self.level)
+            if value > best and not violations(self.problem, step.after(options)):
+                best, found = value, step.after(options)
         return found
 
 
-def best_tail(problem: Problem, level: float, program: Program | None = None) -> Found | None:
+def best_tail(problem: Problem, level: float, program: Program | None = None) -> Choice | None:
     """The plan with the largest CVaR; of several the one with the largest mean.
 
-    Parameters
-    ----------
-    problem
-        Options and limits, with draws.
-    level
-        Share of the worst draws, above 0 and up to 1.
-    program
-        The limits as rows, if they are known already.
-
-    Returns
-    -------
-    Found or None
-        None if no plan keeps all conditions. Where the search ends before bound and plan meet (hundreds of actions that
-        share no risk), the best plan found with the bound.
-
-    Raises
-    ------
-    SimulationError
-        If HiGHS gives no answer.
-
-    References
-    ----------
-    Künzi-Bay & Mayer 2006, doi 10.1007/s10287-005-0042-0, on cuts for CVaR.
+    `level`: share of the worst draws, above 0 and up to 1. `program`: the limits as rows, if they are known already.
+    Returns None if no plan keeps all conditions. Where the search ends before bound and plan meet (hundreds of actions
+    that share no risk), the best plan found with the bound. Künzi-Bay & Mayer 2006, doi 10.1007/s10287-005-0042-0, on
+    cuts for CVaR.
     """
     program = program_of(problem) if program is None else program
     start = best_sum(problem, problem.mean, program)
@@ -213,7 +210,7 @@ def best_tail(problem: Problem, level: float, program: Program | None = None) ->
     options = tidied(problem, search.best, problem.mean, lambda plan: tail_of(problem, plan, level))
     value = tail_of(problem, options, level)
     done = bound - search.value <= GAP
-    return Found(options, value, value if done else max(bound / search.size, value), done)
+    return Choice(options, value, value if done else max(bound / search.size, value), done)
 
 
 def tail_of(problem: Problem, options: IntArray, level: float) -> float:
@@ -263,7 +260,7 @@ def _with_whole(search: _Search, program: Program) -> float:
         solved = solve(part, rest.x, np.array(search.cuts), floor=search.value - GAP, nodes=_NODES)
         cut = None if solved is None else cut_against(search.problem, np.flatnonzero(solved.x > 0.5))
         if cut is not None:
-            program = program.with_row(*cut)
+            program = program.with_row(cut)
             continue
         most = -math.inf
         if solved is not None:
@@ -279,14 +276,14 @@ def _with_whole(search: _Search, program: Program) -> float:
     return max(bound, search.value)
 
 
-def _largest_mean(search: _Search, program: Program, start: Found) -> IntArray:
+def _largest_mean(search: _Search, program: Program, start: Choice) -> IntArray:
     """Of all plans with the best tail the one with the largest mean."""
     problem, least = search.problem, search.value - GAP
     if search.take(start.options) >= least:
         return start.options
     objective = scaled(problem.mean)[0]
     for row in search.cuts:
-        program = program.with_row(row, least, math.inf)
+        program = program.with_row(Row(row, least, math.inf))
     best, known = search.best, math.fsum(problem.mean[search.best].tolist())
     for _ in range(_TIES):
         solved = solve(program, objective, nodes=_NODES)
@@ -297,68 +294,9 @@ def _largest_mean(search: _Search, program: Program, start: Found) -> IntArray:
             break
         cut = cut_against(problem, options)
         if cut is not None:
-            program = program.with_row(*cut)
+            program = program.with_row(cut)
         elif search.take(options) >= least:
             return options
         else:
-            program = program.with_row(search.cuts[-1], least, math.inf)
+            program = program.with_row(Row(search.cuts[-1], least, math.inf))
     return best
-
-
-NONE = -1
-
-
-"""In the place of an option: nothing goes out, or nothing comes in."""
-
-
-def steps_from(problem: Problem, options: IntArray) -> IntArray:
-    """Exchanges that the budgets allow; other conditions are still to be checked.
-
-    Parameters
-    ----------
-    problem
-        Options and limits.
-    options
-        A plan.
-
-    Returns
-    -------
-    IntArray
-        (steps, 2) the option that goes out, the option that comes in; -1 for none.
-
-    Examples
-    --------
-    >>> two = Problem(
-    ...     names=("a", "b"), action=np.array([0, 1]), start=np.array([1, 1]), mean=np.array([5.0, 3.0]),
-    ...     draws=np.zeros((0, 2)), cost=np.array([[4.0], [2.0]]), wave_budget=np.array([np.inf]), budget=5.0,
-    ... )
-    >>> steps_from(two, np.array([1])).tolist()
-    [[1, -1], [1, 0]]
-    """
-    limits = np.append(problem.wave_budget, problem.budget)
-    spent = np.column_stack([problem.cost, problem.total])[:, np.isfinite(limits)]
-    limits = limits[np.isfinite(limits)]
-    left = limits * (1 + TOLERANCE) - spent[options].sum(axis=0)
-    taken = np.isin(problem.action, problem.action[options])
-    found = [np.column_stack([options, np.full(options.size, NONE)])]
-    for out in [NONE, *options.tolist()]:
-        room, fits = left, ~taken
-        if out != NONE:
-            room, fits = left + spent[out], fits | (problem.action == problem.action[out])
-            fits[out] = False
-        into = np.flatnonzero(fits & (spent <= room).all(axis=1))
-        found.append(np.column_stack([np.full(into.size, out), into]))
-    return np.concatenate(found).astype(np.int64)
-
-
-def after(options: IntArray, step: tuple[int, int]) -> IntArray:
-    """The plan after a step.
-
-    Examples
-    --------
-    >>> after(np.array([2, 5]), (5, 1)).tolist(), after(np.array([2, 5]), (-1, 3)).tolist()
-    ([1, 2], [2, 3, 5])
-    """
-    out, into = step
-    kept = options[options != out]
-    return kept if into == NONE else np.sort(np.append(kept, into))

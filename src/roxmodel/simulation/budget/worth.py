@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,8 +30,7 @@ from roxmodel.simulation.actions import Action, read_actions
 from roxmodel.simulation.dynamics import Ground, course_of, spectral_radius
 from roxmodel.simulation.intervention import Intervention
 from roxmodel.simulation.money.finance import money_of_flows
-from roxmodel.simulation.money.prices import Priced
-from roxmodel.simulation.money.returns import discount_factors
+from roxmodel.simulation.money.prices import Priced, discount_factors
 from roxmodel.simulation.question import Question
 from roxmodel.types import FloatArray, IntArray
 
@@ -51,64 +51,33 @@ __all__ = [
 
 
 _LEVEL_DRAWS = 64  # draws of the levels with which it is measured what the ends of scales take away
-
-
 _MOST_LEVELS = 1 << 25  # levels that are kept; of many units fewer draws tell as much
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One way to do an action: at one dose, from one wave on.
+    """One way to do an action: at one dose, from one wave on."""
 
-    Attributes
-    ----------
-    candidate
-        Place of the action among the candidates.
-    intervention
-        As it would be done.
-    action
-        In the fit's own places.
-    """
-
-    candidate: int
-    intervention: Intervention
-    action: Action
+    candidate: int  # place of the action among the candidates
+    intervention: Intervention  # as it would be done
+    action: Action  # in the fit's own places
 
 
 @dataclass(frozen=True, slots=True)
 class Worth:
-    """What options are worth, each by itself.
+    """What options are worth, each by itself."""
 
-    Attributes
-    ----------
-    benefit
-        (draws, n) discounted benefit.
-    at
-        (n,) the same at the estimate, with expected prices.
-    cost
-        (n,) discounted cost.
-    spending
-        (n, waves) money of each wave, not discounted.
-    kept
-        For each option, (waves,) for each priced outcome: share of the linear change that the ends of scales leave;
-        None where every draw was simulated.
-    """
-
-    benefit: FloatArray
-    at: FloatArray
-    cost: FloatArray
-    spending: FloatArray
+    benefit: FloatArray  # (draws, n) discounted benefit
+    at: FloatArray  # (n,) the same at the estimate, with expected prices
+    cost: FloatArray  # (n,) discounted cost
+    spending: FloatArray  # (n, waves) money of each wave, not discounted
+    # for each option, (waves,) for each priced outcome: share of the linear change that the ends of scales leave; None
+    # where every draw was simulated
     kept: tuple[tuple[FloatArray, ...] | None, ...]
 
 
 def options_of(question: Question, candidates: Sequence[Intervention]) -> tuple[tuple[Option, ...], tuple[str, ...]]:
-    """Every dose and first wave of every candidate, and what was assumed on the way.
-
-    Raises
-    ------
-    SimulationError
-        As `read_actions`.
-    """
+    """Every dose and first wave of every candidate, and what was assumed on the way."""
     made = [
         (place, one.replace(dose=dose, start=start, doses=None, starts=None))
         for place, one in enumerate(candidates)
@@ -128,10 +97,7 @@ def worth_of(question: Question, options: Sequence[Option], known: Worth | None 
     equations, with logarithms, and where one action both sets a construct and moves a cause of it, every draw is
     simulated.
 
-    Parameters
-    ----------
-    known
-        The same options, valued with other draws: what ends of scales leave is taken from there.
+    `known`: the same options, valued with other draws: what ends of scales leave is taken from there.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         found = _valued(question, options, known)
@@ -162,34 +128,17 @@ def _valued(question: Question, options: Sequence[Option], known: Worth | None) 
     return Worth(benefit, at, spending @ factors, spending, tuple(left))
 
 
-def _acted(action: Action) -> tuple[int, ...]:
-    return tuple(dict.fromkeys((*action.shift, *action.level, *action.growth)))
-
-
 @dataclass(frozen=True, slots=True)
 class _Side:
-    """One set of draws with what is needed again and again.
-
-    Attributes
-    ----------
-    weights
-        (waves,) for each priced outcome: what one raw unit in each wave is worth today, by the price.
-    levels
-        (units, k) expected levels; None where there are none.
-    totals
-        (draws, k, k) total effects within a wave.
-    ground
-        Ends of scales, and levels drawn once.
-    seen
-        With lagged edges: the response to the push that was asked for last.
-    """
+    """One set of draws with what is needed again and again."""
 
     question: Question
+    # (waves,) for each priced outcome: what one raw unit in each wave is worth today, by the price
     weights: tuple[FloatArray, ...]
-    levels: FloatArray | None
-    totals: FloatArray
-    ground: Ground
-    seen: dict[tuple[int, bytes], FloatArray]
+    levels: FloatArray | None  # (units, k) expected levels; None where there are none
+    totals: FloatArray  # (draws, k, k) total effects within a wave
+    ground: Ground  # ends of scales, and levels drawn once
+    seen: dict[tuple[int, bytes], FloatArray]  # with lagged edges: the response to the push that was asked for last
 
     @classmethod
     def of(cls, question: Question) -> _Side:
@@ -208,20 +157,17 @@ class _Side:
         if not self.question.system.linear or any(one.log for one in self.question.priced):
             return False
         reach = np.abs(self.totals).max(axis=0) > 0
-        acted = _acted(action)
+        acted = action.acted
         return not any(reach[place, other] for place in action.level for other in acted if other != place)
 
     def benefit(self, action: Action, kept: Sequence[FloatArray]) -> FloatArray:
         """Discounted benefit (draws,) of what is done.
 
-        Parameters
-        ----------
-        kept
-            (waves,) for each priced outcome: share that the ends of scales leave.
+        `kept`: (waves,) for each priced outcome: share that the ends of scales leave.
         """
         units = float(self.question.units or 0)
         whole = np.zeros(len(self.totals))
-        for place in _acted(action):
+        for place in action.acted:
             for one, weight, left in zip(self.question.priced, self.weights, kept, strict=True):
                 push = self.push(action, place, one) * units
                 whole = whole + one.price * push * self.moved(place, one.place, action.share, weight * left)
@@ -265,21 +211,14 @@ class _Side:
         )
         again = np.zeros(_level_draws(self.ground), dtype=np.int64)  # the estimate, once for each draw of the levels
         system = replace(question.system.only(again), intercepts=None)
-        course = course_of(system, [action.alone(steps)], self.ground, len(steps), question.readings)
+        course = course_of(system, [replace(action, share=steps)], self.ground, len(steps), question.priced)
         if not course.capped.any() and not action.level and not action.growth:
             return tuple(ones for _ in question.priced)
-        found = []
+        found, every = [], np.eye(question.horizon)
         for one, reading in zip(question.priced, course.readings, strict=True):
-            waves = np.eye(question.horizon)
-            linear = np.array(
-                [
-                    sum(
-                        self.push(action, p, one) * float(self.moved(p, one.place, action.share, wave)[0])
-                        for p in _acted(action)
-                    )
-                    for wave in waves
-                ]
-            )
+            pushes = {place: self.push(action, place, one) for place in action.acted}
+            waves = [{p: float(self.moved(p, one.place, action.share, wave)[0]) for p in pushes} for wave in every]
+            linear = np.array([sum(pushes[p] * moved[p] for p in pushes) for moved in waves])
             real = reading.mean(axis=0)[of]
             found.append(np.where(np.abs(linear) > 0, real / np.where(linear == 0, 1.0, linear), 1.0))
         return tuple(found)
@@ -305,24 +244,12 @@ def wave_weights(question: Question, one: Priced) -> FloatArray:
 
 @dataclass(frozen=True, slots=True)
 class Promised:
-    """Options with what may be promised of each by itself.
+    """Options with what may be promised of each by itself."""
 
-    Attributes
-    ----------
-    question
-        What was asked, its draws those of the posterior where edges were shrunk.
-    worth
-        Of the options, by these draws.
-    plain
-        (n,) expected npv without shrinking.
-    shrunken
-        The edges; None where nothing was shrunk.
-    """
-
-    question: Question
-    worth: Worth
-    plain: FloatArray
-    shrunken: Shrunken | None
+    question: Question  # what was asked, its draws those of the posterior where edges were shrunk
+    worth: Worth  # of the options, by these draws
+    plain: FloatArray  # (n,) expected npv without shrinking
+    shrunken: Shrunken | None  # the edges; None where nothing was shrunk
 
     @property
     def mean(self) -> FloatArray:
@@ -351,12 +278,7 @@ def promise_of(
 ) -> FloatArray:
     """(draws,) npv of several options together, simulated as a whole.
 
-    Parameters
-    ----------
-    chosen
-        Places of the options.
-    thin
-        How many of the draws; None = all.
+    `thin`: how many of the draws; None = all.
     """
     asked = worth.question if thin is None else worth.question.thinned(thin)
     places = list(chosen)
@@ -368,59 +290,40 @@ def promise_of(
 
 
 _SHARED = 0.25  # sd of what the standardised edges of one kind share
-
-
 _OWN = 0.25  # scale of the half-normal prior of the sd of what is an edge's own
-
-
 _FREE = 10.0  # sd of a standardised edge of which nothing is known before
-
-
 _GRID = np.array([0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.7, 1.0])  # of that sd
-
-
 _STREAM = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Posterior:
-    """What is known of some numbers after the data, given how they scatter before.
+    """What is known of some numbers after the data, given how they scatter before."""
 
-    Attributes
-    ----------
-    mean
-        (m,) posterior mean.
-    draws
-        (draws, m), tied draw by draw to the sampling draws they were made from.
-    spread
-        Posterior mean of the sd of what is each number's own.
-    """
+    mean: FloatArray  # (m,) posterior mean
+    draws: FloatArray  # (draws, m), tied draw by draw to the sampling draws they were made from
+    spread: float  # posterior mean of the sd of what is each number's own
 
-    mean: FloatArray
-    draws: FloatArray
-    spread: float
+
+class ShrunkenEdge(NamedTuple):
+    """An edge before and after, in units of the effect per unit of the cause."""
+
+    cause: str
+    effect: str
+    estimate: float
+    se: float
+    shrunken: float
+    shrunken_se: float
 
 
 @dataclass(frozen=True, slots=True)
 class Shrunken:
-    """Structural equations with their edges shrunk.
+    """Structural equations with their edges shrunk."""
 
-    Attributes
-    ----------
-    system
-        (draws, …) drawn from the posterior.
-    centre
-        The same at the posterior mean of the edges, one draw.
-    edges
-        (cause, effect, estimate, se, shrunken, shrunken_se) of each edge, in units of the effect per unit of the cause.
-    spread
-        Posterior mean of the standard deviation of what is each edge's own, standardised.
-    """
-
-    system: System
-    centre: System
-    edges: tuple[tuple[str, str, float, float, float, float], ...]
-    spread: float
+    system: System  # (draws, …) drawn from the posterior
+    centre: System  # the same at the posterior mean of the edges, one draw
+    edges: tuple[ShrunkenEdge, ...]
+    spread: float  # posterior mean of the standard deviation of what is each edge's own, standardised
 
 
 def shrunken_edges(fit: Fit, system: System, seed: int | None) -> Shrunken:
@@ -431,18 +334,13 @@ def shrunken_edges(fit: Fit, system: System, seed: int | None) -> Shrunken:
     normal with the covariance of the draws, so that edges share what they share. Edges from context constructs have a
     flat prior. Fixed edges, and those of curved equations, stay.
 
-    Parameters
-    ----------
-    system
-        (draws, …) in points of the first items.
-    seed
-        Of what the posterior adds to the draws.
+    `system`: (draws, …) in points of the first items. `seed`: of what the posterior adds to the draws.
     """
     at = fit.system(marker=True)
     to, from_ = _estimated(fit, system)
     if len(to) == 0:
         return Shrunken(system, at, (), 0.0)
-    sd = _deviations(fit)
+    sd = deviations(fit)
     unit = sd[from_] / sd[to]
     estimate, draws = at.coefficients[0, to, from_] * unit, system.coefficients[:, to, from_] * unit
     found = posterior_of(estimate, draws, _prior(fit, to, from_), seed)
@@ -454,7 +352,7 @@ def shrunken_edges(fit: Fit, system: System, seed: int | None) -> Shrunken:
     centre = np.array(at.coefficients)
     centre[0, to, from_] = found.mean / unit
     rows = tuple(
-        (
+        ShrunkenEdge(
             system.names[cause],
             system.names[effect],
             float(estimate[i] / unit[i]),
@@ -490,16 +388,8 @@ def posterior_of(estimate: FloatArray, draws: FloatArray, shared: FloatArray, se
     draws. A draw that lies e off the mean of the draws becomes ``b - R b + e - R (e - u)``, u ~ N(0, Q), whose
     covariance is the posterior's: what the data fix exactly (V = 0 in some direction) stays exactly.
 
-    Parameters
-    ----------
-    estimate
-        (m,) b.
-    draws
-        (draws, m) of the sampling distribution of the estimates.
-    shared
-        (m, m) covariance of what they share before the data, positive semi-definite.
-    seed
-        Of u and of the draws of τ.
+    `estimate`: (m,) b. `draws`: (draws, m) of the sampling distribution of the estimates. `shared`: (m, m) covariance
+    of what they share before the data, positive semi-definite. `seed`: of u and of the draws of τ.
 
     Examples
     --------
@@ -549,7 +439,7 @@ def _estimated(fit: Fit, system: System) -> tuple[IntArray, IntArray]:
     return found[varies, 0], found[varies, 1]
 
 
-def _deviations(fit: Fit) -> FloatArray:
+def deviations(fit: Fit) -> FloatArray:
     """(k,) standard deviations of the constructs; 1 where one does not vary."""
     sd = np.sqrt(np.diag(fit.population.covariance))
     return np.where(np.isfinite(sd) & (sd > 0), sd, 1.0)

@@ -15,8 +15,7 @@ import numpy as np
 
 from roxmodel.errors import SimulationError
 from roxmodel.simulation.money import returns
-from roxmodel.simulation.money.prices import Priced
-from roxmodel.simulation.money.returns import Timing
+from roxmodel.simulation.money.prices import Priced, Timing, discount_factors, retained, terminal_value
 from roxmodel.types import FloatArray
 
 if TYPE_CHECKING:
@@ -44,22 +43,13 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """How money of different waves is compared.
+    """How money of different waves is compared."""
 
-    Attributes
-    ----------
-    discount
-        Rate per wave, above -1.
-    timing
-        Flows come at the ``"end"`` of their wave, ``(1 + discount)^-t``, or at its ``"start"``,
-        ``(1 + discount)^-(t - 1)``.
-    currency
-        A label; nothing is converted.
-    """
-
-    discount: float = 0.0
+    discount: float = 0.0  # rate per wave, above -1
+    # flows come at the ``"end"`` of their wave, ``(1 + discount)^-t``, or at its ``"start"``, ``(1 + discount)^-(t -
+    # 1)``
     timing: Timing = "end"
-    currency: str = ""
+    currency: str = ""  # a label; nothing is converted
 
 
 def formula_of(terms: Terms) -> str:
@@ -82,76 +72,37 @@ FORMULA = formula_of(Terms())
 
 @dataclass(frozen=True, slots=True)
 class Risk:
-    """What can go wrong with one row of the ROX statement.
+    """What can go wrong with one row of the ROX statement."""
 
-    Attributes
-    ----------
-    npv, sd
-        Mean and standard deviation of the npv over the draws (NaN with one draw).
-    prob_loss
-        Share of the draws with an npv below 0.
-    var
-        Value at risk: the npv at or below which the worst `level` share of the draws lies.
-    cvar
-        Conditional value at risk: the mean npv of that share.
-    irr
-        Internal rate of return per wave, of the mean flows; NaN where there is none or more than one.
-    break_even
-        Share of the mean benefit that must come true for an npv of 0.
-    payback
-        First wave, once all is spent, in which the mean flows so far cover the costs; infinite if none.
-    """
-
-    npv: float
+    npv: float  # npv, sd: mean and standard deviation of the npv over the draws (NaN with one draw)
     sd: float
-    prob_loss: float
-    var: float
-    cvar: float
-    irr: float
-    break_even: float
-    payback: float
+    prob_loss: float  # share of the draws with an npv below 0
+    var: float  # value at risk: the npv at or below which the worst `level` share of the draws lies
+    cvar: float  # conditional value at risk: the mean npv of that share
+    irr: float  # internal rate of return per wave, of the mean flows; NaN where there is none or more than one
+    break_even: float  # share of the mean benefit that must come true for an npv of 0
+    payback: float  # first wave, once all is spent, in which the mean flows so far cover the costs; infinite if none
 
 
 @dataclass(frozen=True, slots=True)
 class Money:
-    """One row of the ROX statement, draw by draw.
+    """One row of the ROX statement, draw by draw."""
 
-    Attributes
-    ----------
-    name
-        Intervention, or ``total``.
-    gains
-        (draws, waves) benefit of each wave, undiscounted.
-    spending
-        (waves,) cost of each wave, undiscounted.
-    spent
-        Wave from which payback counts: the last in which something is spent; the first start where nothing is spent.
-    terms
-        Discount, timing, currency.
-    outcomes
-        Names of the priced outcomes.
-    shares
-        (draws, outcomes) discounted benefit of each outcome, what comes beyond the horizon included.
-    later
-        (draws, m) undiscounted money of the last wave that goes on beyond the horizon.
-    kept
-        (m,) share of it that is left from one wave to the next.
-    """
-
-    name: str
-    gains: FloatArray
-    spending: FloatArray
+    name: str  # intervention, or ``total``
+    gains: FloatArray  # (draws, waves) benefit of each wave, undiscounted
+    spending: FloatArray  # (waves,) cost of each wave, undiscounted
+    # wave from which payback counts: the last in which something is spent; the first start where nothing is spent
     spent: int
-    terms: Terms
-    outcomes: tuple[str, ...]
-    shares: FloatArray
-    later: FloatArray
-    kept: tuple[float, ...]
+    terms: Terms  # discount, timing, currency
+    outcomes: tuple[str, ...]  # names of the priced outcomes
+    shares: FloatArray  # (draws, outcomes) discounted benefit of each outcome, what comes beyond the horizon included
+    later: FloatArray  # (draws, m) undiscounted money of the last wave that goes on beyond the horizon
+    kept: tuple[float, ...]  # (m,) share of it that is left from one wave to the next
 
     @property
     def factors(self) -> FloatArray:
         """(waves,) what money of each wave is worth today."""
-        return returns.discount_factors(len(self.spending), self.terms.discount, self.terms.timing)
+        return discount_factors(len(self.spending), self.terms.discount, self.terms.timing)
 
     @property
     def flows(self) -> FloatArray:
@@ -167,7 +118,7 @@ class Money:
     def beyond(self) -> FloatArray:
         """(draws,) discounted benefit of all waves after the horizon."""
         values = [
-            returns.terminal_value(amount, kept, self.terms.discount) * self.factors[-1]
+            terminal_value(amount, kept, self.terms.discount) * self.factors[-1]
             for amount, kept in zip(self.later.T, self.kept, strict=True)
         ]
         return np.sum(values, axis=0) if values else np.zeros(len(self.gains))
@@ -205,13 +156,7 @@ class Money:
         return returns.irr(self.gains.mean(axis=0) - self.spending, list(later))
 
     def risk(self, level: float = 0.05) -> Risk:
-        """What can go wrong; `level` is the share of draws that counts as the worst.
-
-        Raises
-        ------
-        SimulationError
-            If the level is not above 0 and up to 1.
-        """
+        """What can go wrong; `level` is the share of draws that counts as the worst."""
         npv = self.npv
         with np.errstate(over="ignore"):
             sd = float(npv.std(ddof=1)) if len(npv) > 1 else float("nan")
@@ -237,32 +182,11 @@ def money_of_flows(
 ) -> Money:
     """Turn changes of priced outcomes into money, draw by draw.
 
-    Parameters
-    ----------
-    name
-        Of the row.
-    moved
-        For each priced outcome (draws, waves) or (1, waves): what its price is paid for, summed over the units:
-        the change in raw units, weighted by the price of the unit where there are weights, and the change of the amount
-        itself for a logarithm.
-    spending
-        (waves,) undiscounted cost of each wave.
-    priced
-        The outcomes, at least one.
-    terms
-        Discount, timing, currency.
-    since
-        First wave in which the row can have paid back, from 1. None: the last wave in which something is spent. With
-        running costs that is the last of all, so say in which the last one-off cost falls.
-
-    Returns
-    -------
-    Money
-
-    Raises
-    ------
-    SimulationError
-        If the money is beyond any number.
+    `moved`: for each priced outcome (draws, waves) or (1, waves): what its price is paid for, summed over the units:
+    the change in raw units, weighted by the price of the unit where there are weights, and the change of the amount
+    itself for a logarithm. `spending`: (waves,) undiscounted cost of each wave. `since`: first wave in which the row
+    can have paid back, from 1. None: the last wave in which something is spent. With running costs that is the last of
+    all, so say in which the last one-off cost falls.
 
     Examples
     --------
@@ -274,19 +198,19 @@ def money_of_flows(
     >>> money.benefit.tolist(), money.cost, money.npv.tolist()
     ([144.0], 80.0, [64.0])
     """
-    factors = returns.discount_factors(len(spending), terms.discount, terms.timing)
+    factors = discount_factors(len(spending), terms.discount, terms.timing)
     gains: FloatArray = np.zeros((1, len(spending)))
     shares, later, kept = [], [], []
     with np.errstate(over="ignore", invalid="ignore"):
         for change, one in zip(moved, priced, strict=True):
-            stock = returns.retained(change, one.retention) if one.retention > 0 else change
+            stock = retained(change, one.retention) if one.retention > 0 else change
             gained = one.price[:, None] * stock
             gains = gains + gained
             share = (gained * factors).sum(axis=1)
             if one.beyond and one.retention > 0:
                 later.append(gained[:, -1])
                 kept.append(one.retention)
-                share = share + returns.terminal_value(gained[:, -1], one.retention, terms.discount) * factors[-1]
+                share = share + terminal_value(gained[:, -1], one.retention, terms.discount) * factors[-1]
             shares.append(share)
         draws = len(gains)
         by_outcome = _columns(shares, draws)
@@ -369,23 +293,9 @@ def _end(draws: FloatArray, quantile: float) -> float:
 def risk_table(rows: Sequence[Money], level: float = 0.05) -> pd.DataFrame:
     """What can go wrong, one line for each row of the ROX statement.
 
-    Parameters
-    ----------
-    rows
-        The rows.
-    level
-        Share of the draws that counts as the worst, above 0 up to 1.
-
-    Returns
-    -------
-    DataFrame
-        intervention, then the fields of `Risk`: npv, sd, prob_loss, var, cvar, irr, break_even, payback. Amounts are
-        discounted; a loss is negative. Draws hold sampling error and uncertain prices, nothing else.
-
-    Raises
-    ------
-    SimulationError
-        If the level is no share.
+    `level`: share of the draws that counts as the worst, above 0 up to 1. Returns intervention, then the fields of
+    `Risk`: npv, sd, prob_loss, var, cvar, irr, break_even, payback. Amounts are discounted; a loss is negative. Draws
+    hold sampling error and uncertain prices, nothing else.
     """
     import pandas as pd
 
@@ -396,12 +306,9 @@ def risk_table(rows: Sequence[Money], level: float = 0.05) -> pd.DataFrame:
 def flow_table(rows: Sequence[Money]) -> pd.DataFrame:
     """Money wave by wave.
 
-    Returns
-    -------
-    DataFrame
-        intervention, wave (1…horizon), benefit (mean over draws), benefit_low, benefit_high (95 % of the draws), cost,
-        net (benefit - cost), cumulative (net so far), all undiscounted, and discounted_net. The sum of discounted_net
-        is the npv, less what comes beyond the horizon where that is counted.
+    Returns intervention, wave (1…horizon), benefit (mean over draws), benefit_low, benefit_high (95 % of the draws),
+    cost, net (benefit - cost), cumulative (net so far), all undiscounted, and discounted_net. The sum of discounted_net
+    is the npv, less what comes beyond the horizon where that is counted.
     """
     import pandas as pd
 
@@ -420,11 +327,8 @@ def flow_table(rows: Sequence[Money]) -> pd.DataFrame:
 def outcome_table(rows: Sequence[Money]) -> pd.DataFrame:
     """From which outcome the benefit comes.
 
-    Returns
-    -------
-    DataFrame
-        intervention, outcome, benefit (mean over draws, discounted, beyond the horizon where that is counted),
-        benefit_low, benefit_high (95 % of the draws). The benefits of a row add up to its benefit.
+    Returns intervention, outcome, benefit (mean over draws, discounted, beyond the horizon where that is counted),
+    benefit_low, benefit_high (95 % of the draws). The benefits of a row add up to its benefit.
     """
     import pandas as pd
 

@@ -1,12 +1,13 @@
-"""What outcomes are worth: the finance record, and its prices in a fit's own places."""
+"""What outcomes are worth: the finance record, its prices in a fit's own places, and money of another wave today."""
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from reprlib import repr as short
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 import numpy as np
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, model_validator
@@ -14,8 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, PlainSerializer, model_val
 from roxmodel.document import read_document, write_document
 from roxmodel.errors import SimulationError, did_you_mean, listed
 from roxmodel.frozen import FrozenMapping, Number
-from roxmodel.moments.checks import canonical
-from roxmodel.simulation.money.returns import Timing, lifetime_factor, require_rate, require_timing
+from roxmodel.moments.checks import canonical, unit_hint
 from roxmodel.simulation.money.values import (
     LifetimeValue,
     LogValue,
@@ -27,7 +27,12 @@ from roxmodel.simulation.money.values import (
 )
 from roxmodel.types import FloatArray
 
-__all__ = ["Finance", "Priced", "resolve"]
+__all__ = [
+    "Finance", "Priced", "Timing", "discount_factors", "finite_number", "lifetime_factor", "require_rate",
+    "require_timing", "resolve", "retained", "terminal_value",
+]  # fmt: skip
+
+Timing: TypeAlias = Literal["end", "start"]
 
 _STREAM = 3  # first part of the spawn key: levels of units and bootstrap blocks have their own
 
@@ -145,31 +150,21 @@ def _at_mean(price: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Priced:
-    """A priced outcome in a fit's own places.
+    """A priced outcome in a fit's own places."""
 
-    Attributes
-    ----------
-    name, place
-        Of the construct.
-    weights
-        (units,) price of each unit, multiplied with `price`; None where all units have one price.
-    log
-        Whether the construct is the logarithm of what is paid for.
-    price
-        (draws,), or (1,) where it is certain.
-    retention
-        Share of what a wave gained that is there in the next; 0 = none.
-    beyond
-        Whether what is there in the last wave is counted for ever after.
-    """
-
-    name: str
+    name: str  # name, place: of the construct
     place: int
+    # (units,) price of each unit, multiplied with `price`; None where all units have one price
     weights: FloatArray | None
-    log: bool
-    price: FloatArray
-    retention: float
-    beyond: bool
+    log: bool  # whether the construct is the logarithm of what is paid for
+    price: FloatArray  # (draws,), or (1,) where it is certain
+    retention: float  # share of what a wave gained that is there in the next; 0 = none
+    beyond: bool  # whether what is there in the last wave is counted for ever after
+
+    @property
+    def plain(self) -> bool:
+        """Whether what it is paid for is the mean change over the units."""
+        return self.weights is None and not self.log
 
 
 def resolve(
@@ -180,28 +175,8 @@ def resolve(
     Each price has its own stream of random numbers, keyed by the outcome's name: another price more or less changes no
     draw, and equal seeds give equal draws.
 
-    Parameters
-    ----------
-    finance
-        The record.
-    places
-        Construct -> its place.
-    units
-        Keys of the fit's units, in its order; None where it has none by name.
-    draws
-        Number of draws.
-    seed
-        Not negative; None = another one every time.
-
-    Returns
-    -------
-    tuple of Priced
-        In the order of `finance.value`.
-
-    Raises
-    ------
-    SimulationError
-        For an unknown construct, or a unit that is unknown or has no price.
+    `places`: construct -> its place. `units`: keys of the fit's units, in its order; None where it has none by name.
+    `seed`: not negative; None = another one every time. Returns in the order of `finance.value`.
 
     Examples
     --------
@@ -254,7 +229,7 @@ def _by_unit(name: str, price: UnitValue, units: Sequence[Hashable] | None) -> F
     if unknown:
         raise SimulationError(
             f"value= prices {name!r} in the unit {unknown[0]!r}, which is not in the study.",
-            hint=_unit_hint(unknown[0], known),
+            hint=unit_hint(unknown[0], known),
         )
     without = [unit for unit in known if unit not in price.values]
     if without and price.default is None:
@@ -266,8 +241,115 @@ def _by_unit(name: str, price: UnitValue, units: Sequence[Hashable] | None) -> F
     return np.array([price.values.get(unit, rest) for unit in known])  # type: ignore[call-overload]
 
 
-def _unit_hint(unknown: object, known: Sequence[Hashable]) -> str:
-    twin = next((unit for unit in known if str(unit) == str(unknown)), None)
-    if twin is not None:
-        return f"The study's keys are of type {type(twin).__name__!r}: write {twin!r}."
-    return did_you_mean(str(unknown), [str(unit) for unit in known])
+def discount_factors(waves: int, rate: float, timing: Timing = "end") -> FloatArray:
+    """What money of each wave is worth today.
+
+    `waves`: number of waves, at least 1. `rate`: discount rate per wave, above -1. `timing`: ``"end"``: flows come at
+    the end of their wave, ``(1 + rate)^-t`` (a spreadsheet's NPV). ``"start"``: at its start, ``(1 + rate)^-(t - 1)``
+    (the first wave is today). Returns (waves,) for waves 1…waves. Refused if the rate is not above -1, the timing is
+    unknown, or the factors are beyond any number.
+
+    Examples
+    --------
+    >>> discount_factors(3, 0.25).tolist()
+    [0.8, 0.64, 0.512]
+    >>> discount_factors(3, 0.25, "start").tolist()
+    [1.0, 0.8, 0.64]
+    """
+    require_rate(rate)
+    require_timing(timing)
+    wave = np.arange(1.0, waves + 1)
+    with np.errstate(over="ignore", divide="ignore", under="ignore"):
+        factors = np.asarray((1.0 + rate) ** -(wave if timing == "end" else wave - 1))
+    if not np.isfinite(factors).all():
+        raise SimulationError(
+            f"discount={rate:g} over {waves} waves makes later money worth more than any number.",
+            allowed="a rate nearer to 0, or fewer waves",
+        )
+    return factors
+
+
+def require_rate(rate: object) -> None:
+    """Refuse what is no discount rate."""
+    number = finite_number(rate)
+    if number is None or number <= -1:
+        raise SimulationError(f"discount= was {rate!r}.", allowed="a rate per wave above -1, for example 0.02")
+
+
+def finite_number(given: object) -> float | None:
+    """A finite number, else None."""
+    if isinstance(given, bool) or not isinstance(given, int | float | np.integer | np.floating):
+        return None
+    try:
+        number = float(given)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def require_timing(timing: object) -> None:
+    """Refuse what is no timing."""
+    if not isinstance(timing, str):
+        raise SimulationError(f"timing= was {timing!r}.", allowed="'end' or 'start' (of the wave)")
+    if timing not in {"end", "start"}:
+        raise SimulationError(f"timing= was {timing!r}.", hint=did_you_mean(timing, ["end", "start"]))
+
+
+def retained(gained: FloatArray, retention: float) -> FloatArray:
+    """Those gained so far who are still there: ``stock_t = gained_t + retention · stock_(t-1)``.
+
+    `gained`: (draws, waves) gained in each wave, on top of those who would have come anyway. `retention`: share that
+    stays from one wave to the next, 0-1. Returns (draws, waves).
+
+    Examples
+    --------
+    >>> retained(np.array([[8.0, 8.0, 0.0]]), 0.5).tolist()
+    [[8.0, 12.0, 6.0]]
+    """
+    stock = np.array(gained, dtype=float)
+    for wave in range(1, stock.shape[1]):
+        stock[:, wave] += retention * stock[:, wave - 1]
+    return stock
+
+
+def lifetime_factor(retention: float, rate: float, waves: int | None = None) -> float:
+    """What a customer brings for each unit of margin, as of the wave in which they are gained.
+
+    ``1 + q + q² + …`` with ``q = retention / (1 + rate)``; for ever it is ``(1 + rate) / (1 + rate - retention)``, with
+    the margin of the first wave counted. With a retention of 1 it is the annuity.
+
+    `retention`: share that stays from one wave to the next, 0-1. `waves`: number of waves, None = for ever. Refused if
+    it is counted for ever and does not converge, ``retention >= 1 + rate``. Gupta & Lehmann 2003, doi 10.1002/dir.10045
+    (their formula leaves the first margin out).
+
+    Examples
+    --------
+    >>> lifetime_factor(0.75, 0.0), lifetime_factor(0.75, 0.0, waves=2)
+    (4.0, 1.75)
+    """
+    require_rate(rate)
+    q = retention / (1.0 + rate)
+    if waves is not None:
+        return float(np.sum(q ** np.arange(waves)))
+    if q >= 1:
+        raise SimulationError(
+            f"With retention={retention:g} and discount={rate:g} customers are worth more than any number.",
+            allowed="a retention below 1 + discount",
+            hint="Count within the horizon only (beyond=False), or discount more.",
+        )
+    return 1.0 / (1.0 - q)
+
+
+def terminal_value(stock: FloatArray, retention: float, rate: float) -> FloatArray:
+    """What those who are there in the last wave bring in all later ones, as of the last wave.
+
+    Nobody is gained after the last wave: ``stock · retention / (1 + rate - retention)``.
+
+    `stock`: (...) money that they bring in the last wave. `retention`, `rate`: as in `lifetime_factor`.
+
+    Examples
+    --------
+    >>> terminal_value(np.array([10.0]), 0.5, 0.0).tolist()
+    [10.0]
+    """
+    return np.asarray(stock * (retention / (1.0 + rate)) * lifetime_factor(retention, rate))

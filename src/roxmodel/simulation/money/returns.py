@@ -1,145 +1,23 @@
-"""Formulas of money over time: discounting, rate of return, payback, risk, customers who stay."""
+"""Formulas of money that came and went: rate of return, payback, risk."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from roxmodel.errors import SimulationError, did_you_mean
+from roxmodel.errors import SimulationError
 from roxmodel.implied.matrices import one_blas_thread
+from roxmodel.simulation.money.prices import finite_number
 from roxmodel.types import FloatArray
 
-__all__ = [
-    "Timing",
-    "break_even",
-    "cvar",
-    "discount_factors",
-    "irr",
-    "lifetime_factor",
-    "npv",
-    "payback",
-    "prob_loss",
-    "require_rate",
-    "require_timing",
-    "retained",
-    "terminal_value",
-    "value_at_risk",
-]
-
-Timing: TypeAlias = Literal["end", "start"]
+__all__ = ["break_even", "cvar", "irr", "payback", "prob_loss", "value_at_risk", "worst_draws"]
 
 _ROUNDING = 1e-12  # share of the largest amount below which a sum of amounts is nothing
 _NEARLY_REAL = 1e-6  # a root this near to the real line may be half of a double root
 _FAR = 700.0  # exp of it is the largest number
-
-
-def discount_factors(waves: int, rate: float, timing: Timing = "end") -> FloatArray:
-    """What money of each wave is worth today.
-
-    Parameters
-    ----------
-    waves
-        Number of waves, at least 1.
-    rate
-        Discount rate per wave, above -1.
-    timing
-        ``"end"``: flows come at the end of their wave, ``(1 + rate)^-t`` (a spreadsheet's NPV). ``"start"``: at its
-        start, ``(1 + rate)^-(t - 1)`` (the first wave is today).
-
-    Returns
-    -------
-    FloatArray
-        (waves,) for waves 1…waves.
-
-    Raises
-    ------
-    SimulationError
-        If the rate is not above -1, the timing is unknown, or the factors are beyond any number.
-
-    Examples
-    --------
-    >>> discount_factors(3, 0.25).tolist()
-    [0.8, 0.64, 0.512]
-    >>> discount_factors(3, 0.25, "start").tolist()
-    [1.0, 0.8, 0.64]
-    """
-    require_rate(rate)
-    require_timing(timing)
-    wave = np.arange(1.0, waves + 1)
-    with np.errstate(over="ignore", divide="ignore", under="ignore"):
-        factors = np.asarray((1.0 + rate) ** -(wave if timing == "end" else wave - 1))
-    if not np.isfinite(factors).all():
-        raise SimulationError(
-            f"discount={rate:g} over {waves} waves makes later money worth more than any number.",
-            allowed="a rate nearer to 0, or fewer waves",
-        )
-    return factors
-
-
-def require_rate(rate: object) -> None:
-    """Refuse what is no discount rate.
-
-    Raises
-    ------
-    SimulationError
-        If it is no finite number above -1.
-    """
-    number = _number(rate)
-    if number is None or number <= -1:
-        raise SimulationError(f"discount= was {rate!r}.", allowed="a rate per wave above -1, for example 0.02")
-
-
-def _number(given: object) -> float | None:
-    """A finite number, else None."""
-    if isinstance(given, bool) or not isinstance(given, int | float | np.integer | np.floating):
-        return None
-    try:
-        number = float(given)
-    except OverflowError:
-        return None
-    return number if math.isfinite(number) else None
-
-
-def require_timing(timing: object) -> None:
-    """Refuse what is no timing.
-
-    Raises
-    ------
-    SimulationError
-        If it is neither ``"end"`` nor ``"start"``.
-    """
-    if not isinstance(timing, str):
-        raise SimulationError(f"timing= was {timing!r}.", allowed="'end' or 'start' (of the wave)")
-    if timing not in {"end", "start"}:
-        raise SimulationError(f"timing= was {timing!r}.", hint=did_you_mean(timing, ["end", "start"]))
-
-
-def npv(flows: ArrayLike, rate: float, timing: Timing = "end") -> FloatArray:
-    """Net present value.
-
-    Parameters
-    ----------
-    flows
-        (..., waves) what comes in less what is spent, undiscounted.
-    rate, timing
-        As in `discount_factors`.
-
-    Returns
-    -------
-    FloatArray
-        (...), in the flows' money of today.
-
-    Examples
-    --------
-    >>> round(float(npv([-10_000, 3_000, 4_200, 6_800], 0.1)), 2)  # as NPV() of spreadsheets
-    1188.44
-    """
-    given = np.asarray(flows, dtype=float)
-    return np.asarray((given * discount_factors(given.shape[-1], rate, timing)).sum(axis=-1))
 
 
 def irr(flows: ArrayLike, later: Sequence[tuple[float, float]] = ()) -> float:
@@ -150,21 +28,9 @@ def irr(flows: ArrayLike, later: Sequence[tuple[float, float]] = ()) -> float:
     the npv touches 0 without crossing it, none of them is *the* return, and the npv is what to look at. Timing does
     not matter: it moves all flows alike.
 
-    Parameters
-    ----------
-    flows
-        (waves,) what comes in less what is spent, undiscounted.
-    later
-        (amount, retention) pairs: an amount of the last wave of which the share `retention` is left in the next, and
-        so on for ever. Rates are then above ``retention - 1``, where the sum converges.
-
-    Returns
-    -------
-    float
-        Above -1; NaN where there is no such rate or more than one.
-
-    References
-    ----------
+    `flows`: (waves,) what comes in less what is spent, undiscounted. `later`: (amount, retention) pairs: an amount of
+    the last wave of which the share `retention` is left in the next, and so on for ever. Rates are then above
+    ``retention - 1``, where the sum converges. Returns above -1; NaN where there is no such rate or more than one.
     Lorie & Savage 1955, "Three problems in rationing capital", Journal of Business 28 (several rates).
 
     Examples
@@ -265,17 +131,8 @@ def _rate_near(flows: FloatArray, kept: dict[float, float], start: float) -> flo
 def payback(net: FloatArray, since: int) -> FloatArray:
     """First wave in which what came in so far covers what was spent.
 
-    Parameters
-    ----------
-    net
-        (draws, waves) benefit less cost.
-    since
-        First wave that may be the answer, from 1: the one in which the last one-off cost is spent.
-
-    Returns
-    -------
-    FloatArray
-        (draws,) wave, infinite where none covers. A later wave may fall back below.
+    `net`: (draws, waves) benefit less cost. `since`: first wave that may be the answer, from 1: the one in which the
+    last one-off cost is spent. Returns (draws,) wave, infinite where none covers. A later wave may fall back below.
 
     Examples
     --------
@@ -293,10 +150,7 @@ def break_even(benefit: float, cost: float) -> float:
     Below 1 there is room for less; above 1 the plan loses on average. In a linear graph it is the share of the
     *effect*; ends of scales and logarithms make it a share of the money only.
 
-    Returns
-    -------
-    float
-        Infinite where money is spent and no benefit is expected; NaN where neither is there.
+    Returns infinite where money is spent and no benefit is expected; NaN where neither is there.
 
     Examples
     --------
@@ -322,22 +176,8 @@ def prob_loss(draws: ArrayLike) -> float:
 def value_at_risk(draws: ArrayLike, level: float = 0.05) -> float:
     """The npv that is not reached in the worst `level` share of the draws, as an npv (a loss is negative).
 
-    Parameters
-    ----------
-    draws
-        (draws,) npv.
-    level
-        Share, above 0 up to 1.
-
-    Returns
-    -------
-    float
-        Smallest draw at or below which at least the share `level` of the draws lies.
-
-    Raises
-    ------
-    SimulationError
-        If the level is no share.
+    `draws`: (draws,) npv. `level`: share, above 0 up to 1. Returns smallest draw at or below which at least the share
+    `level` of the draws lies.
 
     Examples
     --------
@@ -345,7 +185,7 @@ def value_at_risk(draws: ArrayLike, level: float = 0.05) -> float:
     -10.0
     """
     ordered = np.sort(np.asarray(draws, dtype=float))
-    return float(ordered[math.ceil(_worst(len(ordered), level)) - 1])
+    return float(ordered[math.ceil(worst_draws(len(ordered), level)) - 1])
 
 
 def cvar(draws: ArrayLike, level: float = 0.05) -> float:
@@ -353,20 +193,8 @@ def cvar(draws: ArrayLike, level: float = 0.05) -> float:
 
     The draw at the boundary counts for the part of it that belongs to the share.
 
-    Parameters
-    ----------
-    draws, level
-        As in `value_at_risk`.
-
-    Raises
-    ------
-    SimulationError
-        If the level is no share.
-
-    References
-    ----------
-    Rockafellar & Uryasev 2002, doi 10.1016/S0378-4266(02)00271-6 (their losses are our npv with its sign changed, their
-    level is ours taken from 1).
+    `draws`, `level`: as in `value_at_risk`. Rockafellar & Uryasev 2002, doi 10.1016/S0378-4266(02)00271-6 (their losses
+    are our npv with its sign changed, their level is ours taken from 1).
 
     Examples
     --------
@@ -374,7 +202,7 @@ def cvar(draws: ArrayLike, level: float = 0.05) -> float:
     (-20.0, -23.333333333333332)
     """
     ordered = np.sort(np.asarray(draws, dtype=float))
-    worst = _worst(len(ordered), level)
+    worst = worst_draws(len(ordered), level)
     whole = math.floor(worst)
     total = ordered[:whole].sum()
     if worst > whole:
@@ -382,104 +210,11 @@ def cvar(draws: ArrayLike, level: float = 0.05) -> float:
     return float(total / worst)
 
 
-def _worst(draws: int, level: object) -> float:
+def worst_draws(draws: int, level: object) -> float:
     """How many draws the worst share is; 0.07 of 100 is 7, whatever the processor says."""
-    share = _number(level)
+    share = finite_number(level)
     if share is None or not 0 < share <= 1:
         raise SimulationError(f"level= was {level!r}.", allowed="a share above 0 up to 1, for example 0.05")
     worst = share * draws
     near = round(worst)
     return float(near) if near > 0 and abs(worst - near) <= 1e-9 * near else worst
-
-
-def retained(gained: FloatArray, retention: float) -> FloatArray:
-    """Those gained so far who are still there: ``stock_t = gained_t + retention · stock_(t-1)``.
-
-    Parameters
-    ----------
-    gained
-        (draws, waves) gained in each wave, on top of those who would have come anyway.
-    retention
-        Share that stays from one wave to the next, 0-1.
-
-    Returns
-    -------
-    FloatArray
-        (draws, waves).
-
-    Examples
-    --------
-    >>> retained(np.array([[8.0, 8.0, 0.0]]), 0.5).tolist()
-    [[8.0, 12.0, 6.0]]
-    """
-    stock = np.array(gained, dtype=float)
-    for wave in range(1, stock.shape[1]):
-        stock[:, wave] += retention * stock[:, wave - 1]
-    return stock
-
-
-def lifetime_factor(retention: float, rate: float, waves: int | None = None) -> float:
-    """What a customer brings for each unit of margin, as of the wave in which they are gained.
-
-    ``1 + q + q² + …`` with ``q = retention / (1 + rate)``; for ever it is ``(1 + rate) / (1 + rate - retention)``, with
-    the margin of the first wave counted. With a retention of 1 it is the annuity.
-
-    Parameters
-    ----------
-    retention
-        Share that stays from one wave to the next, 0-1.
-    rate
-        Discount rate per wave.
-    waves
-        Number of waves, None = for ever.
-
-    Raises
-    ------
-    SimulationError
-        If it is counted for ever and does not converge, ``retention >= 1 + rate``.
-
-    References
-    ----------
-    Gupta & Lehmann 2003, doi 10.1002/dir.10045 (their formula leaves the first margin out).
-
-    Examples
-    --------
-    >>> lifetime_factor(0.75, 0.0), lifetime_factor(0.75, 0.0, waves=2)
-    (4.0, 1.75)
-    """
-    require_rate(rate)
-    q = retention / (1.0 + rate)
-    if waves is not None:
-        return float(np.sum(q ** np.arange(waves)))
-    if q >= 1:
-        raise SimulationError(
-            f"With retention={retention:g} and discount={rate:g} customers are worth more than any number.",
-            allowed="a retention below 1 + discount",
-            hint="Count within the horizon only (beyond=False), or discount more.",
-        )
-    return 1.0 / (1.0 - q)
-
-
-def terminal_value(stock: FloatArray, retention: float, rate: float) -> FloatArray:
-    """What those who are there in the last wave bring in all later ones, as of the last wave.
-
-    Nobody is gained after the last wave: ``stock · retention / (1 + rate - retention)``.
-
-    Parameters
-    ----------
-    stock
-        (...) money that they bring in the last wave.
-    retention, rate
-        As in `lifetime_factor`.
-
-    Raises
-    ------
-    SimulationError
-        If it does not converge.
-
-    Examples
-    --------
-    >>> terminal_value(np.array([10.0]), 0.5, 0.0).tolist()
-    [10.0]
-    """
-    return np.asarray(stock * (retention / (1.0 + rate)) * lifetime_factor(retention, rate))

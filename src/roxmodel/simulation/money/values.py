@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, mo
 from roxmodel.errors import RoxError, SimulationError, did_you_mean
 from roxmodel.frozen import Frozen, FrozenMapping, Number
 from roxmodel.moments.checks import canonical
+from roxmodel.numerals import exact_text
 from roxmodel.types import FloatArray
 
 __all__ = [
@@ -45,10 +46,6 @@ class MoneyRecord(Frozen):
 def _named(**arguments: object) -> dict[str, object]:
     """Arguments that were given, so that a missing one is called missing."""
     return {name: value for name, value in arguments.items() if value is not None}
-
-
-def _plain(amount: float) -> str:
-    return f"{amount:,.12g}"
 
 
 class NormalValue(MoneyRecord):
@@ -95,7 +92,7 @@ class NormalValue(MoneyRecord):
         return np.asarray(self.mean + self.sd * ndtri(share))
 
     def __str__(self) -> str:
-        return f"normal, mean {_plain(self.mean)}, sd {_plain(self.sd)}"
+        return f"normal, mean {exact_text(self.mean)}, sd {exact_text(self.sd)}"
 
 
 class UniformValue(MoneyRecord):
@@ -140,7 +137,7 @@ class UniformValue(MoneyRecord):
         return np.asarray(self.low + (self.high - self.low) * share)
 
     def __str__(self) -> str:
-        return f"uniform, {_plain(self.low)} to {_plain(self.high)}"
+        return f"uniform, {exact_text(self.low)} to {exact_text(self.high)}"
 
 
 class TriangularValue(MoneyRecord):
@@ -195,8 +192,8 @@ class TriangularValue(MoneyRecord):
         return np.asarray(np.where(share * width < left, rising, falling))
 
     def __str__(self) -> str:
-        ends = f"{_plain(self.low)} to {_plain(self.high)}"
-        return f"triangular, {ends}, most likely {_plain(self.mode)}"
+        ends = f"{exact_text(self.low)} to {exact_text(self.high)}"
+        return f"triangular, {ends}, most likely {exact_text(self.mode)}"
 
 
 # A price that is itself uncertain.
@@ -281,8 +278,8 @@ class UnitValue(MoneyRecord):
 
     def __str__(self) -> str:
         every = self.values.values()
-        rest = "" if self.default is None else f", {_plain(self.default)} elsewhere"
-        ends = " to ".join(dict.fromkeys((_plain(min(every)), _plain(max(every)))))
+        rest = "" if self.default is None else f", {exact_text(self.default)} elsewhere"
+        ends = " to ".join(dict.fromkeys((exact_text(min(every)), exact_text(max(every)))))
         return f"by unit, {ends} ({len(self.values)} units){rest}"
 
 
@@ -295,13 +292,7 @@ _KINDS: dict[str, type[MoneyRecord]] = {
 
 
 def _read(given: object, kinds: Mapping[str, type[MoneyRecord]], who: str) -> object:
-    """A price as a number or a record; a mapping is a record by its kind, or else one of units.
-
-    Raises
-    ------
-    SimulationError
-        Beginning with `who`, if it is neither.
-    """
+    """A price as a number or a record; a mapping is a record by its kind, or else one of units."""
     allowed = f"a finite amount, a mapping unit -> amount, {', '.join(f'rox.{k.__name__}' for k in kinds.values())}"
     if isinstance(given, tuple(kinds.values())):
         return given
@@ -437,17 +428,7 @@ Price: TypeAlias = (
 def read_price(given: object, outcome: str) -> object:
     """The price of an outcome as a number or a record.
 
-    Parameters
-    ----------
-    given
-        A number, a record, a mapping with the `kind` of a record and its fields, or a mapping unit -> money.
-    outcome
-        Its name, for the message.
-
-    Raises
-    ------
-    SimulationError
-        If it is none of these.
+    `given`: A number, a record, a mapping with the `kind` of a record and its fields, or a mapping unit -> money.
 
     Examples
     --------
@@ -467,4 +448,4 @@ def price_text(price: object) -> str:
     >>> price_text(UnitValue(values={"A": 900, "B": 1_100}, default=1_000))
     'by unit, 900 to 1,100 (2 units), 1,000 elsewhere'
     """
-    return _plain(price) if isinstance(price, float | int) else str(price)
+    return exact_text(price) if isinstance(price, float | int) else str(price)

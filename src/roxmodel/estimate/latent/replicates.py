@@ -1,102 +1,87 @@
-"""The bootstrap of method "sem": every replicate refitted to convergence, many at once.
+"""Rows or units drawn again: every replicate refitted to convergence, many at once where answers are complete.
 
 Complete data: a replicate is a covariance matrix, and all replicates of a batch take quasi-Newton steps together,
 from the estimate and with its inverse information as the first guess of theirs. A replicate that does not settle, or
-leaves the bounds, is fitted by itself with `minimise`. Missing answers and ordinal items: one by one.
+leaves the bounds, is fitted by itself with `minimise`. Missing answers, ordinal items and units: one by one.
 """
 
 from __future__ import annotations
 
-import os
-import secrets
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
 from roxmodel.errors import EstimationError
+from roxmodel.estimate.bootstrap import Bootstrap
 from roxmodel.estimate.latent.casewise import casewise_scores
-from roxmodel.estimate.latent.optimizer import Minimum, minimise, settle
-from roxmodel.estimate.latent.planned_table import given_by_data, lower_bounds, with_given
-from roxmodel.estimate.latent.row_options import Options
-from roxmodel.estimate.latent.sample import GroupSample, Sample
-from roxmodel.estimate.ordinal.categorical import CategoricalSolution, ordinal_items, refit_categorical
+from roxmodel.estimate.latent.optimizer import lower_bounds, minimise, settle
+from roxmodel.estimate.latent.sample import GroupSample, LatentSolution, LinkedSample, Sample, reweighted
+from roxmodel.estimate.latent.solve import given_by_data, layout_of, with_given
+from roxmodel.estimate.options import LinkedOptions, SemOptions
+from roxmodel.estimate.ordinal.categorical import ordinal_items, refit_categorical
 from roxmodel.implied.layout import Layout
-from roxmodel.implied.likelihood import Objective, Part, Patterns, Target, moments_by_pattern
-from roxmodel.implied.matrices import one_blas_thread
-from roxmodel.records import Resampling
-from roxmodel.result.resampling import replicate_block
-from roxmodel.spec.graph import RoxModel
-from roxmodel.spec.parameters import ParameterTable
-from roxmodel.types import FloatArray, IntArray
+from roxmodel.implied.likelihood import Objective, Part, Seen, Target, cells_of_rows, objective_of_units
+from roxmodel.result.draws import Draws
+from roxmodel.types import BoolArray, FloatArray, IntArray
 
-__all__ = ["Refit", "refit_rows", "resample", "resample_categorical"]
+__all__ = ["resample", "resample_categorical"]
 
-_BATCH = 256
+_BATCH, _FEW = 256, 8  # replicates fitted together: complete data, one by one
+_THIN = "The data are too thin for this model: use fewer items or constructs, or more rows."
+_FEW_UNITS = "The units are too few for this model: use fewer items or constructs, or more units."
 _STEPS = 100  # of a replicate that is fitted by itself
 _CELLS = 1 << 22  # counts held at once
 _MOST_PRODUCTS = 1 << 21  # products of answers held at once
 
 
-@dataclass(frozen=True, slots=True)
-class Refit:
-    """What a replicate needs to be fitted again.
+def resample(known: LatentSolution, options: SemOptions | LinkedOptions) -> Draws:
+    """Draw rows, units, or clusters of them with replacement, and estimate the model again."""
+    sample, influence = known.sample, None
+    if isinstance(sample, LinkedSample):
+        clusters = sample.groups[0].clusters
+        codes = np.arange(float(sample.n)) if clusters is None else clusters.astype(np.float64)
+        own, batch, hint = sample, _FEW, _FEW_UNITS
 
-    Attributes
-    ----------
-    model, table, layouts, sample
-        As they were estimated.
-    found
-        The estimate.
-    inverse
-        (n_free, n_free) its inverse information, per observation.
-    """
+        def refit(counts: FloatArray, wanted: int) -> FloatArray:
+            return np.stack([_units_again(own, known, weight) for weight in counts[:wanted]])
 
-    model: RoxModel
-    table: ParameterTable
-    layouts: tuple[Layout, ...]
-    sample: Sample
-    found: Minimum
-    inverse: FloatArray
+    else:
+        codes, rows = _codes(sample)
+        batch, hint = int(np.clip(_CELLS // len(codes), 1, _BATCH)) if sample.complete else _FEW, _THIN
+        influence = _influence(known, codes, rows)
 
+        def refit(counts: FloatArray, wanted: int) -> FloatArray:
+            return _refit_rows(known, _row_counts(sample, counts, rows), wanted)
 
-def resample(known: Refit, options: Options) -> Resampling:
-    """Draw rows (or clusters) with replacement and refit.
-
-    Returns
-    -------
-    Resampling
-        A replicate that does not converge is left out and counted; one that stops at a bound is kept and counted.
-
-    Raises
-    ------
-    EstimationError
-        If half of the replicates or more fail.
-    """
-    codes, rows = _codes(known.sample)
-    entropy = secrets.randbits(63) if options.seed is None else options.seed
-
-    def run(start: int, stop: int) -> FloatArray:
-        counts = _row_counts(known.sample, replicate_block(entropy, start, stop, codes), rows)
-        return refit_rows(known, counts, options.replicates - start)
-
-    size = int(np.clip(_CELLS // len(codes), 1, _BATCH)) if known.sample.complete else 8
-    found = _gathered(run, (entropy, codes, size), options, lower_bounds(known.table))
-    places, every = _used(known.sample)
-    return replace(found, influence=_influence(known, codes, rows), places=places, rows=every)
+    found = Bootstrap(refit, codes, batch, hint, lower_bounds(known.table), **_used(sample)).draws(options)
+    return found if influence is None else replace(found, influence=influence)
 
 
-def _used(sample: Sample) -> tuple[IntArray | None, int]:
-    """Where the rows used stand in the frame, in its order, and how many rows it has; None if all are used."""
+def resample_categorical(solution: LatentSolution, options: SemOptions) -> Draws:
+    """Draw rows with replacement, and estimate thresholds, correlations and the model again."""
+    codes, rows = _codes(solution.sample)
+    ordinal = ordinal_items(solution.model, options.ordered)
+
+    def refit(counts: FloatArray, wanted: int) -> FloatArray:
+        (own,) = _row_counts(solution.sample, counts[:wanted], rows)
+        return np.stack([_one_categorical(solution, weights, ordinal) for weights in own])
+
+    lower = lower_bounds(solution.table)
+    return Bootstrap(refit, codes, _FEW, _THIN, lower, **_used(solution.sample)).draws(options)
+
+
+def _used(sample: Sample) -> dict[str, Any]:
+    """Where the rows used stand in the frame, in its order, and how many rows it has; nothing if all are used."""
     if not sample.dropped or any(group.weights is not None and not group.sampling for group in sample.groups):
-        return None, 0
+        return {}
     places = np.sort(np.concatenate([group.places for group in sample.groups if group.places is not None]))
-    return places, len(places) + sample.dropped
+    return {"places": places, "rows": len(places) + sample.dropped}
 
 
-def _influence(known: Refit, codes: FloatArray, places: Sequence[IntArray]) -> FloatArray | None:
+def _influence(known: LatentSolution, codes: FloatArray, places: Sequence[IntArray]) -> FloatArray | None:
     """What each resampled row or cluster moves: inverse information times its score (infinitesimal jackknife)."""
     if any(group.weights is not None for group in known.sample.groups):
         return None
@@ -105,71 +90,22 @@ def _influence(known: Refit, codes: FloatArray, places: Sequence[IntArray]) -> F
         return None
     scores = np.concatenate(
         [
-            casewise_scores(layout, known.found.theta, group)
+            casewise_scores(layout, known.found.theta, group.data, group.rows)
             for layout, group in zip(known.layouts, known.sample.groups, strict=True)
         ]
     )
-    moved = scores @ known.inverse
+    moved = scores @ known.bread.inverse
     sums = np.zeros((int(codes.max()) + 1, moved.shape[1]))
     np.add.at(sums, codes[np.concatenate(places)].astype(np.int64), moved)
     return sums
 
 
-def resample_categorical(model: RoxModel, solution: CategoricalSolution, options: Options) -> Resampling:
-    """Draw rows with replacement, and estimate thresholds, correlations and the model again."""
-    codes, rows = _codes(solution.sample)
-    entropy = secrets.randbits(63) if options.seed is None else options.seed
-    ordinal = ordinal_items(model, options.ordered)
-
-    def run(start: int, stop: int) -> FloatArray:
-        stop = min(stop, options.replicates)
-        counts = _row_counts(solution.sample, replicate_block(entropy, start, stop, codes), rows)
-        return np.stack([_one_categorical(model, solution, own[0], ordinal) for own in zip(*counts, strict=True)])
-
-    found = _gathered(run, (entropy, codes, 8), options, lower_bounds(solution.table))
-    places, every = _used(solution.sample)
-    return replace(found, places=places, rows=every)
-
-
-def _one_categorical(
-    model: RoxModel, solution: CategoricalSolution, counts: FloatArray, ordinal: np.ndarray
-) -> FloatArray:
+def _one_categorical(solution: LatentSolution, counts: FloatArray, ordinal: BoolArray) -> FloatArray:
     try:
-        found = refit_categorical(model, solution, counts, ordinal)
+        found = refit_categorical(solution, counts, ordinal)
     except (EstimationError, ValueError):  # a category that nobody of the replicate chose
         return np.full(solution.table.n_free, np.nan)
     return found if len(found) == solution.table.n_free else np.full(solution.table.n_free, np.nan)
-
-
-def _gathered(
-    run: Callable[[int, int], FloatArray],
-    drawn: tuple[int, FloatArray, int],
-    options: Options,
-    lower: FloatArray,
-) -> Resampling:
-    """Run whole batches side by side, so that a replicate is the same whatever their number and the number of cores."""
-    entropy, codes, size = drawn
-    starts = range(0, options.replicates, size)
-    with one_blas_thread(), ThreadPoolExecutor(max_workers=max(1, min(os.cpu_count() or 1, 8))) as pool:
-        batches = pool.map(lambda start: run(start, start + size), starts)
-        found = np.concatenate(list(_watched(batches, len(starts), options.progress)))[: options.replicates]
-    good = np.isfinite(found).all(axis=1)
-    failed = int((~good).sum())
-    if failed >= options.replicates / 2:
-        raise EstimationError(
-            f"{failed} of {options.replicates} bootstrap replicates could not be estimated.",
-            hint="The data are too thin for this model: use fewer items or constructs, or more rows.",
-        )
-    kept = found[good]
-    bounded = int((kept <= lower).any(axis=1).sum())
-    return Resampling(entropy, codes, kept, np.flatnonzero(good).astype(np.float64), failed, bounded)
-
-
-def _watched(batches: Iterator[FloatArray], count: int, progress: bool | None) -> Iterator[FloatArray]:
-    from tqdm.auto import tqdm
-
-    disable = None if progress is None else not progress
-    yield from tqdm(batches, total=count, desc="bootstrap", unit="batch", disable=disable, leave=False)
 
 
 def _codes(sample: Sample) -> tuple[FloatArray, tuple[IntArray, ...]]:
@@ -225,7 +161,7 @@ def _row_counts(sample: Sample, counts: FloatArray, rows: tuple[IntArray, ...]) 
     return found
 
 
-def refit_rows(known: Refit, counts: Sequence[FloatArray], wanted: int | None = None) -> FloatArray:
+def _refit_rows(known: LatentSolution, counts: Sequence[FloatArray], wanted: int | None = None) -> FloatArray:
     """Estimate all parameters for each set of row weights.
 
     Parameters
@@ -252,7 +188,7 @@ def refit_rows(known: Refit, counts: Sequence[FloatArray], wanted: int | None = 
     lower = lower_bounds(known.table)
     theta, settled = np.repeat(known.found.theta[None], len(shares), axis=0), np.zeros(len(shares), dtype=bool)
     if not known.found.bound.any():  # steps of all draws know no bounds
-        theta, settled = settle(layouts, targets, shares, known.found.theta, known.inverse, known.sample.n)
+        theta, settled = settle(layouts, targets, shares, known.found.theta, known.bread.inverse, known.sample.n)
         settled &= (theta > lower).all(axis=1)
     for draw in np.flatnonzero(~settled[:wanted]):
         parts = [
@@ -279,7 +215,7 @@ def _alone(objective: Objective, start: FloatArray, lower: FloatArray) -> FloatA
     return found.theta if found.converged else nothing
 
 
-def _one_by_one(known: Refit, counts: Sequence[FloatArray], shares: FloatArray, wanted: int) -> FloatArray:
+def _one_by_one(known: LatentSolution, counts: Sequence[FloatArray], shares: FloatArray, wanted: int) -> FloatArray:
     """Replicates with missing answers: moments of each pattern again, then Newton's method."""
     lower = lower_bounds(known.table)
     found = np.full((len(shares), known.table.n_free), np.nan)
@@ -292,20 +228,15 @@ def _one_by_one(known: Refit, counts: Sequence[FloatArray], shares: FloatArray, 
     return found
 
 
-def _reweighted(group: GroupSample, weights: FloatArray) -> Target | Patterns:
+def _reweighted(group: GroupSample, weights: FloatArray) -> Seen:
     rows = group.rows
     if rows is None:
         raise ValueError("a bootstrap needs rows")  # callers refuse moments before
     if group.patterns is None:
         target = _moments(group, weights[None])
         return Target(target.mean[0], target.covariance[0])
-    data = moments_by_pattern(rows, group.patterns.seen, group.patterns.code, weights)
-    drawn = data.weight > 0
-    if drawn.all():
-        return data
-    return replace(
-        data, seen=data.seen[drawn], weight=data.weight[drawn], mean=data.mean[drawn], covariance=data.covariance[drawn]
-    )
+    data = cells_of_rows(rows, weights, group.patterns)
+    return data if (data.weight > 0).all() else data.weighted(data.weight)
 
 
 def _moments(group: GroupSample, weights: FloatArray) -> Target:
@@ -331,7 +262,7 @@ def _moments(group: GroupSample, weights: FloatArray) -> Target:
     return Target(first + group.target.mean, covariance)
 
 
-def _layouts_of(known: Refit, targets: Sequence[Target]) -> tuple[Layout, ...]:
+def _layouts_of(known: LatentSolution, targets: Sequence[Target]) -> tuple[Layout, ...]:
     """The layouts with the values that the replicates' own data give, if there are any."""
     groups = tuple(replace(group, target=target) for group, target in zip(known.sample.groups, targets, strict=True))
     given = given_by_data(known.model, known.table, replace(known.sample, groups=groups))
@@ -350,3 +281,16 @@ def _drawn(layout: Layout, draw: int) -> Layout:
         return layout
     base = tuple(own[draw] if own.ndim > n else own for own, n in zip(layout.base, nominal, strict=True))
     return replace(layout, base=base)
+
+
+_BATCH = 8
+
+
+def _units_again(sample: LinkedSample, known: LatentSolution, weight: FloatArray) -> FloatArray:
+    """All parameters when units count `weight` times; the covariance within units is found again too."""
+    try:
+        data = reweighted(sample, weight)
+        objective = objective_of_units(layout_of(known, data), data)
+    except (np.linalg.LinAlgError, EstimationError, ValueError):
+        return np.full(known.table.n_free, np.nan)
+    return _alone(objective, known.found.theta, lower_bounds(known.table))

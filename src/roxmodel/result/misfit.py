@@ -1,18 +1,31 @@
-"""Modification indices: what the fit would gain by one more parameter, and what that parameter would be."""
+"""What the model leaves: residual covariances, and the share of variance explained.
+
+Modification indices: what the fit would gain by one more parameter, and what that parameter would be.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, permutations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import networkx as nx
 import numpy as np
 
-from roxmodel.errors import EstimationError, RoxError
+from roxmodel.errors import EstimationError, RoxError, did_you_mean
+from roxmodel.implied.layout import DISTURBANCES, RESIDUALS, residual_of
 from roxmodel.implied.likelihood import expand
-from roxmodel.result.latent import given_by_data, latent_groups, require_continuous, require_people, units_of_epc
+from roxmodel.implied.matrices import filled, moment_jacobian
+from roxmodel.result.derived import Spreads
+from roxmodel.result.latent import (
+    LatentGroup,
+    given_by_data,
+    latent_groups,
+    only_group,
+    require_continuous,
+    require_people,
+)
 from roxmodel.spec.causal import within_wave
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import Parameter
@@ -23,10 +36,101 @@ if TYPE_CHECKING:
 
     from roxmodel.result.fitted import Fitted
 
-__all__ = ["modification_indices"]
+__all__ = ["ResidualKind", "explained", "modification_indices", "residual_frame"]
+
+
+ResidualKind: TypeAlias = Literal["raw", "correlation", "standardized"]
+
+
+_ROUNDING = 1e-10
+
+
+def residual_frame(fit: Fitted, kind: ResidualKind, group: str | None) -> pd.DataFrame:
+    """See `Fit.residuals`."""
+    import pandas as pd
+
+    if kind not in get_args(ResidualKind):
+        raise RoxError(f"kind= was {kind!r}.", hint=did_you_mean(str(kind), get_args(ResidualKind)))
+    given, known = given_by_data(fit)
+    parts = latent_groups(fit, given, np.concatenate([fit.theta, known]))
+    if kind == "standardized":
+        require_people(fit, "There are no standardised residuals", "Ask for kind='correlation'.")
+        require_continuous(fit)
+    if kind == "standardized" and (fit.missing != "listwise" or len(parts) > 1):
+        raise EstimationError(
+            "Standardised residuals need one group and complete answers.", hint="Ask for kind='correlation'."
+        )
+    if group is not None:
+        wanted = only_group(fit, group)
+        parts = [part for part in parts if part.name == wanted]
+    names = [item.name for item in fit.model.items]
+    frames = {part.name: pd.DataFrame(_residuals(part, kind), index=names, columns=names) for part in parts}
+    return next(iter(frames.values())) if len(frames) == 1 else pd.concat(frames, names=["group", "item"])
+
+
+def _residuals(part: LatentGroup, kind: ResidualKind) -> FloatArray:
+    sample, sigma = part.sample.covariance, part.at.sigma
+    if kind == "raw":
+        return part.covariance - part.sigma
+    if kind == "correlation":
+        return _correlation(sample) - _correlation(sigma)
+    left, variance = sample - sigma, _residual_variance(part)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(variance > _ROUNDING, left / np.sqrt(variance / part.n), np.nan)
+
+
+def _correlation(covariance: FloatArray) -> FloatArray:
+    scale = np.sqrt(np.diag(covariance))
+    return np.asarray(covariance / np.outer(scale, scale))
+
+
+def _residual_variance(part: LatentGroup) -> FloatArray:
+    """(p, p) n times the sampling variance of each residual, with normal answers: of (I - Δ E⁻¹ Δᵀ A) vec S.
+
+    Δ, A and E (derivatives, weight, expected information of one observation) stand at the model, the covariance of S
+    at the sample.
+    """
+    sigma, sample = part.at.sigma, part.sample.covariance
+    by_sigma, by_mu = moment_jacobian(part.layout, part.at)
+    delta, means = by_sigma @ part.layout.link, by_mu @ part.layout.link
+    inverse = np.linalg.inv(sigma)
+    weighted = np.einsum("ab,bcr,cd->adr", inverse, delta, inverse, optimize=True) / 2
+    with_score = 2 * np.einsum("ab,bcr,cd->adr", sample, weighted, sample, optimize=True)
+    pushed = inverse @ means
+    expected = np.einsum("abr,abs->rs", delta, weighted) + means.T @ pushed
+    spread = np.einsum("abr,abs->rs", weighted, with_score) + pushed.T @ sample @ pushed
+    moved = delta @ np.linalg.pinv(expected, hermitian=True)
+    whole = np.outer(np.diag(sample), np.diag(sample)) + sample**2
+    taken = 2 * (with_score * moved).sum(axis=2) - np.einsum("abr,rs,abs->ab", moved, spread, moved, optimize=True)
+    return np.asarray(np.where(whole - taken > _ROUNDING * whole, whole - taken, 0.0))
+
+
+def explained(fit: Fitted) -> pd.DataFrame:
+    """See `Fit.r2`."""
+    import pandas as pd
+
+    rows: list[tuple[str, str, float, str]] = []
+    for part in latent_groups(fit):
+        left = np.diag(filled(part.layout, fit.theta, RESIDUALS))
+        sigma = np.diag(part.sigma)
+        for construct in fit.model.constructs:
+            for item in () if construct.observed else construct.item_names:
+                at = part.layout.items.index(item)
+                rows.append(("item", item, float(1.0 - left[at] / sigma[at]), part.name))
+        psi, latent = np.diag(filled(part.layout, fit.theta, DISTURBANCES)), np.diag(part.at.latent)
+        for name in fit.model.endogenous:
+            at = fit.model.names.index(name)
+            rows.append(("construct", name, float(1.0 - psi[at] / latent[at]), part.name))
+    table = pd.DataFrame(rows, columns=["kind", "name", "r2", "group"])
+    return table if len(fit.groups) > 1 else table.drop(columns="group")
+
 
 _AT_ONCE = 300  # candidates expanded at once: the information has (free + candidates)² entries
+
+
 _NOTHING_NEW = 1e-7  # share of its information that a candidate must bring beyond the parameters of the model
+
+
 _KINDS = {"loading", "edge", "covariance", "intercept", "variance"}
 
 
@@ -78,9 +182,6 @@ def _refuse(fit: Fitted, least: float) -> None:
         )
 
 
-# --- candidates
-
-
 def _candidates(fit: Fitted) -> Iterator[_Candidate]:
     """Loadings, edges and covariances that are fixed or absent; parameters held equal, each set free by itself."""
     values = [float(value) for value in fit.estimates.value]
@@ -127,28 +228,26 @@ def _loops(model: RoxModel, cause: str, effect: str) -> bool:
     return bool(nx.has_path(within_wave(model.edges, model.names), effect, cause))
 
 
-# --- the score test
-
-
 def _tested(fit: Fitted, candidates: Sequence[_Candidate]) -> tuple[FloatArray, FloatArray, FloatArray]:
     """MI, expected change and standardised expected change of each candidate; NaN where it cannot be told apart.
 
     MI = n g² / V with V = I₁₁ - I₁₂ I₂₂⁻¹ I₂₁ (expected information by observation), change = -g / V.
     """
     given, known = given_by_data(fit)
-    m, own = fit.table.n_free + len(given), len(candidates)
+    m, count = fit.table.n_free + len(given), len(candidates)
     rows = [replace(one.row, free=m + i + 1, value=None) for i, one in enumerate(candidates)]
     theta = np.concatenate([fit.theta, known, [one.value for one in candidates]])
-    gradient, information = np.zeros(m + own), np.zeros((m + own, m + own))
-    units = np.ones(own)
+    gradient, information = np.zeros(m + count), np.zeros((m + count, m + count))
+    units = np.ones(count)
     groups = latent_groups(fit, [*given, *rows], theta)
     for group in groups:
         at = expand(group.layout, theta, group.sample)
         gradient += group.share * at.gradient
         information += group.share * at.information
+        spreads = _spreads(group, theta)
         for place, row in enumerate(rows):
             if row.group == group.name:
-                units[place] = units_of_epc(group, row, theta)
+                units[place] = _unit(row, spreads)
     n = sum(group.n for group in groups)
     slope, alone = gradient[m:], np.diag(information)[m:]
     rest = alone - _explained(fit, information, m)
@@ -157,6 +256,21 @@ def _tested(fit: Fitted, candidates: Sequence[_Candidate]) -> tuple[FloatArray, 
         change = np.where(usable, -slope / rest, np.nan)
         mi = np.where(usable, n * slope**2 / rest, np.nan)
     return mi, change, change * units
+
+
+def _unit(row: Parameter, spreads: Spreads) -> float:
+    """What an expected change is multiplied by; of a variance so that it becomes a share of itself."""
+    if row.kind == "variance":
+        return float(1.0 / spreads.own[residual_of(row, spreads.construct), row.left])
+    return float(spreads.standardized(row, 1.0))
+
+
+def _spreads(group: LatentGroup, theta: FloatArray) -> Spreads:
+    """Expected changes of covariances are in units of the (residual) variances beside them."""
+    matrices = [filled(group.layout, theta, which) for which in (RESIDUALS, DISTURBANCES)]
+    variances = (group.sigma, group.at.latent, *matrices)
+    own = [np.where(np.diag(part) > 0, np.diag(part), np.nan) for part in variances]
+    return Spreads.of(group.layout, (np.sqrt(own[0]), np.sqrt(own[1])), (own[2], own[3]))
 
 
 def _explained(fit: Fitted, information: FloatArray, m: int) -> FloatArray:

@@ -1,4 +1,4 @@
-"""What the path method regresses: composites with rows, or their covariance from a printed matrix."""
+"""What method "path" regresses on what: composites or their covariance; places of the equations; what it refuses."""
 
 from __future__ import annotations
 
@@ -7,75 +7,75 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from roxmodel.errors import DataError, EstimationError, did_you_mean
+from roxmodel.errors import DataError, EstimationError, RoxError, did_you_mean, listed
+from roxmodel.estimate.path.regression import Task
 from roxmodel.estimate.sentences import hidden_notes
+from roxmodel.moments.linked import LinkedMoments
 from roxmodel.moments.single import Moments
 from roxmodel.records import LINEAR
+from roxmodel.result.system import root_of
+from roxmodel.spec.causal import loop_within
 from roxmodel.spec.constructs import UNIT, Construct
 from roxmodel.spec.graph import RoxModel
+from roxmodel.spec.parameters import ParameterTable
 from roxmodel.spec.questionnaire import Binary, Count
 from roxmodel.survey.answers import read_answers
 from roxmodel.survey.composites import hidden_scores, item_mean, partial_words, shift_words, unit_composites
 from roxmodel.survey.frames import Frame, open_frame, raw_column, refuse_matrix, require_columns
 from roxmodel.survey.keys import refuse_rounded
 from roxmodel.survey.linkage import agreement
-from roxmodel.survey.reading import check_same_items
-from roxmodel.survey.study import Study
+from roxmodel.survey.study import Study, check_same_items
 from roxmodel.types import BoolArray, FloatArray, IntArray, Level
 
-__all__ = ["Scores", "scores_of_frame", "scores_of_moments", "scores_of_study"]
+__all__ = ["Scores", "Spot", "check_recursive", "scores_of", "scores_of_frame", "spots_of"]
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Scores of the constructs.
+    """Scores of the constructs: with rows, or their covariance alone."""
 
-    Attributes
-    ----------
-    names
-        (k,) constructs.
-    level
-        ``between`` units or ``single``.
-    values
-        (n, k), NaN where missing; None where only a covariance is known.
-    covariance, mean, n
-        Divisor-n covariance and mean where only these are known (`mean` perhaps not).
-    units
-        Keys of the rows where rows are units.
-    clusters
-        (n,) 0…G-1, or None.
-    cluster_name
-        Column the clusters come from.
-    families
-        (k,) family that the outcome's scale asks for.
-    within
-        Construct -> (p, p) covariance of single answers to its items (reversed items turned) within a unit; between
-        rows where rows are respondents. NaN where unknown.
-    notes
-        What a reader must know of how the scores were formed.
-    hidden
-        (n, k) scores that enter the regressions but nothing that is said of single units; None where rows are no units.
-    min_group
-        Smallest number of people behind a score that may be shown.
-    """
-
-    names: tuple[str, ...]
-    level: Level
-    values: FloatArray | None
-    covariance: FloatArray | None
-    mean: FloatArray | None
+    names: tuple[str, ...]  # (k,) constructs
+    level: Level  # between units, or single
+    values: FloatArray | None  # (n, k), NaN where missing; None where only a covariance is known
+    covariance: FloatArray | None  # (k, k), divisor n, and
+    mean: FloatArray | None  # (k,), where only these are known (the mean perhaps not)
     n: int
-    units: tuple[Hashable, ...] | None
-    clusters: IntArray | None
+    units: tuple[Hashable, ...] | None  # keys of the rows where rows are units
+    clusters: IntArray | None  # (n,) 0…G-1
     cluster_name: str | None
-    families: tuple[str, ...]
+    families: tuple[str, ...]  # (k,) that the outcome's scale asks for
     within: Mapping[str, FloatArray]
+    """Construct -> (p, p) covariance of single answers to its items (reversed ones turned) within a unit; between rows
+    where rows are respondents. NaN where unknown."""
     notes: tuple[str, ...] = field(default=())
-    hidden: BoolArray | None = None
-    min_group: int = 0
+    hidden: BoolArray | None = None  # (n, k) what enters the regressions but nothing that is said of single units
+    min_group: int = 0  # smallest number of people behind a score that may be shown
+
+    def rows(self) -> tuple[FloatArray, FloatArray | None]:
+        """(n, k) rows and, where they stand for a printed matrix, their constant: their sums are those of n people."""
+        if self.values is not None:
+            return self.values, None
+        root = np.sqrt(float(self.n))
+        mean = np.zeros(len(self.names)) if self.mean is None else self.mean
+        one = np.zeros(len(mean) + 1)
+        one[0] = root
+        return root * np.vstack([mean, root_of(np.asarray(self.covariance)).T]), one
 
 
-def scores_of_study(model: RoxModel, study: Study, cluster: str | None) -> Scores:
+def scores_of(model: RoxModel, data: object, cluster: str | None) -> Scores:
+    """Scores of a study's units, of the rows of a frame, or of a printed matrix."""
+    if isinstance(data, Study):
+        return _scores_of_study(model, data, cluster)
+    if isinstance(data, Moments):
+        if cluster is not None:
+            raise RoxError(f"cluster={cluster!r}: a printed matrix has no rows to cluster.", hint="Leave cluster= out.")
+        return _scores_of_moments(model, data)
+    if isinstance(data, LinkedMoments):
+        raise RoxError("Linked moments belong to method='linked'.", hint="Give a Study, or use method='linked'.")
+    return scores_of_frame(model, data, cluster)
+
+
+def _scores_of_study(model: RoxModel, study: Study, cluster: str | None) -> Scores:
     """Composites of the units of a study.
 
     Raises
@@ -198,9 +198,7 @@ def scores_of_frame(model: RoxModel, native: object, cluster: str | None) -> Sco
 
 def _turned_answers(frame: Frame, construct: Construct) -> FloatArray:
     """(n, p) answers to the items of a construct, reversed ones turned."""
-    read = [read_answers("data", frame, item, coerce=False).values for item in construct.items]
-    readings = [item.reading for item in construct.items]
-    turned = [offset + sign * values for values, (sign, offset) in zip(read, readings, strict=True)]
+    turned = [read_answers("data", frame, item, coerce=False).turned for item in construct.items]
     return np.column_stack(turned).astype(np.float64)
 
 
@@ -211,7 +209,7 @@ def _covariance_of_complete(answers: FloatArray) -> FloatArray:
     return np.full((p, p), np.nan) if len(complete) < 2 else np.cov(complete, rowvar=False).reshape(p, p)
 
 
-def scores_of_moments(model: RoxModel, moments: Moments) -> Scores:
+def _scores_of_moments(model: RoxModel, moments: Moments) -> Scores:
     """Covariance of the composites from a covariance of the items."""
     for item in model.items:
         if item.name not in moments.names:
@@ -272,3 +270,118 @@ def _codes(values: list[Hashable], column: str) -> IntArray:
     if len(found) < 2:
         raise DataError(f"cluster= column {column!r} has one cluster only.", allowed="at least 2, better 30")
     return np.asarray(codes, dtype=np.int64)
+
+
+# --- where each equation stands, and what single regressions cannot estimate
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """One equation's places: in the constructs and in theta."""
+
+    effect: int
+    causes: tuple[int, ...]  # whose edges are free
+    fixed: tuple[tuple[int, float], ...]  # place and value of those whose edges are fixed
+    theta: tuple[int, ...]  # of the intercept (if there are means) and of the free edges
+
+    def complete(self, values: FloatArray) -> BoolArray:
+        """(n,) rows with the effect and all its causes, those of fixed edges included."""
+        used = [self.effect, *self.causes, *(cause for cause, _ in self.fixed)]
+        return np.asarray(~np.isnan(values[:, used]).any(axis=1))
+
+    def stated(self, values: FloatArray) -> FloatArray:
+        """(n,) what the fixed edges bring."""
+        found = np.zeros(len(values))
+        for cause, value in self.fixed:
+            found += value * values[:, cause]
+        return found
+
+    def task(self, scores: Scores, own: FloatArray) -> Task:
+        """The regression, `own` (n, k) being the complete rows."""
+        family, outcome, stated = scores.families[self.effect], own[:, self.effect], self.stated(own)
+        return Task(
+            effect=scores.names[self.effect],
+            causes=tuple(scores.names[c] for c in self.causes),
+            y=outcome - stated if family == LINEAR else outcome,
+            x=own[:, list(self.causes)],
+            offset=stated,
+            clusters=None,
+            family=family,
+            robust=False,
+        )
+
+
+def spots_of(model: RoxModel, table: ParameterTable) -> tuple[Spot, ...]:
+    """Where each equation stands."""
+    place = {name: i for i, name in enumerate(model.names)}
+    intercepts = {row.left: row.free - 1 for row in table.of("intercept") if row.free}
+    spots = []
+    for effect in model.endogenous:
+        edges = [row for row in table.of("edge") if row.right == effect and not row.lag]
+        own = [row for row in edges if row.free]
+        head = (intercepts[effect],) if effect in intercepts else ()
+        spots.append(
+            Spot(
+                effect=place[effect],
+                causes=tuple(place[row.left] for row in own),
+                fixed=tuple((place[row.left], float(row.value or 0.0)) for row in edges if not row.free),
+                theta=(*head, *(row.free - 1 for row in own)),
+            )
+        )
+    return tuple(spots)
+
+
+def check_recursive(model: RoxModel, table: ParameterTable) -> None:
+    """Refuse what single regressions cannot estimate: feedback, confounded edges, equal labels, free lags.
+
+    Raises
+    ------
+    EstimationError
+        Naming the edge and the way out.
+    """
+    free_lagged = [f"{row.left} -> {row.right}" for row in table.of("edge") if row.lag and row.free]
+    if free_lagged:
+        raise EstimationError(
+            f"The lagged edge {listed(free_lagged)} is free, but one wave cannot estimate a lag.",
+            hint="Fix its value (rox.Edge(..., lag=1, fixed=0.1)): it then acts in the simulation only.",
+        )
+    _refuse_loop(model)
+    _refuse_confounded(model, table)
+    numbers = [row.free for row in table if row.free]
+    shared = {row.label for row in table if row.free and numbers.count(row.free) > 1}
+    if shared:
+        raise EstimationError(
+            f"The label {listed(sorted(shared))} stands on several parameters, but method='path' estimates each "
+            "equation by itself and cannot hold them equal.",
+            hint="Use different labels.",
+        )
+
+
+def _refuse_loop(model: RoxModel) -> None:
+    around = loop_within(model.edges)
+    if around is None:
+        return
+    raise EstimationError(
+        f"The edges {around} are a feedback loop: regressions of one on the other are biased.",
+        hint="method='path' needs a graph without loops; give one edge of the loop a lag and a fixed value.",
+    )
+
+
+def _refuse_confounded(model: RoxModel, table: ParameterTable) -> None:
+    """Refuse a cause that carries what an unmeasured common cause adds to the effect; a fixed edge is not estimated."""
+    free = {(row.left, row.right) for row in table.of("edge") if row.free and not row.lag}
+    ancestors = {name: {name} for name in model.names}
+    for name in model.order():
+        for cause in model.causes(name):
+            ancestors[name] |= ancestors[cause]
+    for pair in model.covariances:
+        for effect, other in ((pair.left, pair.right), (pair.right, pair.left)):
+            if effect not in ancestors or effect == other or pair.fixed == 0:
+                continue
+            hit = [c for c in model.causes(effect) if (c, effect) in free and other in ancestors[c]]
+            if hit:
+                raise EstimationError(
+                    f"The unmeasured common cause {pair} confounds the edge {hit[0]} -> {effect}: a regression of "
+                    f"{effect!r} on {hit[0]!r} would be biased.",
+                    hint="Measure the common cause and add it as a context construct.",
+                )

@@ -12,51 +12,60 @@ import numpy as np
 
 from roxmodel.errors import RoxError
 from roxmodel.numerals import finite, written
-from roxmodel.plots.figure import font_measure, require_matplotlib
-from roxmodel.plots.geometry import Measure, Point, balanced, shortened, wrapped
+from roxmodel.plots.geometry import Measure, Point, balanced, settled, shared_areas, shortened, wrapped
 from roxmodel.plots.page import (
     EDGE,
+    FILLS,
+    INK,
     LINE,
     NAME,
+    NEGATIVE,
+    PAPER,
+    POSITIVE,
+    QUIET,
     RULE,
     SMALL,
     TICK,
     WIDTH,
+    Align,
     Page,
     Scale,
-    beside,
+    font_measure,
     halo,
     known,
     left_of,
     limits,
     new_page,
+    require_matplotlib,
     some,
 )
-from roxmodel.plots.sheet import Align
-from roxmodel.plots.style import FILLS, INK, NEGATIVE, PAPER, POSITIVE, QUIET
-from roxmodel.types import FloatArray
+from roxmodel.types import BoolArray, FloatArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["MapPoint", "draw_map"]
+__all__ = ["MapPoint", "beside", "draw_map"]
 
 _SHADE: Final = FILLS["value_drivers"]
 _HEIGHTS: Final = (4.4, 5.4, 6.6, 8.2, 10.0, 12.0)  # inches of a map, the least that holds all names
 _BAND: Final = 0.45  # inches of a map that belong to the words at its top
+_ANGLES: Final = np.linspace(0.0, 2.0 * np.pi, 24, endpoint=False)
+_WAYS: Final = np.column_stack([np.cos(_ANGLES), np.sin(_ANGLES)])
+# Inches from a dot to its name.
+_GAPS: Final = np.array([0.03, 0.08, 0.15, 0.25, 0.4, 0.6, 0.85, 1.15, 1.5, 2.0, 2.6, 3.3])
+# What is worth a detour of so many inches.
+_ON_A_LINE: Final = 0.4
+_OVER_A_DOT: Final = 1.0
+_OVER_A_WAY: Final = 0.7
+_OVER_A_NAME: Final = 2.0
+_FORBIDDEN: Final = 1000.0
 _Scales: TypeAlias = tuple[Scale, Scale]
 
 
 @dataclass(frozen=True, slots=True)
 class MapPoint:
-    """A construct or an item: mean score 0 to 100, total effect on the outcome and its interval, if any.
-
-    Examples
-    --------
-    >>> MapPoint("pride", 62.0, 0.42, 0.31, 0.53).item
-    False
-    """
+    """A construct or an item: mean score 0 to 100, total effect on the outcome and its interval, if any."""
 
     name: str
     performance: float
@@ -85,7 +94,7 @@ class _Name:
         away = math.dist(dot, nearest)
         if away > self.radius + 0.1:
             start = [d + (n - d) * self.radius / away for d, n in zip(dot, nearest, strict=True)]
-            page.sheet.ax.plot([start[0], nearest[0]], [start[1], nearest[1]], color=QUIET, linewidth=0.6)
+            page.ax.plot([start[0], nearest[0]], [start[1], nearest[1]], color=QUIET, linewidth=0.6)
         align: Align = "left" if left >= dot[0] or self.many > 1 else "right" if right <= dot[0] else "center"
         at = ({"left": left, "right": right, "center": (left + right) / 2}[align], (top + bottom) / 2)
         halo(page.lines(at, self.lines, self.size, INK, self.bold, align), ground)
@@ -100,22 +109,8 @@ def draw_map(
 ) -> Figure:
     """Draw how much everything matters against how well it scores; high and to the left is where to act first.
 
-    Parameters
-    ----------
-    points
-        At least one. Lines stand at the means of the constructs (of the items if there are only items).
-    title, x_label, y_label, caption
-        Words above, at the axes and below.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-        Outside pyplot's state; high enough for every name. The caption says how many found no place even so.
-
-    Raises
-    ------
-    RoxError
-        If there is no point, a number is missing, a score is not within 0 to 100, or matplotlib is not installed.
+    Lines stand at the means of the constructs (of the items if there are only items). The figure is high enough for
+    every name; the caption says how many found no place even so.
 
     Examples
     --------
@@ -141,7 +136,8 @@ def draw_map(
     down = page.top + above
     y = y.moved(down)
     ax = page.axes(x, y)
-    page.upright(ax, y, x.start, y_label, rules=False)
+    page.upright(ax, y, x.start, rules=False)
+    page.head(y_label)
     page.along(ax, x, y.start, x_label, rules=False)
     for line in (ax.axvline(x.low), ax.axhline(y.low)):
         line.set(color=RULE, linewidth=1.5)
@@ -277,8 +273,8 @@ def _draw_means(page: Page, ax: Axes, scales: _Scales, means: tuple[float, float
     ax.fill([*left, *right], [means[1], top, top, means[1]], color=_SHADE, linewidth=0, zorder=0)
     for line in (*ax.plot(right, [y.low, top]), ax.axhline(means[1])):
         line.set(color=QUIET, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
-    page.sheet.text((x.start + 0.1, y.end + 0.13), heading, NAME, INK, True, "left")
-    page.sheet.text((x.start + 0.1, y.end + 0.3), below, TICK, QUIET, align="left")
+    page.text((x.start + 0.1, y.end + 0.13), heading, NAME, INK, True, "left")
+    page.text((x.start + 0.1, y.end + 0.3), below, TICK, QUIET, align="left")
     page.row(y.end - 0.12, [(x.at(means[0]), f"mean {written([means[0]])[0]}", QUIET)])
     page.lines((x.end + 0.06, y.at(means[1])), ("mean", written([means[1]])[0]), TICK, QUIET, True, "left")
 
@@ -295,3 +291,82 @@ def _draw_point(ax: Axes, limits_: tuple[float, float], point: MapPoint) -> None
     face = PAPER if _doubtful(point) else colour
     wide = 144.0 * _size(point)[1]
     ax.plot([at], [point.importance], "o", markersize=wide, color=colour, markerfacecolor=face, zorder=3, clip_on=False)
+
+
+# The names beside the dots.
+
+
+def beside(dots: FloatArray, radii: FloatArray, sizes: FloatArray, room: FloatArray, lines: FloatArray) -> FloatArray:
+    """Find a place for the name of every dot: near it, on no dot, on no other name. Boxes are left, top, right, bottom.
+
+    From dots of shape (n, 2) and their radii, sizes of the names (n, 2), the box that no name must leave, and boxes
+    around `lines` that a name should rather not cover, to boxes of shape (n, 4); NaN for a name that finds no place.
+
+    Examples
+    --------
+    >>> dot, radius, size = np.array([[1.0, 1.0]]), np.array([0.05]), np.array([[0.8, 0.2]])
+    >>> beside(dot, radius, size, np.array([0.0, 0.0, 4.0, 4.0]), np.empty((0, 4))).round(2).tolist()
+    [[1.08, 0.9, 1.88, 1.1]]
+    """
+    solid = np.column_stack([dots - radii[:, None], dots + radii[:, None]])
+    reach = np.repeat(_GAPS, len(_WAYS))
+    taste = np.tile(0.08 * np.abs(_WAYS[:, 1]) + 0.03 * (_WAYS[:, 0] < -0.1), len(_GAPS))
+    spots, standing = [], []
+    for k, (dot, radius, size) in enumerate(zip(dots, radii, sizes, strict=True)):
+        middle = dot + (reach[:, None] + radius) * np.tile(_WAYS, (len(_GAPS), 1))
+        middle += size / 2 * np.tile(np.clip(1.5 * _WAYS, -1.0, 1.0), (len(_GAPS), 1))
+        boxes = np.hstack([middle - size / 2, middle + size / 2])
+        outside = (boxes[:, :2] < room[:2]).any(axis=1) | (boxes[:, 2:] > room[2:]).any(axis=1)
+        cost = reach + taste + _FORBIDDEN * (outside + _touched(boxes, solid, 0.01))
+        strange = np.delete(solid, k, axis=0)
+        cost += _ON_A_LINE * (_touched(boxes, lines) + _touched(boxes, strange, 0.1))
+        cost += _OVER_A_DOT * _crossed(dot[None], boxes, strange).sum(axis=1)
+        spots.append(boxes)
+        standing.append(cost)
+
+    def clash(k: int, chosen: FloatArray) -> FloatArray:
+        others, strange = np.delete(chosen, k, axis=0), np.delete(dots, k, axis=0)
+        cost = _FORBIDDEN * _touched(spots[k], others, 0.03)
+        cost += _OVER_A_NAME * _crossed(dots[[k]], spots[k], others).sum(axis=1)
+        cost += _OVER_A_NAME * _crossed(strange, others, spots[k]).sum(axis=0)
+        cost += _OVER_A_WAY * _crossing(dots[k], spots[k], strange, others).sum(axis=1)
+        return cost
+
+    return settled(spots, standing, clash, _FORBIDDEN)
+
+
+def _touched(boxes: FloatArray, others: FloatArray, pad: float = 0.0) -> FloatArray:
+    """How many of the others each box shares an area with."""
+    counts: FloatArray = (shared_areas(boxes, others, pad) > 0.0).sum(axis=1).astype(float)
+    return counts
+
+
+def _crossed(dots: FloatArray, names: FloatArray, boxes: FloatArray) -> BoolArray:
+    """Whether the straight way from a dot to its name runs through each box, shape (names, boxes)."""
+    way = np.clip(dots, names[:, :2], names[:, 2:]) - dots
+    way = np.where(np.abs(way) < 1e-9, 1e-9, way)
+    enters = np.full((max(len(names), len(dots)), len(boxes)), -np.inf)
+    leaves = -enters
+    for axis in (0, 1):
+        one, other = ((boxes[:, axis + k] - dots[:, [axis]]) / way[:, [axis]] for k in (0, 2))
+        enters = np.maximum(enters, np.minimum(one, other))
+        leaves = np.minimum(leaves, np.maximum(one, other))
+    crossed: BoolArray = (enters < leaves) & (leaves > 0.0) & (enters < 1.0 - 1e-6)
+    return crossed
+
+
+def _crossing(dot: FloatArray, spots: FloatArray, others: FloatArray, names: FloatArray) -> BoolArray:
+    """Whether the way from a dot to each of its spots crosses others' ways to their names, shape (spots, names)."""
+    here = (np.clip(dot, spots[:, :2], spots[:, 2:]) - dot)[:, None, :]
+    there = (np.clip(others, names[:, :2], names[:, 2:]) - others)[None]
+    apart = (others - dot)[None]
+    turns = _turn(here, there)
+    turns = np.where(np.abs(turns) < 1e-12, np.nan, turns)
+    on_one, on_other = _turn(apart, there) / turns, _turn(apart, here) / turns
+    crossing: BoolArray = (on_one > 0.0) & (on_one < 1.0) & (on_other > 0.0) & (on_other < 1.0)
+    return crossing
+
+
+def _turn(one: FloatArray, other: FloatArray) -> FloatArray:
+    turn: FloatArray = one[..., 0] * other[..., 1] - one[..., 1] * other[..., 0]
+    return turn

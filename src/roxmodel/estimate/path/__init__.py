@@ -1,0 +1,1 @@
+"""Method "path": composites, one regression for each effect. The transparent baseline."""
