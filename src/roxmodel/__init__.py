@@ -36,7 +36,7 @@ if TYPE_CHECKING:  # what a type checker sees; a test holds it against the table
     from roxmodel.simulation.intervention import Intervention as Intervention
     from roxmodel.simulation.budget.optimize import optimize as optimize
     from roxmodel.simulation.budget.plan import load_plan as load_plan
-    from roxmodel.simulation.money.prices import Finance as Finance
+    from roxmodel.simulation.money.finance import Finance as Finance
     from roxmodel.simulation.priorities import where_to_act as where_to_act
     from roxmodel.simulation.intervention import Above as Above, Below as Below, Highest as Highest, Lowest as Lowest
     from roxmodel.simulation.run import simulate as simulate
@@ -81,7 +81,7 @@ _PUBLIC = {
     "DocumentError": "roxmodel.errors",
     "Edge": "roxmodel.spec.graph",
     "EstimationError": "roxmodel.errors",
-    "Finance": "roxmodel.simulation.money.prices",
+    "Finance": "roxmodel.simulation.money.finance",
     "Fit": "roxmodel.result.fit",
     "Highest": "roxmodel.simulation.intervention",
     "Intervention": "roxmodel.simulation.intervention",

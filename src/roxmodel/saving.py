@@ -25,13 +25,7 @@ _PATIENCE: Final = (0.01, 0.05, 0.25, 1.0) if os.name == "nt" else ()
 
 
 def as_path(path: AnyPath, error: type[RoxError] = DocumentError) -> Path:
-    """Take a path as it may be given: text, or anything with ``__fspath__``; else raise an `error`.
-
-    Examples
-    --------
-    >>> as_path("fit.json").name
-    'fit.json'
-    """
+    """Take a path as it may be given: text, or anything with ``__fspath__``; else raise an `error`."""
     try:
         return Path(path)
     except TypeError:

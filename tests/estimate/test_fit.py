@@ -1,11 +1,15 @@
 """The one door: what is refused in one sentence, odd models that work, indices, verdicts, coverage."""
 
+import inspect
+
 import numpy as np
 import pandas as pd
 import pytest
 
 import roxmodel as rox
 from roxmodel.errors import DataError, EstimationError, RoxError
+from roxmodel.estimate.fit import METHODS
+from roxmodel.estimate.options import keywords_of
 
 EXACT = {"rtol": 1e-9, "atol": 1e-12}  # algebra in double precision
 MONTE_CARLO = 4.0  # standard errors: one false alarm in about 16,000 comparisons, and seeds are fixed
@@ -442,3 +446,14 @@ def test_a_correlation_matrix_in_a_frame_is_not_taken_for_people():
     model = rox.five_factor({"pride": ["pride"], "outcomes": ["outcomes"]})
     with pytest.raises(rox.RoxError, match="The frame is a matrix.*Moments.from_correlation"):
         rox.fit(model, matrix, method="path")
+
+
+def test_every_keyword_of_fit_is_an_option_of_a_method_and_has_its_default():
+    records = [keywords_of(way.options) for way in METHODS.values()]
+    keywords = {name: given.default for name, given in inspect.signature(rox.fit).parameters.items()}
+    for name in ("model", "data", "method"):
+        del keywords[name]
+    assert set(keywords) == set().union(*records)
+    del keywords["se"]  # None: what the method, or its estimator, stands for
+    for name, default in keywords.items():
+        assert {record[name] for record in records if name in record} == {default}, name

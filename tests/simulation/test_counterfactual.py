@@ -11,8 +11,8 @@ from scipy.special import expit
 import roxmodel as rox
 from roxmodel.errors import RoxWarning, SimulationError
 from roxmodel.records import Verdict
+from roxmodel.simulation.abduction import one_unit
 from roxmodel.simulation.counterfactual import counterfactual
-from roxmodel.simulation.standing import one_unit
 
 EXACT = {"rtol": 1e-10, "atol": 1e-10}  # algebra in double precision
 DRAWS = 200

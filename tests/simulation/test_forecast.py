@@ -13,8 +13,8 @@ from scipy.stats import norm
 import roxmodel as rox
 from roxmodel.errors import RoxWarning, SimulationError
 from roxmodel.records import Verdict
-from roxmodel.simulation.forecast import forecast
-from roxmodel.simulation.standing import JointLevels, conditioned, joint_of, mixture_quantiles
+from roxmodel.result.levels import JointLevels, joint_of
+from roxmodel.simulation.forecast import conditioned, forecast, mixture_quantiles
 
 EXACT = {"rtol": 1e-9, "atol": 1e-9}  # algebra in double precision
 DRAWS = 400

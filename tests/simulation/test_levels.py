@@ -7,12 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import roxmodel as rox
-from roxmodel.result.levels import UnitLevels, complete_levels, lower_roots, unit_levels
+from roxmodel.result.levels import UnitLevels, complete_levels, joint_of, lower_roots, unit_levels
 from roxmodel.simulation import dynamics
 from roxmodel.simulation.actions import read_actions
 from roxmodel.simulation.intervention import shares
 from roxmodel.simulation.question import Request, question_of
-from roxmodel.simulation.standing import joint_of
 
 EXACT = {"rtol": 1e-9, "atol": 1e-10}  # algebra in double precision
 MONTE_CARLO = 5.0  # standard errors of a mean: one false alarm in two million comparisons, and seeds are fixed

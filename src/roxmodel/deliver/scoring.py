@@ -49,7 +49,7 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True)
-class _Item:
+class _Answer:
     """One item as answers meet it; `weight` counts it in the score.
 
     `precision` is what it tells where items that tell all were not answered: 1 / error, 0 where that is 0, infinite or
@@ -68,21 +68,21 @@ class _Item:
 
 
 @dataclass(frozen=True, slots=True)
-class _Scale:
+class _Scored:
     """The items of one construct; `unique` is the variance of a single answer around an item mean, NaN if unknown."""
 
     name: str
-    items: tuple[_Item, ...]
+    items: tuple[_Answer, ...]
     unique: float
 
     @classmethod
-    def of(cls, measure: Measure) -> _Scale:
+    def of(cls, measure: Measure) -> _Scored:
         """Numbers of Python instead of arrays, so that one respondent is scored in microseconds."""
         errors = [None] * len(measure.items) if measure.errors is None else measure.errors.tolist()
         columns = (measure.signs.tolist(), measure.offsets.tolist(), measure.lows, measure.highs, measure.codes)
         told = [1 / error if error is not None and error > 0 else 0.0 for error in errors]
         rows = zip(measure.items, *columns, measure.weights.tolist(), told, errors, strict=True)
-        return cls(measure.name, tuple(_Item(*row) for row in rows), _unique(measure))
+        return cls(measure.name, tuple(_Answer(*row) for row in rows), _unique(measure))
 
 
 def _unique(measure: Measure) -> float:
@@ -116,15 +116,15 @@ class ScoringEngine:
     constructs: tuple[str, ...]
     _content: FitContent
     _figures: Mapping[int, tuple[float, float]]
-    _items: Mapping[str, _Item]
+    _items: Mapping[str, _Answer]
     _order: tuple[int, ...]
     _ordinal: frozenset[str]
-    _scales: tuple[_Scale, ...]
+    _scales: tuple[_Scored, ...]
 
     def __init__(self, content: FitContent) -> None:
         names = tuple(measure.name for measure in content.measures)
         _check_whole(content, names)
-        scales = tuple(_Scale.of(measure) for measure in content.measures)
+        scales = tuple(_Scored.of(measure) for measure in content.measures)
         items = {item.name: item for scale in scales for item in scale.items}
         ordinal = frozenset(row.left for row in content.parameters if row.kind == "threshold")
         values = (content, MappingProxyType(items), ordinal, _order(content, names), names, _figures(content), scales)
@@ -334,7 +334,7 @@ def _real(given: Any) -> float | None:
     return None if math.isnan(value) else value
 
 
-def _score(scale: _Scale, answers: Mapping[str, object]) -> Score:
+def _score(scale: _Scored, answers: Mapping[str, object]) -> Score:
     there, turned = [], []
     for item in scale.items:
         value = _number(item, answers.get(item.name))
@@ -349,7 +349,7 @@ def _score(scale: _Scale, answers: Mapping[str, object]) -> Score:
     return Score(float("nan"), float("nan"), len(there))
 
 
-def _number(item: _Item, given: object) -> float | None:
+def _number(item: _Answer, given: object) -> float | None:
     given = item.codes.get(given, given) if isinstance(given, str) else given
     if not (given is None or type(given).__name__ in _MISSING or _is_number(given)):
         raise _unread(item.name, given, item.codes)
@@ -371,14 +371,14 @@ def _unread(item: str, given: object, codes: Mapping[str, float], where: str = "
     return DataError(f"{where} {item!r} {verb} {given!r}, which is {what}.", allowed=listed(codes) if codes else None)
 
 
-def _outside(item: _Item, value: float) -> DataError:
+def _outside(item: _Answer, value: float) -> DataError:
     low, high = item.low, item.high
     ends = f"{'-inf' if low is None else f'{low:g}'} to {'inf' if high is None else f'{high:g}'}"
     ends = "a finite number" if low is None and high is None else ends
     return DataError(f"The answer to {item.name!r} is {value:g}, outside its scale.", allowed=ends)
 
 
-def _error(scale: _Scale, there: list[_Item]) -> float:
+def _error(scale: _Scored, there: list[_Answer]) -> float:
     """Standard error of the score from the answered items; NaN where the document cannot tell."""
     errors = [item.error for item in there if item.error is not None]
     if errors:
@@ -419,7 +419,7 @@ def _column(answers: Any, name: str, codes: Mapping[str, float]) -> FloatArray:
     return np.array(read, dtype=np.float64)
 
 
-def _score_columns(scale: _Scale, read: Mapping[str, FloatArray], n: int) -> tuple[FloatArray, FloatArray]:
+def _score_columns(scale: _Scored, read: Mapping[str, FloatArray], n: int) -> tuple[FloatArray, FloatArray]:
     total, weight, count, told = np.zeros((2, n)), np.zeros((2, n)), np.zeros(n, dtype=np.int64), np.zeros(n)
     for item in scale.items:
         if item.name not in read:

@@ -58,11 +58,6 @@ class Bootstrap:
 
         A replicate depends on the seed and its number alone: batches are whole, whatever the number of replicates and
         of cores. One that fails is left out and counted, one that stops at a bound is kept and counted.
-
-        Raises
-        ------
-        EstimationError
-            If half of the replicates or more fail.
         """
         count = options.bootstrap
         entropy = secrets.randbits(63) if options.seed is None else options.seed

@@ -18,8 +18,8 @@ from roxmodel.errors import RoxError, did_you_mean, listed
 from roxmodel.estimate.latent.door import fit_linked, fit_sem
 from roxmodel.estimate.options import (
     Estimator,
+    HeldEqual,
     Information,
-    InvarianceLevels,
     LinkedOptions,
     PathOptions,
     SemOptions,
@@ -81,7 +81,7 @@ def fit(  # noqa: PLR0913 - the contract of DESIGN.md
     progress: bool | None = None,
     weight: str | None = None,
     frequency: str | None = None,
-    invariance: InvarianceLevels = "configural",
+    invariance: HeldEqual = "configural",
     equal: Sequence[str] = (),
     scaling: Scaling = "marker",
     information: Information | None = None,

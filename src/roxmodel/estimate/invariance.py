@@ -11,6 +11,7 @@ import numpy as np
 
 from roxmodel.errors import RoxError, RoxWarning, did_you_mean
 from roxmodel.estimate.fit import fit
+from roxmodel.estimate.options import HELD_EQUAL
 from roxmodel.estimate.sentences import unit_notes
 from roxmodel.frozen import FrozenMapping
 from roxmodel.moments.linked import LinkedMoments
@@ -27,12 +28,7 @@ __all__ = ["Invariance", "InvarianceLevel", "invariance", "verdict_of"]
 
 InvarianceLevel: TypeAlias = Literal["configural", "metric", "scalar", "strict"]
 
-_EQUAL: Final[dict[str, tuple[str, ...]]] = {
-    "configural": (),
-    "metric": ("loadings",),
-    "scalar": ("loadings", "intercepts"),
-    "strict": ("loadings", "intercepts", "residuals"),
-}
+_EQUAL: Final[dict[str, tuple[str, ...]]] = {**HELD_EQUAL, "strict": (*HELD_EQUAL["scalar"], "residuals")}
 _WHAT: Final = {"metric": "loadings", "scalar": "intercepts", "strict": "residual variances"}
 _MEANING: Final = {
     "metric": "edges may be compared between groups",
@@ -156,21 +152,10 @@ def verdict_of(row: Mapping[Any, Any], n: int, alpha: float = _ALPHA) -> str:
     alike in every third to second case at 80 rows a group (`benchmarks/invariance_alarms.py`); in large ones the test
     sees differences that do not matter. So an alarm takes both.
 
-    Parameters
-    ----------
-    row
-        level, cfi_diff, rmsea_diff, srmr_diff, and pvalue of the difference (NaN or absent: there is no test, the
-        indices alone judge).
-    n
-        Rows of all groups.
-    alpha
-        Level of the test; `Invariance` divides .05 by the number of steps, so that it is that of all together.
-
-    Returns
-    -------
-    str
-        ``holds`` where the test finds no difference (p >= alpha) or no index is beyond its limit; else ``fails`` where
-        CFI and another index are beyond, ``doubtful`` where only some are.
+    `row` holds level, cfi_diff, rmsea_diff, srmr_diff, and pvalue of the difference (NaN or absent: no test, the
+    indices alone judge); `n` is the rows of all groups, `alpha` the level of the test: `Invariance` divides .05 by the
+    number of steps, so that it is that of all together. ``holds`` where the test finds no difference (p >= alpha) or no
+    index is beyond its limit; else ``fails`` where CFI and another index are beyond, ``doubtful`` where only some are.
 
     References
     ----------

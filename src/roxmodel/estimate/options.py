@@ -16,9 +16,10 @@ from roxmodel.types import Scaling, StandardErrors
 
 __all__ = [
     "EQUAL_KINDS",
+    "HELD_EQUAL",
     "Estimator",
+    "HeldEqual",
     "Information",
-    "InvarianceLevels",
     "LinkedOptions",
     "PathOptions",
     "SemOptions",
@@ -29,12 +30,12 @@ __all__ = [
 
 Estimator: TypeAlias = Literal["ML", "MLR", "MLM", "DWLS", "WLSMV"]
 Missing: TypeAlias = Literal["listwise", "fiml"]
-InvarianceLevels: TypeAlias = Literal["configural", "metric", "scalar"]
+HeldEqual: TypeAlias = Literal["configural", "metric", "scalar"]
 Information: TypeAlias = Literal["expected", "observed"]
 WithinLevel: TypeAlias = Literal["pooled", "saturated", "model"]
 
 EQUAL_KINDS: Final = ("loadings", "intercepts", "residuals", "edges")
-_EQUAL: Final[Mapping[str, tuple[str, ...]]] = {
+HELD_EQUAL: Final[Mapping[str, tuple[str, ...]]] = {
     "configural": (),
     "metric": ("loadings",),
     "scalar": ("loadings", "intercepts"),
@@ -76,7 +77,7 @@ class SemOptions:
     progress: bool | None = None
     weight: str | None = None
     frequency: str | None = None
-    invariance: InvarianceLevels = "configural"
+    invariance: HeldEqual = "configural"
     equal: tuple[str, ...] = ()
     scaling: Scaling = "marker"
     information: Information | None = None
@@ -89,13 +90,13 @@ class SemOptions:
         asked = cls(**{**given, **_errors(given, data)})
         _one_of("estimator", asked.estimator, get_args(Estimator))
         _one_of("missing", asked.missing, get_args(Missing))
-        _one_of("invariance", asked.invariance, get_args(InvarianceLevels))
+        _one_of("invariance", asked.invariance, get_args(HeldEqual))
         _one_of("scaling", asked.scaling, get_args(Scaling))
         if asked.information is not None:
             _one_of("information", asked.information, get_args(Information))
         for kind in asked.equal:
             _one_of("equal", kind, EQUAL_KINDS)
-        equal = tuple(dict.fromkeys((*_EQUAL[asked.invariance], *asked.equal)))
+        equal = tuple(dict.fromkeys((*HELD_EQUAL[asked.invariance], *asked.equal)))
         _check_columns(asked, equal)
         _check_estimator(asked)
         usual: StandardErrors = "standard" if asked.estimator == "ML" else "robust"

@@ -54,17 +54,7 @@ def cluster_notes(clusters: IntArray | None) -> list[str]:
 
 
 def hidden_notes(names: Sequence[str], hidden: BoolArray, min_group: int) -> list[str]:
-    """Of how many units something is hidden, and what that means for answers about units.
-
-    Parameters
-    ----------
-    names
-        (k,) constructs.
-    hidden
-        (units, k) what may not be shown.
-    min_group
-        Smallest number of people behind a figure of a unit.
-    """
+    """Of how many units something is hidden, and what that means for answers about units; `hidden` is (units, k)."""
     count = int(hidden.any(axis=1).sum())
     if not count:
         return []
@@ -87,14 +77,7 @@ def assumed_notes(table: ParameterTable) -> list[str]:
 def never_met_notes(items: Sequence[str], together: Sequence[FloatArray], who: str) -> list[str]:
     """Pairs of items that were never seen together, though others join them: what that means for the numbers.
 
-    Parameters
-    ----------
-    items
-        The p items.
-    together
-        (p, p) of each group: how often a pair was seen.
-    who
-        Who never saw both, with a verb ("people answered", "units know").
+    `together` is (p, p) of each group: how often a pair was seen; `who` never saw both, with a verb ("units know").
     """
     pairs = np.argwhere(np.tril(np.logical_or.reduce([own < FEWEST for own in together])))
     if not len(pairs):

@@ -21,13 +21,7 @@ _BLOCK = 256  # cells whose products are held at once
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Cells:
-    """Respondents of a unit who skipped the same items form a cell.
-
-    >>> design = Design(codes=np.array([0, 0, 1, 1]), units=["north", "south"])
-    >>> cells = Cells.from_columns(["a", "b"], [np.array([1.0, 3, 2, 4]), np.array([2, np.nan, 5, 3])], design)
-    >>> cells.unit.tolist(), cells.pattern.tolist(), cells.n.tolist()
-    ([0, 0, 1], [0, 1, 1], [1.0, 1.0, 2.0])
-    """
+    """Respondents of a unit who skipped the same items form a cell."""
 
     items: tuple[str, ...]  # the p items
     units: tuple[Hashable, ...]  # the G unit keys, sorted

@@ -104,12 +104,6 @@ def mean_noise(own: SourceMoments, covariance: FloatArray, times: float = 1.0) -
     ch. 2).
 
     `times`: as if so many times the people had answered, as many as there are at most.
-
-    >>> from roxmodel.moments.condense import Design
-    >>> design = Design(codes=np.array([0, 0, 1]), units=["north", "south"])
-    >>> staff = SourceMoments.from_columns("employee", ["p1"], [np.array([1.0, 3, 6])], design)
-    >>> mean_noise(staff, np.array([[2.0]])).ravel().tolist()
-    [1.0, 2.0]
     """
     weight = np.diagonal(own.weight, axis1=1, axis2=2)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["Bar", "FanSeries", "draw_fan", "draw_waterfall"]
 
 _PANEL: Final = 1.35  # inches of a small panel's height between its scales
+_TIGHT: Final = 0.24  # inches of height of a number at a small panel
 _AIR: Final = 0.3  # inches between two panels
 _HIGH: Final = 2.8  # inches of a waterfall between its words
 
@@ -85,12 +86,6 @@ def draw_fan(series: Sequence[FanSeries], title: str = "", caption: str = "") ->
     """Draw change over waves, one small panel per construct, with its band and a line at zero.
 
     Every panel has its own vertical scale, as units and scales differ.
-
-    Examples
-    --------
-    >>> rise = FanSeries("pride", [1, 2, 3], [0.1, 0.2, 0.2], [0.0, 0.1, 0.1], [0.2, 0.3, 0.3])
-    >>> [text.get_text() for text in draw_fan([rise]).axes[0].texts][:2]
-    ['pride', 'points']
     """
     some(series, "series")
     require_matplotlib()
@@ -108,7 +103,7 @@ def draw_fan(series: Sequence[FanSeries], title: str = "", caption: str = "") ->
     step = head + _PANEL + _AIR
     page = new_page(width, step * math.ceil(len(series) / columns) + 0.2, title, caption)
     scales = [Scale(*limits([0.0, *one.low, *one.mean, *one.high], 0.08), _PANEL, 0.0) for one in series]
-    room = max(left_of(y, measure, 0.0) for y in scales)
+    room = max(left_of(y, measure, 0.0, _TIGHT) for y in scales)
     for number, (one, y, (name, unit)) in enumerate(zip(series, scales, words, strict=True)):
         row, column = divmod(number, columns)
         left, top = EDGE + column * (wide + _AIR), page.top + row * step
@@ -124,7 +119,7 @@ def _draw_panel(page: Page, scales: tuple[Scale, Scale], series: FanSeries, lowe
     """Band and mean of one construct; waves are numbered below the lowest panel of a column."""
     x, y = scales
     ax = page.axes(x, y)
-    page.upright(ax, y, x.start)
+    page.upright(ax, y, x.start, high=_TIGHT)
     if lowest:
         page.along(ax, x, y.start, "wave", rules=False, whole=True)
     ax.axhline(y.low, color=RULE, linewidth=1.5, zorder=1)
@@ -141,12 +136,6 @@ def draw_waterfall(steps: Sequence[Bar], title: str = "", ylabel: str = "", capt
 
     A change starts where the one before ended, so that the axis does not read its own interval: that stands in words
     above it. The result starts at zero and has a whisker.
-
-    Examples
-    --------
-    >>> figure = draw_waterfall([Bar("benefit", 300.0), Bar("cost", -120.0), Bar("net", 180.0)])
-    >>> [text.get_text() for text in figure.axes[0].texts][-3:]
-    ['benefit', 'cost', 'net']
     """
     starts = _starts(steps)
     require_matplotlib()

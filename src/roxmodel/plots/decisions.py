@@ -97,12 +97,6 @@ def draw_frontier(points: Sequence[FrontierPoint], title: str = "", caption: str
 
     Points come in any order, at most one of them chosen. Hollow dots leave more than 1 % of the budget unspent.
     Budgets that span more than a factor of 1,000 get a logarithmic scale, and the axis says so.
-
-    Examples
-    --------
-    >>> points = [FrontierPoint(100.0, 50.0, 20.0, 80.0, 98.0), FrontierPoint(200.0, 70.0, 30.0, 110.0, 99.0, True)]
-    >>> [text.get_text() for text in draw_frontier(points, unit="EUR").axes[0].texts if "chosen" in text.get_text()]
-    ['chosen: budget 200, spends 99.0, promises 70 [30, 110]']
     """
     some(points, "points")
     for point in points:
@@ -137,14 +131,7 @@ def draw_frontier(points: Sequence[FrontierPoint], title: str = "", caption: str
 
 
 def draw_tornado(bars: Sequence[Swing], base: float, title: str = "", unit: str = "", caption: str = "") -> Figure:
-    """Draw how far each driver alone moves the plan's net value `base`, the widest swing on top.
-
-    Examples
-    --------
-    >>> figure = draw_tornado([Swing("discount", 130.0, 110.0, 0.01, 0.03)], 120.0)
-    >>> [text.get_text() for text in figure.axes[0].texts][-3:]
-    ['discount', '0.03', '0.01']
-    """
+    """Draw how far each driver alone moves the plan's net value `base`, the widest swing on top."""
     some(bars, "bars")
     known("The tornado", base=base)
     for bar in bars:
@@ -182,12 +169,6 @@ def draw_chance(
 
     Every plan (name to its draws, each of shape (draws,)) gets its own panel on the same scale, which leaves out the
     outer half per cent at either end; the caption says how many draws that is.
-
-    Examples
-    --------
-    >>> figure = draw_chance({"the plan": [-10.0, 20.0, 30.0, 40.0]})
-    >>> [text.get_text() for text in figure.axes[0].texts if "loss" in text.get_text()]
-    ['A loss in 25 of 100 draws.']
     """
     some(series, "plans")
     draws = {name: _drawn(name, given) for name, given in series.items()}
@@ -350,13 +331,6 @@ def draw_plan(
     The darker a wave, the nearer the action to its full effect. Spending, shape (waves,), beyond the budget (one
     number, shape (waves,), or None, NaN, infinite where there is no limit) is drawn in the colour of losses. `total`
     is the net value of the whole plan, whose interval is not the sum of the rows' intervals.
-
-    Examples
-    --------
-    >>> rows = [PlanRow("coaching", [0.5, 1.0, 1.0], 120.0, 300.0, 100.0, 500.0)]
-    >>> figure = draw_plan(rows, [120.0, 0.0, 0.0], budget=150.0, unit="EUR")
-    >>> "300 [100, 500]" in [text.get_text() for text in figure.axes[0].texts]
-    True
     """
     some(rows, "rows")
     money, shares, limit = _checked(rows, spending, budget)

@@ -138,13 +138,7 @@ class Diagram:
 
 
 def small_print(node: Node) -> str:
-    """Say source and number of items, as under a node's name.
-
-    Examples
-    --------
-    >>> small_print(Node("revenue", "outcomes", "unit", 1))
-    'unit · 1 item'
-    """
+    """Say source and number of items, as under a node's name."""
     if node.items <= 0:
         return node.source
     return f"{node.source} · {node.items} item{'' if node.items == 1 else 's'}"
@@ -162,13 +156,7 @@ def arrow_label(arrow: Arrow) -> str:
 
 
 def label_lines(arrow: Arrow, stacked: bool) -> tuple[str, ...]:
-    """Write the label in one line, or the interval below the number; () without a label.
-
-    Examples
-    --------
-    >>> label_lines(Arrow("pride", "behaviours", 0.42, 0.31, 0.53, lag=1), stacked=True)
-    ('0.42, lag 1', '[0.31, 0.53]')
-    """
+    """Write the label in one line, or the interval below the number; () without a label."""
     later = f"lag {arrow.lag}" if arrow.lag else ""
     if not finite(arrow.estimate):
         return (later,) if later else ()
@@ -189,11 +177,6 @@ def relative_strengths(arrows: tuple[Arrow, ...]) -> tuple[float | None, ...]:
 
     ``|standardized|`` capped at 1, or ``|estimate|`` capped at 1 for an arrow without it. If no arrow is standardized
     and an estimate exceeds 1, estimates are taken relative to the largest.
-
-    Examples
-    --------
-    >>> relative_strengths((Arrow("a", "b", 50.0), Arrow("b", "c", 200.0), Arrow("a", "c")))
-    (0.25, 1.0, None)
     """
     known = [arrow.estimate for arrow in arrows if finite(arrow.estimate)]
     any_standardized = any(finite(arrow.standardized) for arrow in arrows)

@@ -147,15 +147,7 @@ def _faint(colour: str, kept: float = 0.4) -> str:
 
 
 def keys(diagram: Diagram) -> tuple[Key, ...]:
-    """Explain what occurs in a diagram, and only that.
-
-    Examples
-    --------
-    >>> from roxmodel.plots.diagram import Node
-    >>> nodes = (Node("a", "pride", "employee", 1), Node("b", "outcomes", "unit", 1))
-    >>> [key.words for key in keys(Diagram(nodes, (Arrow("a", "b", 0.5),)))]
-    ['width: size of the estimate', 'positive']
-    """
+    """Explain what occurs in a diagram, and only that."""
     edges = [arrow for arrow in diagram.arrows if arrow.kind == "edge"]
     numbers = [a for a in edges if finite(a.estimate)]
     entries: list[Key] = []

@@ -95,7 +95,7 @@ SMALL: Final = 7.8
 WIDTH: Final = 8.0  # inches
 LINE: Final = 1.3 / 72  # inches per point of a line of text
 EDGE: Final = 0.2  # inches that stay free around a page
-_HIGH_TICK: Final = 0.3  # inches of height that the number at a tick takes
+HIGH_TICK: Final = 0.3  # inches of height that the number at a tick takes
 _DPI: Final = 100
 _RASTER_DPI: Final = 200
 # No date in the file and a fixed salt for its ids: the same figure gives the same bytes.
@@ -316,9 +316,9 @@ class Page:
         if label:
             self.text((middle, bottom + 0.35), label, TICK, QUIET)
 
-    def upright(self, ax: Axes, y: Scale, left: float, rules: bool = True) -> None:
-        """Numbers left of axes."""
-        for tick in y.ticks(_line_of_ticks):
+    def upright(self, ax: Axes, y: Scale, left: float, rules: bool = True, high: float = HIGH_TICK) -> None:
+        """Numbers left of axes, each with so many inches of height."""
+        for tick in y.ticks(lambda _: high):
             self.text((left - 0.08, y.at(tick)), tick_text(tick), TICK, QUIET, align="right")
             if rules:
                 ax.axhline(tick, color=RULE, linewidth=0.6, zorder=0)
@@ -385,7 +385,7 @@ def in_unit(what: str, unit: str) -> str:
     return f"{what}, {unit}" if unit.strip() else what
 
 
-def left_of(y: Scale, measure: Measure, edge: float = EDGE) -> float:
+def left_of(y: Scale, measure: Measure, edge: float = EDGE, high: float = HIGH_TICK) -> float:
     """Inches to axes that leave room for the numbers of their upright scale, from an edge at the left.
 
     Examples
@@ -393,11 +393,8 @@ def left_of(y: Scale, measure: Measure, edge: float = EDGE) -> float:
     >>> left_of(Scale(0.0, 10.0, 3.0, 0.0), lambda text, size, bold: 0.1 * len(text))
     0.5
     """
-    return edge + max((measure(tick_text(tick), TICK, False) for tick in y.ticks(_line_of_ticks)), default=0.0) + 0.1
-
-
-def _line_of_ticks(_: float) -> float:
-    return _HIGH_TICK
+    ticks = y.ticks(lambda _: high)
+    return edge + max((measure(tick_text(tick), TICK, False) for tick in ticks), default=0.0) + 0.1
 
 
 def limits(values: Sequence[float], pad: float = 0.06, least: float = 0.0) -> tuple[float, float]:

@@ -20,7 +20,7 @@ __all__ = [
     "SMALL_SIZE",
     "Layers",
     "NodeText",
-    "Places",
+    "Rectangles",
     "arrange",
     "bow_depth",
     "column_order",
@@ -56,13 +56,6 @@ def column_order(diagram: Diagram) -> tuple[Factor, ...]:
     """Order the factors present so that most arrows run from left to right; of equal ones the nearest to PwC's.
 
     Covariances and context do not count.
-
-    Examples
-    --------
-    >>> from roxmodel.plots.diagram import Arrow, Node
-    >>> nodes = (Node("a", "pride", "employee", 1), Node("b", "influencers", "employee", 1))
-    >>> column_order(Diagram(nodes, (Arrow("b", "a"),)))
-    ('influencers', 'pride')
     """
     factor = {node.name: node.factor for node in diagram.nodes}
     present = [name for name in HEADINGS if name != "context" and name in factor.values()]
@@ -82,13 +75,6 @@ def arrange(diagram: Diagram) -> Layers:
 
     Columns are factors, with context in a row below. If most arrows run between context nodes (a model that knows no
     factors), columns are the depth in the graph and only nodes without arrows form the row.
-
-    Examples
-    --------
-    >>> from roxmodel.plots.diagram import Arrow, Node
-    >>> nodes = (Node("a", "pride", "employee", 1), Node("b", "outcomes", "unit", 1))
-    >>> arrange(Diagram(nodes, (Arrow("a", "b"),))).columns
-    ((0,), (1,))
     """
     index = {node.name: place for place, node in enumerate(diagram.nodes)}
     ends = [(index[arrow.cause], index[arrow.effect]) for arrow in diagram.arrows]
@@ -237,7 +223,7 @@ class NodeText:
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class Rectangles:
     """Rectangles of a diagram.
 
     One box per slot (nodes, then lanes); one band per column, from above the first slot to below the last, as wide as
@@ -273,7 +259,7 @@ def _node_text(node: Node, shown: str, measure: Measure) -> NodeText:
     return NodeText(name, small, widest + 0.2, height + 0.2)
 
 
-def placed(layers: Layers, texts: Sequence[NodeText], label_widths: Sequence[float], stretch: float) -> Places:
+def placed(layers: Layers, texts: Sequence[NodeText], label_widths: Sequence[float], stretch: float) -> Rectangles:
     """Give every slot its rectangle; boxes of one column never overlap, nor do columns.
 
     `label_widths` are the inches each arrow's label takes (0 without one); a `stretch` of 1 is the tightest layout.
@@ -295,7 +281,7 @@ def placed(layers: Layers, texts: Sequence[NodeText], label_widths: Sequence[flo
     bottom = max((box.bottom for box in boxes.values()), default=0.0)
     framed = tuple(Box(start, top, stop, bottom) for start, stop in bands)
     boxes.update(_row(layers, framed, [(texts[s].width, heights[s]) for s in layers.row], stretch))
-    return Places(tuple(boxes[slot] for slot in range(len(boxes))), framed, gaps)
+    return Rectangles(tuple(boxes[slot] for slot in range(len(boxes))), framed, gaps)
 
 
 def _heights(layers: Layers, texts: Sequence[NodeText]) -> dict[int, float]:

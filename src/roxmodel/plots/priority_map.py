@@ -111,12 +111,6 @@ def draw_map(
 
     Lines stand at the means of the constructs (of the items if there are only items). The figure is high enough for
     every name; the caption says how many found no place even so.
-
-    Examples
-    --------
-    >>> figure = draw_map([MapPoint("pride", 55.0, 0.5, 0.3, 0.7), MapPoint("value", 80.0, 0.2, -0.1, 0.5)])
-    >>> [text.get_text() for text in figure.axes[0].texts if "first" in text.get_text()]
-    ['Act here first']
     """
     some(points, "points")
     for point in points:
@@ -301,12 +295,6 @@ def beside(dots: FloatArray, radii: FloatArray, sizes: FloatArray, room: FloatAr
 
     From dots of shape (n, 2) and their radii, sizes of the names (n, 2), the box that no name must leave, and boxes
     around `lines` that a name should rather not cover, to boxes of shape (n, 4); NaN for a name that finds no place.
-
-    Examples
-    --------
-    >>> dot, radius, size = np.array([[1.0, 1.0]]), np.array([0.05]), np.array([[0.8, 0.2]])
-    >>> beside(dot, radius, size, np.array([0.0, 0.0, 4.0, 4.0]), np.empty((0, 4))).round(2).tolist()
-    [[1.08, 0.9, 1.88, 1.1]]
     """
     solid = np.column_stack([dots - radii[:, None], dots + radii[:, None]])
     reach = np.repeat(_GAPS, len(_WAYS))

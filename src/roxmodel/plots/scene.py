@@ -18,7 +18,7 @@ from roxmodel.plots.places import (
     SMALL_SIZE,
     Layers,
     NodeText,
-    Places,
+    Rectangles,
     arrange,
     bow_depth,
     node_texts,
@@ -48,7 +48,7 @@ class _End:
     rank: float
 
 
-def _routed(arrows: Sequence[Arrow], layers: Layers, places: Places) -> tuple[FloatArray, ...]:
+def _routed(arrows: Sequence[Arrow], layers: Layers, places: Rectangles) -> tuple[FloatArray, ...]:
     """Lay a chain of cubic Bézier curves for every arrow: control points, shape (3 k + 1, 2) each, in inches.
 
     Curves start and end at right angles to a box's side and cross no box.
@@ -76,7 +76,7 @@ def _routed(arrows: Sequence[Arrow], layers: Layers, places: Places) -> tuple[Fl
     return tuple(curves)
 
 
-def _ends(arrow: Arrow, number: int, layers: Layers, places: Places) -> tuple[_End, _End]:
+def _ends(arrow: Arrow, number: int, layers: Layers, places: Rectangles) -> tuple[_End, _End]:
     column_of = layers.column_of()
     chain = layers.chains[number]
     cause, effect = chain[0], chain[-1]
@@ -100,7 +100,7 @@ def _ends(arrow: Arrow, number: int, layers: Layers, places: Places) -> tuple[_E
     return (lower, upper) if low == cause else (upper, lower)
 
 
-def _beside(arrow: Arrow, number: int, layers: Layers, places: Places) -> tuple[_End, _End]:
+def _beside(arrow: Arrow, number: int, layers: Layers, places: Rectangles) -> tuple[_End, _End]:
     """Place the ends of an arrow within a column: bowing out at the free side, near partners inside."""
     cause, effect = layers.chains[number]
     place, last = layers.column_of()[cause], len(layers.columns) - 1
@@ -114,7 +114,7 @@ def _beside(arrow: Arrow, number: int, layers: Layers, places: Places) -> tuple[
     return _End(cause, side, down * rank), _End(effect, side, -down * rank)
 
 
-def _ports(ends: Sequence[tuple[_End, _End]], places: Places) -> dict[tuple[int, int], Point]:
+def _ports(ends: Sequence[tuple[_End, _End]], places: Rectangles) -> dict[tuple[int, int], Point]:
     """Spread the ends at one side of a box evenly, in the order of where they go."""
     sides: dict[tuple[int, Side], list[tuple[float, int, int]]] = {}
     for number, pair in enumerate(ends):
@@ -141,7 +141,7 @@ def _on_side(box: Box, side: Side, shift: float) -> Point:
 def _channels(
     ends: Sequence[tuple[_End, _End]],
     layers: Layers,
-    places: Places,
+    places: Rectangles,
     ports: Mapping[tuple[int, int], Point],
 ) -> dict[int, Point]:
     """Where arrows between the row and a column rise: below its last box, left of it to a higher one."""
@@ -256,15 +256,6 @@ def layout(diagram: Diagram, measure: Measure = rough_measure) -> Scene:
     """Lay out a diagram, with more room between the boxes until no label collides; deterministic.
 
     The default measure needs no font and is a little generous.
-
-    Examples
-    --------
-    >>> from roxmodel.plots.diagram import Arrow, Node
-    >>> nodes = (Node("a", "pride", "employee", 1), Node("b", "outcomes", "unit", 1))
-    >>> scene = layout(Diagram(nodes, (Arrow("a", "b", 0.4),)))
-    >>> label = scene.labels[0].box
-    >>> scene.boxes[0].right < label.left < label.right < scene.boxes[1].left
-    True
     """
     layers = arrange(diagram)
     scene = _laid_out(diagram, layers, measure, stacked=False)
@@ -305,7 +296,7 @@ def _label_size(lines: tuple[str, ...], measure: Measure) -> tuple[float, float]
     return (max(widths) + 0.06, (LABEL_SIZE + SMALL_SIZE * (len(lines) - 1)) * LINE + 0.02)
 
 
-def _headings(layers: Layers, places: Places, measure: Measure) -> tuple[Heading, ...]:
+def _headings(layers: Layers, places: Rectangles, measure: Measure) -> tuple[Heading, ...]:
     headings = []
     high = HEADING_SIZE * LINE
     for text, band in zip(layers.headings, places.bands, strict=True):
@@ -335,7 +326,7 @@ def _obstacles(boxes: tuple[Box, ...], headings: tuple[Heading, ...], curves: tu
 
 def _on_page(
     texts: tuple[NodeText, ...],
-    places: Places,
+    places: Rectangles,
     headings: tuple[Heading, ...],
     curves: tuple[FloatArray, ...],
     labels: Sequence[Label | None],

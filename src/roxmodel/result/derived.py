@@ -8,21 +8,22 @@ Defined parameters: arithmetic over labels, with its uncertainty.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from roxmodel.implied.layout import DISTURBANCES, LOADINGS, RESIDUALS, Layout, place_of, residual_of
 from roxmodel.implied.matrices import conditioned, filled, implied
-from roxmodel.records import LINEAR
+from roxmodel.records import LINEAR, Measure
 from roxmodel.result.draws import Draws, delta_se, slopes_of, spread_of, wald
 from roxmodel.result.latent import covariates_in, latent_groups
 from roxmodel.result.system import implied_covariance, system_of
+from roxmodel.spec.constructs import Construct
 from roxmodel.spec.definitions import evaluate, in_order, names_in
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import Parameter, ParameterTable
-from roxmodel.types import FloatArray
+from roxmodel.types import BoolArray, FloatArray
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,15 +33,58 @@ if TYPE_CHECKING:
 __all__ = [
     "Known",
     "Spreads",
+    "bartlett_measure",
     "construct_sd",
     "define",
     "disturbances",
+    "measure_of",
     "standardized_draws",
     "standardized_table",
     "standardized_values",
     "summary_of",
+    "told",
     "unknown_definitions",
 ]
+
+
+def measure_of(construct: Construct, within: FloatArray, weights: FloatArray | None = None) -> Measure:
+    """How answers become the score of one construct: their (weighted) mean; `within` is their covariance in a unit."""
+    q = len(construct.items)
+    signs, offsets = (np.array([item.reading[place] for item in construct.items]) for place in (0, 1))
+    return Measure(
+        name=construct.name,
+        factor=construct.factor,
+        source=construct.source,
+        items=construct.item_names,
+        weights=np.full(q, 1.0 / q) if weights is None else weights,
+        signs=signs,
+        offsets=offsets,
+        lows=tuple(item.ends[0] for item in construct.items),
+        highs=tuple(item.ends[1] for item in construct.items),
+        codes=tuple({} if item.scale is None else dict(item.scale.codes) for item in construct.items),
+        within=within,
+    )
+
+
+def bartlett_measure(
+    construct: Construct, own: tuple[FloatArray, FloatArray, FloatArray], least: float, within: FloatArray | None = None
+) -> Measure:
+    """Bartlett's score from a construct's own items: their loadings λ, variances θ and means, (q,) each.
+
+    ``score = Σ w (mean of the first item + λ₁ (answer - mean of the item) / λ)``, in points of the first item, w
+    proportional to λ² / θ; where an error is `least` or less the item says it all. Bartlett (1937), doi
+    10.1111/j.2044-8295.1937.tb00863.x.
+    """
+    lam, unique, mean = own
+    usable = np.abs(lam) > 1e-8 * np.abs(lam).max()
+    ratio = np.where(usable, (lam[0] if usable[0] else 1.0) / np.where(usable, lam, 1.0), 0.0)
+    errors = np.where(usable, unique * ratio**2, np.inf)
+    exact = errors <= least
+    precision = exact.astype(float) if exact.any() else 1.0 / errors
+    nothing = np.full((len(lam), len(lam)), np.nan)
+    plain = measure_of(construct, nothing if within is None else within, precision / precision.sum())
+    offsets = mean[0] + ratio * (plain.offsets - mean)
+    return replace(plain, signs=plain.signs * ratio, offsets=offsets, errors=errors)
 
 
 def disturbances(model: RoxModel, table: ParameterTable, theta: FloatArray, sample: FloatArray) -> FloatArray:
@@ -210,6 +254,36 @@ class Known:
     vcov: FloatArray
     df: FloatArray
     draws: Draws | None
+
+
+def told(
+    model: RoxModel,
+    table: ParameterTable,
+    known: Known,
+    given: Mapping[str, float],
+    lost: BoolArray | None = None,
+) -> dict[str, FloatArray]:
+    """Value, error, interval and test of every row of the table, definitions among them, by their name in `Estimates`.
+
+    `given`: id -> value of what the data give; `lost`: (n_free,) parameters that have no error.
+    """
+    free = np.array([row.free for row in table])
+    at, places = free > 0, free[free > 0] - 1
+    stated = [given.get(row.id, np.nan) if row.value is None else row.value for row in table]
+    value, df, se = np.array(stated, dtype=np.float64), *(np.full(len(table), np.nan) for _ in range(2))
+    own = np.sqrt(np.maximum(np.diag(known.vcov), 0.0))
+    value[at], df[at] = known.theta[places], known.df[places]
+    se[at] = own[places] if lost is None else np.where(lost, np.nan, own)[places]
+    low, high, p = wald(value, se, df)
+    if known.draws is not None:
+        spread = known.draws.spread
+        for column, found in ((se, spread.se), (low, spread.low), (high, spread.high), (p, spread.p)):
+            column[at] = found[places]
+    rows, defined = define(model, table, known)
+    value[rows], se[rows], low[rows], high[rows], p[rows], df[rows] = defined
+    with np.errstate(invalid="ignore", divide="ignore"):
+        statistic = np.where(se > 0, value / se, np.nan)
+    return {"value": value, "se": se, "statistic": statistic, "p": p, "low": low, "high": high, "df": df}
 
 
 def unknown_definitions(model: RoxModel, table: ParameterTable) -> tuple[str, ...]:

@@ -16,9 +16,11 @@ from roxmodel.errors import RoxError
 from roxmodel.implied.layout import LOADINGS, RESIDUALS
 from roxmodel.implied.matrices import filled
 from roxmodel.records import Estimates, Measure, Population
+from roxmodel.result.derived import bartlett_measure
 from roxmodel.result.draws import delta_se, spread_of, wald
 from roxmodel.result.fitted import Fitted
 from roxmodel.result.latent import LatentGroup, group_rows, latent_groups, only_group
+from roxmodel.spec.constructs import Construct
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import Parameter, ParameterTable
 from roxmodel.types import FloatArray
@@ -57,7 +59,7 @@ def group_fields(fit: Fitted, name: str) -> dict[str, Any]:
         "estimates": Estimates(**{f.name: getattr(fit.estimates, f.name)[at] for f in fields(Estimates)}),
         "vcov": fit.vcov[np.ix_(keep, keep)],
         "equations": tuple(replace(equation, n=round(part.n)) for equation in fit.equations),
-        "measures": tuple(_measure(fit.model, construct, part, fit.theta) for construct in fit.model.names),
+        "measures": tuple(_measure(fit.model, construct, part, fit.theta) for construct in fit.model.constructs),
         "population": _population(fit, part),
         "notes": (*fit.notes, _note(fit, wanted, keep)),
         "index_values": {"n": float(part.n)},
@@ -92,40 +94,12 @@ def _population(fit: Fitted, part: LatentGroup) -> Population:
     )
 
 
-def _measure(model: RoxModel, name: str, group: LatentGroup, theta: FloatArray) -> Measure:
-    """How answers become Bartlett's score of one construct, from its own items, in points of the first one.
-
-    ``score = Σ w (mean of the first item + λ₁ (answer - mean of the item) / λ)``, w proportional to λ² / θ. Bartlett
-    (1937), doi 10.1111/j.2044-8295.1937.tb00863.x.
-    """
-    construct = model.find(name)
+def _measure(model: RoxModel, construct: Construct, group: LatentGroup, theta: FloatArray) -> Measure:
     own = [group.layout.items.index(item) for item in construct.item_names]
-    lam = filled(group.layout, theta, LOADINGS)[own, model.names.index(name)]
+    lam = filled(group.layout, theta, LOADINGS)[own, model.names.index(construct.name)]
     residual = np.diag(filled(group.layout, theta, RESIDUALS))[own]
-    scale = group.layout.scale[own]
-    mean = group.sample.mean[own] * scale
-    usable = np.abs(lam) > 1e-8 * np.abs(lam).max()
-    unit = lam[0] if usable[0] else 1.0
-    ratio = np.where(usable, unit / np.where(usable, lam, 1.0), 0.0)
-    errors = np.where(usable, residual * ratio**2, np.inf)
-    exact = errors <= 1e-12 * float(group.layout.scale.min()) ** 2
-    with np.errstate(divide="ignore"):
-        precision = exact.astype(float) if exact.any() else np.where(usable, 1.0 / errors, 0.0)
-    signs, offsets = (np.array([item.reading[place] for item in construct.items]) for place in (0, 1))
-    return Measure(
-        name=name,
-        factor=construct.factor,
-        source=construct.source,
-        items=construct.item_names,
-        weights=precision / precision.sum(),
-        signs=signs * ratio,
-        offsets=mean[0] + ratio * (offsets - mean),
-        lows=tuple(item.ends[0] for item in construct.items),
-        highs=tuple(item.ends[1] for item in construct.items),
-        codes=tuple({} if item.scale is None else dict(item.scale.codes) for item in construct.items),
-        within=np.full((len(lam), len(lam)), np.nan),
-        errors=errors,
-    )
+    scale = group.layout.scale
+    return bartlett_measure(construct, (lam, residual, group.sample.mean[own] * scale[own]), 1e-12 * scale.min() ** 2)
 
 
 def edge_differences(fit: Fitted) -> pd.DataFrame:

@@ -1,7 +1,4 @@
-"""Levels of the units: what is known of them, and draws of what is not.
-
-Predicted levels of the units as a table, small groups left out.
-"""
+"""Levels of the units: what is known of them, draws of what is not; how they vary together, and as a table."""
 
 from __future__ import annotations
 
@@ -11,21 +8,34 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from roxmodel.errors import EstimationError
+from roxmodel.implied.layout import DISTURBANCES, EDGES, ITEM_MEANS, LATENT_MEANS, LOADINGS
+from roxmodel.implied.matrices import filled, implied, moment_jacobian
+from roxmodel.records import LINEAR
+from roxmodel.result.derived import disturbances
 from roxmodel.result.fitted import Fitted
-from roxmodel.result.system import root_of
-from roxmodel.types import FloatArray
+from roxmodel.result.latent import latent_groups
+from roxmodel.result.response import LevelDoubt
+from roxmodel.result.system import root_of, total_effects
+from roxmodel.types import BoolArray, FloatArray
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
+    "JointLevels",
     "KeptLevels",
     "UnitLevels",
+    "beyond_curves",
     "complete_levels",
+    "doubt_of",
+    "joint_of",
     "lower_roots",
     "unit_levels",
     "unit_score_table",
 ]
+
+_SELDOM = 0.5  # share of units in which a level is not known, below which it counts as known
+_MEANS = 5  # spawn key of draws of means
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,3 +159,133 @@ def unit_score_table(fit: Fitted) -> pd.DataFrame:
         table[f"{name}_se"] = np.where(hidden[:, k], np.nan, found.errors[:, k])
     table["predicted"] = [", ".join(names[~row]) for row in found.known]
     return table.assign(hidden=[", ".join(names[row]) for row in hidden])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class JointLevels:
+    """Means and covariances of the constructs between units (rows), in points, one for each draw."""
+
+    mean: FloatArray  # mean, covariance: (draws, k) and (draws, k, k)
+    covariance: FloatArray
+    repaired: float = 0.0  # share of draws in which a variance came out below 0 and was set to 0
+
+    @property
+    def spread(self) -> FloatArray:
+        """(draws, k) standard deviations."""
+        return np.sqrt(np.maximum(np.diagonal(self.covariance, axis1=1, axis2=2), 0.0))
+
+
+def joint_of(fit: Fitted, theta: FloatArray, seed: int | None) -> JointLevels:
+    """The distribution between units that the model implies; curved equations are left out of it.
+
+    Means of a bootstrap are those of its replicates. Where parameters are drawn from a normal distribution, means
+    follow linearly (delta method): an intercept and the edges it belongs to are drawn together, and their products
+    would spread means far more than means vary.
+
+    `theta`: (draws, n_free). `seed`: of the means, where the fit does not model them: these vary as means of so many
+    rows do.
+    """
+    return _latent(fit, theta, seed) if fit.table.of("loading") else _composite(fit, theta)
+
+
+def doubt_of(fit: Fitted, theta: FloatArray, seed: int | None) -> LevelDoubt | None:
+    """How uncertain the levels of the population are as a whole, draw by draw: its means and its spreads.
+
+    They come from the same draws as the effects, so that what errs together errs together. Levels that are known are
+    left as they are: scores of units or rows by method "path", a unit's own figures, and what lies on or after a curved
+    equation.
+
+    `theta`: (draws, n_free). `seed`: as in `joint_of`. Returns None where there are no means, or levels are known.
+    """
+    people = fit.population
+    if people.mean is None or (people.levels is not None and people.roots is None):
+        return None
+    drawn, at = joint_of(fit, theta, seed), joint_of(fit, fit.theta[None, :], seed)
+    spread = np.where(at.spread > 0, at.spread, 1.0)
+    known = beyond_curves(fit)
+    if people.roots is not None:
+        known = known | (np.mean((people.roots != 0).any(axis=2), axis=0) < _SELDOM)
+    return LevelDoubt(
+        centre=np.asarray(people.mean),
+        drift=np.where(known, 0.0, drawn.mean - at.mean),
+        stretch=np.where(known | (at.spread <= 0), 1.0, drawn.spread / spread),
+    )
+
+
+def beyond_curves(fit: Fitted) -> BoolArray:
+    """(k,) constructs on or after a curved equation."""
+    found = np.array([family != LINEAR for family in fit.families])
+    system = fit.system()
+    for place in system.order:
+        found[place] |= bool((system.coefficients[0, place, found] != 0).any())
+    return found
+
+
+def _latent(fit: Fitted, theta: FloatArray, seed: int | None) -> JointLevels:
+    group = latent_groups(fit)[0]
+    layout = group.layout
+    markers = [layout.items.index(construct.item_names[0]) for construct in fit.model.constructs]
+    loadings = filled(layout, theta, LOADINGS)[:, markers]
+    unit = np.diagonal(loadings, axis1=1, axis2=2)
+    total = total_effects(filled(layout, theta, EDGES))
+    psi, share = _possible(filled(layout, theta, DISTURBANCES))
+    covariance = total @ psi @ np.swapaxes(total, 1, 2) * (unit[:, :, None] * unit[:, None, :])
+    if not layout.means:
+        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_MEANS,)))
+        error = root_of(group.covariance[np.ix_(markers, markers)] / group.n)
+        noise = rng.standard_normal((len(theta), len(markers))) @ error.T
+        return JointLevels(np.asarray(fit.population.mean) + noise - noise.mean(axis=0), covariance, share)
+    if fit.resampling is not None:
+        levels = (total @ filled(layout, theta, LATENT_MEANS)[:, :, None])[:, :, 0]
+        mean = filled(layout, theta, ITEM_MEANS)[:, markers] + (loadings @ levels[:, :, None])[:, :, 0]
+        return JointLevels(mean, covariance, share)
+    at = implied(layout, fit.theta)
+    slopes = moment_jacobian(layout, at)[1][markers] @ layout.link
+    scale = layout.scale[markers]
+    return JointLevels(scale * (at.mu[markers] + (theta - fit.theta) @ slopes.T), covariance, share)
+
+
+def _composite(fit: Fitted, theta: FloatArray) -> JointLevels:
+    k = len(fit.model.names)
+    place = {name: i for i, name in enumerate(fit.model.names)}
+    given = np.zeros((k, k))
+    for row, value in zip(fit.table, fit.estimates.value, strict=True):
+        if row.kind in {"variance", "covariance"}:
+            given[place[row.left], place[row.right]] = given[place[row.right], place[row.left]] = value
+    psi, share = _possible(disturbances(fit.model, fit.table, theta, given))
+    total = total_effects(fit.system(theta).coefficients)
+    covariance = total @ psi @ np.swapaxes(total, 1, 2)
+    if fit.resampling is not None:
+        start = _starts(fit, theta)
+        return JointLevels((total @ start[:, :, None])[:, :, 0], covariance, share)
+    at = fit.theta[None, :]
+    here = total_effects(fit.system(at).coefficients)[0]
+    level = here @ _starts(fit, at)[0]
+    slopes = np.zeros((k, fit.table.n_free))
+    for row in fit.table:
+        if row.free and row.kind == "intercept":
+            slopes[:, row.free - 1] += here[:, place[row.left]]
+        elif row.free and row.kind == "edge":
+            slopes[:, row.free - 1] += here[:, place[row.right]] * level[place[row.left]]
+    return JointLevels(level + (theta - fit.theta) @ slopes.T, covariance, share)
+
+
+def _starts(fit: Fitted, theta: FloatArray) -> FloatArray:
+    """(draws, k) intercepts of the constructs."""
+    found = np.zeros((len(theta), len(fit.model.names)))
+    for row, value in zip(fit.table, fit.estimates.value, strict=True):
+        if row.kind == "intercept":
+            found[:, fit.model.names.index(row.left)] = theta[:, row.free - 1] if row.free else value
+    return found
+
+
+def _possible(psi: FloatArray) -> tuple[FloatArray, float]:
+    """The nearest covariances without a negative variance in any direction, and the share of draws that needed it."""
+    scale = np.sqrt(np.maximum(np.abs(np.diagonal(psi, axis1=1, axis2=2)), np.finfo(float).tiny))
+    units = scale[:, :, None] * scale[:, None, :]
+    values, vectors = np.linalg.eigh(psi / units)
+    wrong = values[:, 0] < -1e-9
+    if not wrong.any():
+        return psi, 0.0
+    mended = (vectors * np.maximum(values, 0.0)[:, None, :]) @ np.swapaxes(vectors, 1, 2) * units
+    return np.where(wrong[:, None, None], mended, psi), float(wrong.mean())

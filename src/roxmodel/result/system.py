@@ -89,7 +89,7 @@ def system_of(
         intercepts=intercepts if means and scale is None else None,
         families=families,
         lags=lags,
-        lagged=np.broadcast_to(lagged, (draws, *lagged.shape[1:])),
+        lagged=np.array(np.broadcast_to(lagged, (draws, *lagged.shape[1:]))),  # open to writing, as a copy of it is
         loops=tuple(tuple(place[name] for name in loop) for loop in model.loops()),
     )
 

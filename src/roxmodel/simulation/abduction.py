@@ -1,4 +1,4 @@
-"""What one unit's outcome tells of it: a yes/no or a count as it would have been, given what it was.
+"""One unit: where it stands, what may be shown of it, and what a yes/no or a count of it would have been.
 
 What a unit's chance would have been is not what its outcome would have been: a certified branch is certified, and more
 of what certifies cannot certify it again. The outcome is read as the quantile of one number u of the unit's own,
@@ -10,24 +10,179 @@ unit (monotonicity), is assumed; without it only bounds are known (Tian & Pearl 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from scipy.special import betainc, expit, gammainc, gammaincc
 
+from roxmodel.errors import SimulationError, listed
+from roxmodel.moments.checks import unit_hint
 from roxmodel.records import LINEAR
 from roxmodel.result.fit import Fit
+from roxmodel.result.levels import UnitLevels
 from roxmodel.result.system import System
-from roxmodel.simulation.standing import OneUnit
-from roxmodel.types import BoolArray, FloatArray
+from roxmodel.types import BoolArray, FloatArray, read_only
 
-__all__ = ["Abduced", "Outcome", "abduced", "expected_outcome", "realised_outcome"]
+__all__ = [
+    "Abduced", "Basis", "OneUnit", "Outcome", "abduced", "basis_notes", "expected_outcome", "one_unit",
+    "realised_outcome",
+]  # fmt: skip
+
+
+Basis: TypeAlias = Literal["observed", "predicted", "unknown", "hidden"]
+
+
+@read_only
+@dataclass(frozen=True, slots=True, eq=False)
+class OneUnit:
+    """What is known of one unit."""
+
+    key: Hashable  # its key in the study; of a fit of rows the number of the row, from 0
+    levels: FloatArray  # (k,) level of each construct, NaN where it is unknown or hidden
+    # (k,) ``observed`` (a figure taken as known), ``predicted`` (a latent level, from all that is known of the unit),
+    # ``unknown`` (nobody answered), ``hidden`` (too few people answered for it to be shown)
+    basis: tuple[Basis, ...]
+    # (k, k) lower root of the covariance of what is not known of the levels; None where they are taken as known
+    root: FloatArray | None
+
+    @property
+    def stands(self) -> FloatArray:
+        """(k,) booleans: whether there is a level to go by."""
+        return np.asarray(~np.isnan(self.levels))
+
+    def drawn(self, draws: int, seed: int | None) -> FloatArray:
+        """(draws, k) levels; those that are not known are drawn, with the prediction as their mean over the draws.
+
+        NaN where there is no level.
+        """
+        mean = np.where(self.stands, self.levels, 0.0)
+        roots = None if self.root is None else self.root[None]
+        found = UnitLevels(mean[None], roots, int(seed or 0)).drawn(0, draws, tuple(range(len(mean))))
+        every = np.broadcast_to(found.reshape(-1, len(mean)), (draws, len(mean)))
+        exact = np.array([basis != "predicted" for basis in self.basis])
+        centred = np.where(exact, mean, every - every.mean(axis=0) + mean)
+        return np.where(self.stands, centred, np.nan)
+
+
+def one_unit(fit: Fit, unit: Hashable) -> OneUnit:
+    """Find one unit in a fit.
+
+    `unit`: its key in the study; in a fit of rows by method "path" the number of the row, from 0.
+
+    Examples
+    --------
+    >>> from roxmodel.datasets import make_world
+    >>> from roxmodel.estimate.fit import fit
+    >>> world = make_world(30, seed=1)
+    >>> found = one_unit(fit(world.model, world.study(), method="path"), world.unit["branch"][0])
+    >>> found.basis[0], found.root is None
+    ('observed', True)
+    """
+    people = fit.population
+    if people.levels is None:
+        _refuse_no_units(fit)
+    place = _row(unit, people.n) if people.units is None else _place(unit, people.units)
+    if fit.predicted is None:
+        levels = np.array(np.asarray(people.levels)[place])
+        hidden = np.zeros(len(levels), dtype=bool) if people.hidden is None else people.hidden[place]
+        basis: list[Basis] = [
+            "hidden" if out else "unknown" if np.isnan(level) else "observed"
+            for level, out in zip(levels, hidden, strict=True)
+        ]
+        return OneUnit(place if people.units is None else people.units[place], levels, tuple(basis), None)
+    return _predicted(fit, place)
+
+
+def _predicted(fit: Fit, place: int) -> OneUnit:
+    """As `Fit.unit_scores` shows it: no answer of fewer people than the study lets show is in any figure."""
+    found, roots = fit.predicted, fit.population.roots
+    if found is None or roots is None:
+        raise ValueError("no predictions")  # the caller has looked
+    hidden = found.hidden[place]
+    levels = np.where(hidden, np.nan, found.values[place])
+    errors = np.where(hidden, 0.0, found.errors[place])
+    basis: list[Basis] = [
+        "hidden" if np.isnan(level) else "predicted" if error > 0 else "observed"
+        for level, error in zip(levels, errors, strict=True)
+    ]
+    return OneUnit(found.units[place], levels, tuple(basis), np.where(hidden[:, None], 0.0, roots[place]))
+
+
+def _refuse_no_units(fit: Fit) -> None:
+    if fit.traits.levels == "none":
+        raise SimulationError(
+            "This fit keeps no rows (method 'sem' works on their moments), so it knows no single one.",
+            hint="Use method='path' for rows, or a rox.Study for units.",
+        )
+    if fit.level == "between":
+        raise SimulationError(
+            "This fit was loaded from a document, which holds no unit.", hint="Fit the study again, then ask."
+        )
+    raise SimulationError(
+        "This fit comes from a printed matrix or a document, which holds no single row.", hint="Fit the rows."
+    )
+
+
+def _row(unit: object, n: int) -> int:
+    if isinstance(unit, bool) or not isinstance(unit, int | np.integer) or not 0 <= unit < n:
+        raise SimulationError(
+            f"unit= was {unit!r}, but this is a fit of rows, which have no names.",
+            allowed=f"the number of a row, 0 to {n - 1}",
+        )
+    return int(unit)
+
+
+def _place(unit: object, known: Sequence[Hashable]) -> int:
+    if isinstance(unit, Hashable):
+        for place, key in enumerate(known):
+            if key == unit and isinstance(key, bool) == isinstance(unit, bool):
+                return place
+    raise SimulationError(f"unit= names {unit!r}, which is not in the study.", hint=unit_hint(unit, known))
+
+
+def basis_notes(fit: Fit, unit: OneUnit) -> list[str]:
+    """How far the unit's levels are known, in sentences."""
+    names = {kind: _named(fit, unit, kind) for kind in ("predicted", "unknown", "hidden")}
+    whom = "unit" if fit.level == "between" else "row"
+    notes = []
+    if names["predicted"]:
+        notes.append(
+            f"Not observed but predicted from all that is known of the unit, with an error: levels of "
+            f"{listed(names['predicted'])}."
+        )
+    if names["unknown"]:
+        notes.append(f"The {whom} has no score of {listed(names['unknown'])}: that level is unknown.")
+    if names["hidden"]:
+        without = " The others are predicted without those answers." if fit.predicted is not None else ""
+        notes.append(
+            f"Hidden, because fewer than {fit.population.min_group} people answered, or because the unit would give "
+            f"such a one away: the level of {listed(names['hidden'])}.{without}"
+        )
+    if fit.traits.levels == "observed" and fit.level == "between":
+        notes.append("Unit means are taken as exact, which understates effects (see the fit's small print).")
+    return notes
+
+
+def _named(fit: Fit, unit: OneUnit, kind: str) -> list[str]:
+    return [name for name, basis in zip(fit.model.names, unit.basis, strict=True) if basis == kind]
+
 
 _LARGEST = 1e15  # of a count that is told from the next
+
+
 _STEPS = 1_000  # counts summed one by one; where more are between, some at a time
+
+
 _REPLICATES = 200  # outcomes drawn where a curved equation follows on another
+
+
+class Tails(NamedTuple):
+    """P(outcome ≤ count) and P(outcome > count), each to its own last digit."""
+
+    upto: FloatArray
+    beyond: FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +207,8 @@ class Outcome:
             return np.asarray(expit(predictor))
         return np.asarray(np.exp(np.minimum(predictor, np.log(_LARGEST))))
 
-    def below(self, count: FloatArray, mean: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """P(outcome ≤ count) and P(outcome > count), each to its own last digit."""
+    def tails(self, count: FloatArray, mean: FloatArray) -> Tails:
+        """How likely it is up to a count, and beyond it."""
         at = np.maximum(count, 0.0) + 1.0
         if self.family == "poisson":
             low, high = np.asarray(gammaincc(at, mean)), np.asarray(gammainc(at, mean))
@@ -62,7 +217,7 @@ class Outcome:
             share, rest = size / (size + mean), mean / (size + mean)
             low, high = np.asarray(betainc(size, at, share)), np.asarray(betainc(at, size, rest))
         none = count < 0
-        return np.where(none, 0.0, low), np.where(none, 1.0, high)
+        return Tails(np.where(none, 0.0, low), np.where(none, 1.0, high))
 
 
 def expected_outcome(outcome: Outcome, before: FloatArray, after: FloatArray) -> FloatArray:
@@ -92,8 +247,9 @@ def expected_outcome(outcome: Outcome, before: FloatArray, after: FloatArray) ->
     found, count = first.copy(), first.copy()
     while (count < last).any():
         open_ = count < last
-        at = outcome.below(count[open_] + (step - 1.0) / 2.0, q[open_])
-        found[open_] += step * _above((seen[0][open_], seen[1][open_], seen[2][open_], seen[3][open_]), at)
+        at = outcome.tails(count[open_] + (step - 1.0) / 2.0, q[open_])
+        some = _Bounds(*(Tails(tails.upto[open_], tails.beyond[open_]) for tails in seen))
+        found[open_] += step * _above(some, at)
         count += step
     return np.where(np.isnan(p + q), np.nan, np.where(p == q, outcome.seen, found))
 
@@ -111,30 +267,33 @@ def realised_outcome(outcome: Outcome, before: FloatArray, after: FloatArray, pl
     return np.where(np.isnan(chance), np.nan, (place < chance).astype(float))
 
 
-_Bounds: TypeAlias = tuple[FloatArray, FloatArray, FloatArray, FloatArray]
+class _Bounds(NamedTuple):
+    """F(y - 1) and F(y), with their complements: between what u lies."""
+
+    low: Tails
+    high: Tails
 
 
 def _bounds(outcome: Outcome, mean: FloatArray) -> _Bounds:
-    """F(y - 1), F(y) and their complements: between what u lies."""
-    (low, left), (high, right) = (outcome.below(np.asarray(outcome.seen - less), mean) for less in (1.0, 0.0))
-    return low, high, left, right
+    return _Bounds(*(outcome.tails(np.asarray(outcome.seen - less), mean) for less in (1.0, 0.0)))
 
 
-def _above(seen: _Bounds, at: tuple[FloatArray, FloatArray]) -> FloatArray:
+def _above(seen: _Bounds, at: Tails) -> FloatArray:
     """P(u > F'(c)), given what was seen; by the tail that keeps its digits."""
-    low, high, left, right = seen
+    low, high = seen
     with np.errstate(invalid="ignore", divide="ignore"):
-        found = np.where(low < 0.5, (high - at[0]) / (high - low), (at[1] - right) / (left - right))
+        upto = (high.upto - at.upto) / (high.upto - low.upto)
+        found = np.where(low.upto < 0.5, upto, (at.beyond - high.beyond) / (low.beyond - high.beyond))
     return np.clip(np.where(np.isfinite(found), found, 0.0), 0.0, 1.0)
 
 
 def _outcome_at(outcome: Outcome, seen: _Bounds, then: FloatArray, place: FloatArray) -> FloatArray:
     """The least count c with ``P(u > F'(c)) ≤ 1 - place``, by bisection."""
-    low = np.full(np.broadcast_shapes(seen[0].shape, then.shape, place.shape), -1.0)
+    low = np.full(np.broadcast_shapes(seen.low.upto.shape, then.shape, place.shape), -1.0)
     high = np.full(low.shape, 1.0)
 
     def reached(count: FloatArray) -> BoolArray:
-        left = _above(seen, outcome.below(count, then))
+        left = _above(seen, outcome.tails(count, then))
         return np.asarray(np.where(place > 0, left <= 1.0 - place, left < 1.0))
 
     for _ in range(60):

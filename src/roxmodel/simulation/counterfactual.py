@@ -14,13 +14,12 @@ from roxmodel.frozen import FrozenMapping
 from roxmodel.records import LINEAR
 from roxmodel.result.fit import Fit
 from roxmodel.result.response import Caps, travel
-from roxmodel.simulation.abduction import Abduced, abduced
+from roxmodel.simulation.abduction import Abduced, OneUnit, abduced, one_unit
 from roxmodel.simulation.actions import Action, ends_of, ends_where, read_actions
 from roxmodel.simulation.dynamics import assumed_notes, push_of, settled_within
 from roxmodel.simulation.intervention import Intervention
 from roxmodel.simulation.question import check_fit, is_number, require_draws_of_one_wave
 from roxmodel.simulation.run_story import beyond_notes, counterfactual_story
-from roxmodel.simulation.standing import OneUnit, one_unit
 from roxmodel.story import Spoken, Story
 from roxmodel.types import BoolArray, FloatArray, read_only
 

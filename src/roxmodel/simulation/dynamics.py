@@ -19,25 +19,13 @@ from roxmodel.result.levels import KeptLevels, UnitLevels, complete_levels, unit
 from roxmodel.result.response import Caps, LevelDoubt, Push, travel
 from roxmodel.result.system import System, stability_index
 from roxmodel.simulation.actions import Action, ends_where, is_figure
-from roxmodel.simulation.money.prices import Priced
+from roxmodel.simulation.money.values import Priced
 from roxmodel.types import BoolArray, FloatArray
 
 __all__ = [
-    "Course",
-    "Ground",
-    "LoopGain",
-    "Settling",
-    "assumed_notes",
-    "course_of",
-    "ground_of",
-    "long_run",
-    "loop_gains",
-    "push_of",
-    "require_equilibrium",
-    "settled_within",
-    "settles",
-    "spectral_radius",
-]
+    "Course", "Ground", "LoopGain", "Settling", "assumed_notes", "course_of", "ground_of", "long_run", "loop_gains",
+    "push_of", "require_equilibrium", "settled_within", "settles", "spectral_radius",
+]  # fmt: skip
 
 
 _WORKERS = min(os.cpu_count() or 1, 4)

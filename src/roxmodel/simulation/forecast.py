@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -13,31 +13,36 @@ from roxmodel.errors import RoxWarning, SimulationError, did_you_mean, listed
 from roxmodel.frozen import FrozenMapping
 from roxmodel.records import LINEAR
 from roxmodel.result.fit import Fit
+from roxmodel.result.levels import JointLevels, beyond_curves, joint_of
 from roxmodel.result.system import System, total_effects
+from roxmodel.simulation.abduction import OneUnit, basis_notes, one_unit
 from roxmodel.simulation.actions import ends_of, ends_where
 from roxmodel.simulation.dynamics import assumed_notes, settled_within
 from roxmodel.simulation.question import check_fit, is_number, require_draws_of_one_wave, require_horizon
 from roxmodel.simulation.run_story import beyond_notes, forecast_story
-from roxmodel.simulation.standing import (
-    JointLevels,
-    OneUnit,
-    basis_notes,
-    beyond_curves,
-    conditioned,
-    joint_of,
-    mixture_quantiles,
-    one_unit,
-    with_curved,
-)
 from roxmodel.story import Spoken, Story
 from roxmodel.types import BoolArray, FloatArray, read_only
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Forecast", "forecast"]
+from scipy.special import expit, ndtr
+
+__all__ = ["Forecast", "conditioned", "forecast", "mixture_quantiles", "with_curved"]
+
+_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(41)  # of a normal variable
+_FLAT = 1e-10  # share of a variance below which nothing is left of it
+_HALVINGS = 60
 
 _COLUMNS = ["construct", "wave", "mean", "ci_low", "ci_high", "pi_low", "pi_high"]
+
+
+class _Figures(NamedTuple):
+    """(k,) means, (2, k) their intervals, (2, k) where one unit lies."""
+
+    mean: FloatArray
+    ci: FloatArray
+    pi: FloatArray
 
 
 @read_only
@@ -102,8 +107,7 @@ class Forecast(Spoken):
         ]
         return pd.DataFrame(rows, columns=_COLUMNS)
 
-    def _figures(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """(k,) means, (2, k) their intervals, (2, k) where one unit lies."""
+    def _figures(self) -> _Figures:
         mean = np.where((self.means == self.means[0]).all(axis=0), self.means[0], self.means.mean(axis=0))
         ci = np.quantile(self.means, [0.025, 0.975], axis=0)
         lost = np.isnan(self.means).any(axis=0) | np.isnan(self.spreads).any(axis=0)
@@ -112,7 +116,7 @@ class Forecast(Spoken):
         if self.unit is not None and self.fit.predicted is not None:
             ci = np.where((self.spreads > 0).any(axis=0), np.nan, ci)
         ends = ends_where(self.fit, lambda place, _: self.fit.families[place] == LINEAR)
-        return mean, ci, np.clip(pi, *ends)
+        return _Figures(mean, ci, np.clip(pi, *ends))
 
     def _story(self) -> Story:
         return forecast_story(self, *self._figures())
@@ -354,3 +358,93 @@ def _notes(fit: Fit, known: OneUnit | None, start: JointLevels, beyond: BoolArra
             "nothing."
         )
     return notes
+
+
+def conditioned(joint: JointLevels, places: list[int], levels: FloatArray) -> JointLevels:
+    """What is left to expect once some constructs are seen at given levels (normal distribution).
+
+    m + C_s C_ss⁻¹ (level - m_s), with covariance C - C_s C_ss⁻¹ C_s'. A direction that does not vary tells nothing.
+
+    Anderson (2003), An introduction to multivariate statistical analysis, section 2.5.
+
+    Examples
+    --------
+    >>> both = JointLevels(np.zeros((1, 2)), np.array([[[1.0, 0.5], [0.5, 1.0]]]))
+    >>> left = conditioned(both, [0], np.array([2.0]))
+    >>> left.mean.tolist(), left.covariance[0, 1, 1].item()
+    ([[2.0, 1.0]], 0.75)
+    """
+    if not places:
+        return joint
+    scale = np.where(joint.spread > 0, joint.spread, 1.0)[:, places]
+    seen = joint.covariance[:, places][:, :, places] / (scale[:, :, None] * scale[:, None, :])
+    inverse = np.linalg.pinv(seen, rcond=_FLAT, hermitian=True) / (scale[:, :, None] * scale[:, None, :])
+    slopes = joint.covariance[:, :, places] @ inverse
+    mean = joint.mean + (slopes @ (levels - joint.mean[:, places])[:, :, None])[:, :, 0]
+    left = joint.covariance - slopes @ joint.covariance[:, places]
+    flat = np.diagonal(left, axis1=1, axis2=2) <= _FLAT * np.diagonal(joint.covariance, axis1=1, axis2=2)
+    left = np.where(flat[:, :, None] | flat[:, None, :], 0.0, left)
+    mean[:, places], left[:, places], left[:, :, places] = levels, 0.0, 0.0
+    return JointLevels(mean, left, joint.repaired)
+
+
+def with_curved(system: System, joint: JointLevels, beyond: BoolArray, known: FloatArray) -> FloatArray:
+    """(draws, k) means, those on and beyond curved equations filled in.
+
+    The mean of a curved outcome is that of its response over the normal distribution of its predictor; a linear
+    equation hands on the means of its causes. NaN where a curved equation has a cause that is itself beyond one and
+    not known.
+
+    `beyond`: (k,) constructs on or after a curved equation. `known`: (k,) levels that are seen, NaN for the others.
+    """
+    mean = np.array(joint.mean)
+    intercepts = np.zeros_like(mean) if system.intercepts is None else system.intercepts
+    for place in (place for place in system.order if beyond[place]):
+        if not np.isnan(known[place]):
+            mean[:, place] = known[place]
+            continue
+        weights = system.coefficients[:, place]
+        causes = np.flatnonzero((weights != 0).any(axis=0))
+        predictor = intercepts[:, place] + (weights[:, causes] * mean[:, causes]).sum(axis=1)
+        if system.families[place] == LINEAR:
+            mean[:, place] = predictor
+            continue
+        normal = [cause for cause in causes if not beyond[cause]]
+        if any(beyond[cause] and np.isnan(known[cause]) for cause in causes):
+            mean[:, place] = np.nan
+            continue
+        own = weights[:, normal]
+        spread = np.sqrt(np.maximum(np.einsum("di,dij,dj->d", own, joint.covariance[:, normal][:, :, normal], own), 0))
+        mean[:, place] = _expected(system.families[place], predictor, spread)
+    return mean
+
+
+def _expected(family: str, mean: FloatArray, spread: FloatArray) -> FloatArray:
+    """Mean response over a normal predictor."""
+    if family == "logit":
+        at = expit(mean[:, None] + spread[:, None] * _NODES)
+        return np.asarray(at @ _WEIGHTS / _WEIGHTS.sum())
+    return np.asarray(np.exp(np.minimum(mean + spread**2 / 2, 700.0)))
+
+
+def mixture_quantiles(mean: FloatArray, spread: FloatArray, shares: tuple[float, ...]) -> FloatArray:
+    """(shares, k) quantiles of an equal mixture of normal distributions, by bisection.
+
+    `mean`, `spread`: (draws, k); a spread of 0 is a point.
+
+    Examples
+    --------
+    >>> mixture_quantiles(np.zeros((1, 1)), np.ones((1, 1)), (0.975,)).round(3).tolist()
+    [[1.96]]
+    """
+    wide = np.where(spread > 0, spread, 1.0)
+    ends = (mean - 12 * spread).min(axis=0), (mean + 12 * spread).max(axis=0)
+    found = []
+    for share in shares:
+        low, high = ends
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            below = np.where(spread > 0, ndtr((middle - mean) / wide), (mean <= middle).astype(float)).mean(axis=0)
+            low, high = np.where(below < share, middle, low), np.where(below < share, high, middle)
+        found.append(np.where((spread > 0).any(axis=0), high, np.quantile(mean, share, axis=0)))
+    return np.stack(found)

@@ -25,18 +25,9 @@ from roxmodel.moments.checks import canonical
 from roxmodel.types import BoolArray, FloatArray
 
 __all__ = [
-    "Above",
-    "Below",
-    "Highest",
-    "Intervention",
-    "Lowest",
-    "UnitRule",
-    "covered_by",
-    "read_rule",
-    "response_to",
-    "shares",
-    "spending",
-]
+    "Above", "Below", "Highest", "Intervention", "Lowest", "UnitRule", "covered_by", "read_rule", "response_to",
+    "shares", "spending",
+]  # fmt: skip
 
 
 class _Rule(Frozen):

@@ -17,7 +17,7 @@ from roxmodel.result.system import total_effects
 from roxmodel.simulation.actions import Ends, ends_of, unit_of
 from roxmodel.simulation.budget.worth import deviations, options_of, worth_of
 from roxmodel.simulation.intervention import Above, Below, Highest, Intervention, Lowest
-from roxmodel.simulation.money.prices import Finance
+from roxmodel.simulation.money.finance import Finance
 from roxmodel.simulation.question import Question, Request, finance_of, is_number, question_of
 from roxmodel.simulation.run_story import causal_if, level_of
 from roxmodel.spec.constructs import Construct

@@ -2,39 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from roxmodel.errors import SimulationError, did_you_mean, listed
 from roxmodel.result.fit import Fit
+from roxmodel.result.levels import doubt_of
 from roxmodel.result.response import LevelDoubt
 from roxmodel.result.system import System
 from roxmodel.simulation.actions import Action, ends_of, is_figure
 from roxmodel.simulation.dynamics import Course, Ground, course_of, ground_of, require_equilibrium
 from roxmodel.simulation.intervention import Intervention
-from roxmodel.simulation.money.finance import Money, Terms, money_of_flows
-from roxmodel.simulation.money.prices import Finance, Priced, require_rate, resolve
-from roxmodel.simulation.standing import doubt_of
+from roxmodel.simulation.money.finance import Finance, Money, Terms, money_of_flows, require_rate
+from roxmodel.simulation.money.values import Priced, resolve
 from roxmodel.types import FloatArray
 
 __all__ = [
-    "LONGEST",
-    "MOST_BYTES",
-    "Question",
-    "Request",
-    "check_fit",
-    "finance_of",
-    "is_number",
-    "listed_interventions",
-    "question_of",
-    "require_draws_of_one_wave",
-    "require_horizon",
-    "require_memory",
-    "require_whole",
-    "require_yes_no",
-]
+    "LONGEST", "MOST_BYTES", "Question", "Request", "check_fit", "finance_of", "fit_notes", "is_number",
+    "listed_interventions", "question_of", "require_draws_of_one_wave", "require_horizon", "require_memory",
+    "require_whole", "require_yes_no",
+]  # fmt: skip
 
 
 LONGEST = 10_000  # waves that can be looked ahead
@@ -121,9 +110,8 @@ def question_of(fit: Fit, interventions: Sequence[Intervention], asked: Request)
     units = _units(fit, asked.n_units, bool(places), interventions)
     _require_memory(fit, asked, len(interventions), len(places))
     theta = fit.answer_draws(asked.draws, asked.seed)
-    every = fit.system(theta, marker=True)
-    settled = require_equilibrium(fit, every)
-    system, priced = settled.system, ()
+    settled = require_equilibrium(fit, fit.system(theta, marker=True))
+    system, priced = settled.system, tuple[Priced, ...]()
     if finance is not None:
         priced = resolve(finance, places, fit.population.units, len(system.coefficients), asked.seed)
         _check_prices(fit, priced, units)
@@ -344,3 +332,13 @@ def require_memory(draws: int, cells: int, what: str) -> None:
         allowed=f"at most {fits:,} draws",
         hint="2,000 draws tell nearly all that more would.",
     )
+
+
+def fit_notes(fit: Fit) -> Iterator[str]:
+    """A fit to be wary of."""
+    if not fit.converged:
+        why = fit.verdicts["converged"].reason
+        yield f"This fit did not converge ({why}): its numbers mean nothing certain."
+    if not fit.admissible:
+        why = fit.verdicts["admissible"].reason
+        yield f"This fit is not admissible ({why}): look at it before using what follows from it."

@@ -16,11 +16,11 @@ from roxmodel.result.levels import UnitLevels, complete_levels
 from roxmodel.simulation.actions import Action, Clash, contradictions, read_actions, support_notes
 from roxmodel.simulation.dynamics import assumed_notes, long_run, settles
 from roxmodel.simulation.intervention import Intervention
-from roxmodel.simulation.money.finance import Money, flow_table, outcome_table, risk_table, rox_table
-from roxmodel.simulation.money.prices import Finance
+from roxmodel.simulation.money.finance import Finance, Money
+from roxmodel.simulation.money.returns import flow_table, outcome_table, risk_table, rox_table
 from roxmodel.simulation.pictures import effects_figure, rox_figure, tornado_figure
-from roxmodel.simulation.question import Question, Request, finance_of, listed_interventions, question_of
-from roxmodel.simulation.run_story import course_notes, fit_notes, money_notes, run_story
+from roxmodel.simulation.question import Question, Request, finance_of, fit_notes, listed_interventions, question_of
+from roxmodel.simulation.run_story import course_notes, money_notes, run_story
 from roxmodel.story import Spoken, Story
 from roxmodel.types import FloatArray, read_only
 

@@ -12,12 +12,12 @@ from roxmodel.records import LINEAR
 from roxmodel.result.fit import Fit
 from roxmodel.result.levels import complete_levels
 from roxmodel.result.response import travel
+from roxmodel.simulation.abduction import basis_notes
 from roxmodel.simulation.actions import Action, ends_of, is_figure, unit_of
 from roxmodel.simulation.dynamics import Course, push_of
 from roxmodel.simulation.money.finance import formula_of
 from roxmodel.simulation.money.values import price_text
 from roxmodel.simulation.question import Question
-from roxmodel.simulation.standing import basis_notes
 from roxmodel.story import Story, StoryPart, StoryTable
 from roxmodel.types import FloatArray
 
@@ -32,7 +32,6 @@ __all__ = [
     "causal_note",
     "counterfactual_story",
     "course_notes",
-    "fit_notes",
     "forecast_story",
     "level_of",
     "money_notes",
@@ -283,16 +282,6 @@ def _reached(cause: str, edges: Sequence[tuple[str, str]]) -> set[str]:
         ahead = {effect for one, effect in edges if one in ahead} - found
         found |= ahead
     return found
-
-
-def fit_notes(fit: Fit) -> Iterator[str]:
-    """A fit to be wary of."""
-    if not fit.converged:
-        why = fit.verdicts["converged"].reason
-        yield f"This fit did not converge ({why}): its numbers mean nothing certain."
-    if not fit.admissible:
-        why = fit.verdicts["admissible"].reason
-        yield f"This fit is not admissible ({why}): look at it before using what follows from it."
 
 
 def beyond_notes(fit: Fit, levels: Mapping[int, float], how: str) -> Iterator[str]:

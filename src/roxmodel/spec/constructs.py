@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 
+UNIT = "unit"
 FACTORS: Final[tuple[Factor, ...]] = get_args(Factor)
 MAIN_ORDER: Final[tuple[Factor, ...]] = ("pride", "influencers", "behaviours", "value_drivers", "outcomes")
 _TOKEN = re.compile(
@@ -47,12 +48,9 @@ _TOKEN = re.compile(
 
 
 _SHORT = Repr()
-
-
 _SHORT.maxstring = 80
-
-
 _MOST = 50_000  # arrows of one text
+_LONGEST = 1_000_000  # waves
 _PLAIN_NAME = re.compile(r"[^\W\d][\w.]*")
 
 
@@ -120,31 +118,21 @@ def read_arrows(text: str) -> list[ArrowRead]:
 
 
 def _statements(text: str) -> list[list[_Token]]:
-    statements: list[list[_Token]] = [[]]
-    for token in _tokens(text):
-        if token.kind == "end":
-            statements.append([])
-        else:
-            statements[-1].append(token)
-    return [statement for statement in statements if statement]
-
-
-def _tokens(text: str) -> list[_Token]:
-    tokens: list[_Token] = []
+    found: list[list[_Token]] = [[]]
     at = 0
     while at < len(text):
         match = _TOKEN.match(text, at)
         if match is None:
             raise _unreadable(text, at, "only names, '+', '->' and '<->' are read")
         kind = match.lastgroup or ""
-        if kind == "name":
-            tokens.append(_Token("name", match[kind], at, match.end()))
+        if kind == "end":
+            found.append([])
         elif kind in {"single", "double"}:
-            tokens.append(_Token("name", _unescaped(match[kind]), at, match.end()))
+            found[-1].append(_Token("name", _unescaped(match[kind]), at, match.end()))
         elif kind != "space":
-            tokens.append(_Token(kind, match[0], at, match.end()))
+            found[-1].append(_Token(kind, match[0], at, match.end()))
         at = match.end()
-    return tokens
+    return [statement for statement in found if statement]
 
 
 def _read_statement(text: str, tokens: list[_Token]) -> list[ArrowRead]:
@@ -184,10 +172,6 @@ def _unreadable(text: str, at: int, why: str) -> SpecError:
         f"The arrow text {text!r} cannot be read at character {at + 1} ({got}): {why}.",
         hint="Write for example 'influencers + pride -> behaviours' or 'value <-> loyalty'.",
     )
-
-
-UNIT = "unit"
-_LONGEST = 1_000_000  # waves
 
 
 class Construct(Frozen):

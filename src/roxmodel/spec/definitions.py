@@ -39,13 +39,8 @@ def names_in(name: str, expression: str) -> list[str]:
     """Names of the labels that a definition of some name uses.
 
     Read are sums, products, powers (``**`` or ``^``), brackets and ``exp log sqrt abs`` of labels and numbers.
-
-    Examples
-    --------
-    >>> names_in("indirect", "a * b")
-    ['a', 'b']
     """
-    return list(dict.fromkeys(_Reading(name, expression).labels))
+    return list(dict.fromkeys(_Arithmetic(name, expression).labels))
 
 
 def evaluate(definitions: Mapping[str, str], labels: _Values) -> dict[str, FloatArray]:
@@ -62,19 +57,13 @@ def evaluate(definitions: Mapping[str, str], labels: _Values) -> dict[str, Float
     shape = np.broadcast_shapes(*(value.shape for value in labels.values()))
     for name in in_order(definitions):
         with np.errstate(all="ignore"):
-            value = _Reading(name, definitions[name]).value(values)
+            value = _Arithmetic(name, definitions[name]).value(values)
         values[name] = np.broadcast_to(value, shape).copy()
     return {name: values[name] for name in definitions}
 
 
 def in_order(definitions: Mapping[str, str]) -> tuple[str, ...]:
-    """Names of definitions, each after those it uses, else in the order given; a circle is refused by name.
-
-    Examples
-    --------
-    >>> in_order({"total": "c + ab", "ab": "a * b"})
-    ('ab', 'total')
-    """
+    """Names of definitions, each after those it uses, else in the order given; a circle is refused by name."""
     uses = {
         name: [used for used in names_in(name, expression) if used in definitions]
         for name, expression in definitions.items()
@@ -115,7 +104,7 @@ def check_definitions(definitions: Mapping[str, str], labels: Iterable[str]) -> 
     in_order(definitions)
 
 
-class _Reading:
+class _Arithmetic:
     """A definition read: the labels it uses, in the order of use, and its value given theirs."""
 
     def __init__(self, name: str, expression: str) -> None:

@@ -54,7 +54,7 @@ class _Term:
 
 
 @dataclass(slots=True)
-class _Parts:
+class _Said:
     """What the statements said, in order."""
 
     loadings: dict[str, list[_Term]] = field(default_factory=dict)
@@ -69,7 +69,7 @@ def read_lavaan(text: str, factors: Mapping[str, str], source: str, name: str) -
         raise SpecError(f"{text!r} is no lavaan text.", hint="Join the lines to one text.")
     if not isinstance(factors, Mapping):
         raise SpecError(f"factors= was {factors!r}.", allowed="a mapping from construct to factor")
-    parts = _Parts()
+    parts = _Said()
     for statement in _statements(text):
         _read_statement(statement, parts)
     names = _construct_names(parts)
@@ -94,14 +94,14 @@ def read_lavaan(text: str, factors: Mapping[str, str], source: str, name: str) -
 # What was said, in the model's words.
 
 
-def _construct(name: str, parts: _Parts, factor: str, source: str) -> Construct:
+def _construct(name: str, parts: _Said, factor: str, source: str) -> Construct:
     terms = parts.loadings.get(name)
     items = (Item(name=name),) if terms is None else tuple(_items(terms))
     equal = "equal" if name in _with_equal_residuals(parts) else None
     return Construct(name=name, factor=factor, source=source, items=items, residuals=equal)
 
 
-def _with_equal_residuals(parts: _Parts) -> dict[str, set[str]]:
+def _with_equal_residuals(parts: _Said) -> dict[str, set[str]]:
     """Constructs whose residuals all bear the label that `_equal_label` gives them, and nothing else: name -> items.
 
     So a model with ``residuals="equal"`` comes back as it was written, and groups do not share the label.
@@ -135,7 +135,7 @@ def _items(terms: list[_Term]) -> Iterator[Item]:
         yield Item(name=term.name, loading=loading, start=term.start, free=free)
 
 
-def _fix_loadings_by_label(parts: _Parts) -> dict[str, float]:
+def _fix_loadings_by_label(parts: _Said) -> dict[str, float]:
     """Fix the loadings whose label stands at a fixed one, and return label -> value."""
     values: dict[str, float] = {}
     for terms in parts.loadings.values():
@@ -161,7 +161,7 @@ def _with_values(definition: str, fixed: Mapping[str, float]) -> str:
     )
 
 
-def _stated(parts: _Parts, fixed: Mapping[str, float]) -> Iterator[Covariance]:
+def _stated(parts: _Said, fixed: Mapping[str, float]) -> Iterator[Covariance]:
     """Read the ``~~``, but for a plain ``x ~~ x`` that only says what is free anyway."""
     several = {name: terms for name, terms in parts.loadings.items() if len(terms) > 1}
     indicators = {term.name for terms in several.values() for term in terms}
@@ -174,7 +174,7 @@ def _stated(parts: _Parts, fixed: Mapping[str, float]) -> Iterator[Covariance]:
             yield _arrowed(Covariance, {"left": left, "right": term.name}, term, fixed)
 
 
-def _unsaid(parts: _Parts, names: list[str]) -> Iterator[Covariance]:
+def _unsaid(parts: _Said, names: list[str]) -> Iterator[Covariance]:
     """State the exogenous moments that ``sem()`` treats otherwise than a `RoxModel` does by default."""
     caused = {effect for effect, _ in parts.edges}
     causes = {term.name for _, term in parts.edges}
@@ -208,7 +208,7 @@ def _apart(names: list[str], kinds: Mapping[str, str]) -> Iterator[tuple[str, st
         yield from ((name, names[other]) for other in later[bisect_right(later, place) :])
 
 
-def _construct_names(parts: _Parts) -> list[str]:
+def _construct_names(parts: _Said) -> list[str]:
     """Latent constructs, then observed variables of the edges and free pairs, in order of appearance."""
     indicators = {term.name for terms in parts.loadings.values() for term in terms} - set(parts.loadings)
     names = list(parts.loadings)
@@ -258,7 +258,7 @@ def _breaks_off(statement: str) -> bool:
     return statement.endswith(_GOES_ON) or statement.count("(") > statement.count(")")
 
 
-def _read_statement(statement: str, parts: _Parts) -> None:
+def _read_statement(statement: str, parts: _Said) -> None:
     match = _OPERATOR.search(statement)
     if match is None:
         blocks = re.match(r"(level|group|block|class)\s*:", statement)

@@ -66,13 +66,6 @@ def read_answers(
     `coerce`: answers outside the scale become missing (and are counted) instead of raising. `means`: the numbers are
     unit means, so that fractions are right on a scale of whole points. `used`: (n,) rows that count, None for all. A
     column that is text, infinite, all missing, constant or outside its scale is a DataError: item, value and count.
-
-    >>> from roxmodel.spec.questionnaire import Likert
-    >>> from roxmodel.survey.frames import open_frame
-    >>> frame = open_frame("employee", {"p1": [1, 4, 5, 99]})
-    >>> read = read_answers("employee", frame, Item(name="p1", scale=Likert(1, 5)), coerce=True)
-    >>> read.values, read.coerced
-    (array([ 1.,  4.,  5., nan]), 1)
     """
     codes = item.scale.codes if item.scale is not None else {}
     values = number_column(source, frame, item.name, codes)

@@ -130,12 +130,6 @@ def people_behind(own: SourceMoments) -> FloatArray:
     twice Kish's number (`kish_of`), so that one person with nearly all the weight does not hide among others.
 
     Of the items of one construct: (G,) people, 0 where nobody answered.
-
-    >>> from roxmodel.moments.condense import Design
-    >>> codes, answers = np.array([0, 0, 0, 1, 1, 1]), [np.array([1.0, 2, 3, 4, 5, 5])]
-    >>> design = Design(codes, ["north", "south"], weight=np.array([1.0, 1, 1, 1, 1, 100]))
-    >>> people_behind(SourceMoments.from_columns("employee", ["p1"], answers, design)).round(2).tolist()
-    [3.0, 2.08]
     """
     counts = own.counts
     weight, weight2 = (np.diagonal(array, axis1=1, axis2=2) for array in (own.weight, own.weight2))

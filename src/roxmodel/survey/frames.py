@@ -239,11 +239,6 @@ def number_column(source: str, frame: Frame, name: str, codes: Mapping[str, floa
 
     `codes`: text answer -> number. Text (or dates, lists ...) that no label explains is a DataError: column, text, how
     often.
-
-    >>> from roxmodel.survey.frames import open_frame
-    >>> frame = open_frame("employee", {"p1": ["no", "yes", None]})
-    >>> number_column("employee", frame, "p1", {"no": 0, "yes": 1})
-    array([ 0.,  1., nan])
     """
     plain = _plain_numbers(frame, name)
     if plain is not None:

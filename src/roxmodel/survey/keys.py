@@ -62,13 +62,7 @@ class Keys:
 
 
 def read_keys(source: str, frame: Frame, by: str) -> Keys:
-    """Read the unit key of every row; missing and blank ones name no unit.
-
-    >>> from roxmodel.survey.frames import open_frame
-    >>> keys = read_keys("employee", open_frame("employee", {"store": [7.0, None, 3.0, 7.0]}), "store")
-    >>> keys.units, keys.codes.tolist()
-    ((3, 7), [1, -1, 0, 1])
-    """
+    """Read the unit key of every row; missing and blank ones name no unit."""
     require_columns(source, frame, [by])
     try:
         codes, found = distinct(frame, by)

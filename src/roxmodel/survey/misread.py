@@ -53,13 +53,6 @@ def text_advice(
     `texts`: distinct ones that were not read as numbers; `first`: row of the first occurrence of each; `others`: how
     many distinct numbers (or labels) stand beside them; `labelled`: labels explain words. Returns what they are, and
     what to do (pandas code that works on the column).
-
-    >>> text_advice("q1", ["3,5", "4,0"], [0, 1], 0)[0]
-    'numbers with a decimal comma'
-    >>> text_advice("q1", ["How proud are you?", "4", "5"], [0, 1, 2], 0)[1]
-    "Leave out 1 row: pandas.read_csv(path, skiprows=[1]), or frame.iloc[1:] with pandas.to_numeric(frame['q1'])."
-    >>> text_advice("q1", ["agree", "disagree"], [0, 1], 0) is None
-    True
     """
     column = f"frame[{name!r}]"
     heads, answers = _parted(texts, first)
@@ -252,9 +245,9 @@ def codes_of(values: NDArray[Any], kind: Kind = "answers") -> list[Code]:
     if times[apart].sum() > _MOST * len(known) or times[below:stop].sum() < 3:
         return []
     whole = bool((core == np.rint(core)).all())
-    ordinary = _Ordinary(core, whole, kind)
-    suspects = [k for k in apart if ordinary.far(float(distinct[k]), int(times[k]))]
     ends = float(core[0]), float(core[-1])
+    ordinary = _Ordinary(core, *ends, whole, kind)
+    suspects = [k for k in apart if ordinary.far(float(distinct[k]), int(times[k]))]
     return [Code(float(distinct[k]), int(times[k]), *ends, whole, len(known)) for k in suspects]
 
 
@@ -279,43 +272,47 @@ class _Ordinary:
     """The ordinary values beside which a code stands."""
 
     core: FloatArray
+    low: float
+    high: float
     whole: bool
     kind: Kind
 
     @property
     def unbroken(self) -> bool:
         """Whether the values are the points of a short scale, without holes."""
-        low, high = float(self.core[0]), float(self.core[-1])
-        return self.whole and low in (0.0, 1.0) and high <= _LONGEST and len(self.core) == high - low + 1
+        return (
+            self.whole
+            and self.low in (0.0, 1.0)
+            and self.high <= _LONGEST
+            and len(self.core) == self.high - self.low + 1
+        )
 
     def far(self, value: float, times: int) -> bool:
         """Whether a code lies apart from them."""
-        low, high = float(self.core[0]), float(self.core[-1])
-        if low < 0:
+        if self.low < 0:
             return False
         if self.kind == "figures":
             return self._far_figure(value, times)
         if value < 0:
             return self._below(value, times)
         if value in _NEAR:
-            return self.unbroken and value - high >= 2 and times >= _OFTEN and self.kind == "answers"
+            return self.unbroken and value - self.high >= 2 and times >= _OFTEN and self.kind == "answers"
         if value in _TWO:
             usual = value in {97, 98, 99} or times > 1
-            return (high <= _LONGEST and usual) or (times >= _OFTEN and self._behind_a_gap(value))
-        return value >= _FAR * high and high <= value / 6 and (high <= _LONGEST or times > 1)
+            return (self.high <= _LONGEST and usual) or (times >= _OFTEN and self._behind_a_gap(value))
+        return value >= _FAR * self.high and self.high <= value / 6 and (self.high <= _LONGEST or times > 1)
 
     def _below(self, value: float, times: int) -> bool:
-        low, high = float(self.core[0]), float(self.core[-1])
         if value <= -66:
-            return high <= 150 or times > 1
+            return self.high <= 150 or times > 1
         often = times > 1 or (value <= -6 and self.whole)
-        if high <= _LONGEST and (low >= 1 or value <= -6) and often:
+        if self.high <= _LONGEST and (self.low >= 1 or value <= -6) and often:
             return True
-        return self.kind == "answers" and low - value >= 2 and times >= _OFTEN
+        return self.kind == "answers" and self.low - value >= 2 and times >= _OFTEN
 
     def _behind_a_gap(self, value: float) -> bool:
         """Whether the way to the next value is far longer than any between the others: an age of 99 beside 18 to 70."""
-        way, usual = value - float(self.core[-1]), float(np.diff(self.core).max())
+        way, usual = value - self.high, float(np.diff(self.core).max())
         return self.kind == "answers" and self.whole and usual <= 5 and way >= max(10.0, 3.0 * usual)
 
     def _far_figure(self, value: float, times: int) -> bool:
@@ -323,16 +320,15 @@ class _Ordinary:
 
         Two-digit ones count beside ratings, and -6 to -9 if three units have it.
         """
-        low, high = float(self.core[0]), float(self.core[-1])
         if -66 < value < 0:
             return value <= -6 and times > 2
-        if value in _TWO and high <= _LONGEST:
+        if value in _TWO and self.high <= _LONGEST:
             return times > 1
         if abs(value) < 99:
             return False
         if value < 0:
-            return times > 1 or low - value > high - low
-        return value >= 999 and value >= _FAR * high and times > 1
+            return times > 1 or self.low - value > self.high - self.low
+        return value >= 999 and value >= _FAR * self.high and times > 1
 
 
 def _out_of_order(one: Asked, siblings: Sequence[Asked]) -> list[Code]:

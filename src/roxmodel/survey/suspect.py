@@ -88,13 +88,6 @@ def repeats_of(columns: Sequence[NDArray[Any]], codes: IntArray | None) -> Repea
     throughout left out): pairs of a unit that agree in everything, against pairs that agree in all items but one.
     Among pairs of different units, which no double reading touches, the ratio of both is that of chance; a unit may
     have three times as many before anything is said.
-
-    >>> rng = np.random.default_rng(1)
-    >>> columns, unit = list(rng.integers(1, 6, (6, 300))), np.repeat(np.arange(30), 10)
-    >>> repeats_of(columns, unit) is None
-    True
-    >>> repeats_of([np.r_[column, column] for column in columns], np.r_[unit, unit]).rows
-    300
     """
     rows = _looked_at(len(columns[0]), codes)
     own = [column[rows] for column in columns]
@@ -299,10 +292,6 @@ def direction_of(
     effective number of independent answers; infinite: the signs themselves are judged. `tests`: how many items are
     looked at in all. `expected`: (p,) signs that the model itself states (a loading fixed below 0), None: all 1.
     Fisher (1921), Metron 1, 3-32 (z of a correlation).
-
-    >>> apart = np.array([[1.0, -0.5, -0.5], [-0.5, 1.0, 0.5], [-0.5, 0.5, 1.0]])
-    >>> direction_of(apart, 200).against, direction_of(np.abs(apart), 200).against
-    ((0,), ())
     """
     p = len(covariance)
     if p < 2 or n < _FEWEST_PEOPLE or np.isnan(covariance).any() or not (np.diag(covariance) > 0).all():

@@ -53,7 +53,7 @@ def test_statistics_and_gamma_are_lavaans(reference, people):
     theirs = reference["given"]
     names = [name for name in theirs["names"] if name not in COVARIATES]
     rows, x = (np.column_stack([people[name] for name in own]) for own in (names, COVARIATES))
-    found = ordinal_moments(rows, np.isin(names, theirs["ordered"]), names, covariates=(COVARIATES, x))
+    found = ordinal_moments(rows, np.isin(names, theirs["ordered"]), names, covariates=COVARIATES, x=x)
     kinds = {"threshold": "{}|{}", "mean": "{}~1", "slope": "{}~{}", "variance": "{}~~{}", "covariance": "{}~~{}"}
     assert [kinds[kind].format(left, right) for kind, left, right in found.labels] == theirs["labels"]
     sign = np.array([-1.0 if kind == "mean" else 1.0 for kind, _, _ in found.labels])  # lavaan writes -mean
@@ -116,7 +116,7 @@ def test_the_linear_regression_is_least_squares():
 @pytest.mark.parametrize("other", [1, 2, 3])
 def test_residual_correlations_are_the_maximum(other):
     values, ordinal, names, covariates = drawn(n=120)
-    found = ordinal_moments(values, ordinal, names, covariates=covariates)
+    found = ordinal_moments(values, ordinal, names, covariates=covariates[0], x=covariates[1])
     x = covariates[1]
     foretold = x @ found.given.slopes.T
 
@@ -148,8 +148,8 @@ def test_residual_correlations_are_the_maximum(other):
 def test_frequencies_are_repeated_rows(seed):
     values, ordinal, names, (covariates, x) = drawn(n=150, seed=seed)
     times = np.random.default_rng(seed).integers(1, 4, 150)
-    found = ordinal_moments(values, ordinal, names, times.astype(float), covariates=(covariates, x))
-    plain = ordinal_moments(values.repeat(times, 0), ordinal, names, covariates=(covariates, x.repeat(times, 0)))
+    found = ordinal_moments(values, ordinal, names, times.astype(float), covariates=covariates, x=x)
+    plain = ordinal_moments(values.repeat(times, 0), ordinal, names, covariates=covariates, x=x.repeat(times, 0))
     np.testing.assert_allclose(found.statistics, plain.statistics, rtol=EXACT, atol=EXACT)
     np.testing.assert_allclose(found.gamma, plain.gamma, rtol=1e-6, atol=1e-6 * np.abs(plain.gamma).max())
 
@@ -158,15 +158,15 @@ def test_an_even_covariate_that_says_nothing_leaves_the_plain_correlations():
     """Every row once with 0 and once with 1: slopes are 0, the rest is what it is without covariates."""
     values, ordinal, names, _ = drawn()
     twice, x = np.vstack([values, values]), np.repeat([0.0, 1.0], len(values))[:, None]
-    found, plain = ordinal_moments(twice, ordinal, names, covariates=(["x"], x)), ordinal_moments(twice, ordinal, names)
+    found, plain = ordinal_moments(twice, ordinal, names, covariates=["x"], x=x), ordinal_moments(twice, ordinal, names)
     np.testing.assert_allclose(found.given.slopes, 0.0, atol=1e-7)
     np.testing.assert_allclose(found.correlation, plain.correlation, atol=1e-6)
 
 
 def test_coding_of_a_covariate_turns_slopes_only():
     values, ordinal, names, (covariates, x) = drawn()
-    found = ordinal_moments(values, ordinal, names, covariates=(covariates, x))
-    coded = ordinal_moments(values, ordinal, names, covariates=(covariates, x * [2.0, 1.0] - [1.0, 0.0]))
+    found = ordinal_moments(values, ordinal, names, covariates=covariates, x=x)
+    coded = ordinal_moments(values, ordinal, names, covariates=covariates, x=x * [2.0, 1.0] - [1.0, 0.0])
     np.testing.assert_allclose(coded.given.slopes * [2.0, 1.0], found.given.slopes, rtol=1e-7, atol=1e-9)
     np.testing.assert_allclose(coded.correlation, found.correlation, atol=1e-7)
 
@@ -178,7 +178,7 @@ def test_a_covariate_that_foretells_is_refused():
     values, ordinal, names, (covariates, x) = drawn()
     values[:, 2] = np.where(x[:, 0] == 1, 1.0, values[:, 2])
     with pytest.raises(EstimationError, match="'x', 'z' foretell the answers to 'c' too well"):
-        ordinal_moments(values, ordinal, names, covariates=(covariates, x))
+        ordinal_moments(values, ordinal, names, covariates=covariates, x=x)
 
 
 def test_one_answer_at_a_value_of_a_covariate_is_refused():
@@ -186,32 +186,32 @@ def test_one_answer_at_a_value_of_a_covariate_is_refused():
     values, ordinal, names, (_, x) = drawn()
     values[:, 1] = np.where(x[:, 0] == 1, 1.0, values[:, 1])
     with pytest.raises(EstimationError, match="all gave one answer"):
-        ordinal_moments(values, ordinal, names, covariates=(["x"], x[:, :1]))
+        ordinal_moments(values, ordinal, names, covariates=["x"], x=x[:, :1])
 
 
 def test_nothing_left_of_a_continuous_item_is_refused():
     values, ordinal, names, (covariates, x) = drawn()
     values[:, 3] = 3 * x[:, 0] - x[:, 1]
     with pytest.raises(EstimationError, match="'d' is determined by"):
-        ordinal_moments(values, ordinal, names, covariates=(covariates, x))
+        ordinal_moments(values, ordinal, names, covariates=covariates, x=x)
 
 
 def test_two_values_left_of_a_continuous_item_are_refused():
     x = np.repeat([0.0, 1.0], 20)[:, None]
     values = np.column_stack([np.tile([0.0, 1.0, 2.0, 1.0], 10), 3 * x[:, 0] + np.tile([-1.0, 1.0], 20)])
     with pytest.raises(EstimationError, match="leave of 'b' has two values only"):
-        ordinal_moments(values, np.array([True, False]), ["a", "b"], covariates=(["x"], x))
+        ordinal_moments(values, np.array([True, False]), ["a", "b"], covariates=["x"], x=x)
 
 
 def test_gaps_are_refused():
     values, ordinal, names, (covariates, x) = drawn()
     x[3, 1] = np.nan
     with pytest.raises(DataError, match="'z' has no number in 1"):
-        ordinal_moments(values, ordinal, names, covariates=(covariates, x))
+        ordinal_moments(values, ordinal, names, covariates=covariates, x=x)
 
 
 def test_twins_given_the_covariates_are_refused():
     values, ordinal, names, (covariates, x) = drawn()
     values[:, 1] = values[:, 0]
     with pytest.raises(EstimationError, match="'a', 'b' are perfectly associated given the covariates"):
-        ordinal_moments(values, ordinal, names, covariates=(covariates, x))
+        ordinal_moments(values, ordinal, names, covariates=covariates, x=x)

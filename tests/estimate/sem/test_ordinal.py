@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roxmodel.errors import DataError, EstimationError
-from roxmodel.estimate.ordinal.ordinal_moments import ordinal_moments
+from roxmodel.estimate.ordinal.marginals import ordinal_item
+from roxmodel.estimate.ordinal.ordinal_moments import _correlation, _paired, _Together, ordinal_moments
 
 DATA = Path(__file__).parents[2] / "reference" / "sem" / "data"
 CORRELATION = 1e-6  # lavaan's optimiser stops here
@@ -253,3 +254,17 @@ def test_a_cut_copy_of_a_continuous_item_is_refused():
     values = np.column_stack([z, z > 0])
     with pytest.raises(EstimationError, match="perfectly associated"):
         ordinal_moments(values, np.array([False, True]), ["left", "right"])
+
+
+def test_tables_of_two_items_are_the_fast_branch_of_pairs():
+    """Without covariates a pair of ordinal items can be estimated as one with covariates is, of which it has none."""
+    rng = np.random.default_rng(4)
+    z = rng.standard_normal((400, 1)) + rng.standard_normal((400, 3))
+    weight, none = rng.integers(1, 4, 400).astype(float), np.empty((400, 0))
+    items = [ordinal_item("a", np.digitize(own, [-1.0, 0.5]) * 1.0, weight, none) for own in z.T]
+    together = _Together(("a", "b", "c"), (), items, weight)
+    fast = together.pairs()
+    slow = {pair: _paired(*(items[i] for i in pair), weight, fast[pair].rho, True) for pair in fast}
+    for i, j in fast:
+        assert _correlation(items[i], items[j], weight) == pytest.approx(fast[i, j].rho, abs=1e-10)
+    np.testing.assert_allclose(together.gamma(slow), together.gamma(fast), rtol=1e-9, atol=1e-10)

@@ -4,20 +4,18 @@ import numpy as np
 import pytest
 
 from roxmodel.errors import SimulationError
-from roxmodel.simulation.money.finance import (
+from roxmodel.simulation.money.finance import FORMULA, Finance, Terms, discount_factors, formula_of, money_of_flows
+from roxmodel.simulation.money.returns import (
     COLUMNS,
-    FORMULA,
-    Terms,
+    cvar,
     flow_table,
-    formula_of,
-    money_of_flows,
+    irr,
     outcome_table,
     risk_table,
     rox_table,
+    value_at_risk,
 )
-from roxmodel.simulation.money.prices import Finance, Priced, discount_factors, resolve
-from roxmodel.simulation.money.returns import cvar, irr, value_at_risk
-from roxmodel.simulation.money.values import LifetimeValue, NormalValue
+from roxmodel.simulation.money.values import LifetimeValue, NormalValue, Priced, resolve
 
 EXACT = {"rtol": 1e-12, "atol": 1e-9}  # algebra in double precision, amounts of thousands
 MONTE_CARLO = 4.0  # standard errors: one false alarm in about 16,000 comparisons, and seeds are fixed

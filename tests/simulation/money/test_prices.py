@@ -11,7 +11,7 @@ from scipy import stats
 
 import roxmodel as rox
 from roxmodel.errors import DocumentError, SimulationError
-from roxmodel.simulation.money.prices import Finance, resolve
+from roxmodel.simulation.money.finance import Finance
 from roxmodel.simulation.money.values import (
     LifetimeValue,
     LogValue,
@@ -20,6 +20,7 @@ from roxmodel.simulation.money.values import (
     UniformValue,
     UnitValue,
     price_text,
+    resolve,
 )
 
 EXACT = {"rtol": 1e-12, "atol": 1e-12}  # algebra in double precision

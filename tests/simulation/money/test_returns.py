@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from roxmodel.errors import SimulationError
-from roxmodel.simulation.money.prices import (
+from roxmodel.simulation.money.finance import (
     discount_factors,
     lifetime_factor,
     require_rate,

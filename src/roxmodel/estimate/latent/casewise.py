@@ -19,24 +19,12 @@ _ROWS = 1 << 12  # rows in one block, so that what is made of them stays in cach
 
 @dataclass(frozen=True, slots=True)
 class Cases:
-    """Whose scores are summed.
+    """Whose scores are summed."""
 
-    Attributes
-    ----------
-    rows
-        (m, p) answers, NaN = missing; None where each cell is a case.
-    weights
-        (m,) or None; sampling weights multiply the scores, frequencies count their products.
-    sampling
-        Whether the weights are sampling weights.
-    clusters
-        (m,) 0…C-1 of cases whose scores belong together, or None.
-    """
-
-    rows: FloatArray | None
-    weights: FloatArray | None
-    sampling: bool
-    clusters: IntArray | None
+    rows: FloatArray | None  # (m, p) answers, NaN = missing; None where each cell is a case
+    weights: FloatArray | None  # (m,) sampling weights multiply the scores, frequencies count their products
+    sampling: bool  # whether the weights are sampling weights
+    clusters: IntArray | None  # (m,) 0…C-1 of cases whose scores belong together
 
     @property
     def size(self) -> float | None:

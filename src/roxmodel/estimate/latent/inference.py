@@ -38,34 +38,15 @@ _UNKNOWN = 3.0  # times that the part of a variance counts which comes from a pa
 
 @dataclass(frozen=True, slots=True)
 class Bread:
-    """Inverse information of what is free to move.
+    """Inverse information of what is free to move."""
 
-    Attributes
-    ----------
-    inverse
-        (n_free, n_free) inverse of the information per observation; zero rows for parameters at their bound.
-    information
-        (n_free, n_free) that was inverted.
-    condition
-        Condition number of the scaled information (by the 1-norm; by eigenvalues where it is nearly singular).
-    flat
-        (n_free,) direction that the data do not determine, scaled to unit length; None if there is none.
-    whole
-        (n_free, n_free) inverse of the information of all parameters, those at their bound among them: what errors are
-        made of. The same as `inverse` where nothing is held.
-    held
-        (n_free,) parameters at their bound.
-    negative
-        Whether the observed information has a negative direction, so that the expected one took its place.
-    """
-
-    inverse: FloatArray
-    information: FloatArray
-    condition: float
-    flat: FloatArray | None
-    whole: FloatArray
-    held: BoolArray
-    negative: bool = False
+    inverse: FloatArray  # (n_free, n_free) per observation; zero rows for parameters at their bound
+    information: FloatArray  # (n_free, n_free) that was inverted
+    condition: float  # of the scaled information (by the 1-norm; by eigenvalues where it is nearly singular)
+    flat: FloatArray | None  # (n_free,) direction that the data do not determine, of unit length; None if there is none
+    whole: FloatArray  # (n_free, n_free) with those at their bound: what errors are made of; `inverse` if none is held
+    held: BoolArray  # (n_free,) parameters at their bound
+    negative: bool = False  # whether the observed information has a negative direction: the expected one took its place
 
 
 def bread_of(found: Minimum, observed: bool) -> Bread:
@@ -75,13 +56,6 @@ def bread_of(found: Minimum, observed: bool) -> Bread:
     construct) would seem far better known than it is if it were taken out: errors come from the information of all
     parameters, which is what they are where the truth lies inside, and no smaller than they should be where it lies on
     the bound (Andrews 1999, doi 10.1111/1468-0262.00082; Self & Liang 1987, doi 10.1080/01621459.1987.10478472).
-
-    Parameters
-    ----------
-    found
-        The optimum.
-    observed
-        Observed (Hessian) or expected information.
 
     References
     ----------
@@ -200,14 +174,7 @@ def beside_bound(vcov: FloatArray, bread: Bread) -> FloatArray:
     the error over all samples. A sample that ends at the bound though the truth lies t standard errors inside is off by
     t times that part, always to the same side, so here it counts three times. Given the bound, 95 % intervals then
     covered each parameter in 88-100 % of samples (120 to 300 people, the truth 1.4 to 2.5 standard errors inside); by V
-    alone in as few as 60 %, and with the variance taken as known in as few as 0 %.
-
-    Parameters
-    ----------
-    vcov
-        (n_free, n_free) covariance of all estimates, by `Bread.whole`.
-    bread
-        What it was made with.
+    alone in as few as 60 %, and with the variance taken as known in as few as 0 %. `vcov` is V, by `Bread.whole`.
     """
     held = bread.held
     if not held.any():
@@ -222,18 +189,8 @@ def beside_bound(vcov: FloatArray, bread: Bread) -> FloatArray:
 def sandwich(parts: Sequence[Scored], found: Minimum, inverse: FloatArray, n: float) -> FloatArray:
     """(n_free, n_free) covariance of the estimates from scores by case, or by cluster of cases.
 
-    The middle is taken around the mean of what is held at its bound: all other scores add up to 0.
-
-    Parameters
-    ----------
-    parts
-        Groups (or all units), each with its cases.
-    found
-        The optimum.
-    inverse
-        Inverse information per case, of all parameters.
-    n
-        Cases.
+    Parts are groups (or all units), each with its cases; `inverse` is the inverse information per case, of all
+    parameters. The middle is taken around the mean of what is held at its bound: all other scores add up to 0.
 
     References
     ----------

@@ -162,18 +162,10 @@ def is_complete(parts: Sequence[JointPart]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    """Parameters that move every unit's covariance alike, up to a factor a unit.
+    """Parameters that move every unit's covariance alike, up to a factor a unit."""
 
-    Attributes
-    ----------
-    low
-        (q, r) derivatives of the pairs of Σ, halved on the diagonal, in units of the sample's scale.
-    factor
-        (J,).
-    """
-
-    low: FloatArray
-    factor: FloatArray
+    low: FloatArray  # (q, r) derivatives of the pairs of Σ, halved on the diagonal, in units of the sample's scale
+    factor: FloatArray  # (J,)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,7 @@ from roxmodel.implied.layout import LOADINGS, RESIDUALS, Layout, residual_of
 from roxmodel.implied.likelihood import NormalCells, inverse_of
 from roxmodel.implied.matrices import Implied, filled, implied
 from roxmodel.records import LINEAR, Equation, Estimates, GroupMoments, Measure, Population, UnitScores
-from roxmodel.result.derived import Known, Spreads, define, summary_of
-from roxmodel.result.draws import wald
+from roxmodel.result.derived import Known, Spreads, bartlett_measure, summary_of, told
 from roxmodel.result.fit import Fit
 from roxmodel.result.levels import lower_roots
 from roxmodel.spec.constructs import UNIT, Construct
@@ -32,7 +31,8 @@ def fit_of(solution: LatentSolution, options: SemOptions | LinkedOptions) -> Fit
     """Make the fit."""
     model, sample = solution.model, solution.sample
     at = {group.name: implied(layout, solution.found.theta) for group, layout in _grouped(solution)}
-    vcov = _frozen(_covariance(solution))
+    draws = solution.resampling
+    vcov = solution.vcov if draws is None or solution.vcov.size == 0 else draws.covariance
     people, predicted = _population(solution, at), None
     if isinstance(sample, LinkedSample):
         predicted, doubts = predicted_levels(solution, sample)
@@ -41,10 +41,10 @@ def fit_of(solution: LatentSolution, options: SemOptions | LinkedOptions) -> Fit
         model=model,
         method="sem" if predicted is None else "linked",
         level="single" if predicted is None else "between",
-        se="bootstrap" if solution.resampling is not None else options.se,
+        se=options.se if draws is None else "bootstrap",
         errors=error_words(solution, options),
         table=solution.table,
-        estimates=_estimates(model, solution, at, vcov),
+        estimates=_estimates(solution, at, vcov),
         vcov=vcov,
         equations=_equations(solution),
         measures=tuple(_measure(construct, solution, at) for construct in model.constructs),
@@ -52,7 +52,7 @@ def fit_of(solution: LatentSolution, options: SemOptions | LinkedOptions) -> Fit
         verdicts=verdicts_of(solution, at),
         notes=notes_of(solution, options, predicted),
         index_values=solution.indices,
-        resampling=solution.resampling,
+        resampling=draws,
         groups=_moments(solution),
         scaling=options.scaling,
         estimator=options.estimator if isinstance(options, SemOptions) else "ML",
@@ -67,57 +67,19 @@ def _grouped(solution: LatentSolution) -> Iterator[tuple[GroupSample, Layout]]:
     yield from zip(solution.sample.groups, solution.layouts, strict=True)
 
 
-def _frozen(values: FloatArray) -> FloatArray:
-    values = np.array(values, dtype=np.float64)
-    values.setflags(write=False)
-    return values
-
-
-def _covariance(solution: LatentSolution) -> FloatArray:
-    if solution.resampling is None or solution.vcov.size == 0:
-        return solution.vcov
-    return solution.resampling.covariance
-
-
-def _values(solution: LatentSolution) -> FloatArray:
-    found = np.full(len(solution.table), np.nan)
-    for i, row in enumerate(solution.table):
-        if row.free:
-            found[i] = solution.found.theta[row.free - 1]
-        elif row.value is not None:
-            found[i] = row.value
-        else:
-            found[i] = solution.given.get(row.id, np.nan)
-    return found
-
-
-def _estimates(model: RoxModel, solution: LatentSolution, at: dict[str, Implied], vcov: FloatArray) -> Estimates:
-    table, count = solution.table, len(solution.table)
-    free = np.array([row.free for row in table])
-    moving, places = free > 0, free[free > 0] - 1
-    value, df, se = _values(solution), *(np.full(count, np.nan) for _ in range(2))
-    free_df = np.full(table.n_free, np.inf) if solution.df is None else solution.df
-    df[moving], se[moving] = free_df[places], np.sqrt(np.maximum(np.diag(vcov), 0.0))[places]
-    held = np.zeros(count, dtype=bool)
-    if solution.resampling is None:
-        held[moving] = solution.found.bound[places]
-    se[held | (se == 0)] = np.nan  # at a bound, or nothing but rounding is left of it
-    low, high, p = wald(value, se, df)
-    if solution.resampling is not None:
-        spread = solution.resampling.spread
-        for column, found in ((se, spread.se), (low, spread.low), (high, spread.high), (p, spread.p)):
-            column[moving] = found[places]
-    standardized = _standardized(model, solution, at, value)
-    partial = _partial_r2(model, solution, at, value)
-    rows, defined = define(model, table, Known(solution.found.theta, vcov, free_df, solution.resampling))
-    value[rows], se[rows], low[rows], high[rows], p[rows], df[rows] = defined
+def _estimates(solution: LatentSolution, at: dict[str, Implied], vcov: FloatArray) -> Estimates:
+    model, table, draws = solution.model, solution.table, solution.resampling
+    df = np.full(table.n_free, np.inf) if solution.df is None else solution.df
+    lost = np.diag(vcov) <= 0  # nothing but rounding is left of it
+    if draws is None:
+        lost |= solution.found.bound
+    found = told(model, table, Known(solution.found.theta, vcov, df, draws), solution.given, lost)
+    value = found["value"]
+    standardized, partial = _standardized(model, solution, at, value), _partial_r2(model, solution, at, value)
     _standardize_definitions(model, solution, standardized)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        statistic = np.where(se > 0, value / se, np.nan)
     if isinstance(solution.sample, LinkedSample) and not solution.found.converged:
-        se, statistic, p, low, high = (np.full(count, np.nan) for _ in range(5))
-    arrays = (value, se, statistic, p, low, high, standardized, df, partial)
-    return Estimates(*(_frozen(array) for array in arrays))
+        found |= {name: np.full(len(table), np.nan) for name in ("se", "statistic", "p", "low", "high")}
+    return Estimates(**found, standardized=standardized, partial_r2=partial)
 
 
 def _standardized(model: RoxModel, solution: LatentSolution, at: dict[str, Implied], value: FloatArray) -> FloatArray:
@@ -206,8 +168,8 @@ def _moments(solution: LatentSolution) -> tuple[GroupMoments, ...]:
         GroupMoments(
             group.name,
             group.n,
-            _frozen(target.mean * scale) if known else None,
-            _frozen(target.covariance * np.outer(scale, scale)),
+            target.mean * scale if known else None,
+            target.covariance * np.outer(scale, scale),
             group.people if group.sampling else None,
         )
         for group, target in zip(sample.groups, solution.moments, strict=True)
@@ -227,7 +189,7 @@ def _population(solution: LatentSolution, at: dict[str, Implied]) -> Population:
         mean = at[sample.groups[0].name].mu * sample.scale  # at the means of the covariates
 
     def picked(values: FloatArray | None) -> FloatArray | None:
-        return None if values is None else _frozen(values[markers])
+        return None if values is None else values[markers]
 
     return Population(
         names=model.names,
@@ -236,7 +198,7 @@ def _population(solution: LatentSolution, at: dict[str, Implied]) -> Population:
         units=None,
         levels=None,
         mean=picked(mean),
-        covariance=_frozen(covariance),
+        covariance=covariance,
         low=picked(sample.low),
         high=picked(sample.high),
     )
@@ -264,61 +226,29 @@ def _units(people: Population, sample: LinkedSample, scores: UnitScores, doubts:
         people,
         n_units=sample.n,
         units=sample.units,
-        levels=_frozen(scores.values),
-        mean=_frozen(np.where(scores.hidden.any(axis=0) & ~np.isnan(mean), mean, own)),
-        low=_frozen(low),
-        high=_frozen(high),
-        roots=_frozen(lower_roots(doubts)),
+        levels=scores.values,
+        mean=np.where(scores.hidden.any(axis=0) & ~np.isnan(mean), mean, own),
+        low=low,
+        high=high,
+        roots=lower_roots(doubts),
         hidden=scores.hidden if scores.hidden.any() else None,
         min_group=sample.min_group,
     )
 
 
 def _measure(construct: Construct, solution: LatentSolution, at: dict[str, Implied]) -> Measure:
-    """Bartlett's score from the construct's own items, in points of the first item (Bartlett 1937).
+    """The score from the construct's own items.
 
-    score = Σ w (mean of the first item + λ₁ (answer - mean of the item) / λ), w proportional to λ² / θ: what is left
-    out drops out of the weights. Of a survey of units θ is what one respondent's answer does not share with the
-    construct's other items.
+    Of a survey of units θ is what one respondent's answer does not share with the construct's other items.
     """
-    readings = [item.reading for item in construct.items]
     lam, unique, mean = _own_measurement(construct, solution, at)
     within, least = None, 1e-12 * solution.sample.scale.min() ** 2
     if isinstance(solution.sample, LinkedSample):
         within, own = _of_respondents(construct, solution.sample)
         if own is not None:
             unique, least = unique + own, 0.0
-    ratio, errors, weights = _bartlett(lam, unique, least)
-    if within is None:
-        within = np.full((len(lam), len(lam)), np.nan)
-    elif len(lam) == 1:
-        errors = np.array([np.nan])
-    signs = np.array([sign for sign, _ in readings])
-    return Measure(
-        name=construct.name,
-        factor=construct.factor,
-        source=construct.source,
-        items=construct.item_names,
-        weights=_frozen(weights),
-        signs=_frozen(signs * ratio),
-        offsets=_frozen(mean[0] + ratio * (np.array([offset for _, offset in readings]) - mean)),
-        lows=tuple(item.ends[0] for item in construct.items),
-        highs=tuple(item.ends[1] for item in construct.items),
-        codes=tuple({} if item.scale is None else dict(item.scale.codes) for item in construct.items),
-        within=_frozen(within),
-        errors=_frozen(errors),
-    )
-
-
-def _bartlett(lam: FloatArray, unique: FloatArray, least: float) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Points of the first item for one of each item, (q,), their error variances, and the items' weights."""
-    usable = np.abs(lam) > 1e-8 * np.abs(lam).max()
-    unit = lam[0] if usable[0] else 1.0
-    ratio = np.where(usable, unit / np.where(usable, lam, 1.0), 0.0)
-    errors = np.where(usable, unique * ratio**2, np.inf)
-    exact = errors <= least  # an item without anything of its own says it all
-    precision = exact.astype(float) if exact.any() else 1.0 / errors
-    return ratio, errors, precision / precision.sum()
+    found = bartlett_measure(construct, (lam, unique, mean), least, within)
+    return replace(found, errors=np.array([np.nan])) if within is not None and len(lam) == 1 else found
 
 
 def _own_measurement(

@@ -1,9 +1,4 @@
-"""Newton's method with bounds: analytic derivatives, and a ridge as high as the way down needs (trust region).
-
-A start at which the likelihood is defined, and other starts where the first leads nowhere.
-
-Many optima at once: quasi-Newton steps of all draws together, from a common start.
-"""
+"""Newton's method with bounds, from starts at which the likelihood is defined; quasi-Newton steps of many draws."""
 
 from __future__ import annotations
 
@@ -42,45 +37,20 @@ class Minimisable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Minimum:
-    """Where a minimisation ended.
+    """Where a minimisation ended."""
 
-    Attributes
-    ----------
-    theta
-        (n_free,).
-    expansion
-        The function there.
-    converged
-        Whether the gradient vanishes, up to what is pushed against a bound.
-    steps
-        How many steps were made.
-    bound
-        (n_free,) which parameters stand at their bound.
-    decrement
-        Newton decrement at the end: gᵀ H⁻¹ g, per observation.
-    """
-
-    theta: FloatArray
-    expansion: Expansion
-    converged: bool
-    steps: int
-    bound: BoolArray
-    decrement: float
+    theta: FloatArray  # (n_free,)
+    expansion: Expansion  # the function there
+    converged: bool  # whether the gradient vanishes, up to what is pushed against a bound
+    steps: int  # how many were made
+    bound: BoolArray  # (n_free,) which parameters stand at their bound
+    decrement: float  # Newton decrement at the end: gᵀ H⁻¹ g, per case
 
 
 def minimise(objective: Minimisable, start: FloatArray, lower: FloatArray, most: int = _MOST_STEPS) -> Minimum:
-    """Minimise from a start.
+    """Minimise from a start, where the function is finite, above lower bounds (-inf for none).
 
-    Parameters
-    ----------
-    objective
-        What to minimise; finite at the start.
-    start
-        (n_free,).
-    lower
-        (n_free,) lower bounds, -inf for none.
-    most
-        Steps at most.
+    Analytic derivatives, and a ridge as high as the way down needs (trust region).
 
     References
     ----------
@@ -124,22 +94,12 @@ def _unpushed(there: Expansion, held: BoolArray, before: BoolArray) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Model:
-    """The quadratic model in units in which the information has ones on its diagonal.
-
-    Attributes
-    ----------
-    gradient, hessian
-        (n_free,), (n_free, n_free).
-    room
-        (n_free,) how far down each parameter may go, at most 0.
-    scale
-        (n_free,) what parameters are multiplied by to get to these units.
-    """
+    """The quadratic model in units in which the information has ones on its diagonal."""
 
     gradient: FloatArray
     hessian: FloatArray
-    room: FloatArray
-    scale: FloatArray
+    room: FloatArray  # (n_free,) how far down each parameter may go, at most 0
+    scale: FloatArray  # (n_free,) what parameters are multiplied by to get to these units
 
     @property
     def level(self) -> float:
@@ -259,19 +219,8 @@ def reached(
 ) -> Minimum:
     """Minimise from a start; where that does not converge, from others, before anybody is told that it does not.
 
-    Parameters
-    ----------
-    objective, start, table
-        What is minimised, (n_free,) from where, and what the parameters are.
-    level
-        What moves the intercepts of another start to where the means are.
-    most
-        Steps at most, None for as many as `minimise` makes.
-
-    Returns
-    -------
-    Minimum
-        The first that converged, else the lowest.
+    `level` moves the intercepts of another start to where the means are; `most` steps at most, None for as many as
+    `minimise` makes. Found is the first minimum that converged, else the lowest.
     """
     lower, steps = lower_bounds(table), {} if most is None else {"most": most}
     found = minimise(objective, start, lower, **steps)
@@ -312,25 +261,9 @@ def settle(
     Limited-memory BFGS whose first inverse Hessian is that of the common start (Liu & Nocedal 1989,
     doi 10.1007/BF01589116). It knows no bounds and no line search: a draw that does not settle is reported.
 
-    Parameters
-    ----------
-    layouts, targets
-        One for each group; moments have draws in front.
-    shares
-        (draws, groups) of the observations.
-    start
-        (n_free,).
-    inverse
-        (n_free, n_free) inverse Hessian at the start.
-    n
-        Observations, which say how small a step must be to matter no more.
-
-    Returns
-    -------
-    theta
-        (draws, n_free).
-    settled
-        (draws,) whether the gradient vanishes at a Σ that is positive definite.
+    Layouts and targets (with draws in front) are one for each group, `shares` of the observations (draws, groups);
+    `inverse` is the inverse Hessian at the start, and `n` says how small a step must be to matter no more. Found are
+    (draws, n_free) parameters, and whether the gradient vanishes at a Σ that is positive definite, (draws,).
     """
     draws = len(shares)
     theta = np.repeat(start[None, :], draws, axis=0)

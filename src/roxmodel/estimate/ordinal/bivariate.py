@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,9 @@ from roxmodel.estimate.ordinal.marginals import FAR, TINY, bound_pulls, share_be
 from roxmodel.types import BoolArray, FloatArray
 
 __all__ = [
+    "Bounds",
     "Cut",
+    "PairPulls",
     "Pulls",
     "SteppedRoot",
     "bivariate_cdf",
@@ -29,6 +31,24 @@ __all__ = [
 
 
 Pulls: TypeAlias = tuple[FloatArray, FloatArray]
+
+
+class Bounds(NamedTuple):
+    """(n,) each: bounds of two normal variables, left and right of the one, low and high of the other."""
+
+    left: FloatArray
+    right: FloatArray
+    low: FloatArray
+    high: FloatArray
+
+
+class PairPulls(NamedTuple):
+    """Score of a correlation row by row, and derivatives of the log likelihood by what moves either item."""
+
+    score: FloatArray
+    first: Pulls
+    second: Pulls
+
 
 _FAR, _EDGE = 40.0, 13.0  # stand for infinity: Φ(-40) is 0 in double precision, Φ(-13) is 6e-39
 _STEEP = 0.925  # above this |ρ| the integral over the angle needs too many nodes
@@ -181,15 +201,6 @@ def bivariate_slope(a: FloatArray, b: FloatArray, rho: FloatArray) -> FloatArray
 class SteppedRoot:
     """Newton's method on many correlations at once, each kept inside the interval where its score changes sign.
 
-    Attributes
-    ----------
-    rho
-        (pairs,) the present values, between -1 and 1.
-    low, high
-        (pairs,) where the score was last seen positive and negative.
-    active
-        (pairs,) which are still moving.
-
     Examples
     --------
     >>> import numpy as np
@@ -200,10 +211,10 @@ class SteppedRoot:
     array([0.69314718])
     """
 
-    rho: FloatArray
-    low: FloatArray
-    high: FloatArray
-    active: BoolArray
+    rho: FloatArray  # (pairs,) between -1 and 1
+    low: FloatArray  # where the score was last seen positive
+    high: FloatArray  # and negative
+    active: BoolArray  # which are still moving
 
     @classmethod
     def start(cls, rho: FloatArray) -> SteppedRoot:
@@ -399,7 +410,7 @@ def _cell_probability(tables: FloatArray, rows: FloatArray, columns: FloatArray,
     if len(rare[0]):
         pair, row, column = rare
         a, b = (np.pad(one, ((0, 0), (1, 1)), constant_values=(-_FAR, _FAR)) for one in (rows, columns))
-        limits = a[pair, row], a[pair, row + 1], b[pair, column], b[pair, column + 1]
+        limits = Bounds(a[pair, row], a[pair, row + 1], b[pair, column], b[pair, column + 1])
         found[rare] = np.maximum(_rare_probability(limits, rho[pair]), TINY)
     return found
 
@@ -414,7 +425,7 @@ def _panels(panels: int, count: int) -> tuple[FloatArray, FloatArray]:
 _NODES, _NODE_WEIGHTS = _panels(40, 16)
 
 
-def _rare_probability(limits: tuple[FloatArray, ...], rho: FloatArray) -> FloatArray:
+def _rare_probability(limits: Bounds, rho: FloatArray) -> FloatArray:
     """(cells,) probabilities of rectangles so improbable that a difference of Φ₂ is only rounding.
 
     Φ of the one given the other is integrated over the other by Gauss–Legendre quadrature in panels. All terms are
@@ -439,25 +450,15 @@ def _put(array: NDArray[Any], at: NDArray[np.intp], new: NDArray[Any]) -> NDArra
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Where the bounds of an answer lie given u, a standardised continuous item; all (n,) but rho.
-
-    Attributes
-    ----------
-    lower_tau, upper_tau
-        The bounds of the normal variable behind the answer; ±`FAR` where there is none.
-    lower, upper
-        The same given u, in conditional standard units.
-    lower_ratio, upper_ratio
-        Normal densities there over the probability of the answer.
-    """
+    """Where the bounds of an answer lie given u, a standardised continuous item; all (n,) but rho."""
 
     u: FloatArray
     rho: float
-    lower_tau: FloatArray
+    lower_tau: FloatArray  # the bounds of the normal variable behind the answer; ±FAR where there is none
     upper_tau: FloatArray
-    lower: FloatArray
+    lower: FloatArray  # the same given u, in conditional standard units
     upper: FloatArray
-    lower_ratio: FloatArray
+    lower_ratio: FloatArray  # normal densities there over the probability of the answer
     upper_ratio: FloatArray
 
     @classmethod
@@ -490,14 +491,14 @@ class Cut:
         return np.asarray((self.upper_ratio * upper - self.lower_ratio * lower) * power)
 
 
-def _corners(limits: tuple[FloatArray, ...]) -> list[tuple[FloatArray, FloatArray, float]]:
+def _corners(limits: Bounds) -> list[tuple[FloatArray, FloatArray, float]]:
     left, right, low, high = limits
     return [(right, high, 1.0), (left, high, -1.0), (right, low, -1.0), (left, low, 1.0)]
 
 
-def _rectangle(limits: tuple[FloatArray, ...], rho: float) -> FloatArray:
+def _rectangle(limits: Bounds, rho: float) -> FloatArray:
     """Probability of each rectangle (left, right, low, high)."""
-    found = np.zeros_like(limits[0])
+    found = np.zeros_like(limits.left)
     for x, y, sign in _corners(limits):
         inside = np.maximum(np.abs(x), np.abs(y)) < FAR
         corner = ndtr(np.minimum(x, y))  # right wherever one of them is infinite
@@ -505,11 +506,11 @@ def _rectangle(limits: tuple[FloatArray, ...], rho: float) -> FloatArray:
         found += sign * corner
     rare = np.flatnonzero(found < _RARE)
     if len(rare):
-        found[rare] = _rare_probability(tuple(one[rare] for one in limits), np.full(len(rare), rho))
+        found[rare] = _rare_probability(Bounds(*(one[rare] for one in limits)), np.full(len(rare), rho))
     return np.maximum(found, TINY)
 
 
-def rectangle_derivatives(limits: tuple[FloatArray, ...], rho: float) -> Pulls:
+def rectangle_derivatives(limits: Bounds, rho: float) -> Pulls:
     """∂P/∂ρ and ∂²P/∂ρ² over P."""
     probability, at = _rectangle(limits, rho), np.array([rho])
     first, second = np.zeros_like(probability), np.zeros_like(probability)
@@ -520,7 +521,7 @@ def rectangle_derivatives(limits: tuple[FloatArray, ...], rho: float) -> Pulls:
     return first / probability, second / probability
 
 
-def rectangle_pulls(limits: tuple[FloatArray, ...], rho: float) -> tuple[FloatArray, Pulls, Pulls]:
+def rectangle_pulls(limits: Bounds, rho: float) -> PairPulls:
     """Score of the correlation, and derivatives of the log likelihood by either one's upper and lower bound."""
     left, right, low, high = limits
     probability, at = _rectangle(limits, rho), np.array([rho])
@@ -534,7 +535,7 @@ def rectangle_pulls(limits: tuple[FloatArray, ...], rho: float) -> tuple[FloatAr
             -_edge(lower, under, over, rho) / probability,
         )
 
-    return score / probability, ends(left, right, low, high), ends(low, high, left, right)
+    return PairPulls(score / probability, ends(left, right, low, high), ends(low, high, left, right))
 
 
 def _edge(at: FloatArray, under: FloatArray, over: FloatArray, rho: float) -> FloatArray:

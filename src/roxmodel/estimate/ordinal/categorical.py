@@ -97,7 +97,7 @@ def categories_of(model: RoxModel, sample: Sample, ordinal: BoolArray) -> Ordina
     given = [names.index(name) for name in covariates]
     rest = [i for i in range(len(names)) if i not in given]
     own = [names[i] for i in rest]
-    return ordinal_moments(rows[:, rest], ordinal[rest], own, weights, covariates=(covariates, rows[:, given]))
+    return ordinal_moments(rows[:, rest], ordinal[rest], own, weights, covariates=covariates, x=rows[:, given])
 
 
 def _way_for_many_values(model: RoxModel, name: str, names: Sequence[str]) -> str:

@@ -32,28 +32,15 @@ _EXACT = 1e-10  # share of a variance that the covariates leave, below which not
 
 @dataclass(frozen=True, slots=True)
 class OrdinalItem:
-    """An ordinal item: its normal variable has the variance 1 around x·slopes.
+    """An ordinal item: its normal variable has the variance 1 around x·slopes."""
 
-    Attributes
-    ----------
-    codes
-        (n,) answers, 0 to K-1.
-    design
-        (n, q) covariates, their means taken off; q may be 0.
-    thresholds
-        (K-1,) ascending, where the covariates are at their means.
-    slopes
-        (q,) of the normal variable behind the answers.
-    inverse
-        (d, d) inverse mean product of the scores of thresholds and slopes, d = K-1+q; without covariates (K-1, K)
-        of an answer (column) on each threshold: (1{answer ≤ t} - share) / density.
-    """
-
-    codes: IntArray
-    design: FloatArray
-    thresholds: FloatArray
-    slopes: FloatArray
+    codes: IntArray  # (n,) answers, 0 to K-1
+    design: FloatArray  # (n, q) covariates, their means taken off; q may be 0
+    thresholds: FloatArray  # (K-1,) ascending, where the covariates are at their means
+    slopes: FloatArray  # (q,) of the normal variable behind the answers
     inverse: FloatArray
+    """(d, d) inverse mean product of the scores of thresholds and slopes, d = K-1+q; without covariates (K-1, K) how an
+    answer (column) moves each threshold: (1{answer ≤ t} - share) / density."""
 
     sd = 1.0
 
@@ -101,28 +88,16 @@ class OrdinalItem:
 
 @dataclass(frozen=True, slots=True)
 class ContinuousItem:
-    """A continuous item: what a linear regression on covariates, or its mean alone, leaves.
+    """A continuous item: what a linear regression on covariates, or its mean alone, leaves."""
 
-    Attributes
-    ----------
-    design
-        (n, q) covariates, their means taken off; q may be 0.
-    standard
-        (n,) residuals over their standard deviation.
-    mean, sd
-        Mean of the item; standard deviation of the residuals (divisor n).
-    slopes
-        (q,) in units of the item.
-    inverse
-        (d, d) inverse mean product of the scores of mean, slopes and variance in standard units, d = q+2.
-    """
-
-    design: FloatArray
-    standard: FloatArray
+    design: FloatArray  # (n, q) covariates, their means taken off; q may be 0
+    standard: FloatArray  # (n,) residuals over their standard deviation
     mean: float
-    sd: float
-    slopes: FloatArray
-    inverse: FloatArray
+    sd: float  # of the residuals (divisor n)
+    slopes: FloatArray  # (q,) in units of the item
+    inverse: (
+        FloatArray  # (d, d) inverse mean product of the scores of mean, slopes, variance in standard units, d = q+2
+    )
 
     first = 1
 

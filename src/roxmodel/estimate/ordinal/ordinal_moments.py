@@ -11,8 +11,9 @@ import numpy as np
 
 from roxmodel.errors import DataError, EstimationError, listed
 from roxmodel.estimate.ordinal.bivariate import (
+    Bounds,
     Cut,
-    Pulls,
+    PairPulls,
     SteppedRoot,
     cell_influence,
     perfectly_associated,
@@ -38,28 +39,12 @@ _MOST_SCORES = 1 << 23  # of all pairs together kept between the two passes: 64 
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """Covariates that items are conditioned on.
+    """Covariates that items are conditioned on."""
 
-    Attributes
-    ----------
-    names
-        (q,) covariates.
-    mean, covariance
-        (q,) and (q, q) of the sample, divisor n - 1 (as in lavaan).
-    slopes
-        (p, q) of the items (ordinal: of the normal variables behind them) on the covariates.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> Given(("x",), np.zeros(1), np.eye(1), np.array([[0.5]])).explained
-    array([[0.25]])
-    """
-
-    names: tuple[str, ...]
-    mean: FloatArray
-    covariance: FloatArray
-    slopes: FloatArray
+    names: tuple[str, ...]  # (q,)
+    mean: FloatArray  # (q,) and
+    covariance: FloatArray  # (q, q) of the sample, divisor n - 1 (as in lavaan)
+    slopes: FloatArray  # (p, q) of the items (ordinal: of the normal variables behind them) on the covariates
 
     @property
     def with_items(self) -> FloatArray:
@@ -81,31 +66,6 @@ class OrdinalMoments:
     items; then the lower triangle of the covariance matrix, column by column. This is the order of lavaan's `WLS.obs`,
     which writes the negative of each mean.
 
-    Attributes
-    ----------
-    names
-        (p,) items.
-    ordinal
-        (p,) which items are ordinal.
-    thresholds
-        For each item (K-1,) ascending thresholds of the standard normal variable behind it; empty if continuous.
-    mean
-        (p,) means in the items' own units; 0 for ordinal items.
-    variance
-        (p,) variances with divisor n; 1 for ordinal items.
-    correlation
-        (p, p) polychoric, polyserial and Pearson correlations.
-    n
-        Number of people.
-    gamma
-        (m, m) asymptotic covariance matrix of √n(statistics - their expectations).
-    labels
-        (m,) of ("threshold", item, "t1"), ("mean", item, ""), ("slope", item, covariate), ("variance", item, item) or
-        ("covariance", earlier item, later item).
-    given
-        Covariates, or None. With them thresholds and means are those where all covariates are 0, variances and
-        correlations those of what the covariates leave.
-
     Examples
     --------
     >>> import numpy as np
@@ -116,16 +76,20 @@ class OrdinalMoments:
     ((9,), (9, 9), ('threshold', 'a', 't2'), ('covariance', 'a', 'b'))
     """
 
-    names: tuple[str, ...]
-    ordinal: BoolArray
-    thresholds: tuple[FloatArray, ...]
-    mean: FloatArray
-    variance: FloatArray
-    correlation: FloatArray
-    n: float
-    gamma: FloatArray
+    names: tuple[str, ...]  # (p,)
+    ordinal: BoolArray  # (p,) which items are
+    thresholds: tuple[FloatArray, ...]  # (K-1,) each, ascending, of the normal variable behind; empty if continuous
+    mean: FloatArray  # (p,) in the items' own units; 0 for ordinal items
+    variance: FloatArray  # (p,) divisor n; 1 for ordinal items
+    correlation: FloatArray  # (p, p) polychoric, polyserial and Pearson
+    n: float  # people
+    gamma: FloatArray  # (m, m) asymptotic covariance of √n(statistics - their expectations)
     labels: tuple[StatisticLabel, ...]
+    """(m,) of ("threshold", item, "t1"), ("mean", item, ""), ("slope", item, covariate), ("variance", item, item) or
+    ("covariance", earlier item, later item)."""
     given: Given | None = None
+    """Covariates: with them thresholds and means are those where all covariates are 0, variances and correlations those
+    of what the covariates leave."""
 
     @property
     def covariance(self) -> FloatArray:
@@ -148,7 +112,8 @@ def ordinal_moments(
     names: Sequence[str],
     frequency: FloatArray | None = None,
     categories: Mapping[str, Sequence[float]] | None = None,
-    covariates: tuple[Sequence[str], FloatArray] | None = None,
+    covariates: Sequence[str] = (),
+    x: FloatArray | None = None,
 ) -> OrdinalMoments:
     """Estimate thresholds, means, slopes, variances and correlations in two steps, with their asymptotic covariance.
 
@@ -174,7 +139,7 @@ def ordinal_moments(
         (n,) how many people each row stands for; None = one. Equal to repeating the rows.
     categories
         For ordinal items the categories that exist. An item not named has those that occur.
-    covariates
+    covariates, x
         (q,) names and (n, q) values. Thresholds and means are those where all covariates are 0, variances and
         correlations those of residuals.
 
@@ -204,14 +169,14 @@ def ordinal_moments(
     >>> x = rng.integers(0, 2, (1000, 1)) * 1.0
     >>> z = 0.8 * x + rng.standard_normal((1000, 1)) + rng.standard_normal((1000, 2))
     >>> answers = np.digitize(z, [-1.0, 1.0])
-    >>> found = ordinal_moments(answers, np.array([True, True]), ["a", "b"], covariates=(["x"], x))
+    >>> found = ordinal_moments(answers, np.array([True, True]), ["a", "b"], covariates=["x"], x=x)
     >>> found.given.slopes.shape, found.labels[4], found.gamma.shape
     ((2, 1), ('slope', 'a', 'x'), (7, 7))
     """
     values = np.asarray(values, dtype=np.float64)
     ordinal, names = np.asarray(ordinal, dtype=np.bool_), tuple(names)
-    known: tuple[str, ...] = () if covariates is None else tuple(covariates[0])
-    x = np.empty((len(values), 0)) if covariates is None else np.asarray(covariates[1], dtype=np.float64)
+    known = tuple(covariates)
+    x = np.empty((len(values), 0)) if x is None else np.asarray(x, dtype=np.float64)
     weight = np.ones(len(values)) if frequency is None else np.asarray(frequency, dtype=np.float64)
     _check_rows(np.hstack([values, x]) if known else values, weight, (*names, *known))
     if (weight == 0.0).any():
@@ -474,11 +439,11 @@ def _derivatives_of(a: _Item, b: _Item, weight: FloatArray) -> Callable[[float],
     return of_strips
 
 
-def _distinct(a: OrdinalItem, b: OrdinalItem, weight: FloatArray) -> tuple[tuple[FloatArray, ...], FloatArray]:
+def _distinct(a: OrdinalItem, b: OrdinalItem, weight: FloatArray) -> tuple[Bounds, FloatArray]:
     """Bounds of each combination of covariates and answers that occurs, and how many people gave it."""
     bounds = np.column_stack([*a.bounds(slice(None)), *b.bounds(slice(None))])
     distinct, place = np.unique(bounds, axis=0, return_inverse=True)
-    return tuple(distinct.T), np.bincount(place.ravel(), weights=weight).astype(np.float64, copy=False)
+    return Bounds(*distinct.T), np.bincount(place.ravel(), weights=weight).astype(np.float64, copy=False)
 
 
 def _paired(a: _Item, b: _Item, weight: FloatArray, rho: float, kept: bool) -> _Pair:
@@ -495,24 +460,24 @@ def _paired(a: _Item, b: _Item, weight: FloatArray, rho: float, kept: bool) -> _
     return _Pair(rho, information / total, first / total, second / total, together)
 
 
-def _pulls(a: _Item, b: _Item, rho: float, rows: slice) -> tuple[FloatArray, Pulls, Pulls]:
+def _pulls(a: _Item, b: _Item, rho: float, rows: slice) -> PairPulls:
     """Score of the correlation row by row; derivatives of the log likelihood by what each item's parameters move.
 
     For an ordinal item these are its bounds, for a continuous one what is foretold and the variance, in standard units.
     """
     if isinstance(a, OrdinalItem):
         if isinstance(b, OrdinalItem):
-            return rectangle_pulls((*a.bounds(rows), *b.bounds(rows)), rho)
+            return rectangle_pulls(Bounds(*a.bounds(rows), *b.bounds(rows)), rho)
         score, by_b, by_a = _pulls(b, a, rho, rows)
-        return score, by_a, by_b
+        return PairPulls(score, by_a, by_b)
     u, rest = a.standard[rows], 1.0 - rho * rho
     if isinstance(b, OrdinalItem):
         root = float(np.sqrt(rest))
         cut = Cut.of(u, *b.bounds(rows), rho)
         foretold = u + (cut.upper_ratio - cut.lower_ratio) * rho / root
         own = foretold, 0.5 * (foretold * u - 1.0)
-        return cut.score(), own, (cut.upper_ratio / root, -cut.lower_ratio / root)
+        return PairPulls(cut.score(), own, (cut.upper_ratio / root, -cut.lower_ratio / root))
     v = b.standard[rows]
     by_u, by_v = ((one - rho * other) / rest for one, other in ((u, v), (v, u)))
     score = (rho * (rest - u * u - v * v) + (1.0 + rho * rho) * u * v) / rest**2
-    return score, (by_u, 0.5 * (by_u * u - 1.0)), (by_v, 0.5 * (by_v * v - 1.0))
+    return PairPulls(score, (by_u, 0.5 * (by_u * u - 1.0)), (by_v, 0.5 * (by_v * v - 1.0)))

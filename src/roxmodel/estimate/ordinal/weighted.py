@@ -27,32 +27,16 @@ __all__ = ["FirstStep", "WeightedCovariances", "covariance_part", "first_step_of
 
 @dataclass(frozen=True, slots=True)
 class WeightedCovariances:
-    """The covariance statistics (and slopes, if there are covariates) with their weights, as something to minimise.
-
-    Attributes
-    ----------
-    layout
-        The model.
-    rows, columns
-        (m,) entries of Σ, or of what covariates leave of it, that the first statistics are.
-    statistics, weights
-        (m + slopes,) s and 1 / asymptotic variance.
-    places
-        (m + slopes,) their places among all statistics.
-    given
-        (q,) places of the covariates among the items.
-    slopes
-        Items and covariates, 0 to q-1, that the last statistics are the slopes of.
-    """
+    """The covariance statistics (and slopes, if there are covariates) with their weights, as something to minimise."""
 
     layout: Layout
-    rows: IntArray
+    rows: IntArray  # (m,) and columns: entries of Σ, or of what covariates leave of it, that the first statistics are
     columns: IntArray
-    statistics: FloatArray
-    weights: FloatArray
-    places: IntArray
-    given: IntArray
-    slopes: tuple[IntArray, IntArray]
+    statistics: FloatArray  # (m + slopes,)
+    weights: FloatArray  # 1 / asymptotic variance
+    places: IntArray  # among all statistics
+    given: IntArray  # (q,) places of the covariates among the items
+    slopes: tuple[IntArray, IntArray]  # items and covariates, 0 to q-1, that the last statistics are the slopes of
 
     def value(self, theta: FloatArray) -> float:
         """½ Σ w (s - σ)²."""
@@ -125,16 +109,7 @@ def weighted_vcov(
 ) -> FloatArray:
     """Covariance of all parameters, E⁻¹ Δᵀ W Γ W Δ E⁻¹ / (n - 1) (or E⁻¹ / (n - 1)).
 
-    Parameters
-    ----------
-    part, theta
-        The covariance part at its estimate.
-    first
-        Thresholds and means.
-    moments
-        The statistics with their asymptotic covariance.
-    robust
-        Whether Γ is used.
+    `robust` says whether Γ is used, the asymptotic covariance of the statistics.
     """
     jacobian = part.jacobian(theta)
     bread = np.linalg.pinv(jacobian.T @ (part.weights[:, None] * jacobian), hermitian=True)
@@ -173,10 +148,10 @@ def weighted_indices(
     found: dict[str, float] = {}
     if df > 0:
         own, base = (_traces(part.weights, gamma, slopes) for slopes in (jacobian, keep))
-        shifts = [_shifted(x, d, traces) for x, d, traces in ((chisq, df, own), (base_chisq, base_df, base))]
+        shifts = [_shifted(x, d, *traces) for x, d, traces in ((chisq, df, own), (base_chisq, base_df, base))]
         (stat, factor), (base_stat, base_factor) = shifts
         scaled = Correction(chisq, base_chisq, factor, base_factor)
-        robust = None if kept.any() else _normal_misfit(part, theta, (gamma, jacobian), (n, df, base_df))
+        robust = None if kept.any() else _normal_misfit(part, theta, gamma, jacobian, n, df, base_df)
         tested = Tested(chisq, df, base_chisq, base_df, n - 1, 1, scaled, (stat, base_stat), robust)
         found = tested_indices(tested)
     else:
@@ -207,17 +182,22 @@ def _traces(weights: FloatArray, gamma: FloatArray, jacobian: FloatArray) -> tup
     return float(np.trace(product)), float((product * product.T).sum())
 
 
-def _shifted(chisq: float, df: int, traces: tuple[float, float]) -> tuple[float, float]:
+def _shifted(chisq: float, df: int, trace: float, square: float) -> tuple[float, float]:
     """The statistic with the mean and variance of a chi-square, and 1 / its slope."""
-    slope = np.sqrt(df / traces[1])
-    return float(slope * chisq + df - slope * traces[0]), float(1.0 / slope)
+    slope = np.sqrt(df / square)
+    return float(slope * chisq + df - slope * trace), float(1.0 / slope)
 
 
 def _normal_misfit(
-    part: WeightedCovariances, theta: FloatArray, known: tuple[FloatArray, FloatArray], counts: tuple[float, int, int]
+    part: WeightedCovariances,
+    theta: FloatArray,
+    gamma: FloatArray,
+    jacobian: FloatArray,
+    n: float,
+    df: int,
+    base_df: int,
 ) -> Correction | None:
     """n·F_ML of the polychoric correlations at the weighted estimate, with what it is expected to be."""
-    (gamma, jacobian), (n, df, base_df) = known, counts
     p = len(part.layout.items)
     observed, expected = np.eye(p), implied(part.layout, theta).sigma.copy()
     observed[part.rows, part.columns] = observed[part.columns, part.rows] = part.statistics
@@ -246,27 +226,14 @@ class FirstStep:
 
     A threshold's statistic is the threshold less the mean that the causes give its item; a mean's is the implied mean.
     Both are taken where all covariates are 0, if there are any.
-
-    Attributes
-    ----------
-    theta
-        (m,) places in theta.
-    statistics
-        (m,) places among the statistics.
-    item
-        (m,) places of the items.
-    threshold
-        (m,) whether it is a threshold.
-    given, mean
-        (q,) places of the covariates among the items, and their means, in units of the scale.
     """
 
-    theta: IntArray
-    statistics: IntArray
-    item: IntArray
-    threshold: BoolArray
-    given: IntArray
-    mean: FloatArray
+    theta: IntArray  # (m,) places in theta
+    statistics: IntArray  # (m,) places among the statistics
+    item: IntArray  # (m,) places of the items
+    threshold: BoolArray  # (m,) whether it is a threshold
+    given: IntArray  # (q,) places of the covariates among the items
+    mean: FloatArray  # (q,) their means, in units of the scale
 
     def _means(self, at: Implied) -> FloatArray:
         """(p,) implied means, all covariates being 0."""

@@ -18,17 +18,18 @@ from roxmodel.estimate.options import PathOptions
 from roxmodel.estimate.path.regression import Task, check_task, normal_theory, regress, replicated, variance_inflation
 from roxmodel.estimate.path.scores import Scores, Spot, check_recursive, scores_of, spots_of
 from roxmodel.estimate.sentences import assumed_notes, bootstrap_words, causal_notes, cluster_notes, sign_notes
-from roxmodel.records import LINEAR, Equation, Estimates, Fault, Measure, Population, Verdict
+from roxmodel.records import LINEAR, Equation, Estimates, Fault, Population, Verdict
 from roxmodel.result.derived import (
     Known,
     construct_sd,
-    define,
     disturbances,
+    measure_of,
     standardized_values,
     summary_of,
+    told,
     unknown_definitions,
 )
-from roxmodel.result.draws import Draws, wald
+from roxmodel.result.draws import Draws
 from roxmodel.result.fit import Fit
 from roxmodel.result.indices import Discrepancy, fit_indices
 from roxmodel.result.system import implied_covariance, system_of
@@ -285,7 +286,7 @@ def refit(model: RoxModel, table: ParameterTable, scores: Scores, weights: Float
         coefficients, left = replicated(spot.task(scores, values[rows]), weights[:, rows])
         theta[:, list(spot.theta)] = coefficients
         residuals[:, spot.effect, rows] = left
-    return _with_moments(model, table, scores, weights, (theta, residuals, known))
+    return _with_moments(model, table, scores, weights, theta, residuals, known)
 
 
 def _with_moments(
@@ -293,10 +294,11 @@ def _with_moments(
     table: ParameterTable,
     scores: Scores,
     weights: FloatArray,
-    found: tuple[FloatArray, FloatArray, FloatArray],
+    theta: FloatArray,
+    deviations: FloatArray,
+    known: BoolArray,
 ) -> FloatArray:
     """Exogenous means and (co)variances and disturbance (co)variances, weighted."""
-    theta, deviations, known = found
     place = {name: i for i, name in enumerate(model.names)}
     exogenous = [place[name] for name in model.exogenous_names]
     values = np.asarray(scores.values)
@@ -350,7 +352,7 @@ class _Tabulation:
             estimates=self._estimates(vcov, implied),
             vcov=vcov,
             equations=solution.equations,
-            measures=tuple(_measure(model, name, self.scores.within[name]) for name in model.names),
+            measures=tuple(measure_of(c, self.scores.within[c.name]) for c in model.constructs),
             population=self._population(implied),
             verdicts=self._verdicts(psi),
             notes=(*self._notes(), *reason),
@@ -367,31 +369,15 @@ class _Tabulation:
     def linear(self) -> bool:
         return all(family == LINEAR for family in self.families)
 
-    def _values(self) -> FloatArray:
-        """Value of every row: free, fixed, or given by the data; definitions come later."""
-        theta, given = self.solution.theta, self.solution.given
-        stated = [given.get(row.id, np.nan) if row.value is None else row.value for row in self.table]
-        return np.array([theta[row.free - 1] if row.free else v for row, v in zip(self.table, stated, strict=True)])
-
     def _estimates(self, vcov: FloatArray, covariance: FloatArray) -> Estimates:
         model, table, solution = self.model, self.table, self.solution
+        known = Known(solution.theta, vcov, solution.df, self.draws)
+        found, partial = told(model, table, known, solution.given), np.full(len(table), np.nan)
         free = np.array([row.free for row in table])
-        at, places = free > 0, free[free > 0] - 1
-        value, df, se, partial = self._values(), *(np.full(len(table), np.nan) for _ in range(3))
-        df[at], partial[at] = solution.df[places], solution.partial_r2[places]
-        se[at] = np.sqrt(np.maximum(np.diag(vcov), 0.0))[places]
-        low, high, p = wald(value, se, df)
-        if self.draws is not None:
-            spread = self.draws.spread
-            for column, found in ((se, spread.se), (low, spread.low), (high, spread.high), (p, spread.p)):
-                column[at] = found[places]
-        rows, defined = define(model, table, Known(solution.theta, vcov, solution.df, self.draws))
-        value[rows], se[rows], low[rows], high[rows], p[rows], df[rows] = defined
-        with np.errstate(invalid="ignore", divide="ignore"):
-            statistic = np.where(se > 0, value / se, np.nan)
+        partial[free > 0] = solution.partial_r2[free[free > 0] - 1]
         sd = construct_sd(model, table, solution.theta, self.families, covariance)
-        standardized = standardized_values(model, table, value, sd)
-        return Estimates(value, se, statistic, p, low, high, standardized, df, partial)
+        standardized = standardized_values(model, table, found["value"], sd)
+        return Estimates(**found, standardized=standardized, partial_r2=partial)
 
     def _covariance(self) -> FloatArray:
         """(k, k) covariance of the scores, divisor n; gaps filled by means."""
@@ -528,22 +514,3 @@ def _thin_notes(scores: Scores, draws: Draws | None) -> list[str]:
     if draws is not None and draws.failed:
         notes.append(f"{draws.failed} bootstrap replicates could not be estimated and are left out.")
     return notes
-
-
-def _measure(model: RoxModel, name: str, within: FloatArray) -> Measure:
-    construct = model.find(name)
-    p = len(construct.items)
-    readings = [item.reading for item in construct.items]
-    return Measure(
-        name=name,
-        factor=construct.factor,
-        source=construct.source,
-        items=construct.item_names,
-        weights=np.full(p, 1.0 / p),
-        signs=np.array([sign for sign, _ in readings]),
-        offsets=np.array([offset for _, offset in readings]),
-        lows=tuple(item.ends[0] for item in construct.items),
-        highs=tuple(item.ends[1] for item in construct.items),
-        codes=tuple({} if item.scale is None else dict(item.scale.codes) for item in construct.items),
-        within=within,
-    )

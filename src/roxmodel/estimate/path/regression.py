@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -122,13 +122,7 @@ def solved(inner: FloatArray, outer: FloatArray, least: float = _INSEPARABLE_SUM
 
 
 def check_task(task: Task, rows: str) -> None:
-    """Refuse an equation that cannot be estimated, naming why; `rows` is what a row is (``units`` or ``rows``).
-
-    Raises
-    ------
-    EstimationError
-        If there are too few rows, a constant cause or effect, or inseparable causes.
-    """
+    """Refuse an equation that cannot be estimated, naming why; `rows` is what a row is (``units`` or ``rows``)."""
     p = len(task.causes)
     if task.one is not None:
         _check_matrix(task)
@@ -193,24 +187,12 @@ def variance_inflation(x: FloatArray) -> FloatArray:
 
 
 def regress(task: Task) -> Regression:
-    """Estimate one equation of any family.
-
-    Raises
-    ------
-    EstimationError
-        If one row alone determines a coefficient, causes separate the outcomes, or the iterations do not converge.
-    """
+    """Estimate one equation of any family."""
     return least_squares(task) if task.family == "linear" else generalised(task)
 
 
 def least_squares(task: Task) -> Regression:
-    """Ordinary least squares; HC3 (MacKinnon & White 1985, doi 10.1016/0304-4076(85)90158-7) if robust.
-
-    Raises
-    ------
-    EstimationError
-        If nothing is left to explain, or one row alone determines a coefficient (robust errors).
-    """
+    """Ordinary least squares; HC3 (MacKinnon & White 1985, doi 10.1016/0304-4076(85)90158-7) if robust."""
     frame = computed(task.x, task.one)
     design, one = frame.design, frame.design[:, 0]
     middle = float(one @ task.y / (one @ one))
@@ -290,11 +272,6 @@ def generalised(task: Task) -> Regression:
     """Logit, Poisson, negative binomial (NB2), by maximum likelihood; sandwich errors with n / (n - k).
 
     With clusters: the sandwich over clusters, tested by t with G - 1 degrees of freedom.
-
-    Raises
-    ------
-    EstimationError
-        If there is no finite estimate.
     """
     # Imported before warnings are silenced: on import statsmodels adds a filter of its own in front.
     import statsmodels.discrete.discrete_model
@@ -337,7 +314,15 @@ def _influence(task: Task, frame: Computed, found: Any) -> FloatArray | None:
     return np.asarray(influence * np.sqrt(factor) @ frame.back.T)
 
 
-def _fitted(task: Task) -> tuple[Any, str, float]:
+class _Curve(NamedTuple):
+    """A fitted model of statsmodels, its family, and the alpha of a negative binomial."""
+
+    found: Any
+    family: str
+    dispersion: float = float("nan")
+
+
+def _fitted(task: Task) -> _Curve:
     from statsmodels.genmod.families import Binomial, Poisson
     from statsmodels.genmod.generalized_linear_model import GLM
 
@@ -346,16 +331,16 @@ def _fitted(task: Task) -> tuple[Any, str, float]:
     settled = {} if task.family == "logit" else _SETTLED
     found: Any = GLM(task.y, design, family=family, offset=task.offset).fit(**settled)
     if task.family == "logit" or not found.converged:
-        return found, task.family, float("nan")
+        return _Curve(found, task.family)
     alpha = _overdispersion(task.y, np.asarray(found.mu))
-    return (found, task.family, float("nan")) if alpha is None else _negative_binomial(task, design, alpha)
+    return _Curve(found, task.family) if alpha is None else _negative_binomial(task, design, alpha)
 
 
 def _design(task: Task) -> FloatArray:
     return np.column_stack([np.ones(len(task.y)), task.x])
 
 
-def _negative_binomial(task: Task, design: FloatArray, start: float) -> tuple[Any, str, float]:
+def _negative_binomial(task: Task, design: FloatArray, start: float) -> _Curve:
     """NB2 with alpha by maximum likelihood; where that does not converge, with the moment estimate `start`."""
     from statsmodels.discrete.discrete_model import NegativeBinomial as Joint
     from statsmodels.genmod.families import NegativeBinomial
@@ -370,14 +355,12 @@ def _negative_binomial(task: Task, design: FloatArray, start: float) -> tuple[An
     except (np.linalg.LinAlgError, ValueError):
         pass
     found: Any = GLM(task.y, design, family=NegativeBinomial(alpha=alpha), offset=task.offset).fit(**_SETTLED)
-    return found, "negative binomial", alpha
+    return _Curve(found, "negative binomial", alpha)
 
 
 def _overdispersion(y: FloatArray, mu: FloatArray) -> float | None:
     """Alpha of variance = mu + alpha mu², or None where it is not above 0 (one-sided, 5 %).
 
-    References
-    ----------
     Cameron & Trivedi (1990), doi 10.1016/0304-4076(90)90014-K.
     """
     z = ((y - mu) ** 2 - y) / mu
@@ -416,8 +399,6 @@ def _at_edge(task: Task, mu: FloatArray) -> bool:
 def _separated(task: Task) -> bool:
     """Whether some combination of the causes separates zeros from the rest, by linear programming.
 
-    References
-    ----------
     Albert & Anderson (1984), doi 10.1093/biomet/71.1.1; Konis (2007), Linear programming algorithms for detecting
     separated data; Correia, Guimarães & Zylkin (2019), arXiv 1903.01633, for counts.
     """

@@ -76,13 +76,7 @@ def scores_of(model: RoxModel, data: object, cluster: str | None) -> Scores:
 
 
 def _scores_of_study(model: RoxModel, study: Study, cluster: str | None) -> Scores:
-    """Composites of the units of a study.
-
-    Raises
-    ------
-    SpecError
-        If the study was made with another model's items.
-    """
+    """Composites of the units of a study."""
     check_same_items(model, study.model)
     composites = unit_composites(model, study.moments)
     some: BoolArray = np.asarray(~np.isnan(composites.values).all(axis=1))
@@ -332,13 +326,7 @@ def spots_of(model: RoxModel, table: ParameterTable) -> tuple[Spot, ...]:
 
 
 def check_recursive(model: RoxModel, table: ParameterTable) -> None:
-    """Refuse what single regressions cannot estimate: feedback, confounded edges, equal labels, free lags.
-
-    Raises
-    ------
-    EstimationError
-        Naming the edge and the way out.
-    """
+    """Refuse what single regressions cannot estimate: feedback, confounded edges, equal labels, free lags."""
     free_lagged = [f"{row.left} -> {row.right}" for row in table.of("edge") if row.lag and row.free]
     if free_lagged:
         raise EstimationError(

@@ -19,7 +19,7 @@ from roxmodel.errors import SimulationError
 from roxmodel.numerals import money_text
 from roxmodel.result.response import Caps, Push, travel
 from roxmodel.simulation.actions import Action
-from roxmodel.simulation.budget.problem import Problem, conditions_of, faults_of, keeping, violations
+from roxmodel.simulation.budget.problem import Problem, breaches_of, conditions_of, keeping, violations
 from roxmodel.simulation.budget.solver import SIZE, Choice, best_sum, cut_against, program_of, solve
 from roxmodel.simulation.budget.tail import Step, best_tail, steps_from, tail_mean
 from roxmodel.simulation.budget.worth import Option, Promised, deviations, promise_of, wave_weights
@@ -28,19 +28,9 @@ from roxmodel.simulation.question import Question
 from roxmodel.types import FloatArray, IntArray
 
 __all__ = [
-    "Aim",
-    "LeftOut",
-    "Rank",
-    "Search",
-    "Shared",
-    "Together",
-    "binding",
-    "choose",
-    "conflicts",
-    "left_out",
-    "search_of",
+    "Aim", "LeftOut", "Rank", "Search", "Shared", "Together", "binding", "choose", "conflicts", "left_out", "search_of",
     "together_at_estimate",
-]
+]  # fmt: skip
 
 
 _SETS = 1 << 13  # plans that are all looked at for the largest chance
@@ -133,10 +123,9 @@ def _plans(problem: Problem) -> Iterator[IntArray]:
         yield np.array(sorted(place for place in chosen if place >= 0), dtype=np.int64)
 
 
-def _chance(problem: Problem, plan: IntArray, total: FloatArray | None = None) -> Rank:
-    """Share of draws above 0, and the mean; `total`: (draws,) npv of the plan, where it is known."""
-    total = problem.draws[:, plan].sum(axis=1) if total is None else total
-    return Rank(float((total > 0).mean()), float(problem.mean[plan].sum()))
+def _chance(problem: Problem, plan: IntArray) -> Rank:
+    """Share of draws above 0, and the mean."""
+    return Rank(float((problem.draws[:, plan].sum(axis=1) > 0).mean()), float(problem.mean[plan].sum()))
 
 
 def _likelier(problem: Problem, plan: IntArray) -> IntArray:
@@ -145,8 +134,11 @@ def _likelier(problem: Problem, plan: IntArray) -> IntArray:
     while True:
         sums = problem.draws[:, plan].sum(axis=1)
         for step in map(Step._make, steps_from(problem, plan).tolist()):
+            share = float((step.total(sums, problem.draws.T) > 0).mean())
+            if share < at.objective:
+                continue
             trial = step.after(plan)
-            rank = _chance(problem, trial, step.total(sums, problem.draws.T))
+            rank = Rank(share, float(problem.mean[trial].sum()))
             if rank > at and not violations(problem, trial):
                 at, better = rank, trial
         if better is plan:
@@ -197,14 +189,14 @@ def _why(problem: Problem, plan: list[int], action: int) -> LeftOut:
     if problem.mean[best] <= 0:
         net = money_text(float(problem.mean[best]))
         return LeftOut("does not pay", f"does not pay: expected net value {net}")
-    alone = [fault for fault in faults_of(problem, [best]) if fault.kind in {"budget", "wave"}]
+    alone = [breach for breach in breaches_of(problem, [best]) if breach.kind in {"budget", "wave"}]
     if alone:
         return LeftOut("too dear", f"too dear: {alone[0].words}")
-    before = faults_of(problem, plan)
-    fresh = [fault for fault in faults_of(problem, sorted([*plan, best])) if fault not in before]
+    before = breaches_of(problem, plan)
+    fresh = [breach for breach in breaches_of(problem, sorted([*plan, best])) if breach not in before]
     if not fresh:
         return LeftOut("others", "would bring less beside the others, or more risk")
-    others = [fault for fault in fresh if fault.kind not in {"budget", "wave", "least"}]
+    others = [breach for breach in fresh if breach.kind not in {"budget", "wave", "least"}]
     if others:
         return LeftOut("condition", others[0].words)
     return LeftOut("money", "does not fit the money that is left; what is chosen brings more for it")

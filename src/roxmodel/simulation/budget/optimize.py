@@ -14,20 +14,20 @@ from roxmodel.simulation.actions import contradictions
 from roxmodel.simulation.budget.choice import Aim, search_of
 from roxmodel.simulation.budget.plan import Plan
 from roxmodel.simulation.budget.problem import Least, Problem
-from roxmodel.simulation.budget.worth import Option, Promised, options_of, promised_worth
+from roxmodel.simulation.budget.worth import Option, Promised, options_of, promise_of, promised_worth
 from roxmodel.simulation.dynamics import assumed_notes
 from roxmodel.simulation.intervention import Intervention
-from roxmodel.simulation.money.prices import Finance
+from roxmodel.simulation.money.finance import Finance
 from roxmodel.simulation.question import (
     Question,
     Request,
     finance_of,
+    fit_notes,
     is_number,
     listed_interventions,
     question_of,
     require_yes_no,
 )
-from roxmodel.simulation.run_story import fit_notes
 from roxmodel.types import FloatArray
 
 __all__ = ["Objective", "optimize"]
@@ -136,8 +136,14 @@ def optimize(  # noqa: PLR0913 - the contract of DESIGN.md
     for note in question.lost:
         warnings.warn(note, RoxWarning, stacklevel=2)
     search = search_of(options, worth, problem, Aim(objective, float(level)))
-    said = (*fit_notes(fit), *notes, *_free(given), *assumed_notes(fit), *question.loops, *question.lost)
-    return Plan.of(search, given, problem, _own(given, own), said)
+    names, (choice, found) = _own(given, own), search.best(problem)
+    said = [*fit_notes(fit), *notes, *_free(given), *assumed_notes(fit), *question.loops, *question.lost, found]
+    if names is not None:
+        choice, kept = search.no_worse(problem, choice, names)
+        said.append(kept)
+    npv = promise_of(options, worth, choice.options.tolist())
+    npv.setflags(write=False)
+    return Plan(search, tuple(given), problem, choice, npv, names, tuple(note for note in said if note))
 
 
 def _candidates(given: object) -> list[Intervention]:

@@ -22,7 +22,7 @@ from roxmodel.simulation.budget.problem import Problem, violations
 from roxmodel.simulation.budget.solver import Choice
 from roxmodel.simulation.budget.worth import Option, Promised, ShrunkenEdge, promise_of
 from roxmodel.simulation.intervention import Intervention
-from roxmodel.simulation.money.prices import Finance
+from roxmodel.simulation.money.finance import Finance
 from roxmodel.simulation.money.returns import cvar
 from roxmodel.simulation.pictures import plan_figure
 from roxmodel.simulation.question import LONGEST, Question, is_number, require_whole
@@ -66,25 +66,6 @@ class Plan(Spoken):
     draws: FloatArray
     own: tuple[str, ...] | None
     notes: tuple[str, ...]
-
-    @classmethod
-    def of(
-        cls,
-        search: Search,
-        candidates: Sequence[Intervention],
-        problem: Problem,
-        own: tuple[str, ...] | None,
-        notes: Sequence[str],
-    ) -> Plan:
-        """Search, look at the user's own plan, and simulate what was found with all draws."""
-        choice, note = search.best(problem)
-        said = [*notes, note]
-        if own is not None:
-            choice, note = search.no_worse(problem, choice, own)
-            said.append(note)
-        draws = promise_of(search.options, search.worth, choice.options.tolist())
-        draws.setflags(write=False)
-        return cls(search, tuple(candidates), problem, choice, draws, own, tuple(note for note in said if note))
 
     @property
     def question(self) -> Question:

@@ -14,18 +14,9 @@ from roxmodel.numerals import amount_text
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = [
-    "TOLERANCE",
-    "Condition",
-    "Fault",
-    "Least",
-    "Problem",
-    "conditions_of",
-    "faults_of",
-    "keeping",
-    "over",
-    "read_plan",
-    "violations",
-]
+    "TOLERANCE", "Breach", "Condition", "Least", "Problem", "breaches_of", "conditions_of", "keeping", "over",
+    "read_plan", "violations",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,64 +283,64 @@ def violations(problem: Problem, options: Sequence[int] | IntArray) -> tuple[str
     >>> violations(two, [0, 1])
     ('6 is spent over all waves, more than the budget of 5', "'coaching' needs 'tools', which starts later")
     """
-    return tuple(fault.words for fault in faults_of(problem, options))
+    return tuple(breach.words for breach in breaches_of(problem, options))
 
 
-class Fault(NamedTuple):
+class Breach(NamedTuple):
     """A condition that a plan does not keep."""
 
     kind: Kind
     words: str
 
 
-def faults_of(problem: Problem, options: Sequence[int] | IntArray) -> tuple[Fault, ...]:
+def breaches_of(problem: Problem, options: Sequence[int] | IntArray) -> tuple[Breach, ...]:
     """The same with their kinds."""
     plan = read_plan(problem, options)
     return (*_overspent(problem, plan), *_parted(problem, plan), *_clashes(problem, plan))
 
 
-def _overspent(problem: Problem, plan: IntArray) -> Iterator[Fault]:
+def _overspent(problem: Problem, plan: IntArray) -> Iterator[Breach]:
     cost = problem.cost[plan]
     spent = math.fsum(cost.ravel().tolist())
     if over(spent, problem.budget):
         most = amount_text(problem.budget)
-        yield Fault("budget", f"{amount_text(spent)} is spent over all waves, more than the budget of {most}")
+        yield Breach("budget", f"{amount_text(spent)} is spent over all waves, more than the budget of {most}")
     for wave in np.flatnonzero(problem.wave_budget < math.inf).tolist():
         limit, spent = float(problem.wave_budget[wave]), math.fsum(cost[:, wave].tolist())
         if over(spent, limit):
             most = amount_text(limit)
-            yield Fault("wave", f"{amount_text(spent)} is spent in wave {wave + 1}, more than its budget of {most}")
+            yield Breach("wave", f"{amount_text(spent)} is spent in wave {wave + 1}, more than its budget of {most}")
     for least in problem.least:
         spent = math.fsum(problem.cost[plan[least.options[plan]]].ravel().tolist())
         if spent < least.amount - TOLERANCE * least.amount:
             wanted = amount_text(least.amount)
-            yield Fault("least", f"{amount_text(spent)} is spent on {least.name!r}, less than the minimum of {wanted}")
+            yield Breach("least", f"{amount_text(spent)} is spent on {least.name!r}, less than the minimum of {wanted}")
 
 
-def _parted(problem: Problem, plan: IntArray) -> Iterator[Fault]:
+def _parted(problem: Problem, plan: IntArray) -> Iterator[Breach]:
     names, actions = problem.names, problem.action[plan].tolist()
     starts = dict(zip(actions, problem.start[plan].tolist(), strict=True))
     if len(starts) < len(actions):
         for action in dict.fromkeys(one for one in actions if actions.count(one) > 1):
-            yield Fault("twice", f"{names[action]!r} is chosen {actions.count(action)} times")
+            yield Breach("twice", f"{names[action]!r} is chosen {actions.count(action)} times")
     for a, b in problem.requires:
         if a in starts and b not in starts:
-            yield Fault("requires", f"{names[a]!r} needs {names[b]!r}, which is not chosen")
+            yield Breach("requires", f"{names[a]!r} needs {names[b]!r}, which is not chosen")
         elif a in starts and starts[b] > starts[a]:
-            yield Fault("requires", f"{names[a]!r} needs {names[b]!r}, which starts later")
+            yield Breach("requires", f"{names[a]!r} needs {names[b]!r}, which starts later")
     for a, b in problem.excludes:
         if a in starts and b in starts:
-            yield Fault("excludes", f"{names[a]!r} excludes {names[b]!r}, and both are chosen")
+            yield Breach("excludes", f"{names[a]!r} excludes {names[b]!r}, and both are chosen")
     for action in problem.musts:
         if action not in starts:
-            yield Fault("must", f"the must-have {names[action]!r} is not chosen")
+            yield Breach("must", f"the must-have {names[action]!r} is not chosen")
 
 
-def _clashes(problem: Problem, plan: IntArray) -> Iterator[Fault]:
+def _clashes(problem: Problem, plan: IntArray) -> Iterator[Breach]:
     if not problem.clashes or plan.size < 2:
         return
     taken = set(plan.tolist())
     for i, j in problem.clashes:
         if i in taken and j in taken:
             first, second = problem.names[problem.action[i]], problem.names[problem.action[j]]
-            yield Fault("clash", f"{first!r} and {second!r} clash as they are chosen")
+            yield Breach("clash", f"{first!r} and {second!r} clash as they are chosen")

@@ -27,23 +27,9 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
 __all__ = [
-    "GAP",
-    "SIZE",
-    "Choice",
-    "Program",
-    "Relaxed",
-    "Row",
-    "Solved",
-    "best_sum",
-    "counted",
-    "cut_against",
-    "program_of",
-    "relaxed",
-    "scaled",
-    "solve",
-    "tidied",
-    "without_lines",
-]
+    "GAP", "SIZE", "Choice", "Program", "Relaxed", "Row", "Solved", "best_sum", "counted", "cut_against", "program_of",
+    "relaxed", "scaled", "solve", "tidied", "without_lines",
+]  # fmt: skip
 
 
 SIZE: Final = 1024.0  # of the largest number of a row and of an objective as HiGHS sees them

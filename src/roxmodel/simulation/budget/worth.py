@@ -29,25 +29,15 @@ from roxmodel.result.system import System, total_effects
 from roxmodel.simulation.actions import Action, read_actions
 from roxmodel.simulation.dynamics import Ground, course_of, spectral_radius
 from roxmodel.simulation.intervention import Intervention
-from roxmodel.simulation.money.finance import money_of_flows
-from roxmodel.simulation.money.prices import Priced, discount_factors
+from roxmodel.simulation.money.finance import discount_factors, money_of_flows
+from roxmodel.simulation.money.values import Priced
 from roxmodel.simulation.question import Question
 from roxmodel.types import FloatArray, IntArray
 
 __all__ = [
-    "Option",
-    "Posterior",
-    "Promised",
-    "Shrunken",
-    "Worth",
-    "options_of",
-    "posterior_of",
-    "promise_of",
-    "promised_worth",
-    "shrunken_edges",
-    "wave_weights",
-    "worth_of",
-]
+    "Option", "Posterior", "Promised", "Shrunken", "Worth", "options_of", "posterior_of", "promise_of",
+    "promised_worth", "shrunken_edges", "wave_weights", "worth_of",
+]  # fmt: skip
 
 
 _LEVEL_DRAWS = 64  # draws of the levels with which it is measured what the ends of scales take away

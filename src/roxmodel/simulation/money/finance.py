@@ -1,4 +1,4 @@
-"""From points to money: benefit, cost, npv, return on experience, payback, rate of return, risk of loss.
+"""From points to money: the finance record, money of another wave today, benefit, cost, npv.
 
 PwC publishes no formula for ROX. This library's own: ``npv = benefit - cost``, ``rox = npv / cost`` (0 = break-even,
 -1 = all is lost). Flows of wave t, costs too, are divided by ``(1 + discount)^t`` (timing ``"end"``) or by
@@ -7,38 +7,251 @@ PwC publishes no formula for ROX. This library's own: ``npv = benefit - cost``, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from reprlib import repr as short
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
 import numpy as np
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, model_validator
 
-from roxmodel.errors import SimulationError
+from roxmodel.document import read_document, write_document
+from roxmodel.errors import SimulationError, did_you_mean
+from roxmodel.frozen import FrozenMapping, Number
 from roxmodel.simulation.money import returns
-from roxmodel.simulation.money.prices import Priced, Timing, discount_factors, retained, terminal_value
+from roxmodel.simulation.money.values import (
+    LifetimeValue,
+    LogValue,
+    MoneyRecord,
+    Price,
+    Priced,
+    Uncertain,
+    finite_number,
+    read_price,
+)
 from roxmodel.types import FloatArray
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 __all__ = [
-    "COLUMNS",
-    "FORMULA",
-    "Money",
-    "Risk",
-    "Terms",
-    "flow_table",
-    "formula_of",
-    "money_of_flows",
-    "outcome_table",
-    "risk_table",
-    "rox_table",
-]
+    "FORMULA", "Finance", "Money", "Terms", "Timing", "discount_factors", "formula_of", "lifetime_factor",
+    "money_of_flows", "require_rate", "require_timing", "retained", "terminal_value",
+]  # fmt: skip
 
-COLUMNS = (
-    "intervention", "benefit", "cost", "npv", "rox", "payback", "prob_positive", "benefit_low", "benefit_high",
-    "npv_low", "npv_high", "rox_low", "rox_high", "payback_low", "payback_high",
-)  # fmt: skip
+
+Timing: TypeAlias = Literal["end", "start"]
+
+
+def _prices(given: object) -> object:
+    if not isinstance(given, Mapping):
+        raise SimulationError(
+            f"value= was {short(given)}.", allowed="a mapping outcome -> money per raw unit, unit and wave"
+        )
+    if not given:
+        raise SimulationError("value= prices nothing.", hint="Give {'outcome': money per raw unit, per unit and wave}.")
+    for name in given:
+        if not isinstance(name, str):
+            raise SimulationError(f"value= prices {short(name)}.", allowed="the name of an outcome")
+    return {name: read_price(price, name) for name, price in given.items()}
+
+
+def _rate(given: object) -> object:
+    require_rate(given)
+    return given
+
+
+def _timing(given: object) -> object:
+    require_timing(given)
+    return given
+
+
+def _label(given: object) -> object:
+    if not isinstance(given, str):
+        raise SimulationError(f"currency= was {short(given)}.", allowed="a text such as 'EUR'; it is a label only")
+    return given
+
+
+class Finance(MoneyRecord):
+    """What outcomes are worth, and how money of different waves is compared.
+
+    Parameters
+    ----------
+    value
+        Outcome -> money per raw unit of it, per unit (branch), per wave: a number, `NormalValue`, `UniformValue` or
+        `TriangularValue` where it is uncertain, `UnitValue` or a mapping unit -> money where units differ, `LogValue`
+        for the logarithm of an amount, `LifetimeValue` for customers gained.
+    discount
+        Rate per wave, above -1.
+    timing
+        ``"end"``: flows of wave t, costs too, are divided by ``(1 + discount)^t`` (a spreadsheet's NPV).
+        ``"start"``: by ``(1 + discount)^(t - 1)``.
+    currency
+        A label; nothing is converted.
+
+    Raises
+    ------
+    SimulationError
+        If nothing is priced, a price is none, the rate or the timing is out of range, or a lifetime beyond the horizon
+        is worth more than any number.
+
+    Examples
+    --------
+    >>> from roxmodel.simulation.money.values import NormalValue
+    >>> finance = Finance(value={"revenue": NormalValue(mean=1_000.0, sd=200.0)}, discount=0.02, currency="EUR")
+    >>> Finance.from_json(finance.to_json()) == finance
+    True
+    """
+
+    value: Annotated[
+        Mapping[str, Price],
+        BeforeValidator(_prices),
+        AfterValidator(FrozenMapping[str, Any]),
+        PlainSerializer(dict, return_type=dict[str, Price]),
+    ]
+    discount: Annotated[Number, BeforeValidator(_rate)] = 0.0
+    timing: Annotated[Timing, BeforeValidator(_timing)] = "end"
+    currency: Annotated[str, BeforeValidator(_label)] = ""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for name, price in self.value.items():
+            if isinstance(price, LifetimeValue) and price.beyond:
+                try:
+                    lifetime_factor(price.retention, self.discount)
+                except SimulationError as error:
+                    problem = f"value= prices {name!r} beyond the horizon: {error.problem}"
+                    raise SimulationError(problem, allowed=error.allowed, hint=error.hint) from None
+        return self
+
+    def expected(self) -> Finance:
+        """The same with every uncertain price at its mean (what belongs to the point estimate)."""
+        return self.replace(value={name: _at_mean(price) for name, price in self.value.items()})
+
+    def to_json(self) -> str:
+        """Write the record as a versioned JSON document."""
+        return write_document("finance", self.model_dump(mode="json"))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Self:
+        """Read a finance document.
+
+        Raises
+        ------
+        DocumentError
+            If the document is truncated, altered, of another kind or of a newer schema.
+        """
+        return cls(**read_document(text, "finance"))
+
+
+def _at_mean(price: Any) -> Any:
+    if isinstance(price, Uncertain):
+        return price.expected
+    if isinstance(price, LogValue):
+        return price.replace(price=_at_mean(price.price))
+    if isinstance(price, LifetimeValue):
+        return price.replace(margin=_at_mean(price.margin))
+    return price
+
+
+def discount_factors(waves: int, rate: float, timing: Timing = "end") -> FloatArray:
+    """What money of each wave is worth today.
+
+    `waves`: number of waves, at least 1. `rate`: discount rate per wave, above -1. `timing`: ``"end"``: flows come at
+    the end of their wave, ``(1 + rate)^-t`` (a spreadsheet's NPV). ``"start"``: at its start, ``(1 + rate)^-(t - 1)``
+    (the first wave is today). Returns (waves,) for waves 1…waves. Refused if the rate is not above -1, the timing is
+    unknown, or the factors are beyond any number.
+
+    Examples
+    --------
+    >>> discount_factors(3, 0.25).tolist()
+    [0.8, 0.64, 0.512]
+    >>> discount_factors(3, 0.25, "start").tolist()
+    [1.0, 0.8, 0.64]
+    """
+    require_rate(rate)
+    require_timing(timing)
+    wave = np.arange(1.0, waves + 1)
+    with np.errstate(over="ignore", divide="ignore", under="ignore"):
+        factors = np.asarray((1.0 + rate) ** -(wave if timing == "end" else wave - 1))
+    if not np.isfinite(factors).all():
+        raise SimulationError(
+            f"discount={rate:g} over {waves} waves makes later money worth more than any number.",
+            allowed="a rate nearer to 0, or fewer waves",
+        )
+    return factors
+
+
+def require_rate(rate: object) -> None:
+    """Refuse what is no discount rate."""
+    number = finite_number(rate)
+    if number is None or number <= -1:
+        raise SimulationError(f"discount= was {rate!r}.", allowed="a rate per wave above -1, for example 0.02")
+
+
+def require_timing(timing: object) -> None:
+    """Refuse what is no timing."""
+    if not isinstance(timing, str):
+        raise SimulationError(f"timing= was {timing!r}.", allowed="'end' or 'start' (of the wave)")
+    if timing not in {"end", "start"}:
+        raise SimulationError(f"timing= was {timing!r}.", hint=did_you_mean(timing, ["end", "start"]))
+
+
+def retained(gained: FloatArray, retention: float) -> FloatArray:
+    """Those gained so far who are still there: ``stock_t = gained_t + retention · stock_(t-1)``.
+
+    `gained`: (draws, waves) gained in each wave, on top of those who would have come anyway. `retention`: share that
+    stays from one wave to the next, 0-1. Returns (draws, waves).
+
+    Examples
+    --------
+    >>> retained(np.array([[8.0, 8.0, 0.0]]), 0.5).tolist()
+    [[8.0, 12.0, 6.0]]
+    """
+    stock = np.array(gained, dtype=float)
+    for wave in range(1, stock.shape[1]):
+        stock[:, wave] += retention * stock[:, wave - 1]
+    return stock
+
+
+def lifetime_factor(retention: float, rate: float, waves: int | None = None) -> float:
+    """What a customer brings for each unit of margin, as of the wave in which they are gained.
+
+    ``1 + q + q² + …`` with ``q = retention / (1 + rate)``; for ever it is ``(1 + rate) / (1 + rate - retention)``, with
+    the margin of the first wave counted. With a retention of 1 it is the annuity.
+
+    `retention`: share that stays from one wave to the next, 0-1. `waves`: number of waves, None = for ever. Refused if
+    it is counted for ever and does not converge, ``retention >= 1 + rate``. Gupta & Lehmann 2003, doi 10.1002/dir.10045
+    (their formula leaves the first margin out).
+
+    Examples
+    --------
+    >>> lifetime_factor(0.75, 0.0), lifetime_factor(0.75, 0.0, waves=2)
+    (4.0, 1.75)
+    """
+    require_rate(rate)
+    q = retention / (1.0 + rate)
+    if waves is not None:
+        return float(np.sum(q ** np.arange(waves)))
+    if q >= 1:
+        raise SimulationError(
+            f"With retention={retention:g} and discount={rate:g} customers are worth more than any number.",
+            allowed="a retention below 1 + discount",
+            hint="Count within the horizon only (beyond=False), or discount more.",
+        )
+    return 1.0 / (1.0 - q)
+
+
+def terminal_value(stock: FloatArray, retention: float, rate: float) -> FloatArray:
+    """What those who are there in the last wave bring in all later ones, as of the last wave.
+
+    Nobody is gained after the last wave: ``stock · retention / (1 + rate - retention)``.
+
+    `stock`: (...) money that they bring in the last wave. `retention`, `rate`: as in `lifetime_factor`.
+
+    Examples
+    --------
+    >>> terminal_value(np.array([10.0]), 0.5, 0.0).tolist()
+    [10.0]
+    """
+    return np.asarray(stock * (retention / (1.0 + rate)) * lifetime_factor(retention, rate))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,20 +281,6 @@ def formula_of(terms: Terms) -> str:
 
 
 FORMULA = formula_of(Terms())
-
-
-@dataclass(frozen=True, slots=True)
-class Risk:
-    """What can go wrong with one row of the ROX statement."""
-
-    npv: float  # npv, sd: mean and standard deviation of the npv over the draws (NaN with one draw)
-    sd: float
-    prob_loss: float  # share of the draws with an npv below 0
-    var: float  # value at risk: the npv at or below which the worst `level` share of the draws lies
-    cvar: float  # conditional value at risk: the mean npv of that share
-    irr: float  # internal rate of return per wave, of the mean flows; NaN where there is none or more than one
-    break_even: float  # share of the mean benefit that must come true for an npv of 0
-    payback: float  # first wave, once all is spent, in which the mean flows so far cover the costs; infinite if none
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,15 +351,15 @@ class Money:
 
         NaN where there is none or more than one; see `returns.irr`.
         """
-        later = zip(self.later.mean(axis=0).tolist(), self.kept, strict=True)
+        later = map(returns.Later, self.later.mean(axis=0).tolist(), self.kept)
         return returns.irr(self.gains.mean(axis=0) - self.spending, list(later))
 
-    def risk(self, level: float = 0.05) -> Risk:
+    def risk(self, level: float = 0.05) -> returns.Risk:
         """What can go wrong; `level` is the share of draws that counts as the worst."""
         npv = self.npv
         with np.errstate(over="ignore"):
             sd = float(npv.std(ddof=1)) if len(npv) > 1 else float("nan")
-        return Risk(
+        return returns.Risk(
             npv=float(npv.mean()),
             sd=sd,
             prob_loss=returns.prob_loss(npv),
@@ -190,7 +389,7 @@ def money_of_flows(
 
     Examples
     --------
-    >>> from roxmodel.simulation.money.prices import Finance, resolve
+    >>> from roxmodel.simulation.money.values import resolve
     >>> finance = Finance(value={"sales": 50.0}, discount=0.25)
     >>> priced = resolve(finance, {"sales": 0}, None, draws=1, seed=1)
     >>> terms = Terms(finance.discount, finance.timing, finance.currency)
@@ -239,101 +438,3 @@ def _require_finite(name: str, *totals: float) -> None:
         raise SimulationError(
             f"The money of {name!r} is beyond any number.", hint="A price, a cost or a discount is far too large."
         )
-
-
-def rox_table(rows: list[Money]) -> pd.DataFrame:
-    """See `Run.rox`."""
-    import pandas as pd
-
-    return pd.DataFrame([_row(money) for money in rows], columns=list(COLUMNS))
-
-
-def _row(money: Money) -> tuple[object, ...]:
-    with np.errstate(over="ignore", invalid="ignore"):
-        return _numbers(money)
-
-
-def _numbers(money: Money) -> tuple[object, ...]:
-    benefit, npv = money.benefit, money.npv
-    ratio = _ratio(npv, money.cost)
-    low, high = (
-        {name: _end(draws, q) for name, draws in (("b", benefit), ("n", npv), ("r", ratio))} for q in (0.025, 0.975)
-    )
-    payback = np.sort(money.payback())
-    ends = [float(payback[min(int(np.ceil(q * len(payback))) - 1, len(payback) - 1)]) for q in (0.025, 0.975)]
-    return (
-        money.name,
-        float(benefit.mean()),
-        money.cost,
-        float(npv.mean()),
-        float(ratio.mean()),
-        money.mean_payback(),
-        float((npv > 0).mean()),
-        low["b"],
-        high["b"],
-        low["n"],
-        high["n"],
-        low["r"],
-        high["r"],
-        *ends,
-    )
-
-
-def _ratio(npv: FloatArray, cost: float) -> FloatArray:
-    """Net value over cost; NaN where there is no cost to speak of."""
-    with np.errstate(over="ignore"):
-        ratio = npv / cost if cost > 0 else np.full(len(npv), np.nan)
-    return ratio if np.isfinite(ratio).all() else np.full(len(npv), np.nan)
-
-
-def _end(draws: FloatArray, quantile: float) -> float:
-    return float(np.quantile(draws, quantile))
-
-
-def risk_table(rows: Sequence[Money], level: float = 0.05) -> pd.DataFrame:
-    """What can go wrong, one line for each row of the ROX statement.
-
-    `level`: share of the draws that counts as the worst, above 0 up to 1. Returns intervention, then the fields of
-    `Risk`: npv, sd, prob_loss, var, cvar, irr, break_even, payback. Amounts are discounted; a loss is negative. Draws
-    hold sampling error and uncertain prices, nothing else.
-    """
-    import pandas as pd
-
-    columns = ["intervention", *(field.name for field in fields(Risk))]
-    return pd.DataFrame([{"intervention": row.name, **asdict(row.risk(level))} for row in rows], columns=columns)
-
-
-def flow_table(rows: Sequence[Money]) -> pd.DataFrame:
-    """Money wave by wave.
-
-    Returns intervention, wave (1…horizon), benefit (mean over draws), benefit_low, benefit_high (95 % of the draws),
-    cost, net (benefit - cost), cumulative (net so far), all undiscounted, and discounted_net. The sum of discounted_net
-    is the npv, less what comes beyond the horizon where that is counted.
-    """
-    import pandas as pd
-
-    tables = []
-    for row in rows:
-        mean = row.gains.mean(axis=0)
-        low, high = np.quantile(row.gains, [0.025, 0.975], axis=0)
-        net = mean - row.spending
-        waves = np.arange(1, len(net) + 1)
-        columns = {"intervention": row.name, "wave": waves, "benefit": mean, "benefit_low": low, "benefit_high": high}
-        money = {"cost": row.spending, "net": net, "cumulative": np.cumsum(net), "discounted_net": net * row.factors}
-        tables.append(pd.DataFrame({**columns, **money}))
-    return pd.concat(tables, ignore_index=True)
-
-
-def outcome_table(rows: Sequence[Money]) -> pd.DataFrame:
-    """From which outcome the benefit comes.
-
-    Returns intervention, outcome, benefit (mean over draws, discounted, beyond the horizon where that is counted),
-    benefit_low, benefit_high (95 % of the draws). The benefits of a row add up to its benefit.
-    """
-    import pandas as pd
-
-    lines = []
-    for row in rows:
-        mean, ends = row.shares.mean(axis=0), np.quantile(row.shares, [0.025, 0.975], axis=0)
-        lines += [(row.name, name, mean[k], *ends[:, k]) for k, name in enumerate(row.outcomes)]
-    return pd.DataFrame(lines, columns=["intervention", "outcome", "benefit", "benefit_low", "benefit_high"])

@@ -1,26 +1,48 @@
-"""Formulas of money that came and went: rate of return, payback, risk."""
+"""What money comes to: return on experience, payback, rate of return, risk of loss; the tables of a run."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from roxmodel.errors import SimulationError
 from roxmodel.implied.matrices import one_blas_thread
-from roxmodel.simulation.money.prices import finite_number
+from roxmodel.simulation.money.values import finite_number
 from roxmodel.types import FloatArray
 
-__all__ = ["break_even", "cvar", "irr", "payback", "prob_loss", "value_at_risk", "worst_draws"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from roxmodel.simulation.money.finance import Money
+
+__all__ = [
+    "COLUMNS", "Later", "Risk", "break_even", "cvar", "flow_table", "irr", "outcome_table", "payback", "prob_loss",
+    "risk_table", "rox_table", "value_at_risk", "worst_draws",
+]  # fmt: skip
+
+COLUMNS = (
+    "intervention", "benefit", "cost", "npv", "rox", "payback", "prob_positive", "benefit_low", "benefit_high",
+    "npv_low", "npv_high", "rox_low", "rox_high", "payback_low", "payback_high",
+)  # fmt: skip
 
 _ROUNDING = 1e-12  # share of the largest amount below which a sum of amounts is nothing
 _NEARLY_REAL = 1e-6  # a root this near to the real line may be half of a double root
 _FAR = 700.0  # exp of it is the largest number
 
 
-def irr(flows: ArrayLike, later: Sequence[tuple[float, float]] = ()) -> float:
+class Later(NamedTuple):
+    """Money of the last wave of which a share is left in the next, and so on for ever."""
+
+    amount: float
+    retention: float
+
+
+def irr(flows: ArrayLike, later: Sequence[Later] = ()) -> float:
     """Internal rate of return: the rate per wave at which the npv is 0, where there is exactly one.
 
     With ``x = 1 / (1 + rate)`` the npv is a polynomial (with `later`, a power series) in x. Flows that change sign
@@ -28,9 +50,8 @@ def irr(flows: ArrayLike, later: Sequence[tuple[float, float]] = ()) -> float:
     the npv touches 0 without crossing it, none of them is *the* return, and the npv is what to look at. Timing does
     not matter: it moves all flows alike.
 
-    `flows`: (waves,) what comes in less what is spent, undiscounted. `later`: (amount, retention) pairs: an amount of
-    the last wave of which the share `retention` is left in the next, and so on for ever. Rates are then above
-    ``retention - 1``, where the sum converges. Returns above -1; NaN where there is no such rate or more than one.
+    `flows`: (waves,) what comes in less what is spent, undiscounted. With `later` rates are above ``retention - 1``,
+    where the sum converges. Returns above -1; NaN where there is no such rate or more than one.
     Lorie & Savage 1955, "Three problems in rationing capital", Journal of Business 28 (several rates).
 
     Examples
@@ -56,7 +77,7 @@ def irr(flows: ArrayLike, later: Sequence[tuple[float, float]] = ()) -> float:
     return _rate_near(given, kept, _place(float(real[0]), limit)) if len(real) == 1 else math.nan
 
 
-def _cleaned(flows: FloatArray, later: Sequence[tuple[float, float]]) -> tuple[FloatArray, dict[float, float]]:
+def _cleaned(flows: FloatArray, later: Sequence[Later]) -> tuple[FloatArray, dict[float, float]]:
     """Flows without rounding residue, and retention -> amount, both for a largest amount of 1.
 
     Retentions ascend: so ordered, the amounts after the flows change sign at least as often as the series does.
@@ -218,3 +239,115 @@ def worst_draws(draws: int, level: object) -> float:
     worst = share * draws
     near = round(worst)
     return float(near) if near > 0 and abs(worst - near) <= 1e-9 * near else worst
+
+
+@dataclass(frozen=True, slots=True)
+class Risk:
+    """What can go wrong with one row of the ROX statement."""
+
+    npv: float  # npv, sd: mean and standard deviation of the npv over the draws (NaN with one draw)
+    sd: float
+    prob_loss: float  # share of the draws with an npv below 0
+    var: float  # value at risk: the npv at or below which the worst `level` share of the draws lies
+    cvar: float  # conditional value at risk: the mean npv of that share
+    irr: float  # internal rate of return per wave, of the mean flows; NaN where there is none or more than one
+    break_even: float  # share of the mean benefit that must come true for an npv of 0
+    payback: float  # first wave, once all is spent, in which the mean flows so far cover the costs; infinite if none
+
+
+def rox_table(rows: list[Money]) -> pd.DataFrame:
+    """See `Run.rox`."""
+    import pandas as pd
+
+    return pd.DataFrame([_row(money) for money in rows], columns=list(COLUMNS))
+
+
+def _row(money: Money) -> tuple[object, ...]:
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _numbers(money)
+
+
+def _numbers(money: Money) -> tuple[object, ...]:
+    benefit, npv = money.benefit, money.npv
+    ratio = _ratio(npv, money.cost)
+    low, high = (
+        {name: _end(draws, q) for name, draws in (("b", benefit), ("n", npv), ("r", ratio))} for q in (0.025, 0.975)
+    )
+    payback = np.sort(money.payback())
+    ends = [float(payback[min(int(np.ceil(q * len(payback))) - 1, len(payback) - 1)]) for q in (0.025, 0.975)]
+    return (
+        money.name,
+        float(benefit.mean()),
+        money.cost,
+        float(npv.mean()),
+        float(ratio.mean()),
+        money.mean_payback(),
+        float((npv > 0).mean()),
+        low["b"],
+        high["b"],
+        low["n"],
+        high["n"],
+        low["r"],
+        high["r"],
+        *ends,
+    )
+
+
+def _ratio(npv: FloatArray, cost: float) -> FloatArray:
+    """Net value over cost; NaN where there is no cost to speak of."""
+    with np.errstate(over="ignore"):
+        ratio = npv / cost if cost > 0 else np.full(len(npv), np.nan)
+    return ratio if np.isfinite(ratio).all() else np.full(len(npv), np.nan)
+
+
+def _end(draws: FloatArray, quantile: float) -> float:
+    return float(np.quantile(draws, quantile))
+
+
+def risk_table(rows: Sequence[Money], level: float = 0.05) -> pd.DataFrame:
+    """What can go wrong, one line for each row of the ROX statement.
+
+    `level`: share of the draws that counts as the worst, above 0 up to 1. Returns intervention, then the fields of
+    `Risk`: npv, sd, prob_loss, var, cvar, irr, break_even, payback. Amounts are discounted; a loss is negative. Draws
+    hold sampling error and uncertain prices, nothing else.
+    """
+    import pandas as pd
+
+    columns = ["intervention", *(field.name for field in fields(Risk))]
+    return pd.DataFrame([{"intervention": row.name, **asdict(row.risk(level))} for row in rows], columns=columns)
+
+
+def flow_table(rows: Sequence[Money]) -> pd.DataFrame:
+    """Money wave by wave.
+
+    Returns intervention, wave (1…horizon), benefit (mean over draws), benefit_low, benefit_high (95 % of the draws),
+    cost, net (benefit - cost), cumulative (net so far), all undiscounted, and discounted_net. The sum of discounted_net
+    is the npv, less what comes beyond the horizon where that is counted.
+    """
+    import pandas as pd
+
+    tables = []
+    for row in rows:
+        mean = row.gains.mean(axis=0)
+        low, high = np.quantile(row.gains, [0.025, 0.975], axis=0)
+        net = mean - row.spending
+        waves = np.arange(1, len(net) + 1)
+        columns = {"intervention": row.name, "wave": waves, "benefit": mean, "benefit_low": low, "benefit_high": high}
+        money = {"cost": row.spending, "net": net, "cumulative": np.cumsum(net), "discounted_net": net * row.factors}
+        tables.append(pd.DataFrame({**columns, **money}))
+    return pd.concat(tables, ignore_index=True)
+
+
+def outcome_table(rows: Sequence[Money]) -> pd.DataFrame:
+    """From which outcome the benefit comes.
+
+    Returns intervention, outcome, benefit (mean over draws, discounted, beyond the horizon where that is counted),
+    benefit_low, benefit_high (95 % of the draws). The benefits of a row add up to its benefit.
+    """
+    import pandas as pd
+
+    lines = []
+    for row in rows:
+        mean, ends = row.shares.mean(axis=0), np.quantile(row.shares, [0.025, 0.975], axis=0)
+        lines += [(row.name, name, mean[k], *ends[:, k]) for k, name in enumerate(row.outcomes)]
+    return pd.DataFrame(lines, columns=["intervention", "outcome", "benefit", "benefit_low", "benefit_high"])

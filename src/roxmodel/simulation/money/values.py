@@ -1,34 +1,32 @@
-"""Prices: certain, uncertain, unit by unit, of a logarithm, over the time that customers stay."""
+"""Prices: certain, uncertain, by unit, of a logarithm, of customers who stay; and in a fit's own places, drawn."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+import hashlib
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from reprlib import repr as short
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
 
 import numpy as np
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, model_validator
 
-from roxmodel.errors import RoxError, SimulationError, did_you_mean
+from roxmodel.errors import RoxError, SimulationError, did_you_mean, listed
 from roxmodel.frozen import Frozen, FrozenMapping, Number
-from roxmodel.moments.checks import canonical
+from roxmodel.moments.checks import canonical, unit_hint
 from roxmodel.numerals import exact_text
 from roxmodel.types import FloatArray
 
+if TYPE_CHECKING:
+    from roxmodel.simulation.money.finance import Finance
+
 __all__ = [
-    "Amount",
-    "LifetimeValue",
-    "LogValue",
-    "MoneyRecord",
-    "NormalValue",
-    "Price",
-    "TriangularValue",
-    "Uncertain",
-    "UniformValue",
-    "UnitValue",
-    "price_text",
-    "read_price",
-]
+    "Amount", "LifetimeValue", "LogValue", "MoneyRecord", "NormalValue", "Price", "Priced", "TriangularValue",
+    "Uncertain", "UniformValue", "UnitValue", "finite_number", "price_text", "read_price", "resolve",
+]  # fmt: skip
+
+_STREAM = 3  # first part of the spawn key: levels of units and bootstrap blocks have their own
 
 
 class MoneyRecord(Frozen):
@@ -232,15 +230,22 @@ def _unit_key(key: object) -> str | int | float:
     return unit
 
 
+def finite_number(given: object) -> float | None:
+    """A finite number, else None."""
+    if isinstance(given, bool) or not isinstance(given, int | float | np.integer | np.floating):
+        return None
+    try:
+        number = float(given)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
 def _finite(amount: object, problem: str) -> float:
-    if isinstance(amount, int | float | np.integer | np.floating) and not isinstance(amount, bool):
-        try:
-            number = float(amount)
-        except OverflowError:
-            number = np.inf
-        if np.isfinite(number):
-            return number + 0.0
-    raise SimulationError(problem, allowed="a finite amount")
+    number = finite_number(amount)
+    if number is None:
+        raise SimulationError(problem, allowed="a finite amount")
+    return number + 0.0
 
 
 class UnitValue(MoneyRecord):
@@ -449,3 +454,97 @@ def price_text(price: object) -> str:
     'by unit, 900 to 1,100 (2 units), 1,000 elsewhere'
     """
     return exact_text(price) if isinstance(price, float | int) else str(price)
+
+
+@dataclass(frozen=True, slots=True)
+class Priced:
+    """A priced outcome in a fit's own places."""
+
+    name: str  # name, place: of the construct
+    place: int
+    # (units,) price of each unit, multiplied with `price`; None where all units have one price
+    weights: FloatArray | None
+    log: bool  # whether the construct is the logarithm of what is paid for
+    price: FloatArray  # (draws,), or (1,) where it is certain
+    retention: float  # share of what a wave gained that is there in the next; 0 = none
+    beyond: bool  # whether what is there in the last wave is counted for ever after
+
+    @property
+    def plain(self) -> bool:
+        """Whether what it is paid for is the mean change over the units."""
+        return self.weights is None and not self.log
+
+
+def resolve(
+    finance: Finance, places: Mapping[str, int], units: Sequence[Hashable] | None, draws: int, seed: int | None
+) -> tuple[Priced, ...]:
+    """Prices in a fit's own places, the uncertain ones drawn.
+
+    Each price has its own stream of random numbers, keyed by the outcome's name: another price more or less changes no
+    draw, and equal seeds give equal draws.
+
+    `places`: construct -> its place. `units`: keys of the fit's units, in its order; None where it has none by name.
+    `seed`: not negative; None = another one every time. Returns in the order of `finance.value`.
+
+    Examples
+    --------
+    >>> from roxmodel.simulation.money.finance import Finance
+    >>> finance = Finance(value={"sales": {"north": 2.0, "south": 3.0}})
+    >>> resolve(finance, {"pride": 0, "sales": 1}, ["south", "north"], draws=100, seed=1)[0].weights.tolist()
+    [3.0, 2.0]
+    """
+    found = []
+    for name, price in finance.value.items():
+        if name not in places:
+            raise SimulationError(f"value= names {name!r}.", hint=did_you_mean(name, places))
+        amount = price.price if isinstance(price, LogValue) else price
+        amount = amount.margin if isinstance(amount, LifetimeValue) else amount
+        lifetime = price if isinstance(price, LifetimeValue) else None
+        found.append(
+            Priced(
+                name=name,
+                place=places[name],
+                weights=_by_unit(name, amount, units) if isinstance(amount, UnitValue) else None,
+                log=isinstance(price, LogValue),
+                price=_drawn(name, amount, draws, seed),
+                retention=lifetime.retention if lifetime else 0.0,
+                beyond=lifetime.beyond if lifetime else False,
+            )
+        )
+    return tuple(found)
+
+
+def _drawn(name: str, amount: object, draws: int, seed: int | None) -> FloatArray:
+    """(draws,), or (1,) where nothing is uncertain."""
+    if isinstance(amount, Uncertain):
+        digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
+        words = (int.from_bytes(digest[:4], "little"), int.from_bytes(digest[4:], "little"))
+        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(_STREAM, *words)))
+        with np.errstate(over="ignore", invalid="ignore"):  # money beyond any number is refused where it is summed
+            return amount.quantile(np.maximum(rng.random(draws), 2.0**-54))
+    return np.array([amount if isinstance(amount, float) else 1.0])
+
+
+def _by_unit(name: str, price: UnitValue, units: Sequence[Hashable] | None) -> FloatArray:
+    """(units,) price of each."""
+    if units is None:
+        raise SimulationError(
+            f"value= prices {name!r} by unit, but this fit knows none by name.",
+            hint="Units are kept only in the fit of a Study, not in a document or a matrix; give one price for all.",
+        )
+    known = [canonical(unit) for unit in units]
+    every = frozenset(known)
+    unknown = [unit for unit in price.values if unit not in every]
+    if unknown:
+        raise SimulationError(
+            f"value= prices {name!r} in the unit {unknown[0]!r}, which is not in the study.",
+            hint=unit_hint(unknown[0], known),
+        )
+    without = [unit for unit in known if unit not in price.values]
+    if without and price.default is None:
+        raise SimulationError(
+            f"value= prices {name!r} by unit, but not in {len(without)} of {len(known)}: {listed(without, 3)}.",
+            hint="Price them too, or give UnitValue(..., default=...).",
+        )
+    rest = 0.0 if price.default is None else price.default
+    return np.array([price.values.get(unit, rest) for unit in known])  # type: ignore[call-overload]
