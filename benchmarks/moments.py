@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from roxmodel.moments.condense import Design
-from roxmodel.moments.source import SourceMoments
+from roxmodel.moments.linked import SourceMoments
 
 
 def best_of_three(work: Callable[[], object]) -> float:

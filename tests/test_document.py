@@ -243,6 +243,32 @@ def test_a_field_that_is_not_as_the_schema_has_it_is_named(path, value, culprit)
         read_fit(write_document("fit", content))
 
 
+@pytest.mark.parametrize(
+    ("part", "name", "value"),
+    [
+        ("population", "units", ["north"]),
+        ("population", "levels", [[1.0]]),
+        ("population", "hidden", None),
+        ("population", "min_group", 5),
+        ("converged", "faults", []),
+    ],
+)
+def test_what_is_kept_in_memory_only_stands_in_no_document(part, name, value):
+    content = fit_content()
+    content[part] = {**content[part], name: value}
+    with pytest.raises(rox.DocumentError, match=rf"'{part}.{name}' is not .*: Extra inputs are not permitted"):
+        read_fit(write_document("fit", content))
+    fit = read_fit(write_document("fit", fit_content()))
+    assert name not in fit.model_dump()[part]
+
+
+def test_a_part_that_is_no_record_is_named_as_ever():
+    content = fit_content()
+    content["measures"] = [3]
+    with pytest.raises(rox.DocumentError, match="'measures.0' .*: Input should be a valid dictionary or instance of "):
+        read_fit(write_document("fit", content))
+
+
 def test_a_missing_field_is_named():
     content = fit_content()
     del content["method"]

@@ -142,8 +142,6 @@ def errors_field(kind: str, how: str) -> str:
 def content_hash(content: object) -> str:
     """SHA-256 of the content in canonical JSON (sorted keys, no blanks).
 
-    Examples
-    --------
     >>> content_hash({"a": 1, "b": 2}) == content_hash({"b": 2, "a": 1})
     True
     """
@@ -151,20 +149,7 @@ def content_hash(content: object) -> str:
 
 
 def write_document(kind: str, content: Mapping[str, Any]) -> str:
-    """Wrap a content in its envelope and write it as JSON text.
-
-    Parameters
-    ----------
-    kind
-        ``"model"`` or ``"fit"``.
-    content
-        Plain JSON values; NaN and infinities are allowed.
-
-    Returns
-    -------
-    str
-        JSON, indented, ending in a new line.
-    """
+    """Wrap a content in its envelope, as indented JSON; NaN and infinities are allowed."""
     plain = _plain(content)
     try:
         checksum = content_hash(plain)
@@ -183,11 +168,8 @@ def write_document(kind: str, content: Mapping[str, Any]) -> str:
 def read_document(text: str | bytes, kind: str) -> dict[str, Any]:
     """Open an envelope: check format, kind, version and checksum, and return the content.
 
-    Raises
-    ------
-    DocumentError
-        If the text is no JSON (for example truncated), is no document of this library, is of another kind,
-        was written by a newer schema, or was altered since it was written.
+    A text that is no JSON (for example truncated), no document of this library, of another kind, of a newer schema, or
+    altered since it was written, is refused.
     """
     envelope = _parsed(text)
     if not isinstance(envelope, dict) or envelope.get("format") != FORMAT:
@@ -215,7 +197,10 @@ def read_document(text: str | bytes, kind: str) -> dict[str, Any]:
 
 def _hash_as_read(content: dict[str, Any]) -> str:
     try:
-        text = _canonical(content)
+        try:
+            text = _compact(content)  # what JSON held is plain
+        except ValueError:  # but for numbers beyond what a float holds
+            text = _canonical(content)
     except RecursionError:
         raise DocumentError("This is not a document of ours: it is nested too deeply.") from None
     try:
@@ -264,13 +249,7 @@ def _reason(error: Exception) -> str:
 
 
 def load_document(path: AnyPath) -> FitContent:
-    """Read the document of a fit from a file; a message names the file.
-
-    Raises
-    ------
-    DocumentError
-        As `read_text` and `read_fit`.
-    """
+    """Read the document of a fit from a file; a message names the file."""
     text = read_text(path)
     with named_file(path):
         return read_fit(text)
@@ -286,13 +265,7 @@ def named_file(path: AnyPath) -> Iterator[None]:
 
 
 def read_fit(text: str) -> FitContent:
-    """Read the document of a fit.
-
-    Raises
-    ------
-    DocumentError
-        As `read_document`, and if a field is missing, unknown or of the wrong type (named).
-    """
+    """Read the document of a fit; a field that is missing, unknown or of the wrong type is named."""
     plain = read_document(text, "fit")
     try:
         content = FitContent.model_validate(plain)
@@ -377,7 +350,11 @@ def write_text(path: AnyPath, text: str) -> Path:
 
 
 def _canonical(content: object) -> str:
-    return json.dumps(_plain(content), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _compact(_plain(content))
+
+
+def _compact(plain: object) -> str:
+    return json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def _plain(value: Any) -> Any:

@@ -208,3 +208,14 @@ def test_mypy_is_strict_and_exempts_no_module_of_ours():
     for override in mypy.get("overrides", []):
         assert not [name for name in override["module"] if name.startswith("roxmodel")]
         assert set(override) == {"module", "ignore_missing_imports"}
+
+
+def test_text_and_html_of_answers_are_written_in_one_place():
+    def rule(source: Source) -> Iterable[object]:
+        if source.name in {"story.py", "spec/graph.py"}:  # a model shows its picture
+            return []
+        return re.findall(
+            r"to_string\(|index=False\)|<details>|<table|<p>|\bimport escape\b|Small print\b", source.text
+        )
+
+    assert not offenders(rule)

@@ -123,5 +123,5 @@ def test_another_missing_module_is_not_blamed_on_typer(monkeypatch):
     monkeypatch.delitem(sys.modules, "roxmodel.deliver.commands", raising=False)
     monkeypatch.setitem(sys.modules, "roxmodel.simulation.run_story", None)
     monkeypatch.setattr(sys, "argv", ["roxmodel", "version"])
-    with pytest.raises(ModuleNotFoundError, match=r"roxmodel\.simulation\.words"):
+    with pytest.raises(ModuleNotFoundError, match=r"roxmodel\.simulation\.run_story"):
         cli.main()

@@ -4,20 +4,20 @@ import numpy as np
 import pytest
 
 import roxmodel as rox
-from roxmodel.implied.layout import (
+from roxmodel.implied.matrices import (
     DISTURBANCES,
     EDGES,
     ITEM_MEANS,
     LATENT_MEANS,
     LOADINGS,
     RESIDUALS,
+    filled,
+    implied,
     lay_out,
     place_of,
-    residual_of,
     saturated,
 )
-from roxmodel.implied.matrices import filled, implied
-from roxmodel.spec.parameters import plan
+from roxmodel.spec.parameters import plan, residual_of
 
 ITEMS, CONSTRUCTS = ("a1", "a2", "b"), ("a", "B")
 

@@ -2,8 +2,20 @@
 
 import numpy as np
 
-from roxmodel.implied.layout import DISTURBANCES, EDGES, ITEM_MEANS, LATENT_MEANS, LOADINGS, RESIDUALS
-from roxmodel.implied.matrices import bank_of, filled, implied, mean_weight, moment_jacobian, second_order
+from roxmodel.implied.matrices import (
+    DISTURBANCES,
+    EDGES,
+    ITEM_MEANS,
+    LATENT_MEANS,
+    LOADINGS,
+    RESIDUALS,
+    bank_of,
+    filled,
+    implied,
+    mean_weight,
+    moment_jacobian,
+    second_order,
+)
 
 EXACT = 1e-11  # algebra in double precision
 NUMERIC = 1e-6  # central differences of smooth functions, steps of 1e-5

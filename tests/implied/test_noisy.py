@@ -8,7 +8,6 @@ from scipy.stats import multivariate_normal
 
 from roxmodel.implied import curvature as curvature_module
 from roxmodel.implied.curvature import curvature, pair_information, sums_of
-from roxmodel.implied.layout import saturated
 from roxmodel.implied.likelihood import (
     NormalCells,
     case_scores,
@@ -18,7 +17,7 @@ from roxmodel.implied.likelihood import (
     inverse_of,
     pulls,
 )
-from roxmodel.implied.matrices import implied, moment_jacobian
+from roxmodel.implied.matrices import implied, moment_jacobian, saturated
 
 EXACT = 1e-10  # algebra in double precision
 NUMERIC = 2e-6  # central differences of smooth functions, steps of 1e-5

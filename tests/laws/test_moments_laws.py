@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roxmodel.moments.condense import Design
+from roxmodel.moments.linked import SourceMoments
 from roxmodel.moments.single import Moments
-from roxmodel.moments.source import SourceMoments
 
 EXACT = 1e-10  # algebra: another order of the same sums, relative to the largest entry or the answers' sd of 1
 

@@ -12,9 +12,8 @@ import pytest
 from roxmodel.errors import DataError
 from roxmodel.moments import condense
 from roxmodel.moments.condense import Design
-from roxmodel.moments.linked import LinkedMoments, UnitFigures
+from roxmodel.moments.linked import LinkedMoments, SourceMoments, UnitFigures
 from roxmodel.moments.single import Moments
-from roxmodel.moments.source import SourceMoments
 
 EXACT = 1e-10  # algebra: another order of the same sums, relative to the largest entry or the answers' sd of 1
 

@@ -5,8 +5,8 @@ import pytest
 from scipy.stats import t as student
 
 import roxmodel as rox
-from roxmodel.implied.layout import lay_out
 from roxmodel.implied.likelihood import NormalCells
+from roxmodel.implied.matrices import lay_out
 from roxmodel.planning.power import Planned, edges_between, smallest_edge, smallest_total, units_needed
 from roxmodel.spec.parameters import plan
 

@@ -276,3 +276,21 @@ def test_it_is_immutable_and_reads_well(check):
         assert words in text
     assert "<StudyCheck of 60 units, model 'branches': identified" in repr(check)
     assert "<table" in check._repr_html_()
+
+
+def test_an_item_whose_mean_is_the_same_in_all_units_is_not_too_few_units():
+    unit = np.repeat(np.arange(30), 4)
+    staff = pd.DataFrame({"store": unit, "p1": np.tile([2.0, 4.0, 3.0, 3.0], 30)})
+    books = pd.DataFrame({"store": range(30), "sales": np.random.default_rng(0).normal(size=30)})
+    model = rox.RoxModel(
+        name="same",
+        constructs=[
+            rox.Construct(name="pride", factor="pride", source="employee", items=["p1"]),
+            rox.Construct(name="sales", factor="outcomes", source="unit", items=["sales"]),
+        ],
+        edges=["pride -> sales"],
+    )
+    check = rox.Study(model, employee=staff, unit=books, by="store").check()
+    assert check.obstacle
+    assert [row.fault for row in check.edge_rows] == [""]
+    assert not [line for line in check.advice if "Too few units" in line]

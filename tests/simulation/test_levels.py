@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import roxmodel as rox
-from roxmodel.result.levels import UnitLevels, complete_levels, joint_of, lower_roots, unit_levels
+from roxmodel.estimate.latent.latent_fit import lower_roots
+from roxmodel.result.levels import UnitLevels, complete_levels, joint_of, unit_levels
 from roxmodel.simulation import dynamics
 from roxmodel.simulation.actions import read_actions
 from roxmodel.simulation.intervention import shares

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import roxmodel as rox
-from roxmodel.survey.misread import Asked, code_doubts, codes_of
+from roxmodel.survey.misread import ItemAnswers, code_doubts, codes_of
 
 RNG = np.random.default_rng(11)
 FIVE = RNG.integers(1, 6, 400).astype(float)
@@ -80,10 +80,10 @@ def test_a_code_next_to_the_scale_is_told_by_the_other_questions(low, high, code
     shared = rng.normal(0, 1, 900)
     first, second = (np.clip(np.rint((high + low) / 2 + (shared + rng.normal(0, 0.6, 900)) * high / 5), low, high)
                      for _ in range(2))  # fmt: skip
-    asked = [Asked(rox.Item(name="q2"), second, "c")]
-    assert code_doubts("employee", [Asked(rox.Item(name="q1"), first, "c"), *asked], "answers", "") == []
+    asked = [ItemAnswers(rox.Item(name="q2"), second, "c")]
+    assert code_doubts("employee", [ItemAnswers(rox.Item(name="q1"), first, "c"), *asked], "answers", "") == []
     coded = np.where(rng.random(900) < 0.06, code, first)
-    (doubt,) = code_doubts("employee", [Asked(rox.Item(name="q1"), coded, "c"), *asked], "answers", "")
+    (doubt,) = code_doubts("employee", [ItemAnswers(rox.Item(name="q1"), coded, "c"), *asked], "answers", "")
     assert doubt.culprits == ("q1",)
 
 

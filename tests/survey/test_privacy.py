@@ -11,7 +11,7 @@ import pytest
 
 import roxmodel as rox
 from roxmodel.moments.condense import Design
-from roxmodel.moments.source import SourceMoments
+from roxmodel.moments.linked import SourceMoments
 from roxmodel.survey.composites import people_behind, suppressed
 
 SHIFT = 0.5  # points

@@ -10,7 +10,7 @@ import pytest
 
 import roxmodel as rox
 from roxmodel.moments.condense import Design
-from roxmodel.moments.source import SourceMoments
+from roxmodel.moments.linked import SourceMoments
 from roxmodel.survey.linkage import QUALITY_COLUMNS
 
 EXACT = 1e-9  # algebra in double precision

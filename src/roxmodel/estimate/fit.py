@@ -9,9 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-import narwhals as nw
 import numpy as np
-from narwhals.exceptions import DuplicateError
 
 from roxmodel.doubts import Doubt, new_doubts, warn_doubts
 from roxmodel.errors import RoxError, did_you_mean, listed
@@ -33,11 +31,10 @@ from roxmodel.moments.single import Moments
 from roxmodel.result.fit import Fit
 from roxmodel.spec.constructs import Construct
 from roxmodel.spec.graph import RoxModel
-from roxmodel.survey.frames import distinct, number_column, open_frame
-from roxmodel.survey.keys import label_doubts
-from roxmodel.survey.misread import Asked, code_doubts
+from roxmodel.survey.frames import collected
+from roxmodel.survey.reading import frame_doubts
 from roxmodel.survey.study import Study
-from roxmodel.survey.suspect import duplicate_doubts, reversed_by_covariance, reversed_in_moments
+from roxmodel.survey.suspect import reversed_by_covariance, reversed_in_moments
 from roxmodel.types import FloatArray, Method, Scaling, StandardErrors
 
 if TYPE_CHECKING:
@@ -186,7 +183,8 @@ def fit(  # noqa: PLR0913 - the contract of DESIGN.md
     options = way.options.of(_own(chosen, given), data)
     columns = {name: given[name] for name in ("group", "cluster", "weight", "frequency")}
     if way.frames:
-        data = _collected(model, data, columns)
+        named = [column for column in columns.values() if isinstance(column, str)]
+        data = collected(data, [*(item.name for item in model.items), *named])
     found = _with_doubts(model, data, way.door(model, data, options), columns)
     known = data.doubts if isinstance(data, Study) else ()
     warn_doubts("fit", new_doubts(found.doubts, known), stacklevel=2)
@@ -218,21 +216,6 @@ def _own(method: Method, given: Mapping[str, object]) -> dict[str, object]:
                 hint=f"Leave {name}= out; it belongs to method {' or '.join(map(repr, owners))}.",
             )
     return {name: given[name] for name in known}
-
-
-_REMEDY = "Set {codes} to missing in the frame, such as frame[{name}].mask(frame[{name}].isin([{codes}]))."
-
-
-def _collected(model: RoxModel, data: object, columns: Mapping[str, str | None]) -> object:
-    """Compute a lazy frame once, so that it is not computed again for the doubts; all other data as they are."""
-    try:
-        lazy = isinstance(nw.from_native(data, pass_through=True), nw.LazyFrame)
-    except DuplicateError:  # of an eager frame, for its reader to name
-        lazy = False
-    if not lazy:
-        return data
-    named = [column for column in columns.values() if isinstance(column, str)]
-    return open_frame("data", data, [*(item.name for item in model.items), *named]).to_native()
 
 
 def _with_doubts(model: RoxModel, data: object, fit: Fit, columns: Mapping[str, str | None]) -> Fit:
@@ -268,7 +251,7 @@ def _doubts(model: RoxModel, data: object, fit: Fit, columns: Mapping[str, str |
     turned = reversed_by_covariance(model, _parts(model, fit, columns))
     if isinstance(data, Moments):
         return turned
-    found = (*_frame_doubts(model, data, columns), *turned)
+    found = (*frame_doubts(model, data, columns), *turned)
     return new_doubts(found, ())
 
 
@@ -292,23 +275,6 @@ def _parts(
         elif pooled is not None:
             at = [names.index(name) for name in construct.item_names]
             yield construct, pooled[np.ix_(at, at)], n
-
-
-def _frame_doubts(model: RoxModel, native: object, columns: Mapping[str, str | None]) -> tuple[Doubt, ...]:
-    """Codes, repeated rows and labels of the one frame that holds all items."""
-    names = [item.name for item in model.items]
-    labels = [(option, columns[option]) for option in ("group", "cluster") if columns.get(option) is not None]
-    frame = open_frame("data", native, [*names, *(str(column) for _, column in labels)])
-    codes = [item.scale.codes if item.scale is not None else {} for item in model.items]
-    answers = [number_column("data", frame, item.name, own) for item, own in zip(model.items, codes, strict=True)]
-    constructs = [construct.name for construct in model.constructs for _ in construct.items]
-    asked = [Asked(item, own, name) for item, own, name in zip(model.items, answers, constructs, strict=True)]
-    found = list(code_doubts("data", asked, "answers", _REMEDY))
-    if columns.get("frequency") is None:
-        found += duplicate_doubts("data", answers, None)
-    for option, column in labels:
-        found += label_doubts(str(column), option, distinct(frame, str(column))[1])
-    return tuple(found)
 
 
 def _assumed_counts(data: object) -> list[str]:

@@ -11,8 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from roxmodel.implied.layout import DISTURBANCES, EDGES, LOADINGS, RESIDUALS, Layout
-from roxmodel.implied.matrices import Implied, filled, moment_jacobian
+from roxmodel.implied.matrices import DISTURBANCES, EDGES, LOADINGS, RESIDUALS, Implied, Layout, filled, moment_jacobian
 from roxmodel.types import FloatArray, IntArray
 
 __all__ = [

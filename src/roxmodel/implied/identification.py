@@ -11,8 +11,7 @@ import numpy as np
 
 from roxmodel.doubts import Doubt
 from roxmodel.errors import EstimationError, listed
-from roxmodel.implied.layout import Layout
-from roxmodel.implied.matrices import implied, moment_jacobian
+from roxmodel.implied.matrices import Layout, implied, moment_jacobian
 from roxmodel.spec.causal import within_wave
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import Parameter, ParameterTable

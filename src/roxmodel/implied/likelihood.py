@@ -13,14 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from roxmodel.implied.curvature import CaseSums, curvature, sums_of
-from roxmodel.implied.layout import Layout
-from roxmodel.implied.matrices import Implied, bank_of, implied, mean_weight, second_order
+from roxmodel.implied.matrices import Implied, Layout, bank_of, implied, mean_weight, second_order
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = [
@@ -107,7 +107,8 @@ class NormalCells:
         if noise is None or self.scatter is not None:
             return self
         kinds: dict[bytes, int] = {}
-        keys = (one.tobytes() + two.tobytes() for one, two in zip(self.seen, noise, strict=True))
+        pairs = zip(self.seen, noise, strict=True)
+        keys = (blake2b(one.tobytes() + two.tobytes(), digest_size=16).digest() for one, two in pairs)
         code = np.array([kinds.setdefault(key, len(kinds)) for key in keys], dtype=np.int64)
         if len(kinds) == len(code):
             return self

@@ -8,11 +8,10 @@ import numpy as np
 
 from roxmodel.errors import EstimationError
 from roxmodel.implied.identification import FEWEST, completed
-from roxmodel.implied.layout import Layout, residual_of
 from roxmodel.implied.likelihood import NormalCells, Target
-from roxmodel.implied.matrices import implied, moment_jacobian
+from roxmodel.implied.matrices import Layout, implied, moment_jacobian
 from roxmodel.spec.graph import RoxModel
-from roxmodel.spec.parameters import Parameter, ParameterTable, plan
+from roxmodel.spec.parameters import Parameter, ParameterTable, plan, residual_of
 from roxmodel.types import FloatArray, Scaling
 
 __all__ = ["at_means", "between_table", "condensed", "given_values", "moments_between", "start_values"]

@@ -1,19 +1,194 @@
-"""The units' own figures, and all sources of a study together."""
+"""Moments of one survey, by unit; the units' own figures; all sources of a study together."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from roxmodel.errors import DataError, listed
-from roxmodel.moments.checks import canonical, distinct, index, ordered, overlay, positions, union
-from roxmodel.moments.condense import view
-from roxmodel.moments.source import SourceMoments
+from roxmodel.moments.checks import canonical, distinct, frozen, index, ordered, overlay, positions, union
+from roxmodel.moments.condense import Design, Pairs, blank, compact, condense, diagonal, five, put, ratio, view
 from roxmodel.types import FloatArray, read_only
 
-__all__ = ["LinkedMoments", "UnitFigures"]
+__all__ = ["LinkedMoments", "SourceMoments", "UnitFigures"]
+
+_PAIRED = ("n", "weight", "weight2", "pair_mean", "scatter")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SourceMoments:
+    """One respondent source (employees, customers, ...), condensed by unit and pair of items.
+
+    Respondents skip items, so each pair (a, b) of items has its own count, means and cross-products in a unit.
+    Arrays may be given in any shape that broadcasts to (G, p, p), and stay that small in memory: where nobody
+    skipped an item, counts are (G, 1, 1) and means (G, p, 1).
+
+    Chan, Golub & LeVeque (1983), doi:10.1080/00031305.1983.10483115.
+
+    >>> design = Design(codes=np.array([0, 0, 1, 1, 1]), units=["north", "south"])
+    >>> columns = [np.array([1.0, 3, 2, 4, np.nan]), np.array([2, 2, 5, 3, 1])]
+    >>> staff = SourceMoments.from_columns("employee", ["pri1", "pri2"], columns, design)
+    >>> staff.mean.tolist(), staff.counts.tolist()
+    ([[2.0, 2.0], [3.0, 3.0]], [[2.0, 2.0], [2.0, 3.0]])
+    >>> staff.within_covariance.round(3).tolist()
+    [[2.0, -1.0], [-1.0, 2.667]]
+    """
+
+    source: str
+    items: tuple[str, ...]  # p
+    units: tuple[Hashable, ...]  # G keys; kept sorted by (type name, value), whatever the order given
+    respondents: FloatArray  # (G,) with at least one answer
+    n: FloatArray  # (G, p, p) respondents who answered both a and b; on the diagonal the available cases of each item
+    weight: FloatArray  # (G, p, p) sums of their sampling weights, and of the squares: without weights the object `n`
+    weight2: FloatArray
+    pair_mean: FloatArray  # (G, p, p) [j, a, b]: weighted mean of a over those who answered a and b; NaN: nobody did
+    scatter: FloatArray  # (G, p, p) weighted cross-products about these; 0 where nobody answered both, NaN: unknown
+    eligible: FloatArray | None = None  # (G,) how many people each unit could have asked, NaN or None: unknown
+
+    def __post_init__(self) -> None:
+        items, (units, order) = distinct(self.items, "item"), ordered(self.units)
+        object.__setattr__(self, "items", items)
+        object.__setattr__(self, "units", units)
+        given = {name: getattr(self, name) for name in ("respondents", *_PAIRED, "eligible")}
+        views: dict[tuple[int, int], FloatArray] = {}  # the same object in is the same object kept
+        for name, array in given.items():
+            if array is not None:
+                shape = (len(units), len(items), len(items)) if name in _PAIRED else (len(units),)
+                key = id(array), len(shape)
+                if key not in views:
+                    views[key] = view(array, order, shape, f"{name} of {self.source!r}")
+                object.__setattr__(self, name, views[key])
+
+    @classmethod
+    def from_columns(
+        cls, source: str, items: Sequence[str], columns: Sequence[NDArray[Any]], design: Design
+    ) -> SourceMoments:
+        """Condense the answers of n respondents without writing into their table or copying it whole.
+
+        `columns`: p arrays (n,) of any real type, NaN = missing. One that is text, has an infinite answer or is of
+        another length is a DataError.
+        """
+        n = len(design.codes)
+        if len(columns) != len(items):
+            raise DataError(f"{source!r} has {len(items)} items, but {len(columns)} columns were given.")
+        for item, column in zip(items, columns, strict=True):
+            if column.dtype.kind not in "biuf" or column.shape != (n,):
+                raise DataError(f"Item {item!r} is {column.dtype} {column.shape}; {n} numbers were expected.")
+        pairs, respondents = condense(columns, design, items)
+        return cls(source, tuple(items), tuple(design.units), respondents, *five(pairs), design.eligible)
+
+    @property
+    def counts(self) -> FloatArray:
+        """(G, p) available-case counts."""
+        return diagonal(self.n)
+
+    @property
+    def mean(self) -> FloatArray:
+        """(G, p) available-case means in the items' points, NaN where nobody answered."""
+        return diagonal(self.pair_mean)
+
+    @property
+    def item_variance(self) -> FloatArray:
+        """(G, p) unbiased variance among a unit's respondents in squared points; NaN below two answers."""
+        return ratio(diagonal(self.scatter), diagonal(self.spare), np.nan)
+
+    @property
+    def within_df(self) -> FloatArray:
+        """(p, p) degrees of freedom: the sum of max(n - 1, 0) over the units whose scatter is known."""
+        spare = np.broadcast_to(np.maximum(compact(self.n) - 1.0, 0.0), self.n.shape)
+        return np.asarray(spare.sum(axis=0, where=~np.isnan(self.scatter)))
+
+    @property
+    def within_covariance(self) -> FloatArray:
+        """(p, p) unbiased covariance among respondents of one unit, pooled; NaN where no unit knows it."""
+        known = ~np.isnan(self.scatter)
+        scatter, spare = (array.sum(axis=0, where=known) for array in (self.scatter, self.spare))
+        pooled = ratio(scatter, spare, np.nan)
+        return np.asarray((pooled + pooled.T) / 2.0)
+
+    @property
+    def total_covariance(self) -> FloatArray:
+        """(p, p) covariance of single answers over all respondents: within units plus between unit means.
+
+        Pairs of items use the respondents who answered both; divisor n - 1, with sampling weights Σw - Σw²/Σw. NaN
+        where fewer than two did, or where the scatter within units is not known.
+
+        >>> design = Design(codes=np.array([0, 0, 1, 1]), units=["north", "south"])
+        >>> columns = [np.array([1.0, 2, 4, 5]), np.array([2.0, 2, 3, 5])]
+        >>> SourceMoments.from_columns("employee", ["p1", "p2"], columns, design).total_covariance.round(3).tolist()
+        [[3.333, 2.333], [2.333, 2.0]]
+        """
+        w = self.weight
+        mean, total = np.where(w > 0, self.pair_mean, 0.0), w.sum(axis=0)
+        grand = np.divide((w * mean).sum(axis=0), total, out=np.zeros(total.shape), where=total > 0)
+        gap = mean - grand
+        between = (w * gap * gap.transpose(0, 2, 1)).sum(axis=0)
+        scatter = np.where(self.n > 1, self.scatter, 0.0).sum(axis=0) + between
+        squares = np.divide(self.weight2.sum(axis=0), total, out=np.zeros(total.shape), where=total > 0)
+        enough = self.n.sum(axis=0) >= 2
+        found = np.divide(scatter, total - squares, out=np.full(total.shape, np.nan), where=enough)
+        return np.asarray((found + found.T) / 2)
+
+    @property
+    def spare(self) -> FloatArray:
+        """(G, p, p) what makes the scatter unbiased: n - 1, or its like with weights; 0 below two answers."""
+        n, w, w2 = (compact(array) for array in (self.n, self.weight, self.weight2))
+        return np.broadcast_to(np.where(n >= 2, np.maximum(w - ratio(w2, w, 0.0), 0.0), 0.0), self.n.shape)
+
+    def affine(self, sign: ArrayLike, offset: ArrayLike) -> SourceMoments:
+        """Moments of offset + sign * item, both (p,): an item reversed on 1 to 7 has sign -1 and offset 8."""
+        s, shift = (frozen(value, (len(self.items),), "sign or offset") for value in (sign, offset))
+        mean = shift[:, None] + s[:, None] * compact(self.pair_mean)
+        return replace(self, pair_mean=mean, scatter=self.scatter * np.outer(s, s))
+
+    def select(self, items: Sequence[str]) -> SourceMoments:
+        """Keep some items, in the order asked for; `respondents` stays that of the whole questionnaire."""
+        keep = index(items, self.items, f"item of {self.source!r}")
+        pairs = [a if a.shape[1] == 1 else a[:, keep] for a in self._pairs()]
+        pairs = [a if a.shape[2] == 1 else a[:, :, keep] for a in pairs]
+        head = (self.source, tuple(items), self.units, self.respondents)
+        return SourceMoments(*head, *five(pairs), self.eligible)
+
+    def with_eligible(self, eligible: ArrayLike) -> SourceMoments:
+        """State how many people each unit could have asked, (G,) in the order of `units`; NaN = unknown."""
+        return replace(self, eligible=np.array(eligible, dtype=np.float64))
+
+    def merge(self, other: SourceMoments) -> SourceMoments:
+        """Moments of both sets of respondents together, exactly, unit by unit and pair by pair.
+
+        Another source, other items, or two numbers of eligible people for one unit are a DataError.
+        """
+        if (self.source, self.items) != (other.source, other.items):
+            a, b = (f"{s.source!r} (items {listed(s.items)})" for s in (self, other))
+            problem = f"{a} cannot be merged with {b}."
+            raise DataError(problem, hint="Bring both to the same items in the same order with select.")
+        units, mine, theirs = union(self.units, other.units), self._pairs(), other._pairs()
+        if len(mine) != len(theirs):  # only one of the two has weights
+            mine, theirs = five(mine), five(theirs)
+        total, respondents = blank(len(units), len(self.items), len(mine) - 2), np.zeros(len(units))
+        for part, pairs in ((self, mine), (other, theirs)):
+            at = positions(part.units, units)
+            put(total, at, pairs, fresh=part is self)
+            respondents[at] += part.respondents
+        known = [(s.units, s.eligible[:, None]) for s in (self, other) if s.eligible is not None]
+        eligible = overlay(units, known, ("eligible",))[:, 0] if known else None
+        return SourceMoments(self.source, self.items, units, respondents, *five(total), eligible)
+
+    def __add__(self, other: object) -> SourceMoments:
+        return self.merge(other) if isinstance(other, SourceMoments) else NotImplemented
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Travel small: what is broadcast in memory is not written out."""
+        head = (self.source, self.items, self.units, self.respondents)
+        return type(self), (*head, *five(self._pairs()), self.eligible)
+
+    def _pairs(self) -> Pairs:
+        names = _PAIRED if self.weight is not self.n else ("n", "pair_mean", "scatter")
+        return [compact(getattr(self, name)) for name in names]
 
 
 @read_only
@@ -75,7 +250,7 @@ class LinkedMoments:
     Examples
     --------
     >>> from roxmodel.moments.condense import Design
-    >>> from roxmodel.moments.source import SourceMoments
+    >>> from roxmodel.moments.linked import SourceMoments
     >>> design = Design(codes=np.array([0, 0, 1]), units=["north", "south"])
     >>> staff = SourceMoments.from_columns("employee", ["pri1"], [np.array([1.0, 3, 2])], design)
     >>> linked = LinkedMoments((staff,), UnitFigures(("revenue",), ("north",), np.array([[9.0]])))

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from roxmodel.errors import DataError, listed
-from roxmodel.moments.linked import LinkedMoments
-from roxmodel.moments.source import SourceMoments
+from roxmodel.moments.linked import LinkedMoments, SourceMoments
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = ["SourceMeans", "UnitMeans", "growth_of", "mean_noise", "never_met", "without_say"]

@@ -105,12 +105,11 @@ def _next(check: StudyCheck) -> Iterator[str]:
         return
     units = next(row for row in check.more if row.what == "units" and row.times == 2)
     sources = [row for row in check.more if row.what not in {"now", "units"}]
-    found = [row for row in (units, *sources) if not np.isnan(row.detectable)]
-    start = "out of reach" if np.isnan(now.detectable) else plain(now.detectable, 2)
-    shown = ", ".join(
-        f"{_twice(row)} to {plain(row.detectable, 2)}" for row in sorted(found, key=lambda row: row.detectable)
-    )
-    if shown:
+    helps = [row for row in (units, *sources) if not np.isnan(row.detectable)]
+    found = sorted(helps, key=lambda row: row.detectable)
+    if found:
+        shown = ", ".join(f"{_twice(row)} to {plain(row.detectable, 2)}" for row in found)
+        start = "out of reach" if np.isnan(now.detectable) else plain(now.detectable, 2)
         whole = "would bring the smallest total effect that is found"
         yield f"What to collect next: {shown} {whole}, now {start}. {_verdict(units, found)}"
     else:
@@ -131,18 +130,17 @@ def _twice(row: MoreData) -> str:
 
 
 def _verdict(units: MoreData, found: list[MoreData]) -> str:
-    best = min(found, key=lambda row: row.detectable)
-    others = [row for row in found if row is not units]
+    """What buys most; `found` are those that help, the best first."""
+    best, second = found[0], next((row for row in found if row is not units), None)
+    limit = best.detectable * (1 + _ALIKE)
     if best is not units:
-        close = not np.isnan(units.detectable) and units.detectable < best.detectable * (1 + _ALIKE)
+        close = units.detectable < limit  # NaN is not
         return "Both buy about as much." if close else f"More {best.what} answers buy more than more units."
-    if not others:
+    if second is None:
         return "More units."
-    second = min(others, key=lambda row: row.detectable)
-    close = second.detectable < best.detectable * (1 + _ALIKE)
-    if close:
-        return f"More units and more {second.what} answers buy about as much."
-    return "More units buy more than more answers."
+    close = second.detectable < limit
+    also = f"More units and more {second.what} answers buy about as much."
+    return also if close else "More units buy more than more answers."
 
 
 def check_story(check: StudyCheck) -> Story:

@@ -26,12 +26,10 @@ from roxmodel.implied.identification import (
     require_seen,
     together_of,
 )
-from roxmodel.implied.layout import DISTURBANCES, EDGES, Layout, lay_out
 from roxmodel.implied.likelihood import NormalCells, Target, expand
-from roxmodel.implied.matrices import filled, implied
+from roxmodel.implied.matrices import DISTURBANCES, EDGES, Layout, filled, implied, lay_out
 from roxmodel.implied.starts import between_table, given_values, moments_between, start_values
-from roxmodel.moments.linked import LinkedMoments
-from roxmodel.moments.source import SourceMoments
+from roxmodel.moments.linked import LinkedMoments, SourceMoments
 from roxmodel.moments.unit_means import UnitMeans, without_say
 from roxmodel.spec.causal import within_wave
 from roxmodel.spec.graph import RoxModel
@@ -40,8 +38,17 @@ from roxmodel.survey.linkage import equation_units
 from roxmodel.types import FloatArray, IntArray
 
 __all__ = [
-    "Plan", "Planned", "PlanningMeans", "Smallest", "edges_between", "plan_study", "planning_means",
-    "smallest_edge", "smallest_total", "units_needed", "with_noise",
+    "Planned",
+    "PlanningMeans",
+    "Smallest",
+    "StudyPlan",
+    "edges_between",
+    "plan_study",
+    "planning_means",
+    "smallest_edge",
+    "smallest_total",
+    "units_needed",
+    "with_noise",
 ]  # fmt: skip
 
 
@@ -424,7 +431,7 @@ class PlanningMeans:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class StudyPlan:
     """What can be planned."""
 
     planned: Planned | None  # None where nothing can be; `why` says why
@@ -471,7 +478,7 @@ def _within(own: SourceMoments) -> tuple[FloatArray | None, str]:
     return np.asarray(found), notes
 
 
-def plan_study(model: RoxModel, known: PlanningMeans) -> Plan:
+def plan_study(model: RoxModel, known: PlanningMeans) -> StudyPlan:
     """Starting values from the study's own moments between units, and whether the parameters can be told apart."""
     means, noise = known.means, known.noise()
     why, units = _lacking(means), equation_units(model, means)
@@ -491,17 +498,17 @@ def plan_study(model: RoxModel, known: PlanningMeans) -> Plan:
         together = [together_of(seen)]
         hardly = () if why else require_seen(table, (layout,), (values, sizes), together, UNITS)
     except RoxError as error_found:
-        return Plan(None, why, str(error_found), units, isinstance(error_found, NeverMetError))
+        return StudyPlan(None, why, str(error_found), units, isinstance(error_found, NeverMetError))
     except np.linalg.LinAlgError:
-        return Plan(None, why or "the moments between units are singular", "", units)
+        return StudyPlan(None, why or "the moments between units are singular", "", units)
     why = why or "; ".join(known.unknown.values())
     if why:
-        return Plan(None, why, "", units, hardly=hardly)
+        return StudyPlan(None, why, "", units, hardly=hardly)
     for row in table.of("intercept"):
         if row.free:
             values[row.free - 1] = 0.0
     planned = Planned(model, table, layout, values, data, units)
-    return Plan(with_noise(planned, means, noise), "", "", units, hardly=hardly)
+    return StudyPlan(with_noise(planned, means, noise), "", "", units, hardly=hardly)
 
 
 def _lacking(means: UnitMeans) -> str:

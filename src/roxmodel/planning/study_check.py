@@ -10,17 +10,16 @@ import numpy as np
 
 from roxmodel.doubts import Doubt
 from roxmodel.errors import EstimationError, SpecError
-from roxmodel.implied.layout import LOADINGS
-from roxmodel.implied.matrices import filled, implied, one_blas_thread
+from roxmodel.implied.matrices import LOADINGS, filled, implied, one_blas_thread
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.moments.unit_means import growth_of
 from roxmodel.numerals import plain
 from roxmodel.planning.check_story import check_advice, check_glance, check_story
 from roxmodel.planning.power import (
-    Plan,
     Planned,
     PlanningMeans,
     Smallest,
+    StudyPlan,
     edges_between,
     plan_study,
     planning_means,
@@ -343,7 +342,7 @@ def _construct(construct: Construct, moments: LinkedMoments, known: PlanningMean
     return ConstructCheck(*head, units, answers, agreed.icc1, reliability, effective, "")
 
 
-def _edges(model: RoxModel, plan: Plan, noisy: dict[str, str]) -> Iterator[EdgeCheck]:
+def _edges(model: RoxModel, plan: StudyPlan, noisy: dict[str, str]) -> Iterator[EdgeCheck]:
     planned, refusal = plan.planned, _UNTOLD if plan.refusal else ""
     for edge in (edge for edge in model.edges if not edge.lag):
         ends, units = (edge.cause, edge.effect), plan.units[edge.effect]
@@ -367,7 +366,7 @@ def _joins(row: Parameter, ends: tuple[str, str]) -> bool:
     return (row.left, row.right) == ends and not row.lag
 
 
-def _total(model: RoxModel, pair: tuple[str, str], plan: Plan, noisy: dict[str, str]) -> TotalCheck:
+def _total(model: RoxModel, pair: tuple[str, str], plan: StudyPlan, noisy: dict[str, str]) -> TotalCheck:
     planned, way = plan.planned, edges_between(model, *pair)
     units = min(plan.units[effect] for _, effect in way)
     if planned is None:

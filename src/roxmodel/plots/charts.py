@@ -146,28 +146,19 @@ def draw_waterfall(steps: Sequence[Bar], title: str = "", ylabel: str = "", capt
     names = in_lines([step.name for step in steps], 1.2, 4, lambda line: measure(line, NAME, False))
     foot = LINE * NAME * max(map(len, names)) + 0.25
     page = new_page(max(max(1.5, widest + 0.15) * len(steps) + 1.2, 5.0), 0.3 + _HIGH + foot, title, caption)
-    last = len(steps) - 1
-    tops = [max(start, start + step.value) for step, start in zip(steps, starts, strict=True)]
-    ends = [end for end in (steps[last].low, steps[last].high) if finite(end)]
-    tops[last] = max(tops[last], *ends) if len(ends) == 2 else tops[last]
-    lows = [min(start, start + step.value) for step, start in zip(steps, starts, strict=True)]
-    low, high = limits([0.0, *tops, *lows, *ends], 0.04)
+    ends, whisker = [start + step.value for step, start in zip(steps, starts, strict=True)], _whisker(steps[-1])
+    tops = [max(pair) for pair in zip(starts, ends, strict=True)]
+    tops[-1] = max([tops[-1], *whisker])
+    low, high = limits([0.0, *starts, *ends, *whisker], 0.04)
     above = 0.12 + LINE * (NAME + SMALL)  # inches of the words above the highest bar
     y = Scale(low, high + (high - low) * above / (_HIGH - above), page.top + 0.3 + _HIGH, page.top + 0.3)
-    x = Scale(-0.5, last + 0.5, left_of(y, measure), page.width - EDGE)
+    x = Scale(-0.5, len(steps) - 0.5, left_of(y, measure), page.width - EDGE)
     ax = page.axes(x, y)
     page.head(ylabel)
     page.upright(ax, y, x.start)
-    ax.axhline(0.0, color=QUIET, linewidth=0.9, zorder=1)
-    for place, (step, start) in enumerate(zip(steps, starts, strict=True)):
-        _draw_step(ax, place, step, start)
-        if place:
-            level = start if place < last else step.value
-            ax.plot([place - 0.7, place - 0.3], [level, level], color=QUIET, linewidth=0.9, zorder=1)
+    _draw_steps(ax, steps, starts)
+    for place, (step, name) in enumerate(zip(steps, names, strict=True)):
         _write_step(page, (x.at(place), y.at(tops[place])), words[place], NEGATIVE if step.value < 0 else POSITIVE)
-    if len(ends) == 2:
-        ax.plot([last] * 2, ends, color=INK, linewidth=1.4, marker="_", markersize=9, zorder=3)
-    for place, name in enumerate(names):
         page.lines((x.at(place), y.start + 0.1 + LINE * NAME * len(name) / 2), name, NAME, INK)
     return page.figure
 
@@ -196,9 +187,24 @@ def _step_words(steps: Sequence[Bar]) -> list[tuple[str, str]]:
     return [(value, f"[{ends[0]}, {ends[1]}]" if len(ends) == 2 else "") for value, *ends in words]
 
 
-def _draw_step(ax: Axes, place: int, step: Bar, start: float) -> None:
-    colour = NEGATIVE if step.value < 0 else POSITIVE
-    ax.bar([place], [step.value], width=0.6, bottom=[start], color=colour, zorder=2)
+def _whisker(step: Bar) -> list[float]:
+    """Both ends of an interval, or nothing."""
+    return [step.low, step.high] if finite(step.low) and finite(step.high) else []
+
+
+def _draw_steps(ax: Axes, steps: Sequence[Bar], starts: Sequence[float]) -> None:
+    """Bars, thin lines from each to the next, and the result's whisker."""
+    last = len(steps) - 1
+    ax.axhline(0.0, color=QUIET, linewidth=0.9, zorder=1)
+    for place, (step, start) in enumerate(zip(steps, starts, strict=True)):
+        ax.bar(
+            [place], [step.value], width=0.6, bottom=[start], color=NEGATIVE if step.value < 0 else POSITIVE, zorder=2
+        )
+        if place:
+            level = start if place < last else step.value
+            ax.plot([place - 0.7, place - 0.3], [level, level], color=QUIET, linewidth=0.9, zorder=1)
+    if whisker := _whisker(steps[last]):
+        ax.plot([last] * 2, whisker, color=INK, linewidth=1.4, marker="_", markersize=9, zorder=3)
 
 
 def _write_step(page: Page, at: tuple[float, float], words: tuple[str, str], colour: str) -> None:

@@ -28,9 +28,18 @@ __all__ = [
     "placed",
 ]
 
-
-_SWEEPS = 12
-_ROUNDS = 20
+# Points; a line of text takes LINE times its size.
+NAME_SIZE: Final = 9.0
+SMALL_SIZE: Final = 7.2
+LABEL_SIZE: Final = 8.0
+HEADING_SIZE: Final = 10.5
+LINE: Final = 1.25 / 72
+_TEXT_WIDTH: Final = 1.18  # inches of text in a box before it wraps
+_STILL: Final = 1e-5  # inches
+_PORT: Final = 0.17  # inches between two arrows at one side of a box
+_SWEEPS: Final = 300
+_ORDER_SWEEPS: Final = 12
+_ROUNDS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +149,7 @@ def _untangled(columns: Sequence[Sequence[int]], chains: Sequence[tuple[int, ...
         partners.setdefault(right, []).append(left)
     current = [list(column) for column in columns]
     best, least = [list(column) for column in current], _tangle(current, links)
-    for sweep in range(_SWEEPS):
+    for sweep in range(_ORDER_SWEEPS):
         forward = range(1, len(current))
         for place in forward if sweep % 2 == 0 else reversed(range(len(current) - 1)):
             _sort_by_partners(current[place], current[place - 1 if sweep % 2 == 0 else place + 1], partners)
@@ -198,18 +207,6 @@ def _tangle(columns: Sequence[Sequence[int]], links: Sequence[tuple[int, int]]) 
     for pairs in gaps.values():
         cost += sum((a - c) * (b - d) < 0 for (a, b), (c, d) in combinations(pairs, 2))
     return cost
-
-
-# Points; a line of text takes LINE times its size.
-NAME_SIZE: Final = 9.0
-SMALL_SIZE: Final = 7.2
-LABEL_SIZE: Final = 8.0
-HEADING_SIZE: Final = 10.5
-LINE: Final = 1.25 / 72
-_TEXT_WIDTH: Final = 1.18  # inches of text in a box before it wraps
-_STILL: Final = 1e-5  # inches
-_PORT: Final = 0.17  # inches between two arrows at one side of a box
-_STILL_SWEEPS: Final = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,7 +324,7 @@ def _middles(layers: Layers, heights: Mapping[int, float], stretch: float) -> di
                 pulls.setdefault(other, []).append((one, weight))
     middles = {slot: 0.0 for column in layers.columns for slot in column}
     apart = {c: _distances(column, heights, nodes, stretch) for c, column in enumerate(layers.columns)}
-    for sweep in range(_STILL_SWEEPS):
+    for sweep in range(_SWEEPS):
         before = list(middles.values())
         order = range(len(layers.columns))
         for place in order if sweep % 2 == 0 else reversed(order):

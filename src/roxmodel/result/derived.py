@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from roxmodel.implied.layout import DISTURBANCES, LOADINGS, RESIDUALS, Layout, place_of, residual_of
-from roxmodel.implied.matrices import conditioned, filled, implied
+from roxmodel.implied.matrices import DISTURBANCES, LOADINGS, RESIDUALS, Layout, conditioned, filled, implied, place_of
 from roxmodel.records import LINEAR, Measure
 from roxmodel.result.draws import Draws, delta_se, slopes_of, spread_of, wald
 from roxmodel.result.latent import covariates_in, latent_groups
@@ -22,7 +21,7 @@ from roxmodel.result.system import implied_covariance, system_of
 from roxmodel.spec.constructs import Construct
 from roxmodel.spec.definitions import evaluate, in_order, names_in
 from roxmodel.spec.graph import RoxModel
-from roxmodel.spec.parameters import Parameter, ParameterTable
+from roxmodel.spec.parameters import Parameter, ParameterTable, residual_of
 from roxmodel.types import BoolArray, FloatArray
 
 if TYPE_CHECKING:
@@ -288,7 +287,7 @@ def told(
 
 def unknown_definitions(model: RoxModel, table: ParameterTable) -> tuple[str, ...]:
     """Definitions that use the label of a parameter that this method does not have (a loading)."""
-    if not model.definitions:
+    if not table.of("defined"):
         return ()
     known = {row.label for row in table if row.label}
     unknown: list[str] = []
@@ -305,9 +304,9 @@ def define(model: RoxModel, table: ParameterTable, known: Known) -> tuple[list[i
 
     By the delta method, with the degrees of freedom of the weakest parameter in it; percentiles of draws go before.
     """
-    unknown = unknown_definitions(model, table)
-    texts = {name: text for name, text in model.definitions.items() if name not in unknown}
     rows = {row.left: i for i, row in enumerate(table) if row.kind == "defined"}
+    unknown = unknown_definitions(model, table)
+    texts = {name: text for name, text in model.definitions.items() if name not in unknown} if rows else {}
     if not texts:
         return [], np.empty((6, 0))
     fixed = {row.label: row.value or 0.0 for row in table if row.label and not row.free}

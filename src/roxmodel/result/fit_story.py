@@ -33,6 +33,7 @@ def fit_story(fit: Fitted) -> Story:
     """See `Fit.story`."""
     count, how = len(fit.model.edges), _how(fit)
     table = edge_table(fit)
+    failed = [f"NOT {name.upper()}: {verdict.reason}." for name, verdict in fit.verdicts.items() if not verdict.ok]
     basis = (
         f"Level: {_LEVELS[fit.level]}.\n"
         f"Errors: {fit.errors}. Intervals: 95 %. Standardised by model-implied standard deviations."
@@ -42,7 +43,7 @@ def fit_story(fit: Fitted) -> Story:
         kind="fit",
         title=f"{fit.model.name}: {how}",
         headline=f"{fit.model.name}: {count} edge{'' if count == 1 else 's'}, {how}",
-        warnings=(*doubt_lines(fit.doubts), *_failed(fit)),
+        warnings=(*doubt_lines(fit.doubts), *failed),
         basis=(*_groups(fit), basis),
         body=(*edges, *_latent(fit), *_index_lines(fit)),
         notes=(*(f"{name}: {'yes' if v.ok else 'NO'} ({v.reason})." for name, v in fit.verdicts.items()), *fit.notes),
@@ -55,11 +56,6 @@ def _how(fit: Fitted) -> str:
     whom = f"{people.n_units} units" if people.n_units is not None else f"n = {people.n}"
     estimator = f" ({fit.estimator}{', all answers by FIML' if fit.missing == 'fiml' else ''})" if fit.estimator else ""
     return f"method '{fit.method}'{estimator}, {whom}"
-
-
-def _failed(fit: Fitted) -> list[str]:
-    """Verdicts that failed stand before any number."""
-    return [f"NOT {name.upper()}: {verdict.reason}." for name, verdict in fit.verdicts.items() if not verdict.ok]
 
 
 def _groups(fit: Fitted) -> list[str]:

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from roxmodel.errors import RoxError
-from roxmodel.implied.layout import LOADINGS, RESIDUALS
-from roxmodel.implied.matrices import filled
+from roxmodel.implied.matrices import LOADINGS, RESIDUALS, filled
 from roxmodel.records import Estimates, Measure, Population
 from roxmodel.result.derived import bartlett_measure
 from roxmodel.result.draws import delta_se, spread_of, wald

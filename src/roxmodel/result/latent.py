@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from roxmodel.errors import EstimationError, RoxError, did_you_mean, listed
-from roxmodel.implied.layout import LOADINGS, Layout, lay_out
 from roxmodel.implied.likelihood import Target
-from roxmodel.implied.matrices import Implied, filled, implied
+from roxmodel.implied.matrices import LOADINGS, Implied, Layout, filled, implied, lay_out
 from roxmodel.records import GroupMoments
 from roxmodel.spec.parameters import Parameter
 from roxmodel.types import FloatArray, IntArray

@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from roxmodel.errors import EstimationError
-from roxmodel.implied.layout import DISTURBANCES, EDGES, ITEM_MEANS, LATENT_MEANS, LOADINGS
-from roxmodel.implied.matrices import filled, implied, moment_jacobian
+from roxmodel.implied.matrices import (
+    DISTURBANCES,
+    EDGES,
+    ITEM_MEANS,
+    LATENT_MEANS,
+    LOADINGS,
+    filled,
+    implied,
+    moment_jacobian,
+)
 from roxmodel.records import LINEAR
 from roxmodel.result.derived import disturbances
 from roxmodel.result.fitted import Fitted
@@ -29,7 +37,6 @@ __all__ = [
     "complete_levels",
     "doubt_of",
     "joint_of",
-    "lower_roots",
     "unit_levels",
     "unit_score_table",
 ]
@@ -88,23 +95,6 @@ class KeptLevels:
     def drawn(self, start: int, stop: int, places: tuple[int, ...]) -> FloatArray:  # noqa: ARG002 - as UnitLevels
         """Some of the draws (of whatever places were drawn)."""
         return self.levels if self.levels.ndim == 2 else self.levels[start:stop]
-
-
-def lower_roots(covariance: FloatArray) -> FloatArray:
-    """Lower triangular R with R Rᵀ = covariance (n, k, k), for many small matrices that may be singular.
-
-    >>> root = lower_roots(np.array([[[4.0, 2.0, 0.0], [2.0, 1.0, 0.0], [0.0, 0.0, 0.0]]]))
-    >>> root[0].tolist()
-    [[2.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
-    """
-    size = covariance.shape[-1]
-    roots = np.zeros_like(covariance)
-    for i in range(size):
-        left = covariance[:, i:, i] - np.einsum("nab,nb->na", roots[:, i:, :i], roots[:, i, :i])
-        sure = left[:, 0] <= 1e-10 * covariance[:, i, i]
-        pivot = np.sqrt(np.where(sure, 1.0, left[:, 0]))
-        roots[:, i:, i] = np.where(sure[:, None], 0.0, left / pivot[:, None])
-    return roots
 
 
 def unit_levels(fit: Fitted, seed: int | None = None) -> UnitLevels:

@@ -14,9 +14,8 @@ import networkx as nx
 import numpy as np
 
 from roxmodel.errors import EstimationError, RoxError, did_you_mean
-from roxmodel.implied.layout import DISTURBANCES, RESIDUALS, residual_of
 from roxmodel.implied.likelihood import expand
-from roxmodel.implied.matrices import filled, moment_jacobian
+from roxmodel.implied.matrices import DISTURBANCES, RESIDUALS, filled, moment_jacobian
 from roxmodel.result.derived import Spreads
 from roxmodel.result.latent import (
     LatentGroup,
@@ -28,7 +27,7 @@ from roxmodel.result.latent import (
 )
 from roxmodel.spec.causal import within_wave
 from roxmodel.spec.graph import RoxModel
-from roxmodel.spec.parameters import Parameter
+from roxmodel.spec.parameters import Parameter, residual_of
 from roxmodel.types import FloatArray
 
 if TYPE_CHECKING:

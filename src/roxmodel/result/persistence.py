@@ -6,19 +6,18 @@ from collections.abc import Iterator, Set
 from dataclasses import fields, replace
 from math import comb
 from pathlib import Path
-from typing import cast, get_args
+from typing import Any, cast, get_args
 
 import numpy as np
 
 from roxmodel.document import FitContent, ParameterRecord, errors_field, load_document, write_document, write_text
 from roxmodel.errors import DocumentError, RoxError, listed
-from roxmodel.implied.layout import residual_of
 from roxmodel.records import Estimates, Population, traits_of
 from roxmodel.result.draws import Draws
 from roxmodel.result.fitted import Fitted
 from roxmodel.saving import AnyPath
 from roxmodel.spec.graph import RoxModel
-from roxmodel.spec.parameters import Kind, Parameter, ParameterTable, covariates, plan
+from roxmodel.spec.parameters import Kind, Parameter, ParameterTable, covariates, plan, residual_of
 from roxmodel.survey.composites import MIN_GROUP
 from roxmodel.types import FloatArray, Level, Method, Scaling, StandardErrors
 
@@ -27,6 +26,11 @@ __all__ = ["fit_content", "fitted_from_content", "load_fitted", "save_fit"]
 _PLANNED = tuple(field.name for field in fields(Parameter) if field.name != "given")  # what a document says of a row
 _FORMER = {"value": "estimate", "low": "ci_low", "high": "ci_high"}  # columns that a document calls otherwise
 _COLUMNS = {_FORMER.get(field.name, field.name): field.name for field in fields(Estimates)}
+_ALIKE = (  # what a fit and its document call by one name
+    "method", "level", "vcov", "equations", "measures", "notes", "groups", "scaling", "estimator", "missing",
+    "within_edges",
+)  # fmt: skip
+_VERDICTS = ("converged", "identified", "admissible")
 _FEWEST = 5  # units in any number of the document
 
 
@@ -63,30 +67,17 @@ def load_fitted(path: AnyPath) -> Fitted:
 def fit_content(fit: Fitted) -> FitContent:
     """What the document of a fit says; no unit and no respondent is in it."""
     low, high = _outermost(fit.population)
+    nobody: dict[str, Any] = {"units": None, "levels": None, "roots": None, "hidden": None, "min_group": 0}
     return FitContent(
+        **{name: getattr(fit, name) for name in _ALIKE},
+        **{name: fit.verdicts[name] for name in _VERDICTS},
         model=fit.model.model_dump(mode="json"),
         model_hash=fit.model.content_hash,
-        method=fit.method,
-        level=fit.level,
         errors=errors_field(fit.se, fit.errors),
         parameters=tuple(_parameters(fit)),
-        vcov=fit.vcov,
-        equations=fit.equations,
-        measures=fit.measures,
-        population=replace(
-            fit.population, low=low, high=high, units=None, levels=None, roots=None, hidden=None, min_group=0
-        ),
+        population=replace(fit.population, low=low, high=high, **nobody),
         replicates=None if fit.resampling is None else fit.resampling.values,
         indices={name: float(value) for name, value in fit.index_values.items()},
-        converged=fit.verdicts["converged"],
-        identified=fit.verdicts["identified"],
-        admissible=fit.verdicts["admissible"],
-        notes=fit.notes,
-        groups=fit.groups,
-        scaling=fit.scaling,
-        estimator=fit.estimator,
-        missing=fit.missing,
-        within_edges=fit.within_edges,
     )
 
 
@@ -186,31 +177,18 @@ def _is_latent_of(table: ParameterTable, model: RoxModel) -> bool:
 
 
 def _fit(content: FitContent, model: RoxModel, table: ParameterTable, words: tuple[str, str]) -> Fitted:
+    alike: dict[str, Any] = {name: getattr(content, name) for name in _ALIKE}
     return Fitted(
+        **alike,
         model=model,
-        method=cast(Method, content.method),
-        level=cast(Level, content.level),
         se=cast(StandardErrors, words[0]),
         errors=words[1],
         table=table,
         estimates=_estimates(content),
-        vcov=content.vcov,
-        equations=content.equations,
-        measures=content.measures,
         population=content.population,
-        verdicts={
-            "converged": content.converged,
-            "identified": content.identified,
-            "admissible": content.admissible,
-        },
-        notes=content.notes,
+        verdicts={name: getattr(content, name) for name in _VERDICTS},
         index_values=dict(content.indices),
         resampling=_read_resampling(content, table.n_free),
-        groups=content.groups,
-        scaling=cast(Scaling, content.scaling),
-        estimator=content.estimator,
-        missing=content.missing,
-        within_edges=content.within_edges,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Container, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import combinations
 from math import comb
@@ -25,6 +25,7 @@ __all__ = [
     "covariates",
     "gives_unit",
     "plan",
+    "residual_of",
     "stated",
     "units_kept",
 ]
@@ -381,3 +382,10 @@ def _intercepts(model: CausalModel, measurement: str, given: Set[str]) -> list[P
         else:
             rows.append(replace(row, free=1) if own else replace(row, value=0.0, note="latent mean"))
     return rows
+
+
+def residual_of(row: Parameter, constructs: Container[str]) -> bool:
+    """Whether a variance or covariance is one of item residuals (an item may bear its construct's name)."""
+    if row.left not in constructs or row.kind != "variance":
+        return row.left not in constructs
+    return row.id.removesuffix(f"@{row.group}") != f"variance:{row.left}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from roxmodel.errors import DataError, SpecError, did_you_mean, listed
-from roxmodel.moments.source import SourceMoments
+from roxmodel.moments.linked import SourceMoments
 from roxmodel.spec.questionnaire import Item
 from roxmodel.survey.answers import Answers, read_answers
 from roxmodel.survey.frames import LARGEST, Frame, count_column, float_column

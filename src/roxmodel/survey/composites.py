@@ -9,8 +9,7 @@ from typing import Final
 import numpy as np
 
 from roxmodel.moments.condense import kish_of
-from roxmodel.moments.linked import LinkedMoments
-from roxmodel.moments.source import SourceMoments
+from roxmodel.moments.linked import LinkedMoments, SourceMoments
 from roxmodel.spec.constructs import UNIT
 from roxmodel.spec.graph import RoxModel
 from roxmodel.types import BoolArray, FloatArray, IntArray

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
-    "LARGEST", "Frame", "count_column", "distinct", "float_column", "holds_text", "number_column", "open_frame",
-    "raw_column", "raw_dtype", "refuse_matrix", "require_columns",
+    "LARGEST", "Frame", "collected", "count_column", "distinct", "float_column", "holds_text", "number_column",
+    "open_frame", "raw_column", "raw_dtype", "refuse_matrix", "require_columns",
 ]  # fmt: skip
 
 
@@ -59,6 +59,15 @@ def open_frame(source: str, native: object, wanted: Collection[str] | None = Non
         hint = "Check how it was read or filtered."
         raise DataError(f"The {source} frame is empty: it has no rows.", hint=hint)
     return frame
+
+
+def collected(native: object, wanted: Collection[str]) -> object:
+    """Compute a lazy frame once, for whoever reads it later; all other data as they are."""
+    try:
+        lazy = isinstance(nw.from_native(native, pass_through=True), nw.LazyFrame)
+    except DuplicateError:  # of an eager frame, for its reader to name
+        lazy = False
+    return open_frame("data", native, wanted).to_native() if lazy else native
 
 
 def refuse_matrix(native: object) -> None:

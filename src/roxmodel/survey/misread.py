@@ -17,7 +17,7 @@ from roxmodel.types import BoolArray, FloatArray
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Asked", "Code", "code_doubts", "codes_of", "text_advice"]
+__all__ = ["Code", "ItemAnswers", "code_doubts", "codes_of", "text_advice"]
 
 
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
@@ -164,7 +164,7 @@ class Code:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Asked:
+class ItemAnswers:
     """One item with its answers, and those to the other items of its construct (as they are read)."""
 
     item: Item  # the question
@@ -172,7 +172,7 @@ class Asked:
     construct: str  # name of its construct
 
 
-def code_doubts(source: str, asked: Sequence[Asked], kind: Kind, remedy: str) -> list[Doubt]:
+def code_doubts(source: str, asked: Sequence[ItemAnswers], kind: Kind, remedy: str) -> list[Doubt]:
     """One doubt of check ``scale`` about the items of a frame that hold codes.
 
     Items with a scale are known to be inside it. `remedy`: what to do; ``{codes}`` stands for the codes, ``{name}`` and
@@ -192,7 +192,7 @@ def code_doubts(source: str, asked: Sequence[Asked], kind: Kind, remedy: str) ->
     return [Doubt("scale", "doubtful", f"{finding}{words}{more}.", tuple(found), hint)]
 
 
-def _found(one: Asked, asked: Sequence[Asked], kind: Kind) -> list[Code]:
+def _found(one: ItemAnswers, asked: Sequence[ItemAnswers], kind: Kind) -> list[Code]:
     if one.item.scale is not None:
         return []
     codes = codes_of(one.values, kind)
@@ -331,7 +331,7 @@ class _Ordinary:
         return value >= 999 and value >= _FAR * self.high and times > 1
 
 
-def _out_of_order(one: Asked, siblings: Sequence[Asked]) -> list[Code]:
+def _out_of_order(one: ItemAnswers, siblings: Sequence[ItemAnswers]) -> list[Code]:
     """A code one below or above the scale: those who gave it answer the other questions like anybody.
 
     On a scale people at its end are lowest (highest) in the other items too. Where those who "answered" 0 lie clearly
@@ -357,7 +357,7 @@ def _out_of_order(one: Asked, siblings: Sequence[Asked]) -> list[Code]:
     return found
 
 
-def _rest(one: Asked, siblings: Sequence[Asked], value: float) -> FloatArray:
+def _rest(one: ItemAnswers, siblings: Sequence[ItemAnswers], value: float) -> FloatArray:
     """(n,) mean of the other items, each standardised and turned as it is read; the code itself left out."""
     sign = one.item.reading[0]
     total, count = np.zeros(len(one.values)), np.zeros(len(one.values))

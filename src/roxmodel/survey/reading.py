@@ -12,25 +12,34 @@ from roxmodel.doubts import Doubt
 from roxmodel.errors import DataError, SpecError, did_you_mean, listed
 from roxmodel.moments.cells import Cells
 from roxmodel.moments.condense import Design
-from roxmodel.moments.linked import LinkedMoments, UnitFigures
-from roxmodel.moments.source import SourceMoments
+from roxmodel.moments.linked import LinkedMoments, SourceMoments, UnitFigures
 from roxmodel.spec.constructs import UNIT
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.questionnaire import Item
 from roxmodel.survey.aggregated import Aggregated, read_aggregated
 from roxmodel.survey.answers import Answers, read_answers
-from roxmodel.survey.frames import LARGEST, Frame, float_column, open_frame, raw_column, require_columns
-from roxmodel.survey.keys import Keys, key_doubts, read_keys, refuse_mixed_types, refuse_twice
-from roxmodel.survey.misread import Asked, Kind, code_doubts
+from roxmodel.survey.frames import (
+    LARGEST,
+    Frame,
+    distinct,
+    float_column,
+    number_column,
+    open_frame,
+    raw_column,
+    require_columns,
+)
+from roxmodel.survey.keys import Keys, key_doubts, label_doubts, read_keys, refuse_mixed_types, refuse_twice
+from roxmodel.survey.misread import ItemAnswers, Kind, code_doubts
 from roxmodel.survey.suspect import duplicate_doubts, reversed_in_moments
 from roxmodel.types import FloatArray
 
-__all__ = ["Options", "Reading", "Rows", "read_frames", "read_moments", "require_sources"]
+__all__ = ["Options", "Reading", "Rows", "frame_doubts", "read_frames", "read_moments", "require_sources"]
 
 _REMEDY = (
     "Give the item its scale, such as rox.Item(name={name}, scale={scale}), and say coerce=True; or set {codes} to "
     "missing in the data."
 )
+_MASK = "Set {codes} to missing in the frame, such as frame[{name}].mask(frame[{name}].isin([{codes}]))."
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +121,7 @@ class _Book:
             return
         used = self.keys[source].used
         values = [one.values if used is None else one.values[used] for one in answers]
-        asked = [Asked(a.item, own, self.construct[a.item.name]) for a, own in zip(answers, values, strict=True)]
+        asked = [ItemAnswers(a.item, own, self.construct[a.item.name]) for a, own in zip(answers, values, strict=True)]
         self.doubts += code_doubts(source, asked, kind, _REMEDY)
 
 
@@ -139,6 +148,22 @@ def read_frames(model: RoxModel, frames: Mapping[str, object], options: Options)
         doubts=(*book.doubts, *linkage, *reversed_in_moments(model, moments)),
         assumed={s: own.assumed for s, own in frames.items() if isinstance(own, Aggregated) and own.assumed},
     )  # fmt: skip
+
+
+def frame_doubts(model: RoxModel, native: object, columns: Mapping[str, str | None]) -> tuple[Doubt, ...]:
+    """Codes, repeated rows and labels of the one frame that holds all items; `columns`: option of a fit -> column."""
+    named = [(option, column) for option in ("group", "cluster") if (column := columns.get(option)) is not None]
+    frame = open_frame("data", native, [*(item.name for item in model.items), *(column for _, column in named)])
+    codes = [item.scale.codes if item.scale is not None else {} for item in model.items]
+    answers = [number_column("data", frame, item.name, own) for item, own in zip(model.items, codes, strict=True)]
+    constructs = [construct.name for construct in model.constructs for _ in construct.items]
+    asked = [ItemAnswers(item, own, name) for item, own, name in zip(model.items, answers, constructs, strict=True)]
+    found = list(code_doubts("data", asked, "answers", _MASK))
+    if columns.get("frequency") is None:
+        found += duplicate_doubts("data", answers, None)
+    for option, column in named:
+        found += label_doubts(column, option, distinct(frame, column)[1])
+    return tuple(found)
 
 
 def read_moments(model: RoxModel, moments: LinkedMoments, by: str) -> Reading:

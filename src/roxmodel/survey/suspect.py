@@ -13,8 +13,7 @@ import numpy as np
 from roxmodel.doubts import Doubt
 from roxmodel.errors import listed
 from roxmodel.moments.condense import kish_of
-from roxmodel.moments.linked import LinkedMoments
-from roxmodel.moments.source import SourceMoments
+from roxmodel.moments.linked import LinkedMoments, SourceMoments
 from roxmodel.spec.constructs import UNIT, Construct
 from roxmodel.spec.graph import RoxModel
 from roxmodel.types import BoolArray, FloatArray, IntArray

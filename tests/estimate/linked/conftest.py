@@ -13,7 +13,7 @@ from roxmodel.estimate.latent.both_levels import within_model
 from roxmodel.estimate.latent.joint_likelihood import JointObjective
 from roxmodel.estimate.latent.sample import linked_sample
 from roxmodel.estimate.latent.solve import solve_between
-from roxmodel.implied.layout import residual_of
+from roxmodel.spec.parameters import residual_of
 
 EDGES = ("staff -> guests", "guests + staff -> money")
 

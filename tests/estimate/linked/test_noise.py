@@ -8,7 +8,7 @@ import pytest
 from roxmodel.errors import EstimationError
 from roxmodel.estimate.latent.sample import noise_of
 from roxmodel.moments.condense import Design
-from roxmodel.moments.source import SourceMoments
+from roxmodel.moments.linked import SourceMoments
 from roxmodel.moments.unit_means import mean_noise
 
 EXACT = 1e-10

@@ -8,9 +8,8 @@ import pytest
 import roxmodel as rox
 from roxmodel.errors import EstimationError
 from roxmodel.estimate.latent.both_levels import estimate_jointly
-from roxmodel.estimate.latent.latent_fit import predicted_levels
+from roxmodel.estimate.latent.latent_fit import lower_roots, predicted_levels
 from roxmodel.estimate.latent.solve import solve_between
-from roxmodel.result.levels import lower_roots
 from roxmodel.survey.composites import suppressed
 
 EXACT = 1e-8  # two ways of inverting the same matrices

@@ -13,7 +13,7 @@ from roxmodel.estimate.latent.sample import reweighted
 from roxmodel.estimate.latent.within import within_of
 from roxmodel.moments.cells import Cells
 from roxmodel.moments.condense import Design
-from roxmodel.moments.source import SourceMoments
+from roxmodel.moments.linked import SourceMoments
 from roxmodel.moments.unit_means import mean_noise
 
 EXACT = 1e-10  # algebra in double precision

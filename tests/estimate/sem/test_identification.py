@@ -123,6 +123,7 @@ def test_three_items_of_noise_are_identified_as_a_model_but_not_by_the_data():
     )
     assert found.converged
     assert not found.identified
+    assert [fault.code for fault in found.verdicts["identified"].faults] == ["flat"]
     assert "cannot tell apart" in found.verdicts["identified"].reason
 
 

@@ -11,8 +11,8 @@ from scipy.optimize import minimize
 
 import roxmodel as rox
 from roxmodel.estimate.latent.optimizer import minimise
-from roxmodel.implied.layout import lay_out, saturated
 from roxmodel.implied.likelihood import Expansion, Target, expand, half_deviance
+from roxmodel.implied.matrices import lay_out, saturated
 from roxmodel.spec.parameters import plan
 
 CLOSE = 1e-6  # where two minimisers of a smooth function stop

@@ -5,9 +5,8 @@ import pytest
 from scipy.stats import multivariate_normal
 
 import roxmodel as rox
-from roxmodel.implied.layout import lay_out, saturated
 from roxmodel.implied.likelihood import Target, cells_of_rows, expand, half_deviance, half_deviance_at, inverted
-from roxmodel.implied.matrices import implied
+from roxmodel.implied.matrices import implied, lay_out, moment_jacobian, saturated
 from roxmodel.spec.parameters import plan
 
 EXACT = 1e-10  # algebra in double precision
@@ -132,7 +131,6 @@ def test_gradient_hessian_and_information():
 
 def _part(layout, part, theta, target):
     """Information on some of the items, from the jacobian."""
-    from roxmodel.implied.matrices import moment_jacobian
 
     by_sigma, by_mu = moment_jacobian(layout, implied(layout, theta))
     by_sigma, by_mu = by_sigma[np.ix_(part, part)] @ layout.link, by_mu[part] @ layout.link

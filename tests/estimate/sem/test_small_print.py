@@ -132,6 +132,8 @@ def test_a_heywood_case_stops_at_its_bound_without_an_error(scaling):
     assert (others.loc[others["free"] > 0, "se"] > 0).all()
     assert fit.converged
     assert not fit.admissible
+    [fault] = fit.verdicts["admissible"].faults
+    assert (fault.code, fault.rows) == ("bound", ("variance:a1",))
     assert "Heywood" in fit.verdicts["admissible"].reason
     assert said(fit, "Held at the bound 0, without a standard error: the variance of a1")
     assert "Heywood" in fit.summary()
@@ -152,6 +154,7 @@ def test_residuals_whose_covariances_contradict_each_other():
     model = rox.RoxModel.from_lavaan("a =~ 1*p + 1*q + 1*r + 0.2*s\nr ~~ 0.3*r\ns ~~ 0.3*s\nr ~~ -0.35*s")
     fit = fitted(rox.Moments.from_covariance(["p", "q", "r", "s"], matrix, n=100), model)
     assert not fit.admissible
+    assert [fault.code for fault in fit.verdicts["admissible"].faults] == ["impossible"]
     assert "correlations of the item residuals are impossible together" in fit.verdicts["admissible"].reason
 
 

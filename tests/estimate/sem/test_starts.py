@@ -7,9 +7,8 @@ import pytest
 import roxmodel as rox
 from roxmodel.estimate.latent.solve import layouts_of, table_of
 from roxmodel.estimate.options import SemOptions
-from roxmodel.implied.layout import lay_out
 from roxmodel.implied.likelihood import Target, half_deviance
-from roxmodel.implied.matrices import implied
+from roxmodel.implied.matrices import implied, lay_out
 from roxmodel.implied.starts import at_means, start_values
 from roxmodel.spec.parameters import plan
 

@@ -15,9 +15,8 @@ from roxmodel.estimate.latent.sample import GroupSample, LatentSolution, LinkedS
 from roxmodel.estimate.latent.solve import solve
 from roxmodel.estimate.latent.within import Within
 from roxmodel.implied.identification import NeverMetError
-from roxmodel.implied.layout import Layout, saturated
 from roxmodel.implied.likelihood import Expansion, NormalCells, Target
-from roxmodel.implied.matrices import implied
+from roxmodel.implied.matrices import Layout, implied, saturated
 from roxmodel.moments.cells import Cells
 from roxmodel.records import WithinEdge
 from roxmodel.result.draws import wald

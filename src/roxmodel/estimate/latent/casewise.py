@@ -7,9 +7,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from roxmodel.implied.layout import Layout
 from roxmodel.implied.likelihood import Seen, Target, case_scores
-from roxmodel.implied.matrices import bank_of, implied, mean_weight
+from roxmodel.implied.matrices import Layout, bank_of, implied, mean_weight
 from roxmodel.types import FloatArray, IntArray
 
 __all__ = ["Cases", "Scored", "adf_products", "casewise_scores", "score_products"]

@@ -10,7 +10,7 @@ import numpy as np
 from roxmodel.estimate.latent.casewise import Cases, Scored, adf_products, score_products
 from roxmodel.estimate.latent.optimizer import Minimum
 from roxmodel.estimate.latent.sample import GroupSample, LinkedSample, Sample
-from roxmodel.implied.layout import Layout
+from roxmodel.implied.matrices import Layout
 from roxmodel.moments.condense import kish
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable

@@ -18,9 +18,8 @@ from roxmodel.estimate.latent.sample import LinkedSample, Source
 from roxmodel.estimate.latent.within import WithinStep, spread_within, within_step
 from roxmodel.implied.curvature import CaseSums, pair_cross, pair_information, pair_places, pair_table, sums_of
 from roxmodel.implied.identification import completed
-from roxmodel.implied.layout import Layout
 from roxmodel.implied.likelihood import Against, Expansion, NormalCells, Target, against, expand, gradient_of
-from roxmodel.implied.matrices import Implied, bank_of, implied, moment_jacobian, second_order
+from roxmodel.implied.matrices import Implied, Layout, bank_of, implied, moment_jacobian, second_order
 from roxmodel.moments.cells import Cells
 from roxmodel.types import BoolArray, FloatArray, IntArray
 

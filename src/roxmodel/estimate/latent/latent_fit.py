@@ -10,21 +10,20 @@ import numpy as np
 from roxmodel.estimate.latent.latent_notes import error_words, notes_of, verdicts_of
 from roxmodel.estimate.latent.sample import GroupSample, LatentSolution, LinkedSample
 from roxmodel.estimate.options import LinkedOptions, SemOptions
-from roxmodel.implied.layout import LOADINGS, RESIDUALS, Layout, residual_of
 from roxmodel.implied.likelihood import NormalCells, inverse_of
-from roxmodel.implied.matrices import Implied, filled, implied
+from roxmodel.implied.matrices import LOADINGS, RESIDUALS, Implied, Layout, filled, implied
 from roxmodel.records import LINEAR, Equation, Estimates, GroupMoments, Measure, Population, UnitScores
 from roxmodel.result.derived import Known, Spreads, bartlett_measure, summary_of, told
 from roxmodel.result.fit import Fit
-from roxmodel.result.levels import lower_roots
 from roxmodel.spec.constructs import UNIT, Construct
 from roxmodel.spec.definitions import evaluate
 from roxmodel.spec.graph import RoxModel
+from roxmodel.spec.parameters import residual_of
 from roxmodel.survey.composites import people_behind, suppressed
 from roxmodel.survey.linkage import equation_units
 from roxmodel.types import BoolArray, FloatArray
 
-__all__ = ["fit_of", "predicted_levels"]
+__all__ = ["fit_of", "lower_roots", "predicted_levels"]
 
 
 def fit_of(solution: LatentSolution, options: SemOptions | LinkedOptions) -> Fit:
@@ -365,3 +364,20 @@ def _respondents(model: RoxModel, sample: LinkedSample) -> tuple[FloatArray, Boo
         fewest[:, k] = np.where(source.rows >= 0, people[source.rows], 0.0)
         known[:, k] = fewest[:, k] > 0
     return fewest, known
+
+
+def lower_roots(covariance: FloatArray) -> FloatArray:
+    """Lower triangular R with R Rᵀ = covariance (n, k, k), for many small matrices that may be singular.
+
+    >>> root = lower_roots(np.array([[[4.0, 2.0, 0.0], [2.0, 1.0, 0.0], [0.0, 0.0, 0.0]]]))
+    >>> root[0].tolist()
+    [[2.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
+    """
+    size = covariance.shape[-1]
+    roots = np.zeros_like(covariance)
+    for i in range(size):
+        left = covariance[:, i:, i] - np.einsum("nab,nb->na", roots[:, i:, :i], roots[:, i, :i])
+        sure = left[:, 0] <= 1e-10 * covariance[:, i, i]
+        pivot = np.sqrt(np.where(sure, 1.0, left[:, 0]))
+        roots[:, i:, i] = np.where(sure[:, None], 0.0, left / pivot[:, None])
+    return roots

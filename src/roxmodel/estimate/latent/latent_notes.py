@@ -26,14 +26,13 @@ from roxmodel.estimate.sentences import (
     unit_notes,
 )
 from roxmodel.implied.identification import name_parameters
-from roxmodel.implied.layout import DISTURBANCES, EDGES, RESIDUALS, Layout, residual_of
-from roxmodel.implied.matrices import Implied, filled
+from roxmodel.implied.matrices import DISTURBANCES, EDGES, RESIDUALS, Implied, Layout, filled
 from roxmodel.moments.condense import kish, kish_of
 from roxmodel.records import Fault, UnitScores, Verdict
 from roxmodel.result.system import stability_index, system_of, total_effects
 from roxmodel.spec.causal import headline
 from roxmodel.spec.graph import RoxModel
-from roxmodel.spec.parameters import Parameter
+from roxmodel.spec.parameters import Parameter, residual_of
 from roxmodel.spec.questionnaire import Binary, Count
 from roxmodel.survey.composites import MIN_GROUP
 from roxmodel.types import FloatArray

@@ -10,9 +10,8 @@ import numpy as np
 
 from roxmodel.errors import EstimationError
 from roxmodel.implied.curvature import is_diagonal, slope_diagonal
-from roxmodel.implied.layout import Layout
 from roxmodel.implied.likelihood import Expansion, Target, slope
-from roxmodel.implied.matrices import implied
+from roxmodel.implied.matrices import Layout, implied
 from roxmodel.spec.parameters import ParameterTable
 from roxmodel.types import BoolArray, FloatArray
 

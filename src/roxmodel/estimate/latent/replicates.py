@@ -22,8 +22,8 @@ from roxmodel.estimate.latent.sample import GroupSample, LatentSolution, LinkedS
 from roxmodel.estimate.latent.solve import given_by_data, layout_of, with_given
 from roxmodel.estimate.options import LinkedOptions, SemOptions
 from roxmodel.estimate.ordinal.categorical import ordinal_items, refit_categorical
-from roxmodel.implied.layout import Layout
 from roxmodel.implied.likelihood import Objective, Part, Seen, Target, cells_of_rows, objective_of_units
+from roxmodel.implied.matrices import Layout
 from roxmodel.result.draws import Draws
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
@@ -281,9 +281,6 @@ def _drawn(layout: Layout, draw: int) -> Layout:
         return layout
     base = tuple(own[draw] if own.ndim > n else own for own, n in zip(layout.base, nominal, strict=True))
     return replace(layout, base=base)
-
-
-_BATCH = 8
 
 
 def _units_again(sample: LinkedSample, known: LatentSolution, weight: FloatArray) -> FloatArray:

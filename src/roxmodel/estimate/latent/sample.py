@@ -13,13 +13,12 @@ from roxmodel.errors import EstimationError, listed
 from roxmodel.estimate.latent.casewise import Cases
 from roxmodel.estimate.latent.within import Within, within_of
 from roxmodel.implied.identification import together_of
-from roxmodel.implied.layout import Layout
 from roxmodel.implied.likelihood import NormalCells, Seen, Target
+from roxmodel.implied.matrices import Layout
 from roxmodel.implied.starts import moments_between
 from roxmodel.moments.cells import Cells
 from roxmodel.moments.condense import kish
-from roxmodel.moments.linked import LinkedMoments
-from roxmodel.moments.source import SourceMoments
+from roxmodel.moments.linked import LinkedMoments, SourceMoments
 from roxmodel.moments.unit_means import UnitMeans
 from roxmodel.records import WithinEdge
 from roxmodel.result.draws import Draws

@@ -13,13 +13,12 @@ from roxmodel.estimate.latent.optimizer import Minimum, feasible, lower_bounds, 
 from roxmodel.estimate.latent.sample import LatentSolution, LinkedSample, Sample
 from roxmodel.estimate.options import SemOptions
 from roxmodel.implied.identification import PEOPLE, UNITS, require_identified, require_seen
-from roxmodel.implied.layout import ITEM_MEANS, Layout, lay_out, place_of, residual_of
 from roxmodel.implied.likelihood import NormalCells, Objective, Part, objective_of_units
-from roxmodel.implied.matrices import implied
+from roxmodel.implied.matrices import ITEM_MEANS, Layout, implied, lay_out, place_of
 from roxmodel.implied.starts import at_means, between_table, condensed, moments_between, start_values
 from roxmodel.spec.constructs import Construct
 from roxmodel.spec.graph import RoxModel
-from roxmodel.spec.parameters import Parameter, ParameterTable, gives_unit, plan, stated
+from roxmodel.spec.parameters import Parameter, ParameterTable, gives_unit, plan, residual_of, stated
 from roxmodel.types import FloatArray, Scaling
 
 __all__ = [

@@ -21,9 +21,8 @@ from roxmodel.estimate.latent.unrestricted import (
     saturated_of,
 )
 from roxmodel.implied.identification import thin, together_of
-from roxmodel.implied.layout import Layout
 from roxmodel.implied.likelihood import NormalCells, Target, expand, half_deviance, half_deviance_at
-from roxmodel.implied.matrices import implied, moment_jacobian
+from roxmodel.implied.matrices import Layout, implied, moment_jacobian
 from roxmodel.result.indices import Correction, Tested, tested_indices
 from roxmodel.types import FloatArray
 

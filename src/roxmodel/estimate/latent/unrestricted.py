@@ -12,7 +12,6 @@ from roxmodel.estimate.latent.optimizer import minimise
 from roxmodel.estimate.latent.sample import GroupSample, Sample
 from roxmodel.implied.curvature import CaseSums, curvature
 from roxmodel.implied.identification import together_of
-from roxmodel.implied.layout import Layout, saturated
 from roxmodel.implied.likelihood import (
     Expansion,
     NormalCells,
@@ -24,7 +23,7 @@ from roxmodel.implied.likelihood import (
     objective_of_units,
     pulls,
 )
-from roxmodel.implied.matrices import bank_of, implied
+from roxmodel.implied.matrices import Layout, bank_of, implied, saturated
 from roxmodel.implied.starts import condensed
 from roxmodel.types import FloatArray
 

@@ -24,13 +24,12 @@ from roxmodel.estimate.ordinal.weighted import (
     weighted_vcov,
 )
 from roxmodel.implied.identification import require_identified
-from roxmodel.implied.layout import LOADINGS, Layout, lay_out, residual_of
 from roxmodel.implied.likelihood import Expansion, Target
-from roxmodel.implied.matrices import conditioned, implied
+from roxmodel.implied.matrices import LOADINGS, Layout, conditioned, implied, lay_out
 from roxmodel.implied.starts import start_values
 from roxmodel.moments.single import Moments
 from roxmodel.spec.graph import RoxModel
-from roxmodel.spec.parameters import Parameter, ParameterTable, plan
+from roxmodel.spec.parameters import Parameter, ParameterTable, plan, residual_of
 from roxmodel.spec.questionnaire import Binary, Likert
 from roxmodel.types import BoolArray, FloatArray, IntArray
 

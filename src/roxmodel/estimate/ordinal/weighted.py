@@ -14,9 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from roxmodel.estimate.ordinal.ordinal_moments import OrdinalMoments
-from roxmodel.implied.layout import Layout
 from roxmodel.implied.likelihood import Expansion
-from roxmodel.implied.matrices import Implied, bank_of, conditioned, implied, moment_jacobian, second_order
+from roxmodel.implied.matrices import Implied, Layout, bank_of, conditioned, implied, moment_jacobian, second_order
 from roxmodel.result.indices import Correction, Tested, tested_indices
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable
