@@ -49,8 +49,9 @@ def score_products(layout: Layout, theta: FloatArray, data: Seen, cases: Cases) 
     found = np.zeros((r, r))
     sums = None if clusters is None else np.zeros((int(clusters.max()) + 1, r))
     for span, own in case_scores(layout, theta, data, cases.rows):
-        times = 1.0 if weights is None else weights[span]
-        scores = own * (times if cases.sampling or sums is not None else np.sqrt(times))
+        scores = own
+        if weights is not None:
+            scores = own * (weights[span] if cases.sampling or sums is not None else np.sqrt(weights[span]))
         if sums is None or clusters is None:
             found += scores @ scores.T
         else:

@@ -35,7 +35,10 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-__all__ = ["Plan", "SavedPlan", "frontier_table", "load_plan", "model_fingerprint", "save_plan"]
+__all__ = ["Plan", "SavedPlan", "load_plan"]
+
+_BUDGETS = 20
+_COLUMNS = ("budget", "spent", "npv", "npv_low", "npv_high", "prob_positive", "n_actions", "chosen", "marginal")
 
 
 @read_only
@@ -207,7 +210,24 @@ class Plan(Spoken):
             budget, spent, npv, npv_low, npv_high, prob_positive, n_actions, chosen (text), marginal (npv gained over
             the row before for each unit of money spent more). A budget for which no plan keeps all conditions has NaN.
         """
-        return frontier_table(self, budgets)
+        import pandas as pd
+
+        rows, before = [], (0.0, 0.0)
+        for budget in _amounts(self, budgets):
+            problem = replace(self.problem, budget=budget)
+            if conflicts(problem):
+                rows.append((budget, *[np.nan] * 5, 0, "", np.nan))
+                continue
+            places = self.search.best(problem)[0].options
+            draws = promise_of(self.options, self.worth, places.tolist())
+            spent, promise = float(problem.cost[places].sum()), _promise(draws)
+            more = spent - before[0]
+            marginal = (promise["mean"] - before[1]) / more if more > 0 else np.nan
+            before = (spent, promise["mean"])
+            names = ", ".join(self.candidates[self.options[place].candidate].name for place in places)
+            chance = float((draws > 0).mean())
+            rows.append((budget, spent, *promise.values(), chance, len(places), names, marginal))
+        return pd.DataFrame(rows, columns=list(_COLUMNS))
 
     def evaluate(self, plan: Iterable[str] | Mapping[str, Any]) -> pd.Series[Any]:
         """Judge a plan of your own with the same draws and the same shrinking as the plan found.
@@ -314,7 +334,18 @@ class Plan(Spoken):
         DocumentError
             If the file cannot be written.
         """
-        return save_plan(self, path)
+        asked, model = self.question.asked, self.question.fit.model
+        content: dict[str, Any] = {
+            "model": model.name,
+            "fingerprint": _fingerprint(model),
+            "interventions": [one.model_dump(mode="json", exclude_defaults=True) for one in self.interventions],
+            "horizon": asked.horizon,
+            "finance": None if asked.finance is None else asked.finance.model_dump(mode="json"),
+            "promised": {name: float(value) for name, value in self.promised.items()},
+            "spent": self.spent,
+            "n_units": self.question.units,
+        }
+        return write_text(path, write_document("plan", content))
 
 
 def _promise(draws: FloatArray) -> dict[str, float]:
@@ -335,34 +366,6 @@ def _way(options: Sequence[Option], number: int, way: Any, mean: FloatArray) -> 
             return i
     known = ", ".join(f"dose {options[i].intervention.dose:g} from wave {options[i].intervention.start}" for i in ways)
     raise SimulationError(f"The plan does {name!r} as {way!r}, which is no way to do it.", allowed=known)
-
-
-_BUDGETS = 20
-_COLUMNS = ("budget", "spent", "npv", "npv_low", "npv_high", "prob_positive", "n_actions", "chosen", "marginal")
-
-
-def frontier_table(plan: Plan, budgets: object) -> pd.DataFrame:
-    """See `Plan.frontier`."""
-    import pandas as pd
-
-    rows, before = [], (0.0, 0.0)
-    for budget in _amounts(plan, budgets):
-        problem = replace(plan.problem, budget=budget)
-        if conflicts(problem):
-            rows.append((budget, np.nan, np.nan, np.nan, np.nan, np.nan, 0, "", np.nan))
-            continue
-        places = plan.search.best(problem)[0].options
-        draws = promise_of(plan.options, plan.worth, places.tolist())
-        spent, mean = float(problem.cost[places].sum()), float(draws.mean())
-        low, high = np.quantile(draws, [0.025, 0.975])
-        more = spent - before[0]
-        marginal = (mean - before[1]) / more if more > 0 else np.nan
-        before = (spent, mean)
-        names = ", ".join(plan.candidates[plan.options[place].candidate].name for place in places)
-        rows.append(
-            (budget, spent, mean, float(low), float(high), float((draws > 0).mean()), len(places), names, marginal)
-        )
-    return pd.DataFrame(rows, columns=list(_COLUMNS))
 
 
 def _amounts(plan: Plan, budgets: object) -> list[float]:
@@ -410,26 +413,9 @@ class SavedPlan:
     n_units: int | None
 
 
-def model_fingerprint(model: RoxModel) -> str:
+def _fingerprint(model: RoxModel) -> str:
     """Fingerprint of a model: equal models have equal ones, whatever they were fitted to."""
     return hashlib.sha256(model.to_json().encode()).hexdigest()
-
-
-def save_plan(plan: Plan, path: AnyPath) -> Path:
-    """See `Plan.save`."""
-    asked = plan.question.asked
-    finance = asked.finance
-    content: dict[str, Any] = {
-        "model": plan.question.fit.model.name,
-        "fingerprint": model_fingerprint(plan.question.fit.model),
-        "interventions": [one.model_dump(mode="json", exclude_defaults=True) for one in plan.interventions],
-        "horizon": asked.horizon,
-        "finance": None if finance is None else finance.model_dump(mode="json"),
-        "promised": {name: float(value) for name, value in plan.promised.items()},
-        "spent": plan.spent,
-        "n_units": plan.question.units,
-    }
-    return write_text(path, write_document("plan", content))
 
 
 def load_plan(path: AnyPath, fit: Fit) -> SavedPlan:
@@ -462,7 +448,7 @@ def load_plan(path: AnyPath, fit: Fit) -> SavedPlan:
     text = read_text(path)
     with named_file(path):
         content = read_document(text, "plan")
-    if content.get("fingerprint") != model_fingerprint(fit.model):
+    if content.get("fingerprint") != _fingerprint(fit.model):
         raise SimulationError(
             f"The plan {str(path)!r} was made with another model ({content.get('model')!r}) than this fit's "
             f"({fit.model.name!r}): their fingerprints differ.",
