@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # what a type checker sees; a test holds it against the table
         SimulationError as SimulationError,
         SpecError as SpecError,
     )
-    from roxmodel.estimate.fit import fit as fit
+    from roxmodel.estimate.methods import fit as fit
     from roxmodel.estimate.invariance import invariance as invariance
     from roxmodel.moments.linked import LinkedMoments as LinkedMoments
     from roxmodel.moments.single import Moments as Moments
@@ -107,7 +107,7 @@ _PUBLIC = {
     "UnitValue": "roxmodel.simulation.money.values",
     "compare": "roxmodel.result.comparison",
     "counterfactual": "roxmodel.simulation.counterfactual",
-    "fit": "roxmodel.estimate.fit",
+    "fit": "roxmodel.estimate.methods",
     "five_factor": "roxmodel.spec.graph",
     "forecast": "roxmodel.simulation.forecast",
     "invariance": "roxmodel.estimate.invariance",

@@ -74,7 +74,7 @@ def one_unit(fit: Fit, unit: Hashable) -> OneUnit:
     Examples
     --------
     >>> from roxmodel.datasets import make_world
-    >>> from roxmodel.estimate.fit import fit
+    >>> from roxmodel.estimate.methods import fit
     >>> world = make_world(30, seed=1)
     >>> found = one_unit(fit(world.model, world.study(), method="path"), world.unit["branch"][0])
     >>> found.basis[0], found.root is None
