@@ -23,35 +23,18 @@ _MOST_WORKERS = 8
 
 @dataclass(frozen=True, slots=True)
 class Bootstrap:
-    """What is drawn with replacement, and how it is refitted.
+    """What is drawn with replacement, and how it is refitted."""
 
-    Attributes
-    ----------
-    refit
-        From (batch, n) counts of the rows, and how many of the batch are asked for (the others may stay NaN), to
-        (batch, n_free) parameters; a row of NaN where a replicate cannot be estimated.
-    codes
-        (n,) cluster of each row, 0…G-1, drawn together; each row its own where none was asked for.
-    batch
-        Replicates refitted together.
-    hint
-        What to do where half of the replicates fail.
-    lower
-        (n_free,) bounds of the parameters, if there are any.
-    places, rows
-        Where the rows used stand among all rows of the frame, and how many those are; None where all were used.
-    alone
-        Whether batches come one after the other.
-    """
-
+    # from (batch, n) counts of the rows, and how many of the batch are asked for (the others may stay NaN), to
+    # (batch, n_free) parameters; a row of NaN where a replicate cannot be estimated
     refit: Callable[[FloatArray, int], FloatArray]
-    codes: FloatArray
-    batch: int
-    hint: str
-    lower: FloatArray | None = None
-    places: IntArray | None = None
-    rows: int = 0
-    alone: bool = False
+    codes: FloatArray  # (n,) cluster of each row, 0…G-1, drawn together; each row its own where none was asked for
+    batch: int  # replicates refitted together
+    hint: str  # what to do where half of the replicates fail
+    lower: FloatArray | None = None  # (n_free,) bounds of the parameters, if there are any
+    places: IntArray | None = None  # where the rows used stand among all rows of the frame; None where all were used
+    rows: int = 0  # how many those are
+    alone: bool = False  # whether batches come one after the other
 
     def draws(self, options: PathOptions | SemOptions | LinkedOptions) -> Draws:
         """Refit every replicate.

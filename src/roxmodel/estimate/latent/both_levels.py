@@ -74,10 +74,7 @@ def _within_part(model: RoxModel, source: str) -> RoxModel:
 def within_model(model: RoxModel, source: Source, scaling: Scaling) -> LatentSolution:
     """Fit the part of a model that one survey holds to the covariance within units; errors by normal theory.
 
-    Raises
-    ------
-    RoxError
-        If it is not identified, or its covariance is singular.
+    Raises RoxError if it is not identified, or its covariance is singular.
     """
     part = _within_part(model, source.name)
     scale = np.sqrt(np.diag(source.within.covariance))
@@ -181,10 +178,7 @@ def _pooled_edges(model: RoxModel, sample: LinkedSample, scaling: Scaling) -> tu
 def cells_of(source: Source) -> Cells:
     """Answers by unit and pattern; where nobody skipped an item, one cell a unit.
 
-    Raises
-    ------
-    EstimationError
-        If answers are missing and their rows are not at hand, or only means were printed.
+    Raises EstimationError if answers are missing and their rows are not at hand, or only means were printed.
     """
     if source.cells is not None:
         return source.cells
@@ -231,10 +225,7 @@ def estimate_jointly(
 ) -> BothLevels:
     """Maximise the likelihood of all answers, from the estimate with the pooled covariance within units.
 
-    Raises
-    ------
-    EstimationError
-        If the answers are not at hand, or the model within units cannot be estimated.
+    Raises EstimationError if the answers are not at hand, or the model within units cannot be estimated.
     """
     parts, starts, lowers, models = [], [known.found.theta], [lower_bounds(known.table)], []
     notes: list[str] = []

@@ -47,10 +47,7 @@ _FEWEST_CLUSTERS = 5
 def fit_sem(model: RoxModel, data: object, options: SemOptions) -> Fit:
     """Estimate from rows or a printed matrix, and make the fit.
 
-    Raises
-    ------
-    EstimationError, DataError, SpecError
-        For a model that is not identified, or data that cannot be used.
+    Raises EstimationError, DataError or SpecError for a model that is not identified, or data that cannot be used.
     """
     return fit_of(solve_rows(model, data, options), options)
 
@@ -131,10 +128,7 @@ def _covariance(known: LatentSolution, robust: bool) -> FloatArray:
 def fit_linked(model: RoxModel, data: object, options: LinkedOptions) -> Fit:
     """Estimate from units, and make the fit.
 
-    Raises
-    ------
-    RoxError
-        For data that are no study, options that contradict each other, a model that is not identified.
+    Raises RoxError for data that are no study, options that contradict each other, a model that is not identified.
     """
     _check(data, options)
     if isinstance(data, Study):

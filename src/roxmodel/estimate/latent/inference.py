@@ -55,11 +55,8 @@ def bread_of(found: Minimum, observed: bool) -> Bread:
     A variance that stopped at its bound is not known to be 0. What hangs on it (the loadings and variances of its
     construct) would seem far better known than it is if it were taken out: errors come from the information of all
     parameters, which is what they are where the truth lies inside, and no smaller than they should be where it lies on
-    the bound (Andrews 1999, doi 10.1111/1468-0262.00082; Self & Liang 1987, doi 10.1080/01621459.1987.10478472).
-
-    References
-    ----------
-    Efron & Hinkley (1978), doi 10.1093/biomet/65.3.457.
+    the bound (Andrews 1999, doi 10.1111/1468-0262.00082; Self & Liang 1987, doi 10.1080/01621459.1987.10478472). Efron
+    & Hinkley (1978), doi 10.1093/biomet/65.3.457.
     """
     moving, held = ~found.bound, found.bound
     chosen = found.expansion.hessian if observed else found.expansion.information
@@ -190,11 +187,8 @@ def sandwich(parts: Sequence[Scored], found: Minimum, inverse: FloatArray, n: fl
     """(n_free, n_free) covariance of the estimates from scores by case, or by cluster of cases.
 
     Parts are groups (or all units), each with its cases; `inverse` is the inverse information per case, of all
-    parameters. The middle is taken around the mean of what is held at its bound: all other scores add up to 0.
-
-    References
-    ----------
-    Huber (1967), Proc. 5th Berkeley Symposium 1, 221-233; White (1982), doi 10.2307/1912526.
+    parameters. The middle is taken around the mean of what is held at its bound: all other scores add up to 0. Huber
+    (1967), Proc. 5th Berkeley Symposium 1, 221-233; White (1982), doi 10.2307/1912526.
     """
     products = [score_products(layout, found.theta, data, cases) for layout, data, cases in parts]
     middle = np.sum(products, axis=0) / n

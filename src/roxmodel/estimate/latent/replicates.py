@@ -162,21 +162,9 @@ def _row_counts(sample: Sample, counts: FloatArray, rows: tuple[IntArray, ...]) 
 
 
 def _refit_rows(known: LatentSolution, counts: Sequence[FloatArray], wanted: int | None = None) -> FloatArray:
-    """Estimate all parameters for each set of row weights.
+    """(replicates, n_free) parameters for each set of row weights: for each group (replicates, rows).
 
-    Parameters
-    ----------
-    known
-        The model and its estimate.
-    counts
-        For each group (replicates, rows) weights of the rows.
-    wanted
-        How many of the replicates are asked for, None = all: the others may stay NaN.
-
-    Returns
-    -------
-    ndarray
-        (replicates, n_free); a row of NaN where a replicate cannot be estimated.
+    `wanted`: how many are asked for, None = all: the others may stay NaN. NaN too where one cannot be estimated.
     """
     sizes = np.stack([own.sum(axis=1) for own in counts], axis=1)
     shares = sizes / sizes.sum(axis=1, keepdims=True)

@@ -198,10 +198,8 @@ class LatentSolution:
 def linked_sample(model: RoxModel, moments: LinkedMoments, cells: Mapping[str, Cells]) -> LinkedSample:
     """Lay the moments of all sources out over the units.
 
-    Raises
-    ------
-    DataError, EstimationError
-        For items that the moments do not hold, within-unit variances that nobody knows, too few units.
+    Raises DataError or EstimationError for items that the moments do not hold, within-unit variances that nobody knows,
+    too few units.
     """
     means = UnitMeans.of(moments, tuple(item.name for item in model.items))
     items, raw = means.items, means.values

@@ -189,10 +189,8 @@ def refuse_free_lags(table: ParameterTable) -> None:
 def solve(model: RoxModel, sample: Sample, table: ParameterTable, observed: bool) -> LatentSolution:
     """Maximum likelihood, and its inverse information: the observed one, or the expected.
 
-    Raises
-    ------
-    EstimationError, SpecError
-        For a model that is not identified, or starting values that contradict each other.
+    Raises EstimationError or SpecError for a model that is not identified, or starting values that contradict each
+    other.
     """
     refuse_free_lags(table)
     names = [group.name for group in sample.groups]

@@ -43,10 +43,7 @@ _REST: Final[dict[str, Any]] = {"given": "rest", "note": "1 minus what its const
 def ordinal_items(model: RoxModel, ordered: Sequence[str] | bool | None) -> BoolArray:
     """(p,) which items are ordinal; covariates that the others are conditioned on never are.
 
-    Raises
-    ------
-    RoxError
-        For an unknown name, for a covariate, or if no item is ordinal.
+    Raises RoxError for an unknown name, for a covariate, or if no item is ordinal.
     """
     names = [item.name for item in model.items]
     given = set(covariates_of(model))
