@@ -119,16 +119,16 @@ def ordinal_moments(
     covariates leave, by maximum likelihood with the first step held fixed (Olsson 1979, doi 10.1007/BF02296207; Olsson,
     Drasgow & Dorans 1982, doi 10.1007/BF02294164). Gamma is that of the joined estimating equations, B⁻¹ E[ss'] B⁻ᵀ,
     all expectations being means over the sample, as in Muthén (1984, Psychometrika 49, 115-132, doi 10.1007/BF02294210)
-    and lavaan (with covariates its ``conditional.x = TRUE``). Nothing is assumed of how covariates are distributed: they
-    may be 0/1.
+    and lavaan (with covariates its ``conditional.x = TRUE``). Nothing is assumed of how covariates are distributed:
+    they may be 0/1.
 
     Without covariates, a two-by-two table with one empty cell gets half a person there, its margins kept, for the
     correlation (not for gamma); larger tables are left as they are: lavaan's `zero.add = c(0.5, 0)` and
     `zero.keep.margins = TRUE`.
 
     `values` are (n, p) without gaps; of answers to ordinal items the order counts, not the distances. `frequency` (n,)
-    is how many people each row stands for, None = one. `categories` are those of ordinal items that exist, else those that
-    occur. `x` (n, q): thresholds and means are those where all covariates are 0, variances and correlations those of
+    is how many people each row stands for, None = one. `categories` are those of ordinal items that exist (or occur).
+    `x` (n, q): thresholds and means are those where all covariates are 0, variances and correlations those of
     residuals.
 
     >>> answers = np.array([[1.0, 1.0], [1.0, 2.0], [2.0, 1.0], [2.0, 2.0]])
