@@ -8,11 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from roxmodel.errors import EstimationError, RoxError, listed
-from roxmodel.estimate.latent.inference import Bread, beside_bound, bread_of
 from roxmodel.estimate.latent.joint_likelihood import CompleteObjective, JointObjective, JointPart, is_complete
 from roxmodel.estimate.latent.optimizer import Minimum, lower_bounds, minimise
 from roxmodel.estimate.latent.sample import GroupSample, LatentSolution, LinkedSample, Sample, Source
-from roxmodel.estimate.latent.solve import solve
+from roxmodel.estimate.latent.solve import Bread, beside_bound, bread_of, solve
 from roxmodel.estimate.latent.within import Within
 from roxmodel.implied.identification import NeverMetError
 from roxmodel.implied.likelihood import Expansion, NormalCells, Target

@@ -18,8 +18,7 @@ from roxmodel.implied.matrices import Layout
 from roxmodel.implied.starts import moments_between
 from roxmodel.moments.cells import Cells
 from roxmodel.moments.condense import kish
-from roxmodel.moments.linked import LinkedMoments, SourceMoments
-from roxmodel.moments.unit_means import UnitMeans
+from roxmodel.moments.linked import LinkedMoments, SourceMoments, UnitMeans
 from roxmodel.records import WithinEdge
 from roxmodel.result.draws import Draws
 from roxmodel.spec.graph import RoxModel
@@ -28,8 +27,8 @@ from roxmodel.survey.composites import MIN_GROUP
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
 if TYPE_CHECKING:
-    from roxmodel.estimate.latent.inference import Bread
     from roxmodel.estimate.latent.optimizer import Minimum
+    from roxmodel.estimate.latent.solve import Bread
 
 __all__ = [
     "GroupSample",

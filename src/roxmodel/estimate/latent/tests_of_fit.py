@@ -11,8 +11,8 @@ from scipy.linalg import block_diag
 from roxmodel.errors import EstimationError
 from roxmodel.estimate.latent.both_levels import BothLevels
 from roxmodel.estimate.latent.casewise import score_products
-from roxmodel.estimate.latent.inference import satorra_bentler
 from roxmodel.estimate.latent.sample import GroupSample, LatentSolution, LinkedSample, Sample
+from roxmodel.estimate.latent.solve import satorra_bentler
 from roxmodel.estimate.latent.unrestricted import (
     Yardstick,
     any_covariance,

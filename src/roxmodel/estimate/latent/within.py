@@ -14,8 +14,7 @@ from roxmodel.implied.curvature import pair_information
 from roxmodel.implied.identification import completed
 from roxmodel.implied.likelihood import inverted
 from roxmodel.moments.cells import Cells
-from roxmodel.moments.linked import SourceMoments
-from roxmodel.moments.unit_means import never_met, without_say
+from roxmodel.moments.linked import SourceMoments, never_met, without_say
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = ["Within", "WithinStep", "within_of", "within_step"]
