@@ -21,6 +21,7 @@ from roxmodel.moments.condense import kish
 from roxmodel.moments.linked import LinkedMoments, SourceMoments, UnitMeans
 from roxmodel.records import WithinEdge
 from roxmodel.result.draws import Draws
+from roxmodel.spec.causal import acting
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable
 from roxmodel.survey.composites import MIN_GROUP
@@ -240,7 +241,7 @@ def _require_units(items: tuple[str, ...], seen: BoolArray, raw: FloatArray) -> 
 
 def _require_digits(model: RoxModel, items: tuple[str, ...], raw: FloatArray) -> None:
     """Refuse causes whose values lie so far from 0 that hardly any digits are left of their differences."""
-    causes = {edge.cause for edge in model.edges if edge.lag == 0}
+    causes = acting(model)
     mean, sd = np.nanmean(raw, axis=0), np.nanstd(raw, axis=0)
     for construct in model.constructs:
         for item in construct.item_names if construct.name in causes else ():

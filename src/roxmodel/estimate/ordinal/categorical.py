@@ -27,6 +27,7 @@ from roxmodel.implied.likelihood import Expansion, Target
 from roxmodel.implied.matrices import LOADINGS, Layout, conditioned, implied, lay_out
 from roxmodel.implied.starts import start_values
 from roxmodel.moments.single import Moments
+from roxmodel.spec.causal import acting
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import Parameter, ParameterTable, plan, residual_of
 from roxmodel.spec.questionnaire import Binary, Likert
@@ -321,9 +322,9 @@ def _table(model: RoxModel, options: SemOptions, ordinal: BoolArray, moments: Or
 
 
 def _refuse_single(model: RoxModel, alone: dict[str, str], moments: OrdinalMoments) -> None:
-    acting = {edge.cause for edge in model.edges if not edge.lag}
+    causes = acting(model)
     for name, item in alone.items():
-        if model.causes(name) and name in acting:
+        if model.causes(name) and name in causes:
             raise SpecError(
                 f"{name!r} is measured by one ordinal item ({item!r}) and stands amid the graph.",
                 hint=f"Measure it by two items or more, or {_as_numbers(item, moments)}.",
