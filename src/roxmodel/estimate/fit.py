@@ -13,7 +13,8 @@ import numpy as np
 
 from roxmodel.doubts import Doubt, new_doubts, warn_doubts
 from roxmodel.errors import RoxError, did_you_mean, listed
-from roxmodel.estimate.common import (
+from roxmodel.estimate.latent.door import fit_linked, fit_sem
+from roxmodel.estimate.options import (
     Estimator,
     HeldEqual,
     Information,
@@ -24,7 +25,6 @@ from roxmodel.estimate.common import (
     keywords_of,
     kinds_of,
 )
-from roxmodel.estimate.latent.door import fit_linked, fit_sem
 from roxmodel.estimate.path.path_fit import fit_path
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.moments.single import Moments

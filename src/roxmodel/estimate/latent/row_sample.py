@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from roxmodel.errors import DataError, EstimationError, did_you_mean, listed
-from roxmodel.estimate.common import SemOptions
 from roxmodel.estimate.latent.sample import GroupSample, Sample
+from roxmodel.estimate.options import SemOptions
 from roxmodel.implied.identification import FEWEST, completed, together_of
 from roxmodel.implied.likelihood import Target, cells_of_rows
 from roxmodel.moments.single import Moments

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from roxmodel.errors import SpecError
-from roxmodel.estimate.common import SemOptions
 from roxmodel.estimate.latent.casewise import Cases, Scored, adf_products, score_products
 from roxmodel.estimate.latent.optimizer import Minimum, feasible, lower_bounds, minimise, reached
 from roxmodel.estimate.latent.sample import GroupSample, LatentSolution, LinkedSample, Sample
+from roxmodel.estimate.options import SemOptions
 from roxmodel.implied.identification import PEOPLE, UNITS, require_identified, require_seen
 from roxmodel.implied.likelihood import NormalCells, Objective, Part, objective_of_units
 from roxmodel.implied.matrices import ITEM_MEANS, Layout, implied, lay_out, place_of

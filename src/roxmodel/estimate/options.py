@@ -1,10 +1,7 @@
-"""What can be asked of each method: one frozen record a method, checked where it is made of the keywords of `fit`.
+"""What every method shares: its options, the replicates of its bootstrap, sentences of its small print.
 
-An option stands in the record of its method, under its name as a keyword of `roxmodel.fit`, which says what it is.
-
-The bootstrap of every method: replicates drawn, refitted in batches side by side, failures counted.
-
-Sentences of the small print that every method shares.
+One frozen record a method, checked where it is made of the keywords of `fit`: an option stands there under its name as
+a keyword of `roxmodel.fit`, which says what it is. Replicates are refitted in batches side by side, failures counted.
 """
 
 from __future__ import annotations
