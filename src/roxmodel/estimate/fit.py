@@ -13,8 +13,7 @@ import numpy as np
 
 from roxmodel.doubts import Doubt, new_doubts, warn_doubts
 from roxmodel.errors import RoxError, did_you_mean, listed
-from roxmodel.estimate.latent.door import fit_linked, fit_sem
-from roxmodel.estimate.options import (
+from roxmodel.estimate.common import (
     Estimator,
     HeldEqual,
     Information,
@@ -25,6 +24,7 @@ from roxmodel.estimate.options import (
     keywords_of,
     kinds_of,
 )
+from roxmodel.estimate.latent.door import fit_linked, fit_sem
 from roxmodel.estimate.path.path_fit import fit_path
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.moments.single import Moments

@@ -311,9 +311,6 @@ class Conditioned:
     With C = Σ[·, x] and S = Σ[x, x], which the parameters do not move, the slopes are Π = C S⁻¹ and what is left is
     Σ - C S⁻¹ Cᵀ (Anderson 2003, An introduction to multivariate statistical analysis, ch. 2).
 
-    Examples
-    --------
-    >>> import numpy as np
     >>> at = conditioned(np.array([[2.0, 0.5], [0.5, 1.0]]), np.array([1]))
     >>> at.slopes[:, 0].tolist(), float(at.sigma[0, 0])
     ([0.5, 1.0], 1.75)

@@ -11,8 +11,7 @@ import numpy as np
 from roxmodel.doubts import Doubt
 from roxmodel.errors import EstimationError, SpecError
 from roxmodel.implied.matrices import LOADINGS, filled, implied, one_blas_thread
-from roxmodel.moments.linked import LinkedMoments
-from roxmodel.moments.unit_means import growth_of
+from roxmodel.moments.linked import LinkedMoments, growth_of
 from roxmodel.numerals import plain
 from roxmodel.planning.check_story import check_advice, check_glance, check_story
 from roxmodel.planning.power import (

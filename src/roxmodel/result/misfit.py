@@ -17,7 +17,7 @@ from roxmodel.errors import EstimationError, RoxError, did_you_mean
 from roxmodel.implied.likelihood import expand
 from roxmodel.implied.matrices import DISTURBANCES, RESIDUALS, filled, moment_jacobian
 from roxmodel.result.derived import Spreads
-from roxmodel.result.latent import (
+from roxmodel.result.factor_scores import (
     LatentGroup,
     given_by_data,
     latent_groups,

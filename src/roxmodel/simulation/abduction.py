@@ -18,7 +18,7 @@ import numpy as np
 from scipy.special import betainc, expit, gammainc, gammaincc
 
 from roxmodel.errors import SimulationError, listed
-from roxmodel.moments.checks import unit_hint
+from roxmodel.moments.condense import unit_hint
 from roxmodel.records import LINEAR
 from roxmodel.result.fit import Fit
 from roxmodel.result.levels import UnitLevels

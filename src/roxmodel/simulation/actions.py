@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from roxmodel.errors import SimulationError, did_you_mean
-from roxmodel.moments.checks import unit_hint
+from roxmodel.moments.condense import unit_hint
 from roxmodel.result.fit import Fit
 from roxmodel.result.levels import complete_levels
 from roxmodel.simulation.intervention import Intervention, covered_by, response_to, shares, spending

@@ -21,7 +21,7 @@ from pydantic import (
 
 from roxmodel.errors import RoxError, SimulationError, listed
 from roxmodel.frozen import Frozen, FrozenMapping, Number, Whole, sentence
-from roxmodel.moments.checks import canonical
+from roxmodel.moments.condense import canonical
 from roxmodel.types import BoolArray, FloatArray
 
 __all__ = [

@@ -14,7 +14,7 @@ import numpy as np
 
 from roxmodel.doubts import Doubt
 from roxmodel.errors import DataError, listed
-from roxmodel.moments.checks import ordered
+from roxmodel.moments.condense import ordered
 from roxmodel.survey.frames import Frame, distinct, raw_dtype, require_columns
 from roxmodel.types import BoolArray, IntArray
 

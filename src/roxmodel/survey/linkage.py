@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from roxmodel.errors import listed
-from roxmodel.moments.linked import LinkedMoments, SourceMoments
-from roxmodel.moments.unit_means import UnitMeans
+from roxmodel.moments.linked import LinkedMoments, SourceMoments, UnitMeans
 from roxmodel.spec.constructs import UNIT, Construct
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.questionnaire import Item

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from roxmodel.errors import DataError, EstimationError, did_you_mean, listed
+from roxmodel.estimate.common import SemOptions
 from roxmodel.estimate.latent.sample import GroupSample, Sample
-from roxmodel.estimate.options import SemOptions
 from roxmodel.implied.identification import FEWEST, completed, together_of
 from roxmodel.implied.likelihood import Target, cells_of_rows
 from roxmodel.moments.single import Moments
@@ -50,10 +50,8 @@ def sample_of_moments(model: RoxModel, moments: Moments) -> Sample:
 def sample_of_frame(model: RoxModel, native: object, options: SemOptions) -> Sample:
     """Read a frame that holds all items of a person in one row.
 
-    Raises
-    ------
-    DataError, EstimationError
-        For a column that is missing or cannot be used, constant within a group, collinear, or too few rows.
+    Raises DataError or EstimationError for a column that is missing or cannot be used, constant within a group,
+    collinear, or too few rows.
     """
     names = tuple(item.name for item in model.items)
     asked = {name: getattr(options, name) for name in ("group", "cluster", "weight", "frequency")}

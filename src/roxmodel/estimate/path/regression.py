@@ -168,8 +168,6 @@ def _check_matrix(task: Task) -> None:
 def variance_inflation(x: FloatArray) -> FloatArray:
     """(p,) variance inflation factors, 1 / (1 - R²) of each cause on the others; infinite if inseparable.
 
-    Examples
-    --------
     >>> variance_inflation(np.array([[1.0, 1.0], [2.0, 1.0], [3.0, 2.0], [4.0, 2.0]])).round(2).tolist()
     [5.0, 5.0]
     """

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, mo
 
 from roxmodel.errors import RoxError, SimulationError, did_you_mean, listed
 from roxmodel.frozen import Frozen, FrozenMapping, Number
-from roxmodel.moments.checks import canonical, unit_hint
+from roxmodel.moments.condense import canonical, unit_hint
 from roxmodel.numerals import exact_text
 from roxmodel.types import FloatArray
 
