@@ -26,17 +26,9 @@ if TYPE_CHECKING:
     from roxmodel.survey.frames import Frame
 
 __all__ = [
-    "LatentGroup",
-    "ScoreMethod",
-    "covariates_in",
-    "factor_scores",
-    "given_by_data",
-    "group_rows",
-    "latent_groups",
-    "only_group",
-    "require_continuous",
-    "require_people",
-]
+    "LatentGroup", "ScoreMethod", "covariates_in", "factor_scores", "given_by_data", "group_rows", "latent_groups",
+    "only_group", "require_continuous", "require_people",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,14 +146,8 @@ def _scale(groups: Sequence[GroupMoments]) -> FloatArray:
 
 
 ScoreMethod: TypeAlias = Literal["regression", "bartlett"]
-
-
 _SOURCE = "scored"
-
-
 _AT_ONCE = 1 << 10  # patterns whose weights are found at once
-
-
 _FLAT = 1e-9  # share of the largest eigenvalue below which answers say nothing of a direction
 
 

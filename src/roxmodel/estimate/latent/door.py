@@ -55,8 +55,6 @@ from roxmodel.survey.study import Study, check_same_items
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = ["fit_linked", "fit_sem", "resample", "resample_categorical", "solve_rows"]
-
-
 _FEWEST_CLUSTERS = 5
 
 
@@ -263,17 +261,9 @@ _BATCH, _FEW = 256, 8  # replicates fitted together: complete data, one by one
 
 
 _THIN = "The data are too thin for this model: use fewer items or constructs, or more rows."
-
-
 _FEW_UNITS = "The units are too few for this model: use fewer items or constructs, or more units."
-
-
 _STEPS = 100  # of a replicate that is fitted by itself
-
-
 _CELLS = 1 << 22  # counts held at once
-
-
 _MOST_PRODUCTS = 1 << 21  # products of answers held at once
 
 

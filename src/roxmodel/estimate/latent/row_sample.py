@@ -18,10 +18,8 @@ from roxmodel.survey.answers import Columns, columns_of
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = [
-    "covariates_of",
-    "sample_of_frame",
-    "sample_of_moments",
-]
+    "covariates_of", "sample_of_frame", "sample_of_moments",
+]  # fmt: skip
 
 _BLOCK = 1 << 15  # rows handled at once
 _FEWEST = 5  # respondents in any number that a fit keeps
