@@ -49,12 +49,7 @@ if TYPE_CHECKING:  # what a type checker sees; a test holds it against the table
         UnitValue as UnitValue,
     )
     from roxmodel.spec.graph import five_factor as five_factor
-    from roxmodel.spec.graph import (
-        Construct as Construct,
-        Covariance as Covariance,
-        Edge as Edge,
-        RoxModel as RoxModel,
-    )
+    from roxmodel.spec.graph import Construct as Construct, Covariance as Covariance, Edge as Edge, RoxModel as RoxModel
     from roxmodel.spec.questionnaire import (
         Amount as Amount,
         Binary as Binary,
@@ -67,56 +62,31 @@ if TYPE_CHECKING:  # what a type checker sees; a test holds it against the table
     from roxmodel.survey.aggregated import Aggregated as Aggregated
     from roxmodel.survey.study import Study as Study
 
-# The public face: name -> defining module. Nothing below is imported before it is asked for.
-_PUBLIC = {
-    "Above": "roxmodel.simulation.intervention",
-    "Aggregated": "roxmodel.survey.aggregated",
-    "Amount": "roxmodel.spec.questionnaire",
-    "Below": "roxmodel.simulation.intervention",
-    "Binary": "roxmodel.spec.questionnaire",
-    "Construct": "roxmodel.spec.graph",
-    "Count": "roxmodel.spec.questionnaire",
-    "Covariance": "roxmodel.spec.graph",
-    "DataError": "roxmodel.errors",
-    "DocumentError": "roxmodel.errors",
-    "Edge": "roxmodel.spec.graph",
-    "EstimationError": "roxmodel.errors",
-    "Finance": "roxmodel.simulation.money.finance",
-    "Fit": "roxmodel.result.fit",
-    "Highest": "roxmodel.simulation.intervention",
-    "Intervention": "roxmodel.simulation.intervention",
-    "Item": "roxmodel.spec.questionnaire",
-    "LifetimeValue": "roxmodel.simulation.money.values",
-    "Likert": "roxmodel.spec.questionnaire",
-    "LinkedMoments": "roxmodel.moments.linked",
-    "LogValue": "roxmodel.simulation.money.values",
-    "Lowest": "roxmodel.simulation.intervention",
-    "Moments": "roxmodel.moments.single",
-    "NPS": "roxmodel.spec.questionnaire",
-    "NormalValue": "roxmodel.simulation.money.values",
-    "Percent": "roxmodel.spec.questionnaire",
-    "RoxError": "roxmodel.errors",
-    "RoxModel": "roxmodel.spec.graph",
-    "RoxWarning": "roxmodel.errors",
-    "ScoringEngine": "roxmodel.deliver.scoring",
-    "SimulationError": "roxmodel.errors",
-    "SpecError": "roxmodel.errors",
-    "Study": "roxmodel.survey.study",
-    "TriangularValue": "roxmodel.simulation.money.values",
-    "UniformValue": "roxmodel.simulation.money.values",
-    "UnitValue": "roxmodel.simulation.money.values",
-    "compare": "roxmodel.result.comparison",
-    "counterfactual": "roxmodel.simulation.counterfactual",
-    "fit": "roxmodel.estimate.methods",
-    "five_factor": "roxmodel.spec.graph",
-    "forecast": "roxmodel.simulation.forecast",
-    "invariance": "roxmodel.estimate.invariance",
-    "load": "roxmodel.result.fit",
-    "load_plan": "roxmodel.simulation.budget.plan",
-    "optimize": "roxmodel.simulation.budget.optimize",
-    "simulate": "roxmodel.simulation.run",
-    "where_to_act": "roxmodel.simulation.priorities",
+# The public face: defining module -> names. Nothing below is imported before it is asked for.
+_FACE = {
+    "roxmodel.deliver.scoring": "ScoringEngine",
+    "roxmodel.errors": "DataError DocumentError EstimationError RoxError RoxWarning SimulationError SpecError",
+    "roxmodel.estimate.methods": "fit",
+    "roxmodel.estimate.invariance": "invariance",
+    "roxmodel.moments.linked": "LinkedMoments",
+    "roxmodel.moments.single": "Moments",
+    "roxmodel.result.comparison": "compare",
+    "roxmodel.result.fit": "Fit load",
+    "roxmodel.simulation.budget.optimize": "optimize",
+    "roxmodel.simulation.budget.plan": "load_plan",
+    "roxmodel.simulation.counterfactual": "counterfactual",
+    "roxmodel.simulation.forecast": "forecast",
+    "roxmodel.simulation.intervention": "Above Below Highest Intervention Lowest",
+    "roxmodel.simulation.money.finance": "Finance",
+    "roxmodel.simulation.money.values": "LifetimeValue LogValue NormalValue TriangularValue UniformValue UnitValue",
+    "roxmodel.simulation.priorities": "where_to_act",
+    "roxmodel.simulation.run": "simulate",
+    "roxmodel.spec.graph": "Construct Covariance Edge RoxModel five_factor",
+    "roxmodel.spec.questionnaire": "Amount Binary Count Item Likert NPS Percent",
+    "roxmodel.survey.aggregated": "Aggregated",
+    "roxmodel.survey.study": "Study",
 }
+_PUBLIC = dict(sorted((name, module) for module, names in _FACE.items() for name in names.split()))
 
 __all__ = ["__version__", "datasets", *_PUBLIC]  # noqa: PLE0604 - the names are the table's
 

@@ -60,9 +60,7 @@ _WITHIN = {
 }
 
 Effects = Annotated[
-    Mapping[str, Number],
-    AfterValidator(FrozenMapping[str, float]),
-    PlainSerializer(dict, return_type=dict[str, float]),
+    Mapping[str, Number], AfterValidator(FrozenMapping[str, float]), PlainSerializer(dict, return_type=dict[str, float])
 ]
 
 

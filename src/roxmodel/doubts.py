@@ -20,19 +20,6 @@ _SHOWN = 3  # doubts that a warning spells out: head, three, and how many more a
 class Doubt:
     """One reason why a number may not mean what it seems to.
 
-    Attributes
-    ----------
-    check
-        Short code of what was looked at: ``scale``, ``keys``, ``units``, ``duplicates``, ``reversed`` ...
-    verdict
-        ``doubtful`` (the data speak against it) or ``unusable`` (a number has no meaning).
-    finding
-        One sentence: what was seen, with names and numbers.
-    culprits
-        Names of the items, columns or constructs it is about.
-    remedy
-        One sentence: what to do.
-
     Examples
     --------
     >>> found = Doubt("scale", "doubtful", "Item 'q1' has 4 answers of 99.", ("q1",), "Set them to missing.")
@@ -42,11 +29,11 @@ class Doubt:
     ['q1']
     """
 
-    check: str
-    verdict: DoubtVerdict
-    finding: str
-    culprits: tuple[str, ...]
-    remedy: str
+    check: str  # code of what was looked at: ``scale``, ``keys``, ``units``, ``duplicates``, ``reversed`` ...
+    verdict: DoubtVerdict  # ``doubtful``: the data speak against it; ``unusable``: a number has no meaning
+    finding: str  # one sentence: what was seen, with names and numbers
+    culprits: tuple[str, ...]  # names of the items, columns or constructs it is about
+    remedy: str  # one sentence: what to do
 
     def to_dict(self) -> dict[str, str | list[str]]:
         """Plain values, ready for JSON."""
@@ -59,8 +46,6 @@ class Doubt:
 def doubt_lines(doubts: Sequence[Doubt]) -> list[str]:
     """What a reader sees before any number.
 
-    Examples
-    --------
     >>> doubt_lines([Doubt("keys", "doubtful", "'a' and 'a ' are two units.", ("store",), "Strip the blanks.")])
     ["DOUBTFUL (keys): 'a' and 'a ' are two units. Strip the blanks."]
     """

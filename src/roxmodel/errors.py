@@ -162,8 +162,6 @@ class RoxWarning(UserWarning):
 def listed(names: Iterable[object], limit: int = 8) -> str:
     """Join names as ``'a', 'b' and 3 more`` for use in a message.
 
-    Examples
-    --------
     >>> listed(["a", "b", "c"], limit=2)
     "'a', 'b' and 1 more"
     """
@@ -179,8 +177,6 @@ def did_you_mean(name: str, options: Iterable[str]) -> str:
     Case does not count, nor how words are parted (blank, underscore, hyphen, dot); what differs by no more than
     that goes before what is spelt otherwise. The name itself is never offered.
 
-    Examples
-    --------
     >>> did_you_mean("prid", ["pride", "value"])
     "Did you mean 'pride'?"
     >>> did_you_mean("Net Revenue", ["revenue", "net_revenue"])

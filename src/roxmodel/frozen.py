@@ -98,8 +98,6 @@ def _who(owner: type[BaseModel], given: Mapping[str, object]) -> str:
 class Frozen(BaseModel):
     """A record that is checked when made and never changes; change is a copy with change.
 
-    Examples
-    --------
     >>> class Point(Frozen):
     ...     x: float
     >>> Point(x=1.0).replace(x=2.0).x
@@ -152,8 +150,6 @@ class Frozen(BaseModel):
 class FrozenMapping(Mapping[K, V]):
     """A mapping that never changes and can be hashed, copied and pickled.
 
-    Examples
-    --------
     >>> frozen = FrozenMapping({"a": 1})
     >>> frozen["a"], frozen == {"a": 1}
     (1, True)

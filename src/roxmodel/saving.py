@@ -54,8 +54,6 @@ def write_whole(path: AnyPath, content: bytes, error: type[RoxError] = DocumentE
     What prevents it (a directory, no folder, no right to write, a full disk) is raised as `error`, naming the path,
     which is returned as given.
 
-    Examples
-    --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write_whole(Path(folder) / "note.txt", b"whole").read_bytes()

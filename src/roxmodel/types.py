@@ -48,8 +48,6 @@ def read_only(record: type[T]) -> type[T]:
     numpy forgets that an array was read-only as soon as it is copied or pickled. A view that is closed leaves the
     array it looks at open; arrays inside of tuples and mappings are not looked for.
 
-    Examples
-    --------
     >>> import copy
     >>> from dataclasses import dataclass
     >>> @read_only

@@ -46,9 +46,7 @@ def show_version() -> None:
 
 
 @app.command("demo")
-def show_demo(
-    out: Annotated[Path, typer.Option(help="Folder the path diagram is written to.")] = Path(),
-) -> None:
+def show_demo(out: Annotated[Path, typer.Option(help="Folder the path diagram is written to.")] = Path()) -> None:
     """Show the whole job on a simulated contact centre with 120 teams, whose truth is known."""
     if not out.is_dir():
         raise RoxError(f"The folder {str(out)!r} does not exist.", hint="Make it first, or leave --out away.")
@@ -158,13 +156,7 @@ def _make_demo() -> _Demo:
     coaching = roxmodel.Intervention(name="team coaching", shift={"pride": 0.3}, cost=1_000_000.0, ramp=1, fade=0.05)
     tools = roxmodel.Intervention(name="better tools", shift={"influencers": 0.3}, cost=1_500_000.0, start=2)
     run = roxmodel.simulate(
-        found,
-        [coaching, tools],
-        horizon=_HORIZON,
-        draws=2_000,
-        seed=1,
-        value={"revenue": 1_000.0},
-        discount=0.02,
+        found, [coaching, tools], horizon=_HORIZON, draws=2_000, seed=1, value={"revenue": 1_000.0}, discount=0.02
     )
     return _Demo(world, study.linkage(), found, roxmodel.fit(world.model, study, method="path"), run)
 

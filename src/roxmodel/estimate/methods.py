@@ -37,10 +37,7 @@ from roxmodel.survey.study import Study
 from roxmodel.survey.suspect import reversed_by_covariance, reversed_in_moments
 from roxmodel.types import FloatArray, Method, Scaling, StandardErrors
 
-__all__ = ["Estimation", "METHODS", "fit"]
-
-
-pass
+__all__ = ["METHODS", "Estimation", "fit"]
 
 
 @dataclass(frozen=True, slots=True)

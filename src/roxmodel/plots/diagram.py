@@ -64,38 +64,21 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Arrow:
-    """One effect, or one unmeasured common cause.
+    """One effect, or one unmeasured common cause, between two nodes (the same one for a lagged effect on itself).
 
-    Attributes
-    ----------
-    cause, effect
-        Names of two nodes (the same one for a lagged effect on itself).
-    estimate, low, high
-        The number on the arrow and its interval; None or NaN where there is none.
-    standardized
-        Decides the arrow's width; without it the estimate does.
-    kind
-        ``edge`` (one head) or ``covariance`` (two heads, dotted).
-    lag
-        Waves until the effect is felt, ≥ 0.
-    assumed
-        Whether the number was stated rather than estimated (dashed).
-
-    Examples
-    --------
     >>> arrow_label(Arrow("pride", "behaviours", 0.42, 0.31, 0.53))
     '0.42 [0.31, 0.53]'
     """
 
     cause: str
     effect: str
-    estimate: float | None = None
+    estimate: float | None = None  # the number on the arrow, and its interval; None or NaN where there is none
     low: float | None = None
     high: float | None = None
-    standardized: float | None = None
-    kind: ArrowKind = "edge"
-    lag: int = 0
-    assumed: bool = False
+    standardized: float | None = None  # decides the arrow's width; without it the estimate does
+    kind: ArrowKind = "edge"  # one head; a covariance has two, and is dotted
+    lag: int = 0  # waves until the effect is felt, ≥ 0
+    assumed: bool = False  # stated rather than estimated: dashed
 
     def __post_init__(self) -> None:
         arrow = f"Arrow {self.cause!r} -> {self.effect!r}"
@@ -147,8 +130,6 @@ def small_print(node: Node) -> str:
 def arrow_label(arrow: Arrow) -> str:
     """Write what stands on an arrow, in one line; empty if there is nothing to say.
 
-    Examples
-    --------
     >>> arrow_label(Arrow("pride", "revenue", 0.5, lag=2, assumed=True))
     '0.50, lag 2'
     """
@@ -195,8 +176,6 @@ def to_dot(diagram: Diagram) -> str:
     Names may hold anything: they appear as quoted labels, never as identifiers. One cluster per factor; assumed
     effects dashed, covariances dotted with two heads.
 
-    Examples
-    --------
     >>> print(to_dot(Diagram((Node("pride", "pride", "employee", 4),), ())))
     digraph roxmodel {
       rankdir=LR;
@@ -211,10 +190,7 @@ def to_dot(diagram: Diagram) -> str:
     lines = ["digraph roxmodel {", "  rankdir=LR;"]
     if diagram.title:
         lines += [f"  label={_dot_quoted(diagram.title)};", "  labelloc=t;"]
-    lines += [
-        '  node [shape=box, style=rounded, fontname="Helvetica"];',
-        '  edge [fontname="Helvetica", fontsize=10];',
-    ]
+    lines += ['  node [shape=box, style=rounded, fontname="Helvetica"];', '  edge [fontname="Helvetica", fontsize=10];']
     ids = {node.name: f"n{index}" for index, node in enumerate(diagram.nodes)}
     for factor, heading in HEADINGS.items():
         members = [node for node in diagram.nodes if node.factor == factor]
@@ -232,8 +208,6 @@ def to_mermaid(diagram: Diagram) -> str:
 
     Special characters become Mermaid entity codes. One subgraph per factor; assumed effects and covariances dotted.
 
-    Examples
-    --------
     >>> nodes = (Node("pride", "pride", "employee", 4), Node("value", "value_drivers", "customer", 1))
     >>> print(to_mermaid(Diagram(nodes, (Arrow("pride", "value", 0.3),))))
     flowchart LR

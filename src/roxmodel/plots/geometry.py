@@ -79,8 +79,6 @@ def wrapped(text: str, width: float, most: int, measure: Callable[[str], float],
     A text that needs more than so many lines ends with an ellipsis; a word of up to `slack` times the width (inches)
     is not cut.
 
-    Examples
-    --------
     >>> wrapped("trust in the_branch", 0.8, 3, lambda line: len(line) / 10)
     ('trust in', 'the_', 'branch')
     """
@@ -109,8 +107,6 @@ def shortened(
     A name that is too long loses its middle, as names differ at their ends more often than within. Names that would
     then read alike lose what they have in common instead; where even that does not help they are numbered.
 
-    Examples
-    --------
     >>> shortened(["training in the north, phase 1", "training in the north, phase 2"], 10, 2, len)
     ['training in the … 1', 'training in the … 2']
     """
@@ -168,8 +164,6 @@ def _from_difference(text: str, alike: Iterable[str], fits: Callable[[str], bool
 def balanced(text: str, width: float, most: int, measure: Callable[[str], float]) -> tuple[str, ...]:
     """Break a text as `wrapped` does, but into lines of like length; a somewhat longer word stays whole.
 
-    Examples
-    --------
     >>> balanced("one two three four", 1.5, 3, lambda line: len(line) / 10)
     ('one two', 'three four')
     """

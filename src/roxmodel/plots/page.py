@@ -112,8 +112,7 @@ def require_matplotlib() -> None:
         import matplotlib as _  # noqa: F401
     except ImportError as error:
         raise RoxError(
-            "Drawing needs matplotlib, which is not installed.",
-            hint='Install it with: pip install "roxmodel[plot]".',
+            "Drawing needs matplotlib, which is not installed.", hint='Install it with: pip install "roxmodel[plot]".'
         ) from error
 
 
@@ -154,8 +153,6 @@ def save_figure(figure: Figure, path: AnyPath) -> Path:
     The same figure gives the same bytes: no date, and a fixed ``svg.hashsalt`` unless the caller set one
     (``figure.savefig`` leaves both to the caller).
 
-    Examples
-    --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save_figure(new_figure(2.0, 1.0), Path(folder) / "empty.svg").name
@@ -183,8 +180,6 @@ def _file(figure: Figure, kind: str) -> bytes:
 class Scale:
     """Data from ``low`` to ``high`` stand at ``start`` to ``end`` inches on the page (y runs downwards).
 
-    Examples
-    --------
     >>> Scale(0.0, 10.0, 1.0, 3.0).at(5.0), Scale(1.0, 100.0, 1.0, 3.0, log=True).at(10.0)
     (2.0, 2.0)
     """
@@ -221,21 +216,13 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Axes whose data coordinates are inches, y downwards, and the words on them.
-
-    Attributes
-    ----------
-    top
-        Where the room between title and caption begins.
-    scale
-        1 where the page is as large as its axes; fonts and pens shrink or grow with it.
-    """
+    """Axes whose data coordinates are inches, y downwards, and the words on them."""
 
     ax: Axes
     measure: Measure
     width: float
-    top: float
-    scale: float = 1.0
+    top: float  # where the room between title and caption begins
+    scale: float = 1.0  # 1 where the page is as large as its axes; fonts and pens shrink or grow with it
 
     @property
     def figure(self) -> Figure:
@@ -351,8 +338,6 @@ def new_page(width: float, body: float, title: str, caption: str) -> Page:
 def in_lines(names: Sequence[str], width: float, most: int, measure: Callable[[str], float]) -> list[tuple[str, ...]]:
     """Break names that stand together into lines, so that different ones stay different.
 
-    Examples
-    --------
     >>> in_lines(["team coaching", "tools"], 0.9, 2, lambda line: len(line) / 10)
     [('team', 'coaching'), ('tools',)]
     """
@@ -388,8 +373,6 @@ def in_unit(what: str, unit: str) -> str:
 def left_of(y: Scale, measure: Measure, edge: float = EDGE, high: float = HIGH_TICK) -> float:
     """Inches to axes that leave room for the numbers of their upright scale, from an edge at the left.
 
-    Examples
-    --------
     >>> left_of(Scale(0.0, 10.0, 3.0, 0.0), lambda text, size, bold: 0.1 * len(text))
     0.5
     """
@@ -403,8 +386,6 @@ def limits(values: Sequence[float], pad: float = 0.06, least: float = 0.0) -> tu
     Some air is added: `pad` times the width at either end. The width is at least `least`, and 2 % of the largest
     value (1 if all are 0).
 
-    Examples
-    --------
     >>> limits([0.0, 10.0], pad=0.1)
     (-1.0, 11.0)
     >>> limits([5.0], pad=0.0, least=2.0)

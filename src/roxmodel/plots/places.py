@@ -248,9 +248,7 @@ def _node_text(node: Node, shown: str, measure: Measure) -> NodeText:
     name = balanced(shown, _TEXT_WIDTH, 4, lambda line: measure(line, NAME_SIZE, True))
     small = balanced(small_print(node), _TEXT_WIDTH, 2, lambda line: measure(line, SMALL_SIZE, False))
     widest = max(
-        *(measure(line, NAME_SIZE, True) for line in name),
-        *(measure(line, SMALL_SIZE, False) for line in small),
-        0.75,
+        *(measure(line, NAME_SIZE, True) for line in name), *(measure(line, SMALL_SIZE, False) for line in small), 0.75
     )
     height = (len(name) * NAME_SIZE + len(small) * SMALL_SIZE) * LINE
     return NodeText(name, small, widest + 0.2, height + 0.2)
@@ -350,12 +348,7 @@ def _distances(column: Sequence[int], heights: Mapping[int, float], nodes: int, 
     return distances
 
 
-def _row(
-    layers: Layers,
-    bands: Sequence[Box],
-    sizes: Sequence[tuple[float, float]],
-    stretch: float,
-) -> dict[int, Box]:
+def _row(layers: Layers, bands: Sequence[Box], sizes: Sequence[tuple[float, float]], stretch: float) -> dict[int, Box]:
     """Boxes below the columns: first those with arrows, near what they cause, then the rest in lines."""
     size = dict(zip(layers.row, sizes, strict=True))
     middle = (bands[0].left + bands[-1].right) / 2 if bands else 0.0

@@ -139,10 +139,7 @@ def _on_side(box: Box, side: Side, shift: float) -> Point:
 
 
 def _channels(
-    ends: Sequence[tuple[_End, _End]],
-    layers: Layers,
-    places: Rectangles,
-    ports: Mapping[tuple[int, int], Point],
+    ends: Sequence[tuple[_End, _End]], layers: Layers, places: Rectangles, ports: Mapping[tuple[int, int], Point]
 ) -> dict[int, Point]:
     """Where arrows between the row and a column rise: below its last box, left of it to a higher one."""
     column_of = layers.column_of()
@@ -289,10 +286,7 @@ def _draft(diagram: Diagram, layers: Layers, measure: Measure, stacked: bool, st
 def _label_size(lines: tuple[str, ...], measure: Measure) -> tuple[float, float]:
     if not lines:
         return (0.0, 0.0)
-    widths = [
-        measure(lines[0], LABEL_SIZE, len(lines) > 1),
-        *(measure(x, SMALL_SIZE, False) for x in lines[1:]),
-    ]
+    widths = [measure(lines[0], LABEL_SIZE, len(lines) > 1), *(measure(x, SMALL_SIZE, False) for x in lines[1:])]
     return (max(widths) + 0.06, (LABEL_SIZE + SMALL_SIZE * (len(lines) - 1)) * LINE + 0.02)
 
 

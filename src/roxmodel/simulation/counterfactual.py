@@ -36,22 +36,11 @@ _NAME = "counterfactual"
 class Counterfactual(Spoken):
     """What would have been in one unit.
 
-    Attributes
-    ----------
-    fit
-        The fitted graph.
-    unit, known
-        The unit's key (of a fit of rows its number, from 0), and what is known of its levels.
-    do, shift
-        Construct -> level it would have been set to; construct or item -> points it would have been moved by.
-    changes
-        (draws, k) change of each construct against what it was; NaN where it is not known.
-    levels
-        (k,) counterfactual levels, NaN where they are not known or not unique.
-    capped
-        (k,) share of draws in which the end of a scale cut the change.
-    notes
-        What was assumed, cut or extrapolated.
+    `unit`, `known`: the unit's key (of a fit of rows its number, from 0), and what is known of its levels. `do`,
+    `shift`: construct -> level it would have been set to; construct or item -> points it would have been moved by.
+    `changes`: (draws, k) change of each construct against what it was, NaN where it is not known. `levels`: (k,)
+    counterfactual levels, NaN where they are not known or not unique. `capped`: (k,) share of draws in which the end of
+    a scale cut the change. `notes`: what was assumed, cut or extrapolated.
 
     Examples
     --------

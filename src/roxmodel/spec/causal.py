@@ -21,9 +21,7 @@ from roxmodel.spec.questionnaire import Item
 __all__ = ["CausalModel", "acting", "headline", "labels_of", "loop_within", "model_nodes", "terminal", "within_wave"]
 
 Definitions = Annotated[
-    Mapping[str, str],
-    AfterValidator(FrozenMapping[str, str]),
-    PlainSerializer(dict, return_type=dict[str, str]),
+    Mapping[str, str], AfterValidator(FrozenMapping[str, str]), PlainSerializer(dict, return_type=dict[str, str])
 ]
 
 
@@ -365,8 +363,6 @@ def headline(model: CausalModel) -> tuple[str, str] | None:
     The cause is the first construct of the factor pride, else the first that has no cause and is no context; the
     effect the last outcome that it reaches (figures of the units before survey answers), else the last construct.
 
-    Examples
-    --------
     >>> from roxmodel.spec.graph import five_factor
     >>> headline(five_factor({"pride": ["p1"], "outcomes": ["revenue"]}))
     ('pride', 'outcomes')

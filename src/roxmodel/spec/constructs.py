@@ -20,17 +20,7 @@ from roxmodel.frozen import Frozen, Label, Number, Whole
 from roxmodel.spec.questionnaire import Item, Scale
 from roxmodel.types import Factor, Residuals
 
-__all__ = [
-    "FACTORS",
-    "MAIN_ORDER",
-    "UNIT",
-    "ArrowRead",
-    "Construct",
-    "Covariance",
-    "Edge",
-    "arrow_text",
-    "read_arrows",
-]
+__all__ = ["FACTORS", "MAIN_ORDER", "UNIT", "ArrowRead", "Construct", "Covariance", "Edge", "arrow_text", "read_arrows"]
 
 
 UNIT = "unit"
@@ -74,8 +64,6 @@ class _Token:
 def arrow_text(left: str, right: str, kind: str = "->") -> str:
     """Write an arrow so that `read_arrows` reads it back.
 
-    Examples
-    --------
     >>> arrow_text("pride", "word of mouth")
     "pride -> 'word of mouth'"
     """
@@ -102,8 +90,6 @@ def read_arrows(text: str) -> list[ArrowRead]:
     a semicolon or a new line. A name with blanks or signs stands in quotes. What cannot be read is named with its
     character.
 
-    Examples
-    --------
     >>> [(a.left, a.right) for a in read_arrows("a + b -> c")]
     [('a', 'c'), ('b', 'c')]
     """
@@ -265,8 +251,7 @@ class Construct(Frozen):
             )
         if self.reliability is not None and not 0 < self.reliability <= 1:
             raise SpecError(
-                f"Construct {self.name!r} has reliability {self.reliability:g}.",
-                allowed="0 < reliability <= 1",
+                f"Construct {self.name!r} has reliability {self.reliability:g}.", allowed="0 < reliability <= 1"
             )
         if self.reliability is not None and len(self.items) > 1:
             raise SpecError(
@@ -324,8 +309,7 @@ def _read_items(name: object, items: object) -> tuple[object, ...]:
         items = [items]
     if isinstance(items, Mapping | Set | bytes) or not isinstance(items, Iterable):
         raise SpecError(
-            f"Construct {name!r} has items={items!r}.",
-            allowed="a list of column names or rox.Item, marker first",
+            f"Construct {name!r} has items={items!r}.", allowed="a list of column names or rox.Item, marker first"
         )
     return tuple(Item(name=item) if isinstance(item, str) else item for item in items)
 

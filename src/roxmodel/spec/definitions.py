@@ -48,8 +48,6 @@ def evaluate(definitions: Mapping[str, str], labels: _Values) -> dict[str, Float
 
     Every array has one common shape, for example one value a draw.
 
-    Examples
-    --------
     >>> evaluate({"twice": "2 * ab", "ab": "a * b"}, {"a": np.array([2.0]), "b": np.array([3.0])})["twice"]
     array([12.])
     """

@@ -86,11 +86,7 @@ class RoxModel(CausalModel):
 
     @classmethod
     def from_lavaan(
-        cls,
-        text: str,
-        factors: Mapping[str, str] | None = None,
-        source: str = "customer",
-        name: str = "lavaan",
+        cls, text: str, factors: Mapping[str, str] | None = None, source: str = "customer", name: str = "lavaan"
     ) -> Self:
         """Read lavaan syntax (``=~ ~ ~~ :=`` with fixed values, labels, ``NA`` and ``start()``).
 

@@ -40,46 +40,24 @@ GIVEN: Final[dict[str, Any]] = {"given": "moment", "note": "given by the data"}
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One row of the table.
+    """One row of the table; `id` is a stable name, for example ``"edge:pride->behaviours"``.
 
-    Attributes
-    ----------
-    id
-        Stable name, for example ``"edge:pride->behaviours"``.
-    kind, left, right
-        ``loading`` (left construct, right item), ``edge`` (left cause, right effect), ``variance`` (left =
-        right), ``covariance``, ``intercept``, ``threshold`` or ``defined``.
-    group
-        Empty for one group.
-    free
-        0 = fixed; k = the k-th element of theta, counted from 1; equal numbers are an equality constraint.
-    value
-        The fixed value; None if free, or if the data give it (`given` says how).
-    start, lower
-        Starting value asked for; lower bound of a free parameter.
-    label
-        Equal labels are equal parameters.
-    lag
-        Waves between cause and effect.
-    note
-        Why it is as it is, when that is not obvious; words for a reader, never asked by code.
-    given
-        How the data give the value of a fixed row: ``moment``, the sample's own; ``share``, 1 - reliability of the
-        item's variance; ``rest``, 1 minus what its construct or its causes explain; empty = they do not.
+    `given` says how the data give the value of a fixed row: ``moment``, the sample's own; ``share``, 1 - reliability
+    of the item's variance; ``rest``, 1 minus what its construct or its causes explain; empty = they do not.
     """
 
     id: str
     kind: Kind
-    left: str
-    right: str
-    group: str = ""
-    free: int = 0
-    value: float | None = None
-    start: float | None = None
-    label: str = ""
-    lag: int = 0
-    lower: float | None = None
-    note: str = ""
+    left: str  # construct of a loading, cause of an edge; of a variance the same as right
+    right: str  # item of a loading, effect of an edge
+    group: str = ""  # empty for one group
+    free: int = 0  # 0 = fixed; k = the k-th element of theta, counted from 1; equal numbers are an equality constraint
+    value: float | None = None  # None if free, or if the data give it
+    start: float | None = None  # asked for
+    label: str = ""  # equal labels are equal parameters
+    lag: int = 0  # waves between cause and effect
+    lower: float | None = None  # bound of a free parameter
+    note: str = ""  # why it is as it is, when that is not obvious; words for a reader, never asked by code
     given: Given = ""
 
 
@@ -110,8 +88,7 @@ class ParameterTable:
             if row.id == parameter_id:
                 return row
         raise SpecError(
-            f"There is no parameter {parameter_id!r}.",
-            hint=did_you_mean(parameter_id, [r.id for r in self.rows]),
+            f"There is no parameter {parameter_id!r}.", hint=did_you_mean(parameter_id, [r.id for r in self.rows])
         )
 
     def frame(self) -> pd.DataFrame:
@@ -130,18 +107,11 @@ def plan(
 ) -> ParameterTable:
     """Plan the parameters of a model: loadings, edges, variances, covariances, intercepts, definitions, in this order.
 
-    Parameters
-    ----------
-    measurement
-        ``"reflective"``: constructs are latent, items have loadings and residuals. ``"composite"``:
-        constructs are item means; only the structural part has parameters.
-    scaling
-        Unit of a latent construct: ``"marker"``, its first item's (loading 1), or ``"standardized"``: the first
-        loading is free, under its label if it has one, and the variance (of what its causes leave) is 1. Where the
-        model fixes a loading or a variance, this gives the unit whatever the scaling (`units_kept`).
+    ``"reflective"``: constructs are latent, items have loadings and residuals; ``"composite"``: constructs are item
+    means, only the structural part has parameters. The scaling is the unit of a latent construct: ``"marker"``, its
+    first item's (loading 1), or ``"standardized"``: the first loading is free, under its label if it has one, and the
+    variance (of what its causes leave) is 1. A fixed loading or variance gives the unit anyway (`units_kept`).
 
-    Examples
-    --------
     >>> from roxmodel.spec.graph import five_factor
     >>> table = plan(five_factor({"pride": ["p1", "p2"], "outcomes": ["revenue"]}), means=False)
     >>> [row.id for row in table if row.kind == "edge"], table.n_free
@@ -213,8 +183,6 @@ def _values_of_labels(rows: list[Parameter]) -> dict[str, float]:
 def units_kept(model: CausalModel) -> dict[str, str]:
     """Latent constructs to which ``scaling="standardized"`` gives no variance of 1: name -> what gives their unit.
 
-    Examples
-    --------
     >>> from roxmodel.spec.questionnaire import Item
     >>> items = [Item(name="p1", loading=2.0), "p2", "p3"]
     >>> units_kept(CausalModel(name="m", constructs=[Construct(name="p", factor="pride", source="s", items=items)]))

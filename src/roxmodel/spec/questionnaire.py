@@ -57,11 +57,7 @@ class Likert(Frozen):
     whole: bool = True
 
     def __init__(
-        self,
-        low: float | None = None,
-        high: float | None = None,
-        labels: Sequence[str] | None = None,
-        **rest: Any,
+        self, low: float | None = None, high: float | None = None, labels: Sequence[str] | None = None, **rest: Any
     ) -> None:
         ends = {name: end for name, end in (("low", low), ("high", high)) if end is not None}
         super().__init__(**ends, labels=labels, **rest)
@@ -72,8 +68,7 @@ class Likert(Frozen):
             raise SpecError(f"{self} has no width.", allowed="low < high")
         if self.whole and not (self.low.is_integer() and self.high.is_integer()):
             raise SpecError(
-                f"{self} counts whole points but its ends are not whole.",
-                hint="Say whole=False for a slider.",
+                f"{self} counts whole points but its ends are not whole.", hint="Say whole=False for a slider."
             )
         if self.labels is not None:
             self._check_labels(self.labels)

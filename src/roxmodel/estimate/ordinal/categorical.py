@@ -9,11 +9,10 @@ from typing import Any, Final
 import numpy as np
 
 from roxmodel.errors import DataError, RoxError, SpecError, did_you_mean, listed
-from roxmodel.estimate.latent.inference import beside_bound, bread_of
 from roxmodel.estimate.latent.optimizer import lower_bounds, minimise
 from roxmodel.estimate.latent.row_sample import covariates_of, sample_of_frame
 from roxmodel.estimate.latent.sample import GroupSample, LatentSolution, Sample
-from roxmodel.estimate.latent.solve import given_by_data, owner_of, refuse_free_lags
+from roxmodel.estimate.latent.solve import beside_bound, bread_of, given_by_data, owner_of, refuse_free_lags
 from roxmodel.estimate.options import SemOptions
 from roxmodel.estimate.ordinal.ordinal_moments import OrdinalMoments, ordinal_moments
 from roxmodel.estimate.ordinal.weighted import (
@@ -28,6 +27,7 @@ from roxmodel.implied.likelihood import Expansion, Target
 from roxmodel.implied.matrices import LOADINGS, Layout, conditioned, implied, lay_out
 from roxmodel.implied.starts import start_values
 from roxmodel.moments.single import Moments
+from roxmodel.spec.causal import acting
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import Parameter, ParameterTable, plan, residual_of
 from roxmodel.spec.questionnaire import Binary, Likert
@@ -43,10 +43,7 @@ _REST: Final[dict[str, Any]] = {"given": "rest", "note": "1 minus what its const
 def ordinal_items(model: RoxModel, ordered: Sequence[str] | bool | None) -> BoolArray:
     """(p,) which items are ordinal; covariates that the others are conditioned on never are.
 
-    Raises
-    ------
-    RoxError
-        For an unknown name, for a covariate, or if no item is ordinal.
+    Raises RoxError for an unknown name, for a covariate, or if no item is ordinal.
     """
     names = [item.name for item in model.items]
     given = set(covariates_of(model))
@@ -325,9 +322,9 @@ def _table(model: RoxModel, options: SemOptions, ordinal: BoolArray, moments: Or
 
 
 def _refuse_single(model: RoxModel, alone: dict[str, str], moments: OrdinalMoments) -> None:
-    acting = {edge.cause for edge in model.edges if not edge.lag}
+    causes = acting(model)
     for name, item in alone.items():
-        if model.causes(name) and name in acting:
+        if model.causes(name) and name in causes:
             raise SpecError(
                 f"{name!r} is measured by one ordinal item ({item!r}) and stands amid the graph.",
                 hint=f"Measure it by two items or more, or {_as_numbers(item, moments)}.",
