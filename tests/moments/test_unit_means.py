@@ -5,8 +5,7 @@ import pytest
 
 from roxmodel.errors import DataError
 from roxmodel.moments.condense import Design
-from roxmodel.moments.linked import LinkedMoments, SourceMoments, UnitFigures
-from roxmodel.moments.unit_means import UnitMeans, growth_of, mean_noise
+from roxmodel.moments.linked import LinkedMoments, SourceMoments, UnitFigures, UnitMeans, growth_of, mean_noise
 
 EXACT = 1e-12
 WITHIN = np.array([[2.0, 0.5], [0.5, 1.0]])

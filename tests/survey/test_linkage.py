@@ -9,7 +9,10 @@ import pandas as pd
 import pytest
 
 import roxmodel as rox
-from roxmodel.survey.linkage import COLUMNS
+from roxmodel.moments.condense import Design
+from roxmodel.moments.linked import SourceMoments
+from roxmodel.spec.constructs import Construct
+from roxmodel.survey.linkage import COLUMNS, agreement
 
 EXACT = 1e-10  # algebra in double precision
 MONTE_CARLO = 4.0  # standard errors: one false alarm in about 16,000 comparisons, and seeds are fixed
@@ -249,3 +252,11 @@ def test_no_unmatched_units_are_an_empty_table(model, frames):
     table = rox.Study(model, **frames, by="shop").unmatched()
     assert list(table.columns) == ["shop", "missing_from"]
     assert len(table) == 0
+
+
+def test_agreement_of_four_people_in_two_units():
+    design = Design(codes=np.array([0, 0, 1, 1]), units=["north", "south"])
+    staff = SourceMoments.from_columns("employee", ["p1"], [np.array([1.0, 3, 6, 6])], design)
+    found = agreement(staff, Construct(name="pride", factor="pride", source="employee", items=["p1"]))
+    assert (round(found.icc1, 3), round(found.icc2, 3)) == (0.882, 0.938)
+    assert found.note == "rwg needs a scale with two ends"

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 import numpy as np
 
 from roxmodel.errors import RoxError, RoxWarning, did_you_mean
-from roxmodel.estimate.fit import fit
-from roxmodel.estimate.options import HELD_EQUAL
-from roxmodel.estimate.sentences import unit_notes
+from roxmodel.estimate.methods import fit
+from roxmodel.estimate.options import HELD_EQUAL, unit_notes
 from roxmodel.frozen import FrozenMapping
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.moments.single import Moments
@@ -156,13 +155,8 @@ def verdict_of(row: Mapping[Any, Any], n: int, alpha: float = _ALPHA) -> str:
     indices alone judge); `n` is the rows of all groups, `alpha` the level of the test: `Invariance` divides .05 by the
     number of steps, so that it is that of all together. ``holds`` where the test finds no difference (p >= alpha) or no
     index is beyond its limit; else ``fails`` where CFI and another index are beyond, ``doubtful`` where only some are.
-
-    References
-    ----------
     Chen (2007), doi 10.1080/10705510701301834; Cheung & Rensvold (2002), doi 10.1207/S15328007SEM0902_5.
 
-    Examples
-    --------
     >>> worse = {"level": "metric", "cfi_diff": -0.012, "rmsea_diff": 0.016, "srmr_diff": 0.0}
     >>> verdict_of({**worse, "pvalue": 0.01}, n=500), verdict_of({**worse, "pvalue": 0.2}, n=500)
     ('fails', 'holds')

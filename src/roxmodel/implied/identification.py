@@ -18,18 +18,9 @@ from roxmodel.spec.parameters import Parameter, ParameterTable
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = [
-    "FEWEST",
-    "PEOPLE",
-    "UNITS",
-    "Asked",
-    "NeverMetError",
-    "completed",
-    "name_parameters",
-    "require_identified",
-    "require_seen",
-    "thin",
-    "together_of",
-]
+    "FEWEST", "PEOPLE", "UNITS", "Asked", "NeverMetError", "completed", "name_parameters", "require_identified",
+    "require_seen", "thin", "together_of",
+]  # fmt: skip
 
 _RANK = 1e-13  # smallest eigenvalue of the scaled cross-products of the Jacobian that still counts
 _TRIES = 3
@@ -52,17 +43,9 @@ def require_identified(
     """Refuse a model whose parameters the moments cannot determine, at points chosen at random around the start.
 
     `picked` are the covariances that are known, where not all are (ordinal items); thresholds and means are then free
-    for each item.
-
-    Raises
-    ------
-    EstimationError
-        Naming the parameters that can be traded, their constructs, and the remedy.
-
-    References
-    ----------
-    Wald (1950), in Statistical inference in dynamic economic models, 238-244 (local rank); Bekker, Merckens &
-    Wansbeek (1994), Identification, equivalent models, and computer algebra.
+    for each item. Raises EstimationError naming the parameters that can be traded, their constructs, and the remedy.
+    Wald (1950), in Statistical inference in dynamic economic models, 238-244 (local rank); Bekker, Merckens & Wansbeek
+    (1994), Identification, equivalent models, and computer algebra.
     """
     found = _untold(table, layouts, start, None if picked is None else [picked]) if table.n_free else None
     if found is None:
@@ -237,8 +220,6 @@ class Asked:
 
 
 PEOPLE: Final = Asked("answered by the same person", "people", "Ask both of the same people")
-
-
 UNITS: Final = Asked(
     "known in the same unit",
     "units",
@@ -253,8 +234,6 @@ class NeverMetError(EstimationError):
 def together_of(seen: BoolArray, count: FloatArray | None = None) -> FloatArray:
     """(p, p) how many cases saw each pair of items, on the diagonal each item, from (J, p) and how often, (J,).
 
-    Examples
-    --------
     >>> together_of(np.array([[True, True, False], [True, False, True]])).tolist()
     [[2.0, 1.0, 1.0], [1.0, 1.0, 0.0], [1.0, 0.0, 1.0]]
     """
@@ -265,8 +244,6 @@ def together_of(seen: BoolArray, count: FloatArray | None = None) -> FloatArray:
 def thin(together: FloatArray) -> BoolArray:
     """(p, p) pairs seen together so rarely, though their items were seen often, that their covariance is hardly known.
 
-    Examples
-    --------
     >>> thin(np.array([[90.0, 80.0, 3.0], [80.0, 85.0, 5.0], [3.0, 5.0, 40.0]]))[2].tolist()
     [True, True, False]
     """
@@ -278,14 +255,9 @@ def completed(covariance: FloatArray, known: BoolArray) -> FloatArray:
     """Fill what is not known of a covariance so that its determinant is largest: no partial correlation is added.
 
     Where nothing positive definite has the known correlations, they are drawn towards 0 as far as it needs. `known` is
-    (p, p), True on the diagonal; what does not vary covaries with nothing.
+    (p, p), True on the diagonal; what does not vary covaries with nothing. Dempster (1972), doi 10.2307/2528966; Grone,
+    Johnson, Sá & Wolkowicz (1984), doi 10.1016/0024-3795(84)90207-6.
 
-    References
-    ----------
-    Dempster (1972), doi 10.2307/2528966; Grone, Johnson, Sá & Wolkowicz (1984), doi 10.1016/0024-3795(84)90207-6.
-
-    Examples
-    --------
     >>> known = np.array([[True, True, True], [True, True, False], [True, False, True]])
     >>> whole = completed(np.array([[4.0, 2.0, 1.0], [2.0, 4.0, 0.0], [1.0, 0.0, 1.0]]), known)
     >>> float(whole[1, 2].round(6))  # what the first item explains: 2 * 1 / 4
@@ -343,13 +315,9 @@ def require_seen(
     """Refuse a model that pairs of items which were never seen together would have to determine.
 
     Items that never met are no harm where others join them: the likelihood of what was seen has an information of full
-    rank as soon as the moments seen together have a Jacobian of full rank (they are all its cases see of Σ).
-    `together` is (p, p) for each layout (see `together_of`). What hangs on a few cases only is doubtful.
-
-    Raises
-    ------
-    NeverMetError
-        Naming the items that never met, what they leave untold, and the remedy.
+    rank as soon as the moments seen together have a Jacobian of full rank (they are all its cases see of Σ). `together`
+    is (p, p) for each layout (see `together_of`). What hangs on a few cases only is doubtful. Raises NeverMetError
+    naming the items that never met, what they leave untold, and the remedy.
     """
     short = [own < FEWEST for own in together]
     if any(own.any() for own in short):

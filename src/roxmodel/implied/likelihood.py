@@ -24,27 +24,10 @@ from roxmodel.implied.matrices import Implied, Layout, bank_of, implied, mean_we
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = [
-    "Against",
-    "Expansion",
-    "NormalCells",
-    "Objective",
-    "Part",
-    "Seen",
-    "Target",
-    "against",
-    "case_scores",
-    "cells_of_rows",
-    "expand",
-    "gradient_of",
-    "half_deviance",
-    "half_deviance_at",
-    "inverse_of",
-    "inverted",
-    "is_regular",
-    "objective_of_units",
-    "pulls",
-    "slope",
-]
+    "Against", "Expansion", "NormalCells", "Objective", "Part", "Seen", "Target", "against", "case_scores",
+    "cells_of_rows", "expand", "gradient_of", "half_deviance", "half_deviance_at", "inverse_of", "inverted",
+    "is_regular", "objective_of_units", "pulls", "slope",
+]  # fmt: skip
 
 _SINGULAR = 1e-12  # share of a variance that the other variables leave, below which only rounding is left
 _PIVOT = 1e-14  # smallest pivot of a covariance with ones on its diagonal that still has digits
@@ -187,12 +170,8 @@ def inverted(sigma: FloatArray, seen: BoolArray) -> tuple[FloatArray, FloatArray
     """Inverse of what each cell sees of Σ, zeros elsewhere, (J, p, p), and its log determinant, (J,).
 
     With P = Σ⁻¹, the inverse of the part that is seen is P_oo - P_om P_mm⁻¹ P_mo, and its determinant |Σ| |P_mm|: only
-    what is missing is factorised, all cells that miss equally many at once.
-
-    Raises
-    ------
-    numpy.linalg.LinAlgError
-        If Σ is not positive definite.
+    what is missing is factorised, all cells that miss equally many at once. Raises numpy.linalg.LinAlgError if Σ is not
+    positive definite.
     """
     whole, full = _inverse(sigma)
     found = np.empty((len(seen), *sigma.shape))
@@ -216,10 +195,7 @@ def inverted(sigma: FloatArray, seen: BoolArray) -> tuple[FloatArray, FloatArray
 def inverse_of(data: NormalCells, sigma: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Inverse of what each cell shows of Σ + noise, zeros elsewhere, (J, p, p), and log determinants, (J,).
 
-    Raises
-    ------
-    numpy.linalg.LinAlgError
-        If the covariance of some cell is not positive definite.
+    Raises numpy.linalg.LinAlgError if the covariance of some cell is not positive definite.
     """
     if data.noise is None:
         return inverted(sigma, data.seen)

@@ -14,27 +14,10 @@ from roxmodel.spec.parameters import Parameter, residual_of
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = [
-    "DISTURBANCES",
-    "EDGES",
-    "ITEM_MEANS",
-    "LATENT_MEANS",
-    "LOADINGS",
-    "RESIDUALS",
-    "Conditioned",
-    "Implied",
-    "Layout",
-    "bank_of",
-    "conditioned",
-    "filled",
-    "implied",
-    "lay_out",
-    "mean_weight",
-    "moment_jacobian",
-    "one_blas_thread",
-    "place_of",
-    "saturated",
-    "second_order",
-]
+    "DISTURBANCES", "EDGES", "ITEM_MEANS", "LATENT_MEANS", "LOADINGS", "RESIDUALS", "Conditioned", "Implied", "Layout",
+    "bank_of", "conditioned", "filled", "implied", "lay_out", "mean_weight", "moment_jacobian", "one_blas_thread",
+    "place_of", "saturated", "second_order",
+]  # fmt: skip
 
 
 LOADINGS, EDGES, DISTURBANCES, RESIDUALS, ITEM_MEANS, LATENT_MEANS = range(6)
@@ -311,9 +294,6 @@ class Conditioned:
     With C = Σ[·, x] and S = Σ[x, x], which the parameters do not move, the slopes are Π = C S⁻¹ and what is left is
     Σ - C S⁻¹ Cᵀ (Anderson 2003, An introduction to multivariate statistical analysis, ch. 2).
 
-    Examples
-    --------
-    >>> import numpy as np
     >>> at = conditioned(np.array([[2.0, 0.5], [0.5, 1.0]]), np.array([1]))
     >>> at.slopes[:, 0].tolist(), float(at.sigma[0, 0])
     ([0.5, 1.0], 1.75)

@@ -31,11 +31,8 @@ def start_values(
     A construct's loadings come from the correlations of its items (one factor, in closed form), its covariances with
     others from the correlations of the items of both, edges from regressions on these. An equation of observed
     variables only starts at least squares, which is its optimum in a recursive model. Starting values that the model
-    states go before.
-
-    References
-    ----------
-    Spearman (1904), doi 10.2307/1412107 (triads); Hägglund (1982), doi 10.1007/BF02296276 (instruments).
+    states go before. Spearman (1904), doi 10.2307/1412107 (triads); Hägglund (1982), doi 10.1007/BF02296276
+    (instruments).
     """
     total, times, sizes = (np.zeros(table.n_free) for _ in range(3))
     for group, target in groups:
@@ -235,12 +232,8 @@ def between_table(model: RoxModel, scaling: Scaling) -> ParameterTable:
     """Plan the parameters: as for method "sem", with equal residuals where a construct has two items.
 
     Exogenous constructs covary freely whatever the model says of them: the edges are the same, and a mean of
-    respondents is not known exactly.
-
-    Raises
-    ------
-    EstimationError
-        For a construct of two items that nothing is connected with.
+    respondents is not known exactly. Raises EstimationError for a construct of two items that nothing is connected
+    with.
     """
     connected = {name for edge in model.edges if edge.lag == 0 for name in (edge.cause, edge.effect)}
     connected |= {name for pair in model.covariances for name in (pair.left, pair.right)}

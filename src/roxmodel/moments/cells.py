@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roxmodel.errors import DataError
-from roxmodel.moments.checks import ordered
-from roxmodel.moments.condense import Design
+from roxmodel.moments.condense import Design, ordered
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = ["Cells"]

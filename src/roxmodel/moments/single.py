@@ -9,18 +9,23 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from roxmodel.errors import DataError, listed
-from roxmodel.moments.checks import (
+from roxmodel.moments.condense import (
+    BATCH,
     PRINTED,
+    blank,
+    chan,
+    condense_block,
     count,
     distinct,
     frequencies,
     frozen,
     index,
     numbers,
+    put,
     require_positive_definite,
+    scaled,
     square,
 )
-from roxmodel.moments.condense import BATCH, blank, chan, condense_block, put, scaled
 from roxmodel.types import FloatArray, read_only
 
 __all__ = ["Moments"]

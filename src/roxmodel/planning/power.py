@@ -29,8 +29,7 @@ from roxmodel.implied.identification import (
 from roxmodel.implied.likelihood import NormalCells, Target, expand
 from roxmodel.implied.matrices import DISTURBANCES, EDGES, Layout, filled, implied, lay_out
 from roxmodel.implied.starts import between_table, given_values, moments_between, start_values
-from roxmodel.moments.linked import LinkedMoments, SourceMoments
-from roxmodel.moments.unit_means import UnitMeans, without_say
+from roxmodel.moments.linked import LinkedMoments, SourceMoments, UnitMeans, without_say
 from roxmodel.spec.causal import within_wave
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import Parameter, ParameterTable

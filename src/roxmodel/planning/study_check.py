@@ -11,8 +11,7 @@ import numpy as np
 from roxmodel.doubts import Doubt
 from roxmodel.errors import EstimationError, SpecError
 from roxmodel.implied.matrices import LOADINGS, filled, implied, one_blas_thread
-from roxmodel.moments.linked import LinkedMoments
-from roxmodel.moments.unit_means import growth_of
+from roxmodel.moments.linked import LinkedMoments, growth_of
 from roxmodel.numerals import plain
 from roxmodel.planning.check_story import check_advice, check_glance, check_story
 from roxmodel.planning.power import (
@@ -82,36 +81,17 @@ class TotalCheck:
     """The smallest total effect of the model's headline that would be found with 80 % power at 5 %, two-sided.
 
     Found is an effect whose 95 % interval, as `Fit.effects` gives it, excludes 0.
-
-    Attributes
-    ----------
-    cause, effect
-        The headline: from pride to the last outcome it reaches.
-    detectable
-        In standard deviations between units, above 0; NaN with the reason in `note`.
-    detectable_raw
-        The same in points of the effect's first item per point of the cause's first item.
-    se
-        Expected standard error (standardised) of an effect of that size.
-    units
-        Units of the weakest equation on the way.
-    df
-        Degrees of freedom of the weakest equation on the way.
-    note
-        Why a number is missing.
-    fault
-        ``no_size`` where no size would be found.
     """
 
-    cause: str
+    cause: str  # cause, effect: the headline, from pride to the last outcome it reaches
     effect: str
-    detectable: float
-    detectable_raw: float
-    se: float
-    units: int
+    detectable: float  # in standard deviations between units, above 0; NaN with the reason in `note`
+    detectable_raw: float  # the same in points of the effect's first item per point of the cause's first item
+    se: float  # expected standard error (standardised) of an effect of that size
+    units: int  # units, df: units and degrees of freedom of the weakest equation on the way
     df: float
-    note: str
-    fault: CheckFault = ""
+    note: str  # why a number is missing
+    fault: CheckFault = ""  # ``no_size`` where no size would be found
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,34 +107,15 @@ class MoreData:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StudyCheck(Told):
-    """What a study can carry; made by `Study.check`.
+    """What a study can carry of a `model`; made by `Study.check`.
 
-    Attributes
-    ----------
-    model
-        What is asked of it.
-    n_units
-        Units that know something of the model.
-    construct_rows, edge_rows, more
-        The rows of `constructs`, `edges` and `collect`.
-    identified
-        Whether the parameters can be told apart, by what the model says and by which items were seen together.
-    reason
-        Why not, which parameters, and the remedy; empty if they can.
-    apart
-        Whether it is items that were never seen together that leave parameters untold: with other data they would be.
-    hardly
-        What hangs on a few units only.
-    obstacle
-        What in the data stands in the way of any fit by method "linked"; empty if nothing does.
-    parameters
-        Loadings and edges between units: the linked fit asks for more units than that.
-    total
-        The headline effect; None for a model in which nothing acts on anything.
-    notes
-        What was assumed.
-    planned
-        The model to plan with; None where nothing can be planned.
+    `n_units` know something of the model. `identified`: whether the parameters can be told apart, by what the model
+    says and by which items were seen together; `reason`: why not, which ones, and the remedy; `apart`: whether other
+    data would tell them (items were never seen together); `hardly`: what hangs on a few units only. `obstacle`: what in
+    the data stands in the way of any fit by method "linked", empty if nothing does. `parameters`: loadings and edges
+    between units; the linked fit asks for more units than that. `total`: the headline effect, None where nothing acts
+    on anything. `construct_rows`, `edge_rows`, `more`: rows of `constructs`, `edges`, `collect`. `notes`: what was
+    assumed. `planned`: the model to plan with, None where nothing can be planned.
     """
 
     model: RoxModel

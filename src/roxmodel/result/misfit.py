@@ -17,7 +17,7 @@ from roxmodel.errors import EstimationError, RoxError, did_you_mean
 from roxmodel.implied.likelihood import expand
 from roxmodel.implied.matrices import DISTURBANCES, RESIDUALS, filled, moment_jacobian
 from roxmodel.result.derived import Spreads
-from roxmodel.result.latent import (
+from roxmodel.result.factor_scores import (
     LatentGroup,
     given_by_data,
     latent_groups,
@@ -36,11 +36,7 @@ if TYPE_CHECKING:
     from roxmodel.result.fitted import Fitted
 
 __all__ = ["ResidualKind", "explained", "modification_indices", "residual_frame"]
-
-
 ResidualKind: TypeAlias = Literal["raw", "correlation", "standardized"]
-
-
 _ROUNDING = 1e-10
 
 
@@ -125,11 +121,7 @@ def explained(fit: Fitted) -> pd.DataFrame:
 
 
 _AT_ONCE = 300  # candidates expanded at once: the information has (free + candidates)² entries
-
-
 _NOTHING_NEW = 1e-7  # share of its information that a candidate must bring beyond the parameters of the model
-
-
 _KINDS = {"loading", "edge", "covariance", "intercept", "variance"}
 
 

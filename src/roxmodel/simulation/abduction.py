@@ -18,7 +18,7 @@ import numpy as np
 from scipy.special import betainc, expit, gammainc, gammaincc
 
 from roxmodel.errors import SimulationError, listed
-from roxmodel.moments.checks import unit_hint
+from roxmodel.moments.condense import unit_hint
 from roxmodel.records import LINEAR
 from roxmodel.result.fit import Fit
 from roxmodel.result.levels import UnitLevels
@@ -70,15 +70,6 @@ def one_unit(fit: Fit, unit: Hashable) -> OneUnit:
     """Find one unit in a fit.
 
     `unit`: its key in the study; in a fit of rows by method "path" the number of the row, from 0.
-
-    Examples
-    --------
-    >>> from roxmodel.datasets import make_world
-    >>> from roxmodel.estimate.fit import fit
-    >>> world = make_world(30, seed=1)
-    >>> found = one_unit(fit(world.model, world.study(), method="path"), world.unit["branch"][0])
-    >>> found.basis[0], found.root is None
-    ('observed', True)
     """
     people = fit.population
     if people.levels is None:
@@ -228,12 +219,6 @@ def expected_outcome(outcome: Outcome, before: FloatArray, after: FloatArray) ->
     had, both are the expected outcome under the other predictor.
 
     `before`, `after`: predictors, of shapes that go together.
-
-    Examples
-    --------
-    >>> seen = Outcome("logit", 0.0)
-    >>> expected_outcome(seen, np.array([0.0]), np.array([np.log(3.0)])).round(3).tolist()  # from 1/2 to 3/4
-    [0.5]
     """
     p, q = outcome.expected(before), outcome.expected(after)
     if outcome.yes_no:

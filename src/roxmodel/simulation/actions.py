@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from roxmodel.errors import SimulationError, did_you_mean
-from roxmodel.moments.checks import unit_hint
+from roxmodel.moments.condense import unit_hint
 from roxmodel.result.fit import Fit
 from roxmodel.result.levels import complete_levels
 from roxmodel.simulation.intervention import Intervention, covered_by, response_to, shares, spending
@@ -372,14 +372,7 @@ _UNITS: Final = {
 
 
 def unit_of(construct: Construct, fit: Fit | None = None) -> str:
-    """Name the unit of a construct's score, for tables and axes (in a fit: of ordinal items, what lies behind them).
-
-    Examples
-    --------
-    >>> from roxmodel.spec.questionnaire import Item, Percent
-    >>> unit_of(Construct(name="churn", factor="outcomes", source="unit", items=[Item(name="churn", scale=Percent())]))
-    'percentage points'
-    """
+    """Name the unit of a construct's score, for tables and axes (in a fit: of ordinal items, what lies behind them)."""
     if fit is not None and _ordinal(fit, construct):
         return "standard deviations"
     scale = construct.items[0].scale
@@ -394,16 +387,6 @@ def is_figure(construct: Construct) -> bool:
     A rating is a position on its scale, and nobody is moved beyond its end. A yes/no is one outcome of what was likely:
     a straight line through outcomes is the change of what is expected, with what the ends take away counted in (Stein
     1981, doi 10.1214/aos/1176345632), and to cut it at each outcome once more would count the ends twice.
-
-    Examples
-    --------
-    >>> from roxmodel.spec.questionnaire import Binary, Item, Likert
-    >>> scales = {"certified": Binary(), "pride": Likert(1, 5)}
-    >>> [
-    ...     is_figure(Construct(name=name, factor="outcomes", source="unit", items=[Item(name=name, scale=scale)]))
-    ...     for name, scale in scales.items()
-    ... ]
-    [True, False]
     """
     scale = construct.items[0].scale
     if scale is None:

@@ -36,27 +36,16 @@ _NAME = "counterfactual"
 class Counterfactual(Spoken):
     """What would have been in one unit.
 
-    Attributes
-    ----------
-    fit
-        The fitted graph.
-    unit, known
-        The unit's key (of a fit of rows its number, from 0), and what is known of its levels.
-    do, shift
-        Construct -> level it would have been set to; construct or item -> points it would have been moved by.
-    changes
-        (draws, k) change of each construct against what it was; NaN where it is not known.
-    levels
-        (k,) counterfactual levels, NaN where they are not known or not unique.
-    capped
-        (k,) share of draws in which the end of a scale cut the change.
-    notes
-        What was assumed, cut or extrapolated.
+    `unit`, `known`: the unit's key (of a fit of rows its number, from 0), and what is known of its levels. `do`,
+    `shift`: construct -> level it would have been set to; construct or item -> points it would have been moved by.
+    `changes`: (draws, k) change of each construct against what it was, NaN where it is not known. `levels`: (k,)
+    counterfactual levels, NaN where they are not known or not unique. `capped`: (k,) share of draws in which the end of
+    a scale cut the change. `notes`: what was assumed, cut or extrapolated.
 
     Examples
     --------
     >>> from roxmodel.datasets import make_world
-    >>> from roxmodel.estimate.fit import fit
+    >>> from roxmodel.estimate.methods import fit
     >>> world = make_world(60, seed=1)
     >>> found = counterfactual(fit(world.model, world.study(), method="path"), "B007", do={"pride": 4.0}, seed=1)
     >>> found
@@ -179,7 +168,7 @@ def counterfactual(
     Examples
     --------
     >>> from roxmodel.datasets import make_world
-    >>> from roxmodel.estimate.fit import fit
+    >>> from roxmodel.estimate.methods import fit
     >>> world = make_world(60, seed=1)
     >>> found = fit(world.model, world.study(), method="path")
     >>> answer = counterfactual(found, "B007", do={"pride": 4.0}, seed=1).table().set_index("construct")

@@ -50,29 +50,16 @@ class _Figures(NamedTuple):
 class Forecast(Spoken):
     """What to expect without any action.
 
-    Attributes
-    ----------
-    fit
-        The fitted graph.
-    given
-        Construct -> level it is seen at.
-    unit
-        Key of the one unit that is forecast; None = any unit.
-    horizon
-        Waves; all are alike.
-    means, spreads
-        (draws, k) mean of each construct, and standard deviation of one unit around it; NaN where not known. Of a
-        unit of a linked fit there is one draw, the estimate.
-    setting
-        (k,) mean of each construct had the given ones been *set* in all units: doing, not seeing. None where nothing
-        is given, a unit is named, or an equation is curved.
-    notes
-        What was assumed or extrapolated.
+    `given`: construct -> level it is seen at. `unit`: key of the one unit that is forecast; None = any. `horizon`:
+    waves; all are alike. `means`, `spreads`: (draws, k) mean of each construct, and standard deviation of one unit
+    around it; NaN where not known; of a unit of a linked fit there is one draw, the estimate. `setting`: (k,) mean of
+    each construct had the given ones been *set* in all units: doing, not seeing; None where nothing is given, a unit is
+    named, or an equation is curved. `notes`: what was assumed or extrapolated.
 
     Examples
     --------
     >>> from roxmodel.datasets import make_world
-    >>> from roxmodel.estimate.fit import fit
+    >>> from roxmodel.estimate.methods import fit
     >>> world = make_world(60, seed=1)
     >>> forecast(fit(world.model, world.study(), method="path"), {"pride": 3.8}, horizon=4, seed=1)
     <Forecast of a unit seen with pride at 3.8, 4 waves, 2000 draws>
@@ -197,7 +184,7 @@ def forecast(
     --------
     Where two regions differ in pride and in sales, pride foretells sales without moving them:
 
-    >>> from roxmodel.estimate.fit import fit
+    >>> from roxmodel.estimate.methods import fit
     >>> from roxmodel.moments.single import Moments
     >>> from roxmodel.simulation.intervention import Intervention
     >>> from roxmodel.simulation.run import simulate
@@ -366,13 +353,6 @@ def conditioned(joint: JointLevels, places: list[int], levels: FloatArray) -> Jo
     m + C_s C_ss⁻¹ (level - m_s), with covariance C - C_s C_ss⁻¹ C_s'. A direction that does not vary tells nothing.
 
     Anderson (2003), An introduction to multivariate statistical analysis, section 2.5.
-
-    Examples
-    --------
-    >>> both = JointLevels(np.zeros((1, 2)), np.array([[[1.0, 0.5], [0.5, 1.0]]]))
-    >>> left = conditioned(both, [0], np.array([2.0]))
-    >>> left.mean.tolist(), left.covariance[0, 1, 1].item()
-    ([[2.0, 1.0]], 0.75)
     """
     if not places:
         return joint
@@ -431,11 +411,6 @@ def mixture_quantiles(mean: FloatArray, spread: FloatArray, shares: tuple[float,
     """(shares, k) quantiles of an equal mixture of normal distributions, by bisection.
 
     `mean`, `spread`: (draws, k); a spread of 0 is a point.
-
-    Examples
-    --------
-    >>> mixture_quantiles(np.zeros((1, 1)), np.ones((1, 1)), (0.975,)).round(3).tolist()
-    [[1.96]]
     """
     wide = np.where(spread > 0, spread, 1.0)
     ends = (mean - 12 * spread).min(axis=0), (mean + 12 * spread).max(axis=0)

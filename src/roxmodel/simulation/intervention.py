@@ -21,7 +21,7 @@ from pydantic import (
 
 from roxmodel.errors import RoxError, SimulationError, listed
 from roxmodel.frozen import Frozen, FrozenMapping, Number, Whole, sentence
-from roxmodel.moments.checks import canonical
+from roxmodel.moments.condense import canonical
 from roxmodel.types import BoolArray, FloatArray
 
 __all__ = [
@@ -142,13 +142,7 @@ _KINDS: dict[object, type[Lowest | Highest | Below | Above]] = {
 
 
 def read_rule(given: object) -> Lowest | Highest | Below | Above:
-    """Read a rule from what JSON holds of it; a rule is its own.
-
-    Examples
-    --------
-    >>> read_rule({"kind": "below", "on": "pride", "level": 3})
-    Below(on='pride', level=3.0, kind='below')
-    """
+    """Read a rule from what JSON holds of it; a rule is its own."""
     if isinstance(given, Lowest | Highest | Below | Above):
         return given
     if isinstance(given, Mapping) and all(isinstance(name, str) for name in given):
@@ -165,11 +159,6 @@ def covered_by(rule: Lowest | Highest | Below | Above, levels: FloatArray) -> Bo
 
     `levels`: (units,) of the rule's construct, NaN where not known. Of the share of a rule as many units are taken as
     come nearest to it, at least one; of equal levels the first.
-
-    Examples
-    --------
-    >>> covered_by(Lowest(on="pride", share=0.5), np.array([3.0, 1.0, np.nan, 2.0, 4.0])).tolist()
-    [False, True, False, True, False]
     """
     known = ~np.isnan(levels)
     if isinstance(rule, Below | Above):
@@ -491,8 +480,6 @@ def response_to(dose: float, half_dose: float | None = None) -> float:
     brings less, and no dose more than ``1 + half_dose``; at `half_dose` half of that is reached (Michaelis & Menten
     1913, in translation doi 10.1021/bi201284u).
 
-    Examples
-    --------
     >>> response_to(0.5), response_to(0.5, half_dose=0.5), response_to(1.0, half_dose=0.5)
     (0.5, 0.75, 1.0)
     """
@@ -508,14 +495,7 @@ def shares(intervention: Intervention, horizon: int) -> FloatArray:
 
 
 def spending(intervention: Intervention, horizon: int, covered: float) -> dict[str, FloatArray]:
-    """Money spent in waves 1…horizon, block by block, (horizon,) each, not discounted.
-
-    Examples
-    --------
-    >>> visits = Intervention(name="visits", shift={"pride": 0.1}, cost=5.0, start=2, running_per_unit=1.0, hold=1)
-    >>> {block: money.tolist() for block, money in spending(visits, 4, covered=10).items()}
-    {'one-off': [0.0, 5.0, 0.0, 0.0], 'running per unit': [0.0, 10.0, 10.0, 0.0]}
-    """
+    """Money spent in waves 1…horizon, block by block, (horizon,) each, not discounted."""
     wave = np.arange(1, horizon + 1)
     first = (wave == intervention.start).astype(float)
     kept = wave >= intervention.start

@@ -36,20 +36,10 @@ _ALL = "all units"
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Priorities(Spoken):
-    """Where to act, made by `where_to_act`.
+    """Where to act, made by `where_to_act`: total effects of a `fit` on an `outcome`.
 
-    Attributes
-    ----------
-    fit, outcome
-        Whose total effects are shown, on which outcome.
-    rows
-        One record for each line of `table`.
-    currency
-        Label of the money, "" where nothing was priced.
-    notes
-        What was assumed.
-    wanted
-        1 where more of the outcome is better, -1 where less is.
+    `rows`: one record for each line of `table`. `currency`: label of the money, "" where nothing was priced. `notes`:
+    what was assumed. `wanted`: 1 where more of the outcome is better, -1 where less is.
     """
 
     fit: Fit

@@ -37,24 +37,13 @@ _ENDS = (0.025, 0.975)
 @read_only
 @dataclass(frozen=True, eq=False, repr=False)
 class Run(Spoken):
-    """The answer to a what-if question.
+    """The answer to a what-if question: `interventions` in the population of a `fit`.
 
-    Attributes
-    ----------
-    fit, interventions
-        The question.
-    horizon, discount, n_units
-        Waves, rate per wave, number of units the money is summed over (None where there are none).
-    changes
-        (draws, waves, k) mean change over the units against no action, all interventions together.
-    money
-        One for each intervention by itself, then the total of all together; empty without `value`.
-    value
-        Money per raw unit of each outcome, per unit (branch), per wave.
-    notes
-        What was assumed, cut or extrapolated.
-    question, actions
-        The question as it was read: draws, prices, units; interventions in the fit's own places.
+    `horizon`, `discount`, `n_units`: waves, rate per wave, units the money is summed over (None where there are none).
+    `changes`: (draws, waves, k) mean change over the units against no action, all interventions together. `money`: one
+    for each intervention by itself, then the total; empty without `value`, the money per raw unit of each outcome, per
+    unit (branch), per wave. `notes`: what was assumed, cut or extrapolated. `question`, `actions`: what was asked, as
+    it was read: draws, prices, units; interventions in the fit's own places.
     """
 
     fit: Fit
@@ -322,7 +311,7 @@ def simulate(  # noqa: PLR0913 - the contract of DESIGN.md
 
     Examples
     --------
-    >>> from roxmodel.estimate.fit import fit
+    >>> from roxmodel.estimate.methods import fit
     >>> from roxmodel.moments.single import Moments
     >>> from roxmodel.spec.graph import five_factor
     >>> moments = Moments.from_correlation(["pride", "sales"], [[1, 0.4], [0.4, 1]], n=100)

@@ -14,7 +14,7 @@ import numpy as np
 
 from roxmodel.doubts import Doubt
 from roxmodel.errors import DataError, listed
-from roxmodel.moments.checks import ordered
+from roxmodel.moments.condense import ordered
 from roxmodel.survey.frames import Frame, distinct, raw_dtype, require_columns
 from roxmodel.types import BoolArray, IntArray
 
@@ -85,13 +85,6 @@ def refuse_rounded(whose: str, values: Iterable[Any], dtype: str = "") -> None:
     That is a float, text in exponent notation or with ".0", or a Decimal with an exponent, so large that a float does
     not tell neighbours apart. `whose`: which column of which frame, as the sentence begins; `dtype` of the column:
     32-bit floats lose whole numbers from 2^24 on.
-
-    >>> refuse_rounded("The column 'id'", [7.0, 10**17])
-    >>> try:
-    ...     refuse_rounded("The column 'id'", [1e17])
-    ... except DataError as error:
-    ...     print(error.problem[:72])
-    The column 'id' holds whole numbers that went through floating point, su
     """
     size = 4 if "32" in dtype else 2 if "16" in dtype else 8
     for value in values:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from roxmodel.errors import listed
-from roxmodel.moments.linked import LinkedMoments, SourceMoments
-from roxmodel.moments.unit_means import UnitMeans
+from roxmodel.moments.linked import LinkedMoments, SourceMoments, UnitMeans
 from roxmodel.spec.constructs import UNIT, Construct
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.questionnaire import Item
@@ -57,14 +56,6 @@ def agreement(moments: SourceMoments, construct: Construct) -> Agreement:
 
     Bliese (2000), in Klein & Kozlowski (eds.), Multilevel theory, research, and methods, 349-381. James, Demaree & Wolf
     (1984), doi 10.1037/0021-9010.69.1.85.
-
-    >>> from roxmodel.moments.condense import Design
-    >>> design = Design(codes=np.array([0, 0, 1, 1]), units=["north", "south"])
-    >>> staff = SourceMoments.from_columns("employee", ["p1"], [np.array([1.0, 3, 6, 6])], design)
-    >>> pride = Construct(name="pride", factor="pride", source="employee", items=["p1"])
-    >>> found = agreement(staff, pride)
-    >>> round(found.icc1, 3), round(found.icc2, 3), found.note
-    (0.882, 0.938, 'rwg needs a scale with two ends')
     """
     own = moments.select(construct.item_names)
     rwg, rwg_note = _rwg(own, construct)

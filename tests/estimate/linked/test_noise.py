@@ -8,8 +8,7 @@ import pytest
 from roxmodel.errors import EstimationError
 from roxmodel.estimate.latent.sample import noise_of
 from roxmodel.moments.condense import Design
-from roxmodel.moments.linked import SourceMoments
-from roxmodel.moments.unit_means import mean_noise
+from roxmodel.moments.linked import SourceMoments, mean_noise
 
 EXACT = 1e-10
 SIGMA = np.array([[1.0, 0.4, 0.2], [0.4, 2.0, 0.5], [0.2, 0.5, 0.7]])

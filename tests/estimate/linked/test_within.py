@@ -13,8 +13,7 @@ from roxmodel.estimate.latent.sample import reweighted
 from roxmodel.estimate.latent.within import within_of
 from roxmodel.moments.cells import Cells
 from roxmodel.moments.condense import Design
-from roxmodel.moments.linked import SourceMoments
-from roxmodel.moments.unit_means import mean_noise
+from roxmodel.moments.linked import SourceMoments, mean_noise
 
 EXACT = 1e-10  # algebra in double precision
 SOLVED = 1e-6  # an iteration that stops at changes of 1e-8

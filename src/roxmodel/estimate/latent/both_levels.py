@@ -8,11 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from roxmodel.errors import EstimationError, RoxError, listed
-from roxmodel.estimate.latent.inference import Bread, beside_bound, bread_of
 from roxmodel.estimate.latent.joint_likelihood import CompleteObjective, JointObjective, JointPart, is_complete
 from roxmodel.estimate.latent.optimizer import Minimum, lower_bounds, minimise
 from roxmodel.estimate.latent.sample import GroupSample, LatentSolution, LinkedSample, Sample, Source
-from roxmodel.estimate.latent.solve import solve
+from roxmodel.estimate.latent.solve import Bread, beside_bound, bread_of, solve
 from roxmodel.estimate.latent.within import Within
 from roxmodel.implied.identification import NeverMetError
 from roxmodel.implied.likelihood import Expansion, NormalCells, Target
@@ -25,12 +24,8 @@ from roxmodel.spec.parameters import plan
 from roxmodel.types import FloatArray, Scaling
 
 __all__ = [
-    "BothLevels",
-    "cells_of",
-    "estimate_jointly",
-    "within_levels",
-    "within_model",
-]
+    "BothLevels", "cells_of", "estimate_jointly", "within_levels", "within_model",
+]  # fmt: skip
 
 _ROUNDS = 4
 _SINGULAR = 1e-9  # smallest eigenvalue of correlations within units that answers may have
@@ -74,10 +69,7 @@ def _within_part(model: RoxModel, source: str) -> RoxModel:
 def within_model(model: RoxModel, source: Source, scaling: Scaling) -> LatentSolution:
     """Fit the part of a model that one survey holds to the covariance within units; errors by normal theory.
 
-    Raises
-    ------
-    RoxError
-        If it is not identified, or its covariance is singular.
+    Raises RoxError if it is not identified, or its covariance is singular.
     """
     part = _within_part(model, source.name)
     scale = np.sqrt(np.diag(source.within.covariance))
@@ -181,10 +173,7 @@ def _pooled_edges(model: RoxModel, sample: LinkedSample, scaling: Scaling) -> tu
 def cells_of(source: Source) -> Cells:
     """Answers by unit and pattern; where nobody skipped an item, one cell a unit.
 
-    Raises
-    ------
-    EstimationError
-        If answers are missing and their rows are not at hand, or only means were printed.
+    Raises EstimationError if answers are missing and their rows are not at hand, or only means were printed.
     """
     if source.cells is not None:
         return source.cells
@@ -231,10 +220,7 @@ def estimate_jointly(
 ) -> BothLevels:
     """Maximise the likelihood of all answers, from the estimate with the pooled covariance within units.
 
-    Raises
-    ------
-    EstimationError
-        If the answers are not at hand, or the model within units cannot be estimated.
+    Raises EstimationError if the answers are not at hand, or the model within units cannot be estimated.
     """
     parts, starts, lowers, models = [], [known.found.theta], [lower_bounds(known.table)], []
     notes: list[str] = []

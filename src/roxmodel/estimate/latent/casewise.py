@@ -67,13 +67,10 @@ def adf_products(
 ) -> tuple[FloatArray, float]:
     """Distribution-free middle at the model's Σ: Σ_i q_i q_iᵀ / n of Δᵀ A (y yᵀ - S), and tr(A Γ).
 
-    A is the normal-theory weight at Σ(θ), Γ the covariance of the second (and first) moments, both as Satorra &
-    Bentler (1994) use them. Where the data give some variables, Γ is that of the others given them: what a regression
-    on them predicts is taken off.
-
-    References
-    ----------
-    Satorra & Bentler (1994), in Latent variables analysis: applications for developmental research, 399-419.
+    A is the normal-theory weight at Σ(θ), Γ the covariance of the second (and first) moments, both as Satorra & Bentler
+    (1994) use them. Where the data give some variables, Γ is that of the others given them: what a regression on them
+    predicts is taken off. Satorra & Bentler (1994), in Latent variables analysis: applications for developmental
+    research, 399-419.
     """
     rows = cases.rows
     if rows is None:

@@ -49,11 +49,8 @@ class Minimum:
 def minimise(objective: Minimisable, start: FloatArray, lower: FloatArray, most: int = _MOST_STEPS) -> Minimum:
     """Minimise from a start, where the function is finite, above lower bounds (-inf for none).
 
-    Analytic derivatives, and a ridge as high as the way down needs (trust region).
-
-    References
-    ----------
-    Bertsekas (1982), doi 10.1137/0320018 (projected Newton); Lee & Jennrich (1979), doi 10.1007/BF02293789 (scoring).
+    Analytic derivatives, and a ridge as high as the way down needs (trust region). Bertsekas (1982),
+    doi 10.1137/0320018 (projected Newton); Lee & Jennrich (1979), doi 10.1007/BF02293789 (scoring).
     """
     theta = np.maximum(start, lower)
     here = objective.expand(theta)
@@ -121,8 +118,6 @@ def _model(here: Expansion, theta: FloatArray, lower: FloatArray) -> _Model:
 def _step(model: _Model, ridge: float) -> tuple[FloatArray, float]:
     """Minimise the model on the bounds, with as much of a ridge as its Hessian needs to be convex.
 
-    References
-    ----------
     Moré & Sorensen (1983), doi 10.1137/0904038; Nocedal & Wright (2006), Numerical optimization, ch. 16 (active sets).
     """
     size = len(model.gradient)

@@ -18,10 +18,8 @@ from roxmodel.survey.answers import Columns, columns_of
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = [
-    "covariates_of",
-    "sample_of_frame",
-    "sample_of_moments",
-]
+    "covariates_of", "sample_of_frame", "sample_of_moments",
+]  # fmt: skip
 
 _BLOCK = 1 << 15  # rows handled at once
 _FEWEST = 5  # respondents in any number that a fit keeps
@@ -50,10 +48,8 @@ def sample_of_moments(model: RoxModel, moments: Moments) -> Sample:
 def sample_of_frame(model: RoxModel, native: object, options: SemOptions) -> Sample:
     """Read a frame that holds all items of a person in one row.
 
-    Raises
-    ------
-    DataError, EstimationError
-        For a column that is missing or cannot be used, constant within a group, collinear, or too few rows.
+    Raises DataError or EstimationError for a column that is missing or cannot be used, constant within a group,
+    collinear, or too few rows.
     """
     names = tuple(item.name for item in model.items)
     asked = {name: getattr(options, name) for name in ("group", "cluster", "weight", "frequency")}

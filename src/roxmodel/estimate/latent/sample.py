@@ -18,8 +18,7 @@ from roxmodel.implied.matrices import Layout
 from roxmodel.implied.starts import moments_between
 from roxmodel.moments.cells import Cells
 from roxmodel.moments.condense import kish
-from roxmodel.moments.linked import LinkedMoments, SourceMoments
-from roxmodel.moments.unit_means import UnitMeans
+from roxmodel.moments.linked import LinkedMoments, SourceMoments, UnitMeans
 from roxmodel.records import WithinEdge
 from roxmodel.result.draws import Draws
 from roxmodel.spec.causal import acting
@@ -29,19 +28,12 @@ from roxmodel.survey.composites import MIN_GROUP
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
 if TYPE_CHECKING:
-    from roxmodel.estimate.latent.inference import Bread
     from roxmodel.estimate.latent.optimizer import Minimum
+    from roxmodel.estimate.latent.solve import Bread
 
 __all__ = [
-    "GroupSample",
-    "LatentSolution",
-    "LinkedSample",
-    "Sample",
-    "Source",
-    "linked_sample",
-    "noise_of",
-    "reweighted",
-]
+    "GroupSample", "LatentSolution", "LinkedSample", "Sample", "Source", "linked_sample", "noise_of", "reweighted",
+]  # fmt: skip
 
 _FAR = 1e4  # of a mean from 0, in standard deviations between units
 _SAME = 1e-10  # smallest eigenvalue of correlations of unit means that distinct items may have
@@ -199,10 +191,8 @@ class LatentSolution:
 def linked_sample(model: RoxModel, moments: LinkedMoments, cells: Mapping[str, Cells]) -> LinkedSample:
     """Lay the moments of all sources out over the units.
 
-    Raises
-    ------
-    DataError, EstimationError
-        For items that the moments do not hold, within-unit variances that nobody knows, too few units.
+    Raises DataError or EstimationError for items that the moments do not hold, within-unit variances that nobody knows,
+    too few units.
     """
     means = UnitMeans.of(moments, tuple(item.name for item in model.items))
     items, raw = means.items, means.values

@@ -11,8 +11,8 @@ from scipy.linalg import block_diag
 from roxmodel.errors import EstimationError
 from roxmodel.estimate.latent.both_levels import BothLevels
 from roxmodel.estimate.latent.casewise import score_products
-from roxmodel.estimate.latent.inference import satorra_bentler
 from roxmodel.estimate.latent.sample import GroupSample, LatentSolution, LinkedSample, Sample
+from roxmodel.estimate.latent.solve import satorra_bentler
 from roxmodel.estimate.latent.unrestricted import (
     Yardstick,
     any_covariance,
@@ -35,26 +35,16 @@ _BLOCK = 1 << 12
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What is judged: the model, what it was estimated from, the estimate with half its deviance per observation.
-
-    Attributes
-    ----------
-    given
-        Places of exogenous variables that the data give.
-    inverse
-        (n_free, n_free) inverse of the information that the errors use, per observation.
-    test
-        ``""``, ``"yuan-bentler"`` or ``"satorra-bentler"``.
-    """
+    """What is judged: the model, what it was estimated from, the estimate with half its deviance per observation."""
 
     layouts: Sequence[Layout]
     sample: Sample
     theta: FloatArray
     value: float
     n_free: int
-    given: tuple[int, ...]
-    inverse: FloatArray
-    test: str
+    given: tuple[int, ...]  # places of exogenous variables that the data give
+    inverse: FloatArray  # (n_free, n_free) inverse of the information that the errors use, per observation
+    test: str  # "", "yuan-bentler" or "satorra-bentler"
 
     @property
     def means(self) -> bool:
@@ -144,8 +134,6 @@ def _sb_base(judged: Judged, base: Yardstick) -> float:
 def _missing_correction(judged: Judged, free: Yardstick, base: Yardstick, dfs: tuple[int, int]) -> Correction:
     """Corrected noncentrality with missing answers: the complete-data misfit of the estimated moments.
 
-    References
-    ----------
     Zhang & Savalei (2023), doi 10.1037/met0000445.
     """
     found = []
@@ -280,8 +268,6 @@ def _residual_size(layout: Layout, theta: FloatArray, target: Target) -> float:
 def _saturated_trace(sample: Sample, free: Yardstick, given: tuple[int, ...]) -> float:
     """tr(A⁻¹ B) of the saturated model, A its information and B the products of its scores, over all groups.
 
-    References
-    ----------
     Yuan & Bentler (2000), doi 10.1111/0081-1750.00078; Asparouhov & Muthén (2005), as `chisq_scaled` uses them.
     """
     return sum(
@@ -353,12 +339,7 @@ def linked_indices(
 ) -> tuple[dict[str, float], Target | None, list[str]]:
     """Fit indices, the moments between units without structure, and what a reader must know of them.
 
-    Parameters
-    ----------
-    sample, known
-        What was estimated, from what.
-    joint
-        The likelihood of all answers, where both levels were estimated together.
+    `joint` is the likelihood of all answers, where both levels were estimated together.
     """
     n, p, data = float(sample.n), len(sample.items), sample.data
     own = known.found.expansion.value

@@ -39,19 +39,12 @@ _MOST_STEPS = 60
 
 @dataclass(frozen=True, slots=True)
 class Yardstick:
-    """A model without structure: for each group a layout with a theta of its own, and what they imply.
-
-    Attributes
-    ----------
-    value
-        Half the deviance per case over all groups.
-    moments
-        In units of the scale; NaN for pairs that were never seen together, of which the likelihood says nothing.
-    """
+    """A model without structure: for each group a layout with a theta of its own, and what they imply."""
 
     layouts: tuple[Layout, ...]
     thetas: tuple[FloatArray, ...]
-    value: float
+    value: float  # half the deviance per case over all groups
+    # in units of the scale; NaN for pairs that were never seen together, of which the likelihood says nothing
     moments: tuple[Target, ...]
 
     @property
@@ -67,9 +60,6 @@ def saturated_of(sample: Sample, means: bool, given: tuple[int, ...], laid_out: 
     """Estimate all moments freely: the sample's own, or with missing answers by EM and Newton's method.
 
     Covariances of items that never met are no parameters (the likelihood is the same whatever they are) and NaN.
-
-    References
-    ----------
     Dempster, Laird & Rubin (1977), doi 10.1111/j.2517-6161.1977.tb01600.x.
     """
     if sample.complete and not laid_out:  # complete data are reproduced exactly: nothing needs to be laid out

@@ -14,8 +14,7 @@ from roxmodel.implied.curvature import pair_information
 from roxmodel.implied.identification import completed
 from roxmodel.implied.likelihood import inverted
 from roxmodel.moments.cells import Cells
-from roxmodel.moments.linked import SourceMoments
-from roxmodel.moments.unit_means import never_met, without_say
+from roxmodel.moments.linked import SourceMoments, never_met, without_say
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = ["Within", "WithinStep", "within_of", "within_step"]
@@ -73,21 +72,17 @@ def within_of(
 ) -> Within:
     """Find the covariance within units.
 
-    Complete answers: cross-products about unit means over their degrees of freedom. With holes: maximum likelihood
-    with the units' means as nuisance (REML), by EM on the cells of unit and pattern; without rows at hand (published
-    means, merged moments) or with sampling weights: pair by pair, made positive semi-definite if it is not.
+    Complete answers: cross-products about unit means over their degrees of freedom. With holes: maximum likelihood with
+    the units' means as nuisance (REML), by EM on the cells of unit and pattern; without rows at hand (published means,
+    merged moments) or with sampling weights: pair by pair, made positive semi-definite if it is not.
 
     Of two items that nobody answered both of, the means rest on different people: their sampling errors do not covary,
     whatever the covariance (it is filled by what joins them). Only in finite units, where people who answered one item
     leave fewer to answer the other, it is needed, and guessed.
 
     `weight`: (G,) how often each unit counts; `start`: where EM starts, and whose words are kept; `groups`: (q,)
-    construct of each item, None = one.
-
-    Raises
-    ------
-    EstimationError, DataError
-        If the variance within units is not known, or nobody answered twice in a unit.
+    construct of each item, None = one. Raises EstimationError or DataError if the variance within units is not known,
+    or nobody answered twice in a unit.
     """
     pooled, df, known = _pairwise(own, weight)
     notes: list[str] = []

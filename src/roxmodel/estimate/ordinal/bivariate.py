@@ -13,21 +13,10 @@ from roxmodel.estimate.ordinal.marginals import FAR, TINY, bound_pulls, share_be
 from roxmodel.types import BoolArray, FloatArray
 
 __all__ = [
-    "Bounds",
-    "Cut",
-    "PairPulls",
-    "Pulls",
-    "SteppedRoot",
-    "bivariate_cdf",
-    "bivariate_density",
-    "bivariate_slope",
-    "cell_influence",
-    "perfectly_associated",
-    "polychoric",
-    "rectangle_derivatives",
-    "rectangle_pulls",
+    "Bounds", "Cut", "PairPulls", "Pulls", "SteppedRoot", "bivariate_cdf", "bivariate_density", "bivariate_slope",
+    "cell_influence", "perfectly_associated", "polychoric", "rectangle_derivatives", "rectangle_pulls",
     "without_empty_cell",
-]
+]  # fmt: skip
 
 
 Pulls: TypeAlias = tuple[FloatArray, FloatArray]
@@ -64,20 +53,13 @@ def bivariate_cdf(a: FloatArray, b: FloatArray, rho: FloatArray) -> FloatArray:
     """P(X ≤ a, Y ≤ b) of two standard normal variables with correlation rho.
 
     For |ρ| ≤ 0.925 Plackett's identity dΦ₂/dρ = φ₂ is integrated over the angle arcsin ρ by Gauss–Legendre quadrature;
-    above, the integral runs from ±1 towards ρ and its singular part is taken out and integrated in closed form
-    (Drezner & Wesolowsky 1990; Genz 2004). The absolute error is below 1e-14.
+    above, the integral runs from ±1 towards ρ and its singular part is taken out and integrated in closed form (Drezner
+    & Wesolowsky 1990; Genz 2004). The absolute error is below 1e-14.
 
-    `a`, `b` and `rho` broadcast; limits may be infinite. One ρ for a grid of limits (axes of length 1) saves most
-    of the sines.
+    `a`, `b` and `rho` broadcast; limits may be infinite. One ρ for a grid of limits (axes of length 1) saves most of
+    the sines. Genz (2004), Statistics and Computing 14, 251-260, doi 10.1023/B:STCO.0000035304.20635.31. Drezner &
+    Wesolowsky (1990), J. Stat. Comput. Simul. 35, 101-107, doi 10.1080/00949659008811236.
 
-    References
-    ----------
-    Genz (2004), Statistics and Computing 14, 251-260, doi 10.1023/B:STCO.0000035304.20635.31.
-    Drezner & Wesolowsky (1990), J. Stat. Comput. Simul. 35, 101-107, doi 10.1080/00949659008811236.
-
-    Examples
-    --------
-    >>> import numpy as np
     >>> bivariate_cdf(np.array([0.0, np.inf]), np.array([0.0, 0.0]), np.array([0.5, 0.5])).round(12)
     array([0.33333333, 0.5       ])
     """
@@ -160,15 +142,9 @@ def _series_integral(
 def bivariate_density(a: FloatArray, b: FloatArray, rho: FloatArray) -> FloatArray:
     """Density of two standard normal variables with correlation rho: also dΦ₂/dρ (Plackett 1954).
 
-    `a`, `b` and `rho` broadcast; 0 where a limit is infinite; -1 < ρ < 1.
+    `a`, `b` and `rho` broadcast; 0 where a limit is infinite; -1 < ρ < 1. Plackett (1954), Biometrika 41, 351-360,
+    doi 10.1093/biomet/41.3-4.351.
 
-    References
-    ----------
-    Plackett (1954), Biometrika 41, 351-360, doi 10.1093/biomet/41.3-4.351.
-
-    Examples
-    --------
-    >>> import numpy as np
     >>> bivariate_density(np.array([0.0, np.inf]), np.array([0.0, 0.0]), np.array([0.6, 0.6])).round(6)
     array([0.198944, 0.      ])
     """
@@ -183,9 +159,6 @@ def bivariate_slope(a: FloatArray, b: FloatArray, rho: FloatArray) -> FloatArray
 
     Multiply by the density. Infinite points are taken as ±40, where the density is 0.
 
-    Examples
-    --------
-    >>> import numpy as np
     >>> bivariate_slope(np.array([1.0]), np.array([1.0]), np.array([0.0]))
     array([1.])
     """
@@ -201,9 +174,6 @@ def bivariate_slope(a: FloatArray, b: FloatArray, rho: FloatArray) -> FloatArray
 class SteppedRoot:
     """Newton's method on many correlations at once, each kept inside the interval where its score changes sign.
 
-    Examples
-    --------
-    >>> import numpy as np
     >>> root = SteppedRoot.start(np.array([0.2]))
     >>> while root.active.any():
     ...     root = root.stepped(np.exp(-root.rho) - 0.5, -np.exp(-root.rho))
@@ -248,9 +218,6 @@ def without_empty_cell(tables: FloatArray, square: BoolArray) -> FloatArray:
 
     `tables` are (pairs, K, K) counts, padded with zeros; `square` (pairs,) says where both items have two categories.
 
-    Examples
-    --------
-    >>> import numpy as np
     >>> without_empty_cell(np.array([[[0.0, 7.0], [8.0, 9.0]]]), np.array([True]))[0].tolist()
     [[0.5, 6.5], [7.5, 9.5]]
     """
@@ -269,9 +236,6 @@ def perfectly_associated(tables: FloatArray) -> BoolArray:
 
     Then the likelihood grows up to ±1 and there is no estimate inside.
 
-    Examples
-    --------
-    >>> import numpy as np
     >>> perfectly_associated(np.array([[[5.0, 0.0], [0.0, 4.0]], [[5.0, 1.0], [1.0, 4.0]]]))
     array([ True, False])
     """
@@ -292,14 +256,8 @@ def polychoric(tables: FloatArray, rows: FloatArray, columns: FloatArray) -> Flo
 
     `tables` are (pairs, K, K) counts; items with fewer categories than K have empty last rows or columns. `rows` and
     `columns` are (pairs, K-1) thresholds, ascending, padded with inf. NaN where no maximum inside (-1, 1) was found.
-
-    References
-    ----------
     Olsson (1979), Psychometrika 44, 443-460, doi 10.1007/BF02296207.
 
-    Examples
-    --------
-    >>> import numpy as np
     >>> half = np.zeros((1, 1))  # both items are cut at the median: ρ = sin(π/2 · (share of agreement - disagreement))
     >>> polychoric(np.array([[[40.0, 10.0], [10.0, 40.0]]]), half, half).round(9)
     array([0.80901699])
@@ -346,18 +304,12 @@ def cell_influence(tables: FloatArray, rows: FloatArray, columns: FloatArray, rh
     """How much a person in each cell moves the correlation, the thresholds' own movement included.
 
     The estimating equations are those of the two steps: first the thresholds of each item, then ρ. With s the scores,
-    A11, A21 and A22 their mean products (Muthén 1984), a person's influence is A22⁻¹(s_ρ - A21 A11⁻¹ s_thresholds).
-    It depends on the two answers only, so that a table holds it for all persons.
+    A11, A21 and A22 their mean products (Muthén 1984), a person's influence is A22⁻¹(s_ρ - A21 A11⁻¹ s_thresholds). It
+    depends on the two answers only, so that a table holds it for all persons.
 
-    All (pairs, K, K) as in `polychoric`, of √n(ρ̂ - ρ); 0 where nobody is.
+    All (pairs, K, K) as in `polychoric`, of √n(ρ̂ - ρ); 0 where nobody is. Muthén (1984), Psychometrika 49, 115-132,
+    doi 10.1007/BF02294210.
 
-    References
-    ----------
-    Muthén (1984), Psychometrika 49, 115-132, doi 10.1007/BF02294210.
-
-    Examples
-    --------
-    >>> import numpy as np
     >>> half = np.zeros((1, 1))
     >>> cell_influence(np.array([[[40.0, 10.0], [10.0, 40.0]]]), half, half, np.array([0.809017]))[0].round(3)
     array([[ 0.369, -1.477],

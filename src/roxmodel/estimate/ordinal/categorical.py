@@ -9,11 +9,10 @@ from typing import Any, Final
 import numpy as np
 
 from roxmodel.errors import DataError, RoxError, SpecError, did_you_mean, listed
-from roxmodel.estimate.latent.inference import beside_bound, bread_of
 from roxmodel.estimate.latent.optimizer import lower_bounds, minimise
 from roxmodel.estimate.latent.row_sample import covariates_of, sample_of_frame
 from roxmodel.estimate.latent.sample import GroupSample, LatentSolution, Sample
-from roxmodel.estimate.latent.solve import given_by_data, owner_of, refuse_free_lags
+from roxmodel.estimate.latent.solve import beside_bound, bread_of, given_by_data, owner_of, refuse_free_lags
 from roxmodel.estimate.options import SemOptions
 from roxmodel.estimate.ordinal.ordinal_moments import OrdinalMoments, ordinal_moments
 from roxmodel.estimate.ordinal.weighted import (
@@ -44,10 +43,7 @@ _REST: Final[dict[str, Any]] = {"given": "rest", "note": "1 minus what its const
 def ordinal_items(model: RoxModel, ordered: Sequence[str] | bool | None) -> BoolArray:
     """(p,) which items are ordinal; covariates that the others are conditioned on never are.
 
-    Raises
-    ------
-    RoxError
-        For an unknown name, for a covariate, or if no item is ordinal.
+    Raises RoxError for an unknown name, for a covariate, or if no item is ordinal.
     """
     names = [item.name for item in model.items]
     given = set(covariates_of(model))

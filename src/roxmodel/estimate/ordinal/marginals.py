@@ -12,15 +12,8 @@ from roxmodel.errors import DataError, EstimationError, listed
 from roxmodel.types import FloatArray, IntArray
 
 __all__ = [
-    "FAR",
-    "TINY",
-    "ContinuousItem",
-    "OrdinalItem",
-    "bound_pulls",
-    "continuous_item",
-    "ordinal_item",
-    "share_between",
-]
+    "FAR", "TINY", "ContinuousItem", "OrdinalItem", "bound_pulls", "continuous_item", "ordinal_item", "share_between",
+]  # fmt: skip
 
 FAR = 1e8  # stands for an infinite threshold: its density is 0 and so is every product with it
 TINY = 1e-300  # keeps quotients finite
@@ -130,22 +123,10 @@ def ordinal_item(
     """Cut the standard normal variable at the cumulative shares; given covariates, by maximum likelihood.
 
     `weight` (n,) is how many people each row stands for, `design` (n, q) the covariates, their means taken off;
-    `categories` those that exist, None = those that occur.
+    `categories` those that exist, None = those that occur. Raises DataError if there is one category only, a declared
+    category is empty or a value is not among them. Raises EstimationError if the covariates foretell the answers so
+    well that a slope has no end, or no error. McKelvey & Zavoina (1975), doi 10.1080/0022250X.1975.9989847.
 
-    Raises
-    ------
-    DataError
-        If there is one category only, a declared category is empty or a value is not among them.
-    EstimationError
-        If the covariates foretell the answers so well that a slope has no end, or no error.
-
-    References
-    ----------
-    McKelvey & Zavoina (1975), doi 10.1080/0022250X.1975.9989847.
-
-    Examples
-    --------
-    >>> import numpy as np
     >>> alone = ordinal_item("a", np.array([1.0, 2.0, 5.0]), np.array([16.0, 68.0, 16.0]), np.empty((3, 0)))
     >>> alone.thresholds.round(3)
     array([-0.994,  0.994])
@@ -283,18 +264,9 @@ def continuous_item(
 ) -> ContinuousItem:
     """Standardise the values; given covariates, what a regression on them by least squares leaves.
 
-    `weight` and `design` as in `ordinal_item`.
+    `weight` and `design` as in `ordinal_item`. Raises DataError if fewer than three different values occur. Raises
+    EstimationError if the covariates leave nothing of the item, or two values.
 
-    Raises
-    ------
-    DataError
-        If fewer than three different values occur.
-    EstimationError
-        If the covariates leave nothing of the item, or two values.
-
-    Examples
-    --------
-    >>> import numpy as np
     >>> alone = continuous_item("c", np.array([1.0, 2.0, 6.0]), np.array([2.0, 1.0, 1.0]), np.empty((3, 0)))
     >>> round(alone.sd, 4)
     2.0616

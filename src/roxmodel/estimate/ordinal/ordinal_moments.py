@@ -66,9 +66,6 @@ class OrdinalMoments:
     items; then the lower triangle of the covariance matrix, column by column. This is the order of lavaan's `WLS.obs`,
     which writes the negative of each mean.
 
-    Examples
-    --------
-    >>> import numpy as np
     >>> rng = np.random.default_rng(1)
     >>> z = rng.standard_normal((500, 1)) + rng.standard_normal((500, 3))
     >>> moments = ordinal_moments(np.digitize(z, [-1.0, 1.0]), np.array([True, True, True]), ["a", "b", "c"])
@@ -119,45 +116,21 @@ def ordinal_moments(
 
     First each item alone: an ordinal one by the shares of its answers (given covariates, an ordered probit regression),
     a continuous one by mean and variance with divisor n (least squares). Then each pair alone: the correlation, of what
-    covariates leave, by maximum likelihood with the first step held fixed. Gamma is that of the joined estimating
-    equations, B⁻¹ E[ss'] B⁻ᵀ, all expectations being means over the sample, as in Muthén (1984) and lavaan (with
-    covariates its ``conditional.x = TRUE``). Nothing is assumed of how covariates are distributed: they may be 0/1.
+    covariates leave, by maximum likelihood with the first step held fixed (Olsson 1979, doi 10.1007/BF02296207; Olsson,
+    Drasgow & Dorans 1982, doi 10.1007/BF02294164). Gamma is that of the joined estimating equations, B⁻¹ E[ss'] B⁻ᵀ,
+    all expectations being means over the sample, as in Muthén (1984, Psychometrika 49, 115-132, doi 10.1007/BF02294210)
+    and lavaan (with covariates its ``conditional.x = TRUE``). Nothing is assumed of how covariates are distributed:
+    they may be 0/1.
 
     Without covariates, a two-by-two table with one empty cell gets half a person there, its margins kept, for the
     correlation (not for gamma); larger tables are left as they are: lavaan's `zero.add = c(0.5, 0)` and
     `zero.keep.margins = TRUE`.
 
-    Parameters
-    ----------
-    values
-        (n, p) answers without gaps. Those to ordinal items are numbers; their order counts, not their distances.
-    ordinal
-        (p,) which items are ordinal.
-    names
-        (p,) items.
-    frequency
-        (n,) how many people each row stands for; None = one. Equal to repeating the rows.
-    categories
-        For ordinal items the categories that exist. An item not named has those that occur.
-    covariates, x
-        (q,) names and (n, q) values. Thresholds and means are those where all covariates are 0, variances and
-        correlations those of residuals.
+    `values` are (n, p) without gaps; of answers to ordinal items the order counts, not the distances. `frequency` (n,)
+    is how many people each row stands for, None = one. `categories` are those of ordinal items that exist (or occur).
+    `x` (n, q): thresholds and means are those where all covariates are 0, variances and correlations those of
+    residuals.
 
-    Raises
-    ------
-    DataError
-        If a value is missing, an item has one value only, or a declared category is empty.
-    EstimationError
-        If the covariates foretell an item, or two items are perfectly associated.
-
-    References
-    ----------
-    Olsson (1979), doi 10.1007/BF02296207. Olsson, Drasgow & Dorans (1982), doi 10.1007/BF02294164.
-    Muthén (1984), Psychometrika 49, 115-132, doi 10.1007/BF02294210.
-
-    Examples
-    --------
-    >>> import numpy as np
     >>> answers = np.array([[1.0, 1.0], [1.0, 2.0], [2.0, 1.0], [2.0, 2.0]])
     >>> people = np.array([40.0, 10.0, 10.0, 40.0])
     >>> moments = ordinal_moments(answers, np.array([True, True]), ["a", "b"], frequency=people)

@@ -128,8 +128,6 @@ def weighted_indices(
 ) -> dict[str, float]:
     """Test and indices: scaled and shifted (Asparouhov & Muthén 2010), robust ones by normal-theory misfit.
 
-    References
-    ----------
     Asparouhov & Muthén (2010), Simple second order chi-square correction; Savalei (2021),
     doi 10.1080/00273171.2020.1717922 (robust CFI and RMSEA).
     """

@@ -18,19 +18,9 @@ from roxmodel.spec.parameters import Parameter
 from roxmodel.types import FloatArray, IntArray
 
 __all__ = [
-    "Computed",
-    "Regression",
-    "Task",
-    "check_task",
-    "computed",
-    "generalised",
-    "least_squares",
-    "normal_theory",
-    "regress",
-    "replicated",
-    "solved",
-    "variance_inflation",
-]
+    "Computed", "Regression", "Task", "check_task", "computed", "generalised", "least_squares", "normal_theory",
+    "regress", "replicated", "solved", "variance_inflation",
+]  # fmt: skip
 
 _INSEPARABLE = 1e-8
 _INSEPARABLE_SUMS = 1e-9  # smallest eigenvalue of a replicate's scaled normal equations
@@ -168,8 +158,6 @@ def _check_matrix(task: Task) -> None:
 def variance_inflation(x: FloatArray) -> FloatArray:
     """(p,) variance inflation factors, 1 / (1 - R²) of each cause on the others; infinite if inseparable.
 
-    Examples
-    --------
     >>> variance_inflation(np.array([[1.0, 1.0], [2.0, 1.0], [3.0, 2.0], [4.0, 2.0]])).round(2).tolist()
     [5.0, 5.0]
     """

@@ -46,20 +46,10 @@ _COLUMNS = ("budget", "spent", "npv", "npv_low", "npv_high", "prob_positive", "n
 class Plan(Spoken):
     """What a budget should buy, made by `optimize`; it never changes.
 
-    Attributes
-    ----------
-    search
-        What was asked, what every way to do every action is worth, and how plans are compared.
-    candidates, problem
-        The actions to choose from, and the conditions.
-    choice
-        The options taken, and whether they are proven to be the best.
-    draws
-        (draws,) npv of the plan, simulated as a whole.
-    own
-        Names of the user's own plan, or None.
-    notes
-        What was assumed, and what a reader must know.
+    `search`: what was asked, what every way to do every action is worth, and how plans are compared. `candidates`,
+    `problem`: the actions to choose from, and the conditions. `choice`: the options taken, and whether they are proven
+    to be the best. `draws`: (draws,) npv of the plan, simulated as a whole. `own`: names of the user's own plan, or
+    None. `notes`: what was assumed, and what a reader must know.
     """
 
     search: Search
@@ -389,20 +379,9 @@ def _amounts(plan: Plan, budgets: object) -> list[float]:
 class SavedPlan:
     """A plan as it was written.
 
-    Attributes
-    ----------
-    interventions
-        The chosen actions at the chosen doses and first waves: what `simulate` takes.
-    horizon
-        Waves it was made for.
-    finance
-        Prices, rate, timing and currency it was made with.
-    promised
-        mean, low, high of the npv it promised.
-    spent
-        Money it spends in all waves, not discounted.
-    n_units
-        Units the money was counted over.
+    `interventions`: the chosen actions at the chosen doses and first waves, what `simulate` takes. `horizon`,
+    `finance`: waves, prices, rate, timing and currency it was made for. `promised`: mean, low, high of the npv it
+    promised. `spent`: money it spends in all waves, not discounted. `n_units`: units the money was counted over.
     """
 
     interventions: tuple[Intervention, ...]

@@ -21,13 +21,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Least:
-    """A minimum spend.
-
-    Examples
-    --------
-    >>> Least("pride", np.array([True, False]), 50_000.0).amount
-    50000.0
-    """
+    """A minimum spend."""
 
     name: str  # what the money is for, for example a construct
     options: BoolArray  # (n,) which options count
@@ -36,17 +30,7 @@ class Least:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Options and limits: an option is one action at one dose from one first wave; an action is chosen once at most.
-
-    Examples
-    --------
-    >>> two = Problem(
-    ...     names=("coaching", "tools"), action=np.array([0, 1]), start=np.array([1, 1]), mean=np.array([5.0, 3.0]),
-    ...     draws=np.zeros((0, 2)), cost=np.array([[4.0], [2.0]]), wave_budget=np.array([np.inf]), budget=5.0,
-    ... )
-    >>> two.total.tolist()
-    [4.0, 2.0]
-    """
+    """Options and limits: an option is one action at one dose from one first wave; an action is chosen once at most."""
 
     names: tuple[str, ...]  # (m,) actions, each name once
     action: IntArray  # (n,) place of each option's action, 0 to m - 1
@@ -157,13 +141,7 @@ Kind = Literal["budget", "wave", "requires", "excludes", "must", "clash", "least
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One thing a plan has to keep, that could also be given up.
-
-    Examples
-    --------
-    >>> Condition("must", (3,), "must-have 'tools' (120,000)").words
-    "must-have 'tools' (120,000)"
-    """
+    """One thing a plan has to keep, that could also be given up."""
 
     kind: Kind  # which part of the problem it is from
     # where it stands there: (), the wave from 0 on, one or two actions, or the place of the minimum
@@ -172,17 +150,7 @@ class Condition:
 
 
 def conditions_of(problem: Problem) -> tuple[Condition, ...]:
-    """Every condition once; clashes of options are one condition for each pair of actions.
-
-    Examples
-    --------
-    >>> one = Problem(
-    ...     names=("tools",), action=np.array([0]), start=np.array([1]), mean=np.array([5.0]), draws=np.zeros((0, 1)),
-    ...     cost=np.array([[120_000.0]]), wave_budget=np.array([np.inf]), budget=100_000.0, musts=(0,),
-    ... )
-    >>> [condition.words for condition in conditions_of(one)]
-    ["must-have 'tools' (120,000)", 'budget of 100,000 over all waves']
-    """
+    """Every condition once; clashes of options are one condition for each pair of actions."""
     return tuple(dict.fromkeys((*_about_actions(problem), *_about_money(problem))))
 
 
@@ -259,8 +227,6 @@ def read_plan(problem: Problem, options: Sequence[int] | IntArray) -> IntArray:
 def over(spent: float, limit: float) -> bool:
     """Whether a sum of money passes its limit by more than the tolerance.
 
-    Examples
-    --------
     >>> over(0.1 + 0.2, 0.3), over(0.31, 0.3)
     (False, True)
     """
@@ -272,16 +238,6 @@ def violations(problem: Problem, options: Sequence[int] | IntArray) -> tuple[str
 
     Sums of money are added exactly (`math.fsum`) and may pass their limit by 1e-9 of the limit; everything else is
     compared as it is.
-
-    Examples
-    --------
-    >>> two = Problem(
-    ...     names=("coaching", "tools"), action=np.array([0, 1]), start=np.array([1, 2]), mean=np.array([5.0, 3.0]),
-    ...     draws=np.zeros((0, 2)), cost=np.array([[4.0], [2.0]]), wave_budget=np.array([np.inf]), budget=5.0,
-    ...     requires=((0, 1),),
-    ... )
-    >>> violations(two, [0, 1])
-    ('6 is spent over all waves, more than the budget of 5', "'coaching' needs 'tools', which starts later")
     """
     return tuple(breach.words for breach in breaches_of(problem, options))
 

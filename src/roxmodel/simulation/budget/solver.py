@@ -164,15 +164,7 @@ def _power(largest: float, allowed: int) -> float:
 
 
 def scaled(gain: FloatArray) -> tuple[FloatArray, float]:
-    """An objective of the size that HiGHS likes, and by what it was multiplied.
-
-    Examples
-    --------
-    >>> scaled(np.array([300.0, -200.0]))
-    (array([ 3., -2.]), 0.01)
-    >>> scaled(np.array([np.pi, 0.0]))[0].tolist()
-    [1024.0, 0.0]
-    """
+    """An objective of the size that HiGHS likes, and by what it was multiplied."""
     largest = float(np.abs(gain).max(initial=0.0))
     if largest == 0:
         return gain, 1.0
@@ -188,15 +180,6 @@ def counted(amounts: FloatArray) -> tuple[FloatArray, float] | None:
     """Amounts as whole multiples of their largest common unit, and the unit.
 
     Returns None where amounts have too many digits for a unit to speak of.
-
-    Examples
-    --------
-    >>> counted(np.array([1_200.0, 800.0]))
-    (array([3., 2.]), 400.0)
-    >>> counted(np.array([0.1, 0.25, -0.3]))[0].tolist()
-    [2.0, 5.0, -6.0]
-    >>> counted(np.array([np.pi, 1.0])) is None
-    True
     """
     if not amounts.size:
         return None
@@ -232,11 +215,6 @@ def without_lines(start: bytes) -> Iterator[None]:
     Where the stream cannot be turned aside (there is none), nothing is done.
 
     `start`: first bytes of the lines.
-
-    Examples
-    --------
-    >>> with without_lines(b"HighsMipSolverData"):
-    ...     one = 1
     """
     _turn_aside()
     try:

@@ -54,8 +54,6 @@ def tail_weights(npv: FloatArray, level: float) -> tuple[IntArray, FloatArray]:
     `npv`: (draws,). `level`: share of the draws, above 0 and up to 1. Returns places of the worst draws, and (as many,)
     weights. Rockafellar & Uryasev 2002, doi 10.1016/S0378-4266(02)00271-6.
 
-    Examples
-    --------
     >>> tail_weights(np.array([50.0, -30.0, 20.0, -10.0]), 0.5)
     (array([1, 3]), array([0.5, 0.5]))
     """
@@ -69,25 +67,13 @@ def tail_weights(npv: FloatArray, level: float) -> tuple[IntArray, FloatArray]:
 
 
 def tail_mean(npv: FloatArray, level: float) -> float:
-    """CVaR: the mean of the worst `level` share of the draws; see `tail_weights`.
-
-    Examples
-    --------
-    >>> tail_mean(np.array([50.0, -30.0, 20.0, -10.0]), 0.5)
-    -20.0
-    """
+    """CVaR: the mean of the worst `level` share of the draws; see `tail_weights`."""
     places, weights = tail_weights(npv, level)
     return float(weights @ npv[places])
 
 
 class Step(NamedTuple):
-    """One step from a plan: an option out, an option in; -1 for none.
-
-    Examples
-    --------
-    >>> Step(5, 1).after(np.array([2, 5])).tolist(), Step(-1, 3).after(np.array([2, 5])).tolist()
-    ([1, 2], [2, 3, 5])
-    """
+    """One step from a plan: an option out, an option in; -1 for none."""
 
     out: int
     into: int
@@ -107,15 +93,6 @@ def steps_from(problem: Problem, options: IntArray) -> IntArray:
     """Exchanges that the budgets allow; other conditions are still to be checked.
 
     Returns (steps, 2) the option that goes out, the option that comes in; -1 for none.
-
-    Examples
-    --------
-    >>> two = Problem(
-    ...     names=("a", "b"), action=np.array([0, 1]), start=np.array([1, 1]), mean=np.array([5.0, 3.0]),
-    ...     draws=np.zeros((0, 2)), cost=np.array([[4.0], [2.0]]), wave_budget=np.array([np.inf]), budget=5.0,
-    ... )
-    >>> steps_from(two, np.array([1])).tolist()
-    [[1, -1], [1, 0]]
     """
     limits = np.append(problem.wave_budget, problem.budget)
     spent = np.column_stack([problem.cost, problem.total])[:, np.isfinite(limits)]

@@ -380,14 +380,6 @@ def posterior_of(estimate: FloatArray, draws: FloatArray, shared: FloatArray, se
 
     `estimate`: (m,) b. `draws`: (draws, m) of the sampling distribution of the estimates. `shared`: (m, m) covariance
     of what they share before the data, positive semi-definite. `seed`: of u and of the draws of τ.
-
-    Examples
-    --------
-    >>> rng = np.random.default_rng(1)
-    >>> b = np.array([0.1, 0.5])
-    >>> found = posterior_of(b, b + rng.normal(0, 0.2, (4000, 2)), np.full((2, 2), 0.04), seed=1)
-    >>> found.mean.round(1).tolist()  # drawn together, and towards 0
-    [0.1, 0.3]
     """
     count, m = draws.shape
     errors = draws - draws.mean(axis=0)

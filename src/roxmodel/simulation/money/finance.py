@@ -53,14 +53,21 @@ def _prices(given: object) -> object:
     return {name: read_price(price, name) for name, price in given.items()}
 
 
-def _rate(given: object) -> object:
-    require_rate(given)
-    return given
+def require_rate(rate: object) -> object:
+    """Refuse what is no discount rate."""
+    number = finite_number(rate)
+    if number is None or number <= -1:
+        raise SimulationError(f"discount= was {rate!r}.", allowed="a rate per wave above -1, for example 0.02")
+    return rate
 
 
-def _timing(given: object) -> object:
-    require_timing(given)
-    return given
+def require_timing(timing: object) -> object:
+    """Refuse what is no timing."""
+    if not isinstance(timing, str):
+        raise SimulationError(f"timing= was {timing!r}.", allowed="'end' or 'start' (of the wave)")
+    if timing not in {"end", "start"}:
+        raise SimulationError(f"timing= was {timing!r}.", hint=did_you_mean(timing, ["end", "start"]))
+    return timing
 
 
 def _label(given: object) -> object:
@@ -106,8 +113,8 @@ class Finance(MoneyRecord):
         AfterValidator(FrozenMapping[str, Any]),
         PlainSerializer(dict, return_type=dict[str, Price]),
     ]
-    discount: Annotated[Number, BeforeValidator(_rate)] = 0.0
-    timing: Annotated[Timing, BeforeValidator(_timing)] = "end"
+    discount: Annotated[Number, BeforeValidator(require_rate)] = 0.0
+    timing: Annotated[Timing, BeforeValidator(require_timing)] = "end"
     currency: Annotated[str, BeforeValidator(_label)] = ""
 
     @model_validator(mode="after")
@@ -158,13 +165,6 @@ def discount_factors(waves: int, rate: float, timing: Timing = "end") -> FloatAr
     the end of their wave, ``(1 + rate)^-t`` (a spreadsheet's NPV). ``"start"``: at its start, ``(1 + rate)^-(t - 1)``
     (the first wave is today). Returns (waves,) for waves 1…waves. Refused if the rate is not above -1, the timing is
     unknown, or the factors are beyond any number.
-
-    Examples
-    --------
-    >>> discount_factors(3, 0.25).tolist()
-    [0.8, 0.64, 0.512]
-    >>> discount_factors(3, 0.25, "start").tolist()
-    [1.0, 0.8, 0.64]
     """
     require_rate(rate)
     require_timing(timing)
@@ -179,29 +179,12 @@ def discount_factors(waves: int, rate: float, timing: Timing = "end") -> FloatAr
     return factors
 
 
-def require_rate(rate: object) -> None:
-    """Refuse what is no discount rate."""
-    number = finite_number(rate)
-    if number is None or number <= -1:
-        raise SimulationError(f"discount= was {rate!r}.", allowed="a rate per wave above -1, for example 0.02")
-
-
-def require_timing(timing: object) -> None:
-    """Refuse what is no timing."""
-    if not isinstance(timing, str):
-        raise SimulationError(f"timing= was {timing!r}.", allowed="'end' or 'start' (of the wave)")
-    if timing not in {"end", "start"}:
-        raise SimulationError(f"timing= was {timing!r}.", hint=did_you_mean(timing, ["end", "start"]))
-
-
 def retained(gained: FloatArray, retention: float) -> FloatArray:
     """Those gained so far who are still there: ``stock_t = gained_t + retention · stock_(t-1)``.
 
     `gained`: (draws, waves) gained in each wave, on top of those who would have come anyway. `retention`: share that
     stays from one wave to the next, 0-1. Returns (draws, waves).
 
-    Examples
-    --------
     >>> retained(np.array([[8.0, 8.0, 0.0]]), 0.5).tolist()
     [[8.0, 12.0, 6.0]]
     """
@@ -221,8 +204,6 @@ def lifetime_factor(retention: float, rate: float, waves: int | None = None) -> 
     it is counted for ever and does not converge, ``retention >= 1 + rate``. Gupta & Lehmann 2003, doi 10.1002/dir.10045
     (their formula leaves the first margin out).
 
-    Examples
-    --------
     >>> lifetime_factor(0.75, 0.0), lifetime_factor(0.75, 0.0, waves=2)
     (4.0, 1.75)
     """
@@ -245,11 +226,6 @@ def terminal_value(stock: FloatArray, retention: float, rate: float) -> FloatArr
     Nobody is gained after the last wave: ``stock · retention / (1 + rate - retention)``.
 
     `stock`: (...) money that they bring in the last wave. `retention`, `rate`: as in `lifetime_factor`.
-
-    Examples
-    --------
-    >>> terminal_value(np.array([10.0]), 0.5, 0.0).tolist()
-    [10.0]
     """
     return np.asarray(stock * (retention / (1.0 + rate)) * lifetime_factor(retention, rate))
 
@@ -259,20 +235,12 @@ class Terms:
     """How money of different waves is compared."""
 
     discount: float = 0.0  # rate per wave, above -1
-    # flows come at the ``"end"`` of their wave, ``(1 + discount)^-t``, or at its ``"start"``, ``(1 + discount)^-(t -
-    # 1)``
-    timing: Timing = "end"
+    timing: Timing = "end"  # of flows in their wave; see `discount_factors`
     currency: str = ""  # a label; nothing is converted
 
 
 def formula_of(terms: Terms) -> str:
-    """What npv and rox are, with the timing that was used; printed beside the numbers.
-
-    Examples
-    --------
-    >>> "(1 + discount)^(t - 1)" in formula_of(Terms(timing="start"))
-    True
-    """
+    """What npv and rox are, with the timing that was used; printed beside the numbers."""
     when = {"end": "(1 + discount)^t, as at its end", "start": "(1 + discount)^(t - 1), as at its start"}
     return (
         "npv = benefit - cost; rox = npv / cost (0 = break-even, -1 = all is lost); flows of wave t divided by "
@@ -386,16 +354,6 @@ def money_of_flows(
     itself for a logarithm. `spending`: (waves,) undiscounted cost of each wave. `since`: first wave in which the row
     can have paid back, from 1. None: the last wave in which something is spent. With running costs that is the last of
     all, so say in which the last one-off cost falls.
-
-    Examples
-    --------
-    >>> from roxmodel.simulation.money.values import resolve
-    >>> finance = Finance(value={"sales": 50.0}, discount=0.25)
-    >>> priced = resolve(finance, {"sales": 0}, None, draws=1, seed=1)
-    >>> terms = Terms(finance.discount, finance.timing, finance.currency)
-    >>> money = money_of_flows("coaching", [np.array([[2.0, 2.0]])], np.array([100.0, 0.0]), priced, terms)
-    >>> money.benefit.tolist(), money.cost, money.npv.tolist()
-    ([144.0], 80.0, [64.0])
     """
     factors = discount_factors(len(spending), terms.discount, terms.timing)
     gains: FloatArray = np.zeros((1, len(spending)))

@@ -54,8 +54,6 @@ def irr(flows: ArrayLike, later: Sequence[Later] = ()) -> float:
     where the sum converges. Returns above -1; NaN where there is no such rate or more than one.
     Lorie & Savage 1955, "Three problems in rationing capital", Journal of Business 28 (several rates).
 
-    Examples
-    --------
     >>> round(irr([-100, 39, 59, 55, 20]), 5)
     0.28095
     >>> irr([100, 39])  # nothing is spent
@@ -155,8 +153,6 @@ def payback(net: FloatArray, since: int) -> FloatArray:
     `net`: (draws, waves) benefit less cost. `since`: first wave that may be the answer, from 1: the one in which the
     last one-off cost is spent. Returns (draws,) wave, infinite where none covers. A later wave may fall back below.
 
-    Examples
-    --------
     >>> payback(np.array([[-5.0, 3.0, 3.0], [-5.0, 1.0, 1.0]]), since=1).tolist()
     [3.0, inf]
     """
@@ -173,8 +169,6 @@ def break_even(benefit: float, cost: float) -> float:
 
     Returns infinite where money is spent and no benefit is expected; NaN where neither is there.
 
-    Examples
-    --------
     >>> break_even(400.0, 100.0), break_even(-1.0, 100.0)
     (0.25, inf)
     """
@@ -184,13 +178,7 @@ def break_even(benefit: float, cost: float) -> float:
 
 
 def prob_loss(draws: ArrayLike) -> float:
-    """Share of the draws with an npv below 0.
-
-    Examples
-    --------
-    >>> prob_loss([-1.0, 0.0, 1.0, 2.0])
-    0.25
-    """
+    """Share of the draws with an npv below 0."""
     return float((np.asarray(draws, dtype=float) < 0).mean())
 
 
@@ -200,8 +188,6 @@ def value_at_risk(draws: ArrayLike, level: float = 0.05) -> float:
     `draws`: (draws,) npv. `level`: share, above 0 up to 1. Returns smallest draw at or below which at least the share
     `level` of the draws lies.
 
-    Examples
-    --------
     >>> value_at_risk([-30.0, -10.0, 20.0, 50.0], level=0.5)
     -10.0
     """
@@ -217,8 +203,6 @@ def cvar(draws: ArrayLike, level: float = 0.05) -> float:
     `draws`, `level`: as in `value_at_risk`. Rockafellar & Uryasev 2002, doi 10.1016/S0378-4266(02)00271-6 (their losses
     are our npv with its sign changed, their level is ours taken from 1).
 
-    Examples
-    --------
     >>> cvar([-30.0, -10.0, 20.0, 50.0], level=0.5), cvar([-30.0, -10.0, 20.0, 50.0], level=0.375)
     (-20.0, -23.333333333333332)
     """
@@ -259,38 +243,18 @@ def rox_table(rows: list[Money]) -> pd.DataFrame:
     """See `Run.rox`."""
     import pandas as pd
 
-    return pd.DataFrame([_row(money) for money in rows], columns=list(COLUMNS))
+    with np.errstate(over="ignore", invalid="ignore"):
+        return pd.DataFrame([_row(money) for money in rows], columns=list(COLUMNS))
 
 
 def _row(money: Money) -> tuple[object, ...]:
-    with np.errstate(over="ignore", invalid="ignore"):
-        return _numbers(money)
-
-
-def _numbers(money: Money) -> tuple[object, ...]:
     benefit, npv = money.benefit, money.npv
     ratio = _ratio(npv, money.cost)
-    low, high = (
-        {name: _end(draws, q) for name, draws in (("b", benefit), ("n", npv), ("r", ratio))} for q in (0.025, 0.975)
-    )
+    means = float(benefit.mean()), money.cost, float(npv.mean()), float(ratio.mean())
+    ends = [float(np.quantile(draws, q)) for draws in (benefit, npv, ratio) for q in (0.025, 0.975)]
     payback = np.sort(money.payback())
-    ends = [float(payback[min(int(np.ceil(q * len(payback))) - 1, len(payback) - 1)]) for q in (0.025, 0.975)]
-    return (
-        money.name,
-        float(benefit.mean()),
-        money.cost,
-        float(npv.mean()),
-        float(ratio.mean()),
-        money.mean_payback(),
-        float((npv > 0).mean()),
-        low["b"],
-        high["b"],
-        low["n"],
-        high["n"],
-        low["r"],
-        high["r"],
-        *ends,
-    )
+    ends += [float(payback[min(int(np.ceil(q * len(payback))) - 1, len(payback) - 1)]) for q in (0.025, 0.975)]
+    return (money.name, *means, money.mean_payback(), float((npv > 0).mean()), *ends)
 
 
 def _ratio(npv: FloatArray, cost: float) -> FloatArray:
@@ -298,10 +262,6 @@ def _ratio(npv: FloatArray, cost: float) -> FloatArray:
     with np.errstate(over="ignore"):
         ratio = npv / cost if cost > 0 else np.full(len(npv), np.nan)
     return ratio if np.isfinite(ratio).all() else np.full(len(npv), np.nan)
-
-
-def _end(draws: FloatArray, quantile: float) -> float:
-    return float(np.quantile(draws, quantile))
 
 
 def risk_table(rows: Sequence[Money], level: float = 0.05) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, mo
 
 from roxmodel.errors import RoxError, SimulationError, did_you_mean, listed
 from roxmodel.frozen import Frozen, FrozenMapping, Number
-from roxmodel.moments.checks import canonical, unit_hint
+from roxmodel.moments.condense import canonical, unit_hint
 from roxmodel.numerals import exact_text
 from roxmodel.types import FloatArray
 
@@ -434,25 +434,12 @@ def read_price(given: object, outcome: str) -> object:
     """The price of an outcome as a number or a record.
 
     `given`: A number, a record, a mapping with the `kind` of a record and its fields, or a mapping unit -> money.
-
-    Examples
-    --------
-    >>> read_price({"kind": "normal", "mean": 1_000, "sd": 200}, "revenue") == NormalValue(mean=1_000, sd=200)
-    True
     """
     return _read(given, _PRICES, f"value= prices {outcome!r}")
 
 
 def price_text(price: object) -> str:
-    """A price in words, as it was given, for the small print.
-
-    Examples
-    --------
-    >>> price_text(1_250_000.0), price_text(UniformValue(low=800, high=1_200))
-    ('1,250,000', 'uniform, 800 to 1,200')
-    >>> price_text(UnitValue(values={"A": 900, "B": 1_100}, default=1_000))
-    'by unit, 900 to 1,100 (2 units), 1,000 elsewhere'
-    """
+    """A price in words, as it was given, for the small print."""
     return exact_text(price) if isinstance(price, float | int) else str(price)
 
 
@@ -485,13 +472,6 @@ def resolve(
 
     `places`: construct -> its place. `units`: keys of the fit's units, in its order; None where it has none by name.
     `seed`: not negative; None = another one every time. Returns in the order of `finance.value`.
-
-    Examples
-    --------
-    >>> from roxmodel.simulation.money.finance import Finance
-    >>> finance = Finance(value={"sales": {"north": 2.0, "south": 3.0}})
-    >>> resolve(finance, {"pride": 0, "sales": 1}, ["south", "north"], draws=100, seed=1)[0].weights.tolist()
-    [3.0, 2.0]
     """
     found = []
     for name, price in finance.value.items():
