@@ -98,8 +98,7 @@ def _frame(every: Sequence[tuple[str, Fit]], differences: Sequence[_Difference])
         for (name, fit), one in zip(every, (first, *differences), strict=True)
     ]
     return pd.DataFrame(
-        rows,
-        columns=["fit", "df", "chisq", "aic", "bic", "chisq_diff", "df_diff", "pvalue", "scaling_diff", "note"],
+        rows, columns=["fit", "df", "chisq", "aic", "bic", "chisq_diff", "df_diff", "pvalue", "scaling_diff", "note"]
     )
 
 

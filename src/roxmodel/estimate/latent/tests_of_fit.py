@@ -13,13 +13,7 @@ from roxmodel.estimate.latent.both_levels import BothLevels
 from roxmodel.estimate.latent.casewise import score_products
 from roxmodel.estimate.latent.sample import GroupSample, LatentSolution, LinkedSample, Sample
 from roxmodel.estimate.latent.solve import satorra_bentler
-from roxmodel.estimate.latent.unrestricted import (
-    Yardstick,
-    any_covariance,
-    baseline_of,
-    no_covariance,
-    saturated_of,
-)
+from roxmodel.estimate.latent.unrestricted import Yardstick, any_covariance, baseline_of, no_covariance, saturated_of
 from roxmodel.implied.identification import thin, together_of
 from roxmodel.implied.likelihood import NormalCells, Target, expand, half_deviance, half_deviance_at
 from roxmodel.implied.matrices import Layout, implied, moment_jacobian

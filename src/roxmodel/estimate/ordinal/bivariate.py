@@ -482,10 +482,7 @@ def rectangle_pulls(limits: Bounds, rho: float) -> PairPulls:
         score += sign * bivariate_density(x, y, at)
 
     def ends(lower: FloatArray, upper: FloatArray, under: FloatArray, over: FloatArray) -> Pulls:
-        return (
-            _edge(upper, under, over, rho) / probability,
-            -_edge(lower, under, over, rho) / probability,
-        )
+        return (_edge(upper, under, over, rho) / probability, -_edge(lower, under, over, rho) / probability)
 
     return PairPulls(score / probability, ends(left, right, low, high), ends(low, high, left, right))
 
