@@ -53,10 +53,7 @@ class OneUnit:
         return np.asarray(~np.isnan(self.levels))
 
     def drawn(self, draws: int, seed: int | None) -> FloatArray:
-        """(draws, k) levels; those that are not known are drawn, with the prediction as their mean over the draws.
-
-        NaN where there is no level.
-        """
+        """(draws, k) levels, NaN where there is none; those not known are drawn, with the prediction as their mean."""
         mean = np.where(self.stands, self.levels, 0.0)
         roots = None if self.root is None else self.root[None]
         found = UnitLevels(mean[None], roots, int(seed or 0)).drawn(0, draws, tuple(range(len(mean))))
@@ -67,10 +64,7 @@ class OneUnit:
 
 
 def one_unit(fit: Fit, unit: Hashable) -> OneUnit:
-    """Find one unit in a fit.
-
-    `unit`: its key in the study; in a fit of rows by method "path" the number of the row, from 0.
-    """
+    """Find one unit in a fit, by its key in the study; in a fit of rows by method "path" by the row's number, from 0."""
     people = fit.population
     if people.levels is None:
         _refuse_no_units(fit)
@@ -217,8 +211,6 @@ def expected_outcome(outcome: Outcome, before: FloatArray, after: FloatArray) ->
     Of a yes/no with chance p and then q: ``min(1, q / p)`` if it was a yes, ``max(0, (q - p) / (1 - p))`` if it was a
     no. Of a count the sum over c of ``P(F'(c) < u | F(y - 1) < u ≤ F(y))``. Averaged over the outcomes a unit may have
     had, both are the expected outcome under the other predictor.
-
-    `before`, `after`: predictors, of shapes that go together.
     """
     p, q = outcome.expected(before), outcome.expected(after)
     if outcome.yes_no:
@@ -240,10 +232,7 @@ def expected_outcome(outcome: Outcome, before: FloatArray, after: FloatArray) ->
 
 
 def realised_outcome(outcome: Outcome, before: FloatArray, after: FloatArray, place: FloatArray) -> FloatArray:
-    """What an outcome would have been under another predictor, for one place of u among those that it may have.
-
-    `place`: share of the way through what u may be, 0 to 1.
-    """
+    """What an outcome would have been under another predictor, at one `place` (0-1) of the way through what u may be."""
     p, q = outcome.expected(before), outcome.expected(after)
     if not outcome.yes_no:
         found = _outcome_at(outcome, _bounds(outcome, p), q, place)
@@ -316,10 +305,7 @@ class Abduced:
 
 
 def abduced(fit: Fit, known: OneUnit, system: System, levels: FloatArray, seed: int | None) -> Abduced:
-    """What is known of a unit's yes/nos and counts.
-
-    `levels`: (draws, k) of the unit, NaN where there is none.
-    """
+    """What is known of a unit's yes/nos and counts; `levels`: (draws, k), NaN where there is none."""
     outcomes = _outcomes(fit, known)
     mean = np.zeros(len(fit.model.names)) if fit.population.mean is None else fit.population.mean
     before = {}

@@ -61,11 +61,10 @@ class _Span:
 def read_answers(
     source: str, frame: Frame, item: Item, *, coerce: bool, means: bool = False, used: BoolArray | None = None
 ) -> Answers:
-    """Read and check the answers to one item.
+    """Read the answers to one item; useless ones or those outside the scale are a DataError: item, value and count.
 
     `coerce`: answers outside the scale become missing (and are counted) instead of raising. `means`: the numbers are
-    unit means, so that fractions are right on a scale of whole points. `used`: (n,) rows that count, None for all. A
-    column that is text, infinite, all missing, constant or outside its scale is a DataError: item, value and count.
+    unit means, so that fractions are right on a scale of whole points. `used`: (n,) rows that count, None for all.
     """
     codes = item.scale.codes if item.scale is not None else {}
     values = number_column(source, frame, item.name, codes)

@@ -46,13 +46,10 @@ _TIES = 20  # plans with the same tail that are compared by their mean
 
 
 def tail_weights(npv: FloatArray, level: float) -> tuple[IntArray, FloatArray]:
-    """The worst draws and their weights, which add up to 1.
+    """Places of the worst `level` share of (draws,), and their weights, which add up to 1.
 
-    With ``k = level * draws`` the worst ``floor(k)`` draws weigh 1/k each and the next one what is left. (Rockafellar
-    and Uryasev's CVaR of the loss ``-npv``, with its sign changed; their confidence is ``1 - level``.)
-
-    `npv`: (draws,). `level`: share of the draws, above 0 and up to 1. Returns places of the worst draws, and (as many,)
-    weights. Rockafellar & Uryasev 2002, doi 10.1016/S0378-4266(02)00271-6.
+    With ``k = level * draws`` the worst ``floor(k)`` draws weigh 1/k each and the next one what is left: CVaR of the
+    loss ``-npv`` (Rockafellar & Uryasev 2002, doi 10.1016/S0378-4266(02)00271-6; their confidence is ``1 - level``).
 
     >>> tail_weights(np.array([50.0, -30.0, 20.0, -10.0]), 0.5)
     (array([1, 3]), array([0.5, 0.5]))
@@ -90,10 +87,7 @@ class Step(NamedTuple):
 
 
 def steps_from(problem: Problem, options: IntArray) -> IntArray:
-    """Exchanges that the budgets allow; other conditions are still to be checked.
-
-    Returns (steps, 2) the option that goes out, the option that comes in; -1 for none.
-    """
+    """(steps, 2) exchanges that the budgets allow (other conditions are to be checked): option out, in; -1 for none."""
     limits = np.append(problem.wave_budget, problem.budget)
     spent = np.column_stack([problem.cost, problem.total])[:, np.isfinite(limits)]
     limits = limits[np.isfinite(limits)]
@@ -163,12 +157,11 @@ class _Search:
 
 
 def best_tail(problem: Problem, level: float, program: Program | None = None) -> Choice | None:
-    """The plan with the largest CVaR; of several the one with the largest mean.
+    """The plan with the largest CVaR, of several the one with the largest mean; None if no plan keeps all conditions.
 
-    `level`: share of the worst draws, above 0 and up to 1. `program`: the limits as rows, if they are known already.
-    Returns None if no plan keeps all conditions. Where the search ends before bound and plan meet (hundreds of actions
-    that share no risk), the best plan found with the bound. Künzi-Bay & Mayer 2006, doi 10.1007/s10287-005-0042-0, on
-    cuts for CVaR.
+    Where the search ends before bound and plan meet (hundreds of actions that share no risk), the best plan found with
+    the bound. `program`: the limits as rows, if known. Künzi-Bay & Mayer 2006, doi 10.1007/s10287-005-0042-0, on cuts
+    for CVaR.
     """
     program = program_of(problem) if program is None else program
     start = best_sum(problem, problem.mean, program)
