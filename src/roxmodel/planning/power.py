@@ -18,14 +18,7 @@ import numpy as np
 
 from roxmodel.doubts import Doubt
 from roxmodel.errors import RoxError
-from roxmodel.implied.identification import (
-    UNITS,
-    NeverMetError,
-    completed,
-    require_identified,
-    require_seen,
-    together_of,
-)
+from roxmodel.implied import identification
 from roxmodel.implied.likelihood import NormalCells, Target, expand
 from roxmodel.implied.matrices import DISTURBANCES, EDGES, Layout, filled, implied, lay_out
 from roxmodel.implied.starts import between_table, given_values, moments_between, start_values
@@ -438,7 +431,7 @@ def _within(own: SourceMoments) -> tuple[FloatArray | None, str]:
     sd = np.sqrt(np.maximum(variance, 0.0))
     missing, notes = np.isnan(found), ""
     if missing.any() and (sd > 0).all():
-        found = completed(np.where(missing, 0.0, found), ~missing)
+        found = identification.completed(np.where(missing, 0.0, found), ~missing)
         missing &= ~without_say(own)
     if missing.any():
         found = np.where(missing, _ASSUMED * np.outer(sd, sd), found)
@@ -466,11 +459,15 @@ def plan_study(model: RoxModel, known: PlanningMeans) -> StudyPlan:
         given = given_values(model, table, start, scale)
         layout = lay_out(list(table), (means.items, model.names), given, scale, table.n_free)
         values, sizes = start_values(model, table, [("", start)], scale)
-        require_identified(model, table, (layout,), (values, sizes))
-        together = [together_of(seen)]
-        hardly = () if why else require_seen(table, (layout,), (values, sizes), together, UNITS)
+        identification.require_identified(model, table, (layout,), (values, sizes))
+        together = [identification.together_of(seen)]
+        hardly = (
+            ()
+            if why
+            else identification.require_seen(table, (layout,), (values, sizes), together, identification.UNITS)
+        )
     except RoxError as error_found:
-        return StudyPlan(None, why, str(error_found), units, isinstance(error_found, NeverMetError))
+        return StudyPlan(None, why, str(error_found), units, isinstance(error_found, identification.NeverMetError))
     except np.linalg.LinAlgError:
         return StudyPlan(None, why or "the moments between units are singular", "", units)
     why = why or "; ".join(known.unknown.values())

@@ -64,7 +64,7 @@ class OneUnit:
 
 
 def one_unit(fit: Fit, unit: Hashable) -> OneUnit:
-    """Find one unit in a fit, by its key in the study; in a fit of rows by method "path" by the row's number, from 0."""
+    """Find one unit in a fit: by its key in the study; of rows (method "path") by the row's number, from 0."""
     people = fit.population
     if people.levels is None:
         _refuse_no_units(fit)
@@ -129,7 +129,9 @@ def _place(unit: object, known: Sequence[Hashable]) -> int:
 
 def basis_notes(fit: Fit, unit: OneUnit) -> list[str]:
     """How far the unit's levels are known, in sentences."""
-    names = {kind: _named(fit, unit, kind) for kind in ("predicted", "unknown", "hidden")}
+    names: dict[str, list[str]] = {kind: [] for kind in ("observed", "predicted", "unknown", "hidden")}
+    for name, basis in zip(fit.model.names, unit.basis, strict=True):
+        names[basis].append(name)
     whom = "unit" if fit.level == "between" else "row"
     notes = []
     if names["predicted"]:
@@ -150,16 +152,8 @@ def basis_notes(fit: Fit, unit: OneUnit) -> list[str]:
     return notes
 
 
-def _named(fit: Fit, unit: OneUnit, kind: str) -> list[str]:
-    return [name for name, basis in zip(fit.model.names, unit.basis, strict=True) if basis == kind]
-
-
 _LARGEST = 1e15  # of a count that is told from the next
-
-
 _STEPS = 1_000  # counts summed one by one; where more are between, some at a time
-
-
 _REPLICATES = 200  # outcomes drawn where a curved equation follows on another
 
 
@@ -232,7 +226,7 @@ def expected_outcome(outcome: Outcome, before: FloatArray, after: FloatArray) ->
 
 
 def realised_outcome(outcome: Outcome, before: FloatArray, after: FloatArray, place: FloatArray) -> FloatArray:
-    """What an outcome would have been under another predictor, at one `place` (0-1) of the way through what u may be."""
+    """What an outcome would have been under another predictor, a `place` (0-1) of the way through what u may be."""
     p, q = outcome.expected(before), outcome.expected(after)
     if not outcome.yes_no:
         found = _outcome_at(outcome, _bounds(outcome, p), q, place)

@@ -302,16 +302,13 @@ def support_notes(fit: Fit, actions: Sequence[Action], seed: int | None = None) 
             continue
         # Drawn levels may lie outside to begin with; what moves towards the others leaves nothing.
         beyond = float((((reached > high) & (reached > first)) | ((reached < low) & (reached < first))).mean())
-        if beyond > 0.25 or _leaves(first.mean(), reached.mean(), low, high):
+        before, after = first.mean(), reached.mean()
+        if beyond > 0.25 or after > max(high, before) or after < min(low, before):
             notes.append(
                 f"{move.names} moves {fit.model.names[move.place]!r} beyond what was observed ({low:.3g} to "
                 f"{high:.3g}) in {beyond:.0%} of the units: the answer is an extrapolation."
             )
     return tuple(notes)
-
-
-def _leaves(before: float, after: float, low: float, high: float) -> bool:
-    return after > max(high, before) or after < min(low, before)
 
 
 class _Reach(NamedTuple):
@@ -356,13 +353,7 @@ def _standing(fit: Fit, covers: int, seed: int | None) -> FloatArray:
     return complete_levels(fit, seed or 0) if covers > 1 else np.asarray(fit.population.mean)[None, :]
 
 
-_UNITS: Final = {
-    "likert": "points",
-    "nps": "points",
-    "percent": "percentage points",
-    "binary": "probability",
-    "count": "count",
-}
+_UNITS: Final = {"percent": "percentage points", "binary": "probability", "count": "count"}  # others are points
 
 
 def unit_of(construct: Construct, fit: Fit | None = None) -> str:

@@ -174,9 +174,7 @@ _LONGEST = 1_000_000  # waves
 
 
 Amounts = Annotated[
-    Mapping[str, Number],
-    AfterValidator(FrozenMapping[str, float]),
-    PlainSerializer(dict, return_type=dict[str, float]),
+    Mapping[str, Number], AfterValidator(FrozenMapping[str, float]), PlainSerializer(dict, return_type=dict[str, float])
 ]
 
 

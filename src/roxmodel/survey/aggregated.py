@@ -153,12 +153,7 @@ def _refuse_unbacked(source: str, items: Sequence[Item], means: FloatArray, coun
 
 
 def _scatter(
-    source: str,
-    given: Aggregated,
-    frame: Frame,
-    items: Sequence[Item],
-    pairs: FloatArray,
-    place: IntArray,
+    source: str, given: Aggregated, frame: Frame, items: Sequence[Item], pairs: FloatArray, place: IntArray
 ) -> FloatArray:
     """Within-unit scatter from what was printed: variances by unit, or one pooled covariance."""
     names = [item.name for item in items]

@@ -318,11 +318,7 @@ def _number(value: object) -> float | None:
 
 
 def _text_error(
-    source: str,
-    name: str,
-    found: list[tuple[object, int]],
-    codes: Mapping[str, float],
-    advice: tuple[str, str] | None,
+    source: str, name: str, found: list[tuple[object, int]], codes: Mapping[str, float], advice: tuple[str, str] | None
 ) -> DataError:
     shown = ", ".join(f"{value!r} ({times}×)" for value, times in found[:3])
     more = f" and {len(found) - 3} more" if len(found) > 3 else ""

@@ -49,7 +49,7 @@ class Repeats:
 
 
 def duplicate_doubts(source: str, columns: Sequence[NDArray[Any]], codes: IntArray | None) -> tuple[Doubt, ...]:
-    """Doubt of check ``duplicates`` about p `columns` (n,) of a frame; `codes`: (n,) units, -1 = none; None: one kind."""
+    """Doubt of ``duplicates`` about p `columns` (n,) of a frame; `codes`: (n,) units, -1: none; None: one kind."""
     found = repeats_of(columns, codes)
     if found is None:
         return ()

@@ -181,7 +181,7 @@ class _Side:
         return np.asarray(self.seen[key][:, :, effect] @ weight)
 
     def kept(self, action: Action) -> tuple[FloatArray, ...]:
-        """For each price (waves,) share of the linear change that ends of scales leave; this side is at the estimate."""
+        """For each price (waves,) share of the linear change left by ends of scales (this side: at the estimate)."""
         question, ones = self.question, np.ones(self.question.horizon)
         bounded = np.isfinite(self.ground.low) | np.isfinite(self.ground.high)
         if self.ground.levels is None or not bounded.any():

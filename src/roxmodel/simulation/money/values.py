@@ -424,8 +424,7 @@ _PRICES: dict[str, type[MoneyRecord]] = {**_KINDS, "log": LogValue, "lifetime": 
 Price: TypeAlias = (
     Number
     | Annotated[
-        NormalValue | UniformValue | TriangularValue | UnitValue | LogValue | LifetimeValue,
-        Field(discriminator="kind"),
+        NormalValue | UniformValue | TriangularValue | UnitValue | LogValue | LifetimeValue, Field(discriminator="kind")
     ]
 )
 
