@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-__all__ = ["Run", "simulate"]
+__all__ = ["Run", "base_npv", "simulate"]
 
 
 _ENDS = (0.025, 0.975)
@@ -247,8 +247,7 @@ class Run(Spoken):
         if kind == "rox":
             return rox_figure(self)
         if kind == "tornado":
-            at_estimate = float(_npv(self.question.at(), self.actions)[0])
-            return tornado_figure(self, at_estimate)
+            return tornado_figure(self, base_npv(self.question, self.actions))
         raise SimulationError(f"plot({kind!r}) was asked for.", allowed="'effects', 'rox' or 'tornado'")
 
 
@@ -380,6 +379,11 @@ def _refuse_together(given: Sequence[Intervention], clashes: Sequence[Clash]) ->
                     f"wave {starts[other]}.",
                     hint="What is required has to start no later.",
                 )
+
+
+def base_npv(question: Question, actions: Sequence[Action]) -> float:
+    """Net value at the estimate: where the bars of the tornado start."""
+    return float(_npv(question.at(), actions)[0])
 
 
 class _Driver(NamedTuple):
