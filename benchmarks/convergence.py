@@ -27,7 +27,6 @@ import pandas as pd  # noqa: E402
 
 import roxmodel as rox  # noqa: E402
 from roxmodel.errors import RoxError  # noqa: E402
-from roxmodel.estimate.common import SemOptions  # noqa: E402
 from roxmodel.estimate.latent.both_levels import estimate_jointly  # noqa: E402
 from roxmodel.estimate.latent.door import solve_rows  # noqa: E402
 from roxmodel.estimate.latent.optimizer import Minimum, lower_bounds, minimise  # noqa: E402
@@ -40,6 +39,7 @@ from roxmodel.estimate.latent.solve import (  # noqa: E402  # noqa: E402
     solve_between,
     table_of,
 )
+from roxmodel.estimate.options import SemOptions  # noqa: E402
 from roxmodel.implied.likelihood import Target, cells_of_rows, objective_of_units  # noqa: E402  # noqa: E402
 from roxmodel.implied.starts import start_values  # noqa: E402
 from roxmodel.spec.parameters import ParameterTable  # noqa: E402

@@ -8,8 +8,8 @@ import pytest
 
 import roxmodel as rox
 from roxmodel.errors import DataError, EstimationError, RoxError
-from roxmodel.estimate.common import keywords_of
-from roxmodel.estimate.fit import METHODS
+from roxmodel.estimate.methods import METHODS
+from roxmodel.estimate.options import keywords_of
 
 EXACT = {"rtol": 1e-9, "atol": 1e-12}  # algebra in double precision
 MONTE_CARLO = 4.0  # standard errors: one false alarm in about 16,000 comparisons, and seeds are fixed

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 import roxmodel as rox
-from roxmodel.estimate.common import SemOptions
 from roxmodel.estimate.latent.row_sample import sample_of_frame
 from roxmodel.estimate.latent.solve import given_by_data, layouts_of, table_of
+from roxmodel.estimate.options import SemOptions
 from roxmodel.implied.starts import start_values
 
 # residuals that covary, an equality, a fixed loading, a loop with instruments, a construct known up to its reliability

@@ -15,16 +15,9 @@ from roxmodel.implied.matrices import DISTURBANCES, EDGES, LOADINGS, RESIDUALS, 
 from roxmodel.types import FloatArray, IntArray
 
 __all__ = [
-    "CaseSums",
-    "curvature",
-    "is_diagonal",
-    "pair_cross",
-    "pair_information",
-    "pair_places",
-    "pair_table",
-    "slope_diagonal",
-    "sums_of",
-]
+    "CaseSums", "curvature", "is_diagonal", "pair_cross", "pair_information", "pair_places", "pair_table",
+    "slope_diagonal", "sums_of",
+]  # fmt: skip
 
 _MOST_PAIRED = 40  # variables up to which tables of pairs by pairs are held
 

@@ -18,18 +18,9 @@ from roxmodel.spec.parameters import Parameter, ParameterTable
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = [
-    "FEWEST",
-    "PEOPLE",
-    "UNITS",
-    "Asked",
-    "NeverMetError",
-    "completed",
-    "name_parameters",
-    "require_identified",
-    "require_seen",
-    "thin",
-    "together_of",
-]
+    "FEWEST", "PEOPLE", "UNITS", "Asked", "NeverMetError", "completed", "name_parameters", "require_identified",
+    "require_seen", "thin", "together_of",
+]  # fmt: skip
 
 _RANK = 1e-13  # smallest eigenvalue of the scaled cross-products of the Jacobian that still counts
 _TRIES = 3
@@ -229,8 +220,6 @@ class Asked:
 
 
 PEOPLE: Final = Asked("answered by the same person", "people", "Ask both of the same people")
-
-
 UNITS: Final = Asked(
     "known in the same unit",
     "units",

@@ -24,27 +24,10 @@ from roxmodel.implied.matrices import Implied, Layout, bank_of, implied, mean_we
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = [
-    "Against",
-    "Expansion",
-    "NormalCells",
-    "Objective",
-    "Part",
-    "Seen",
-    "Target",
-    "against",
-    "case_scores",
-    "cells_of_rows",
-    "expand",
-    "gradient_of",
-    "half_deviance",
-    "half_deviance_at",
-    "inverse_of",
-    "inverted",
-    "is_regular",
-    "objective_of_units",
-    "pulls",
-    "slope",
-]
+    "Against", "Expansion", "NormalCells", "Objective", "Part", "Seen", "Target", "against", "case_scores",
+    "cells_of_rows", "expand", "gradient_of", "half_deviance", "half_deviance_at", "inverse_of", "inverted",
+    "is_regular", "objective_of_units", "pulls", "slope",
+]  # fmt: skip
 
 _SINGULAR = 1e-12  # share of a variance that the other variables leave, below which only rounding is left
 _PIVOT = 1e-14  # smallest pivot of a covariance with ones on its diagonal that still has digits

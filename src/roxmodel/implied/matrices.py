@@ -14,27 +14,10 @@ from roxmodel.spec.parameters import Parameter, residual_of
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = [
-    "DISTURBANCES",
-    "EDGES",
-    "ITEM_MEANS",
-    "LATENT_MEANS",
-    "LOADINGS",
-    "RESIDUALS",
-    "Conditioned",
-    "Implied",
-    "Layout",
-    "bank_of",
-    "conditioned",
-    "filled",
-    "implied",
-    "lay_out",
-    "mean_weight",
-    "moment_jacobian",
-    "one_blas_thread",
-    "place_of",
-    "saturated",
-    "second_order",
-]
+    "DISTURBANCES", "EDGES", "ITEM_MEANS", "LATENT_MEANS", "LOADINGS", "RESIDUALS", "Conditioned", "Implied", "Layout",
+    "bank_of", "conditioned", "filled", "implied", "lay_out", "mean_weight", "moment_jacobian", "one_blas_thread",
+    "place_of", "saturated", "second_order",
+]  # fmt: skip
 
 
 LOADINGS, EDGES, DISTURBANCES, RESIDUALS, ITEM_MEANS, LATENT_MEANS = range(6)

@@ -20,43 +20,14 @@ from roxmodel.errors import DataError, did_you_mean, listed
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = [
-    "BATCH",
-    "PRINTED",
-    "Design",
-    "Pairs",
-    "blank",
-    "canonical",
-    "chan",
-    "compact",
-    "condense",
-    "condense_block",
-    "count",
-    "diagonal",
-    "distinct",
-    "five",
-    "frequencies",
-    "frozen",
-    "index",
-    "kish",
-    "kish_of",
-    "numbers",
-    "ordered",
-    "overlay",
-    "positions",
-    "put",
-    "ratio",
-    "require_positive_definite",
-    "scaled",
-    "square",
-    "union",
-    "unit_hint",
+    "BATCH", "PRINTED", "Design", "Pairs", "blank", "canonical", "chan", "compact", "condense", "condense_block",
+    "count", "diagonal", "distinct", "five", "frequencies", "frozen", "index", "kish", "kish_of", "numbers", "ordered",
+    "overlay", "positions", "put", "ratio", "require_positive_definite", "scaled", "square", "union", "unit_hint",
     "view",
-]
+]  # fmt: skip
 
 
 _SINGULAR = 1e-8  # smallest eigenvalue of a correlation matrix that still carries information
-
-
 PRINTED = 1e-6  # disagreement allowed between the halves of a printed matrix, in correlations
 
 
@@ -379,14 +350,8 @@ class Design:
 
 
 BATCH = 8_000  # rows condensed at once, to stay in cache; no power of two, lest the columns collide there
-
-
 _RESULT = 500_000  # entries of the result condensed at once, for the same reason
-
-
 _LARGE = 64  # rows of a unit from which on its own product is worth a call
-
-
 _GATHER = 4_000_000  # entries gathered at once from a table in random order (32 MB)
 
 

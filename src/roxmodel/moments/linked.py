@@ -36,16 +36,9 @@ from roxmodel.moments.condense import (
 from roxmodel.types import BoolArray, FloatArray, IntArray, read_only
 
 __all__ = [
-    "LinkedMoments",
-    "SourceMeans",
-    "SourceMoments",
-    "UnitFigures",
-    "UnitMeans",
-    "growth_of",
-    "mean_noise",
-    "never_met",
+    "LinkedMoments", "SourceMeans", "SourceMoments", "UnitFigures", "UnitMeans", "growth_of", "mean_noise", "never_met",
     "without_say",
-]
+]  # fmt: skip
 
 
 _PAIRED = ("n", "weight", "weight2", "pair_mean", "scatter")

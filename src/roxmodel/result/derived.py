@@ -30,20 +30,9 @@ if TYPE_CHECKING:
     from roxmodel.result.fitted import Fitted
 
 __all__ = [
-    "Known",
-    "Spreads",
-    "bartlett_measure",
-    "construct_sd",
-    "define",
-    "disturbances",
-    "measure_of",
-    "standardized_draws",
-    "standardized_table",
-    "standardized_values",
-    "summary_of",
-    "told",
-    "unknown_definitions",
-]
+    "Known", "Spreads", "bartlett_measure", "construct_sd", "define", "disturbances", "measure_of",
+    "standardized_draws", "standardized_table", "standardized_values", "summary_of", "told", "unknown_definitions",
+]  # fmt: skip
 
 
 def measure_of(construct: Construct, within: FloatArray, weights: FloatArray | None = None) -> Measure:

@@ -15,19 +15,9 @@ from scipy.special import chdtri, ndtr, ndtri, stdtr, stdtrit
 from roxmodel.types import FloatArray, IntArray, read_only
 
 __all__ = [
-    "Draws",
-    "Resampled",
-    "Spread",
-    "bca_interval",
-    "delta_se",
-    "normal_draws",
-    "replicate_block",
-    "replicate_weights",
-    "slopes_of",
-    "spread_of",
-    "t_draws",
-    "wald",
-]
+    "Draws", "Resampled", "Spread", "bca_interval", "delta_se", "normal_draws", "replicate_block", "replicate_weights",
+    "slopes_of", "spread_of", "t_draws", "wald",
+]  # fmt: skip
 
 
 _Z = 1.959963984540054  # the normal distribution's 97.5 % point
@@ -106,17 +96,9 @@ def spread_of(draws: FloatArray) -> Spread:
 
 
 DrawsKind: TypeAlias = Literal["bootstrap", "normal", "t"]
-
-
 _BLOCK = 128  # replicates drawn from one generator
-
-
 _CELLS = 1 << 21  # draws of one generator at most
-
-
 _STRETCH = 2  # spawn key of what makes draws of a t distribution of normal ones
-
-
 _RAREST = 1e-3  # chance of the longest stretch
 
 

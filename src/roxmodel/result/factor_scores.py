@@ -26,17 +26,9 @@ if TYPE_CHECKING:
     from roxmodel.survey.frames import Frame
 
 __all__ = [
-    "LatentGroup",
-    "ScoreMethod",
-    "covariates_in",
-    "factor_scores",
-    "given_by_data",
-    "group_rows",
-    "latent_groups",
-    "only_group",
-    "require_continuous",
-    "require_people",
-]
+    "LatentGroup", "ScoreMethod", "covariates_in", "factor_scores", "given_by_data", "group_rows", "latent_groups",
+    "only_group", "require_continuous", "require_people",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,14 +146,8 @@ def _scale(groups: Sequence[GroupMoments]) -> FloatArray:
 
 
 ScoreMethod: TypeAlias = Literal["regression", "bartlett"]
-
-
 _SOURCE = "scored"
-
-
 _AT_ONCE = 1 << 10  # patterns whose weights are found at once
-
-
 _FLAT = 1e-9  # share of the largest eigenvalue below which answers say nothing of a direction
 
 
@@ -292,7 +278,7 @@ def _scored(fit: Fitted, part: LatentGroup, answers: FloatArray, method: ScoreMe
     deviations = np.where(known, answers / part.layout.scale - mean, 0.0)
     scores, errors = (np.empty((len(answers), len(levels))) for _ in range(2))
     patterns, people = _patterns(known)
-    weigh = _regression if method == "regression" else _bartlett
+    weigh = {"regression": _regression, "bartlett": _bartlett}[method]
     for start in range(0, len(patterns), _AT_ONCE):
         how = weigh(part, patterns[start : start + _AT_ONCE])
         for rows, weights, se in zip(people[start : start + _AT_ONCE], how.weights, how.se, strict=True):

@@ -10,17 +10,9 @@ import numpy as np
 from roxmodel.types import FloatArray
 
 __all__ = [
-    "INDEX_NAMES",
-    "ROBUST_NAMES",
-    "Correction",
-    "Discrepancy",
-    "Tested",
-    "comparative",
-    "fit_indices",
-    "noncentrality",
-    "rmsea_of",
-    "tested_indices",
-]
+    "INDEX_NAMES", "ROBUST_NAMES", "Correction", "Discrepancy", "Tested", "comparative", "fit_indices", "noncentrality",
+    "rmsea_of", "tested_indices",
+]  # fmt: skip
 
 INDEX_NAMES: Final = (
     "chisq", "df", "pvalue", "chisq_scaled", "pvalue_scaled", "scaling_factor", "cfi", "tli", "rmsea",

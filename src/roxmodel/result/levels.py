@@ -30,16 +30,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    "JointLevels",
-    "KeptLevels",
-    "UnitLevels",
-    "beyond_curves",
-    "complete_levels",
-    "doubt_of",
-    "joint_of",
-    "unit_levels",
-    "unit_score_table",
-]
+    "JointLevels", "KeptLevels", "UnitLevels", "beyond_curves", "complete_levels", "doubt_of", "joint_of",
+    "unit_levels", "unit_score_table",
+]  # fmt: skip
 
 _SELDOM = 0.5  # share of units in which a level is not known, below which it counts as known
 _MEANS = 5  # spawn key of draws of means

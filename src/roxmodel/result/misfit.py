@@ -36,11 +36,7 @@ if TYPE_CHECKING:
     from roxmodel.result.fitted import Fitted
 
 __all__ = ["ResidualKind", "explained", "modification_indices", "residual_frame"]
-
-
 ResidualKind: TypeAlias = Literal["raw", "correlation", "standardized"]
-
-
 _ROUNDING = 1e-10
 
 
@@ -125,11 +121,7 @@ def explained(fit: Fitted) -> pd.DataFrame:
 
 
 _AT_ONCE = 300  # candidates expanded at once: the information has (free + candidates)² entries
-
-
 _NOTHING_NEW = 1e-7  # share of its information that a candidate must bring beyond the parameters of the model
-
-
 _KINDS = {"loading", "edge", "covariance", "intercept", "variance"}
 
 

@@ -24,8 +24,6 @@ from roxmodel.result.system import System
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = ["Answered", "Caps", "LevelDoubt", "Loop", "Push", "Travel", "settled", "travel"]
-
-
 _STEPS = 50  # active sets tried; each settles some more of the bounds, a handful is usual
 
 

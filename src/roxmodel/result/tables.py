@@ -36,28 +36,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    "EffectRow",
-    "curved_effects",
-    "curved_on",
-    "edge_table",
-    "effect_table",
-    "effects_frame",
-    "fit_diagram",
-    "implied_sd",
-    "linear_effects",
-    "parameter_frame",
-    "paths_between",
-    "robustness_value",
-    "within_table",
-]
+    "EffectRow", "curved_effects", "curved_on", "edge_table", "effect_table", "effects_frame", "fit_diagram",
+    "implied_sd", "linear_effects", "parameter_frame", "paths_between", "robustness_value", "within_table",
+]  # fmt: skip
 
 
 COLUMNS = ["kind", "path", "estimate", "se", "ci_low", "ci_high", "p", "standardized"]
-
-
 _MOST_PATHS = 2_000
-
-
 _CELLS = 1 << 20  # draws times units of one array
 
 
@@ -272,8 +257,6 @@ def robustness_value(partial_r2: FloatArray) -> FloatArray:
 
 
 _NUMBERS = ("estimate", "se", "z", "p", "ci_low", "ci_high", "standardized")
-
-
 _ARRAYS = ("value", "se", "statistic", "p", "low", "high", "standardized")
 
 

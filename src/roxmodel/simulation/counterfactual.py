@@ -45,7 +45,7 @@ class Counterfactual(Spoken):
     Examples
     --------
     >>> from roxmodel.datasets import make_world
-    >>> from roxmodel.estimate.fit import fit
+    >>> from roxmodel.estimate.methods import fit
     >>> world = make_world(60, seed=1)
     >>> found = counterfactual(fit(world.model, world.study(), method="path"), "B007", do={"pride": 4.0}, seed=1)
     >>> found
@@ -168,7 +168,7 @@ def counterfactual(
     Examples
     --------
     >>> from roxmodel.datasets import make_world
-    >>> from roxmodel.estimate.fit import fit
+    >>> from roxmodel.estimate.methods import fit
     >>> world = make_world(60, seed=1)
     >>> found = fit(world.model, world.study(), method="path")
     >>> answer = counterfactual(found, "B007", do={"pride": 4.0}, seed=1).table().set_index("construct")

@@ -59,7 +59,7 @@ class Forecast(Spoken):
     Examples
     --------
     >>> from roxmodel.datasets import make_world
-    >>> from roxmodel.estimate.fit import fit
+    >>> from roxmodel.estimate.methods import fit
     >>> world = make_world(60, seed=1)
     >>> forecast(fit(world.model, world.study(), method="path"), {"pride": 3.8}, horizon=4, seed=1)
     <Forecast of a unit seen with pride at 3.8, 4 waves, 2000 draws>
@@ -184,7 +184,7 @@ def forecast(
     --------
     Where two regions differ in pride and in sales, pride foretells sales without moving them:
 
-    >>> from roxmodel.estimate.fit import fit
+    >>> from roxmodel.estimate.methods import fit
     >>> from roxmodel.moments.single import Moments
     >>> from roxmodel.simulation.intervention import Intervention
     >>> from roxmodel.simulation.run import simulate

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 import roxmodel as rox
-from roxmodel.estimate.common import SemOptions
 from roxmodel.estimate.latent.door import solve_rows
 from roxmodel.estimate.latent.optimizer import Minimum
 from roxmodel.estimate.latent.solve import beside_bound, bread_of, degrees_of_freedom
+from roxmodel.estimate.options import SemOptions
 from roxmodel.implied.likelihood import Expansion
 from roxmodel.moments.condense import kish
 

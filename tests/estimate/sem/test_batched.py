@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 import roxmodel as rox
-from roxmodel.estimate.common import SemOptions
 from roxmodel.estimate.latent.optimizer import lower_bounds, minimise, settle
 from roxmodel.estimate.latent.row_sample import sample_of_frame
 from roxmodel.estimate.latent.solve import layouts_of, table_of
+from roxmodel.estimate.options import SemOptions
 from roxmodel.implied.likelihood import Objective, Part, Target
 from roxmodel.implied.matrices import DISTURBANCES
 from roxmodel.implied.starts import start_values

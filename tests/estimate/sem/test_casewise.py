@@ -6,10 +6,10 @@ import pytest
 from scipy.stats import multivariate_normal
 
 import roxmodel as rox
-from roxmodel.estimate.common import SemOptions
 from roxmodel.estimate.latent.casewise import adf_products, casewise_scores, score_products
 from roxmodel.estimate.latent.row_sample import sample_of_frame
 from roxmodel.estimate.latent.solve import layouts_of, table_of
+from roxmodel.estimate.options import SemOptions
 from roxmodel.implied.likelihood import expand
 from roxmodel.implied.matrices import implied, moment_jacobian
 from roxmodel.implied.starts import start_values

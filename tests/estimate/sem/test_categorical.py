@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 
 import roxmodel as rox
 from roxmodel.errors import DataError, RoxError, SpecError
-from roxmodel.estimate.common import SemOptions
+from roxmodel.estimate.options import SemOptions
 from roxmodel.estimate.ordinal.categorical import categories_of, ordinal_items, refit_categorical, solve_categorical
 from roxmodel.estimate.ordinal.weighted import covariance_part, first_step_of
 

@@ -6,8 +6,8 @@ import pytest
 
 import roxmodel as rox
 from roxmodel.errors import DataError, EstimationError
-from roxmodel.estimate.common import SemOptions
 from roxmodel.estimate.latent.row_sample import sample_of_frame, sample_of_moments
+from roxmodel.estimate.options import SemOptions
 
 EXACT = {"rtol": 1e-11, "atol": 1e-12}  # the same sums in another order
 NAMES = ["a1", "a2", "a3", "b1"]

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 import roxmodel as rox
-from roxmodel.estimate.common import SemOptions
 from roxmodel.estimate.latent.solve import layouts_of, table_of
+from roxmodel.estimate.options import SemOptions
 from roxmodel.implied.likelihood import Target, half_deviance
 from roxmodel.implied.matrices import implied, lay_out
 from roxmodel.implied.starts import at_means, start_values

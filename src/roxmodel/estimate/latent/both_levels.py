@@ -24,12 +24,8 @@ from roxmodel.spec.parameters import plan
 from roxmodel.types import FloatArray, Scaling
 
 __all__ = [
-    "BothLevels",
-    "cells_of",
-    "estimate_jointly",
-    "within_levels",
-    "within_model",
-]
+    "BothLevels", "cells_of", "estimate_jointly", "within_levels", "within_model",
+]  # fmt: skip
 
 _ROUNDS = 4
 _SINGULAR = 1e-9  # smallest eigenvalue of correlations within units that answers may have

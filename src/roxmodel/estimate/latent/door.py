@@ -17,7 +17,6 @@ from typing import Any, get_args
 import numpy as np
 
 from roxmodel.errors import DataError, EstimationError, RoxError, did_you_mean
-from roxmodel.estimate.common import Bootstrap, LinkedOptions, SemOptions, WithinLevel
 from roxmodel.estimate.latent.both_levels import estimate_jointly, within_levels
 from roxmodel.estimate.latent.casewise import casewise_scores
 from roxmodel.estimate.latent.latent_fit import fit_of
@@ -41,6 +40,7 @@ from roxmodel.estimate.latent.solve import (
     with_given,
 )
 from roxmodel.estimate.latent.tests_of_fit import Judged, likelihood_indices, linked_indices
+from roxmodel.estimate.options import Bootstrap, LinkedOptions, SemOptions, WithinLevel
 from roxmodel.estimate.ordinal.categorical import ordinal_items, refit_categorical, solve_categorical
 from roxmodel.implied.likelihood import Objective, Part, Seen, Target, cells_of_rows, objective_of_units
 from roxmodel.implied.matrices import Layout, implied, one_blas_thread
@@ -55,8 +55,6 @@ from roxmodel.survey.study import Study, check_same_items
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = ["fit_linked", "fit_sem", "resample", "resample_categorical", "solve_rows"]
-
-
 _FEWEST_CLUSTERS = 5
 
 
@@ -263,17 +261,9 @@ _BATCH, _FEW = 256, 8  # replicates fitted together: complete data, one by one
 
 
 _THIN = "The data are too thin for this model: use fewer items or constructs, or more rows."
-
-
 _FEW_UNITS = "The units are too few for this model: use fewer items or constructs, or more units."
-
-
 _STEPS = 100  # of a replicate that is fitted by itself
-
-
 _CELLS = 1 << 22  # counts held at once
-
-
 _MOST_PRODUCTS = 1 << 21  # products of answers held at once
 
 

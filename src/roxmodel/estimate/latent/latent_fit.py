@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from roxmodel.estimate.common import LinkedOptions, SemOptions
 from roxmodel.estimate.latent.latent_notes import error_words, notes_of, verdicts_of
 from roxmodel.estimate.latent.sample import GroupSample, LatentSolution, LinkedSample
+from roxmodel.estimate.options import LinkedOptions, SemOptions
 from roxmodel.implied.likelihood import NormalCells, inverse_of
 from roxmodel.implied.matrices import LOADINGS, RESIDUALS, Implied, Layout, filled, implied
 from roxmodel.records import LINEAR, Equation, Estimates, GroupMoments, Measure, Population, UnitScores

@@ -8,7 +8,11 @@ from dataclasses import replace
 import numpy as np
 
 from roxmodel.errors import RoxError, listed
-from roxmodel.estimate.common import (
+from roxmodel.estimate.latent.optimizer import Minimum
+from roxmodel.estimate.latent.row_sample import covariates_of
+from roxmodel.estimate.latent.sample import LatentSolution, LinkedSample, Sample
+from roxmodel.estimate.latent.solve import solved_again
+from roxmodel.estimate.options import (
     BESIDE,
     LinkedOptions,
     SemOptions,
@@ -22,10 +26,6 @@ from roxmodel.estimate.common import (
     sign_notes,
     unit_notes,
 )
-from roxmodel.estimate.latent.optimizer import Minimum
-from roxmodel.estimate.latent.row_sample import covariates_of
-from roxmodel.estimate.latent.sample import LatentSolution, LinkedSample, Sample
-from roxmodel.estimate.latent.solve import solved_again
 from roxmodel.implied.identification import name_parameters
 from roxmodel.implied.matrices import DISTURBANCES, EDGES, RESIDUALS, Implied, Layout, filled
 from roxmodel.moments.condense import kish, kish_of

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from roxmodel.errors import DataError, EstimationError, did_you_mean, listed
-from roxmodel.estimate.common import SemOptions
 from roxmodel.estimate.latent.sample import GroupSample, Sample
+from roxmodel.estimate.options import SemOptions
 from roxmodel.implied.identification import FEWEST, completed, together_of
 from roxmodel.implied.likelihood import Target, cells_of_rows
 from roxmodel.moments.single import Moments
@@ -18,10 +18,8 @@ from roxmodel.survey.answers import Columns, columns_of
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = [
-    "covariates_of",
-    "sample_of_frame",
-    "sample_of_moments",
-]
+    "covariates_of", "sample_of_frame", "sample_of_moments",
+]  # fmt: skip
 
 _BLOCK = 1 << 15  # rows handled at once
 _FEWEST = 5  # respondents in any number that a fit keeps

@@ -32,15 +32,8 @@ if TYPE_CHECKING:
     from roxmodel.estimate.latent.solve import Bread
 
 __all__ = [
-    "GroupSample",
-    "LatentSolution",
-    "LinkedSample",
-    "Sample",
-    "Source",
-    "linked_sample",
-    "noise_of",
-    "reweighted",
-]
+    "GroupSample", "LatentSolution", "LinkedSample", "Sample", "Source", "linked_sample", "noise_of", "reweighted",
+]  # fmt: skip
 
 _FAR = 1e4  # of a mean from 0, in standard deviations between units
 _SAME = 1e-10  # smallest eigenvalue of correlations of unit means that distinct items may have

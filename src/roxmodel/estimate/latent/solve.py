@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from roxmodel.errors import SpecError
-from roxmodel.estimate.common import SemOptions
 from roxmodel.estimate.latent.casewise import Cases, Scored, adf_products, score_products
 from roxmodel.estimate.latent.optimizer import Minimum, feasible, lower_bounds, minimise, reached
 from roxmodel.estimate.latent.sample import GroupSample, LatentSolution, LinkedSample, Sample
+from roxmodel.estimate.options import SemOptions
 from roxmodel.implied.identification import PEOPLE, UNITS, require_identified, require_seen
 from roxmodel.implied.likelihood import NormalCells, Objective, Part, objective_of_units
 from roxmodel.implied.matrices import ITEM_MEANS, Layout, implied, lay_out, place_of
@@ -27,40 +27,16 @@ from roxmodel.survey.linkage import equation_units
 from roxmodel.types import BoolArray, FloatArray, IntArray, Scaling
 
 __all__ = [
-    "Bread",
-    "beside_bound",
-    "bread_of",
-    "degrees_of_freedom",
-    "given_by_data",
-    "layout_of",
-    "layouts_of",
-    "net_of_intercepts",
-    "objective_of",
-    "optimum_of",
-    "owner_of",
-    "refuse_free_lags",
-    "sandwich",
-    "satorra_bentler",
-    "small_sample",
-    "solve",
-    "solve_between",
-    "solved_again",
-    "table_of",
-    "unit_cases",
-    "unit_degrees_of_freedom",
+    "Bread", "beside_bound", "bread_of", "degrees_of_freedom", "given_by_data", "layout_of", "layouts_of",
+    "net_of_intercepts", "objective_of", "optimum_of", "owner_of", "refuse_free_lags", "sandwich", "satorra_bentler",
+    "small_sample", "solve", "solve_between", "solved_again", "table_of", "unit_cases", "unit_degrees_of_freedom",
     "with_given",
-]
+]  # fmt: skip
 
 
 _FLAT = 1e-9  # smallest eigenvalue of the scaled information that still identifies
-
-
 _LITTLE = 0.1  # share of the expected information that the observed one of what is held must have
-
-
 _WHOLE = 0.5  # of what no inverse of an information falls short of, but for rounding
-
-
 _UNKNOWN = 3.0  # times that the part of a variance counts which comes from a parameter at its bound
 
 
@@ -309,8 +285,6 @@ def small_sample(model: RoxModel, table: ParameterTable, sample: LinkedSample, v
 
 
 _LEAST = 0.05  # share of a variance that is left at least, where an iteration starts from another estimate
-
-
 _ROUGH = 10  # steps with one mean noise for all units, before the first with each unit's own
 
 

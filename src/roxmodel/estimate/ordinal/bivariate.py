@@ -13,21 +13,10 @@ from roxmodel.estimate.ordinal.marginals import FAR, TINY, bound_pulls, share_be
 from roxmodel.types import BoolArray, FloatArray
 
 __all__ = [
-    "Bounds",
-    "Cut",
-    "PairPulls",
-    "Pulls",
-    "SteppedRoot",
-    "bivariate_cdf",
-    "bivariate_density",
-    "bivariate_slope",
-    "cell_influence",
-    "perfectly_associated",
-    "polychoric",
-    "rectangle_derivatives",
-    "rectangle_pulls",
+    "Bounds", "Cut", "PairPulls", "Pulls", "SteppedRoot", "bivariate_cdf", "bivariate_density", "bivariate_slope",
+    "cell_influence", "perfectly_associated", "polychoric", "rectangle_derivatives", "rectangle_pulls",
     "without_empty_cell",
-]
+]  # fmt: skip
 
 
 Pulls: TypeAlias = tuple[FloatArray, FloatArray]

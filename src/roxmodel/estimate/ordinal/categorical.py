@@ -9,11 +9,11 @@ from typing import Any, Final
 import numpy as np
 
 from roxmodel.errors import DataError, RoxError, SpecError, did_you_mean, listed
-from roxmodel.estimate.common import SemOptions
 from roxmodel.estimate.latent.optimizer import lower_bounds, minimise
 from roxmodel.estimate.latent.row_sample import covariates_of, sample_of_frame
 from roxmodel.estimate.latent.sample import GroupSample, LatentSolution, Sample
 from roxmodel.estimate.latent.solve import beside_bound, bread_of, given_by_data, owner_of, refuse_free_lags
+from roxmodel.estimate.options import SemOptions
 from roxmodel.estimate.ordinal.ordinal_moments import OrdinalMoments, ordinal_moments
 from roxmodel.estimate.ordinal.weighted import (
     WeightedCovariances,

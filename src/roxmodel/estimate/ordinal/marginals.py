@@ -12,15 +12,8 @@ from roxmodel.errors import DataError, EstimationError, listed
 from roxmodel.types import FloatArray, IntArray
 
 __all__ = [
-    "FAR",
-    "TINY",
-    "ContinuousItem",
-    "OrdinalItem",
-    "bound_pulls",
-    "continuous_item",
-    "ordinal_item",
-    "share_between",
-]
+    "FAR", "TINY", "ContinuousItem", "OrdinalItem", "bound_pulls", "continuous_item", "ordinal_item", "share_between",
+]  # fmt: skip
 
 FAR = 1e8  # stands for an infinite threshold: its density is 0 and so is every product with it
 TINY = 1e-300  # keeps quotients finite

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from roxmodel.errors import EstimationError, RoxError, listed
-from roxmodel.estimate.common import (
+from roxmodel.estimate.options import (
     Bootstrap,
     PathOptions,
     assumed_notes,

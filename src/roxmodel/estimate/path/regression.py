@@ -18,19 +18,9 @@ from roxmodel.spec.parameters import Parameter
 from roxmodel.types import FloatArray, IntArray
 
 __all__ = [
-    "Computed",
-    "Regression",
-    "Task",
-    "check_task",
-    "computed",
-    "generalised",
-    "least_squares",
-    "normal_theory",
-    "regress",
-    "replicated",
-    "solved",
-    "variance_inflation",
-]
+    "Computed", "Regression", "Task", "check_task", "computed", "generalised", "least_squares", "normal_theory",
+    "regress", "replicated", "solved", "variance_inflation",
+]  # fmt: skip
 
 _INSEPARABLE = 1e-8
 _INSEPARABLE_SUMS = 1e-9  # smallest eigenvalue of a replicate's scaled normal equations

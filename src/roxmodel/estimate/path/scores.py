@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from roxmodel.errors import DataError, EstimationError, RoxError, did_you_mean, listed
-from roxmodel.estimate.common import hidden_notes
+from roxmodel.estimate.options import hidden_notes
 from roxmodel.estimate.path.regression import Task
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.moments.single import Moments

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 
 from roxmodel.doubts import Doubt, new_doubts, warn_doubts
 from roxmodel.errors import RoxError, did_you_mean, listed
-from roxmodel.estimate.common import (
+from roxmodel.estimate.latent.door import fit_linked, fit_sem
+from roxmodel.estimate.options import (
     Estimator,
     HeldEqual,
     Information,
@@ -24,7 +25,6 @@ from roxmodel.estimate.common import (
     keywords_of,
     kinds_of,
 )
-from roxmodel.estimate.latent.door import fit_linked, fit_sem
 from roxmodel.estimate.path.path_fit import fit_path
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.moments.single import Moments
@@ -36,9 +36,6 @@ from roxmodel.survey.reading import frame_doubts
 from roxmodel.survey.study import Study
 from roxmodel.survey.suspect import reversed_by_covariance, reversed_in_moments
 from roxmodel.types import FloatArray, Method, Scaling, StandardErrors
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["METHODS", "Estimation", "fit"]
 

@@ -1,10 +1,7 @@
-"""What can be asked of each method: one frozen record a method, checked where it is made of the keywords of `fit`.
+"""What every method shares: its options, the replicates of its bootstrap, sentences of its small print.
 
-An option stands in the record of its method, under its name as a keyword of `roxmodel.fit`, which says what it is.
-
-The bootstrap of every method: replicates drawn, refitted in batches side by side, failures counted.
-
-Sentences of the small print that every method shares.
+One frozen record a method, checked where it is made of the keywords of `fit`: an option stands there under its name as
+a keyword of `roxmodel.fit`, which says what it is. Replicates are refitted in batches side by side, failures counted.
 """
 
 from __future__ import annotations
@@ -29,49 +26,18 @@ from roxmodel.spec.parameters import ParameterTable, units_kept
 from roxmodel.types import BoolArray, FloatArray, IntArray, Scaling, StandardErrors
 
 __all__ = [
-    "BESIDE",
-    "EQUAL_KINDS",
-    "HELD_EQUAL",
-    "Bootstrap",
-    "Estimator",
-    "HeldEqual",
-    "Information",
-    "LinkedOptions",
-    "PathOptions",
-    "SemOptions",
-    "WithinLevel",
-    "assumed_notes",
-    "bootstrap_words",
-    "causal_notes",
-    "cluster_notes",
-    "hidden_notes",
-    "keywords_of",
-    "kinds_of",
-    "never_met_notes",
-    "replicate_notes",
-    "sign_notes",
-    "unit_notes",
-]
+    "BESIDE", "EQUAL_KINDS", "HELD_EQUAL", "Bootstrap", "Estimator", "HeldEqual", "Information", "LinkedOptions",
+    "PathOptions", "SemOptions", "WithinLevel", "assumed_notes", "bootstrap_words", "causal_notes", "cluster_notes",
+    "hidden_notes", "keywords_of", "kinds_of", "never_met_notes", "replicate_notes", "sign_notes", "unit_notes",
+]  # fmt: skip
 
 
 Estimator: TypeAlias = Literal["ML", "MLR", "MLM", "DWLS", "WLSMV"]
-
-
 Missing: TypeAlias = Literal["listwise", "fiml"]
-
-
 HeldEqual: TypeAlias = Literal["configural", "metric", "scalar"]
-
-
 Information: TypeAlias = Literal["expected", "observed"]
-
-
 WithinLevel: TypeAlias = Literal["pooled", "saturated", "model"]
-
-
 EQUAL_KINDS: Final = ("loadings", "intercepts", "residuals", "edges")
-
-
 HELD_EQUAL: Final[Mapping[str, tuple[str, ...]]] = {
     "configural": (),
     "metric": ("loadings",),
@@ -80,11 +46,7 @@ HELD_EQUAL: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 _MOST_REPLICATES: Final = 1_000_000
-
-
 _USUAL_REPLICATES: Final = 2_000
-
-
 _LENT: Final = {"lent": True}  # understood, but an option of another method
 
 
@@ -354,11 +316,7 @@ def _watched(batches: Iterator[FloatArray], count: int, progress: bool | None) -
 
 
 BESIDE = " The errors of all else do not take them as known to be 0: they are widened by what hangs on it."
-
-
 _ROUGH = 30  # clusters from which errors are good
-
-
 _CAUSAL = (
     "Causal reading assumes that the arrows point the right way and that no unmeasured cause acts on both ends "
     "of an edge, beyond the context constructs in the graph; robustness_value says how strong one would have to be."
