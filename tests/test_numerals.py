@@ -9,6 +9,9 @@ from roxmodel import numerals
 
 NAN = math.nan
 CASES = [
+    ("includes_zero", (-0.1, 0.2), True),
+    ("includes_zero", (0.1, 0.2), False),
+    ("includes_zero", (-0.1, NAN), False),
     ("finite", (0.4,), True),
     ("finite", (None,), False),
     ("finite", (NAN,), False),

@@ -15,14 +15,13 @@ import numpy as np
 import pytest
 
 from roxmodel.errors import RoxError
-from roxmodel.numerals import plain, written
+from roxmodel.numerals import includes_zero, plain, written
 from roxmodel.plots.charts import Bar, FanSeries, draw_fan, draw_waterfall
 from roxmodel.plots.diagram import (
     Arrow,
     Diagram,
     Node,
     arrow_label,
-    includes_zero,
     relative_strengths,
     to_dot,
     to_mermaid,
@@ -317,7 +316,7 @@ class TestDrawing:
     def test_missing_numbers_are_no_numbers(self):
         arrow = Arrow("a", "b", float("nan"), float("nan"), float("nan"), float("nan"))
         assert arrow_label(arrow) == ""
-        assert not includes_zero(arrow)
+        assert not includes_zero(arrow.low, arrow.high)
         assert relative_strengths((arrow,)) == (None,)
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # what a type checker sees; a test holds it against the table
         SimulationError as SimulationError,
         SpecError as SpecError,
     )
-    from roxmodel.estimate.fit import fit as fit
+    from roxmodel.estimate.methods import fit as fit
     from roxmodel.estimate.invariance import invariance as invariance
     from roxmodel.moments.linked import LinkedMoments as LinkedMoments
     from roxmodel.moments.single import Moments as Moments
@@ -66,7 +66,7 @@ if TYPE_CHECKING:  # what a type checker sees; a test holds it against the table
 _FACE = {
     "roxmodel.deliver.scoring": "ScoringEngine",
     "roxmodel.errors": "DataError DocumentError EstimationError RoxError RoxWarning SimulationError SpecError",
-    "roxmodel.estimate.fit": "fit",
+    "roxmodel.estimate.methods": "fit",
     "roxmodel.estimate.invariance": "invariance",
     "roxmodel.moments.linked": "LinkedMoments",
     "roxmodel.moments.single": "Moments",

@@ -24,19 +24,9 @@ from roxmodel.records import Equation, GroupMoments, Matrix, Measure, Population
 from roxmodel.saving import AnyPath, as_path, write_whole
 
 __all__ = [
-    "SCHEMA_VERSION",
-    "FitContent",
-    "ParameterRecord",
-    "content_hash",
-    "errors_field",
-    "load_document",
-    "named_file",
-    "read_document",
-    "read_fit",
-    "read_text",
-    "write_document",
-    "write_text",
-]
+    "SCHEMA_VERSION", "FitContent", "ParameterRecord", "content_hash", "errors_field", "load_document", "named_file",
+    "read_document", "read_fit", "read_text", "write_document", "write_text",
+]  # fmt: skip
 
 FORMAT: Final = "roxmodel"
 _JOINED: Final = ": "

@@ -5,19 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from difflib import SequenceMatcher, get_close_matches
+from functools import partial
 from unicodedata import normalize
 
 __all__ = [
-    "DataError",
-    "DocumentError",
-    "EstimationError",
-    "RoxError",
-    "RoxWarning",
-    "SimulationError",
-    "SpecError",
-    "did_you_mean",
-    "listed",
-]
+    "DataError", "DocumentError", "EstimationError", "RoxError", "RoxWarning", "SimulationError", "SpecError",
+    "did_you_mean", "listed",
+]  # fmt: skip
 
 
 _LONGEST = 2_000  # characters of each part of a message
@@ -54,7 +48,7 @@ class RoxError(ValueError):
 
     def __reduce__(self) -> tuple[object, ...]:
         """Keep the three parts when an error crosses a process border."""
-        return (_rebuild, (type(self), self.problem, self.allowed, self.hint))
+        return (partial(type(self), self.problem, allowed=self.allowed, hint=self.hint), ())
 
 
 def _brief(text: str) -> str:
@@ -63,10 +57,6 @@ def _brief(text: str) -> str:
         return text
     kept = _LONGEST // 2 - 50
     return f"{text[:kept]} [... {len(text) - 2 * kept:,} characters left out ...] {text[-kept:]}"
-
-
-def _rebuild(kind: type[RoxError], problem: str, allowed: str | None, hint: str | None) -> RoxError:
-    return kind(problem, allowed=allowed, hint=hint)
 
 
 class SpecError(RoxError):

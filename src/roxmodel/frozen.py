@@ -53,7 +53,8 @@ def sentence(error: ValidationError, owner: type[BaseModel], given: Mapping[str,
     Its fields are offered when a field name is misspelt; the first short texts among the arguments `given` say which
     record is meant. An error of our own raised inside a validator is returned as it is.
     """
-    first = _first(error)
+    every = error.errors()  # a misspelt argument explains the one that is missing
+    first = next((one for one in every if one["type"] == "extra_forbidden"), every[0])
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, RoxError):
         return cause
@@ -67,13 +68,6 @@ def sentence(error: ValidationError, owner: type[BaseModel], given: Mapping[str,
     if not where:
         return SpecError(f"{who}: {_why(first)}")
     return SpecError(f"{who}: {where!r} was {_SHORT.repr(first['input'])}: {_why(first)}")
-
-
-def _first(error: ValidationError) -> ErrorDetails:
-    """Return the most telling error: a misspelt argument explains the one that is missing."""
-    every = error.errors()
-    misspelt = [one for one in every if one["type"] == "extra_forbidden"]
-    return (misspelt or every)[0]
 
 
 def _why(error: ErrorDetails) -> str:

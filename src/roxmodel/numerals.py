@@ -3,28 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, TypeGuard
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    "amount_text",
-    "chance_text",
-    "estimate_text",
-    "exact_text",
-    "finite",
-    "for_reading",
-    "money_text",
-    "p_text",
-    "plain",
-    "signed_text",
-    "span_text",
-    "tick_text",
-    "with_interval",
-    "written",
-]
+    "amount_text", "chance_text", "estimate_text", "exact_text", "finite", "for_reading", "includes_zero", "money_text",
+    "p_text", "plain", "signed_text", "span_text", "tick_text", "with_interval", "written",
+]  # fmt: skip
 
 _MILLION: Final = 1e6
 _BILLION: Final = 1e9
@@ -33,6 +21,11 @@ _BILLION: Final = 1e9
 def finite(value: float | None) -> TypeGuard[float]:
     """Whether there is a number to draw (neither None, nor NaN, nor infinite)."""
     return value is not None and math.isfinite(value)
+
+
+def includes_zero(low: float | None, high: float | None) -> bool:
+    """Whether an interval is known and 0 lies in it."""
+    return finite(low) and finite(high) and low <= 0.0 <= high
 
 
 def _large(size: float) -> tuple[float, str]:
@@ -107,9 +100,9 @@ def money_text(amount: float) -> str:
     return f"{round(amount, digits):,.{max(digits, 0)}f}"
 
 
-def signed_text(change: float) -> str:
-    """A change as `money_text`, with its sign."""
-    return f"{'+' if change > 0 else ''}{money_text(change)}"
+def signed_text(change: float, text: Callable[[float], str] = money_text) -> str:
+    """A change as `money_text`, or another function, writes it, with its sign."""
+    return f"{'+' if change > 0 else ''}{text(change)}"
 
 
 def span_text(low: float, high: float, signed: bool = False) -> str:

@@ -18,22 +18,9 @@ from pydantic_core import PydanticCustomError, core_schema
 from roxmodel.types import BoolArray, FloatArray, read_only
 
 __all__ = [
-    "LINEAR",
-    "Equation",
-    "Estimates",
-    "Fault",
-    "FaultCode",
-    "GroupMoments",
-    "Matrix",
-    "Measure",
-    "Population",
-    "Traits",
-    "UnitScores",
-    "Verdict",
-    "Whole",
-    "WithinEdge",
-    "traits_of",
-]
+    "LINEAR", "Equation", "Estimates", "Fault", "FaultCode", "GroupMoments", "Matrix", "Measure", "Population",
+    "Traits", "UnitScores", "Verdict", "Whole", "WithinEdge", "traits_of",
+]  # fmt: skip
 
 
 LINEAR = "linear"

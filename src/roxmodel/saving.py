@@ -60,13 +60,13 @@ def write_whole(path: AnyPath, content: bytes, error: type[RoxError] = DocumentE
     b'whole'
     """
     target = as_path(path, error)
-    if not target.name or os.fspath(path).endswith(_separators()):
+    if not target.name or os.fspath(path).endswith((os.sep, os.altsep or os.sep)):
         raise error(f"{str(path)!r} cannot be written: it is a directory.", hint="Give a file name.")
     try:
         old = _found(target)
         if old is not None and stat.S_ISDIR(old.st_mode):
             raise error(f"{str(path)!r} cannot be written: it is a directory.", hint="Give a file name.")
-        if old is not None and _is_stream(old):
+        if old is not None and (not stat.S_ISREG(old.st_mode) or _standard_output(old) is not None):
             _write_through(target, old, content)
         else:
             _replace(Path(os.path.realpath(target)), old, content)
@@ -75,10 +75,6 @@ def write_whole(path: AnyPath, content: bytes, error: type[RoxError] = DocumentE
             raise
         raise error(f"{str(path)!r} cannot be written: {_reason(target, why)}.") from None
     return target
-
-
-def _separators() -> tuple[str, ...]:
-    return tuple(sign for sign in (os.sep, os.altsep) if sign)
 
 
 def _found(target: Path) -> os.stat_result | None:
@@ -101,10 +97,6 @@ def _reason(target: Path, why: Exception) -> str:
 
 
 # Streams: written to, never replaced.
-
-
-def _is_stream(old: os.stat_result) -> bool:
-    return not stat.S_ISREG(old.st_mode) or _standard_output(old) is not None
 
 
 def _standard_output(old: os.stat_result) -> int | None:

@@ -10,19 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
-    "FIGURES",
-    "BoolArray",
-    "Factor",
-    "FloatArray",
-    "IntArray",
-    "Interval",
-    "Level",
-    "Method",
-    "Residuals",
-    "Scaling",
-    "StandardErrors",
-    "read_only",
-]
+    "FIGURES", "BoolArray", "Factor", "FloatArray", "IntArray", "Interval", "Level", "Method", "Residuals", "Scaling",
+    "StandardErrors", "read_only",
+]  # fmt: skip
 
 T = TypeVar("T")
 

@@ -4,6 +4,7 @@ import ast
 import io
 import re
 import tokenize
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ PACKAGE = ROOT / "src" / "roxmodel"
 FILES = {str(path.relative_to(PACKAGE).as_posix()): path for path in sorted(PACKAGE.rglob("*.py"))}
 MARK = "PLR0913 - the contract"
 HERE = "roxmodel."
-FILES_WALL, LINES_WALL, FILE_WALL, FUNCTION_WALL, PARAMETER_WALL = 180, 47_000, 650, 60, 7
+FILES_WALL, LINES_WALL, FILE_WALL, FUNCTION_WALL, PARAMETER_WALL = 155, 39_300, 559, 60, 7
 
 Def = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -67,6 +68,10 @@ def offenders(rule: Callable[[Source], Iterable[object]]) -> list[str]:
     return [f"{source.name}: {found}" for source in SOURCES for found in rule(source)]
 
 
+def twice(names: Iterable[str]) -> list[str]:
+    return [name for name, count in Counter(names).items() if count > 1]
+
+
 def test_the_house_is_no_larger_than_this():
     # A capability that needs more raises these walls in the commit that needs it, with a line in the changelog.
     assert len(SOURCES) <= FILES_WALL
@@ -75,6 +80,12 @@ def test_the_house_is_no_larger_than_this():
 
 def test_a_file_is_not_too_long():
     assert not offenders(lambda source: [n for n in [len(source.text.splitlines())] if n > FILE_WALL])
+
+
+def test_no_two_modules_and_no_two_classes_share_a_name():
+    stems = [path.stem for path in FILES.values() if path.stem != "__init__"]
+    classes = [node.name for source in SOURCES for node in source.nodes if isinstance(node, ast.ClassDef)]
+    assert not twice(stems) + twice(classes)
 
 
 def test_a_function_has_at_most_60_lines_of_code():
@@ -148,6 +159,23 @@ def test_everything_public_has_a_docstring():
 def test_no_module_is_a_drawer():
     drawers = {"utils", "util", "helpers", "helper", "base", "common", "core", "misc"}
     assert not {path.stem for path in FILES.values()} & drawers
+
+
+def test_which_method_is_asked_by_those_who_estimate_only():
+    """Elsewhere a fit's traits are asked: what can be read of it, not how it was found."""
+
+    def rule(source: Source) -> Iterable[object]:
+        if source.room == "estimate":
+            return
+        for node in source.nodes:
+            sides = [node.left, *node.comparators] if isinstance(node, ast.Compare) else []
+            sides = [node.subject] if isinstance(node, ast.Match) else sides
+            names = [getattr(side, "attr", getattr(side, "id", "")) for side in sides]
+            constant = any(isinstance(inner, ast.Constant) for side in sides for inner in ast.walk(side))
+            if constant and {"method", "estimator"} & {*names}:  # two fits may be compared with each other
+                yield f"line {node.lineno}: {ast.unparse(node)[:80]}"
+
+    assert not offenders(rule)
 
 
 def test_no_module_imports_itself_by_a_circle_at_run_time():

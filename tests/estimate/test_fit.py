@@ -8,7 +8,7 @@ import pytest
 
 import roxmodel as rox
 from roxmodel.errors import DataError, EstimationError, RoxError
-from roxmodel.estimate.fit import METHODS
+from roxmodel.estimate.methods import METHODS
 from roxmodel.estimate.options import keywords_of
 
 EXACT = {"rtol": 1e-9, "atol": 1e-12}  # algebra in double precision

@@ -15,7 +15,8 @@ from rich.table import Table
 
 import roxmodel
 from roxmodel.errors import RoxError
-from roxmodel.numerals import money_text
+from roxmodel.numerals import money_text, signed_text
+from roxmodel.plots.page import save_figure
 from roxmodel.simulation.run_story import rox_sentences
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ def show_demo(out: Annotated[Path, typer.Option(help="Folder the path diagram is
     _show_linkage(console, demo)
     _show_edges(console, demo)
     _show_answer(console, demo)
-    files = " and ".join(str(path) for path in _write_pictures(demo, out))
+    figure = demo.fit.plot()
+    files = " and ".join(str(save_figure(figure, out / f"roxmodel_demo.{suffix}")) for suffix in ("svg", "png"))
     console.print(f"Path diagram: {files}", soft_wrap=True)
 
 
@@ -75,10 +77,10 @@ def _show_linkage(console: Console, demo: _Demo) -> None:
 
 
 def _show_edges(console: Console, demo: _Demo) -> None:
-
     console.print("[bold]2. What drives what[/bold] (between teams, 95 % intervals, beside the truth)")
     table = _table("cause", "effect", "estimate", "95 % interval", "truth")
-    edges = _beside_truth(demo)
+    known = demo.world.truth.edges[["cause", "effect", "value"]].rename(columns={"value": "truth"})
+    edges = demo.fit.edges().merge(known, on=["cause", "effect"], how="left")
     for row in edges.to_dict("records"):
         interval = f"{_figure(row['ci_low'])} to {_figure(row['ci_high'])}"
         table.add_row(row["cause"], row["effect"], _figure(row["estimate"]), interval, _figure(row["truth"]))
@@ -111,8 +113,8 @@ def _show_answer(console: Console, demo: _Demo) -> None:
     for name in ("behaviours", "value", "revenue"):
         row = last.loc[name]
         unit = " kEUR a team" if name == "revenue" else " points"
-        span = f"{_signed(row['ci_low'])} to {_signed(row['ci_high'])}"
-        console.print(f"  {name} in wave {run.horizon}: {_signed(row['mean'])}{unit} (95 %: {span})")
+        mean, low, high = (signed_text(float(row[column]), _figure) for column in ("mean", "ci_low", "ci_high"))
+        console.print(f"  {name} in wave {run.horizon}: {mean}{unit} (95 %: {low} to {high})")
     console.print()
     console.print("[bold]4. Return on experience[/bold] (EUR, discounted by 2 % a wave)")
     for line in rox_sentences(run):
@@ -130,11 +132,6 @@ def _table(*columns: str) -> Table:
 def _figure(value: Any) -> str:
     number = float(value)
     return f"{number:.1f}" if abs(number) >= 10 else f"{number:.2f}" if abs(number) >= 0.1 else f"{number:.3f}"
-
-
-def _signed(value: Any) -> str:
-    number = float(value)
-    return f"+{_figure(number)}" if number > 0 else _figure(number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,18 +166,3 @@ def _teams(world: World) -> World:
     for frame in frames.values():
         frame["team"] = frame["team"].str.replace("B", "T")
     return replace(world, by="team", model=world.model.replace(name="contact centre"), **frames)
-
-
-def _beside_truth(demo: _Demo) -> pd.DataFrame:
-    """The edge table with the value that the simulation put in."""
-    table = demo.fit.edges()[["cause", "effect", "estimate", "ci_low", "ci_high", "p"]]
-    truth = demo.world.truth.edges[["cause", "effect", "value"]].rename(columns={"value": "truth"})
-    return table.merge(truth, on=["cause", "effect"], how="left")
-
-
-def _write_pictures(demo: _Demo, folder: Path) -> list[Path]:
-    """Draw the path diagram as SVG and PNG; returns the files."""
-    from roxmodel.plots.page import save_figure
-
-    figure = demo.fit.plot()
-    return [save_figure(figure, folder / f"roxmodel_demo.{suffix}") for suffix in ("svg", "png")]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 import numpy as np
 
 from roxmodel.errors import RoxError, RoxWarning, did_you_mean
-from roxmodel.estimate.fit import fit
+from roxmodel.estimate.methods import fit
 from roxmodel.estimate.options import HELD_EQUAL, unit_notes
 from roxmodel.frozen import FrozenMapping
 from roxmodel.moments.linked import LinkedMoments

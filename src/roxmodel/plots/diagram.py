@@ -11,19 +11,9 @@ from roxmodel.numerals import finite, with_interval, written
 from roxmodel.types import Factor
 
 __all__ = [
-    "HEADINGS",
-    "Arrow",
-    "ArrowKind",
-    "Diagram",
-    "Node",
-    "arrow_label",
-    "includes_zero",
-    "label_lines",
-    "relative_strengths",
-    "small_print",
-    "to_dot",
-    "to_mermaid",
-]
+    "HEADINGS", "Arrow", "ArrowKind", "Diagram", "Node", "arrow_label", "label_lines", "relative_strengths",
+    "small_print", "to_dot", "to_mermaid",
+]  # fmt: skip
 
 
 ArrowKind: TypeAlias = Literal["edge", "covariance"]
@@ -148,11 +138,6 @@ def label_lines(arrow: Arrow, stacked: bool) -> tuple[str, ...]:
     return (with_interval(arrow.estimate, arrow.low, arrow.high) + later,)
 
 
-def includes_zero(arrow: Arrow) -> bool:
-    """Whether an interval is known and 0 lies in it."""
-    return finite(arrow.low) and finite(arrow.high) and arrow.low <= 0.0 <= arrow.high
-
-
 def relative_strengths(arrows: tuple[Arrow, ...]) -> tuple[float | None, ...]:
     """Strength of every arrow of one diagram from 0 to 1, None where no number is known.
 
@@ -196,7 +181,8 @@ def to_dot(diagram: Diagram) -> str:
         members = [node for node in diagram.nodes if node.factor == factor]
         if members:
             lines += [f"  subgraph cluster_{factor} {{", f'    label="{heading}";']
-            lines += [f"    {ids[node.name]} [label={_dot_label(node)}];" for node in members]
+            labels = [_dot_quoted(f"{node.label or node.name}\n{small_print(node)}") for node in members]
+            lines += [f"    {ids[node.name]} [label={label}];" for node, label in zip(members, labels, strict=True)]
             lines.append("  }")
     for arrow in diagram.arrows:
         lines.append(f"  {ids[arrow.cause]} -> {ids[arrow.effect]}{_dot_attributes(arrow)};")
@@ -225,12 +211,14 @@ def to_mermaid(diagram: Diagram) -> str:
         members = [node for node in diagram.nodes if node.factor == factor]
         if members:
             lines.append(f'  subgraph f_{factor}["{heading}"]')
-            lines += [f'    {ids[node.name]}["{_mermaid_label(node)}"]' for node in members]
+            labels = ["<br/>".join(map(_mermaid_safe, (n.label or n.name, small_print(n)))) for n in members]
+            lines += [f'    {ids[n.name]}["{label}"]' for n, label in zip(members, labels, strict=True)]
             lines.append("  end")
     for arrow in diagram.arrows:
         label = arrow_label(arrow)
         words = f'|"{_mermaid_safe(label)}"|' if label else ""
-        lines.append(f"  {ids[arrow.cause]} {_mermaid_link(arrow)}{words} {ids[arrow.effect]}")
+        link = "<-.->" if arrow.kind == "covariance" else "-.->" if arrow.assumed else "-->"
+        lines.append(f"  {ids[arrow.cause]} {link}{words} {ids[arrow.effect]}")
     return "\n".join(lines)
 
 
@@ -238,10 +226,6 @@ def _dot_quoted(text: str) -> str:
     # Graphviz reads entities such as &amp; in labels.
     escaped = text.replace("&", "&amp;").replace("\\", "\\\\").replace('"', '\\"')
     return '"' + "\\n".join(escaped.splitlines()) + '"'
-
-
-def _dot_label(node: Node) -> str:
-    return _dot_quoted(f"{node.label or node.name}\n{small_print(node)}")
 
 
 def _dot_attributes(arrow: Arrow) -> str:
@@ -258,19 +242,5 @@ def _dot_attributes(arrow: Arrow) -> str:
 
 def _mermaid_safe(text: str) -> str:
     """Replace everything Mermaid or HTML could read as syntax by ``#code;``; new lines by blanks."""
-    kept = " ".join(text.split())
-    return "".join(sign if _is_plain(sign) else f"#{ord(sign)};" for sign in kept)
-
-
-def _is_plain(sign: str) -> bool:
-    return sign.isalnum() or sign in " .,:·−[]_()%+"
-
-
-def _mermaid_label(node: Node) -> str:
-    return f"{_mermaid_safe(node.label or node.name)}<br/>{_mermaid_safe(small_print(node))}"
-
-
-def _mermaid_link(arrow: Arrow) -> str:
-    if arrow.kind == "covariance":
-        return "<-.->"
-    return "-.->" if arrow.assumed else "-->"
+    plain = " .,:·−[]_()%+"
+    return "".join(s if s.isalnum() or s in plain else f"#{ord(s)};" for s in " ".join(text.split()))

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from roxmodel.numerals import finite
-from roxmodel.plots.diagram import Arrow, Diagram, includes_zero, relative_strengths
+from roxmodel.numerals import finite, includes_zero
+from roxmodel.plots.diagram import Arrow, Diagram, relative_strengths
 from roxmodel.plots.geometry import Box, Measure, wrapped
 from roxmodel.plots.page import (
     FILLS,
@@ -130,7 +130,7 @@ def _pen(arrow: Arrow, strength: float | None) -> Pen:
     else:
         colour = NEGATIVE if _value(arrow) < 0 else POSITIVE
         pen = Pen(colour, 1.0 + 4.5 * strength, text=colour)
-        if includes_zero(arrow):
+        if includes_zero(arrow.low, arrow.high):
             pen = replace(pen, colour=_faint(colour), text=QUIET)
     return replace(pen, dashes=_DASHES) if arrow.assumed else pen
 
@@ -157,7 +157,7 @@ def keys(diagram: Diagram) -> tuple[Key, ...]:
         entries.append(Key(Pen(POSITIVE, 2.2), "positive"))
     if any(_value(arrow) < 0 for arrow in numbers):
         entries.append(Key(Pen(NEGATIVE, 2.2), "negative"))
-    if any(includes_zero(arrow) for arrow in numbers):
+    if any(includes_zero(arrow.low, arrow.high) for arrow in numbers):
         entries.append(Key(Pen(_faint(POSITIVE), 2.2), "faint: interval includes 0"))
     if any(arrow.assumed for arrow in edges):
         colour = POSITIVE if any(arrow.assumed for arrow in numbers) else _NEUTRAL
@@ -240,7 +240,7 @@ def _draw_key(page: Page, key: Key, x: float, y: float) -> None:
 def _draw_arrows(page: Page, diagram: Diagram, scene: Scene) -> None:
     """Columns, their headings, then the arrows (strong ones on top) and their labels."""
     for heading in scene.headings:
-        page.text((heading.box.x, heading.box.y), heading.text, HEADING_SIZE, INK, bold=True)
+        page.text((heading.box.x, heading.box.y), heading.lines[0], HEADING_SIZE, INK, bold=True)
     drawn = list(zip(pens(diagram), scene.curves, scene.labels, strict=True))
     for number, (pen, curve, label) in sorted(enumerate(drawn), key=lambda entry: entry[1][0].width):
         _draw_arrow(page, curve, pen, 2.0 + pen.width / 100, f"arrow-{number}")

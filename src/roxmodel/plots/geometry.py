@@ -11,19 +11,9 @@ import numpy as np
 from roxmodel.types import FloatArray
 
 __all__ = [
-    "Box",
-    "Measure",
-    "Point",
-    "around",
-    "balanced",
-    "rough_measure",
-    "sampled",
-    "separated",
-    "settled",
-    "shared_areas",
-    "shortened",
-    "wrapped",
-]
+    "Box", "Measure", "Point", "around", "balanced", "rough_measure", "sampled", "separated", "settled", "shared_areas",
+    "shortened", "wrapped",
+]  # fmt: skip
 
 Point: TypeAlias = tuple[float, float]
 _ROUNDS: Final = 8

@@ -28,38 +28,10 @@ if TYPE_CHECKING:
     from matplotlib.text import Text
 
 __all__ = [
-    "EDGE",
-    "FILLS",
-    "INK",
-    "LINE",
-    "NAME",
-    "NEGATIVE",
-    "OUTLINES",
-    "PAPER",
-    "POSITIVE",
-    "QUIET",
-    "RULE",
-    "SMALL",
-    "TICK",
-    "TITLE",
-    "WIDTH",
-    "Align",
-    "Page",
-    "Scale",
-    "figure_svg",
-    "font_measure",
-    "halo",
-    "in_lines",
-    "in_unit",
-    "known",
-    "left_of",
-    "limits",
-    "new_figure",
-    "new_page",
-    "require_matplotlib",
-    "save_figure",
-    "some",
-]
+    "EDGE", "FILLS", "INK", "LINE", "NAME", "NEGATIVE", "OUTLINES", "PAPER", "POSITIVE", "QUIET", "RULE", "SMALL",
+    "TICK", "TITLE", "WIDTH", "Align", "Page", "Scale", "figure_bytes", "font_measure", "halo", "in_lines", "in_unit",
+    "known", "left_of", "limits", "new_figure", "new_page", "require_matplotlib", "save_figure", "some",
+]  # fmt: skip
 
 Align: TypeAlias = Literal["left", "center", "right"]
 
@@ -142,9 +114,15 @@ def font_measure() -> Measure:
     return measure
 
 
-def figure_svg(figure: Figure) -> bytes:
-    """Write a figure as SVG, the same bytes for the same figure."""
-    return _file(figure, "svg")
+def figure_bytes(figure: Figure, kind: str = "svg") -> bytes:
+    """Write a figure, the same bytes for the same figure."""
+    from matplotlib import rc_context, rcParams
+
+    drawn = BytesIO()
+    with rc_context({"svg.hashsalt": rcParams["svg.hashsalt"] or "roxmodel"}):
+        dpi = _RASTER_DPI if kind == "png" else figure.dpi
+        figure.savefig(drawn, format=kind, dpi=dpi, metadata=_UNDATED[kind])
+    return drawn.getvalue()
 
 
 def save_figure(figure: Figure, path: AnyPath) -> Path:
@@ -163,17 +141,7 @@ def save_figure(figure: Figure, path: AnyPath) -> Path:
     kind = target.suffix.lower().removeprefix(".")
     if kind not in _UNDATED:
         raise RoxError(f"Cannot save a figure as {target.name!r}.", allowed=listed(f".{k}" for k in _UNDATED))
-    return write_whole(path, _file(figure, kind), RoxError)
-
-
-def _file(figure: Figure, kind: str) -> bytes:
-    from matplotlib import rc_context, rcParams
-
-    drawn = BytesIO()
-    with rc_context({"svg.hashsalt": rcParams["svg.hashsalt"] or "roxmodel"}):
-        dpi = _RASTER_DPI if kind == "png" else figure.dpi
-        figure.savefig(drawn, format=kind, dpi=dpi, metadata=_UNDATED[kind])
-    return drawn.getvalue()
+    return write_whole(path, figure_bytes(figure, kind), RoxError)
 
 
 @dataclass(frozen=True, slots=True)

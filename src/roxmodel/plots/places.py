@@ -13,20 +13,9 @@ from roxmodel.plots.geometry import Box, Measure, balanced, separated, shortened
 from roxmodel.types import Factor
 
 __all__ = [
-    "HEADING_SIZE",
-    "LABEL_SIZE",
-    "LINE",
-    "NAME_SIZE",
-    "SMALL_SIZE",
-    "Layers",
-    "NodeText",
-    "Rectangles",
-    "arrange",
-    "bow_depth",
-    "column_order",
-    "node_texts",
-    "placed",
-]
+    "HEADING_SIZE", "LABEL_SIZE", "LINE", "NAME_SIZE", "SMALL_SIZE", "Layers", "NodeText", "Rectangles", "arrange",
+    "bow_depth", "column_order", "node_texts", "placed",
+]  # fmt: skip
 
 # Points; a line of text takes LINE times its size.
 NAME_SIZE: Final = 9.0

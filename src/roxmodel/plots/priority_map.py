@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import numpy as np
 
 from roxmodel.errors import RoxError
-from roxmodel.numerals import finite, written
+from roxmodel.numerals import finite, includes_zero, written
 from roxmodel.plots.geometry import Measure, Point, balanced, settled, shared_areas, shortened, wrapped
 from roxmodel.plots.page import (
     EDGE,
@@ -243,7 +243,7 @@ def _with_notes(caption: str, points: Sequence[MapPoint], names: Sequence[_Name]
     notes = [caption]
     if len({point.item for point in points}) > 1:
         notes.append("Small dots: items.")
-    if any(_doubtful(point) for point in points):
+    if any(includes_zero(point.low, point.high) for point in points):
         notes.append("Hollow dots: the interval includes 0.")
     if any(finite(p.low) and finite(p.high) and (p.low < low or p.high > high) for p in points):
         notes.append("An arrow ends an interval that is longer than the picture.")
@@ -251,10 +251,6 @@ def _with_notes(caption: str, points: Sequence[MapPoint], names: Sequence[_Name]
     if lost:
         notes.append(f"{lost} of {len(points)} names are left out for lack of room.")
     return " ".join(note for note in notes if note)
-
-
-def _doubtful(point: MapPoint) -> bool:
-    return finite(point.low) and finite(point.high) and point.low <= 0.0 <= point.high
 
 
 def _draw_means(page: Page, ax: Axes, scales: _Scales, means: tuple[float, float], some_act: bool) -> None:
@@ -282,7 +278,7 @@ def _draw_point(ax: Axes, limits_: tuple[float, float], point: MapPoint) -> None
         ax.plot([at, at], [low, high], color=colour, linewidth=1.3, alpha=0.55, zorder=2, clip_on=False)
         for end, cut, sign in ((low, point.low < low, "v"), (high, point.high > high, "^")):
             ax.plot([at] * cut, [end] * cut, sign, color=colour, markersize=5, zorder=2, clip_on=False)
-    face = PAPER if _doubtful(point) else colour
+    face = PAPER if includes_zero(point.low, point.high) else colour
     wide = 144.0 * _size(point)[1]
     ax.plot([at], [point.importance], "o", markersize=wide, color=colour, markerfacecolor=face, zorder=3, clip_on=False)
 

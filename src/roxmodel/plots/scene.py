@@ -26,7 +26,7 @@ from roxmodel.plots.places import (
 )
 from roxmodel.types import FloatArray
 
-__all__ = ["Heading", "Label", "Scene", "layout"]
+__all__ = ["Label", "Scene", "layout"]
 
 Side: TypeAlias = Literal["left", "right", "top", "bottom"]
 _SPREAD: Final = 0.17  # inches between arrows at one side
@@ -128,14 +128,9 @@ def _ports(ends: Sequence[tuple[_End, _End]], places: Rectangles) -> dict[tuple[
         step = min(_SPREAD, room / max(len(members) - 1, 1))
         for place, (_, number, which) in enumerate(sorted(members)):
             shift = (place - (len(members) - 1) / 2) * step
-            ports[number, which] = _on_side(box, side, shift)
+            edge: float = getattr(box, side)
+            ports[number, which] = (edge, box.y + shift) if upright else (box.x + shift, edge)
     return ports
-
-
-def _on_side(box: Box, side: Side, shift: float) -> Point:
-    if side in ("left", "right"):
-        return (box.left if side == "left" else box.right, box.y + shift)
-    return (box.x + shift, box.top if side == "top" else box.bottom)
 
 
 def _channels(
@@ -217,16 +212,8 @@ _HEAD: Final = 0.2  # inches kept free around the tip of an arrow
 
 
 @dataclass(frozen=True, slots=True)
-class Heading:
-    """A column's or the row's title and the box its text fills."""
-
-    text: str
-    box: Box
-
-
-@dataclass(frozen=True, slots=True)
 class Label:
-    """The lines on an arrow and the box they fill."""
+    """The lines on an arrow, or the title of a column or the row, and the box they fill."""
 
     lines: tuple[str, ...]
     box: Box
@@ -242,7 +229,7 @@ class Scene:
 
     boxes: tuple[Box, ...]
     texts: tuple[NodeText, ...]
-    headings: tuple[Heading, ...]
+    headings: tuple[Label, ...]
     curves: tuple[FloatArray, ...]
     labels: tuple[Label | None, ...]
     width: float
@@ -290,22 +277,22 @@ def _label_size(lines: tuple[str, ...], measure: Measure) -> tuple[float, float]
     return (max(widths) + 0.06, (LABEL_SIZE + SMALL_SIZE * (len(lines) - 1)) * LINE + 0.02)
 
 
-def _headings(layers: Layers, places: Rectangles, measure: Measure) -> tuple[Heading, ...]:
+def _headings(layers: Layers, places: Rectangles, measure: Measure) -> tuple[Label, ...]:
     headings = []
     high = HEADING_SIZE * LINE
     for text, band in zip(layers.headings, places.bands, strict=True):
         if text:
             half, foot = measure(text, HEADING_SIZE, True) / 2, band.top - 0.14
-            headings.append(Heading(text, Box(band.x - half, foot - high, band.x + half, foot)))
+            headings.append(Label((text,), Box(band.x - half, foot - high, band.x + half, foot)))
     if layers.row and any(layers.headings):
         first = min((places.slots[slot] for slot in layers.row), key=lambda box: (box.top, box.left))
         right = first.left - 0.16
         wide = measure("Context", HEADING_SIZE, True)
-        headings.append(Heading("Context", Box(right - wide, first.y - high / 2, right, first.y + high / 2)))
+        headings.append(Label(("Context",), Box(right - wide, first.y - high / 2, right, first.y + high / 2)))
     return tuple(headings)
 
 
-def _obstacles(boxes: tuple[Box, ...], headings: tuple[Heading, ...], curves: tuple[FloatArray, ...]) -> FloatArray:
+def _obstacles(boxes: tuple[Box, ...], headings: tuple[Label, ...], curves: tuple[FloatArray, ...]) -> FloatArray:
     """Collect what labels must not touch: boxes, headings and the tips of arrows."""
     edges: list[Sequence[float]] = [*boxes, *(heading.box for heading in headings)]
     for curve in curves:
@@ -321,7 +308,7 @@ def _obstacles(boxes: tuple[Box, ...], headings: tuple[Heading, ...], curves: tu
 def _on_page(
     texts: tuple[NodeText, ...],
     places: Rectangles,
-    headings: tuple[Heading, ...],
+    headings: tuple[Label, ...],
     curves: tuple[FloatArray, ...],
     labels: Sequence[Label | None],
 ) -> Scene:
@@ -334,12 +321,15 @@ def _on_page(
     def moved(box: Box) -> Box:
         return Box(box.left - page.left, box.top - page.top, box.right - page.left, box.bottom - page.top)
 
+    def moved_label(label: Label) -> Label:
+        return Label(label.lines, moved(label.box))
+
     return Scene(
         boxes=tuple(moved(box) for box in boxes),
         texts=texts,
-        headings=tuple(Heading(heading.text, moved(heading.box)) for heading in headings),
+        headings=tuple(map(moved_label, headings)),
         curves=tuple(curve - np.array([page.left, page.top]) for curve in curves),
-        labels=tuple(Label(label.lines, moved(label.box)) if label else None for label in labels),
+        labels=tuple(moved_label(label) if label else None for label in labels),
         width=page.width,
         height=page.height,
     )

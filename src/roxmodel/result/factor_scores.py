@@ -268,7 +268,7 @@ def _scored(fit: Fitted, part: LatentGroup, answers: FloatArray, method: ScoreMe
     deviations = np.where(known, answers / part.layout.scale - mean, 0.0)
     scores, errors = (np.empty((len(answers), len(levels))) for _ in range(2))
     patterns, people = _patterns(known)
-    weigh = _regression if method == "regression" else _bartlett
+    weigh = {"regression": _regression, "bartlett": _bartlett}[method]
     for start in range(0, len(patterns), _AT_ONCE):
         how = weigh(part, patterns[start : start + _AT_ONCE])
         for rows, weights, se in zip(people[start : start + _AT_ONCE], how.weights, how.se, strict=True):

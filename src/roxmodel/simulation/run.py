@@ -311,7 +311,7 @@ def simulate(  # noqa: PLR0913 - the contract of DESIGN.md
 
     Examples
     --------
-    >>> from roxmodel.estimate.fit import fit
+    >>> from roxmodel.estimate.methods import fit
     >>> from roxmodel.moments.single import Moments
     >>> from roxmodel.spec.graph import five_factor
     >>> moments = Moments.from_correlation(["pride", "sales"], [[1, 0.4], [0.4, 1]], n=100)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Self
 from roxmodel.errors import RoxError, SpecError, did_you_mean
 from roxmodel.plots.diagram import Arrow, Diagram, to_dot, to_mermaid
 from roxmodel.plots.draw import draw_diagram
-from roxmodel.plots.page import figure_svg
+from roxmodel.plots.page import figure_bytes
 from roxmodel.spec.causal import CausalModel, model_nodes
 from roxmodel.spec.constructs import FACTORS, MAIN_ORDER, UNIT, Construct, Covariance, Edge
 from roxmodel.spec.lavaan import read_lavaan, write_lavaan
@@ -315,7 +315,7 @@ def _html(model: CausalModel) -> str:
 
 def _picture(model: CausalModel, told: str) -> str:
     try:
-        drawn = b64encode(figure_svg(draw_diagram(_diagram(model)))).decode()
+        drawn = b64encode(figure_bytes(draw_diagram(_diagram(model)))).decode()
     except RoxError:  # no matplotlib: the words are there all the same
         return ""
     return f'<img alt="{told}" src="data:image/svg+xml;base64,{drawn}">'

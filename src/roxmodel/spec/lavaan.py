@@ -388,7 +388,9 @@ def write_lavaan(model: CausalModel) -> str:
     ]
     lines += exogenous.lines()
     if not model.terminal_covariances:
-        lines += _terminal_lines(model)
+        pairs = {frozenset((pair.left, pair.right)) for pair in model.covariances}  # sem() would free the others
+        ends = combinations(terminal(model), 2)
+        lines += [f"{left} ~~ 0*{right}" for left, right in ends if frozenset((left, right)) not in pairs]
     lines += [f"{name} := {model.definitions[name]}" for name in in_order(model.definitions)]
     return "\n".join(lines) + "\n"
 
@@ -455,14 +457,6 @@ def _with_modifiers(name: str, modifiers: list[str]) -> str:
 
 def _number(value: float) -> str:
     return repr(float(value)).replace("e+", "e")
-
-
-def _terminal_lines(model: CausalModel) -> Iterator[str]:
-    """Fix the covariances of terminal constructs that ``sem()`` would free."""
-    stated = {frozenset((pair.left, pair.right)) for pair in model.covariances}
-    for left, right in combinations(terminal(model), 2):
-        if frozenset((left, right)) not in stated:
-            yield f"{left} ~~ 0*{right}"
 
 
 class _Exogenous:

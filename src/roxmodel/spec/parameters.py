@@ -17,18 +17,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
-    "GIVEN",
-    "Given",
-    "Kind",
-    "Parameter",
-    "ParameterTable",
-    "covariates",
-    "gives_unit",
-    "plan",
-    "residual_of",
-    "stated",
-    "units_kept",
-]
+    "GIVEN", "Given", "Kind", "Parameter", "ParameterTable", "covariates", "gives_unit", "plan", "residual_of",
+    "stated", "units_kept",
+]  # fmt: skip
 
 _MOST = 50_000  # covariances of a model; the covariance matrix of its estimates would take 20 GB
 
@@ -269,20 +260,17 @@ def _item_variances(model: CausalModel, construct: Construct) -> Iterator[Parame
     for item in construct.items:
         row = Parameter(f"variance:{item.name}", "variance", item.name, item.name, free=1, lower=0.0)
         if len(construct.items) == 1:
-            row = _single_item_variance(construct, row)
+            row = replace(row, id=f"{row.id}|{construct.name}", free=0, lower=None)
+            if construct.observed:
+                row = replace(row, value=0.0, note="measured without error")
+            else:
+                row = replace(row, note=f"(1 - {construct.reliability:g}) of the item's variance", given="share")
         elif construct.residuals == "zero":
             row = replace(row, free=0, value=0.0, lower=None, note="residuals='zero'")
         elif construct.residuals == "equal":
             row = replace(row, label=f"residual({construct.name})", note="residuals='equal'")
         # a one-item construct may bear its item's name: then a stated variance is the construct's
         yield row if item.name == construct.name else _second_moment(model, item.name, item.name, row)
-
-
-def _single_item_variance(construct: Construct, row: Parameter) -> Parameter:
-    row = replace(row, id=f"{row.id}|{construct.name}", free=0, lower=None)
-    if construct.observed:
-        return replace(row, value=0.0, note="measured without error")
-    return replace(row, note=f"(1 - {construct.reliability:g}) of the item's variance", given="share")
 
 
 def _construct_variance(model: CausalModel, name: str, scaling: Scaling, given: Set[str]) -> Parameter:

@@ -83,8 +83,7 @@ def refuse_rounded(whose: str, values: Iterable[Any], dtype: str = "") -> None:
     """Refuse whole-number ids that went through floating point: beyond 2^53 different ids became one.
 
     That is a float, text in exponent notation or with ".0", or a Decimal with an exponent, so large that a float does
-    not tell neighbours apart. `whose`: which column of which frame, as the sentence begins; `dtype` of the column:
-    32-bit floats lose whole numbers from 2^24 on.
+    not tell neighbours apart. `whose`: how the sentence begins; `dtype`: 32-bit floats lose whole numbers from 2^24 on.
     """
     size = 4 if "32" in dtype else 2 if "16" in dtype else 8
     for value in values:
@@ -317,12 +316,10 @@ def _kinds(group: Sequence[Hashable]) -> tuple[str, ...]:
 def key_doubts(
     by: str, present: Mapping[str, Mapping[Hashable, float]], units: Sequence[Hashable]
 ) -> tuple[Doubt, ...]:
-    """Doubt of check ``keys``: units that are one unit written in two ways.
+    """Doubt of check ``keys``: units that are one written in two ways; `present`: source -> unit -> respondents (or 1).
 
-    Twins that a reader cannot tell apart are always said. Those that differ by case or leading zeros are said if one
-    of them is missing from a frame: units 'a' and 'A' that every frame knows are two.
-
-    `present`: source -> unit -> respondents (rows of the unit frame: 1).
+    Twins that a reader cannot tell apart are always said. Those that differ by case or leading zeros are said if one of
+    them is missing from a frame: units 'a' and 'A' that every frame knows are two.
     """
     doubtful = [twins for twins in near_twins(units) if twins.invisible or _torn(twins, present)]
     if not doubtful:

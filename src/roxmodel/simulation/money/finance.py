@@ -159,12 +159,9 @@ def _at_mean(price: Any) -> Any:
 
 
 def discount_factors(waves: int, rate: float, timing: Timing = "end") -> FloatArray:
-    """What money of each wave is worth today.
+    """(waves,) what money of each wave is worth today; refused beyond any number.
 
-    `waves`: number of waves, at least 1. `rate`: discount rate per wave, above -1. `timing`: ``"end"``: flows come at
-    the end of their wave, ``(1 + rate)^-t`` (a spreadsheet's NPV). ``"start"``: at its start, ``(1 + rate)^-(t - 1)``
-    (the first wave is today). Returns (waves,) for waves 1…waves. Refused if the rate is not above -1, the timing is
-    unknown, or the factors are beyond any number.
+    At the ``"end"`` of wave t ``(1 + rate)^-t`` (a spreadsheet's NPV), at its ``"start"`` ``(1 + rate)^-(t - 1)``.
     """
     require_rate(rate)
     require_timing(timing)
@@ -180,10 +177,7 @@ def discount_factors(waves: int, rate: float, timing: Timing = "end") -> FloatAr
 
 
 def retained(gained: FloatArray, retention: float) -> FloatArray:
-    """Those gained so far who are still there: ``stock_t = gained_t + retention · stock_(t-1)``.
-
-    `gained`: (draws, waves) gained in each wave, on top of those who would have come anyway. `retention`: share that
-    stays from one wave to the next, 0-1. Returns (draws, waves).
+    """Those gained so far, (draws, waves), who are still there: ``stock_t = gained_t + retention · stock_(t-1)``.
 
     >>> retained(np.array([[8.0, 8.0, 0.0]]), 0.5).tolist()
     [[8.0, 12.0, 6.0]]
@@ -195,14 +189,11 @@ def retained(gained: FloatArray, retention: float) -> FloatArray:
 
 
 def lifetime_factor(retention: float, rate: float, waves: int | None = None) -> float:
-    """What a customer brings for each unit of margin, as of the wave in which they are gained.
+    """What a customer brings for each unit of margin, as of the wave they are gained in; `waves`: None = for ever.
 
     ``1 + q + q² + …`` with ``q = retention / (1 + rate)``; for ever it is ``(1 + rate) / (1 + rate - retention)``, with
-    the margin of the first wave counted. With a retention of 1 it is the annuity.
-
-    `retention`: share that stays from one wave to the next, 0-1. `waves`: number of waves, None = for ever. Refused if
-    it is counted for ever and does not converge, ``retention >= 1 + rate``. Gupta & Lehmann 2003, doi 10.1002/dir.10045
-    (their formula leaves the first margin out).
+    the margin of the first wave counted (Gupta & Lehmann 2003, doi 10.1002/dir.10045, leave it out), and refused where
+    it does not converge. With a retention of 1 it is the annuity.
 
     >>> lifetime_factor(0.75, 0.0), lifetime_factor(0.75, 0.0, waves=2)
     (4.0, 1.75)
@@ -221,12 +212,7 @@ def lifetime_factor(retention: float, rate: float, waves: int | None = None) -> 
 
 
 def terminal_value(stock: FloatArray, retention: float, rate: float) -> FloatArray:
-    """What those who are there in the last wave bring in all later ones, as of the last wave.
-
-    Nobody is gained after the last wave: ``stock · retention / (1 + rate - retention)``.
-
-    `stock`: (...) money that they bring in the last wave. `retention`, `rate`: as in `lifetime_factor`.
-    """
+    """What those who bring `stock` in the last wave bring in all later ones, as of the last; nobody is gained there."""
     return np.asarray(stock * (retention / (1.0 + rate)) * lifetime_factor(retention, rate))
 
 
@@ -315,10 +301,7 @@ class Money:
         return float(returns.payback((self.flows - self.costs).mean(axis=0)[None, :], self.spent)[0])
 
     def irr(self) -> float:
-        """Internal rate of return per wave of the mean flows, those beyond the horizon included.
-
-        NaN where there is none or more than one; see `returns.irr`.
-        """
+        """Internal rate of return of the mean flows, those beyond the horizon included; see `returns.irr`."""
         later = map(returns.Later, self.later.mean(axis=0).tolist(), self.kept)
         return returns.irr(self.gains.mean(axis=0) - self.spending, list(later))
 
@@ -350,10 +333,9 @@ def money_of_flows(
     """Turn changes of priced outcomes into money, draw by draw.
 
     `moved`: for each priced outcome (draws, waves) or (1, waves): what its price is paid for, summed over the units:
-    the change in raw units, weighted by the price of the unit where there are weights, and the change of the amount
-    itself for a logarithm. `spending`: (waves,) undiscounted cost of each wave. `since`: first wave in which the row
-    can have paid back, from 1. None: the last wave in which something is spent. With running costs that is the last of
-    all, so say in which the last one-off cost falls.
+    the change in raw units, weighted by the price of the unit where there are weights; of the amount itself for a
+    logarithm. `spending`: (waves,) undiscounted. `since`: first wave in which the row can have paid back, from 1; None:
+    the last with a cost (with running costs the last of all, so say in which the last one-off cost falls).
     """
     factors = discount_factors(len(spending), terms.discount, terms.timing)
     gains: FloatArray = np.zeros((1, len(spending)))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 
@@ -36,9 +36,6 @@ from roxmodel.survey.reading import frame_doubts
 from roxmodel.survey.study import Study
 from roxmodel.survey.suspect import reversed_by_covariance, reversed_in_moments
 from roxmodel.types import FloatArray, Method, Scaling, StandardErrors
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["METHODS", "Estimation", "fit"]
 
