@@ -372,7 +372,6 @@ class UnitMeans:
     Of several waves, merged, the keys are pairs (unit, wave), and every wave of a unit is a row of its own. What is in
     none of the sources is a figure of the unit, without sampling error.
 
-    >>> from roxmodel.moments.condense import Design
     >>> design = Design(codes=np.array([0, 0, 1]), units=[("north", 1), ("north", 2)])
     >>> staff = SourceMoments.from_columns("employee", ["p1"], [np.array([1.0, 3, 6])], design)
     >>> means = UnitMeans.of(LinkedMoments((staff,)), ["p1"])

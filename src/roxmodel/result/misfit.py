@@ -1,7 +1,4 @@
-"""What the model leaves: residual covariances, and the share of variance explained.
-
-Modification indices: what the fit would gain by one more parameter, and what that parameter would be.
-"""
+"""What the model leaves: residuals, explained variance, and what the fit would gain by one more parameter."""
 
 from __future__ import annotations
 

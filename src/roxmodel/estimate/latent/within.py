@@ -370,12 +370,10 @@ Moved = tuple[FloatArray, WithinStep, FloatArray, float]
 
 
 def _moved(
-    cells: Cells, covariance: FloatArray, move: FloatArray | None, known: tuple[float, FloatArray | None]
+    cells: Cells, covariance: FloatArray, move: FloatArray, known: tuple[float, FloatArray | None]
 ) -> Moved | None:
     """As much of a move as raises the likelihood inside the cone; None where nothing of it does."""
     value, weight = known
-    if move is None:
-        return None
     sd = np.sqrt(np.diag(covariance))
     unit = np.outer(sd, sd)
     move = (move + move.T) / 2

@@ -204,14 +204,8 @@ class SteppedRoot:
         inside = (here + step > low) & (here + step < high) | (step == 0.0)
         after = np.where(inside, here + step, 0.5 * (low + high))
         moving = (np.abs(after - here) > _CLOSE) & (high - low > _CLOSE)
-        return SteppedRoot(
-            *(
-                _put(old, at, new)
-                for old, new in zip(
-                    (self.rho, self.low, self.high, self.active), (after, low, high, moving), strict=True
-                )
-            )
-        )
+        pairs = ((self.rho, after), (self.low, low), (self.high, high), (self.active, moving))
+        return SteppedRoot(*(_put(old, at, new) for old, new in pairs))
 
 
 def without_empty_cell(tables: FloatArray, square: BoolArray) -> FloatArray:
@@ -338,9 +332,8 @@ def _threshold_part(pull: FloatArray, own: FloatArray, other: FloatArray, rho: F
 
     The influence on threshold t of somebody with answer y is (1{y ≤ t} - Φ(τ))/φ(τ); the φ cancels against that in A21.
     """
-    bounds = (other[:, None, :] - rho[:, None, None] * np.minimum(own, _FAR)[:, :, None]) / np.sqrt(1.0 - rho * rho)[
-        :, None, None
-    ]
+    rest = np.sqrt(1.0 - rho * rho)[:, None, None]
+    bounds = (other[:, None, :] - rho[:, None, None] * np.minimum(own, _FAR)[:, :, None]) / rest
     given = np.diff(ndtr(bounds), axis=2, prepend=0.0, append=1.0)
     slope = (given * -np.diff(pull, axis=1)).sum(axis=2) * np.isfinite(own)
     beyond = np.pad(slope[:, ::-1].cumsum(axis=1)[:, ::-1], ((0, 0), (0, 1)))
