@@ -245,11 +245,7 @@ class Known:
 
 
 def told(
-    model: RoxModel,
-    table: ParameterTable,
-    known: Known,
-    given: Mapping[str, float],
-    lost: BoolArray | None = None,
+    model: RoxModel, table: ParameterTable, known: Known, given: Mapping[str, float], lost: BoolArray | None = None
 ) -> dict[str, FloatArray]:
     """Value, error, interval and test of every row of the table, definitions among them, by their name in `Estimates`.
 

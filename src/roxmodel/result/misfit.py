@@ -209,14 +209,10 @@ def _absent(model: RoxModel, group: str) -> Iterator[Parameter]:
         yield Parameter(f"covariance:{left}~~{right}|", "covariance", left, right, group)
     for left, right in combinations(model.names, 2):
         yield Parameter(f"covariance:{left}~~{right}", "covariance", left, right, group)
+    graph = within_wave(model.edges, model.names)
     for cause, effect in permutations(model.names, 2):
-        if model.feedback or not _loops(model, cause, effect):
+        if model.feedback or not nx.has_path(graph, effect, cause):  # it would close a loop
             yield Parameter(f"edge:{cause}->{effect}", "edge", cause, effect, group)
-
-
-def _loops(model: RoxModel, cause: str, effect: str) -> bool:
-    """Whether an edge would close a loop."""
-    return bool(nx.has_path(within_wave(model.edges, model.names), effect, cause))
 
 
 def _tested(fit: Fitted, candidates: Sequence[_Candidate]) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -21,7 +21,7 @@ from roxmodel.spec.parameters import ParameterTable
 from roxmodel.spec.questionnaire import Binary, Count
 from roxmodel.survey.answers import read_answers
 from roxmodel.survey.composites import hidden_scores, item_mean, partial_words, shift_words, unit_composites
-from roxmodel.survey.frames import Frame, open_frame, raw_column, refuse_matrix, require_columns
+from roxmodel.survey.frames import open_frame, raw_column, refuse_matrix, require_columns
 from roxmodel.survey.keys import refuse_rounded
 from roxmodel.survey.linkage import agreement
 from roxmodel.survey.study import Study, check_same_items
@@ -160,7 +160,10 @@ def scores_of_frame(model: RoxModel, native: object, cluster: str | None) -> Sco
     wanted = [*(item.name for item in model.items), *([cluster] if cluster is not None else [])]
     frame = open_frame("data", native, wanted)
     require_columns("data", frame, [item.name for item in model.items])
-    answers = {construct.name: _turned_answers(frame, construct) for construct in model.constructs}
+    answers = {}  # (n, p) by construct, reversed ones turned
+    for construct in model.constructs:
+        turned = [read_answers("data", frame, item, coerce=False).turned for item in construct.items]
+        answers[construct.name] = np.column_stack(turned).astype(np.float64)
     scored = {name: item_mean(own) for name, own in answers.items()}
     values = np.column_stack([score for score, _ in scored.values()])
     _refuse_constant(model, values, "rows")
@@ -188,12 +191,6 @@ def scores_of_frame(model: RoxModel, native: object, cluster: str | None) -> Sco
         within={name: _covariance_of_complete(own) for name, own in answers.items()},
         notes=tuple(partial),
     )
-
-
-def _turned_answers(frame: Frame, construct: Construct) -> FloatArray:
-    """(n, p) answers to the items of a construct, reversed ones turned."""
-    turned = [read_answers("data", frame, item, coerce=False).turned for item in construct.items]
-    return np.column_stack(turned).astype(np.float64)
 
 
 def _covariance_of_complete(answers: FloatArray) -> FloatArray:
