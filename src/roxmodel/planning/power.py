@@ -18,14 +18,7 @@ import numpy as np
 
 from roxmodel.doubts import Doubt
 from roxmodel.errors import RoxError
-from roxmodel.implied.identification import (
-    UNITS,
-    NeverMetError,
-    completed,
-    require_identified,
-    require_seen,
-    together_of,
-)
+from roxmodel.implied import identification
 from roxmodel.implied.likelihood import NormalCells, Target, expand
 from roxmodel.implied.matrices import DISTURBANCES, EDGES, Layout, filled, implied, lay_out
 from roxmodel.implied.starts import between_table, given_values, moments_between, start_values
@@ -37,17 +30,8 @@ from roxmodel.survey.linkage import equation_units
 from roxmodel.types import FloatArray, IntArray
 
 __all__ = [
-    "Planned",
-    "PlanningMeans",
-    "Smallest",
-    "StudyPlan",
-    "edges_between",
-    "plan_study",
-    "planning_means",
-    "smallest_edge",
-    "smallest_total",
-    "units_needed",
-    "with_noise",
+    "Planned", "PlanningMeans", "Smallest", "StudyPlan", "edges_between", "plan_study", "planning_means",
+    "smallest_edge", "smallest_total", "units_needed", "with_noise",
 ]  # fmt: skip
 
 
@@ -61,16 +45,13 @@ _STUDIES, _DRAWS = 256, 512  # imagined, and of each
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A model at values to plan with, and how uncertain the means of its units are.
-
-    `data`: which means there are and their noise, in units of the layout's scale; a row may stand for several units.
-    """
+    """A model at values to plan with, and how uncertain the means of its units are."""
 
     model: RoxModel  # the model between units
     table: ParameterTable
     layout: Layout
     theta: FloatArray  # (n_free,) values to plan with; intercepts 0
-    data: NormalCells
+    data: NormalCells  # which means there are, and their noise, in the layout's scale; a row may be several units
     units: Mapping[str, int]  # units with something of an effect and of all of its causes, by effect
 
     @property
@@ -175,10 +156,7 @@ class _Found:
 
 
 def smallest_edge(planned: Planned, row: Parameter) -> Smallest:
-    """Move one edge, all others as they are, until it is just found.
-
-    Satorra & Saris (1985), doi 10.1007/BF02294150 (power from the expected information).
-    """
+    """Move one edge, others as they are, until it is just found (Satorra & Saris 1985, doi 10.1007/BF02294150)."""
     standard = _standard(planned)
     place = planned.model.names.index
     cause, effect = place(row.left), place(row.right)
@@ -207,13 +185,7 @@ Move = Callable[[float], FloatArray]
 Measure = Callable[[FloatArray, FloatArray], _Found]
 
 
-def _search(
-    planned: Planned,
-    standard: _Standard,
-    move: Move,
-    measure: Measure,
-    df: float,
-) -> Smallest:
+def _search(planned: Planned, standard: _Standard, move: Move, measure: Measure, df: float) -> Smallest:
     """The size that is just found with 80 % power; nothing if no possible size is."""
     from scipy.optimize import brentq
 
@@ -356,15 +328,12 @@ def _way(planned: Planned, cause: str, effect: str) -> _Way:
 
 
 def smallest_total(planned: Planned, cause: str, effect: str, growth: float = 1.0) -> Smallest:
-    """Strengthen all edges on the way alike until the total effect is just found.
+    """Strengthen all edges on the way alike until the total effect is just found; `growth`: so many times the units.
 
-    Estimated edges are not planned with, since power at the estimate only says the p value again (Hoenig & Heisey
-    2001, doi 10.1198/000313001300339897): every construct on the way depends on what is before it there to the same
-    strength, divided equally among several causes; edges beside the way are as planned. The interval is that by
-    draws of the edges (MacKinnon, Lockwood & Williams 2004, doi 10.1207/s15327906mbr3901_4), the error that of the
-    delta method.
-
-    `growth`: as if there were so many times the units, like those there are.
+    Estimated edges are not planned with, since power at the estimate only says the p value again (Hoenig & Heisey 2001,
+    doi 10.1198/000313001300339897): every construct on the way depends on what is before it there to the same strength,
+    divided equally among several causes; edges beside the way are as planned. The interval is that by draws of the
+    edges (MacKinnon, Lockwood & Williams 2004, doi 10.1207/s15327906mbr3901_4), the error that of the delta method.
     """
     way = _way(planned, cause, effect)
     df = way.df(growth)
@@ -374,10 +343,7 @@ def smallest_total(planned: Planned, cause: str, effect: str, growth: float = 1.
 
 
 def units_needed(planned: Planned, cause: str, effect: str, size: float) -> int | None:
-    """Smallest number of units, like those there are, that find a total effect of that size; None if none do.
-
-    `size`: in standard deviations between units, above 0.
-    """
+    """Fewest units, like those there are, that find a total effect of `size` (sd between units); None if none do."""
     from scipy.optimize import brentq
 
     way = _way(planned, cause, effect)
@@ -465,7 +431,7 @@ def _within(own: SourceMoments) -> tuple[FloatArray | None, str]:
     sd = np.sqrt(np.maximum(variance, 0.0))
     missing, notes = np.isnan(found), ""
     if missing.any() and (sd > 0).all():
-        found = completed(np.where(missing, 0.0, found), ~missing)
+        found = identification.completed(np.where(missing, 0.0, found), ~missing)
         missing &= ~without_say(own)
     if missing.any():
         found = np.where(missing, _ASSUMED * np.outer(sd, sd), found)
@@ -493,11 +459,15 @@ def plan_study(model: RoxModel, known: PlanningMeans) -> StudyPlan:
         given = given_values(model, table, start, scale)
         layout = lay_out(list(table), (means.items, model.names), given, scale, table.n_free)
         values, sizes = start_values(model, table, [("", start)], scale)
-        require_identified(model, table, (layout,), (values, sizes))
-        together = [together_of(seen)]
-        hardly = () if why else require_seen(table, (layout,), (values, sizes), together, UNITS)
+        identification.require_identified(model, table, (layout,), (values, sizes))
+        together = [identification.together_of(seen)]
+        hardly = (
+            ()
+            if why
+            else identification.require_seen(table, (layout,), (values, sizes), together, identification.UNITS)
+        )
     except RoxError as error_found:
-        return StudyPlan(None, why, str(error_found), units, isinstance(error_found, NeverMetError))
+        return StudyPlan(None, why, str(error_found), units, isinstance(error_found, identification.NeverMetError))
     except np.linalg.LinAlgError:
         return StudyPlan(None, why or "the moments between units are singular", "", units)
     why = why or "; ".join(known.unknown.values())

@@ -13,24 +13,11 @@ from roxmodel.errors import EstimationError, SpecError
 from roxmodel.implied.matrices import LOADINGS, filled, implied, one_blas_thread
 from roxmodel.moments.linked import LinkedMoments, growth_of
 from roxmodel.numerals import plain
+from roxmodel.planning import power
 from roxmodel.planning.check_story import check_advice, check_glance, check_story
-from roxmodel.planning.power import (
-    Planned,
-    PlanningMeans,
-    Smallest,
-    StudyPlan,
-    edges_between,
-    plan_study,
-    planning_means,
-    smallest_edge,
-    smallest_total,
-    units_needed,
-    with_noise,
-)
 from roxmodel.spec.causal import headline
 from roxmodel.spec.constructs import UNIT, Construct
 from roxmodel.spec.graph import RoxModel
-from roxmodel.spec.parameters import Parameter
 from roxmodel.story import Story, Told
 from roxmodel.survey.linkage import agreement
 from roxmodel.types import FloatArray
@@ -129,7 +116,7 @@ class StudyCheck(Told):
     parameters: int
     total: TotalCheck | None
     notes: tuple[str, ...]
-    planned: Planned | None
+    planned: power.Planned | None
     apart: bool = False
     hardly: tuple[Doubt, ...] = ()
 
@@ -201,7 +188,7 @@ class StudyCheck(Told):
         if self.planned is None:
             raise EstimationError(f"Nothing can be planned: {self.reason or self.obstacle}.")
         with one_blas_thread():
-            found = units_needed(self.planned, self.total.cause, self.total.effect, abs(effect))
+            found = power.units_needed(self.planned, self.total.cause, self.total.effect, abs(effect))
         if found is None:
             ends = f"{self.total.cause!r} on {self.total.effect!r}"
             raise EstimationError(
@@ -246,8 +233,8 @@ def check_study(model: RoxModel, moments: LinkedMoments) -> StudyCheck:
 
 
 def _checked(model: RoxModel, moments: LinkedMoments) -> StudyCheck:
-    known = planning_means(model, moments)
-    plan, noise = plan_study(model, known), known.noise()
+    known = power.planning_means(model, moments)
+    plan, noise = power.plan_study(model, known), known.noise()
     constructs = tuple(_construct(construct, moments, known, noise) for construct in model.constructs)
     noisy = {row.construct: row.note for row in constructs if row.reliability == 0}
     pair = headline(model)
@@ -273,7 +260,9 @@ def _checked(model: RoxModel, moments: LinkedMoments) -> StudyCheck:
     )
 
 
-def _construct(construct: Construct, moments: LinkedMoments, known: PlanningMeans, noise: FloatArray) -> ConstructCheck:
+def _construct(
+    construct: Construct, moments: LinkedMoments, known: power.PlanningMeans, noise: FloatArray
+) -> ConstructCheck:
     means = known.means
     at = [means.items.index(item) for item in construct.item_names]
     there = ~np.isnan(means.values[:, at])
@@ -303,14 +292,15 @@ def _construct(construct: Construct, moments: LinkedMoments, known: PlanningMean
     return ConstructCheck(*head, units, answers, agreed.icc1, reliability, effective, "")
 
 
-def _edges(model: RoxModel, plan: StudyPlan, noisy: dict[str, str]) -> Iterator[EdgeCheck]:
+def _edges(model: RoxModel, plan: power.StudyPlan, noisy: dict[str, str]) -> Iterator[EdgeCheck]:
     planned, refusal = plan.planned, _UNTOLD if plan.refusal else ""
     for edge in (edge for edge in model.edges if not edge.lag):
         ends, units = (edge.cause, edge.effect), plan.units[edge.effect]
         causes = len(model.causes(edge.effect))
         why: str = refusal or plan.why or noisy.get(edge.cause) or noisy.get(edge.effect) or ""
         fault: CheckFault = ""
-        row = None if planned is None else next(r for r in planned.table.of("edge") if _joins(r, ends))
+        rows = () if planned is None else planned.table.of("edge")
+        row = next((row for row in rows if (row.left, row.right) == ends and not row.lag), None)
         if row is not None and not row.free:
             why = "fixed by the model: nothing is estimated"
         elif not why and units <= causes + 1:
@@ -318,17 +308,13 @@ def _edges(model: RoxModel, plan: StudyPlan, noisy: dict[str, str]) -> Iterator[
         if why or planned is None or row is None:
             yield EdgeCheck(*ends, units, np.nan, np.nan, why, fault)
             continue
-        found = smallest_edge(planned, row)
+        found = power.smallest_edge(planned, row)
         never = bool(np.isnan(found.value))
         yield EdgeCheck(*ends, units, found.value, found.se, _ALL if never else "", "no_size" if never else "")
 
 
-def _joins(row: Parameter, ends: tuple[str, str]) -> bool:
-    return (row.left, row.right) == ends and not row.lag
-
-
-def _total(model: RoxModel, pair: tuple[str, str], plan: StudyPlan, noisy: dict[str, str]) -> TotalCheck:
-    planned, way = plan.planned, edges_between(model, *pair)
+def _total(model: RoxModel, pair: tuple[str, str], plan: power.StudyPlan, noisy: dict[str, str]) -> TotalCheck:
+    planned, way = plan.planned, power.edges_between(model, *pair)
     units = min(plan.units[effect] for _, effect in way)
     if planned is None:
         why = _UNTOLD if plan.refusal else plan.why
@@ -337,7 +323,7 @@ def _total(model: RoxModel, pair: tuple[str, str], plan: StudyPlan, noisy: dict[
     free = [row for row in planned.table.of("edge") if row.free and (row.left, row.right) in way and not row.lag]
     if not free:
         why = "every edge on the way is fixed by the model"
-    found = Smallest() if why else smallest_total(planned, *pair)
+    found = power.Smallest() if why else power.smallest_total(planned, *pair)
     never = not why and bool(np.isnan(found.value))
     sd = _sd(planned)
     a, b = (planned.model.names.index(name) for name in pair)
@@ -345,7 +331,7 @@ def _total(model: RoxModel, pair: tuple[str, str], plan: StudyPlan, noisy: dict[
     return TotalCheck(*pair, found.value, raw, found.se, units, found.df, told, "no_size" if never else "")
 
 
-def _sd(planned: Planned) -> FloatArray:
+def _sd(planned: power.Planned) -> FloatArray:
     """(k,) standard deviations between units in points of each construct's first item."""
     at = implied(planned.layout, planned.theta)
     loadings = filled(planned.layout, planned.theta, LOADINGS)
@@ -354,7 +340,7 @@ def _sd(planned: Planned) -> FloatArray:
 
 
 def _more(
-    planned: Planned, total: TotalCheck, known: PlanningMeans, constructs: tuple[ConstructCheck, ...]
+    planned: power.Planned, total: TotalCheck, known: power.PlanningMeans, constructs: tuple[ConstructCheck, ...]
 ) -> Iterator[MoreData]:
     """The headline's smallest effect with more units, and with more answers of each source."""
     if np.isnan(total.detectable) and total.fault != "no_size":
@@ -362,11 +348,11 @@ def _more(
     pair, n = (total.cause, total.effect), planned.n
     yield MoreData("now", 1.0, n, np.nan, total.detectable)
     for times in _MORE_UNITS:
-        yield MoreData("units", times, n * times, np.nan, smallest_total(planned, *pair, times).value)
+        yield MoreData("units", times, n * times, np.nan, power.smallest_total(planned, *pair, times).value)
     for source in known.means.sources:
         name = source.moments.source
         answers = max(row.answers for row in constructs if row.source == name)
         times = float(np.median(growth_of(source.moments, _MORE_ANSWERS)))
         if times > 1:
-            more = with_noise(planned, known.means, known.noise({name: _MORE_ANSWERS}))
-            yield MoreData(name, times, n, times * answers, smallest_total(more, *pair).value)
+            more = power.with_noise(planned, known.means, known.noise({name: _MORE_ANSWERS}))
+            yield MoreData(name, times, n, times * answers, power.smallest_total(more, *pair).value)

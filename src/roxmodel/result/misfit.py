@@ -1,7 +1,4 @@
-"""What the model leaves: residual covariances, and the share of variance explained.
-
-Modification indices: what the fit would gain by one more parameter, and what that parameter would be.
-"""
+"""What the model leaves: residuals, explained variance, and what the fit would gain by one more parameter."""
 
 from __future__ import annotations
 
@@ -209,14 +206,10 @@ def _absent(model: RoxModel, group: str) -> Iterator[Parameter]:
         yield Parameter(f"covariance:{left}~~{right}|", "covariance", left, right, group)
     for left, right in combinations(model.names, 2):
         yield Parameter(f"covariance:{left}~~{right}", "covariance", left, right, group)
+    graph = within_wave(model.edges, model.names)
     for cause, effect in permutations(model.names, 2):
-        if model.feedback or not _loops(model, cause, effect):
+        if model.feedback or not nx.has_path(graph, effect, cause):  # it would close a loop
             yield Parameter(f"edge:{cause}->{effect}", "edge", cause, effect, group)
-
-
-def _loops(model: RoxModel, cause: str, effect: str) -> bool:
-    """Whether an edge would close a loop."""
-    return bool(nx.has_path(within_wave(model.edges, model.names), effect, cause))
 
 
 def _tested(fit: Fitted, candidates: Sequence[_Candidate]) -> tuple[FloatArray, FloatArray, FloatArray]:

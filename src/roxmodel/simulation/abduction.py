@@ -53,10 +53,7 @@ class OneUnit:
         return np.asarray(~np.isnan(self.levels))
 
     def drawn(self, draws: int, seed: int | None) -> FloatArray:
-        """(draws, k) levels; those that are not known are drawn, with the prediction as their mean over the draws.
-
-        NaN where there is no level.
-        """
+        """(draws, k) levels, NaN where there is none; those not known are drawn, with the prediction as their mean."""
         mean = np.where(self.stands, self.levels, 0.0)
         roots = None if self.root is None else self.root[None]
         found = UnitLevels(mean[None], roots, int(seed or 0)).drawn(0, draws, tuple(range(len(mean))))
@@ -67,10 +64,7 @@ class OneUnit:
 
 
 def one_unit(fit: Fit, unit: Hashable) -> OneUnit:
-    """Find one unit in a fit.
-
-    `unit`: its key in the study; in a fit of rows by method "path" the number of the row, from 0.
-    """
+    """Find one unit in a fit: by its key in the study; of rows (method "path") by the row's number, from 0."""
     people = fit.population
     if people.levels is None:
         _refuse_no_units(fit)
@@ -135,7 +129,9 @@ def _place(unit: object, known: Sequence[Hashable]) -> int:
 
 def basis_notes(fit: Fit, unit: OneUnit) -> list[str]:
     """How far the unit's levels are known, in sentences."""
-    names = {kind: _named(fit, unit, kind) for kind in ("predicted", "unknown", "hidden")}
+    names: dict[str, list[str]] = {kind: [] for kind in ("observed", "predicted", "unknown", "hidden")}
+    for name, basis in zip(fit.model.names, unit.basis, strict=True):
+        names[basis].append(name)
     whom = "unit" if fit.level == "between" else "row"
     notes = []
     if names["predicted"]:
@@ -156,16 +152,8 @@ def basis_notes(fit: Fit, unit: OneUnit) -> list[str]:
     return notes
 
 
-def _named(fit: Fit, unit: OneUnit, kind: str) -> list[str]:
-    return [name for name, basis in zip(fit.model.names, unit.basis, strict=True) if basis == kind]
-
-
 _LARGEST = 1e15  # of a count that is told from the next
-
-
 _STEPS = 1_000  # counts summed one by one; where more are between, some at a time
-
-
 _REPLICATES = 200  # outcomes drawn where a curved equation follows on another
 
 
@@ -217,8 +205,6 @@ def expected_outcome(outcome: Outcome, before: FloatArray, after: FloatArray) ->
     Of a yes/no with chance p and then q: ``min(1, q / p)`` if it was a yes, ``max(0, (q - p) / (1 - p))`` if it was a
     no. Of a count the sum over c of ``P(F'(c) < u | F(y - 1) < u ≤ F(y))``. Averaged over the outcomes a unit may have
     had, both are the expected outcome under the other predictor.
-
-    `before`, `after`: predictors, of shapes that go together.
     """
     p, q = outcome.expected(before), outcome.expected(after)
     if outcome.yes_no:
@@ -240,10 +226,7 @@ def expected_outcome(outcome: Outcome, before: FloatArray, after: FloatArray) ->
 
 
 def realised_outcome(outcome: Outcome, before: FloatArray, after: FloatArray, place: FloatArray) -> FloatArray:
-    """What an outcome would have been under another predictor, for one place of u among those that it may have.
-
-    `place`: share of the way through what u may be, 0 to 1.
-    """
+    """What an outcome would have been under another predictor, a `place` (0-1) of the way through what u may be."""
     p, q = outcome.expected(before), outcome.expected(after)
     if not outcome.yes_no:
         found = _outcome_at(outcome, _bounds(outcome, p), q, place)
@@ -316,10 +299,7 @@ class Abduced:
 
 
 def abduced(fit: Fit, known: OneUnit, system: System, levels: FloatArray, seed: int | None) -> Abduced:
-    """What is known of a unit's yes/nos and counts.
-
-    `levels`: (draws, k) of the unit, NaN where there is none.
-    """
+    """What is known of a unit's yes/nos and counts; `levels`: (draws, k), NaN where there is none."""
     outcomes = _outcomes(fit, known)
     mean = np.zeros(len(fit.model.names)) if fit.population.mean is None else fit.population.mean
     before = {}

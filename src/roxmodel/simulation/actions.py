@@ -95,8 +95,8 @@ def read_actions(
 ) -> tuple[tuple[Action, ...], tuple[str, ...]]:
     """Interventions in the fit's own places, and what was assumed on the way.
 
-    `n_units`: units that costs per unit are counted over where an action covers all of them, or a share by a rule.
-    `seed`: of levels that have to be drawn for a rule.
+    `n_units`: units that costs per unit are counted over where an action covers all, or a share by a rule, whose levels
+    may have to be drawn (`seed`).
     """
     notes: list[str] = []
     actions = []
@@ -194,10 +194,9 @@ def _scale(fit: Fit, who: str, name: str, more: float) -> _Move:
 
 
 def lever_of(fit: Fit, construct: Construct, item: Item) -> float:
-    """Points of a construct for one point of one of its items, if the item is treated as a lever (assumed).
+    """Points of a construct for one point of one of its items, taken as a lever (assumed); below 0 for a reversed one.
 
     A shift of one item by d is one of the item mean by d / k; by latent methods of d over the sum of the loadings.
-    Negative for a reversed item.
     """
     return item.reading[0] / _items_that_move(fit, construct)
 
@@ -290,12 +289,7 @@ def contradictions(fit: Fit, actions: Sequence[Action]) -> tuple[Clash, ...]:
 
 
 def support_notes(fit: Fit, actions: Sequence[Action], seed: int | None = None) -> tuple[str, ...]:
-    """Where actions leave what was observed: more than a quarter of the units they cover, or their mean.
-
-    Shifts of one construct by several actions are looked at together as well.
-
-    `seed`: of levels that were drawn for a rule, as in `read_actions`.
-    """
+    """Where actions, alone or together on a construct, leave what was observed: in a quarter of units, or the mean."""
     people = fit.population
     if people.mean is None or people.low is None or people.high is None:
         return ()
@@ -308,16 +302,13 @@ def support_notes(fit: Fit, actions: Sequence[Action], seed: int | None = None) 
             continue
         # Drawn levels may lie outside to begin with; what moves towards the others leaves nothing.
         beyond = float((((reached > high) & (reached > first)) | ((reached < low) & (reached < first))).mean())
-        if beyond > 0.25 or _leaves(first.mean(), reached.mean(), low, high):
+        before, after = first.mean(), reached.mean()
+        if beyond > 0.25 or after > max(high, before) or after < min(low, before):
             notes.append(
                 f"{move.names} moves {fit.model.names[move.place]!r} beyond what was observed ({low:.3g} to "
                 f"{high:.3g}) in {beyond:.0%} of the units: the answer is an extrapolation."
             )
     return tuple(notes)
-
-
-def _leaves(before: float, after: float, low: float, high: float) -> bool:
-    return after > max(high, before) or after < min(low, before)
 
 
 class _Reach(NamedTuple):
@@ -362,13 +353,7 @@ def _standing(fit: Fit, covers: int, seed: int | None) -> FloatArray:
     return complete_levels(fit, seed or 0) if covers > 1 else np.asarray(fit.population.mean)[None, :]
 
 
-_UNITS: Final = {
-    "likert": "points",
-    "nps": "points",
-    "percent": "percentage points",
-    "binary": "probability",
-    "count": "count",
-}
+_UNITS: Final = {"percent": "percentage points", "binary": "probability", "count": "count"}  # others are points
 
 
 def unit_of(construct: Construct, fit: Fit | None = None) -> str:
@@ -395,10 +380,7 @@ def is_figure(construct: Construct) -> bool:
 
 
 def ends_of(fit: Fit, construct: Construct) -> Ends:
-    """Ends of a construct's scale: those of its first item where it is latent, of the item mean where it is one.
-
-    What lies behind an ordinal item has no ends.
-    """
+    """Ends of a scale: of the first item where a construct is latent, else of the item mean; ordinal ones have none."""
     if _ordinal(fit, construct):
         return Ends(None, None)
     return Ends(*(construct.items[0].ends if fit.table.of("loading") else construct.ends))

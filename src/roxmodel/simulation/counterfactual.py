@@ -21,7 +21,7 @@ from roxmodel.simulation.intervention import Intervention
 from roxmodel.simulation.question import check_fit, is_number, require_draws_of_one_wave
 from roxmodel.simulation.run_story import beyond_notes, counterfactual_story
 from roxmodel.story import Spoken, Story
-from roxmodel.types import BoolArray, FloatArray, read_only
+from roxmodel.types import FloatArray, read_only
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -265,11 +265,6 @@ def _reached(known: OneUnit, action: Action, changes: FloatArray, answered: Abdu
     return np.asarray(found)
 
 
-def _touched(fit: Fit, place: int, moved: BoolArray) -> bool:
-    """Whether a cause of a construct moves."""
-    return any(moved[fit.model.names.index(cause)] for cause in fit.model.causes(fit.model.names[place]))
-
-
 def _notes(
     fit: Fit, known: OneUnit, action: Action, changes: FloatArray, capped: FloatArray, answered: Abduced
 ) -> list[str]:
@@ -279,9 +274,8 @@ def _notes(
         for name, share in zip(names, capped, strict=True)
         if share > 0
     ]
-    outcomes = [
-        names[place] for place in answered.outcomes if place not in action.level and _touched(fit, place, moved)
-    ]
+    asked = [names[place] for place in answered.outcomes if place not in action.level]
+    outcomes = [name for name in asked if any(moved[names.index(cause)] for cause in fit.model.causes(name))]
     if outcomes:
         notes.append(
             f"{listed(outcomes)}: a yes/no or a count of one unit. The change is what is expected given what it was: "

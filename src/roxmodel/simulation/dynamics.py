@@ -171,7 +171,7 @@ def _mean(change: FloatArray, weights: FloatArray | None = None) -> FloatArray:
 
     By way of the distance from the first unit: where all units move alike, the mean is that change to the last bit,
     whether it is carried as one column or as many, so that answers do not depend on which draws are taken together.
-    Where they do not and units count differently, each unit's own part is added up: a unit that does not move adds
+    Where they do not and units count differently, each unit's own part is added up: one that does not move adds
     nothing, where a difference of differences would leave a rounding that is read as a chance of a loss.
     """
     first = change[:, 0]
@@ -241,11 +241,10 @@ class Settling(NamedTuple):
 
 
 def require_equilibrium(fit: Fit, system: System) -> Settling:
-    """The draws in which a push around every loop dies out.
+    """The draws in which a push around every loop dies out; refused if it does not at the estimate, or in most draws.
 
-    Refused if a push around a loop grows for ever at the estimate, or in most draws: the largest eigenvalue of what one
-    wave hands to the next, or of the loop within the wave, is 1 or more in modulus (Bentler & Freeman 1983, doi
-    10.1007/BF02294026).
+    The largest eigenvalue of what one wave hands to the next, or of the loop within the wave, has to be below 1 in
+    modulus (Bentler & Freeman 1983, doi 10.1007/BF02294026).
     """
     if next(_loops(fit), None) is None:
         return Settling(system)
@@ -407,9 +406,7 @@ def long_run(system: System, actions: Sequence[Action], levels: FloatArray | Non
     """(draws, k) mean change over the units that actions settle at if they are kept at full force for ever.
 
     ``(I - B - Σ B_l)⁻¹`` times the push, with the rows of constructs that are set to a level emptied, for each way in
-    which units are covered. Linear graphs; the ends of scales are not counted.
-
-    `levels`: (units, k) levels before; needed where a level is set or scaled.
+    which units are covered. Linear graphs, without ends of scales. `levels`: (units, k) before; needed to set or scale.
     """
     covers = np.stack(np.broadcast_arrays(*(action.covers for action in actions)))
     ways, of = np.unique(covers, axis=1, return_inverse=True)

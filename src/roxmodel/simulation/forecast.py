@@ -351,7 +351,6 @@ def conditioned(joint: JointLevels, places: list[int], levels: FloatArray) -> Jo
     """What is left to expect once some constructs are seen at given levels (normal distribution).
 
     m + C_s C_ss⁻¹ (level - m_s), with covariance C - C_s C_ss⁻¹ C_s'. A direction that does not vary tells nothing.
-
     Anderson (2003), An introduction to multivariate statistical analysis, section 2.5.
     """
     if not places:
@@ -369,13 +368,11 @@ def conditioned(joint: JointLevels, places: list[int], levels: FloatArray) -> Jo
 
 
 def with_curved(system: System, joint: JointLevels, beyond: BoolArray, known: FloatArray) -> FloatArray:
-    """(draws, k) means, those on and beyond curved equations filled in.
+    """(draws, k) means, those `beyond` (k,), on or after a curved equation, filled in; `known`: (k,) seen, else NaN.
 
     The mean of a curved outcome is that of its response over the normal distribution of its predictor; a linear
-    equation hands on the means of its causes. NaN where a curved equation has a cause that is itself beyond one and
-    not known.
-
-    `beyond`: (k,) constructs on or after a curved equation. `known`: (k,) levels that are seen, NaN for the others.
+    equation hands on the means of its causes. NaN where a curved equation has a cause that is itself beyond one and not
+    known.
     """
     mean = np.array(joint.mean)
     intercepts = np.zeros_like(mean) if system.intercepts is None else system.intercepts
@@ -408,10 +405,7 @@ def _expected(family: str, mean: FloatArray, spread: FloatArray) -> FloatArray:
 
 
 def mixture_quantiles(mean: FloatArray, spread: FloatArray, shares: tuple[float, ...]) -> FloatArray:
-    """(shares, k) quantiles of an equal mixture of normal distributions, by bisection.
-
-    `mean`, `spread`: (draws, k); a spread of 0 is a point.
-    """
+    """(shares, k) quantiles of an equal mixture of normals, (draws, k), by bisection; a spread of 0 is a point."""
     wide = np.where(spread > 0, spread, 1.0)
     ends = (mean - 12 * spread).min(axis=0), (mean + 12 * spread).max(axis=0)
     found = []

@@ -155,10 +155,9 @@ def read_rule(given: object) -> Lowest | Highest | Below | Above:
 
 
 def covered_by(rule: Lowest | Highest | Below | Above, levels: FloatArray) -> BoolArray:
-    """Whether each unit is covered; a unit whose level is not known is not.
+    """Whether each of (units,) `levels` of the rule's construct is covered; one that is not known (NaN) is not.
 
-    `levels`: (units,) of the rule's construct, NaN where not known. Of the share of a rule as many units are taken as
-    come nearest to it, at least one; of equal levels the first.
+    Of a share as many units are taken as come nearest to it, at least one; of equal levels the first.
     """
     known = ~np.isnan(levels)
     if isinstance(rule, Below | Above):
@@ -175,9 +174,7 @@ _LONGEST = 1_000_000  # waves
 
 
 Amounts = Annotated[
-    Mapping[str, Number],
-    AfterValidator(FrozenMapping[str, float]),
-    PlainSerializer(dict, return_type=dict[str, float]),
+    Mapping[str, Number], AfterValidator(FrozenMapping[str, float]), PlainSerializer(dict, return_type=dict[str, float])
 ]
 
 

@@ -161,7 +161,7 @@ def where_to_act(  # noqa: PLR0913 - the contract: the arguments of `simulate`
     ['loyalty', 'value', 'behaviours', 'pride', 'influencers']
     """
     money = finance_of(value, discount, finance)
-    probes = [Intervention(name="probe", shift={_some_construct(fit): 1e-6})]
+    probes = [Intervention(name="probe", shift={fit.model.names[0] if isinstance(fit, Fit) else "": 1e-6})]
     question = question_of(fit, probes, Request(horizon, draws, seed, money, n_units, unconverged, discount))
     if not question.system.linear:
         raise SimulationError(
@@ -230,16 +230,9 @@ def _wanted(question: Question, target: str, better: object) -> float:
         raise SimulationError(f"better= was {better!r}.", allowed="'more', 'less', or None: as the price says")
     if better is not None:
         return 1.0 if better == "more" else -1.0
-    prices = [one.price.mean() * _mean_weight(one.weights) for one in question.priced if one.name == target]
-    return -1.0 if prices and prices[0] < 0 else 1.0
-
-
-def _mean_weight(weights: FloatArray | None) -> float:
-    return 1.0 if weights is None else float(weights.mean())
-
-
-def _some_construct(fit: Fit) -> str:
-    return fit.model.names[0] if isinstance(fit, Fit) else ""
+    priced = next((one for one in question.priced if one.name == target), None)
+    each = 1.0 if priced is None or priced.weights is None else float(priced.weights.mean())
+    return -1.0 if priced is not None and priced.price.mean() * each < 0 else 1.0
 
 
 def _target(fit: Fit, outcome: str | None, money: Finance | None) -> str:
@@ -335,10 +328,8 @@ def _rows(
             rows.append(row)
         ordinal = any(row.left in construct.item_names for row in fit.table.of("threshold"))  # no score to add up to
         if len(construct.items) > 1 and not ordinal:
-            rows += [
-                _item_row(question, construct, place, importance, ends[construct.name])
-                for place in range(len(construct.items))
-            ]
+            end = ends[construct.name]
+            rows += [_item_row(question, construct, i, importance, end) for i in range(len(construct.items))]
     return rows
 
 
@@ -432,13 +423,8 @@ def _priced(marginal: FloatArray, cost: float | None, units: float) -> dict[str,
     found = {"marginal": float(marginal.mean()), "marginal_low": float(low), "marginal_high": float(high)}
     each = np.nan if cost is None else cost * units
     ratio = [float(value) / each for value in (found["marginal"], low, high)]
-    return {
-        **found,
-        "cost_per_point": each,
-        "return_per_money": ratio[0],
-        "return_low": ratio[1],
-        "return_high": ratio[2],
-    }
+    returns = dict(zip(("return_per_money", "return_low", "return_high"), ratio, strict=True))
+    return {**found, "cost_per_point": each, **returns}
 
 
 def _notes(question: Question, target: str, costs: bool) -> tuple[str, ...]:
@@ -484,11 +470,8 @@ def _sentences(found: Priorities, table: pd.DataFrame) -> list[str]:
         signs = [found.wanted * (-1.0 if row["better"] == "less" else 1.0) for row in scored]
         gains = [sign * float(row["importance"]) for sign, row in zip(signs, scored, strict=True)]
         means = [float(np.mean(gains)), float(np.mean([row["performance"] for row in scored]))]
-        urgent = [
-            r["name"]
-            for r, brought in zip(scored, gains, strict=True)
-            if brought > means[0] and r["performance"] < means[1]
-        ]
+        both = zip(scored, gains, strict=True)
+        urgent = [row["name"] for row, gain in both if gain > means[0] and row["performance"] < means[1]]
         if urgent:
             lines.append(f"Matters more than most and scores lower than most: {listed(urgent)}.")
     priced = [row for row in table.to_dict("records") if np.isfinite(row.get("return_per_money", np.nan))]

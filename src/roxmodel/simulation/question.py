@@ -313,10 +313,7 @@ def is_number(given: object) -> bool:
 
 
 def require_memory(draws: int, cells: int, what: str) -> None:
-    """Refuse draws that no memory holds.
-
-    `draws`, `cells`: how many draws, and how many numbers each of them takes.
-    """
+    """Refuse draws that no memory holds; `cells`: numbers that each of them takes."""
     if 8 * cells * draws <= MOST_BYTES:
         return
     fits = MOST_BYTES // (8 * cells)

@@ -27,17 +27,9 @@ if TYPE_CHECKING:
     from roxmodel.simulation.run import Run
 
 __all__ = [
-    "beyond_notes",
-    "causal_if",
-    "causal_note",
-    "counterfactual_story",
-    "course_notes",
-    "forecast_story",
-    "level_of",
-    "money_notes",
-    "rox_sentences",
-    "run_story",
-]
+    "beyond_notes", "causal_if", "causal_note", "counterfactual_story", "course_notes", "forecast_story", "level_of",
+    "money_notes", "rox_sentences", "run_story",
+]  # fmt: skip
 
 _SHARE = 0.1  # of a standard deviation, by which seeing and doing differ before it is said
 _SHOWN = 3

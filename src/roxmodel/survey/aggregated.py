@@ -99,10 +99,9 @@ class Aggregated:
 def read_aggregated(
     source: str, given: Aggregated, frame: Frame, keys: Keys, items: Sequence[Item], coerce: bool
 ) -> tuple[SourceMoments, list[Answers]]:
-    """Turn unit means with counts into moments.
+    """Unit means with counts as moments (scatter NaN where none was printed), and the items' means as read.
 
-    Returns the moments, their within-unit scatter NaN where nothing was printed about it, and the items' means as they
-    were read. Counts, variances and covariances that cannot be so are a DataError.
+    Counts, variances and covariances that cannot be so are a DataError.
     """
     answers = [read_answers(source, frame, item, coerce=coerce, means=True, used=keys.used) for item in items]
     place = keys.row
@@ -154,12 +153,7 @@ def _refuse_unbacked(source: str, items: Sequence[Item], means: FloatArray, coun
 
 
 def _scatter(
-    source: str,
-    given: Aggregated,
-    frame: Frame,
-    items: Sequence[Item],
-    pairs: FloatArray,
-    place: IntArray,
+    source: str, given: Aggregated, frame: Frame, items: Sequence[Item], pairs: FloatArray, place: IntArray
 ) -> FloatArray:
     """Within-unit scatter from what was printed: variances by unit, or one pooled covariance."""
     names = [item.name for item in items]

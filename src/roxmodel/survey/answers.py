@@ -10,16 +10,7 @@ import numpy as np
 from roxmodel.errors import DataError
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.questionnaire import Item
-from roxmodel.survey.frames import (
-    LARGEST,
-    Frame,
-    number_column,
-    open_frame,
-    raw_column,
-    raw_dtype,
-    refuse_matrix,
-    require_columns,
-)
+from roxmodel.survey import frames
 from roxmodel.survey.keys import refuse_rounded
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
@@ -59,16 +50,15 @@ class _Span:
 
 
 def read_answers(
-    source: str, frame: Frame, item: Item, *, coerce: bool, means: bool = False, used: BoolArray | None = None
+    source: str, frame: frames.Frame, item: Item, *, coerce: bool, means: bool = False, used: BoolArray | None = None
 ) -> Answers:
-    """Read and check the answers to one item.
+    """Read the answers to one item; useless ones or those outside the scale are a DataError: item, value and count.
 
     `coerce`: answers outside the scale become missing (and are counted) instead of raising. `means`: the numbers are
-    unit means, so that fractions are right on a scale of whole points. `used`: (n,) rows that count, None for all. A
-    column that is text, infinite, all missing, constant or outside its scale is a DataError: item, value and count.
+    unit means, so that fractions are right on a scale of whole points. `used`: (n,) rows that count, None for all.
     """
     codes = item.scale.codes if item.scale is not None else {}
-    values = number_column(source, frame, item.name, codes)
+    values = frames.number_column(source, frame, item.name, codes)
     counted = values if used is None else values[used]
     span = _look(counted)
     _refuse_useless(source, item, counted, span)
@@ -110,13 +100,13 @@ def _refuse_useless(source: str, item: Item, values: NDArray[Any], span: _Span) 
             f"Item {item.name!r} of the {source} frame has no answer: all {len(values)} are missing.",
             hint="Leave the item out, or check how the column was read.",
         )
-    if max(-span.low, span.high) > LARGEST:
-        count = int((np.abs(values.astype(np.float64)) > LARGEST).sum())
+    if max(-span.low, span.high) > frames.LARGEST:
+        count = int((np.abs(values.astype(np.float64)) > frames.LARGEST).sum())
         raise DataError(
             f"Item {item.name!r} of the {source} frame has {count} infinite or astronomically large value(s).",
             hint="Replace them by a number or by a missing value; give figures of that size in a larger unit.",
         )
-    if _NOTHING <= span.high - span.low < 1 / LARGEST:
+    if _NOTHING <= span.high - span.low < 1 / frames.LARGEST:
         raise DataError(
             f"Item {item.name!r} of the {source} frame varies by {span.high - span.low:.3g} only: numbers of that size "
             "run out of digits where they are squared.",
@@ -170,7 +160,7 @@ def columns_of(
     weight: str | None = None, frequency: str | None = None,
 ) -> Columns:  # fmt: skip
     """Read the one frame that holds all items of a person in a row."""
-    refuse_matrix(native)
+    frames.refuse_matrix(native)
     others = [column for column in (group, cluster, weight, frequency) if column is not None]
     names = [item.name for item in model.items]
     for name in others:
@@ -179,9 +169,9 @@ def columns_of(
                 f"The column {name!r} is an item of the model and was to group or weigh the rows too.",
                 hint="Leave it out of the model, or name another column.",
             )
-    frame = open_frame("data", native, [*names, *others])
-    require_columns("data", frame, names)
-    require_columns("data", frame, others)
+    frame = frames.open_frame("data", native, [*names, *others])
+    frames.require_columns("data", frame, names)
+    frames.require_columns("data", frame, others)
     values, holes = np.empty((len(names), len(frame))).T, np.zeros(len(names), dtype=bool)
     plain = _plain_columns(model, native, len(frame))
     if plain is not None:
@@ -215,15 +205,15 @@ def _plain_columns(model: RoxModel, native: object, rows: int) -> FloatArray | N
         return None
     found = own.to_numpy(dtype=np.float64)
     there = ~np.isnan(found)
-    if not there.any(axis=0).all() or not (np.abs(found[there]) < LARGEST).all():
+    if not there.any(axis=0).all() or not (np.abs(found[there]) < frames.LARGEST).all():
         return None
     spread = np.nanmax(found, axis=0) - np.nanmin(found, axis=0)
-    return found if (spread >= 1 / LARGEST).all() else None
+    return found if (spread >= 1 / frames.LARGEST).all() else None
 
 
-def _weights(frame: Frame, name: str, option: str) -> FloatArray:
-    weights = np.asarray(number_column("data", frame, name, {}), dtype=np.float64)
-    most = LARGEST if option == "weight" else _MOST_PERSONS
+def _weights(frame: frames.Frame, name: str, option: str) -> FloatArray:
+    weights = np.asarray(frames.number_column("data", frame, name, {}), dtype=np.float64)
+    most = frames.LARGEST if option == "weight" else _MOST_PERSONS
     bad = ~((weights >= 0) & (weights <= most))
     if option == "frequency":
         bad |= weights != np.round(weights)
@@ -238,11 +228,11 @@ def _weights(frame: Frame, name: str, option: str) -> FloatArray:
     return weights
 
 
-def _labelled(frame: Frame, column: str, option: str) -> tuple[IntArray, tuple[str, ...]]:
+def _labelled(frame: frames.Frame, column: str, option: str) -> tuple[IntArray, tuple[str, ...]]:
     """Codes 0…G-1 in order of appearance, and the labels."""
     import pandas as pd
 
-    values = raw_column(frame, column).tolist()
+    values = frames.raw_column(frame, column).tolist()
     given = np.empty(len(values), dtype=object)
     given[:] = values
     try:
@@ -251,7 +241,7 @@ def _labelled(frame: Frame, column: str, option: str) -> tuple[IntArray, tuple[s
         raise DataError(
             f"{option}= column {column!r} holds nested values.", hint="Make it text or a whole number."
         ) from None
-    refuse_rounded(f"{option}= column {column!r}", found, raw_dtype(frame, column))
+    refuse_rounded(f"{option}= column {column!r}", found, frames.raw_dtype(frame, column))
     blank = np.array([isinstance(label, str) and not label.strip() for label in found] + [True])
     missing = int(blank[codes].sum())
     if missing:

@@ -25,23 +25,17 @@ _NOTHING = 0.005  # points that no reader would see
 
 @dataclass(frozen=True, slots=True)
 class Composites:
-    """Scores of units (or respondents).
-
-    `shift`: (k,) by how many points scores differ through which items they rest on alone (see `partial_words`).
-    """
+    """Scores of units (or respondents)."""
 
     names: tuple[str, ...]  # (k,) constructs
     units: tuple[Hashable, ...]  # (G,) keys of the units; empty for respondents' rows
     values: FloatArray  # (G, k) on the items' scale, NaN where no item was answered
     partial: IntArray  # (k,) number of scores that rest on some of the construct's items only
-    shift: FloatArray
+    shift: FloatArray  # (k,) points by which they differ through which items they rest on (see `partial_words`)
 
 
 def item_mean(values: FloatArray) -> tuple[FloatArray, int]:
-    """Mean over the items that are there.
-
-    Of (n, p) answers or unit means, NaN where missing: (n,) means, NaN where nothing is there; how many rest on some of
-    the items only.
+    """(n,) mean over the items that are there of (n, p), NaN for none; how many rest on some of them only.
 
     >>> item_mean(np.array([[1.0, 3.0], [2.0, np.nan]]))
     (array([2., 2.]), 1)
@@ -65,8 +59,7 @@ def _shift(values: FloatArray) -> float:
 def partial_words(values: FloatArray) -> str:
     """What it does to scores that they rest on different items, in words; empty where it does nothing.
 
-    Items of one construct have different means (some are easier to agree to than others), so a mean of items moves with
-    which of them were asked.
+    Items have different means (some are easier to agree to), so a mean of items moves with which of them were asked.
 
     >>> partial_words(np.array([[3.0, 4.0, np.nan], [3.0, np.nan, 2.0]]))
     'by which items they rest on alone they differ by up to 1 point'
@@ -100,13 +93,11 @@ MIN_GROUP: Final = 5  # people behind a figure of one unit or group, where nobod
 
 
 def suppressed(counts: FloatArray, min_group: int) -> BoolArray:
-    """Units whose figures must not be shown.
+    """Which of (G,) units must not be shown, by their respondents.
 
-    A unit with fewer than `min_group` respondents is left out (none at all is no secret). If that hides only one
-    unit, or so few respondents that total minus shown would give them away, the smallest shown units are left
-    out too until at least two units and `min_group` respondents are hidden (complementary suppression).
-
-    `counts`: (G,) respondents of one source in each unit.
+    A unit with fewer than `min_group` is left out (none at all is no secret). If that hides only one unit, or so few
+    respondents that total minus shown would give them away, the smallest shown units are left out too until at least
+    two units and `min_group` respondents are hidden (complementary suppression).
 
     >>> suppressed(np.array([3.0, 8.0, 20.0]), 5).tolist()
     [True, True, False]
@@ -123,12 +114,10 @@ def suppressed(counts: FloatArray, min_group: int) -> BoolArray:
 
 
 def people_behind(own: SourceMoments) -> FloatArray:
-    """Fewest people behind an answered item, in each unit.
+    """(G,) fewest people behind an answered item of a construct, 0 where nobody answered.
 
     Rows that stand for several people (frequencies) count as so many. With sampling weights a unit counts no more than
     twice Kish's number (`kish_of`), so that one person with nearly all the weight does not hide among others.
-
-    Of the items of one construct: (G,) people, 0 where nobody answered.
     """
     counts = own.counts
     weight, weight2 = (np.diagonal(array, axis1=1, axis2=2) for array in (own.weight, own.weight2))
@@ -137,10 +126,7 @@ def people_behind(own: SourceMoments) -> FloatArray:
 
 
 def hidden_scores(model: RoxModel, moments: LinkedMoments, min_group: int) -> BoolArray:
-    """Which scores of single units must not be shown, nor be known to anything that answers about units.
-
-    (G, k) by unit of the moments and construct; figures of the unit itself are never hidden.
-    """
+    """(G, k) scores of units that nothing may show or know that answers about units; own figures are never hidden."""
     units = moments.units
     found = np.zeros((len(units), len(model.constructs)), dtype=bool)
     for k, construct in enumerate(model.constructs):

@@ -29,11 +29,10 @@ Frame = nw.DataFrame[Any]
 
 
 def open_frame(source: str, native: object, wanted: Collection[str] | None = None) -> Frame:
-    """Open a user's frame.
+    """Open a user's frame: pandas, polars, pyarrow, whatever narwhals reads, or a mapping column -> values.
 
-    A pandas, polars or pyarrow frame, anything else narwhals reads (lazy frames are collected), or a mapping column ->
-    values. `wanted`: columns that will be asked for: a lazy frame collects no others, and others may occur twice; None:
-    any. What is no frame, has no rows, two header rows or two columns of one name is a DataError.
+    `wanted`: columns that will be asked for: a lazy frame collects no others, and others may occur twice; None: any.
+    What is no frame, has no rows, two header rows or two columns of one name is a DataError.
 
     >>> open_frame("employee", {"store": ["a", "b"], "p1": [3, 4]}).columns
     ['store', 'p1']
@@ -119,10 +118,9 @@ def holds_text(frame: Frame, name: str) -> bool:
 
 
 def distinct(frame: Frame, name: str) -> tuple[IntArray, list[Any]]:
-    """Find the distinct values of a column.
+    """(n,) place of each row's value among the distinct ones, -1 where missing; these as Python objects.
 
-    (n,) place of each row's value among the values, -1 where missing; the values as Python objects. Nested ones, which
-    cannot be told apart, are a TypeError.
+    Nested ones, which cannot be told apart, are a TypeError.
 
     >>> codes, values = distinct(open_frame("employee", {"store": ["b", None, "a", "b"]}), "store")
     >>> codes.tolist(), values
@@ -242,12 +240,9 @@ LARGEST = 1e50  # whose fourth power, and the sum of many such, is still a numbe
 
 
 def number_column(source: str, frame: Frame, name: str, codes: Mapping[str, float]) -> NDArray[Any]:
-    """One column as real numbers with NaN for missing.
+    """One column as real numbers of its own type (nothing is copied) with NaN for missing.
 
-    Numbers keep their type, so that nothing is copied.
-
-    `codes`: text answer -> number. Text (or dates, lists ...) that no label explains is a DataError: column, text, how
-    often.
+    `codes`: text answer -> number. Text (or dates, lists ...) that no label explains is a DataError: what, how often.
     """
     plain = _plain_numbers(frame, name)
     if plain is not None:
@@ -323,11 +318,7 @@ def _number(value: object) -> float | None:
 
 
 def _text_error(
-    source: str,
-    name: str,
-    found: list[tuple[object, int]],
-    codes: Mapping[str, float],
-    advice: tuple[str, str] | None,
+    source: str, name: str, found: list[tuple[object, int]], codes: Mapping[str, float], advice: tuple[str, str] | None
 ) -> DataError:
     shown = ", ".join(f"{value!r} ({times}×)" for value, times in found[:3])
     more = f" and {len(found) - 3} more" if len(found) > 3 else ""

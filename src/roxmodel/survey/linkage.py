@@ -31,31 +31,24 @@ _ROUNDING = 1e-12  # variance of the item mean, as a share of the items' own, th
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Whether the people of a unit agree, and whether units differ.
-
-    `rwg`: rwg(j) against a uniform null, mean over units with at least two answers to every item; NaN without a scale
-    with ends.
-    """
+    """Whether the people of a unit agree, and whether units differ."""
 
     icc1: float  # ICC(1): share of the variance of one answer that lies between units (one-way ANOVA; can be negative)
     icc2: float  # ICC(2): reliability of the unit means at the sizes at hand (below 0 if units differ less than chance)
-    rwg: float
+    rwg: float  # against a uniform null, mean over units with two answers to every item; NaN without ends of the scale
     note: str  # why a number is missing, and which units are left out
 
 
 def agreement(moments: SourceMoments, construct: Construct) -> Agreement:
     """ICC(1), ICC(2) and rwg(j) of a construct's item mean.
 
-    ICC(1) = (MSB - MSW) / (MSB + (k0 - 1) MSW) and ICC(2) = (MSB - MSW) / MSB with the one-way ANOVA's mean
-    squares and k0 = (N - Σn²/N) / (G - 1), which is the unit size where all are equal. Where answers are
-    missing or weighted, n is the number of complete answers that would make the unit mean as precise as it
-    is. Units that left an item out altogether do not enter: their item mean means something else.
-
-    rwg(j) = J(1 - s²/σ²) / (J(1 - s²/σ²) + s²/σ²) with J items, s²/σ² the mean over items of the within-unit
-    variance divided by the variance of a uniform answer on the scale; below 0 it counts as 0.
-
-    Bliese (2000), in Klein & Kozlowski (eds.), Multilevel theory, research, and methods, 349-381. James, Demaree & Wolf
-    (1984), doi 10.1037/0021-9010.69.1.85.
+    ICC(1) = (MSB - MSW) / (MSB + (k0 - 1) MSW) and ICC(2) = (MSB - MSW) / MSB with the one-way ANOVA's mean squares and
+    k0 = (N - Σn²/N) / (G - 1), the unit size where all are equal (Bliese 2000, in Klein & Kozlowski (eds.), Multilevel
+    theory, research, and methods, 349-381). Where answers are missing or weighted, n is the number of complete answers
+    that would make the unit mean as precise as it is. Units that left an item out altogether do not enter: their item
+    mean means something else. rwg(j) = J(1 - s²/σ²) / (J(1 - s²/σ²) + s²/σ²) with J items, s²/σ² the mean over items of
+    the within-unit variance divided by that of a uniform answer on the scale; below 0 it counts as 0 (James, Demaree &
+    Wolf 1984, doi 10.1037/0021-9010.69.1.85).
     """
     own = moments.select(construct.item_names)
     rwg, rwg_note = _rwg(own, construct)
@@ -82,8 +75,7 @@ def _joined(*notes: str) -> str:
 def _answers(weight: FloatArray, weight2: FloatArray, within: FloatArray) -> FloatArray:
     """(G,) complete answers that would make the mean of the item means as precise as it is.
 
-    `weight`, `weight2`: (G, p, p) sums of weights and squared weights (counts), above 0 on the diagonal; `within`: (p,
-    p) covariance within units.
+    `weight`, `weight2`: (G, p, p) sums of weights and squares, above 0 on the diagonal; `within`: (p, p) covariance.
     """
     own = np.diagonal(weight, axis1=1, axis2=2)
     share = weight2 / (own[:, :, None] * own[:, None, :])
@@ -324,10 +316,9 @@ def _alpha(covariance: FloatArray) -> float:
 def _one_factor(correlation: FloatArray) -> FloatArray | None:
     """Loadings (p,) of one common factor by maximum likelihood; None where there is no admissible solution.
 
-    Minimised over the unique variances ψ, for which the loading is known: with the largest eigenvalue e and
-    its vector v of ψ^-½ R ψ^-½ it is √(e - 1) ψ^½ v.
-
-    Jöreskog (1967), doi:10.1007/BF02289658. Lawley & Maxwell (1971), Factor analysis as a statistical method.
+    Minimised over the unique variances ψ, for which the loading is known: with the largest eigenvalue e and its vector
+    v of ψ^-½ R ψ^-½ it is √(e - 1) ψ^½ v. Jöreskog (1967), doi:10.1007/BF02289658. Lawley & Maxwell (1971), Factor
+    analysis as a statistical method.
     """
     p = len(correlation)
     if p < 3 or np.linalg.eigvalsh(correlation)[0] < _SINGULAR:

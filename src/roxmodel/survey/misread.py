@@ -48,11 +48,10 @@ _HEADERS = 3  # rows above the answers that survey tools write at most
 def text_advice(
     name: str, texts: Sequence[str], first: Sequence[int], others: int, labelled: bool = False
 ) -> tuple[str, str] | None:
-    """Say what the texts of a column are; None where they are words, which labels explain.
+    """Say what texts of a column are, and what to do (pandas code); None where they are words, which labels explain.
 
     `texts`: distinct ones that were not read as numbers; `first`: row of the first occurrence of each; `others`: how
-    many distinct numbers (or labels) stand beside them; `labelled`: labels explain words. Returns what they are, and
-    what to do (pandas code that works on the column).
+    many distinct numbers (or labels) stand beside them; `labelled`: labels explain words.
     """
     column = f"frame[{name!r}]"
     heads, answers = _parted(texts, first)
@@ -173,10 +172,9 @@ class ItemAnswers:
 
 
 def code_doubts(source: str, asked: Sequence[ItemAnswers], kind: Kind, remedy: str) -> list[Doubt]:
-    """One doubt of check ``scale`` about the items of a frame that hold codes.
+    """One doubt of check ``scale`` about the items without a scale that hold codes.
 
-    Items with a scale are known to be inside it. `remedy`: what to do; ``{codes}`` stands for the codes, ``{name}`` and
-    ``{scale}`` for an item's.
+    `remedy`: what to do; ``{codes}`` stands for the codes, ``{name}`` and ``{scale}`` for an item's.
     """
     found = {one.item.name: codes for one in asked if (codes := _found(one, asked, kind))}
     if not found:
@@ -188,7 +186,8 @@ def code_doubts(source: str, asked: Sequence[ItemAnswers], kind: Kind, remedy: s
     name, codes = next(iter(found.items()))
     every = sorted({code.value for codes in found.values() for code in codes})
     written = listed([_plain(value) for value in every])
-    hint = remedy.format(codes=written, name=repr(name), scale=_scale(codes[0]))
+    scale = f"rox.Likert({codes[0].low:g}, {codes[0].high:g}{'' if codes[0].whole else ', whole=False'})"
+    hint = remedy.format(codes=written, name=repr(name), scale=scale)
     return [Doubt("scale", "doubtful", f"{finding}{words}{more}.", tuple(found), hint)]
 
 
@@ -210,10 +209,6 @@ def _words(name: str, codes: Sequence[Code]) -> str:
 
 def _plain(value: float) -> int | float:
     return int(value) if float(value).is_integer() else value
-
-
-def _scale(code: Code) -> str:
-    return f"rox.Likert({code.low:g}, {code.high:g}{'' if code.whole else ', whole=False'})"
 
 
 def codes_of(values: NDArray[Any], kind: Kind = "answers") -> list[Code]:
@@ -316,7 +311,7 @@ class _Ordinary:
         return self.kind == "answers" and self.whole and usual <= 5 and way >= max(10.0, 3.0 * usual)
 
     def _far_figure(self, value: float, times: int) -> bool:
-        """A unit's own figure may be anything: only long codes, twice or further off than all others.
+        """Whether it is a long code, twice or further off than all others: a unit's own figure may be anything.
 
         Two-digit ones count beside ratings, and -6 to -9 if three units have it.
         """

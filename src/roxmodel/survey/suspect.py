@@ -49,11 +49,7 @@ class Repeats:
 
 
 def duplicate_doubts(source: str, columns: Sequence[NDArray[Any]], codes: IntArray | None) -> tuple[Doubt, ...]:
-    """Doubt of check ``duplicates`` about the respondents' rows of one frame.
-
-    `columns`: p arrays (n,) of answers, NaN = missing; `codes`: (n,) unit of each row, -1 = none; None: all are of one
-    kind.
-    """
+    """Doubt of ``duplicates`` about p `columns` (n,) of a frame; `codes`: (n,) units, -1: none; None: one kind."""
     found = repeats_of(columns, codes)
     if found is None:
         return ()
@@ -247,14 +243,9 @@ def _single_rows(parts: Sequence[NDArray[np.uint64]], pattern: NDArray[np.uint64
         others, near_others = same_all - same, near_all - near
         ratio = (others + 1.0) / (near_others + len(parts))
         expected = max(_SLACK * ratio * near, _SLACK * (others + 3.0) / across * inside)
-    if not _unlikely(same, expected):
-        return None
-    return Repeats(int((times - 1).sum()), expected, 0, len(unit))
-
-
-def _unlikely(found: float, expected: float) -> bool:
-    """More than chance: by Poisson with twice the variance, and by half again at least."""
-    return found > 1.5 * expected + 4 * sqrt(expected) and _tail(int(found // 2), expected / 2) < _RARE
+    # more than chance: by Poisson with twice the variance, and by half again at least
+    unlikely = same > 1.5 * expected + 4 * sqrt(expected) and _tail(int(same // 2), expected / 2) < _RARE
+    return Repeats(int((times - 1).sum()), expected, 0, len(unit)) if unlikely else None
 
 
 _ALPHA = 0.002  # of calling any right item of a model reversed, were it nothing but noise
@@ -283,14 +274,12 @@ def direction_of(
     """Tell reversed items by the signs of their correlations.
 
     The items are parted by the sign of the first principal component of their correlations: whatever the pattern of
-    signs, that component puts those on one side that go together. An item counts if its correlation with the sum of
-    all others, turned to its side, is larger than chance (Fisher's z, one-sided, Bonferroni over `tests`) and larger
-    than 0.1; the smaller side is reversed. An item that measures little is on no side.
-
-    `covariance`: (p, p) of the answers as they are read (declared reversals turned), NaN where not known. `n`:
-    effective number of independent answers; infinite: the signs themselves are judged. `tests`: how many items are
-    looked at in all. `expected`: (p,) signs that the model itself states (a loading fixed below 0), None: all 1.
-    Fisher (1921), Metron 1, 3-32 (z of a correlation).
+    signs, that component puts those on one side that go together. An item counts if its correlation with the sum of all
+    others, turned to its side, is larger than chance (Fisher's z, 1921, Metron 1, 3-32; one-sided, Bonferroni over
+    `tests`, the items looked at in all) and larger than 0.1; the smaller side is reversed. An item that measures little
+    is on no side. `covariance`: (p, p) of answers as they are read (declared reversals turned), NaN where not known.
+    `n`: effective number of independent answers; infinite: the signs themselves are judged. `expected`: (p,) signs that
+    the model itself states (a loading fixed below 0), None: all 1.
     """
     p = len(covariance)
     if p < 2 or n < _FEWEST_PEOPLE or np.isnan(covariance).any() or not (np.diag(covariance) > 0).all():
@@ -336,9 +325,8 @@ def _apart(correlation: FloatArray, low: BoolArray, high: BoolArray) -> float:
 def reversed_in_moments(model: RoxModel, moments: LinkedMoments) -> tuple[Doubt, ...]:
     """Doubts of check ``reversed`` about surveys, and about units' figures of constructs with several.
 
-    The correlations are those of single answers over all respondents, and the effective number of answers is
-    Kish's under the construct's own ICC: n / (1 + (k - 1) ICC), k people a unit. Published means without
-    covariances within units are judged by the means.
+    The correlations are those of single answers over all respondents, and the effective number of answers is Kish's
+    under the construct's own ICC. Published means without covariances within units are judged by the means.
     """
     tests = _tests(model)
     found = []
@@ -351,10 +339,7 @@ def reversed_in_moments(model: RoxModel, moments: LinkedMoments) -> tuple[Doubt,
 
 
 def reversed_by_covariance(model: RoxModel, parts: Iterable[tuple[Construct, FloatArray, float]]) -> tuple[Doubt, ...]:
-    """Doubts of check ``reversed`` about one frame or matrix.
-
-    `parts`: construct, (p, p) covariance of its items as they are read, effective number of rows.
-    """
+    """Doubts of check ``reversed``; `parts`: construct, (p, p) covariance as read, effective number of rows."""
     tests = _tests(model)
     found: list[Doubt] = []
     for construct, covariance, n in parts:
@@ -403,10 +388,7 @@ def _of_rows(rows: FloatArray) -> tuple[FloatArray, float]:
 
 
 def effective_answers(own: SourceMoments, total: FloatArray) -> float:
-    """Independent answers that would tell as much as these, which share their units: n / (1 + (k - 1) ICC).
-
-    `total`: (p, p) covariance of the items over all respondents; the largest ICC(1) of an item counts.
-    """
+    """Independent answers that tell as much as these, which share units: n / (1 + (k - 1) ICC), the largest ICC(1)."""
     counts = own.n.min(axis=(1, 2))  # the pair of items that fewest answered both of
     n, weight = float(counts.sum()), own.weight
     if n <= 0:

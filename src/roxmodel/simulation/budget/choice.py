@@ -74,13 +74,12 @@ class LeftOut(NamedTuple):
 
 
 def choose(problem: Problem, objective: str = "mean", level: float = 0.1) -> Choice:
-    """Take the options that bring most and keep all conditions.
+    """Take the options that bring most and keep all conditions; refused with those that conflict.
 
-    `objective`: ``"mean"``: sum of the expected values; exact. ``"cvar"``: mean of the worst `level` share of the
-    draws, the draw at the border by the part that belongs to it; exact, by supporting planes (Rockafellar & Uryasev
-    2002, doi 10.1016/S0378-4266(02)00271-6). ``"probability"``: share of draws above 0; exact where there are few
-    plans, else the best of a search that starts from the plans of the largest mean and cvar, not proven. `level`: share
-    of the draws that counts as the worst. Refused if no plan keeps all conditions, naming those that conflict.
+    ``"mean"``: sum of the expected values; exact. ``"cvar"``: mean of the worst `level` share of the draws, the one at
+    the border by its part; exact, by supporting planes (Rockafellar & Uryasev 2002, doi 10.1016/S0378-4266(02)00271-6).
+    ``"probability"``: share of draws above 0; exact where there are few plans, else the best of a search from the plans
+    of the largest mean and cvar, not proven.
     """
     if objective == "probability":
         return _likeliest(problem)

@@ -10,6 +10,7 @@ import numpy as np
 
 from roxmodel.errors import RoxWarning, SimulationError, did_you_mean, listed
 from roxmodel.result.fit import Fit
+from roxmodel.simulation import question as asking
 from roxmodel.simulation.actions import contradictions
 from roxmodel.simulation.budget.choice import Aim, search_of
 from roxmodel.simulation.budget.plan import Plan
@@ -18,16 +19,6 @@ from roxmodel.simulation.budget.worth import Option, Promised, options_of, promi
 from roxmodel.simulation.dynamics import assumed_notes
 from roxmodel.simulation.intervention import Intervention
 from roxmodel.simulation.money.finance import Finance
-from roxmodel.simulation.question import (
-    Question,
-    Request,
-    finance_of,
-    fit_notes,
-    is_number,
-    listed_interventions,
-    question_of,
-    require_yes_no,
-)
 from roxmodel.types import FloatArray
 
 __all__ = ["Objective", "optimize"]
@@ -116,19 +107,19 @@ def optimize(  # noqa: PLR0913 - the contract of DESIGN.md
     ['coaching']
     """
     given = _candidates(candidates)
-    money = finance_of(value, discount, finance)
+    money = asking.finance_of(value, discount, finance)
     if money is None:
         raise SimulationError(
             "A budget is spent for money, and no value= was given.",
             hint="Give value={'outcome': money per raw unit, per unit and wave}.",
         )
-    require_yes_no("shrink", shrink)
+    asking.require_yes_no("shrink", shrink)
     if not isinstance(objective, str) or objective not in {"mean", "cvar", "probability"}:
         allowed = "'mean', 'cvar' or 'probability'"
         raise SimulationError(f"objective= was {objective!r}.", allowed=allowed)
-    if not is_number(level) or not 0 < level <= 1:
+    if not asking.is_number(level) or not 0 < level <= 1:
         raise SimulationError(f"level= was {level!r}.", allowed="a share above 0 and up to 1, for example 0.1")
-    question = question_of(fit, given, Request(horizon, draws, seed, money, n_units, unconverged))
+    question = asking.question_of(fit, given, asking.Request(horizon, draws, seed, money, n_units, unconverged))
     options, notes = options_of(question, given)
     worth = promised_worth(question, options, shrink)
     limits = _limits(budget, wave_budget, horizon)._replace(least=_least(fit, given, options, least))
@@ -137,7 +128,7 @@ def optimize(  # noqa: PLR0913 - the contract of DESIGN.md
         warnings.warn(note, RoxWarning, stacklevel=2)
     search = search_of(options, worth, problem, Aim(objective, float(level)))
     names, (choice, found) = _own(given, own), search.best(problem)
-    said = [*fit_notes(fit), *notes, *_free(given), *assumed_notes(fit), *question.loops, *question.lost, found]
+    said = [*asking.fit_notes(fit), *notes, *_free(given), *assumed_notes(fit), *question.loops, *question.lost, found]
     if names is not None:
         choice, kept = search.no_worse(problem, choice, names)
         said.append(kept)
@@ -148,7 +139,7 @@ def optimize(  # noqa: PLR0913 - the contract of DESIGN.md
 
 def _candidates(given: object) -> list[Intervention]:
     """A list of interventions whose mutual references are known."""
-    found = listed_interventions("candidates", given)
+    found = asking.listed_interventions("candidates", given)
     names = [getattr(one, "name", "") for one in found]
     for one in found:
         for verb in ("requires", "excludes"):
@@ -180,12 +171,11 @@ class _Limits(NamedTuple):
 def _limits(budget: object, wave_budget: object, horizon: int) -> _Limits:
     if isinstance(budget, np.ndarray) and budget.ndim == 0:
         budget = budget.item()
-    if is_number(budget):
+    if asking.is_number(budget):
         return _Limits(_amount("budget", budget), _by_wave("wave_budget", wave_budget, horizon))
     if wave_budget is not None:
         raise SimulationError(
-            "budget= and wave_budget= both give amounts by wave.",
-            hint="Make budget= one amount for all waves.",
+            "budget= and wave_budget= both give amounts by wave.", hint="Make budget= one amount for all waves."
         )
     if budget is None:
         raise SimulationError("budget= was None.", allowed="an amount, or an amount for each wave")
@@ -193,7 +183,7 @@ def _limits(budget: object, wave_budget: object, horizon: int) -> _Limits:
 
 
 def _amount(name: str, given: object) -> float:
-    if not is_number(given) or np.isnan(float(given)) or float(given) < 0:  # type: ignore[arg-type]
+    if not asking.is_number(given) or np.isnan(float(given)) or float(given) < 0:  # type: ignore[arg-type]
         raise SimulationError(f"{name} was {given!r}.", allowed="an amount of money, 0 or more")
     return float(given)  # type: ignore[arg-type]
 
@@ -247,7 +237,11 @@ def _touches(fit: Fit, option: Option, name: str) -> bool:
 
 
 def _problem(
-    question: Question, given: Sequence[Intervention], options: Sequence[Option], worth: Promised, limits: _Limits
+    question: asking.Question,
+    given: Sequence[Intervention],
+    options: Sequence[Option],
+    worth: Promised,
+    limits: _Limits,
 ) -> Problem:
     names = [one.name for one in given]
     clashes = [

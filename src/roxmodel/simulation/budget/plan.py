@@ -121,29 +121,24 @@ class Plan(Spoken):
 
         why = self.left_out()
         taken = {self.options[place].candidate: place for place in self.choice.options.tolist()}
-        stable = self.stability()
-        rows = []
-        for number, candidate in enumerate(self.candidates):
-            ways = np.flatnonzero(self.problem.action == number)
-            place = taken.get(number, int(ways[np.argmax(self.problem.mean[ways])]))
-            option, low_high = self.options[place], np.quantile(self.worth.draws[:, place], [0.025, 0.975])
-            rows.append(
-                (
-                    candidate.name,
-                    number in taken,
-                    option.intervention.dose,
-                    option.intervention.start,
-                    float(self.problem.cost[place].sum()),
-                    float(self.worth.mean[place]),
-                    float(low_high[0]),
-                    float(low_high[1]),
-                    float(self.worth.plain[place]),
-                    stable[candidate.name],
-                    why[number],
-                )
-            )
-        columns = ["intervention", "chosen", "dose", "start", "cost", "npv", "npv_low", "npv_high", "npv_plain"]
-        return pd.DataFrame(rows, columns=[*columns, "stability", "why"])
+        stable, numbers = self.stability(), range(len(self.candidates))
+        best = [max(np.flatnonzero(self.problem.action == i), key=self.problem.mean.item) for i in numbers]
+        places = [int(taken.get(i, best[i])) for i in numbers]
+        low, high = np.quantile(self.worth.draws[:, places], [0.025, 0.975], axis=0)
+        columns = {
+            "intervention": [one.name for one in self.candidates],
+            "chosen": [i in taken for i in numbers],
+            "dose": [self.options[place].intervention.dose for place in places],
+            "start": [self.options[place].intervention.start for place in places],
+            "cost": self.problem.cost[places].sum(axis=1),
+            "npv": self.worth.mean[places],
+            "npv_low": low,
+            "npv_high": high,
+            "npv_plain": self.worth.plain[places],
+            "stability": stable.to_numpy(),
+            "why": list(why),
+        }
+        return pd.DataFrame(columns)
 
     def stability(self, draws: int = 200) -> pd.Series[float]:
         """Share of the draws in which each candidate would be chosen if that draw were the truth.

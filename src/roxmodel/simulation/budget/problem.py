@@ -234,11 +234,7 @@ def over(spent: float, limit: float) -> bool:
 
 
 def violations(problem: Problem, options: Sequence[int] | IntArray) -> tuple[str, ...]:
-    """What a plan does not keep, in words; nothing is left to a solver here.
-
-    Sums of money are added exactly (`math.fsum`) and may pass their limit by 1e-9 of the limit; everything else is
-    compared as it is.
-    """
+    """What a plan does not keep, in words; sums of money are exact (`math.fsum`) and may pass a limit by 1e-9 of it."""
     return tuple(breach.words for breach in breaches_of(problem, options))
 
 

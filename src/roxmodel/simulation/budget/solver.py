@@ -177,10 +177,7 @@ def scaled(gain: FloatArray) -> tuple[FloatArray, float]:
 
 
 def counted(amounts: FloatArray) -> tuple[FloatArray, float] | None:
-    """Amounts as whole multiples of their largest common unit, and the unit.
-
-    Returns None where amounts have too many digits for a unit to speak of.
-    """
+    """Amounts as whole multiples of their largest common unit, and the unit; None where they have too many digits."""
     if not amounts.size:
         return None
     for places in range(10):
@@ -208,13 +205,11 @@ class _Aside:
 
 @contextmanager
 def without_lines(start: bytes) -> Iterator[None]:
-    """Keep lines that begin so from standard output; everything else arrives, at the end.
+    """Keep lines that begin with `start` from standard output; everything else arrives, at the end.
 
-    HiGHS has a line for its developers that no option turns off
-    (https://github.com/ERGO-Code/HiGHS/issues/2783). Output of other threads is held back in the meantime, not lost.
-    Where the stream cannot be turned aside (there is none), nothing is done.
-
-    `start`: first bytes of the lines.
+    HiGHS has a line for its developers that no option turns off (https://github.com/ERGO-Code/HiGHS/issues/2783).
+    Output of other threads is held back, not lost. Where the stream cannot be turned aside (there is none), nothing is
+    done.
     """
     _turn_aside()
     try:
@@ -278,11 +273,9 @@ class Relaxed:
 def solve(
     program: Program, gain: FloatArray, tail: FloatArray | None = None, *, floor: float = -math.inf, nodes: int = _NODES
 ) -> Solved | None:
-    """Maximise ``gain @ x``, or with `tail` the smallest of several such sums.
+    """Maximise ``gain @ x``, or with `tail` (cuts, n) ``min(tail @ x)``; None if nothing keeps rows and floor.
 
-    `gain`: (n,) already of the size that HiGHS likes; not looked at with `tail`. `tail`: (cuts, n): then ``min(tail @
-    x)`` is maximised. `nodes`: nodes of the tree after which the best plan so far is taken. Returns None if nothing
-    keeps the rows, or nothing reaches the floor.
+    `gain`: (n,) already of the size that HiGHS likes. `nodes`: of the tree, after which the best plan so far is taken.
     """
     from scipy.optimize import Bounds, LinearConstraint, milp
 
@@ -309,10 +302,7 @@ def solve(
 
 
 def relaxed(program: Program, tail: FloatArray) -> Relaxed | None:
-    """Maximise ``min(tail @ x)`` where fractions of options are allowed; None if HiGHS has no answer.
-
-    `tail`: (cuts, n).
-    """
+    """Maximise ``min(tail @ x)``, (cuts, n), where fractions of options are allowed; None if HiGHS has no answer."""
     from scipy.optimize import linprog
     from scipy.sparse import vstack
 
@@ -355,10 +345,9 @@ def _stacked(program: Program, gain: FloatArray, tail: FloatArray | None) -> _St
 
 
 def best_sum(problem: Problem, gain: FloatArray, program: Program | None = None) -> Choice | None:
-    """The plan with the largest sum of `gain`, and no option in it that brings nothing.
+    """The plan with the largest sum of `gain` (n,) and nothing idle in it; None if no plan keeps all conditions.
 
-    `gain`: (n,) what each option brings; zeros to ask only whether there is a plan. `program`: the limits as rows, if
-    they are known already. Returns None if no plan keeps all conditions.
+    With zeros it is asked only whether there is a plan. `program`: the limits as rows, if they are known already.
     """
     easy = _all_that_pays(problem, gain)
     if not violations(problem, easy):
@@ -441,10 +430,7 @@ def cut_against(problem: Problem, options: IntArray) -> Row | None:
 
 
 def tidied(problem: Problem, options: IntArray, gain: FloatArray, worth: Callable[[IntArray], float]) -> IntArray:
-    """Take out what brings nothing: an action with all that need it, if the plan is worth no less without them.
-
-    `gain`: (n,) only groups with a sum of 0 or less are looked at.
-    """
+    """Take out what brings nothing (a sum of `gain` up to 0), with all that need it, if the plan is worth no less."""
     nothing = 1e-12 * float(np.abs(gain).max(initial=0.0))
     before = worth(options)
     for option in options[np.argsort(gain[options], kind="stable")].tolist():

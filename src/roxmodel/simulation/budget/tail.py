@@ -13,21 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from roxmodel.simulation.budget import solver
 from roxmodel.simulation.budget.problem import TOLERANCE, Problem, violations
-from roxmodel.simulation.budget.solver import (
-    GAP,
-    SIZE,
-    Choice,
-    Program,
-    Row,
-    best_sum,
-    cut_against,
-    program_of,
-    relaxed,
-    scaled,
-    solve,
-    tidied,
-)
 from roxmodel.simulation.money.returns import worst_draws
 from roxmodel.types import FloatArray, IntArray
 
@@ -46,13 +33,10 @@ _TIES = 20  # plans with the same tail that are compared by their mean
 
 
 def tail_weights(npv: FloatArray, level: float) -> tuple[IntArray, FloatArray]:
-    """The worst draws and their weights, which add up to 1.
+    """Places of the worst `level` share of (draws,), and their weights, which add up to 1.
 
-    With ``k = level * draws`` the worst ``floor(k)`` draws weigh 1/k each and the next one what is left. (Rockafellar
-    and Uryasev's CVaR of the loss ``-npv``, with its sign changed; their confidence is ``1 - level``.)
-
-    `npv`: (draws,). `level`: share of the draws, above 0 and up to 1. Returns places of the worst draws, and (as many,)
-    weights. Rockafellar & Uryasev 2002, doi 10.1016/S0378-4266(02)00271-6.
+    With ``k = level * draws`` the worst ``floor(k)`` draws weigh 1/k each and the next one what is left: CVaR of the
+    loss ``-npv`` (Rockafellar & Uryasev 2002, doi 10.1016/S0378-4266(02)00271-6; their confidence is ``1 - level``).
 
     >>> tail_weights(np.array([50.0, -30.0, 20.0, -10.0]), 0.5)
     (array([1, 3]), array([0.5, 0.5]))
@@ -90,10 +74,7 @@ class Step(NamedTuple):
 
 
 def steps_from(problem: Problem, options: IntArray) -> IntArray:
-    """Exchanges that the budgets allow; other conditions are still to be checked.
-
-    Returns (steps, 2) the option that goes out, the option that comes in; -1 for none.
-    """
+    """(steps, 2) exchanges that the budgets allow (other conditions are to be checked): option out, in; -1 for none."""
     limits = np.append(problem.wave_budget, problem.budget)
     spent = np.column_stack([problem.cost, problem.total])[:, np.isfinite(limits)]
     limits = limits[np.isfinite(limits)]
@@ -152,9 +133,9 @@ class _Search:
         """The best plan one step away, if it is better; the plan's cut says at once which cannot be."""
         steps, cut = steps_from(self.problem, options), np.append(self.cuts[-1], 0.0)
         hope = cut[steps[:, 1]] - cut[steps[:, 0]]
-        order = np.argsort(-hope, kind="stable")[: min(int((hope > GAP).sum()), _LOOKS)]
+        order = np.argsort(-hope, kind="stable")[: min(int((hope > solver.GAP).sum()), _LOOKS)]
         npv = self.draws[options].sum(axis=0)
-        best, found = value + GAP, None
+        best, found = value + solver.GAP, None
         for step in map(Step._make, steps[order].tolist()):
             value = tail_mean(step.total(npv, self.draws), self.level)
             if value > best and not violations(self.problem, step.after(options)):
@@ -162,32 +143,31 @@ class _Search:
         return found
 
 
-def best_tail(problem: Problem, level: float, program: Program | None = None) -> Choice | None:
-    """The plan with the largest CVaR; of several the one with the largest mean.
+def best_tail(problem: Problem, level: float, program: solver.Program | None = None) -> solver.Choice | None:
+    """The plan with the largest CVaR, of several the one with the largest mean; None if no plan keeps all conditions.
 
-    `level`: share of the worst draws, above 0 and up to 1. `program`: the limits as rows, if they are known already.
-    Returns None if no plan keeps all conditions. Where the search ends before bound and plan meet (hundreds of actions
-    that share no risk), the best plan found with the bound. Künzi-Bay & Mayer 2006, doi 10.1007/s10287-005-0042-0, on
-    cuts for CVaR.
+    Where the search ends before bound and plan meet (hundreds of actions that share no risk), the best plan found with
+    the bound. `program`: the limits as rows, if known. Künzi-Bay & Mayer 2006, doi 10.1007/s10287-005-0042-0, on cuts
+    for CVaR.
     """
-    program = program_of(problem) if program is None else program
-    start = best_sum(problem, problem.mean, program)
+    program = solver.program_of(problem) if program is None else program
+    start = solver.best_sum(problem, problem.mean, program)
     if start is None:
         return None
     if not len(program.allowed):
         return start
     largest = float(np.abs(problem.draws).mean(axis=0).max(initial=0.0))
-    size = SIZE / largest if largest > 0 else 1.0
+    size = solver.SIZE / largest if largest > 0 else 1.0
     search = _Search(problem, level, size, np.ascontiguousarray(problem.draws.T) * size)
     search.exchange(start.options)
     _with_fractions(search, program)
     bound = _with_whole(search, program)
-    if bound - search.value <= GAP:
+    if bound - search.value <= solver.GAP:
         search.best = _largest_mean(search, program, start)
-    options = tidied(problem, search.best, problem.mean, lambda plan: tail_of(problem, plan, level))
+    options = solver.tidied(problem, search.best, problem.mean, lambda plan: tail_of(problem, plan, level))
     value = tail_of(problem, options, level)
-    done = bound - search.value <= GAP
-    return Choice(options, value, value if done else max(bound / search.size, value), done)
+    done = bound - search.value <= solver.GAP
+    return solver.Choice(options, value, value if done else max(bound / search.size, value), done)
 
 
 def tail_of(problem: Problem, options: IntArray, level: float) -> float:
@@ -195,19 +175,19 @@ def tail_of(problem: Problem, options: IntArray, level: float) -> float:
     return tail_mean(problem.draws[:, options].sum(axis=1), level)
 
 
-def _with_fractions(search: _Search, program: Program) -> None:
+def _with_fractions(search: _Search, program: solver.Program) -> None:
     """Cuts where they matter, from the same question with fractions of options: cheap, and close.
 
     A cut at the point found helps little (it swings from end to end), so cuts are made between it and the best point.
     """
     inner, known = np.zeros(len(search.draws)), -math.inf
     for _ in range(_FRACTIONS):
-        found = relaxed(program, np.array(search.cuts))
+        found = solver.relaxed(program, np.array(search.cuts))
         if found is None:
             return
         point = _INNER * found.x + (1 - _INNER) * inner if math.isfinite(known) else found.x
         value, cut = search.at(point)
-        if cut @ found.x >= found.value - GAP:
+        if cut @ found.x >= found.value - solver.GAP:
             point = found.x
             value, cut = search.at(point)
         search.cuts.append(cut)
@@ -217,7 +197,7 @@ def _with_fractions(search: _Search, program: Program) -> None:
             return
 
 
-def _with_whole(search: _Search, program: Program) -> float:
+def _with_whole(search: _Search, program: solver.Program) -> float:
     """Bound and plan brought together; the bound.
 
     Options whose price says that no better plan has them otherwise are settled. Of the rest, few are tried at first: a
@@ -225,17 +205,17 @@ def _with_whole(search: _Search, program: Program) -> float:
     """
     bound, core, gaps = math.inf, _CORE, [math.inf]
     for _ in range(_WHOLE):
-        rest = relaxed(program, np.array(search.cuts))
+        rest = solver.relaxed(program, np.array(search.cuts))
         bound = bound if rest is None else min(bound, rest.value)
-        if rest is None or bound - search.value <= GAP:
+        if rest is None or bound - search.value <= solver.GAP:
             break
-        tried = rest.price <= rest.value - search.value + GAP
+        tried = rest.price <= rest.value - search.value + solver.GAP
         whole = int(tried.sum()) <= core
         if not whole:
             tried &= rest.price <= np.partition(rest.price, core)[core]
         part = program.with_settled(~tried, rest.x > 0.5)
-        solved = solve(part, rest.x, np.array(search.cuts), floor=search.value - GAP, nodes=_NODES)
-        cut = None if solved is None else cut_against(search.problem, np.flatnonzero(solved.x > 0.5))
+        solved = solver.solve(part, rest.x, np.array(search.cuts), floor=search.value - solver.GAP, nodes=_NODES)
+        cut = None if solved is None else solver.cut_against(search.problem, np.flatnonzero(solved.x > 0.5))
         if cut is not None:
             program = program.with_row(cut)
             continue
@@ -246,34 +226,34 @@ def _with_whole(search: _Search, program: Program) -> float:
         if whole:
             bound = min(bound, max(most, search.value))
         gaps.append(most - search.value)
-        if gaps[-1] <= GAP:
+        if gaps[-1] <= solver.GAP:
             core, gaps = core * 2, [math.inf]
         elif len(gaps) > _PATIENCE + 1 and gaps[-1] > _STALLED * gaps[-1 - _PATIENCE]:
             break
     return max(bound, search.value)
 
 
-def _largest_mean(search: _Search, program: Program, start: Choice) -> IntArray:
+def _largest_mean(search: _Search, program: solver.Program, start: solver.Choice) -> IntArray:
     """Of all plans with the best tail the one with the largest mean."""
-    problem, least = search.problem, search.value - GAP
+    problem, least = search.problem, search.value - solver.GAP
     if search.take(start.options) >= least:
         return start.options
-    objective = scaled(problem.mean)[0]
+    objective = solver.scaled(problem.mean)[0]
     for row in search.cuts:
-        program = program.with_row(Row(row, least, math.inf))
+        program = program.with_row(solver.Row(row, least, math.inf))
     best, known = search.best, math.fsum(problem.mean[search.best].tolist())
     for _ in range(_TIES):
-        solved = solve(program, objective, nodes=_NODES)
+        solved = solver.solve(program, objective, nodes=_NODES)
         if solved is None:
             break
         options = np.flatnonzero(solved.x > 0.5)
         if math.fsum(problem.mean[options].tolist()) <= known:
             break
-        cut = cut_against(problem, options)
+        cut = solver.cut_against(problem, options)
         if cut is not None:
             program = program.with_row(cut)
         elif search.take(options) >= least:
             return options
         else:
-            program = program.with_row(Row(search.cuts[-1], least, math.inf))
+            program = program.with_row(solver.Row(search.cuts[-1], least, math.inf))
     return best

@@ -80,14 +80,11 @@ def options_of(question: Question, candidates: Sequence[Intervention]) -> tuple[
 
 
 def worth_of(question: Question, options: Sequence[Option], known: Worth | None = None) -> Worth:
-    """Value every option by itself.
+    """Value every option by itself; `known`: as valued with other draws, where what ends of scales leave is taken from.
 
-    In a linear graph the benefit is a total effect times a push, exactly. What the ends of scales take away from it is
-    measured at the estimate, over draws of the levels, and taken off in every draw by the same share. With curved
-    equations, with logarithms, and where one action both sets a construct and moves a cause of it, every draw is
-    simulated.
-
-    `known`: the same options, valued with other draws: what ends of scales leave is taken from there.
+    In a linear graph the benefit is a total effect times a push, exactly. What the ends of scales take away is measured
+    at the estimate, over draws of the levels, and taken off in every draw by the same share. With curved equations,
+    with logarithms, and where an action both sets a construct and moves a cause of it, every draw is simulated.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         found = _valued(question, options, known)
@@ -151,10 +148,7 @@ class _Side:
         return not any(reach[place, other] for place in action.level for other in acted if other != place)
 
     def benefit(self, action: Action, kept: Sequence[FloatArray]) -> FloatArray:
-        """Discounted benefit (draws,) of what is done.
-
-        `kept`: (waves,) for each priced outcome: share that the ends of scales leave.
-        """
+        """(draws,) discounted benefit; `kept`: for each price (waves,) share that the ends of scales leave."""
         units = float(self.question.units or 0)
         whole = np.zeros(len(self.totals))
         for place in action.acted:
@@ -187,10 +181,7 @@ class _Side:
         return np.asarray(self.seen[key][:, :, effect] @ weight)
 
     def kept(self, action: Action) -> tuple[FloatArray, ...]:
-        """(waves,) for each priced outcome: share of the linear change that the ends of scales leave, at the estimate.
-
-        The question of this side is that at the estimate.
-        """
+        """For each price (waves,) share of the linear change left by ends of scales (this side: at the estimate)."""
         question, ones = self.question, np.ones(self.question.horizon)
         bounded = np.isfinite(self.ground.low) | np.isfinite(self.ground.high)
         if self.ground.levels is None or not bounded.any():
@@ -266,10 +257,7 @@ def promised_worth(question: Question, options: Sequence[Option], shrinking: boo
 def promise_of(
     options: Sequence[Option], worth: Promised, chosen: Sequence[int], thin: int | None = None
 ) -> FloatArray:
-    """(draws,) npv of several options together, simulated as a whole.
-
-    `thin`: how many of the draws; None = all.
-    """
+    """(draws,) npv of several options together, simulated as a whole; `thin`: with that many of the draws."""
     asked = worth.question if thin is None else worth.question.thinned(thin)
     places = list(chosen)
     if not places:
@@ -322,9 +310,7 @@ def shrunken_edges(fit: Fit, system: System, seed: int | None) -> Shrunken:
     Standardised edges b have the prior ``N(0, 0.25² E + τ² I)``: E is 1 for two edges of one kind (into the last
     outcomes, or not), τ half-normal with scale 0.25, integrated out over a grid. The likelihood of the estimates is
     normal with the covariance of the draws, so that edges share what they share. Edges from context constructs have a
-    flat prior. Fixed edges, and those of curved equations, stay.
-
-    `system`: (draws, …) in points of the first items. `seed`: of what the posterior adds to the draws.
+    flat prior; fixed ones and those of curved equations stay. `system`: (draws, …) in points of the first items.
     """
     at = fit.system(marker=True)
     to, from_ = _estimated(fit, system)
@@ -376,10 +362,8 @@ def posterior_of(estimate: FloatArray, draws: FloatArray, shared: FloatArray, se
 
     Given τ the posterior mean is ``b - R b``, with ``R = V (V + Q)⁻¹``, Q the prior's covariance and V that of the
     draws. A draw that lies e off the mean of the draws becomes ``b - R b + e - R (e - u)``, u ~ N(0, Q), whose
-    covariance is the posterior's: what the data fix exactly (V = 0 in some direction) stays exactly.
-
-    `estimate`: (m,) b. `draws`: (draws, m) of the sampling distribution of the estimates. `shared`: (m, m) covariance
-    of what they share before the data, positive semi-definite. `seed`: of u and of the draws of τ.
+    covariance is the posterior's: what the data fix exactly (V = 0 in some direction) stays exactly. `estimate`: (m,)
+    b. `draws`: (draws, m) of its sampling distribution. `shared`: (m, m), positive semi-definite. `seed`: of u and τ.
     """
     count, m = draws.shape
     errors = draws - draws.mean(axis=0)

@@ -18,17 +18,7 @@ from pydantic import AfterValidator, BeforeValidator, PlainSerializer, model_val
 from roxmodel.document import read_document, write_document
 from roxmodel.errors import SimulationError, did_you_mean
 from roxmodel.frozen import FrozenMapping, Number
-from roxmodel.simulation.money import returns
-from roxmodel.simulation.money.values import (
-    LifetimeValue,
-    LogValue,
-    MoneyRecord,
-    Price,
-    Priced,
-    Uncertain,
-    finite_number,
-    read_price,
-)
+from roxmodel.simulation.money import returns, values
 from roxmodel.types import FloatArray
 
 __all__ = [
@@ -50,12 +40,12 @@ def _prices(given: object) -> object:
     for name in given:
         if not isinstance(name, str):
             raise SimulationError(f"value= prices {short(name)}.", allowed="the name of an outcome")
-    return {name: read_price(price, name) for name, price in given.items()}
+    return {name: values.read_price(price, name) for name, price in given.items()}
 
 
 def require_rate(rate: object) -> object:
     """Refuse what is no discount rate."""
-    number = finite_number(rate)
+    number = values.finite_number(rate)
     if number is None or number <= -1:
         raise SimulationError(f"discount= was {rate!r}.", allowed="a rate per wave above -1, for example 0.02")
     return rate
@@ -76,7 +66,7 @@ def _label(given: object) -> object:
     return given
 
 
-class Finance(MoneyRecord):
+class Finance(values.MoneyRecord):
     """What outcomes are worth, and how money of different waves is compared.
 
     Parameters
@@ -108,10 +98,10 @@ class Finance(MoneyRecord):
     """
 
     value: Annotated[
-        Mapping[str, Price],
+        Mapping[str, values.Price],
         BeforeValidator(_prices),
         AfterValidator(FrozenMapping[str, Any]),
-        PlainSerializer(dict, return_type=dict[str, Price]),
+        PlainSerializer(dict, return_type=dict[str, values.Price]),
     ]
     discount: Annotated[Number, BeforeValidator(require_rate)] = 0.0
     timing: Annotated[Timing, BeforeValidator(require_timing)] = "end"
@@ -120,7 +110,7 @@ class Finance(MoneyRecord):
     @model_validator(mode="after")
     def _check(self) -> Self:
         for name, price in self.value.items():
-            if isinstance(price, LifetimeValue) and price.beyond:
+            if isinstance(price, values.LifetimeValue) and price.beyond:
                 try:
                     lifetime_factor(price.retention, self.discount)
                 except SimulationError as error:
@@ -149,22 +139,19 @@ class Finance(MoneyRecord):
 
 
 def _at_mean(price: Any) -> Any:
-    if isinstance(price, Uncertain):
+    if isinstance(price, values.Uncertain):
         return price.expected
-    if isinstance(price, LogValue):
+    if isinstance(price, values.LogValue):
         return price.replace(price=_at_mean(price.price))
-    if isinstance(price, LifetimeValue):
+    if isinstance(price, values.LifetimeValue):
         return price.replace(margin=_at_mean(price.margin))
     return price
 
 
 def discount_factors(waves: int, rate: float, timing: Timing = "end") -> FloatArray:
-    """What money of each wave is worth today.
+    """(waves,) what money of each wave is worth today; refused beyond any number.
 
-    `waves`: number of waves, at least 1. `rate`: discount rate per wave, above -1. `timing`: ``"end"``: flows come at
-    the end of their wave, ``(1 + rate)^-t`` (a spreadsheet's NPV). ``"start"``: at its start, ``(1 + rate)^-(t - 1)``
-    (the first wave is today). Returns (waves,) for waves 1…waves. Refused if the rate is not above -1, the timing is
-    unknown, or the factors are beyond any number.
+    At the ``"end"`` of wave t ``(1 + rate)^-t`` (a spreadsheet's NPV), at its ``"start"`` ``(1 + rate)^-(t - 1)``.
     """
     require_rate(rate)
     require_timing(timing)
@@ -180,10 +167,7 @@ def discount_factors(waves: int, rate: float, timing: Timing = "end") -> FloatAr
 
 
 def retained(gained: FloatArray, retention: float) -> FloatArray:
-    """Those gained so far who are still there: ``stock_t = gained_t + retention · stock_(t-1)``.
-
-    `gained`: (draws, waves) gained in each wave, on top of those who would have come anyway. `retention`: share that
-    stays from one wave to the next, 0-1. Returns (draws, waves).
+    """Those gained so far, (draws, waves), who are still there: ``stock_t = gained_t + retention · stock_(t-1)``.
 
     >>> retained(np.array([[8.0, 8.0, 0.0]]), 0.5).tolist()
     [[8.0, 12.0, 6.0]]
@@ -195,14 +179,11 @@ def retained(gained: FloatArray, retention: float) -> FloatArray:
 
 
 def lifetime_factor(retention: float, rate: float, waves: int | None = None) -> float:
-    """What a customer brings for each unit of margin, as of the wave in which they are gained.
+    """What a customer brings for each unit of margin, as of the wave they are gained in; `waves`: None = for ever.
 
     ``1 + q + q² + …`` with ``q = retention / (1 + rate)``; for ever it is ``(1 + rate) / (1 + rate - retention)``, with
-    the margin of the first wave counted. With a retention of 1 it is the annuity.
-
-    `retention`: share that stays from one wave to the next, 0-1. `waves`: number of waves, None = for ever. Refused if
-    it is counted for ever and does not converge, ``retention >= 1 + rate``. Gupta & Lehmann 2003, doi 10.1002/dir.10045
-    (their formula leaves the first margin out).
+    the margin of the first wave counted (Gupta & Lehmann 2003, doi 10.1002/dir.10045, leave it out), and refused where
+    it does not converge. With a retention of 1 it is the annuity.
 
     >>> lifetime_factor(0.75, 0.0), lifetime_factor(0.75, 0.0, waves=2)
     (4.0, 1.75)
@@ -221,12 +202,7 @@ def lifetime_factor(retention: float, rate: float, waves: int | None = None) -> 
 
 
 def terminal_value(stock: FloatArray, retention: float, rate: float) -> FloatArray:
-    """What those who are there in the last wave bring in all later ones, as of the last wave.
-
-    Nobody is gained after the last wave: ``stock · retention / (1 + rate - retention)``.
-
-    `stock`: (...) money that they bring in the last wave. `retention`, `rate`: as in `lifetime_factor`.
-    """
+    """What those who bring `stock` in the last wave bring in all later ones, as of the last; nobody is gained there."""
     return np.asarray(stock * (retention / (1.0 + rate)) * lifetime_factor(retention, rate))
 
 
@@ -284,11 +260,9 @@ class Money:
     @property
     def beyond(self) -> FloatArray:
         """(draws,) discounted benefit of all waves after the horizon."""
-        values = [
-            terminal_value(amount, kept, self.terms.discount) * self.factors[-1]
-            for amount, kept in zip(self.later.T, self.kept, strict=True)
-        ]
-        return np.sum(values, axis=0) if values else np.zeros(len(self.gains))
+        today, rate = self.factors[-1], self.terms.discount
+        parts = [terminal_value(last, kept, rate) * today for last, kept in zip(self.later.T, self.kept, strict=True)]
+        return np.sum(parts, axis=0) if parts else np.zeros(len(self.gains))
 
     @property
     def benefit(self) -> FloatArray:
@@ -315,10 +289,7 @@ class Money:
         return float(returns.payback((self.flows - self.costs).mean(axis=0)[None, :], self.spent)[0])
 
     def irr(self) -> float:
-        """Internal rate of return per wave of the mean flows, those beyond the horizon included.
-
-        NaN where there is none or more than one; see `returns.irr`.
-        """
+        """Internal rate of return of the mean flows, those beyond the horizon included; see `returns.irr`."""
         later = map(returns.Later, self.later.mean(axis=0).tolist(), self.kept)
         return returns.irr(self.gains.mean(axis=0) - self.spending, list(later))
 
@@ -343,17 +314,16 @@ def money_of_flows(
     name: str,
     moved: Sequence[FloatArray],
     spending: FloatArray,
-    priced: Sequence[Priced],
+    priced: Sequence[values.Priced],
     terms: Terms,
     since: int | None = None,
 ) -> Money:
     """Turn changes of priced outcomes into money, draw by draw.
 
     `moved`: for each priced outcome (draws, waves) or (1, waves): what its price is paid for, summed over the units:
-    the change in raw units, weighted by the price of the unit where there are weights, and the change of the amount
-    itself for a logarithm. `spending`: (waves,) undiscounted cost of each wave. `since`: first wave in which the row
-    can have paid back, from 1. None: the last wave in which something is spent. With running costs that is the last of
-    all, so say in which the last one-off cost falls.
+    the change in raw units, weighted by the price of the unit where there are weights; of the amount itself for a
+    logarithm. `spending`: (waves,) undiscounted. `since`: first wave in which the row can have paid back, from 1; None:
+    the last with a cost (with running costs the last of all, so say in which the last one-off cost falls).
     """
     factors = discount_factors(len(spending), terms.discount, terms.timing)
     gains: FloatArray = np.zeros((1, len(spending)))
@@ -371,7 +341,11 @@ def money_of_flows(
             shares.append(share)
         draws = len(gains)
         by_outcome = _columns(shares, draws)
-        _require_finite(name, gains.sum(), by_outcome.sum(), float(np.sum(spending)))
+        finite = np.isfinite([gains.sum(), by_outcome.sum(), float(np.sum(spending))]).all()
+    if not finite:
+        raise SimulationError(
+            f"The money of {name!r} is beyond any number.", hint="A price, a cost or a discount is far too large."
+        )
     last = np.flatnonzero(np.asarray(spending) > 0)
     return Money(
         name=name,
@@ -389,10 +363,3 @@ def money_of_flows(
 def _columns(parts: Sequence[FloatArray], draws: int) -> FloatArray:
     """(draws, parts) of parts that are (draws,) or (1,)."""
     return np.stack([np.broadcast_to(part, draws) for part in parts], axis=1) if parts else np.zeros((draws, 0))
-
-
-def _require_finite(name: str, *totals: float) -> None:
-    if not np.isfinite(totals).all():
-        raise SimulationError(
-            f"The money of {name!r} is beyond any number.", hint="A price, a cost or a discount is far too large."
-        )

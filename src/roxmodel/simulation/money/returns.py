@@ -43,16 +43,13 @@ class Later(NamedTuple):
 
 
 def irr(flows: ArrayLike, later: Sequence[Later] = ()) -> float:
-    """Internal rate of return: the rate per wave at which the npv is 0, where there is exactly one.
+    """Internal rate of return per wave: at which the npv is 0; NaN where there is none, or more than one.
 
-    With ``x = 1 / (1 + rate)`` the npv is a polynomial (with `later`, a power series) in x. Flows that change sign
-    once have one root (Descartes' rule of signs). With more changes all roots are found; where there are several, or
-    the npv touches 0 without crossing it, none of them is *the* return, and the npv is what to look at. Timing does
-    not matter: it moves all flows alike.
-
-    `flows`: (waves,) what comes in less what is spent, undiscounted. With `later` rates are above ``retention - 1``,
-    where the sum converges. Returns above -1; NaN where there is no such rate or more than one.
-    Lorie & Savage 1955, "Three problems in rationing capital", Journal of Business 28 (several rates).
+    With ``x = 1 / (1 + rate)`` the npv is a polynomial (with `later`, a power series) in x. Flows that change sign once
+    have one root (Descartes' rule of signs). With more changes all roots are found; where there are several (Lorie &
+    Savage 1955, "Three problems in rationing capital", Journal of Business 28), or the npv touches 0 without crossing
+    it, none of them is *the* return. `flows`: (waves,) what comes in less what is spent, undiscounted. Rates are above
+    -1, with `later` above ``retention - 1``, where the sum converges.
 
     >>> round(irr([-100, 39, 59, 55, 20]), 5)
     0.28095
@@ -148,10 +145,10 @@ def _rate_near(flows: FloatArray, kept: dict[float, float], start: float) -> flo
 
 
 def payback(net: FloatArray, since: int) -> FloatArray:
-    """First wave in which what came in so far covers what was spent.
+    """(draws,) first wave in which what came in so far covers what was spent; infinite where none does.
 
-    `net`: (draws, waves) benefit less cost. `since`: first wave that may be the answer, from 1: the one in which the
-    last one-off cost is spent. Returns (draws,) wave, infinite where none covers. A later wave may fall back below.
+    `net`: (draws, waves) benefit less cost. `since`: first wave that may be the answer, from 1: that of the last
+    one-off cost. A later wave may fall back below.
 
     >>> payback(np.array([[-5.0, 3.0, 3.0], [-5.0, 1.0, 1.0]]), since=1).tolist()
     [3.0, inf]
@@ -162,12 +159,10 @@ def payback(net: FloatArray, since: int) -> FloatArray:
 
 
 def break_even(benefit: float, cost: float) -> float:
-    """Share of the benefit that must come true for an npv of 0: ``cost / benefit``.
+    """Share of the benefit that must come true for an npv of 0; infinite with a cost only, NaN with neither.
 
     Below 1 there is room for less; above 1 the plan loses on average. In a linear graph it is the share of the
     *effect*; ends of scales and logarithms make it a share of the money only.
-
-    Returns infinite where money is spent and no benefit is expected; NaN where neither is there.
 
     >>> break_even(400.0, 100.0), break_even(-1.0, 100.0)
     (0.25, inf)
@@ -183,10 +178,7 @@ def prob_loss(draws: ArrayLike) -> float:
 
 
 def value_at_risk(draws: ArrayLike, level: float = 0.05) -> float:
-    """The npv that is not reached in the worst `level` share of the draws, as an npv (a loss is negative).
-
-    `draws`: (draws,) npv. `level`: share, above 0 up to 1. Returns smallest draw at or below which at least the share
-    `level` of the draws lies.
+    """The smallest npv of (draws,) at or below which at least the share `level` of them lies; a loss is negative.
 
     >>> value_at_risk([-30.0, -10.0, 20.0, 50.0], level=0.5)
     -10.0
@@ -196,12 +188,10 @@ def value_at_risk(draws: ArrayLike, level: float = 0.05) -> float:
 
 
 def cvar(draws: ArrayLike, level: float = 0.05) -> float:
-    """Conditional value at risk: the mean npv of the worst `level` share of the draws (a loss is negative).
+    """Conditional value at risk: mean npv of the worst `level` share of the draws, the one at the border by its part.
 
-    The draw at the boundary counts for the part of it that belongs to the share.
-
-    `draws`, `level`: as in `value_at_risk`. Rockafellar & Uryasev 2002, doi 10.1016/S0378-4266(02)00271-6 (their losses
-    are our npv with its sign changed, their level is ours taken from 1).
+    Rockafellar & Uryasev 2002, doi 10.1016/S0378-4266(02)00271-6 (their losses are our npv with its sign changed, their
+    level is ours taken from 1).
 
     >>> cvar([-30.0, -10.0, 20.0, 50.0], level=0.5), cvar([-30.0, -10.0, 20.0, 50.0], level=0.375)
     (-20.0, -23.333333333333332)
@@ -265,12 +255,7 @@ def _ratio(npv: FloatArray, cost: float) -> FloatArray:
 
 
 def risk_table(rows: Sequence[Money], level: float = 0.05) -> pd.DataFrame:
-    """What can go wrong, one line for each row of the ROX statement.
-
-    `level`: share of the draws that counts as the worst, above 0 up to 1. Returns intervention, then the fields of
-    `Risk`: npv, sd, prob_loss, var, cvar, irr, break_even, payback. Amounts are discounted; a loss is negative. Draws
-    hold sampling error and uncertain prices, nothing else.
-    """
+    """See `Run.risk`; discounted. Draws hold sampling error and uncertain prices, nothing else."""
     import pandas as pd
 
     columns = ["intervention", *(field.name for field in fields(Risk))]
@@ -278,12 +263,7 @@ def risk_table(rows: Sequence[Money], level: float = 0.05) -> pd.DataFrame:
 
 
 def flow_table(rows: Sequence[Money]) -> pd.DataFrame:
-    """Money wave by wave.
-
-    Returns intervention, wave (1…horizon), benefit (mean over draws), benefit_low, benefit_high (95 % of the draws),
-    cost, net (benefit - cost), cumulative (net so far), all undiscounted, and discounted_net. The sum of discounted_net
-    is the npv, less what comes beyond the horizon where that is counted.
-    """
+    """See `Run.flows`; the sum of discounted_net is the npv, less what is counted beyond the horizon."""
     import pandas as pd
 
     tables = []
@@ -299,11 +279,7 @@ def flow_table(rows: Sequence[Money]) -> pd.DataFrame:
 
 
 def outcome_table(rows: Sequence[Money]) -> pd.DataFrame:
-    """From which outcome the benefit comes.
-
-    Returns intervention, outcome, benefit (mean over draws, discounted, beyond the horizon where that is counted),
-    benefit_low, benefit_high (95 % of the draws). The benefits of a row add up to its benefit.
-    """
+    """See `Run.outcomes`; discounted, with what is counted beyond the horizon: they add up to the row's benefit."""
     import pandas as pd
 
     lines = []

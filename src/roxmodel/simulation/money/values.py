@@ -424,17 +424,13 @@ _PRICES: dict[str, type[MoneyRecord]] = {**_KINDS, "log": LogValue, "lifetime": 
 Price: TypeAlias = (
     Number
     | Annotated[
-        NormalValue | UniformValue | TriangularValue | UnitValue | LogValue | LifetimeValue,
-        Field(discriminator="kind"),
+        NormalValue | UniformValue | TriangularValue | UnitValue | LogValue | LifetimeValue, Field(discriminator="kind")
     ]
 )
 
 
 def read_price(given: object, outcome: str) -> object:
-    """The price of an outcome as a number or a record.
-
-    `given`: A number, a record, a mapping with the `kind` of a record and its fields, or a mapping unit -> money.
-    """
+    """The price of an outcome: a number, a record, a mapping with the `kind` of one, or a mapping unit -> money."""
     return _read(given, _PRICES, f"value= prices {outcome!r}")
 
 
@@ -465,13 +461,10 @@ class Priced:
 def resolve(
     finance: Finance, places: Mapping[str, int], units: Sequence[Hashable] | None, draws: int, seed: int | None
 ) -> tuple[Priced, ...]:
-    """Prices in a fit's own places, the uncertain ones drawn.
+    """Prices in a fit's own `places` (by construct), in the order of `finance.value`, the uncertain ones drawn.
 
     Each price has its own stream of random numbers, keyed by the outcome's name: another price more or less changes no
-    draw, and equal seeds give equal draws.
-
-    `places`: construct -> its place. `units`: keys of the fit's units, in its order; None where it has none by name.
-    `seed`: not negative; None = another one every time. Returns in the order of `finance.value`.
+    draw, and equal seeds give equal draws. `units`: in the fit's order; None where it has none by name.
     """
     found = []
     for name, price in finance.value.items():
