@@ -59,8 +59,10 @@ def write_whole(path: AnyPath, content: bytes, error: type[RoxError] = DocumentE
         old = _found(target)
         if old is not None and stat.S_ISDIR(old.st_mode):
             raise error(f"{str(path)!r} cannot be written: it is a directory.", hint="Give a file name.")
-        if old is not None and (not stat.S_ISREG(old.st_mode) or _standard_output(old) is not None):
-            _write_through(target, old, content)
+        stream = None if old is None else _standard_output(old)
+        if old is not None and (stream is not None or not stat.S_ISREG(old.st_mode)):
+            with target.open("wb") if stream is None else os.fdopen(os.dup(stream), "wb") as out:
+                out.write(content)
         else:
             _replace(Path(os.path.realpath(target)), old, content)
     except (OSError, ValueError) as why:
@@ -99,12 +101,6 @@ def _standard_output(old: os.stat_result) -> int | None:
             if os.path.samestat(os.fstat(stream), old):
                 return stream
     return None
-
-
-def _write_through(target: Path, old: os.stat_result, content: bytes) -> None:
-    stream = _standard_output(old)
-    with target.open("wb") if stream is None else os.fdopen(os.dup(stream), "wb") as out:
-        out.write(content)
 
 
 # Files: replaced.

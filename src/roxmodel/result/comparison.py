@@ -175,7 +175,7 @@ def _refuse_other_rows(first: Fit, fit: Fit, name: str) -> None:
         raise differ("errors", repr(first.errors), repr(fit.errors))
     if first.population.n != fit.population.n:
         raise differ("rows", f"n = {first.population.n}", f"n = {fit.population.n}")
-    if _models_means(first) != _models_means(fit):
+    if bool(first.table.of("intercept")) != bool(fit.table.of("intercept")):
         raise RoxError(
             "One of the fits models means and the other does not, so their AIC do not compare.",
             hint="Say means=True in all of them.",
@@ -194,7 +194,3 @@ def _refuse_other_data(
         gap = np.abs(group.covariance - own[group.name][np.ix_(order, order)]) / np.outer(sd, sd)
         if gap.max() > most:
             raise differ("data", "their covariances", f"by up to {gap.max():.3g} of a variance")
-
-
-def _models_means(fit: Fit) -> bool:
-    return bool(fit.table.of("intercept"))

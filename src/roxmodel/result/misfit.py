@@ -231,7 +231,10 @@ def _tested(fit: Fitted, candidates: Sequence[_Candidate]) -> tuple[FloatArray, 
         spreads = _spreads(group, theta)
         for place, row in enumerate(rows):
             if row.group == group.name:
-                units[place] = _unit(row, spreads)
+                if row.kind == "variance":  # so that a change becomes a share of itself
+                    units[place] = 1.0 / spreads.own[residual_of(row, spreads.construct), row.left]
+                else:
+                    units[place] = spreads.standardized(row, 1.0)
     n = sum(group.n for group in groups)
     slope, alone = gradient[m:], np.diag(information)[m:]
     rest = alone - _explained(fit, information, m)
@@ -240,13 +243,6 @@ def _tested(fit: Fitted, candidates: Sequence[_Candidate]) -> tuple[FloatArray, 
         change = np.where(usable, -slope / rest, np.nan)
         mi = np.where(usable, n * slope**2 / rest, np.nan)
     return mi, change, change * units
-
-
-def _unit(row: Parameter, spreads: Spreads) -> float:
-    """What an expected change is multiplied by; of a variance so that it becomes a share of itself."""
-    if row.kind == "variance":
-        return float(1.0 / spreads.own[residual_of(row, spreads.construct), row.left])
-    return float(spreads.standardized(row, 1.0))
 
 
 def _spreads(group: LatentGroup, theta: FloatArray) -> Spreads:

@@ -98,9 +98,8 @@ def _corrections(
         free_trace = sum(map(_score_trace, base.layouts, base.thetas, judged.sample.groups))
         scaled = Correction(chisq, base_chisq, own / df, (whole - free_trace) / base_df)
     elif judged.test == "satorra-bentler":
-        factors = [_sb_trace(judged.layouts, judged.sample, judged.theta, judged.given) / df]
-        factors.append(_sb_base(judged, base) / base_df)
-        scaled = Correction(chisq, base_chisq, *factors)
+        own = _sb_trace(judged.layouts, judged.sample, judged.theta, judged.given)
+        scaled = Correction(chisq, base_chisq, own / df, _sb_base(judged, base) / base_df)
     if judged.sample.complete:
         return scaled, scaled
     if len(judged.sample.items) > _MOST_CORRECTED or _never_seen(judged.sample):
