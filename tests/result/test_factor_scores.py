@@ -6,7 +6,7 @@ import pytest
 
 import roxmodel as rox
 from roxmodel.errors import DataError, EstimationError, RoxError
-from roxmodel.result.factor_scores import latent_groups
+from roxmodel.result.latent import latent_groups
 
 CASES = {
     "complete": {},

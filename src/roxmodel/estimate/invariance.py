@@ -11,7 +11,8 @@ import numpy as np
 
 from roxmodel.errors import RoxError, RoxWarning, did_you_mean
 from roxmodel.estimate.methods import fit
-from roxmodel.estimate.options import HELD_EQUAL, unit_notes
+from roxmodel.estimate.options import HELD_EQUAL
+from roxmodel.estimate.sentences import unit_notes
 from roxmodel.frozen import FrozenMapping
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.moments.single import Moments

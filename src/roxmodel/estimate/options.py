@@ -1,36 +1,32 @@
-"""What every method shares: its options, the replicates of its bootstrap, sentences of its small print.
+"""What can be asked of each method: one frozen record a method, checked where it is made of the keywords of `fit`.
 
-One frozen record a method, checked where it is made of the keywords of `fit`: an option stands there under its name as
-a keyword of `roxmodel.fit`, which says what it is. Replicates are refitted in batches side by side, failures counted.
+An option stands under its name as a keyword of `roxmodel.fit`, which says what it is.
 """
 
 from __future__ import annotations
 
 import operator
-import os
-import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final, Literal, TypeAlias, get_args
 
-import numpy as np
-
-from roxmodel.errors import EstimationError, RoxError, did_you_mean
-from roxmodel.implied.identification import FEWEST
-from roxmodel.implied.matrices import one_blas_thread
+from roxmodel.errors import RoxError, did_you_mean
 from roxmodel.moments.single import Moments
-from roxmodel.result.draws import Draws, Resampled, replicate_block
-from roxmodel.spec.graph import RoxModel
-from roxmodel.spec.parameters import ParameterTable, units_kept
-from roxmodel.types import BoolArray, FloatArray, IntArray, Scaling, StandardErrors
+from roxmodel.types import Scaling, StandardErrors
 
 __all__ = [
-    "BESIDE", "EQUAL_KINDS", "HELD_EQUAL", "Bootstrap", "Estimator", "HeldEqual", "Information", "LinkedOptions",
-    "PathOptions", "SemOptions", "WithinLevel", "assumed_notes", "bootstrap_words", "causal_notes", "cluster_notes",
-    "hidden_notes", "keywords_of", "kinds_of", "never_met_notes", "replicate_notes", "sign_notes", "unit_notes",
-]  # fmt: skip
-
+    "EQUAL_KINDS",
+    "HELD_EQUAL",
+    "Estimator",
+    "HeldEqual",
+    "Information",
+    "LinkedOptions",
+    "PathOptions",
+    "SemOptions",
+    "WithinLevel",
+    "keywords_of",
+    "kinds_of",
+]
 
 Estimator: TypeAlias = Literal["ML", "MLR", "MLM", "DWLS", "WLSMV"]
 Missing: TypeAlias = Literal["listwise", "fiml"]
@@ -256,170 +252,3 @@ def _check_linked(asked: LinkedOptions) -> None:
     for name in ("weight", "frequency"):
         if getattr(asked, name) is not None:
             raise RoxError(f"{name}= belongs to the Study, which counts the answers.", hint=f"rox.Study(..., {name}=).")
-
-
-_MOST_WORKERS = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Bootstrap:
-    """What is drawn with replacement, and how it is refitted."""
-
-    # from (batch, n) counts of the rows, and how many of the batch are asked for (the others may stay NaN), to
-    # (batch, n_free) parameters; a row of NaN where a replicate cannot be estimated
-    refit: Callable[[FloatArray, int], FloatArray]
-    codes: FloatArray  # (n,) cluster of each row, 0…G-1, drawn together; each row its own where none was asked for
-    batch: int  # replicates refitted together
-    hint: str  # what to do where half of the replicates fail
-    lower: FloatArray | None = None  # (n_free,) bounds of the parameters, if there are any
-    places: IntArray | None = None  # where the rows used stand among all rows of the frame; None where all were used
-    rows: int = 0  # how many those are
-    alone: bool = False  # whether batches come one after the other
-
-    def draws(self, options: PathOptions | SemOptions | LinkedOptions) -> Draws:
-        """Refit every replicate.
-
-        A replicate depends on the seed and its number alone: batches are whole, whatever the number of replicates and
-        of cores. One that fails is left out and counted, one that stops at a bound is kept and counted.
-        """
-        count = options.bootstrap
-        entropy = secrets.randbits(63) if options.seed is None else options.seed
-
-        def run(start: int) -> FloatArray:
-            counts = replicate_block(entropy, start, start + self.batch, self.codes)
-            return self.refit(counts, min(self.batch, count - start))
-
-        starts = range(0, count, self.batch)
-        found = np.concatenate(list(_watched(self._run(run, starts), len(starts), options.progress)))[:count]
-        good = np.isfinite(found).all(axis=1)
-        failed = int((~good).sum())
-        if failed >= count / 2:
-            raise EstimationError(f"{failed} of {count} bootstrap replicates could not be estimated.", hint=self.hint)
-        kept = found[good]
-        bounded = 0 if self.lower is None else int((kept <= self.lower).any(axis=1).sum())
-        told = Resampled(entropy, self.codes, np.flatnonzero(good), self.places, self.rows)
-        return Draws("bootstrap", kept, failed, bounded, told=told)
-
-    def _run(self, run: Callable[[int], FloatArray], starts: range) -> Iterator[FloatArray]:
-        if self.alone:
-            yield from map(run, starts)
-            return
-        with one_blas_thread(), ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, _MOST_WORKERS)) as pool:
-            yield from pool.map(run, starts)
-
-
-def _watched(batches: Iterator[FloatArray], count: int, progress: bool | None) -> Iterator[FloatArray]:
-    from tqdm.auto import tqdm
-
-    disable = None if progress is None else not progress
-    yield from tqdm(batches, total=count, desc="bootstrap", unit="batch", disable=disable, leave=False)
-
-
-BESIDE = " The errors of all else do not take them as known to be 0: they are widened by what hangs on it."
-_ROUGH = 30  # clusters from which errors are good
-_CAUSAL = (
-    "Causal reading assumes that the arrows point the right way and that no unmeasured cause acts on both ends "
-    "of an edge, beyond the context constructs in the graph; robustness_value says how strong one would have to be."
-)
-
-
-def causal_notes(model: RoxModel) -> list[str]:
-    """What a causal reading assumes, if there are edges."""
-    return [_CAUSAL] if model.edges else []
-
-
-def bootstrap_words(draws: Draws, whom: str) -> str:
-    """How errors from replicates were computed."""
-    failed = f", {draws.failed} failed and left out" if draws.failed else ""
-    return f"bootstrap by {whom}, {len(draws.values)} replicates{failed}, percentile intervals"
-
-
-def cluster_notes(clusters: IntArray | None) -> list[str]:
-    """On how few clusters (codes from 0) the errors rest."""
-    count = 0 if clusters is None else int(clusters.max()) + 1
-    if not 0 < count < _ROUGH:
-        return []
-    return [f"Only {count} clusters: errors that rest on so few are rough, and as a rule too small."]
-
-
-def hidden_notes(names: Sequence[str], hidden: BoolArray, min_group: int) -> list[str]:
-    """Of how many units something is hidden, and what that means for answers about units; `hidden` is (units, k)."""
-    count = int(hidden.any(axis=1).sum())
-    if not count:
-        return []
-    where = ", ".join(f"{name} {n}" for name, n in zip(names, hidden.sum(axis=0), strict=True) if n)
-    note = (
-        f"Hidden in {count} of {len(hidden)} units ({where}): fewer than {min_group} people answered there, or the "
-        "unit would give such a one away. The estimates use these answers, but no level of such a unit is shown, and "
-        "nothing that is asked about units knows it: it is taken to stand at the mean of the others (min_group=)."
-    )
-    return [note]
-
-
-def assumed_notes(table: ParameterTable) -> list[str]:
-    """Edges whose value the model states."""
-    rows = [row for row in table.of("edge") if not row.free and row.value is not None]
-    found = dict.fromkeys(f"{row.left} -> {row.right} = {row.value:g}" for row in rows)
-    return [f"Assumed, not estimated: {', '.join(found)}."] if found else []
-
-
-def never_met_notes(items: Sequence[str], together: Sequence[FloatArray], who: str) -> list[str]:
-    """Pairs of items that were never seen together, though others join them: what that means for the numbers.
-
-    `together` is (p, p) of each group: how often a pair was seen; `who` never saw both, with a verb ("units know").
-    """
-    pairs = np.argwhere(np.tril(np.logical_or.reduce([own < FEWEST for own in together])))
-    if not len(pairs):
-        return []
-    named = [f"{items[b]} and {items[a]}" for a, b in pairs]
-    more = f" and {len(named) - 3} more" if len(named) > 3 else ""
-    pair = "pair" if len(named) == 1 else "pairs"
-    note = (
-        f"No two {who} both items of {len(named)} {pair} ({', '.join(named[:3])}{more}): what joins them is the "
-        "model's word, by the items seen with both. Tests and indices are of what was seen."
-    )
-    return [note]
-
-
-def sign_notes(model: RoxModel, table: ParameterTable, theta: FloatArray) -> list[str]:
-    """Edges of another sign than expected."""
-    notes = []
-    expected = {(edge.cause, edge.effect): edge.expected for edge in model.edges if edge.expected and not edge.lag}
-    for row in table.of("edge"):
-        sign = expected.get((row.left, row.right))
-        if sign is None or not row.free or row.lag:
-            continue
-        value = theta[row.free - 1]
-        if (value > 0) != (sign == "positive"):
-            edge = f"{row.left} -> {row.right}"
-            notes.append(f"{edge} was expected {sign} but is {value:.3g}: check the items' direction.")
-    return notes
-
-
-def replicate_notes(found: Draws | None) -> list[str]:
-    """Replicates of a latent fit that failed, or stopped at a bound."""
-    if found is None or not (found.failed or found.bounded):
-        return []
-    whole = len(found.values) + found.failed
-    left = f"Of {whole} bootstrap replicates {found.failed} did not converge and are left out"
-    return [f"{left}; {found.bounded} stopped at a bound (a variance of 0) and are kept."]
-
-
-def unit_notes(model: RoxModel, table: ParameterTable, scaling: Scaling) -> list[str]:
-    """Constructs that a scaling leaves in another unit, and stated variances that equal loadings set free."""
-    notes = []
-    kept = units_kept(model) if scaling == "standardized" else {}
-    if kept:
-        why = ", ".join(f"{name} ({reason})" for name, reason in kept.items())
-        notes.append(
-            f"scaling='standardized' gives no variance of 1 to {why}: these keep the unit that the model says."
-        )
-    stated = {pair.left: pair.fixed for pair in model.covariances if pair.left == pair.right and pair.fixed is not None}
-    freed = dict.fromkeys(row.left for row in table.of("variance") if row.free and row.left in stated)
-    if freed:
-        words = ", ".join(f"{name} ({stated[name]:g})" for name in freed)
-        notes.append(
-            f"With equal loadings the variance that gives a construct its unit is fixed in the first group only, and "
-            f"free in the others: {words}. Fixed in every group (as lavaan keeps it) it would be held equal as well."
-        )
-    return notes

@@ -11,7 +11,7 @@ import numpy as np
 from roxmodel.implied.matrices import DISTURBANCES, LOADINGS, RESIDUALS, Layout, conditioned, filled, implied, place_of
 from roxmodel.records import LINEAR, Measure
 from roxmodel.result.draws import Draws, delta_se, slopes_of, spread_of, wald
-from roxmodel.result.factor_scores import covariates_in, latent_groups
+from roxmodel.result.latent import covariates_in, latent_groups
 from roxmodel.result.system import implied_covariance, system_of
 from roxmodel.spec.constructs import Construct
 from roxmodel.spec.definitions import evaluate, in_order, names_in

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from roxmodel.result.factor_scores import ScoreMethod
+    from roxmodel.result.latent import ScoreMethod
     from roxmodel.result.misfit import ResidualKind
 
 __all__ = ["Fit", "load"]
@@ -272,7 +272,7 @@ class Fit(Fitted, Spoken):
         ----------
         Thurstone (1935), The vectors of mind; Bartlett (1937), doi 10.1111/j.2044-8295.1937.tb00863.x.
         """
-        from roxmodel.result.factor_scores import factor_scores
+        from roxmodel.result.latent import factor_scores
 
         return factor_scores(self, data, method, group)
 

@@ -14,8 +14,8 @@ from roxmodel.implied.matrices import LOADINGS, RESIDUALS, filled
 from roxmodel.records import Estimates, Measure, Population
 from roxmodel.result.derived import bartlett_measure
 from roxmodel.result.draws import delta_se, spread_of, wald
-from roxmodel.result.factor_scores import LatentGroup, group_rows, latent_groups, only_group
 from roxmodel.result.fitted import Fitted
+from roxmodel.result.latent import LatentGroup, group_rows, latent_groups, only_group
 from roxmodel.spec.constructs import Construct
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import Parameter, ParameterTable

@@ -20,8 +20,8 @@ from roxmodel.implied.matrices import (
 )
 from roxmodel.records import LINEAR
 from roxmodel.result.derived import disturbances
-from roxmodel.result.factor_scores import latent_groups
 from roxmodel.result.fitted import Fitted
+from roxmodel.result.latent import latent_groups
 from roxmodel.result.response import LevelDoubt
 from roxmodel.result.system import root_of, total_effects
 from roxmodel.types import BoolArray, FloatArray

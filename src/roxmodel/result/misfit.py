@@ -14,7 +14,7 @@ from roxmodel.errors import EstimationError, RoxError, did_you_mean
 from roxmodel.implied.likelihood import expand
 from roxmodel.implied.matrices import DISTURBANCES, RESIDUALS, filled, moment_jacobian
 from roxmodel.result.derived import Spreads
-from roxmodel.result.factor_scores import (
+from roxmodel.result.latent import (
     LatentGroup,
     given_by_data,
     latent_groups,

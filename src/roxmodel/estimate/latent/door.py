@@ -17,6 +17,7 @@ from typing import Any, get_args
 import numpy as np
 
 from roxmodel.errors import DataError, EstimationError, RoxError, did_you_mean
+from roxmodel.estimate.bootstrap import Bootstrap
 from roxmodel.estimate.latent.both_levels import estimate_jointly, within_levels
 from roxmodel.estimate.latent.casewise import casewise_scores
 from roxmodel.estimate.latent.latent_fit import fit_of
@@ -40,7 +41,7 @@ from roxmodel.estimate.latent.solve import (
     with_given,
 )
 from roxmodel.estimate.latent.tests_of_fit import Judged, likelihood_indices, linked_indices
-from roxmodel.estimate.options import Bootstrap, LinkedOptions, SemOptions, WithinLevel
+from roxmodel.estimate.options import LinkedOptions, SemOptions, WithinLevel
 from roxmodel.estimate.ordinal.categorical import ordinal_items, refit_categorical, solve_categorical
 from roxmodel.implied.likelihood import Objective, Part, Seen, Target, cells_of_rows, objective_of_units
 from roxmodel.implied.matrices import Layout, implied, one_blas_thread

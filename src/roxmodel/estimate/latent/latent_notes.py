@@ -12,10 +12,9 @@ from roxmodel.estimate.latent.optimizer import Minimum
 from roxmodel.estimate.latent.row_sample import covariates_of
 from roxmodel.estimate.latent.sample import LatentSolution, LinkedSample, Sample
 from roxmodel.estimate.latent.solve import solved_again
-from roxmodel.estimate.options import (
+from roxmodel.estimate.options import LinkedOptions, SemOptions
+from roxmodel.estimate.sentences import (
     BESIDE,
-    LinkedOptions,
-    SemOptions,
     assumed_notes,
     bootstrap_words,
     causal_notes,

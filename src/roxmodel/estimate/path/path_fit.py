@@ -13,17 +13,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from roxmodel.errors import EstimationError, RoxError, listed
-from roxmodel.estimate.options import (
-    Bootstrap,
-    PathOptions,
-    assumed_notes,
-    bootstrap_words,
-    causal_notes,
-    cluster_notes,
-    sign_notes,
-)
+from roxmodel.estimate.bootstrap import Bootstrap
+from roxmodel.estimate.options import PathOptions
 from roxmodel.estimate.path.regression import Task, check_task, normal_theory, regress, replicated, variance_inflation
 from roxmodel.estimate.path.scores import Scores, Spot, check_recursive, scores_of, spots_of
+from roxmodel.estimate.sentences import assumed_notes, bootstrap_words, causal_notes, cluster_notes, sign_notes
 from roxmodel.records import LINEAR, Equation, Estimates, Fault, Population, Verdict
 from roxmodel.result.derived import (
     Known,

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from roxmodel.errors import DataError, EstimationError, RoxError, did_you_mean, listed
-from roxmodel.estimate.options import hidden_notes
 from roxmodel.estimate.path.regression import Task
+from roxmodel.estimate.sentences import hidden_notes
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.moments.single import Moments
 from roxmodel.records import LINEAR

@@ -1,6 +1,6 @@
-"""Scores of latent constructs for people: regression and Bartlett, with standard errors, missing answers allowed.
+"""A latent fit in matrices again, group by group: layouts, implied moments, sample moments; and what follows for people.
 
-A latent fit in matrices again, group by group: layouts, implied moments, sample moments.
+Factor scores: regression and Bartlett, with standard errors, missing answers allowed.
 """
 
 from __future__ import annotations
@@ -25,9 +25,17 @@ if TYPE_CHECKING:
     from roxmodel.survey.frames import Frame
 
 __all__ = [
-    "LatentGroup", "ScoreMethod", "covariates_in", "factor_scores", "given_by_data", "group_rows", "latent_groups",
-    "only_group", "require_continuous", "require_people",
-]  # fmt: skip
+    "LatentGroup",
+    "ScoreMethod",
+    "covariates_in",
+    "factor_scores",
+    "given_by_data",
+    "group_rows",
+    "latent_groups",
+    "only_group",
+    "require_continuous",
+    "require_people",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +148,14 @@ def only_group(fit: Fitted, name: str | None) -> str:
 
 
 ScoreMethod: TypeAlias = Literal["regression", "bartlett"]
+
+
 _SOURCE = "scored"
+
+
 _AT_ONCE = 1 << 10  # patterns whose weights are found at once
+
+
 _FLAT = 1e-9  # share of the largest eigenvalue below which answers say nothing of a direction
 
 
