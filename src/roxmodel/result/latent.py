@@ -1,4 +1,4 @@
-"""A latent fit in matrices again, group by group: layouts, implied moments, sample moments; and what follows for people.
+"""A latent fit in matrices again, group by group: layouts, implied and sample moments; what follows for people.
 
 Factor scores: regression and Bartlett, with standard errors, missing answers allowed.
 """
