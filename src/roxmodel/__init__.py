@@ -17,14 +17,9 @@ if TYPE_CHECKING:  # what a type checker sees; a test holds it against the table
     from roxmodel import datasets as datasets
     from roxmodel.deliver.scoring import ScoringEngine as ScoringEngine
     from roxmodel.errors import (
-        DataError as DataError,
-        DocumentError as DocumentError,
-        EstimationError as EstimationError,
-        RoxError as RoxError,
-        RoxWarning as RoxWarning,
-        SimulationError as SimulationError,
-        SpecError as SpecError,
-    )
+        DataError as DataError, DocumentError as DocumentError, EstimationError as EstimationError,
+        RoxError as RoxError, RoxWarning as RoxWarning, SimulationError as SimulationError, SpecError as SpecError,
+    )  # fmt: skip
     from roxmodel.estimate.methods import fit as fit
     from roxmodel.estimate.invariance import invariance as invariance
     from roxmodel.moments.linked import LinkedMoments as LinkedMoments
@@ -41,24 +36,15 @@ if TYPE_CHECKING:  # what a type checker sees; a test holds it against the table
     from roxmodel.simulation.intervention import Above as Above, Below as Below, Highest as Highest, Lowest as Lowest
     from roxmodel.simulation.run import simulate as simulate
     from roxmodel.simulation.money.values import (
-        LifetimeValue as LifetimeValue,
-        LogValue as LogValue,
-        NormalValue as NormalValue,
-        TriangularValue as TriangularValue,
-        UniformValue as UniformValue,
-        UnitValue as UnitValue,
-    )
+        LifetimeValue as LifetimeValue, LogValue as LogValue, NormalValue as NormalValue,
+        TriangularValue as TriangularValue, UniformValue as UniformValue, UnitValue as UnitValue,
+    )  # fmt: skip
     from roxmodel.spec.graph import five_factor as five_factor
     from roxmodel.spec.graph import Construct as Construct, Covariance as Covariance, Edge as Edge, RoxModel as RoxModel
     from roxmodel.spec.questionnaire import (
-        Amount as Amount,
-        Binary as Binary,
-        Count as Count,
-        Item as Item,
-        Likert as Likert,
-        NPS as NPS,
+        Amount as Amount, Binary as Binary, Count as Count, Item as Item, Likert as Likert, NPS as NPS,
         Percent as Percent,
-    )
+    )  # fmt: skip
     from roxmodel.survey.aggregated import Aggregated as Aggregated
     from roxmodel.survey.study import Study as Study
 

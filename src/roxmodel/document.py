@@ -135,7 +135,7 @@ def content_hash(content: object) -> str:
     >>> content_hash({"a": 1, "b": 2}) == content_hash({"b": 2, "a": 1})
     True
     """
-    return hashlib.sha256(_canonical(content).encode(errors="surrogatepass")).hexdigest()
+    return hashlib.sha256(_compact(_plain(content)).encode(errors="surrogatepass")).hexdigest()
 
 
 def write_document(kind: str, content: Mapping[str, Any]) -> str:
@@ -190,7 +190,7 @@ def _hash_as_read(content: dict[str, Any]) -> str:
         try:
             text = _compact(content)  # what JSON held is plain
         except ValueError:  # but for numbers beyond what a float holds
-            text = _canonical(content)
+            text = _compact(_plain(content))
     except RecursionError:
         raise DocumentError("This is not a document of ours: it is nested too deeply.") from None
     try:
@@ -337,10 +337,6 @@ def write_text(path: AnyPath, text: str) -> Path:
     except UnicodeEncodeError:
         raise DocumentError(f"{str(path)!r} cannot be written: it holds characters that UTF-8 cannot write.") from None
     return write_whole(path, content)
-
-
-def _canonical(content: object) -> str:
-    return _compact(_plain(content))
 
 
 def _compact(plain: object) -> str:

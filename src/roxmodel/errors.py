@@ -13,7 +13,6 @@ __all__ = [
     "did_you_mean", "listed",
 ]  # fmt: skip
 
-
 _LONGEST = 2_000  # characters of each part of a message
 
 

@@ -38,7 +38,9 @@ def written(values: Sequence[float]) -> list[str]:
     largest = max((abs(value) for value in values), default=0.0)
     divisor, unit = _large(largest)
     decimals = _decimals(largest / divisor)
-    return [_one(value / divisor, decimals) + unit for value in values]
+    texts = (f"{value / divisor:,.{decimals}f}" for value in values)
+    signed = (text.lstrip("-") if float(text.replace(",", "")) == 0.0 else text for text in texts)
+    return [text.replace("-", "−") + unit for text in signed]
 
 
 def _decimals(largest: float) -> int:
@@ -49,13 +51,6 @@ def _decimals(largest: float) -> int:
     if largest >= 0.01 or largest == 0.0:
         return 2
     return min(1 - math.floor(math.log10(largest)), 12)
-
-
-def _one(value: float, decimals: int) -> str:
-    text = f"{value:,.{decimals}f}"
-    if float(text.replace(",", "")) == 0.0:
-        text = text.lstrip("-")
-    return text.replace("-", "−")
 
 
 def with_interval(estimate: float, low: float | None, high: float | None) -> str:

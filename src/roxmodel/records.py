@@ -22,7 +22,6 @@ __all__ = [
     "Traits", "UnitScores", "Verdict", "Whole", "WithinEdge", "traits_of",
 ]  # fmt: skip
 
-
 LINEAR = "linear"
 
 _MOST: Final = 2**53  # the last whole number up to which every language counts

@@ -37,22 +37,15 @@ def as_path(path: AnyPath, error: type[RoxError] = DocumentError) -> Path:
 def write_whole(path: AnyPath, content: bytes, error: type[RoxError] = DocumentError) -> Path:
     """Write a file so that at every moment the old one or the new one stands there whole.
 
-    The content goes to a temporary file of its own random name in the same folder, to the disk, and then takes the
-    place of the old file. On every exception, an interrupt included, the temporary file is removed. Savers of one
-    path do not meet: each writes whole, the last one stays.
+    The content goes to a temporary file of a random name in the same folder, to the disk, then takes the place of the
+    old file; an exception, an interrupt included, removes it, a killed process may leave it behind (``.roxmodel-…``).
+    Of several savers the last one stays, whole. What prevents it is raised as `error`, naming the path.
 
-    - A new file has the mode that the process gives new files (umask). An existing file keeps its mode; owner, group,
-      access-control lists and extended attributes are kept where the system lets this process set them, and where
-      the group cannot be kept, the group gets no more than everybody has.
+    - A new file has the umask's mode, an existing one keeps its own; owner, group, access-control lists and extended
+      attributes are kept where this process may set them; a group that cannot be kept gets no more than everybody.
     - A file that this process may not write is left alone, although its folder would let it be replaced.
-    - A symbolic link is followed: its target is replaced, or made where it does not exist.
-    - A file with several hard links is replaced under this name only; the other names keep the old content.
+    - A symbolic link is followed, to a target that need not exist; of several hard links only this name is replaced.
     - What is no file (``/dev/stdout``, a pipe, a terminal), and the file that standard output goes to, is written to.
-
-    A process that is killed may leave a file ``.roxmodel-…`` behind, never half a document.
-
-    What prevents it (a directory, no folder, no right to write, a full disk) is raised as `error`, naming the path,
-    which is returned as given.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -66,8 +59,10 @@ def write_whole(path: AnyPath, content: bytes, error: type[RoxError] = DocumentE
         old = _found(target)
         if old is not None and stat.S_ISDIR(old.st_mode):
             raise error(f"{str(path)!r} cannot be written: it is a directory.", hint="Give a file name.")
-        if old is not None and (not stat.S_ISREG(old.st_mode) or _standard_output(old) is not None):
-            _write_through(target, old, content)
+        stream = None if old is None else _standard_output(old)
+        if old is not None and (stream is not None or not stat.S_ISREG(old.st_mode)):
+            with target.open("wb") if stream is None else os.fdopen(os.dup(stream), "wb") as out:
+                out.write(content)
         else:
             _replace(Path(os.path.realpath(target)), old, content)
     except (OSError, ValueError) as why:
@@ -106,12 +101,6 @@ def _standard_output(old: os.stat_result) -> int | None:
             if os.path.samestat(os.fstat(stream), old):
                 return stream
     return None
-
-
-def _write_through(target: Path, old: os.stat_result, content: bytes) -> None:
-    stream = _standard_output(old)
-    with target.open("wb") if stream is None else os.fdopen(os.dup(stream), "wb") as out:
-        out.write(content)
 
 
 # Files: replaced.

@@ -20,6 +20,8 @@ import pytest
 
 import roxmodel as rox
 
+pytestmark = pytest.mark.slow
+
 HOUSE = str(Path(rox.__file__).parent) + os.sep
 ACTIONS = [
     rox.Intervention(name="coaching", shift={"pride": 0.2}, cost=1e3),

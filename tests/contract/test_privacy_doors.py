@@ -28,6 +28,8 @@ from matplotlib.text import Text
 
 import roxmodel as rox
 
+pytestmark = pytest.mark.slow
+
 CLOSE = 1e-7  # the order in which two rows are added up, through an iteration that stops at 1e-9
 TWINS = ("B003", "B007")
 GROUPS = {"one": ["B007"], "the other": ["B003"], "both": list(TWINS), "others": ["B001", "B002", "B007"]}

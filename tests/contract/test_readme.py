@@ -30,6 +30,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = [block.body for block in PRINTED.blocks(README) if block.kind == "bash"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PAGES)
 def test_the_page_shows_what_its_code_prints(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -45,7 +46,7 @@ def test_the_readme_has_two_commands_of_one_line_each():
     assert [command.count("\n") for command in COMMANDS] == [1, 1]
     demo, tests = (shlex.split(command) for command in COMMANDS)
     assert demo[-2:] == [".venv/bin/roxmodel", "demo"]
-    assert tests[-3:] == [".venv/bin/pytest", "-n", "auto"]
+    assert tests[-5:] == [".venv/bin/pytest", "-n", "auto", "-m", "slow or not slow"]
     for words in (demo, tests):
         assert words[:4] == ["python3", "-m", "venv", ".venv"]
 

@@ -19,6 +19,8 @@ from roxmodel.frozen import Frozen, FrozenMapping
 from roxmodel.published import published
 from roxmodel.spec.parameters import plan as planned
 
+pytestmark = pytest.mark.slow
+
 WAYS = {
     "copy": copy.copy,
     "deepcopy": copy.deepcopy,

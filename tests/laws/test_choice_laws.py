@@ -13,6 +13,8 @@ from roxmodel.simulation.budget.choice import binding, choose, conflicts, left_o
 from roxmodel.simulation.budget.problem import Least, Problem, violations
 from roxmodel.simulation.budget.tail import tail_mean
 
+pytestmark = pytest.mark.slow
+
 MANY = settings(max_examples=1_000, deadline=None, derandomize=True, database=None)
 SOME = settings(max_examples=200, deadline=None, derandomize=True, database=None)
 CLOSE = 1e-7  # of the largest value: HiGHS' tolerance and rounding

@@ -17,7 +17,7 @@ EXACT = {"rtol": 1e-8, "atol": 1e-8}  # algebra in double precision
 laws = settings(
     max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
-pytestmark = pytest.mark.filterwarnings("ignore::roxmodel.errors.RoxWarning")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::roxmodel.errors.RoxWarning")]
 NAMES = tuple("abcde")
 UNITS, DRAWS = 30, 6
 

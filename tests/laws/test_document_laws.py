@@ -13,6 +13,8 @@ import pytest
 import roxmodel as rox
 from roxmodel.document import content_hash
 
+pytestmark = pytest.mark.slow
+
 TRIALS = 150
 MEMORY = 60 * 2**20  # bytes above what stands
 

@@ -8,7 +8,7 @@ import roxmodel as rox
 from roxmodel.errors import SimulationError
 from roxmodel.simulation import question as check
 
-pytestmark = pytest.mark.filterwarnings("ignore::roxmodel.errors.RoxWarning")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::roxmodel.errors.RoxWarning")]
 SCALES = {"yes": rox.Binary(), "share": rox.Percent(), "count": rox.Count(), "nps": rox.NPS()}
 
 

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 import roxmodel as rox
 from roxmodel.errors import RoxError
 
+pytestmark = pytest.mark.slow
+
 EXACT = {"rtol": 1e-7, "atol": 1e-10}  # algebra in double precision, over units of measurement from 1e-6 to 1e6
 BITS = {"rtol": 0, "atol": 0}
 laws = settings(

@@ -12,6 +12,8 @@ import roxmodel as rox
 from roxmodel.estimate.latent.sample import linked_sample
 from roxmodel.estimate.latent.solve import solve_between, solved_again
 
+pytestmark = pytest.mark.slow
+
 SOLVED = {"rtol": 1e-5, "atol": 1e-6}  # two runs of an iteration that stops at 1e-13 of squared standard errors
 ERRORS = {"rtol": 1e-4, "atol": 1e-5}  # curvatures there
 laws = settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))

@@ -1,12 +1,15 @@
 """Laws of moments: parts add up to the whole in any order, and no label, order or scale matters."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roxmodel.moments.condense import Design
 from roxmodel.moments.linked import SourceMoments
 from roxmodel.moments.single import Moments
+
+pytestmark = pytest.mark.slow
 
 EXACT = 1e-10  # algebra: another order of the same sums, relative to the largest entry or the answers' sd of 1
 

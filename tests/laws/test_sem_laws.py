@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 import roxmodel as rox
 from roxmodel.errors import EstimationError
 
+pytestmark = pytest.mark.slow
+
 SOLVED = {"rtol": 1e-5, "atol": 1e-7}  # two runs of an iteration that stops at 1e-13 of squared standard errors
 ERRORS = {"rtol": 1e-4, "atol": 1e-6}  # curvatures there
 laws = settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))

@@ -14,6 +14,8 @@ from roxmodel.spec.constructs import arrow_text, read_arrows
 from roxmodel.spec.parameters import plan
 from roxmodel.types import Factor
 
+pytestmark = pytest.mark.slow
+
 FACTORS = Factor.__args__
 LABELS = ("a", "b", "c.prime", "load_1")
 SCALES = (

@@ -21,7 +21,7 @@ SCALE = rox.Likert(1, 5)
 UNITS = ["a", "b", "c", "d"]
 
 # Few answers, drawn by chance, may run against each other: that is said, and is not what these laws are about.
-pytestmark = pytest.mark.filterwarnings("ignore:.*this study doubtful")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:.*this study doubtful")]
 
 laws = settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]

@@ -111,7 +111,7 @@ def _show_answer(console: Console, demo: _Demo) -> None:
     effects = run.effects()
     last = effects[effects["wave"] == run.horizon].set_index("construct")
     for name in ("behaviours", "value", "revenue"):
-        row = last.loc[name]
+        row = last.loc[name].to_dict()
         unit = " kEUR a team" if name == "revenue" else " points"
         mean, low, high = (signed_text(float(row[column]), _figure) for column in ("mean", "ci_low", "ci_high"))
         console.print(f"  {name} in wave {run.horizon}: {mean}{unit} (95 %: {low} to {high})")

@@ -76,7 +76,9 @@ class Invariance:
         found = compare(**self.fits).rename(columns={"fit": "level"})
         note = found.pop("note")
         for index in ("cfi", "rmsea", "srmr"):
-            found[index] = [_index(self.fits[level], index) for level in found["level"]]
+            values = [self.fits[level].index_values for level in found["level"]]
+            robust = [own.get(f"{index}_robust", np.nan) for own in values]
+            found[index] = [float(own[index] if np.isnan(r) else r) for own, r in zip(values, robust, strict=True)]
         for index in ("cfi", "rmsea", "srmr"):
             found[f"{index}_diff"] = found[index].diff()
         alpha = _ALPHA / (len(self.fits) - 1)
@@ -126,11 +128,6 @@ class Invariance:
 
     def __str__(self) -> str:
         return self.verdict
-
-
-def _index(found: Fit, name: str) -> float:
-    robust = found.index_values.get(f"{name}_robust", np.nan)
-    return float(found.index_values[name] if np.isnan(robust) else robust)
 
 
 def _beyond(row: Mapping[Any, Any], n: int) -> list[str]:

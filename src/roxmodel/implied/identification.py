@@ -51,17 +51,13 @@ def require_identified(
     if found is None:
         return
     rows = _involved(table, found[1])
+    traded = "take any value" if len(rows) == 1 else "be traded against each other"
     constructs = _constructs_of(model, rows)
     raise EstimationError(
-        f"The model is not identified: {_traded(rows)} (construct {listed(constructs)}).",
+        f"The model is not identified: {name_parameters(rows)} can {traded} without any change in the implied moments "
+        f"(construct {listed(constructs)}).",
         hint=_remedy(model, table, rows, constructs),
     )
-
-
-def _traded(rows: Sequence[Parameter]) -> str:
-    if len(rows) == 1:
-        return f"{name_parameters(rows)} can take any value without any change in the implied moments"
-    return f"{name_parameters(rows)} can be traded against each other without any change in the implied moments"
 
 
 def _untold(

@@ -1,8 +1,7 @@
-"""Rows to sums of pairs of items, unit by unit: the numbers of `SourceMoments.from_columns`, and how they merge.
+"""Rows to sums of pairs of items by unit, and how they merge (Chan, Golub & LeVeque 1983).
 
-Chan, Golub & LeVeque (1983), doi 10.1080/00031305.1983.10483115.
-
-What is given, checked: names, numbers, matrices, counts; keys of units in one form, one order, one place.
+doi 10.1080/00031305.1983.10483115. What is given is checked: names, numbers, matrices, counts; keys of units have one
+form, one order, one place.
 """
 
 from __future__ import annotations

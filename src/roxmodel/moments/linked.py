@@ -372,7 +372,6 @@ class UnitMeans:
     Of several waves, merged, the keys are pairs (unit, wave), and every wave of a unit is a row of its own. What is in
     none of the sources is a figure of the unit, without sampling error.
 
-    >>> from roxmodel.moments.condense import Design
     >>> design = Design(codes=np.array([0, 0, 1]), units=[("north", 1), ("north", 2)])
     >>> staff = SourceMoments.from_columns("employee", ["p1"], [np.array([1.0, 3, 6])], design)
     >>> means = UnitMeans.of(LinkedMoments((staff,)), ["p1"])
@@ -451,7 +450,9 @@ def mean_noise(own: SourceMoments, covariance: FloatArray, times: float = 1.0) -
     if own.eligible is not None:
         known = np.isfinite(own.eligible) & (own.eligible > 0)
         finite = np.where(known, 1.0 / np.where(known, own.eligible, 1.0), 0.0)
-        share = np.where(share > 0, np.maximum(share - finite[:, None, None], _least(share, finite)), share)
+        # no variance below 0, where all who could answer did (rounding)
+        least = np.where(np.eye(share.shape[-1], dtype=bool), 0.0, -finite[:, None, None])
+        share = np.where(share > 0, np.maximum(share - finite[:, None, None], least), share)
         answered = weight > 0
         both = answered[:, :, None] & answered[:, None, :]
         apart = both & (np.broadcast_to(own.n, share.shape) == 0)
@@ -486,9 +487,3 @@ def growth_of(own: SourceMoments, times: float) -> FloatArray:
             most = own.eligible / own.respondents
         found = np.where(np.isfinite(most), np.clip(most, 1.0, times), times)
     return found
-
-
-def _least(share: FloatArray, finite: FloatArray) -> FloatArray:
-    """No variance below 0, where all who could answer did (rounding)."""
-    eye = np.eye(share.shape[-1], dtype=bool)
-    return np.where(eye, 0.0, -finite[:, None, None])

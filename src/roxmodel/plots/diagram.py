@@ -15,9 +15,7 @@ __all__ = [
     "small_print", "to_dot", "to_mermaid",
 ]  # fmt: skip
 
-
 ArrowKind: TypeAlias = Literal["edge", "covariance"]
-
 
 # In the order PwC (2019) tells the story; context stands apart.
 HEADINGS: Final[dict[Factor, str]] = {

@@ -17,6 +17,7 @@ __all__ = [
 
 Point: TypeAlias = tuple[float, float]
 _ROUNDS: Final = 8
+_WORD: Final = re.compile(r"[^\s_\-/]+")
 # Width in inches of a line of text, given its size in points and whether it is bold.
 Measure: TypeAlias = Callable[[str, float, bool], float]
 
@@ -160,15 +161,11 @@ def balanced(text: str, width: float, most: int, measure: Callable[[str], float]
     lines = wrapped(text, width, most, measure, slack=1.3)
     for part in range(19, 9, -1):
         closer = wrapped(text, width * part / 20, most, measure, slack=1.3)
-        if len(closer) > len(lines) or "".join(closer).endswith("…") or _cuts_words(closer, text):
+        cut = set(re.findall(_WORD, " ".join(closer))) - set(re.findall(_WORD, text))
+        if len(closer) > len(lines) or "".join(closer).endswith("…") or cut:
             break
         lines = closer
     return lines
-
-
-def _cuts_words(lines: Sequence[str], text: str) -> bool:
-    pieces = set(re.findall(r"[^\s_\-/]+", text))
-    return any(word not in pieces for line in lines for word in re.findall(r"[^\s_\-/]+", line))
 
 
 def separated(wanted: Sequence[float], distances: Sequence[float], weights: Sequence[float]) -> FloatArray:

@@ -71,17 +71,13 @@ def compare(*fits: Fit, **named: Fit) -> pd.DataFrame:
     >>> table[["df", "chisq_diff", "df_diff", "pvalue"]].iloc[1].round(4).tolist()
     [1.0, 8.1644, 1.0, 0.0043]
     """
-    every = [*zip(_names(fits), fits, strict=True), *named.items()]
+    names = [fit.model.name if isinstance(fit, Fit) else repr(fit) for fit in fits]
+    numbered = [f"{name} [{i + 1}]" if names.count(name) > 1 else name for i, name in enumerate(names)]
+    every = [*zip(numbered, fits, strict=True), *named.items()]
     _refuse(every)
     every.sort(key=lambda pair: pair[1].index_values["df"])
     differences = [_difference(small, large) for (_, large), (_, small) in pairwise(every)]
     return _frame(every, differences)
-
-
-def _names(fits: Sequence[Fit]) -> list[str]:
-    """Names of the models; those that occur twice are numbered."""
-    names = [fit.model.name if isinstance(fit, Fit) else repr(fit) for fit in fits]
-    return [f"{name} [{i + 1}]" if names.count(name) > 1 else name for i, name in enumerate(names)]
 
 
 def _frame(every: Sequence[tuple[str, Fit]], differences: Sequence[_Difference]) -> pd.DataFrame:
@@ -98,8 +94,7 @@ def _frame(every: Sequence[tuple[str, Fit]], differences: Sequence[_Difference])
         for (name, fit), one in zip(every, (first, *differences), strict=True)
     ]
     return pd.DataFrame(
-        rows,
-        columns=["fit", "df", "chisq", "aic", "bic", "chisq_diff", "df_diff", "pvalue", "scaling_diff", "note"],
+        rows, columns=["fit", "df", "chisq", "aic", "bic", "chisq_diff", "df_diff", "pvalue", "scaling_diff", "note"]
     )
 
 
@@ -180,7 +175,7 @@ def _refuse_other_rows(first: Fit, fit: Fit, name: str) -> None:
         raise differ("errors", repr(first.errors), repr(fit.errors))
     if first.population.n != fit.population.n:
         raise differ("rows", f"n = {first.population.n}", f"n = {fit.population.n}")
-    if _models_means(first) != _models_means(fit):
+    if bool(first.table.of("intercept")) != bool(fit.table.of("intercept")):
         raise RoxError(
             "One of the fits models means and the other does not, so their AIC do not compare.",
             hint="Say means=True in all of them.",
@@ -199,7 +194,3 @@ def _refuse_other_data(
         gap = np.abs(group.covariance - own[group.name][np.ix_(order, order)]) / np.outer(sd, sd)
         if gap.max() > most:
             raise differ("data", "their covariances", f"by up to {gap.max():.3g} of a variance")
-
-
-def _models_means(fit: Fit) -> bool:
-    return bool(fit.table.of("intercept"))

@@ -1,9 +1,4 @@
-"""Standardised values: by model-implied standard deviations, in every method.
-
-Standardised parameters with standard errors and intervals of their own.
-
-Defined parameters: arithmetic over labels, with its uncertainty.
-"""
+"""What follows from parameters: standardised values (by model-implied deviations), definitions, with their errors."""
 
 from __future__ import annotations
 
@@ -161,8 +156,7 @@ def standardized_table(fit: Fitted) -> pd.DataFrame:
     rows = [row for row in fit.table if row.kind not in _SKIPPED and not row.lag]
     estimate = standardized_draws(fit, fit.theta[None, :])[0]
     if fit.resampling is not None:
-        spread = spread_of(standardized_draws(fit, fit.resampling.values))
-        se, low, high, p = spread.se, spread.low, spread.high, spread.p
+        se, low, high, p = spread_of(standardized_draws(fit, fit.resampling.values))
     else:
         se = delta_se(slopes_of(lambda theta: standardized_draws(fit, theta), fit.theta, fit.vcov), fit.vcov, 1e-20)
         places = [i for i, row in enumerate(fit.table) if row.kind not in _SKIPPED and not row.lag]
@@ -245,11 +239,7 @@ class Known:
 
 
 def told(
-    model: RoxModel,
-    table: ParameterTable,
-    known: Known,
-    given: Mapping[str, float],
-    lost: BoolArray | None = None,
+    model: RoxModel, table: ParameterTable, known: Known, given: Mapping[str, float], lost: BoolArray | None = None
 ) -> dict[str, FloatArray]:
     """Value, error, interval and test of every row of the table, definitions among them, by their name in `Estimates`.
 
@@ -264,8 +254,7 @@ def told(
     se[at] = own[places] if lost is None else np.where(lost, np.nan, own)[places]
     low, high, p = wald(value, se, df)
     if known.draws is not None:
-        spread = known.draws.spread
-        for column, found in ((se, spread.se), (low, spread.low), (high, spread.high), (p, spread.p)):
+        for column, found in zip((se, low, high, p), known.draws.spread, strict=True):
             column[at] = found[places]
     rows, defined = define(model, table, known)
     value[rows], se[rows], low[rows], high[rows], p[rows], df[rows] = defined
@@ -313,8 +302,7 @@ def define(model: RoxModel, table: ParameterTable, known: Known) -> tuple[list[i
         low, high, p = wald(value, se, df)
         df = np.where(np.isnan(se), np.nan, df)
     else:
-        spread = spread_of(at(known.draws.values))
-        se, low, high, p = spread.se, spread.low, spread.high, spread.p
+        se, low, high, p = spread_of(at(known.draws.values))
     return [rows[name] for name in texts], np.stack([value, se, low, high, p, df])
 
 

@@ -1,13 +1,10 @@
-"""Draws of the free parameters: replicates of a bootstrap, of a normal or a t distribution; and intervals from them.
-
-Intervals and p values: of an estimate with a standard error, and of draws.
-"""
+"""Draws of the free parameters (replicates of a bootstrap, of a normal or t distribution), and intervals from them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from scipy.special import chdtri, ndtr, ndtri, stdtr, stdtrit
@@ -62,8 +59,7 @@ def delta_se(slopes: FloatArray, vcov: FloatArray, least: float = 0.0) -> FloatA
     return np.sqrt(np.where(variance > least, variance, np.nan))
 
 
-@dataclass(frozen=True, slots=True)
-class Spread:
+class Spread(NamedTuple):
     """What draws say of each quantity: standard deviation, ends of the 95 % percentile interval, two-sided p."""
 
     se: FloatArray

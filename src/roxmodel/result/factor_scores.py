@@ -14,7 +14,6 @@ import numpy as np
 from roxmodel.errors import DataError, EstimationError, RoxError, did_you_mean, listed
 from roxmodel.implied.likelihood import Target
 from roxmodel.implied.matrices import LOADINGS, Implied, Layout, filled, implied, lay_out
-from roxmodel.records import GroupMoments
 from roxmodel.spec.parameters import Parameter
 from roxmodel.spec.questionnaire import Item
 from roxmodel.types import BoolArray, FloatArray, IntArray
@@ -70,10 +69,11 @@ def latent_groups(fit: Fitted, extra: Sequence[Parameter] = (), theta: FloatArra
             f"This is a fit by method {fit.method!r}, which has no latent constructs.", hint="Fit with method='sem'."
         )
     items = tuple(item.name for item in fit.model.items)
-    scale = _scale(fit.groups)
     given = {row.id: float(v) for row, v in zip(fit.table, fit.estimates.value, strict=True) if not row.free}
     n_free = fit.table.n_free + len({row.free for row in extra})
     whole = sum(group.n for group in fit.groups)
+    # standard deviations within groups, so that variances of very unequal size cost no digit
+    scale = np.asarray(np.sqrt(sum(np.diag(group.covariance) * (group.n / whole) for group in fit.groups)))
     values = fit.theta if theta is None else theta
     found = []
     for group in fit.groups:
@@ -137,12 +137,6 @@ def only_group(fit: Fitted, name: str | None) -> str:
             raise RoxError(f"This fit has {len(known)} groups.", hint=f"Name one of {listed(known)}.")
         raise RoxError(f"There is no group {name!r}.", hint=did_you_mean(str(name), known))
     return name
-
-
-def _scale(groups: Sequence[GroupMoments]) -> FloatArray:
-    """(p,) standard deviations within groups, so that variances of very unequal size cost no digit."""
-    whole = sum(group.n for group in groups)
-    return np.asarray(np.sqrt(sum(np.diag(group.covariance) * (group.n / whole) for group in groups)))
 
 
 ScoreMethod: TypeAlias = Literal["regression", "bartlett"]
@@ -230,7 +224,7 @@ def _checked(frame: Frame, item: Item) -> FloatArray:
     from roxmodel.survey.frames import number_column
 
     codes = item.scale.codes if item.scale is not None else {}
-    raw = number_column(_SOURCE, frame, item.name, codes) if not _empty(frame, item.name) else np.nan
+    raw = np.nan if frame[item.name].is_null().all() else number_column(_SOURCE, frame, item.name, codes)
     values = np.broadcast_to(np.asarray(raw, dtype=np.float64), (len(frame),))
     wrong = np.isinf(values)
     for end, side in zip(item.ends, (-1.0, 1.0), strict=True):
@@ -243,10 +237,6 @@ def _checked(frame: Frame, item: Item) -> FloatArray:
             hint="Correct them, or make them missing.",
         )
     return values
-
-
-def _empty(frame: Frame, name: str) -> bool:
-    return bool(frame[name].is_null().all())
 
 
 def _codes(fit: Fitted, frame: Frame, group: str | None) -> IntArray:

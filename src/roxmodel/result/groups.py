@@ -1,7 +1,4 @@
-"""One group of a fit as a fit of its own.
-
-Edges compared between groups.
-"""
+"""One group of a fit as a fit of its own; edges compared between groups."""
 
 from __future__ import annotations
 
@@ -27,19 +24,15 @@ from roxmodel.types import FloatArray
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["edge_differences", "group_fields", "holm", "in_groups"]
-
-
-def in_groups(fit: Fitted) -> bool:
-    """Whether a fit has several groups."""
-    return len(fit.groups) > 1
+__all__ = ["edge_differences", "group_fields", "holm"]
 
 
 def group_fields(fit: Fitted, name: str) -> dict[str, Any]:
     """Fields of a fit that holds one group only; see `Fit.group`."""
     wanted = only_group(fit, name)
-    if not in_groups(fit):
-        return {field.name: getattr(fit, field.name) for field in fields(Fitted)}
+    whole = {field.name: getattr(fit, field.name) for field in fields(Fitted)}
+    if len(fit.groups) < 2:
+        return whole
     part = next(one for one in latent_groups(fit) if one.name == wanted)
     moments = next(one for one in fit.groups if one.name == wanted)
     at = [i for i, row in enumerate(fit.table) if row.group == wanted or row.kind == "defined"]
@@ -51,8 +44,8 @@ def group_fields(fit: Fitted, name: str) -> dict[str, Any]:
         replace(row, id=row.id.removesuffix(suffix), group="", free=number[row.free - 1] if row.free else 0)
         for row in rows
     ]
-    found: dict[str, Any] = {field.name: getattr(fit, field.name) for field in fields(Fitted)}
-    found |= {
+    return {
+        **whole,
         "model": fit.model.model_copy(update={"name": f"{fit.model.name} ({wanted})"}),
         "table": ParameterTable(tuple(own)),
         "estimates": Estimates(**{f.name: getattr(fit.estimates, f.name)[at] for f in fields(Estimates)}),
@@ -65,15 +58,11 @@ def group_fields(fit: Fitted, name: str) -> dict[str, Any]:
         "resampling": None if fit.resampling is None else fit.resampling.of(keep),
         "groups": (replace(moments, name=""),),
     }
-    return found
 
 
 def _note(fit: Fitted, name: str, keep: Sequence[int]) -> str:
-    shared = sum(
-        1
-        for place in keep
-        if len({row.group for row in fit.table if row.free == place + 1 and row.kind != "defined"}) > 1
-    )
+    stand = [{row.group for row in fit.table if row.free == place + 1 and row.kind != "defined"} for place in keep]
+    shared = sum(len(groups) > 1 for groups in stand)
     held = f" {shared} of its parameters are held equal to those of other groups." if shared else ""
     return (
         f"Group {name!r} of a fit of {len(fit.groups)} groups; fit indices and the lowest and highest levels are "
@@ -110,8 +99,8 @@ def edge_differences(fit: Fitted) -> pd.DataFrame:
         raise RoxError("This fit has no groups whose edges could be compared.", hint="Fit with method='sem', group=.")
     rows = []
     for one, other in combinations(names, 2):
-        ours = {(row.left, row.right): row for row in group_rows(fit, one) if row.kind == "edge" and not row.lag}
-        theirs = {(row.left, row.right): row for row in group_rows(fit, other) if row.kind == "edge" and not row.lag}
+        edges = ([row for row in group_rows(fit, name) if row.kind == "edge" and not row.lag] for name in (one, other))
+        ours, theirs = ({(row.left, row.right): row for row in own} for own in edges)
         for ends, row in ours.items():
             same = all(_same_measures(fit, name, (one, other)) for name in ends)
             rows.append((*ends, one, other, *_difference(fit, row, theirs[ends]), same))
@@ -133,8 +122,7 @@ def _difference(fit: Fitted, row: Parameter, other: Parameter) -> tuple[float, .
             gradient[one.free - 1] += sign
     difference = value[row.id] - value[other.id]
     if fit.resampling is not None:
-        spread = spread_of((fit.resampling.values @ gradient)[:, None])
-        se, low, high, p = (float(part[0]) for part in (spread.se, spread.low, spread.high, spread.p))
+        se, low, high, p = (float(part[0]) for part in spread_of((fit.resampling.values @ gradient)[:, None]))
     else:
         se = float(delta_se(gradient[None], fit.vcov)[0])
         low, high, p = (float(x) for x in wald(np.array(difference), np.array(se), np.array(np.inf)))
@@ -143,15 +131,9 @@ def _difference(fit: Fitted, row: Parameter, other: Parameter) -> tuple[float, .
 
 def _same_measures(fit: Fitted, construct: str, names: tuple[str, str]) -> bool:
     """Whether all loadings of a construct are equal in two groups by design, so that its units are."""
-    loadings = [
-        {
-            row.right: (row.free, row.value)
-            for row in group_rows(fit, name)
-            if row.kind == "loading" and row.left == construct
-        }
-        for name in names
-    ]
-    return loadings[0] == loadings[1]
+    rows = ([row for row in group_rows(fit, name) if row.kind == "loading" and row.left == construct] for name in names)
+    ours, theirs = ({row.right: (row.free, row.value) for row in own} for own in rows)
+    return ours == theirs
 
 
 def holm(p: FloatArray) -> FloatArray:

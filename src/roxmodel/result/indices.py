@@ -139,7 +139,9 @@ def fit_indices(found: Discrepancy) -> dict[str, float]:
     """
     from scipy.stats import chi2
 
-    found, logsd = _standardised(found)
+    sd = np.sqrt(np.diag(found.sample))
+    outer = np.outer(sd, sd)
+    found = replace(found, sample=found.sample / outer, implied=found.implied / outer)  # units cost no digits
     p, given = len(found.sample), len(found.given)
     moments = (p * (p + 1) - given * (given + 1)) // 2
     df = moments - (found.free - found.means)
@@ -150,7 +152,7 @@ def fit_indices(found: Discrepancy) -> dict[str, float]:
     cfi, tli = comparative(chisq, df, base, base_df)
     rmsea, lower, upper = rmsea_of(chisq, df, found.n)
     modelled = [i for i in range(p) if i not in found.given]
-    loglik = _loglik(found) - found.n * float(logsd[modelled].sum())
+    loglik = _loglik(found) - found.n * float(np.log(sd)[modelled].sum())
     return {
         "chisq": chisq,
         "df": float(df),
@@ -166,13 +168,6 @@ def fit_indices(found: Discrepancy) -> dict[str, float]:
         "bic": -2 * loglik + float(np.log(found.n)) * found.free,
         "n": float(found.n),
     }
-
-
-def _standardised(found: Discrepancy) -> tuple[Discrepancy, FloatArray]:
-    """The same in correlations, so that units of measurement cost no digits, and the logs of the sample's sd."""
-    sd = np.sqrt(np.diag(found.sample))
-    outer = np.outer(sd, sd)
-    return replace(found, sample=found.sample / outer, implied=found.implied / outer), np.log(sd)
 
 
 def _discrepancy(sample: FloatArray, implied: FloatArray) -> float:

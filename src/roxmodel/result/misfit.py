@@ -1,7 +1,4 @@
-"""What the model leaves: residual covariances, and the share of variance explained.
-
-Modification indices: what the fit would gain by one more parameter, and what that parameter would be.
-"""
+"""What the model leaves: residuals, explained variance, and what the fit would gain by one more parameter."""
 
 from __future__ import annotations
 
@@ -209,14 +206,10 @@ def _absent(model: RoxModel, group: str) -> Iterator[Parameter]:
         yield Parameter(f"covariance:{left}~~{right}|", "covariance", left, right, group)
     for left, right in combinations(model.names, 2):
         yield Parameter(f"covariance:{left}~~{right}", "covariance", left, right, group)
+    graph = within_wave(model.edges, model.names)
     for cause, effect in permutations(model.names, 2):
-        if model.feedback or not _loops(model, cause, effect):
+        if model.feedback or not nx.has_path(graph, effect, cause):  # it would close a loop
             yield Parameter(f"edge:{cause}->{effect}", "edge", cause, effect, group)
-
-
-def _loops(model: RoxModel, cause: str, effect: str) -> bool:
-    """Whether an edge would close a loop."""
-    return bool(nx.has_path(within_wave(model.edges, model.names), effect, cause))
 
 
 def _tested(fit: Fitted, candidates: Sequence[_Candidate]) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -238,7 +231,10 @@ def _tested(fit: Fitted, candidates: Sequence[_Candidate]) -> tuple[FloatArray, 
         spreads = _spreads(group, theta)
         for place, row in enumerate(rows):
             if row.group == group.name:
-                units[place] = _unit(row, spreads)
+                if row.kind == "variance":  # so that a change becomes a share of itself
+                    units[place] = 1.0 / spreads.own[residual_of(row, spreads.construct), row.left]
+                else:
+                    units[place] = spreads.standardized(row, 1.0)
     n = sum(group.n for group in groups)
     slope, alone = gradient[m:], np.diag(information)[m:]
     rest = alone - _explained(fit, information, m)
@@ -247,13 +243,6 @@ def _tested(fit: Fitted, candidates: Sequence[_Candidate]) -> tuple[FloatArray, 
         change = np.where(usable, -slope / rest, np.nan)
         mi = np.where(usable, n * slope**2 / rest, np.nan)
     return mi, change, change * units
-
-
-def _unit(row: Parameter, spreads: Spreads) -> float:
-    """What an expected change is multiplied by; of a variance so that it becomes a share of itself."""
-    if row.kind == "variance":
-        return float(1.0 / spreads.own[residual_of(row, spreads.construct), row.left])
-    return float(spreads.standardized(row, 1.0))
 
 
 def _spreads(group: LatentGroup, theta: FloatArray) -> Spreads:

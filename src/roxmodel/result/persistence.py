@@ -178,27 +178,17 @@ def _is_latent_of(table: ParameterTable, model: RoxModel) -> bool:
 
 def _fit(content: FitContent, model: RoxModel, table: ParameterTable, words: tuple[str, str]) -> Fitted:
     alike: dict[str, Any] = {name: getattr(content, name) for name in _ALIKE}
+    columns = {own: [getattr(record, name) for record in content.parameters] for name, own in _COLUMNS.items()}
+    draws = content.replicates  # without the rows they were drawn from
     return Fitted(
         **alike,
         model=model,
         se=cast(StandardErrors, words[0]),
         errors=words[1],
         table=table,
-        estimates=_estimates(content),
+        estimates=Estimates(**{own: np.array(column, dtype=np.float64) for own, column in columns.items()}),
         population=content.population,
         verdicts={name: getattr(content, name) for name in _VERDICTS},
         index_values=dict(content.indices),
-        resampling=_read_resampling(content, table.n_free),
+        resampling=None if draws is None else Draws("bootstrap", draws.reshape(len(draws), table.n_free)),
     )
-
-
-def _estimates(content: FitContent) -> Estimates:
-    columns = {own: [getattr(record, name) for record in content.parameters] for name, own in _COLUMNS.items()}
-    return Estimates(**{own: np.array(column, dtype=np.float64) for own, column in columns.items()})
-
-
-def _read_resampling(content: FitContent, n_free: int) -> Draws | None:
-    """Replicates without the rows they were drawn from."""
-    if content.replicates is None:
-        return None
-    return Draws("bootstrap", content.replicates.reshape(len(content.replicates), n_free))

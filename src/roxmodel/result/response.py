@@ -20,7 +20,7 @@ from scipy.special import expit
 
 from roxmodel.errors import EstimationError
 from roxmodel.records import LINEAR
-from roxmodel.result.system import System
+from roxmodel.result.system import System, no_equilibrium
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = ["Answered", "Caps", "LevelDoubt", "Loop", "Push", "Travel", "settled", "travel"]
@@ -119,9 +119,7 @@ def _solved(matrix: FloatArray, right: FloatArray) -> FloatArray:
     try:
         return np.asarray(np.linalg.solve(matrix, right))
     except np.linalg.LinAlgError:
-        raise EstimationError(
-            "A feedback loop has a gain of exactly 1: there is no equilibrium.", hint="Break or damp the loop."
-        ) from None
+        raise no_equilibrium() from None
 
 
 class Answered(Protocol):

@@ -15,7 +15,7 @@ from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import ParameterTable
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
-__all__ = ["System", "implied_covariance", "root_of", "stability_index", "system_of", "total_effects"]
+__all__ = ["System", "implied_covariance", "no_equilibrium", "root_of", "stability_index", "system_of", "total_effects"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +139,15 @@ def total_effects(coefficients: FloatArray) -> FloatArray:
     try:
         found = np.asarray(np.linalg.inv(identity - coefficients))
     except np.linalg.LinAlgError:
-        raise EstimationError(
-            "A feedback loop has a gain of exactly 1: there is no equilibrium.", hint="Break or damp the loop."
-        ) from None
+        raise no_equilibrium() from None
     return np.where(_reaches(coefficients), found, 0.0)  # where no path leads, exactly nothing
+
+
+def no_equilibrium() -> EstimationError:
+    """What a loop whose gain is exactly 1 is refused with."""
+    return EstimationError(
+        "A feedback loop has a gain of exactly 1: there is no equilibrium.", hint="Break or damp the loop."
+    )
 
 
 def _reaches(coefficients: FloatArray) -> BoolArray:

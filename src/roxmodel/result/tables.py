@@ -1,8 +1,4 @@
-"""A fit as tables and as a diagram: edges, parameters, effects.
-
-What would overturn an edge: how strong an unmeasured cause would have to be.
-
-Direct, indirect and total effects: every serial path, with intervals.
+"""A fit as tables and as a diagram: edges and what would overturn one, parameters, effects along every serial path.
 
 Linear graphs: products of coefficients and (I - B)⁻¹, intervals by the delta method or from draws. With a curved
 equation (yes/no, counts): the average change of the effect, over the units, for one more point of the cause.
@@ -21,6 +17,7 @@ import numpy as np
 from roxmodel.errors import EstimationError, RoxError, did_you_mean
 from roxmodel.plots.diagram import Arrow, Diagram
 from roxmodel.records import LINEAR
+from roxmodel.result.derived import construct_sd
 from roxmodel.result.draws import bca_interval, delta_se, spread_of, wald
 from roxmodel.result.fitted import Fitted
 from roxmodel.result.groups import group_fields
@@ -37,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EffectRow", "curved_effects", "curved_on", "edge_table", "effect_table", "effects_frame", "fit_diagram",
-    "implied_sd", "linear_effects", "parameter_frame", "paths_between", "robustness_value", "within_table",
+    "linear_effects", "parameter_frame", "paths_between", "robustness_value", "within_table",
 ]  # fmt: skip
 
 
@@ -131,25 +128,15 @@ def _path_row(
             others = [float(c[0]) for j, c in enumerate(at) if j != i]
             gradient[edges[step].free - 1] += float(np.prod(others))
     known = [freedom[edges[step].id] for step in steps]
-    return EffectRow(
-        kind="direct" if len(steps) == 1 else "indirect",
-        path=" -> ".join(path),
-        estimate=float(np.prod([c[0] for c in at])),
-        draws=np.asarray(np.prod(drawn, axis=0)),
-        gradient=gradient,
-        df=min((d for d in known if not np.isnan(d)), default=np.inf),
-    )
+    kind, df = "direct" if len(steps) == 1 else "indirect", min((d for d in known if not np.isnan(d)), default=np.inf)
+    estimate, draws = float(np.prod([c[0] for c in at])), np.asarray(np.prod(drawn, axis=0))
+    return EffectRow(kind, " -> ".join(path), estimate, draws, gradient, df)
 
 
 def _sum_row(rows: Sequence[EffectRow]) -> EffectRow:
-    return EffectRow(
-        kind="indirect",
-        path="all",
-        estimate=sum(row.estimate for row in rows),
-        draws=np.sum([row.draws for row in rows], axis=0),
-        gradient=np.sum([row.gradient for row in rows if row.gradient is not None], axis=0),
-        df=min(row.df for row in rows),
-    )
+    draws, df = np.sum([row.draws for row in rows], axis=0), min(row.df for row in rows)
+    gradient = np.sum([row.gradient for row in rows if row.gradient is not None], axis=0)
+    return EffectRow("indirect", "all", sum(row.estimate for row in rows), draws, gradient, df)
 
 
 def _total_row(
@@ -221,10 +208,9 @@ def effects_frame(
 
     estimate = np.array([row.estimate for row in rows])
     if vcov is None:
-        spread = spread_of(np.stack([row.draws for row in rows], axis=1))
-        se, low, high, p = spread.se, spread.low, spread.high, spread.p
+        draws = np.stack([row.draws for row in rows], axis=1)
+        se, low, high, p = spread_of(draws)
         if influence is not None:
-            draws = np.stack([row.draws for row in rows], axis=1)
             slopes = np.stack([np.zeros(influence.shape[1]) if r.gradient is None else r.gradient for r in rows])
             low, high = bca_interval(draws, estimate, influence @ slopes.T)
     else:
@@ -328,13 +314,6 @@ def within_table(fit: Fitted) -> pd.DataFrame:
     return found[[*order, "robustness_value", "status", "source"]]
 
 
-def implied_sd(fit: Fitted) -> FloatArray:
-    """(k,) model-implied standard deviations, as `standardized` uses them; NaN downstream of a curved equation."""
-    from roxmodel.result.derived import construct_sd
-
-    return construct_sd(fit.model, fit.table, fit.theta, fit.families, fit.population.covariance)
-
-
 def effect_table(fit: Fitted, cause: str, effect: str, interval: Interval | None) -> pd.DataFrame:
     """See `Fit.effects`."""
     if interval not in {None, "delta", "draws", "bca"}:
@@ -360,7 +339,8 @@ def effect_table(fit: Fitted, cause: str, effect: str, interval: Interval | None
         rows = curved_effects(paths, (at, drawn), (cause, effect), complete_levels(fit))
     else:
         rows = linear_effects(paths, fit.table, (at, drawn), (cause, effect), fit.estimates.df)
-    sd = dict(zip(fit.model.names, implied_sd(fit), strict=True))
+    spreads = construct_sd(fit.model, fit.table, fit.theta, fit.families, fit.population.covariance)
+    sd = dict(zip(fit.model.names, spreads, strict=True))
     scale = sd[cause] / sd[effect]
     if mixed:
         return _products_by_draws(effects_frame(rows, fit.vcov, scale), effects_frame(rows, None, scale))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, Self
 
 import networkx as nx
@@ -56,8 +56,13 @@ class CausalModel(Frozen):
         _check_constructs(self)
         _check_edges(self)
         _check_covariances(self)
-        if not self.feedback:
-            _check_loops(self.edges)
+        around = None if self.feedback else loop_within(self.edges)
+        if around is not None:
+            raise SpecError(
+                f"The edges run in a loop without a lag: {around}.",
+                hint="Give one edge a lag (rox.Edge(..., lag=1, fixed=...)) or declare RoxModel(feedback=True) and "
+                "give each construct of the loop a cause of its own.",
+            )
         _check_labels(self)
         return self
 
@@ -316,16 +321,6 @@ def loop_within(edges: Iterable[Edge]) -> str | None:
     except nx.NetworkXNoCycle:
         return None
     return " -> ".join([*(edge[0] for edge in loop), loop[0][0]])
-
-
-def _check_loops(edges: Sequence[Edge]) -> None:
-    around = loop_within(edges)
-    if around is not None:
-        raise SpecError(
-            f"The edges run in a loop without a lag: {around}.",
-            hint="Give one edge a lag (rox.Edge(..., lag=1, fixed=...)) or declare RoxModel(feedback=True) and give "
-            "each construct of the loop a cause of its own.",
-        )
 
 
 def _check_labels(model: CausalModel) -> None:

@@ -22,7 +22,6 @@ from roxmodel.types import Factor, Residuals
 
 __all__ = ["FACTORS", "MAIN_ORDER", "UNIT", "ArrowRead", "Construct", "Covariance", "Edge", "arrow_text", "read_arrows"]
 
-
 UNIT = "unit"
 FACTORS: Final[tuple[Factor, ...]] = get_args(Factor)
 MAIN_ORDER: Final[tuple[Factor, ...]] = ("pride", "influencers", "behaviours", "value_drivers", "outcomes")
@@ -35,7 +34,6 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE,
 )
-
 
 _SHORT = Repr()
 _SHORT.maxstring = 80
@@ -79,10 +77,6 @@ def _written(name: str) -> str:
     return f"{quote}{escaped}{quote}"
 
 
-def _unescaped(text: str) -> str:
-    return re.sub(r"\\(.)", lambda match: "\n" if match[1] == "n" else match[1], text)
-
-
 def read_arrows(text: str) -> list[ArrowRead]:
     """Read arrow text such as ``"influencers + pride -> behaviours"``, one arrow for each pair of names.
 
@@ -114,7 +108,8 @@ def _statements(text: str) -> list[list[_Token]]:
         if kind == "end":
             found.append([])
         elif kind in {"single", "double"}:
-            found[-1].append(_Token("name", _unescaped(match[kind]), at, match.end()))
+            text_read = re.sub(r"\\(.)", lambda escaped: "\n" if escaped[1] == "n" else escaped[1], match[kind])
+            found[-1].append(_Token("name", text_read, at, match.end()))
         elif kind != "space":
             found[-1].append(_Token(kind, match[0], at, match.end()))
         at = match.end()
@@ -210,8 +205,13 @@ class Construct(Frozen):
         if not isinstance(data, Mapping):
             return data
         values = dict(data)
-        name = values.get("name", "?")
-        _check_source(name, values.get("source", "?"))
+        name, source = values.get("name", "?"), values.get("source", "?")
+        if not (isinstance(source, str) and source.strip() and source == source.strip()):
+            raise SpecError(
+                f"Construct {name!r} has the source {source!r}: every construct has exactly one source, a name.",
+                allowed="'employee', 'customer', 'unit' or a name of your own",
+                hint="Split it into one construct for each source.",
+            )
         if "factor" in values and values["factor"] not in FACTORS:
             raise SpecError(
                 f"Construct {name!r} has the factor {values['factor']!r}.",
@@ -290,16 +290,6 @@ class Construct(Frozen):
 def _mean_or_none(ends: list[float | None]) -> float | None:
     known = [end for end in ends if end is not None]
     return sum(known) / len(known) if len(known) == len(ends) else None
-
-
-def _check_source(name: object, source: object) -> None:
-    if isinstance(source, str) and source.strip() and source == source.strip():
-        return
-    raise SpecError(
-        f"Construct {name!r} has the source {source!r}: every construct has exactly one source, a name.",
-        allowed="'employee', 'customer', 'unit' or a name of your own",
-        hint="Split it into one construct for each source.",
-    )
 
 
 def _read_items(name: object, items: object) -> tuple[object, ...]:

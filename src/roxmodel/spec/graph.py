@@ -132,16 +132,9 @@ class RoxModel(CausalModel):
         return f"<RoxModel {self.name!r}: {len(self.edges)} edges between {factors}>"
 
 
-_SOURCES: Final[dict[str, str]] = {
-    "pride": "employee",
-    "influencers": "employee",
-    "behaviours": "employee",
-    "value_drivers": "customer",
-    "outcomes": UNIT,
-    "context": UNIT,
-}
-
-
+_SOURCES: Final[dict[str, str]] = dict.fromkeys(("pride", "influencers", "behaviours"), "employee") | {
+    "value_drivers": "customer", "outcomes": UNIT, "context": UNIT
+}  # fmt: skip
 _RANK: Final[dict[str, int]] = {factor: rank for rank, factor in enumerate(FACTORS)}
 
 Items = Sequence[str | Item] | str | Item

@@ -236,11 +236,8 @@ def _without_accents(text: str) -> str:
     """Letters without what stands above or below them."""
     if text.isascii():
         return text
-    return unicodedata.normalize("NFC", "".join(c for c in unicodedata.normalize("NFKD", text) if not _above(c)))
-
-
-def _above(character: str) -> bool:
-    return "\u0300" <= character <= "\u036f"
+    plain = (c for c in unicodedata.normalize("NFKD", text) if not "\u0300" <= c <= "\u036f")
+    return unicodedata.normalize("NFC", "".join(plain))
 
 
 def _together(text: str) -> str:
@@ -321,7 +318,11 @@ def key_doubts(
     Twins that a reader cannot tell apart are always said. Those that differ by case or leading zeros are said if one of
     them is missing from a frame: units 'a' and 'A' that every frame knows are two.
     """
-    doubtful = [twins for twins in near_twins(units) if twins.invisible or _torn(twins, present)]
+    doubtful = [
+        twins
+        for twins in near_twins(units)
+        if twins.invisible or any(found.get(key, 0) == 0 for found in present.values() for key in twins.keys)
+    ]
     if not doubtful:
         return ()
     keys = [key for twins in doubtful for key in twins.keys]
@@ -348,22 +349,13 @@ def label_doubts(column: str, option: str, labels: Iterable[Hashable]) -> tuple[
     return (Doubt("keys", "doubtful", finding, (column,), _remedy(column, kinds)),)
 
 
-def _torn(twins: Twins, present: Mapping[str, Mapping[Hashable, float]]) -> bool:
-    """Whether one of the twins is missing from a frame."""
-    return any(found.get(key, 0) == 0 for found in present.values() for key in twins.keys)
-
-
 def _example(twins: Twins, present: Mapping[str, Mapping[Hashable, float]]) -> str:
     words = []
     for key in twins.keys[:_SHOWN]:
         where = ", ".join(source for source, found in present.items() if found.get(key, 0))
-        words.append(f"{_written(key)} ({where})")
+        plain = not isinstance(key, str) or key.isascii()  # else a difference would not be seen
+        words.append(f"{repr(key) if plain else ascii(key)} ({where})")
     return " and ".join(words)
-
-
-def _written(key: Hashable) -> str:
-    """The key so that a difference is seen: other than plain letters are spelt out."""
-    return repr(key) if not isinstance(key, str) or key.isascii() else ascii(key)
 
 
 def _remedy(column: str, kinds: Iterable[str]) -> str:

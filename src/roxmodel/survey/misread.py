@@ -186,7 +186,8 @@ def code_doubts(source: str, asked: Sequence[ItemAnswers], kind: Kind, remedy: s
     name, codes = next(iter(found.items()))
     every = sorted({code.value for codes in found.values() for code in codes})
     written = listed([_plain(value) for value in every])
-    hint = remedy.format(codes=written, name=repr(name), scale=_scale(codes[0]))
+    scale = f"rox.Likert({codes[0].low:g}, {codes[0].high:g}{'' if codes[0].whole else ', whole=False'})"
+    hint = remedy.format(codes=written, name=repr(name), scale=scale)
     return [Doubt("scale", "doubtful", f"{finding}{words}{more}.", tuple(found), hint)]
 
 
@@ -208,10 +209,6 @@ def _words(name: str, codes: Sequence[Code]) -> str:
 
 def _plain(value: float) -> int | float:
     return int(value) if float(value).is_integer() else value
-
-
-def _scale(code: Code) -> str:
-    return f"rox.Likert({code.low:g}, {code.high:g}{'' if code.whole else ', whole=False'})"
 
 
 def codes_of(values: NDArray[Any], kind: Kind = "answers") -> list[Code]:

@@ -243,14 +243,9 @@ def _single_rows(parts: Sequence[NDArray[np.uint64]], pattern: NDArray[np.uint64
         others, near_others = same_all - same, near_all - near
         ratio = (others + 1.0) / (near_others + len(parts))
         expected = max(_SLACK * ratio * near, _SLACK * (others + 3.0) / across * inside)
-    if not _unlikely(same, expected):
-        return None
-    return Repeats(int((times - 1).sum()), expected, 0, len(unit))
-
-
-def _unlikely(found: float, expected: float) -> bool:
-    """More than chance: by Poisson with twice the variance, and by half again at least."""
-    return found > 1.5 * expected + 4 * sqrt(expected) and _tail(int(found // 2), expected / 2) < _RARE
+    # more than chance: by Poisson with twice the variance, and by half again at least
+    unlikely = same > 1.5 * expected + 4 * sqrt(expected) and _tail(int(same // 2), expected / 2) < _RARE
+    return Repeats(int((times - 1).sum()), expected, 0, len(unit)) if unlikely else None
 
 
 _ALPHA = 0.002  # of calling any right item of a model reversed, were it nothing but noise

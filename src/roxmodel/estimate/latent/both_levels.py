@@ -12,7 +12,7 @@ from roxmodel.estimate.latent.joint_likelihood import CompleteObjective, JointOb
 from roxmodel.estimate.latent.optimizer import Minimum, lower_bounds, minimise
 from roxmodel.estimate.latent.sample import GroupSample, LatentSolution, LinkedSample, Sample, Source
 from roxmodel.estimate.latent.solve import Bread, beside_bound, bread_of, solve
-from roxmodel.estimate.latent.within import Within
+from roxmodel.estimate.latent.within import Within, holed
 from roxmodel.implied.identification import NeverMetError
 from roxmodel.implied.likelihood import Expansion, NormalCells, Target
 from roxmodel.implied.matrices import Layout, implied, saturated
@@ -78,7 +78,7 @@ def within_model(model: RoxModel, source: Source, scaling: Scaling) -> LatentSol
     covariance = source.within.covariance[np.ix_(at, at)] / np.outer(scale[at], scale[at])
     if np.linalg.eigvalsh(covariance)[0] < 1e-8:
         raise RoxError(f"Answers of {source.name} determine each other within units.")
-    target, met = Target(np.zeros(len(items)), covariance), _met(source)[np.ix_(at, at)]
+    target, met = Target(np.zeros(len(items)), covariance), source.moments.n.sum(axis=0)[np.ix_(at, at)]
     group = GroupSample("", max(_df(source), 1.0), target, _as_seen(source, at, covariance), met=met)
     sample = Sample(items, scale[at], (group,), None, None, None, 0, ())
     known = solve(part, sample, plan(part, "reflective", means=False, scaling=scaling), observed=False)
@@ -87,12 +87,6 @@ def within_model(model: RoxModel, source: Source, scaling: Scaling) -> LatentSol
     if not known.found.converged:
         raise RoxError(f"No optimum was found for {source.name}.")
     return replace(known, vcov=beside_bound(known.bread.whole, known.bread) / sample.n)
-
-
-def _met(source: Source) -> FloatArray:
-    """(q, q) people who answered both items of a pair."""
-    own = source.moments
-    return np.asarray(np.broadcast_to(own.n, (len(own.units), *[len(own.items)] * 2)).sum(axis=0))
 
 
 def _df(source: Source) -> float:
@@ -179,7 +173,7 @@ def cells_of(source: Source) -> Cells:
         return source.cells
     own = source.moments
     counts = own.counts
-    incomplete = bool((np.broadcast_to(own.n, (len(own.units), *[len(own.items)] * 2)) != counts[:, :1, None]).any())
+    incomplete = holed(own)
     weighted = own.weight is not own.n and bool((own.weight != own.n).any())
     if incomplete or weighted or np.isnan(own.scatter).any() or source.within.assumed:
         why = "carries sampling weights" if weighted else "has holes whose rows are not at hand, or printed means only"

@@ -21,7 +21,7 @@ from roxmodel.estimate.latent.both_levels import estimate_jointly, within_levels
 from roxmodel.estimate.latent.casewise import casewise_scores
 from roxmodel.estimate.latent.latent_fit import fit_of
 from roxmodel.estimate.latent.latent_notes import observed, weighted
-from roxmodel.estimate.latent.optimizer import lower_bounds, minimise, settle
+from roxmodel.estimate.latent.optimizer import drawn, lower_bounds, minimise, settle
 from roxmodel.estimate.latent.row_sample import covariates_of, sample_of_frame, sample_of_moments
 from roxmodel.estimate.latent.sample import GroupSample, LatentSolution, LinkedSample, Sample, linked_sample, reweighted
 from roxmodel.estimate.latent.solve import (
@@ -70,13 +70,9 @@ def solve_rows(model: RoxModel, data: object, options: SemOptions) -> LatentSolu
     """What `fit_sem` makes its fit of."""
     with one_blas_thread():
         if options.estimator in {"DWLS", "WLSMV"}:
-            return _ordinal(model, data, options)
+            found = solve_categorical(model, data, options)
+            return replace(found, resampling=resample_categorical(found, options)) if options.bootstrap else found
         return _likelihood(model, data, options)
-
-
-def _ordinal(model: RoxModel, data: object, options: SemOptions) -> LatentSolution:
-    found = solve_categorical(model, data, options)
-    return replace(found, resampling=resample_categorical(found, options)) if options.bootstrap else found
 
 
 def _likelihood(model: RoxModel, data: object, options: SemOptions) -> LatentSolution:
@@ -411,7 +407,7 @@ def _refit_rows(known: LatentSolution, counts: Sequence[FloatArray], wanted: int
     for draw in np.flatnonzero(~settled[:wanted]):
         parts = [
             Part(
-                _drawn(layout, int(draw)),
+                drawn(layout, int(draw)),
                 Target(target.mean[draw], target.covariance[draw]),
                 float(shares[draw, place]),
             )
@@ -490,15 +486,6 @@ def _layouts_of(known: LatentSolution, targets: Sequence[Target]) -> tuple[Layou
         with_given(layout, [row for row in known.table if row.group == group.name], given)
         for layout, group in zip(known.layouts, known.sample.groups, strict=True)
     )
-
-
-def _drawn(layout: Layout, draw: int) -> Layout:
-    """The layout of one draw, where its given values have draws in front."""
-    nominal = (2, 2, 2, 2, 1, 1)
-    if all(base.ndim == n for base, n in zip(layout.base, nominal, strict=True)):
-        return layout
-    base = tuple(own[draw] if own.ndim > n else own for own, n in zip(layout.base, nominal, strict=True))
-    return replace(layout, base=base)
 
 
 def _units_again(sample: LinkedSample, known: LatentSolution, weight: FloatArray) -> FloatArray:

@@ -194,8 +194,6 @@ def _population(solution: LatentSolution, at: dict[str, Implied]) -> Population:
         names=model.names,
         n=round(sample.n),
         n_units=None,
-        units=None,
-        levels=None,
         mean=picked(mean),
         covariance=covariance,
         low=picked(sample.low),

@@ -111,7 +111,9 @@ def notes_of(
     """What a reader must know, in sentences: of the data, of what was estimated, of how it came out."""
     model, sample, table = solution.model, solution.sample, solution.table
     if isinstance(options, SemOptions):
-        data, estimated = _of_rows(solution), _held(solution)
+        data, estimated = _of_rows(solution), []
+        if held := _at_bound(solution):
+            estimated = [f"Held at the bound 0, without a standard error: {name_parameters(held)}." + BESIDE]
         how, told = [*_scales(model, options), *_few_rows(solution)], _thin(solution, options)
     elif isinstance(sample, LinkedSample) and predicted is not None:
         data, estimated = _of_units(solution, sample), _paired(model)
@@ -154,11 +156,6 @@ def _of_rows(solution: LatentSolution) -> list[str]:
         why = "where items never met" if apart else "beyond 50 items"
         notes.append(f"CFI, TLI and RMSEA corrected for missing answers are left out {why}.")
     return notes
-
-
-def _held(solution: LatentSolution) -> list[str]:
-    held = _at_bound(solution)
-    return [f"Held at the bound 0, without a standard error: {name_parameters(held)}." + BESIDE] if held else []
 
 
 def _at_bound(solution: LatentSolution) -> list[Parameter]:

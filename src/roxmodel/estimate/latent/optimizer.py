@@ -13,9 +13,9 @@ from roxmodel.implied.curvature import is_diagonal, slope_diagonal
 from roxmodel.implied.likelihood import Expansion, Target, slope
 from roxmodel.implied.matrices import Layout, implied
 from roxmodel.spec.parameters import ParameterTable
-from roxmodel.types import BoolArray, FloatArray
+from roxmodel.types import BoolArray, FloatArray, IntArray
 
-__all__ = ["Minimum", "feasible", "lower_bounds", "minimise", "reached", "settle"]
+__all__ = ["Minimum", "drawn", "feasible", "lower_bounds", "minimise", "reached", "settle"]
 
 _MOST_STEPS = 200
 _DONE = 1e-13  # Newton decrement: squared distance to the optimum in standard errors of one observation
@@ -67,10 +67,10 @@ def minimise(objective: Minimisable, start: FloatArray, lower: FloatArray, most:
         predicted = decrement - 0.5 * float(step @ model.curved(step))
         gain = (here.value - there.value) / predicted if predicted > 0 else 0.0
         steps += 1
+        unpushed = bool((there.gradient[(trial <= lower) & ~(theta <= lower)] < 0).any())  # at a new bound
         # Close to the optimum the values differ by rounding only: the step is taken if it does no harm.
         if np.isfinite(there.value) and (
-            gain > (_SURE if _unpushed(there, trial <= lower, theta <= lower) else 1e-4)
-            or (done and there.value <= here.value + 1e-13)
+            gain > (_SURE if unpushed else 1e-4) or (done and there.value <= here.value + 1e-13)
         ):
             theta, here = trial, there
             ridge = ridge * 3 if gain < 0.25 and ridge else ridge / 5 if gain > 0.75 else ridge
@@ -81,11 +81,6 @@ def minimise(objective: Minimisable, start: FloatArray, lower: FloatArray, most:
             ridge = max(5 * ridge, _FIRST)
     bound = np.isfinite(lower) & (theta <= lower)
     return Minimum(theta, here, done, steps, bound, decrement)
-
-
-def _unpushed(there: Expansion, held: BoolArray, before: BoolArray) -> bool:
-    """Whether a step ends on a new bound that the function does not push against."""
-    return bool((there.gradient[held & ~before] < 0).any())
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,7 +315,7 @@ class _Parts:
         if len(places) == len(self.shares):
             return self
         targets = [Target(t.mean[places], t.covariance[places]) for t in self.targets]
-        return _Parts([_picked(layout, places) for layout in self.layouts], targets, self.shares[places])
+        return _Parts([drawn(layout, places) for layout in self.layouts], targets, self.shares[places])
 
     def slope(self, theta: FloatArray) -> FloatArray:
         """(draws, n_free) gradient; NaN where it cannot be computed."""
@@ -343,7 +338,8 @@ class _Parts:
         return found
 
 
-def _picked(layout: Layout, places: np.ndarray) -> Layout:
+def drawn(layout: Layout, places: IntArray | int) -> Layout:
+    """The layout of some draws, or of one, where its given values have draws in front."""
     nominal = (2, 2, 2, 2, 1, 1)
     if all(base.ndim == n for base, n in zip(layout.base, nominal, strict=True)):
         return layout

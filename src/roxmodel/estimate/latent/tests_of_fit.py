@@ -13,13 +13,7 @@ from roxmodel.estimate.latent.both_levels import BothLevels
 from roxmodel.estimate.latent.casewise import score_products
 from roxmodel.estimate.latent.sample import GroupSample, LatentSolution, LinkedSample, Sample
 from roxmodel.estimate.latent.solve import satorra_bentler
-from roxmodel.estimate.latent.unrestricted import (
-    Yardstick,
-    any_covariance,
-    baseline_of,
-    no_covariance,
-    saturated_of,
-)
+from roxmodel.estimate.latent.unrestricted import Yardstick, any_covariance, baseline_of, no_covariance, saturated_of
 from roxmodel.implied.identification import thin, together_of
 from roxmodel.implied.likelihood import NormalCells, Target, expand, half_deviance, half_deviance_at
 from roxmodel.implied.matrices import Layout, implied, moment_jacobian
@@ -65,7 +59,9 @@ def likelihood_indices(judged: Judged) -> tuple[dict[str, float], tuple[Target, 
     except EstimationError:
         if not any(thin(group.together).any() for group in sample.groups):
             raise
-        return plain, tuple(_available(group) for group in sample.groups)
+        return plain, tuple(
+            replace(own.target, covariance=np.where(own.apart, np.nan, own.target.covariance)) for own in sample.groups
+        )
     base = baseline_of(sample, judged.means, judged.given)
     p, q, groups = len(sample.items), len(judged.given), len(sample.groups)
     moments = groups * ((p * (p + 1) - q * (q + 1)) // 2 + (p - q if judged.means else 0)) - _never_seen(sample)
@@ -74,16 +70,14 @@ def likelihood_indices(judged: Judged) -> tuple[dict[str, float], tuple[Target, 
     base_chisq, base_df = max(2 * n * (base.value - free.value), 0.0), moments - base.n_free
     scaled, robust = _corrections(judged, free, base, (chisq, df, base_chisq, base_df))
     found = tested_indices(Tested(chisq, df, base_chisq, base_df, n, groups, scaled, None, robust))
-    return found | {"srmr": _srmr(judged, free)} | plain, free.moments
+    parts = zip(judged.layouts, free.moments, sample.groups, strict=True)
+    srmr = sum(_residual_size(layout, judged.theta, own) * group.n / sample.n for layout, own, group in parts)
+    return found | {"srmr": srmr} | plain, free.moments
 
 
 def _of_likelihood(loglik: float, n: float, n_free: int) -> dict[str, float]:
     bic = -2 * loglik + float(np.log(n)) * n_free
     return {"loglik": loglik, "aic": -2 * loglik + 2 * n_free, "bic": bic, "n": n}
-
-
-def _available(group: GroupSample) -> Target:
-    return replace(group.target, covariance=np.where(group.apart, np.nan, group.target.covariance))
 
 
 def _never_seen(sample: Sample) -> int:
@@ -101,11 +95,11 @@ def _corrections(
     if judged.test == "yuan-bentler":
         whole = _saturated_trace(judged.sample, free, judged.given)
         own = whole - _restricted_trace(judged)
-        scaled = Correction(chisq, base_chisq, own / df, (whole - _score_traces(base, judged.sample)) / base_df)
+        free_trace = sum(map(_score_trace, base.layouts, base.thetas, judged.sample.groups))
+        scaled = Correction(chisq, base_chisq, own / df, (whole - free_trace) / base_df)
     elif judged.test == "satorra-bentler":
-        factors = [_sb_trace(judged.layouts, judged.sample, judged.theta, judged.given) / df]
-        factors.append(_sb_base(judged, base) / base_df)
-        scaled = Correction(chisq, base_chisq, *factors)
+        own = _sb_trace(judged.layouts, judged.sample, judged.theta, judged.given)
+        scaled = Correction(chisq, base_chisq, own / df, _sb_base(judged, base) / base_df)
     if judged.sample.complete:
         return scaled, scaled
     if len(judged.sample.items) > _MOST_CORRECTED or _never_seen(judged.sample):
@@ -248,12 +242,6 @@ def _observed(group: GroupSample) -> FloatArray:
     return group.n * (group.patterns.weight @ group.patterns.seen)
 
 
-def _srmr(judged: Judged, free: Yardstick) -> float:
-    sample = judged.sample
-    parts = zip(judged.layouts, free.moments, sample.groups, strict=True)
-    return sum(_residual_size(layout, judged.theta, own) * group.n / sample.n for layout, own, group in parts)
-
-
 def _residual_size(layout: Layout, theta: FloatArray, target: Target) -> float:
     """Root mean square of standardised residuals (Bentler's), means included where they are modelled."""
     at = implied(layout, theta)
@@ -274,10 +262,6 @@ def _saturated_trace(sample: Sample, free: Yardstick, given: tuple[int, ...]) ->
         _whitened(group, layout.means) if group.patterns is None and not given else _score_trace(layout, theta, group)
         for layout, theta, group in zip(free.layouts, free.thetas, sample.groups, strict=True)
     )
-
-
-def _score_traces(model: Yardstick, sample: Sample) -> float:
-    return sum(map(_score_trace, model.layouts, model.thetas, sample.groups))
 
 
 def _score_trace(layout: Layout, theta: FloatArray, group: GroupSample) -> float:

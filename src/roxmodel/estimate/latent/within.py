@@ -17,7 +17,7 @@ from roxmodel.moments.cells import Cells
 from roxmodel.moments.linked import SourceMoments, never_met, without_say
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
-__all__ = ["Within", "WithinStep", "within_of", "within_step"]
+__all__ = ["Within", "WithinStep", "holed", "within_of", "within_step"]
 
 
 # Correlations of two answers of one person that are assumed where nothing but their variances is printed
@@ -125,7 +125,7 @@ def _holes_filled(
 ) -> tuple[FloatArray, list[str]]:
     """The covariance by likelihood where answers are missing; `known` is that of pairs, and which of them met."""
     pooled, met = known
-    if not _holed(own):
+    if not holed(own):
         return pooled, []
     found = None
     if cells is not None:
@@ -175,9 +175,9 @@ def _filled(pooled: FloatArray, known: BoolArray, groups: IntArray) -> FloatArra
     return np.where(known, pooled, _correlations(_ASSUMED, _ACROSS, groups) * np.outer(sd, sd))
 
 
-def _holed(own: SourceMoments) -> bool:
-    counts = own.counts
-    return bool((np.broadcast_to(own.n, (len(own.units), *[len(own.items)] * 2)) != counts[:, :1, None]).any())
+def holed(own: SourceMoments) -> bool:
+    """Whether some who answered skipped an item."""
+    return bool((own.n != own.counts[:, :1, None]).any())
 
 
 def _positive(matrix: FloatArray) -> tuple[FloatArray, bool]:
@@ -370,12 +370,10 @@ Moved = tuple[FloatArray, WithinStep, FloatArray, float]
 
 
 def _moved(
-    cells: Cells, covariance: FloatArray, move: FloatArray | None, known: tuple[float, FloatArray | None]
+    cells: Cells, covariance: FloatArray, move: FloatArray, known: tuple[float, FloatArray | None]
 ) -> Moved | None:
     """As much of a move as raises the likelihood inside the cone; None where nothing of it does."""
     value, weight = known
-    if move is None:
-        return None
     sd = np.sqrt(np.diag(covariance))
     unit = np.outer(sd, sd)
     move = (move + move.T) / 2

@@ -74,13 +74,14 @@ def bivariate_cdf(a: FloatArray, b: FloatArray, rho: FloatArray) -> FloatArray:
     return np.asarray(np.clip(total, 0.0, 1.0))
 
 
-def _nodes(count: int) -> tuple[FloatArray, FloatArray]:
-    """Gauss–Legendre nodes and weights on (0, 1)."""
+def _panels(panels: int, count: int) -> tuple[FloatArray, FloatArray]:
+    """Gauss–Legendre nodes and weights on (0, 1), in panels of one width."""
     nodes, weights = np.polynomial.legendre.leggauss(count)
-    return 0.5 * (1.0 + nodes), 0.5 * weights
+    inside = (np.arange(panels)[:, None] + 0.5 * (1.0 + nodes)) / panels
+    return inside.ravel(), np.tile(0.5 * weights / panels, panels)
 
 
-_TWELVE, _TWENTY = _nodes(12), _nodes(20)
+_TWELVE, _TWENTY, _FINE = _panels(1, 12), _panels(1, 20), _panels(40, 16)
 
 
 def _over_angle(h: FloatArray, k: FloatArray, rho: FloatArray) -> FloatArray:
@@ -203,14 +204,8 @@ class SteppedRoot:
         inside = (here + step > low) & (here + step < high) | (step == 0.0)
         after = np.where(inside, here + step, 0.5 * (low + high))
         moving = (np.abs(after - here) > _CLOSE) & (high - low > _CLOSE)
-        return SteppedRoot(
-            *(
-                _put(old, at, new)
-                for old, new in zip(
-                    (self.rho, self.low, self.high, self.active), (after, low, high, moving), strict=True
-                )
-            )
-        )
+        pairs = ((self.rho, after), (self.low, low), (self.high, high), (self.active, moving))
+        return SteppedRoot(*(_put(old, at, new) for old, new in pairs))
 
 
 def without_empty_cell(tables: FloatArray, square: BoolArray) -> FloatArray:
@@ -337,9 +332,8 @@ def _threshold_part(pull: FloatArray, own: FloatArray, other: FloatArray, rho: F
 
     The influence on threshold t of somebody with answer y is (1{y ≤ t} - Φ(τ))/φ(τ); the φ cancels against that in A21.
     """
-    bounds = (other[:, None, :] - rho[:, None, None] * np.minimum(own, _FAR)[:, :, None]) / np.sqrt(1.0 - rho * rho)[
-        :, None, None
-    ]
+    rest = np.sqrt(1.0 - rho * rho)[:, None, None]
+    bounds = (other[:, None, :] - rho[:, None, None] * np.minimum(own, _FAR)[:, :, None]) / rest
     given = np.diff(ndtr(bounds), axis=2, prepend=0.0, append=1.0)
     slope = (given * -np.diff(pull, axis=1)).sum(axis=2) * np.isfinite(own)
     beyond = np.pad(slope[:, ::-1].cumsum(axis=1)[:, ::-1], ((0, 0), (0, 1)))
@@ -367,16 +361,6 @@ def _cell_probability(tables: FloatArray, rows: FloatArray, columns: FloatArray,
     return found
 
 
-def _panels(panels: int, count: int) -> tuple[FloatArray, FloatArray]:
-    """Gauss–Legendre nodes and weights on (0, 1), in panels of one width."""
-    nodes, weights = np.polynomial.legendre.leggauss(count)
-    inside = (np.arange(panels)[:, None] + 0.5 * (1.0 + nodes)) / panels
-    return inside.ravel(), np.tile(0.5 * weights / panels, panels)
-
-
-_NODES, _NODE_WEIGHTS = _panels(40, 16)
-
-
 def _rare_probability(limits: Bounds, rho: FloatArray) -> FloatArray:
     """(cells,) probabilities of rectangles so improbable that a difference of Φ₂ is only rounding.
 
@@ -384,11 +368,12 @@ def _rare_probability(limits: Bounds, rho: FloatArray) -> FloatArray:
     positive, so that the relative error stays small.
     """
     left, right, low, high = (np.clip(one, -_EDGE, _EDGE)[:, None] for one in limits)
-    x = left + (right - left) * _NODES
+    nodes, weights = _FINE
+    x = left + (right - left) * nodes
     root, shift = np.sqrt(1.0 - rho * rho)[:, None], rho[:, None] * x
     given = share_between((low - shift) / root, (high - shift) / root)
     density = np.exp(-0.5 * x * x) / np.sqrt(2.0 * np.pi)
-    return np.asarray((density * given) @ _NODE_WEIGHTS * (right - left)[:, 0])
+    return np.asarray((density * given) @ weights * (right - left)[:, 0])
 
 
 def _put(array: NDArray[Any], at: NDArray[np.intp], new: NDArray[Any]) -> NDArray[Any]:
@@ -482,10 +467,7 @@ def rectangle_pulls(limits: Bounds, rho: float) -> PairPulls:
         score += sign * bivariate_density(x, y, at)
 
     def ends(lower: FloatArray, upper: FloatArray, under: FloatArray, over: FloatArray) -> Pulls:
-        return (
-            _edge(upper, under, over, rho) / probability,
-            -_edge(lower, under, over, rho) / probability,
-        )
+        return (_edge(upper, under, over, rho) / probability, -_edge(lower, under, over, rho) / probability)
 
     return PairPulls(score / probability, ends(left, right, low, high), ends(low, high, left, right))
 

@@ -133,7 +133,9 @@ def solve_categorical(model: RoxModel, data: object, options: SemOptions) -> Lat
     start = start_values(model, table, [("", target)], sample.scale)
     part = covariance_part(layout, moments)
     first = first_step_of(model, table, moments)
-    require_identified(model, table, (layout,), start, _picked(part))
+    items, covariates = part.slopes  # Σ is known where the statistics are, and beside the covariates
+    picked = np.append(part.rows, items), np.append(part.columns, part.given[covariates])
+    require_identified(model, table, (layout,), start, picked)
     found = minimise(_Bordered(part, first.theta), start[0], lower_bounds(table))
     found = replace(found, theta=first.solved(layout, found.theta, moments.statistics))
     given = _fixed(model, table, target, sample, _explained(layout, found.theta, part.given))
@@ -147,12 +149,6 @@ def solve_categorical(model: RoxModel, data: object, options: SemOptions) -> Lat
     return LatentSolution(
         model, sample, table, (layout,), given, found, bread, vcov=vcov, indices=indices, moments=(target,)
     )
-
-
-def _picked(part: WeightedCovariances) -> tuple[IntArray, IntArray]:
-    """Entries of Σ that the data know: those of the statistics, and those with the covariates."""
-    items, covariates = part.slopes
-    return np.append(part.rows, items), np.append(part.columns, part.given[covariates])
 
 
 @dataclass(frozen=True, slots=True)

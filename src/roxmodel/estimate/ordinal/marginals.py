@@ -88,9 +88,8 @@ class ContinuousItem:
     mean: float
     sd: float  # of the residuals (divisor n)
     slopes: FloatArray  # (q,) in units of the item
-    inverse: (
-        FloatArray  # (d, d) inverse mean product of the scores of mean, slopes, variance in standard units, d = q+2
-    )
+    # (d, d) inverse mean product of the scores of mean, slopes, variance in standard units, d = q+2
+    inverse: FloatArray
 
     first = 1
 

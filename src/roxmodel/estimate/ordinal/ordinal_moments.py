@@ -170,21 +170,13 @@ def ordinal_moments(
     for (i, j), pair in pairs.items():
         correlation[i, j] = correlation[j, i] = pair.rho
     slopes = np.stack([item.slopes for item in items])
-    labels, at_zero = together.labels(), slopes @ mean
+    labels, at_zero = together.labels(), list(zip(items, slopes @ mean, strict=True))
     gamma = together.gamma(pairs)
     return OrdinalMoments(
         names=names,
         ordinal=ordinal,
-        thresholds=tuple(
-            item.thresholds + away if isinstance(item, OrdinalItem) else np.empty(0)
-            for item, away in zip(items, at_zero, strict=True)
-        ),
-        mean=np.array(
-            [
-                item.mean - away if isinstance(item, ContinuousItem) else 0.0
-                for item, away in zip(items, at_zero, strict=True)
-            ]
-        ),
+        thresholds=tuple(i.thresholds + away if isinstance(i, OrdinalItem) else np.empty(0) for i, away in at_zero),
+        mean=np.array([i.mean - away if isinstance(i, ContinuousItem) else 0.0 for i, away in at_zero]),
         variance=np.array([item.sd**2 for item in items]),
         correlation=correlation,
         n=total,

@@ -346,7 +346,10 @@ class _Tabulation:
         vcov = solution.vcov if self.draws is None or not solution.vcov.size else self.draws.covariance
         covariance = self._covariance()
         psi = self._psi(covariance)
-        implied = self._implied(psi) if self.linear else covariance
+        implied = covariance
+        if self.linear:
+            system = system_of(model, self.table, solution.theta[None, :], self.families)
+            implied = np.asarray(implied_covariance(system.coefficients, psi[None])[0])
         indices, reason = self._indices(covariance, implied)
         return Fit(
             model=model,
@@ -401,10 +404,6 @@ class _Tabulation:
                 a, b = place[row.left], place[row.right]
                 given[a, b] = given[b, a] = self.solution.given[row.id]
         return np.asarray(disturbances(self.model, self.table, self.solution.theta[None, :], given)[0])
-
-    def _implied(self, psi: FloatArray) -> FloatArray:
-        system = system_of(self.model, self.table, self.solution.theta[None, :], self.families)
-        return np.asarray(implied_covariance(system.coefficients, psi[None])[0])
 
     def _population(self, covariance: FloatArray) -> Population:
         """Whom the numbers speak of; their covariance is the model's where every equation is linear."""

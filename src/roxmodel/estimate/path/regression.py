@@ -360,8 +360,10 @@ def _overdispersion(y: FloatArray, mu: FloatArray) -> float | None:
 def _check_finite(task: Task, found: Any) -> None:
     """Refuse iterations that ran away: separated outcomes have no finite maximum-likelihood estimate."""
     ended = found is not None and bool(found.converged) and bool(np.isfinite(found.params).all())
-    if ended and not _at_edge(task, np.asarray(found.mu)):
-        return
+    if ended:
+        mu = np.asarray(found.mu)  # where one is near its bound, separation must be looked for
+        if not ((mu < _EDGE).any() or (task.family == "logit" and (mu > 1 - _EDGE).any())):
+            return
     if _separated(task):
         raise EstimationError(
             f"The {task.family} equation of {task.effect!r} has no finite estimate: its causes "
@@ -377,11 +379,6 @@ def _not_converged(task: Task) -> EstimationError:
         f"The {task.family} equation of {task.effect!r} did not converge.",
         hint="Use fewer causes, or look for rows that lie far from all others.",
     )
-
-
-def _at_edge(task: Task, mu: FloatArray) -> bool:
-    """Whether some fitted value is so near to its bound that separation must be looked for."""
-    return bool((mu < _EDGE).any() or (task.family == "logit" and (mu > 1 - _EDGE).any()))
 
 
 def _separated(task: Task) -> bool:

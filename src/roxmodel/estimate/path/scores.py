@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from roxmodel.spec.parameters import ParameterTable
 from roxmodel.spec.questionnaire import Binary, Count
 from roxmodel.survey.answers import read_answers
 from roxmodel.survey.composites import hidden_scores, item_mean, partial_words, shift_words, unit_composites
-from roxmodel.survey.frames import Frame, open_frame, raw_column, refuse_matrix, require_columns
+from roxmodel.survey.frames import open_frame, raw_column, refuse_matrix, require_columns
 from roxmodel.survey.keys import refuse_rounded
 from roxmodel.survey.linkage import agreement
 from roxmodel.survey.study import Study, check_same_items
@@ -36,18 +36,18 @@ class Scores:
 
     names: tuple[str, ...]  # (k,) constructs
     level: Level  # between units, or single
-    values: FloatArray | None  # (n, k), NaN where missing; None where only a covariance is known
-    covariance: FloatArray | None  # (k, k), divisor n, and
-    mean: FloatArray | None  # (k,), where only these are known (the mean perhaps not)
     n: int
-    units: tuple[Hashable, ...] | None  # keys of the rows where rows are units
-    clusters: IntArray | None  # (n,) 0…G-1
-    cluster_name: str | None
     families: tuple[str, ...]  # (k,) that the outcome's scale asks for
     within: Mapping[str, FloatArray]
     """Construct -> (p, p) covariance of single answers to its items (reversed ones turned) within a unit; between rows
     where rows are respondents. NaN where unknown."""
-    notes: tuple[str, ...] = field(default=())
+    values: FloatArray | None = None  # (n, k), NaN where missing; None where only a covariance is known
+    covariance: FloatArray | None = None  # (k, k), divisor n, and
+    mean: FloatArray | None = None  # (k,), where only these are known (the mean perhaps not)
+    units: tuple[Hashable, ...] | None = None  # keys of the rows where rows are units
+    clusters: IntArray | None = None  # (n,) 0…G-1
+    cluster_name: str | None = None
+    notes: tuple[str, ...] = ()
     hidden: BoolArray | None = None  # (n, k) what enters the regressions but nothing that is said of single units
     min_group: int = 0  # smallest number of people behind a score that may be shown
 
@@ -97,8 +97,6 @@ def _scores_of_study(model: RoxModel, study: Study, cluster: str | None) -> Scor
         names=model.names,
         level="between",
         values=values,
-        covariance=None,
-        mean=None,
         n=len(values),
         units=tuple(unit for unit, kept in zip(composites.units, some, strict=True) if kept),
         clusters=clusters,
@@ -160,7 +158,10 @@ def scores_of_frame(model: RoxModel, native: object, cluster: str | None) -> Sco
     wanted = [*(item.name for item in model.items), *([cluster] if cluster is not None else [])]
     frame = open_frame("data", native, wanted)
     require_columns("data", frame, [item.name for item in model.items])
-    answers = {construct.name: _turned_answers(frame, construct) for construct in model.constructs}
+    answers = {}  # (n, p) by construct, reversed ones turned
+    for construct in model.constructs:
+        turned = [read_answers("data", frame, item, coerce=False).turned for item in construct.items]
+        answers[construct.name] = np.column_stack(turned).astype(np.float64)
     scored = {name: item_mean(own) for name, own in answers.items()}
     values = np.column_stack([score for score, _ in scored.values()])
     _refuse_constant(model, values, "rows")
@@ -178,22 +179,13 @@ def scores_of_frame(model: RoxModel, native: object, cluster: str | None) -> Sco
         names=model.names,
         level="single",
         values=values,
-        covariance=None,
-        mean=None,
         n=len(frame),
-        units=None,
         clusters=clusters,
         cluster_name=cluster,
         families=tuple(_family(model, name, unit_level=False) for name in model.names),
         within={name: _covariance_of_complete(own) for name, own in answers.items()},
         notes=tuple(partial),
     )
-
-
-def _turned_answers(frame: Frame, construct: Construct) -> FloatArray:
-    """(n, p) answers to the items of a construct, reversed ones turned."""
-    turned = [read_answers("data", frame, item, coerce=False).turned for item in construct.items]
-    return np.column_stack(turned).astype(np.float64)
 
 
 def _covariance_of_complete(answers: FloatArray) -> FloatArray:
@@ -222,13 +214,9 @@ def _scores_of_moments(model: RoxModel, moments: Moments) -> Scores:
     return Scores(
         names=model.names,
         level="single",
-        values=None,
         covariance=scored.covariance * (moments.n - 1) / moments.n,
         mean=None if scored.mean is None else scored.mean + offsets,
         n=moments.n,
-        units=None,
-        clusters=None,
-        cluster_name=None,
         families=tuple(LINEAR for _ in model.names),
         within=within,
         notes=("From moments: no rows, so errors are classical and every equation is linear.",),

@@ -18,17 +18,7 @@ from pydantic import AfterValidator, BeforeValidator, PlainSerializer, model_val
 from roxmodel.document import read_document, write_document
 from roxmodel.errors import SimulationError, did_you_mean
 from roxmodel.frozen import FrozenMapping, Number
-from roxmodel.simulation.money import returns
-from roxmodel.simulation.money.values import (
-    LifetimeValue,
-    LogValue,
-    MoneyRecord,
-    Price,
-    Priced,
-    Uncertain,
-    finite_number,
-    read_price,
-)
+from roxmodel.simulation.money import returns, values
 from roxmodel.types import FloatArray
 
 __all__ = [
@@ -50,12 +40,12 @@ def _prices(given: object) -> object:
     for name in given:
         if not isinstance(name, str):
             raise SimulationError(f"value= prices {short(name)}.", allowed="the name of an outcome")
-    return {name: read_price(price, name) for name, price in given.items()}
+    return {name: values.read_price(price, name) for name, price in given.items()}
 
 
 def require_rate(rate: object) -> object:
     """Refuse what is no discount rate."""
-    number = finite_number(rate)
+    number = values.finite_number(rate)
     if number is None or number <= -1:
         raise SimulationError(f"discount= was {rate!r}.", allowed="a rate per wave above -1, for example 0.02")
     return rate
@@ -76,7 +66,7 @@ def _label(given: object) -> object:
     return given
 
 
-class Finance(MoneyRecord):
+class Finance(values.MoneyRecord):
     """What outcomes are worth, and how money of different waves is compared.
 
     Parameters
@@ -108,10 +98,10 @@ class Finance(MoneyRecord):
     """
 
     value: Annotated[
-        Mapping[str, Price],
+        Mapping[str, values.Price],
         BeforeValidator(_prices),
         AfterValidator(FrozenMapping[str, Any]),
-        PlainSerializer(dict, return_type=dict[str, Price]),
+        PlainSerializer(dict, return_type=dict[str, values.Price]),
     ]
     discount: Annotated[Number, BeforeValidator(require_rate)] = 0.0
     timing: Annotated[Timing, BeforeValidator(require_timing)] = "end"
@@ -120,7 +110,7 @@ class Finance(MoneyRecord):
     @model_validator(mode="after")
     def _check(self) -> Self:
         for name, price in self.value.items():
-            if isinstance(price, LifetimeValue) and price.beyond:
+            if isinstance(price, values.LifetimeValue) and price.beyond:
                 try:
                     lifetime_factor(price.retention, self.discount)
                 except SimulationError as error:
@@ -149,11 +139,11 @@ class Finance(MoneyRecord):
 
 
 def _at_mean(price: Any) -> Any:
-    if isinstance(price, Uncertain):
+    if isinstance(price, values.Uncertain):
         return price.expected
-    if isinstance(price, LogValue):
+    if isinstance(price, values.LogValue):
         return price.replace(price=_at_mean(price.price))
-    if isinstance(price, LifetimeValue):
+    if isinstance(price, values.LifetimeValue):
         return price.replace(margin=_at_mean(price.margin))
     return price
 
@@ -270,11 +260,9 @@ class Money:
     @property
     def beyond(self) -> FloatArray:
         """(draws,) discounted benefit of all waves after the horizon."""
-        values = [
-            terminal_value(amount, kept, self.terms.discount) * self.factors[-1]
-            for amount, kept in zip(self.later.T, self.kept, strict=True)
-        ]
-        return np.sum(values, axis=0) if values else np.zeros(len(self.gains))
+        today, rate = self.factors[-1], self.terms.discount
+        parts = [terminal_value(last, kept, rate) * today for last, kept in zip(self.later.T, self.kept, strict=True)]
+        return np.sum(parts, axis=0) if parts else np.zeros(len(self.gains))
 
     @property
     def benefit(self) -> FloatArray:
@@ -326,7 +314,7 @@ def money_of_flows(
     name: str,
     moved: Sequence[FloatArray],
     spending: FloatArray,
-    priced: Sequence[Priced],
+    priced: Sequence[values.Priced],
     terms: Terms,
     since: int | None = None,
 ) -> Money:
@@ -353,7 +341,11 @@ def money_of_flows(
             shares.append(share)
         draws = len(gains)
         by_outcome = _columns(shares, draws)
-        _require_finite(name, gains.sum(), by_outcome.sum(), float(np.sum(spending)))
+        finite = np.isfinite([gains.sum(), by_outcome.sum(), float(np.sum(spending))]).all()
+    if not finite:
+        raise SimulationError(
+            f"The money of {name!r} is beyond any number.", hint="A price, a cost or a discount is far too large."
+        )
     last = np.flatnonzero(np.asarray(spending) > 0)
     return Money(
         name=name,
@@ -371,10 +363,3 @@ def money_of_flows(
 def _columns(parts: Sequence[FloatArray], draws: int) -> FloatArray:
     """(draws, parts) of parts that are (draws,) or (1,)."""
     return np.stack([np.broadcast_to(part, draws) for part in parts], axis=1) if parts else np.zeros((draws, 0))
-
-
-def _require_finite(name: str, *totals: float) -> None:
-    if not np.isfinite(totals).all():
-        raise SimulationError(
-            f"The money of {name!r} is beyond any number.", hint="A price, a cost or a discount is far too large."
-        )

@@ -11,6 +11,8 @@ from roxmodel.estimate.latent.solve import solve_between
 from roxmodel.estimate.latent.tests_of_fit import linked_indices
 from roxmodel.implied.likelihood import half_deviance, objective_of_units
 
+pytestmark = pytest.mark.slow
+
 EXACT = 1e-9  # algebra in double precision
 SLOPES = 1e-8  # the same through a complex step
 NUMERIC = 2e-6  # central differences of smooth functions, steps of 1e-5
