@@ -457,3 +457,11 @@ def test_every_keyword_of_fit_is_an_option_of_a_method_and_has_its_default():
     del keywords["se"]  # None: what the method, or its estimator, stands for
     for name, default in keywords.items():
         assert {record[name] for record in records if name in record} == {default}, name
+
+
+def test_what_is_no_model_and_a_method_that_does_not_fit_are_said_before_a_wrong_option():
+    study = rox.datasets.make_world(6, seed=1).study()
+    with pytest.raises(rox.RoxError, match="needs all items of a person"):
+        rox.fit(study.model, study, method="sem", equal=3)
+    with pytest.raises(rox.RoxError, match="model= was"):
+        rox.fit(None, study, equal=3)

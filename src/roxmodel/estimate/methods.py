@@ -172,10 +172,10 @@ def fit(  # noqa: PLR0913 - the contract of DESIGN.md
     (0.4, 0.093)
     """
     given = {name: value for name, value in locals().items() if name not in {"model", "data", "method"}}
-    given["equal"] = kinds_of(equal)
     if not isinstance(model, RoxModel):
         raise RoxError(f"model= was a {type(model).__name__}.", allowed="rox.RoxModel", hint="Say fit(model, data).")
     chosen = _method(method, data)
+    given["equal"] = kinds_of(equal)
     way = METHODS[chosen]
     options = way.options.of(_own(chosen, given), data)
     columns = {name: given[name] for name in ("group", "cluster", "weight", "frequency")}
