@@ -171,3 +171,11 @@ def test_definitions_stay_with_every_group(chain_rows):
     for name in ("north", "south"):
         own = fit.group(name).parameters().query("kind == 'defined'")
         np.testing.assert_array_equal(own[["estimate", "se"]], row[["estimate", "se"]])
+
+
+def test_latent_means_of_a_group_alone_name_what_they_are_against(chain_model, chain_rows):
+    whole = rox.fit(chain_model, chain_rows, method="sem", group="region", invariance="scalar")
+    first, second = (group.name for group in whole.groups[:2])
+    assert f"Latent means of {second}, against {first}: " in whole.summary()
+    assert "Latent means, against the first group: " in whole.group(second).summary()
+    assert "Latent means" not in whole.group(first).summary()

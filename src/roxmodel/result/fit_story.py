@@ -188,4 +188,8 @@ def _latent_means(fit: Fitted, rows: list[tuple[Parameter, float, float, float]]
         if row.kind == "intercept" and row.free and row.left in latent:
             found.setdefault(row.group, []).append(f"{row.left} {value:+.3f} [{low:+.3f} to {high:+.3f}]")
     first = fit.groups[0].name if fit.groups else ""
-    return [f"Latent means of {group}, against {first}: {', '.join(own)}." for group, own in found.items()]
+    # one group of a fit stands alone, and the first one is not in it
+    return [
+        f"Latent means{f' of {group}' if group else ''}, against {first if group else 'the first group'}: {', '.join(own)}."
+        for group, own in found.items()
+    ]
