@@ -190,6 +190,7 @@ def _latent_means(fit: Fitted, rows: list[tuple[Parameter, float, float, float]]
     first = fit.groups[0].name if fit.groups else ""
     # one group of a fit stands alone, and the first one is not in it
     return [
-        f"Latent means{f' of {group}' if group else ''}, against {first if group else 'the first group'}: {', '.join(own)}."
+        f"Latent means of {group}, against {first}: {', '.join(own)}." if group
+        else f"Latent means, against the first group: {', '.join(own)}."
         for group, own in found.items()
-    ]
+    ]  # fmt: skip
