@@ -232,6 +232,7 @@ def test_truth_cannot_be_changed() -> None:
 # --- the data follow the truth
 
 
+@pytest.mark.slow
 def test_unit_means_covary_as_the_truth_says(large: World) -> None:
     observed = by_unit(large)
     expected, n = implied_covariance(large, 100), len(observed)
@@ -253,6 +254,7 @@ def test_people_covary_as_the_truth_says(large: World) -> None:
         assert np.abs((observed - expected) / error).max() < MONTE_CARLO
 
 
+@pytest.mark.slow
 def test_regression_of_unit_means_recovers_the_truth() -> None:
     world = make_world(4000, seed=12, scale="continuous", employees=200, customers=200, item_residual=0.0)
     names, means = world.truth.names, by_unit(world)

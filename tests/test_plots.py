@@ -170,6 +170,7 @@ class TestLayout:
                 inside &= (y > box.top + 1e-6) & (y < box.bottom - 1e-6)
                 assert not inside.any(), (arrow, box)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("case", CASES)
     def test_same_diagram_same_scene(self, case: Callable[[], Diagram]):
         one, other = layout(case()), layout(case())
@@ -214,6 +215,7 @@ class TestLayout:
 
 
 class TestDrawing:
+    @pytest.mark.slow
     @pytest.mark.parametrize("case", CASES)
     def test_rendered_labels_stay_in_their_boxes(self, case: Callable[[], Diagram]):
         diagram = case()
@@ -243,6 +245,7 @@ class TestDrawing:
             assert extent.x1 <= figure.bbox.width
             assert extent.y1 <= figure.bbox.height
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("case", CASES)
     def test_every_node_and_arrow_is_drawn_once(self, case: Callable[[], Diagram]):
         diagram = case()
@@ -397,6 +400,7 @@ class TestCharts:
 
 
 class TestSaving:
+    @pytest.mark.slow
     @pytest.mark.parametrize("suffix", [".svg", ".png", ".pdf"])
     def test_same_figure_same_bytes(self, tmp_path: Path, suffix: str):
         one = save_figure(draw_diagram(seven()), tmp_path / f"one{suffix}")

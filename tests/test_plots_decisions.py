@@ -170,6 +170,7 @@ CHARTS: dict[str, Callable[[], Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHARTS)
 def test_charts_keep_their_words_apart_and_on_the_page(name: str):
     drawn = CHARTS[name]()
@@ -183,6 +184,7 @@ def figure(request: Any) -> Any:
 
 
 class TestEveryPicture:
+    @pytest.mark.slow
     def test_no_two_words_touch(self, figure: Any):
         assert touching(figure) == []
 
@@ -199,6 +201,7 @@ class TestEveryPicture:
         pyplot = sys.modules.get("matplotlib.pyplot")
         assert pyplot is None or pyplot.get_fignums() == []
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", ["map", "frontier", "tornado", "plan", "chance"])
     def test_same_numbers_same_bytes(self, name: str, tmp_path: Any):
         one = save_figure(CASES[name](), tmp_path / "one.svg")
@@ -219,6 +222,7 @@ class TestEveryPicture:
 
 
 class TestMap:
+    @pytest.mark.slow
     @pytest.mark.parametrize("seed", range(6))
     @pytest.mark.parametrize("spread", [1.0, 9.0])
     def test_crowds_of_25_keep_every_name_off_dots_and_names(self, seed: int, spread: float):
@@ -370,6 +374,7 @@ class TestPlan:
         found = words(draw_plan([PlanRow("a", [1.0] * 4, 10.0)], [4.0, 3.0, 2.0, 1.0]))
         assert {"4.00", "3.00", "2.00"} <= set(found)
 
+    @pytest.mark.slow
     def test_waves_are_numbered_as_far_as_they_fit(self):
         found = words(CASES["plan of 60 waves"]())
         assert {"10", "20", "60"} <= set(found)
@@ -409,6 +414,7 @@ class TestChance:
         first, second = draw_chance({"a": NORMAL, "b": HEAVY}).axes[1:]
         assert first.get_xlim() == second.get_xlim()
 
+    @pytest.mark.slow
     def test_draws_beyond_the_scale_are_counted(self):
         drawn = draw_chance({"plan": HEAVY})
         low, high = drawn.axes[1].get_xlim()
@@ -432,6 +438,7 @@ class TestPage:
         placed = beside(dot, np.array([0.05]), np.array([[3.0, 0.2]]), np.array([0.0, 0.0, 2.0, 2.0]), none)
         assert np.isnan(placed).all()
 
+    @pytest.mark.slow
     def test_crowds_beyond_all_room_say_how_many_names_are_missing(self):
         crowd = [MapPoint(LONG, 50.0 + k % 20, 0.3 + k / 1000) for k in range(150)]
         drawn = draw_map(crowd)

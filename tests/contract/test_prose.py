@@ -89,6 +89,7 @@ def test_no_code_reads_a_sentence(rule):
     assert places(rule, sorted(SOURCE.rglob("*.py"))) == []
 
 
+@pytest.mark.slow
 def test_nobody_outside_of_estimate_asks_for_the_method():
     files = [file for file in sorted(SOURCE.rglob("*.py")) if file.relative_to(SOURCE).parts[0] != "estimate"]
     assert places(method_asked, files) == []

@@ -65,6 +65,7 @@ def test_the_demo_draws_the_path_diagram(demo):
     assert {path.name for path in folder.iterdir()} == {"roxmodel_demo.svg", "roxmodel_demo.png"}
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_not_there_ends_in_one_sentence_and_exit_code_1(tmp_path):
     command = [sys.executable, "-c", "from roxmodel.deliver.cli import main; main()", "demo", "--out"]
     done = subprocess.run([*command, str(tmp_path / "nowhere")], capture_output=True, text=True, check=False)

@@ -274,6 +274,7 @@ def odd():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", odd())
 @pytest.mark.parametrize("kind", ["frame", "study", "standard", "bootstrap"])
 def test_odd_models_are_fitted_and_shown(name, kind):
@@ -416,6 +417,7 @@ def test_contradictory_covariances_are_not_admissible():
 # --- coverage
 
 
+@pytest.mark.slow
 def test_hc3_intervals_cover_the_truth_as_often_as_they_say():
     """60 units, effects of units known exactly, unequal variances: 95 % intervals, 400 replications."""
     truth = {"edge:a->b": 0.5, "edge:a->c": 0.3, "edge:b->c": -0.4, "indirect": -0.2, "total": 0.1}

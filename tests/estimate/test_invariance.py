@@ -102,6 +102,7 @@ def test_an_alarm_takes_more_than_chance():
     assert verdict_of(small | {"pvalue": 1e-9}, 100_000) == "holds"
 
 
+@pytest.mark.slow
 def test_small_groups_that_answer_alike_raise_few_alarms():
     """By the indices alone 13 of these 40 steps were doubtful or failed."""
     alarms = 0

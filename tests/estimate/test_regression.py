@@ -145,6 +145,7 @@ def test_small_expected_counts_are_no_separation():
 # --- overdispersion
 
 
+@pytest.mark.slow
 def test_overdispersion_is_found_as_often_as_the_test_promises():
     """One-sided 5 %: of 300 Poisson worlds about 15 become negative binomial; of overdispersed ones, nearly all."""
     families = {"poisson": [], "overdispersed": []}
@@ -203,6 +204,7 @@ def test_partial_r2_is_that_of_least_squares_whatever_the_errors(robust):
         assert found.partial_r2[place] == pytest.approx(1 - hand.ssr / smaller.ssr, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_no_warning_escapes_the_first_call_of_a_process():
     """Statsmodels puts filters of its own in front when it is imported."""
     code = """

@@ -130,6 +130,7 @@ ITEM = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(ITEM))
 def test_items_that_cannot_be_used(name):
     frame, options, parts = ITEM[name]

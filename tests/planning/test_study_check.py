@@ -74,6 +74,7 @@ def test_edges_of_one_equation_follow_the_regression_with_two_causes():
         assert b / error == pytest.approx(needed(n - 3), rel=1e-3)
 
 
+@pytest.mark.slow
 def test_a_world_is_described(world, check):
     assert isinstance(check, StudyCheck)
     assert check.identified
@@ -94,6 +95,7 @@ def test_a_world_is_described(world, check):
     assert (check.total.cause, check.total.effect) == ("pride", "revenue")
 
 
+@pytest.mark.slow
 def test_the_expected_errors_are_near_those_of_the_fit():
     """At 250 units the planned error of every edge is that which the fit then has."""
     world = rox.datasets.make_world(250, seed=4, scale="continuous")
@@ -103,6 +105,7 @@ def test_the_expected_errors_are_near_those_of_the_fit():
     np.testing.assert_allclose(check.edges["se"], wanted, rtol=0.25)
 
 
+@pytest.mark.slow
 def test_more_units_and_more_answers_find_smaller_effects(check):
     few = rox.datasets.make_world(120, seed=2, employees=8, customers=8).study().check()
     many = rox.datasets.make_world(120, seed=2, employees=80, customers=80).study().check()
@@ -133,6 +136,7 @@ def test_units_for_an_effect_turns_the_question_round(check):
             check.units_for(wrong)
 
 
+@pytest.mark.slow
 def test_everybody_answered_leaves_no_sampling_error(world, check):
     frame = world.unit.assign(staff=world.employee.groupby("branch").size().reindex(world.unit["branch"]).to_numpy())
     full = world.study(unit=frame, eligible={"employee": "staff"}).check()
@@ -187,6 +191,7 @@ def test_unit_means_that_are_only_noise_are_said(world):
     assert any("Ask more people" in line for line in check.advice)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("units", [2, 3, 5])
 def test_few_units_give_reasons_and_no_crash(units):
     check = rox.datasets.make_world(units, seed=1).study().check()
@@ -211,6 +216,7 @@ def test_unknown_spread_within_units_is_a_reason(world):
     assert check.edges["detectable"].isna().all()
 
 
+@pytest.mark.slow
 def test_printed_variances_are_enough(world, check):
     items = [name for name in world.customer if name != "branch"]
     groups = world.customer.groupby("branch", as_index=False)
@@ -222,6 +228,7 @@ def test_printed_variances_are_enough(world, check):
     assert any("correlate 0.5" in line for line in again.notes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("options", "units"), [({"missing": 0.2}, 60), ({"without_customers": 0.1}, 54)])
 def test_holes_and_missing_sources_cost_power(check, options, units):
     holed = rox.datasets.make_world(60, seed=1, **options).study().check()
@@ -235,6 +242,7 @@ def test_one_answer_a_unit_says_nothing_of_its_error():
     assert check.constructs.set_index("construct").loc["value", "reliability"] > 0
 
 
+@pytest.mark.slow
 def test_other_models(world):
     study = world.study()
     nothing = study.check(world.model.replace(edges=()))
@@ -258,6 +266,7 @@ def test_other_models(world):
         study.check("branches")
 
 
+@pytest.mark.slow
 def test_it_does_not_depend_on_units_of_measurement(world, check):
     far = world.unit.assign(revenue=world.unit["revenue"] * 1e6)
     again = world.study(unit=far).check()

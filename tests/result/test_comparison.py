@@ -59,6 +59,7 @@ def test_a_saturated_fit_has_no_scaling_factor_and_needs_none(chain_rows):
     assert row["pvalue"] == pytest.approx(small.indices()["pvalue_scaled"])
 
 
+@pytest.mark.slow
 def test_the_test_holds_its_level_for_skewed_answers():
     """An edge that is 0: the scaled difference rejects in 5 % of samples, within Monte-Carlo error."""
     rng = np.random.default_rng(11)

@@ -25,6 +25,7 @@ influencers ~ tenure + size
 pride ~ influencers + tenure"""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["regression", "bartlett"])
 @pytest.mark.parametrize("name", CASES)
 def test_scores_and_errors_are_lavaans(name, method, lavaan, chain_model, chain_rows, holed_rows):

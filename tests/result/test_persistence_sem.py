@@ -153,6 +153,7 @@ def test_a_loaded_fit_simulates_the_same(pair):
 # --- privacy
 
 
+@pytest.mark.slow
 def test_no_answer_leaves(tmp_path):
     """Neither anybody's answer, the largest and the smallest included, nor a name of a cluster."""
     canary = 31.415926535897

@@ -30,6 +30,7 @@ def test_residuals_by_group(scalar, lavaan):
         np.testing.assert_allclose(scalar.group(group).residuals(), scalar.residuals(group=group), atol=1e-12)
 
 
+@pytest.mark.slow
 def test_standardized_residuals_are_standard_normal_where_the_model_is_true():
     rng = np.random.default_rng(5)
     model = rox.RoxModel.from_lavaan("a =~ x1 + x2 + x3\nb =~ y1 + y2 + y3\nb ~ a")

@@ -29,6 +29,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family", "mean", "then"), CASES)
 def test_expected_outcomes_are_those_of_enumeration(family, mean, then):
     y, after = distribution(family, mean).ppf(FINE), distribution(family, then).ppf(FINE)

@@ -100,6 +100,7 @@ def changes_of(given_actions, fit=FIT):
 # --- how actions combine
 
 
+@pytest.mark.slow
 @laws
 @given(plans())
 def test_actions_combine_by_the_rules(plan):
@@ -107,6 +108,7 @@ def test_actions_combine_by_the_rules(plan):
     np.testing.assert_allclose(changes_of(plan), by_hand(plan), **EXACT)
 
 
+@pytest.mark.slow
 @laws
 @given(plans(), st.randoms(use_true_random=False))
 def test_the_order_of_actions_does_not_matter(plan, random):
@@ -116,6 +118,7 @@ def test_the_order_of_actions_does_not_matter(plan, random):
     np.testing.assert_allclose(changes_of(turned), changes_of(plan), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.slow
 @laws
 @given(plans(kinds=("shift",)))
 def test_shifts_add_up(plan):
@@ -179,6 +182,7 @@ def test_one_action_may_do_several_things():
 # --- contradictions
 
 
+@pytest.mark.slow
 @laws
 @given(plans())
 def test_contradictions_are_those_of_equal_units_and_waves(plan):

@@ -172,6 +172,7 @@ def test_a_figure_of_the_unit_is_observed_in_a_linked_fit_too(linked):
     assert not answer.changes.any()
 
 
+@pytest.mark.slow
 def test_scaling_changes_nothing(world):
     marker, standardized = (rox.fit(world.model, world.study(), scaling=s) for s in ("marker", "standardized"))
     still = [replace(one, vcov=np.zeros_like(one.vcov)) for one in (marker, standardized)]

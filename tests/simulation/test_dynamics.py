@@ -119,6 +119,7 @@ def actions(kind):
 KINDS = ("shift", "ramp and fade", "set", "set with ramp", "some units", "two", "two sets apart", "far")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::roxmodel.errors.RoxWarning")
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("world", ["plain", "caps", "lags", "caps and lags", "counts", "yes/no inside"])

@@ -235,6 +235,7 @@ ACTIONS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ACTIONS)
 @pytest.mark.parametrize("method", ["linked", "path"])
 def test_every_action_is_the_loop_over_draws_and_units(fits, method, kind):
@@ -260,6 +261,7 @@ def test_where_levels_are_uncertain_more_is_cut_than_predictions_say(fits):
 # --- what is read off
 
 
+@pytest.mark.slow
 def test_prices_by_unit_are_a_loop_over_the_units(fits):
     for fit in fits.values():
         price = {unit: 100.0 + 7.0 * i**1.5 for i, unit in enumerate(fit.population.units)}
@@ -272,6 +274,7 @@ def test_prices_by_unit_are_a_loop_over_the_units(fits):
             np.testing.assert_allclose(run.money[-1].gains, expected, rtol=1e-9, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by_unit", [False, True])
 @pytest.mark.parametrize("method", ["linked", "path"])
 def test_a_logarithm_is_read_unit_by_unit_at_its_own_level(fits, method, by_unit):
@@ -342,6 +345,7 @@ def answers(fit, actions, value):
     return run.changes, run.money[-1].gains if run.money else None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [*ACTIONS, "loop"])
 @pytest.mark.parametrize("method", ["linked", "path"])
 def test_answers_are_equal_to_the_last_bit_whatever_is_computed_together(fits, looped, monkeypatch, method, kind):

@@ -491,6 +491,7 @@ def test_setting_a_construct_of_both_loops_cuts_both(within):
     np.testing.assert_allclose(answer.equilibrium()["mean"], answer.changes[:, -1].mean(axis=0), **SETTLED)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind",
     [
@@ -631,6 +632,7 @@ def test_each_draw_of_a_lag_settles_by_itself_and_where_it_does():
             np.testing.assert_allclose(far.sum(axis=0)[:, 0] * 0.5, settled[draw], **SETTLED)
 
 
+@pytest.mark.slow
 def test_loops_are_told_in_one_order_whatever_a_set_says():
     """Sets of names have another order in every process, and so had the sentences about loops."""
     ask = (

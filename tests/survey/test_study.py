@@ -336,6 +336,7 @@ def of(study, model, **options):
     return rox.Study.of(study.moments, model, by="shop", **options)
 
 
+@pytest.mark.slow
 def test_a_study_of_moments_answers_like_the_one_they_came_from(model, frames, same):
     read = rox.Study(model, **frames, by="shop", eligible={"employee": "staff"}, min_group=12)
     study = of(read, model, min_group=12)
@@ -350,6 +351,7 @@ def test_a_study_of_moments_answers_like_the_one_they_came_from(model, frames, s
     assert (study.scores()["hidden"] != "").any()
 
 
+@pytest.mark.slow
 def test_a_fit_of_complete_moments_is_that_of_the_rows():
     world = rox.datasets.make_world(40, seed=1)
     read = world.study()

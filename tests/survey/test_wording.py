@@ -85,6 +85,7 @@ def declared(model, names):
     return model.replace(constructs=[c.model_copy(update={"items": tuple(items[c.name])}) for c in model.constructs])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("turned", [["pri1"], ["pri3"], ["beh1"], ["pri1", "beh2", "inf3"]])
 def test_every_door_names_the_same(turned):
     with pytest.warns(rox.RoxWarning, match=turned[0]) as caught:

@@ -54,6 +54,7 @@ def row(fit, kind, right):
     return rows[(rows["kind"] == kind) & (rows["right"] == right)].iloc[0]
 
 
+@pytest.mark.slow
 def test_intervals_of_what_hangs_on_the_bound_cover(fits):
     covers = [row(fit, "loading", "a2")["ci_low"] < 0.7 < row(fit, "loading", "a2")["ci_high"] for _, fit in fits]
     assert np.mean(covers) > 0.8

@@ -80,6 +80,7 @@ def by_scipy(function, start):
     return minimize(function, once.x, method="BFGS", options={"gtol": 1e-9}).x
 
 
+@pytest.mark.slow
 def test_twenty_draws_are_scipys():
     frame = answers()
     fit = fitted(frame)
@@ -93,6 +94,7 @@ def test_twenty_draws_are_scipys():
         assert (np.abs(draws[place, order] - theirs) / spread).max() < CLOSE
 
 
+@pytest.mark.slow
 def test_with_missing_answers_a_draw_is_scipys():
     frame = answers(n=120, holes=0.15)
     fit = fitted(frame, missing="fiml", bootstrap=2)
@@ -154,6 +156,7 @@ OPTIONS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(OPTIONS))
 def test_a_replicate_is_the_fit_of_the_rows_it_drew(name):
     model, options, holes = OPTIONS[name]
@@ -295,6 +298,7 @@ def test_when_half_of_the_replicates_fail_there_is_no_bootstrap():
         fitted(frame, PLAIN, estimator="DWLS", ordered=NAMES, bootstrap=8)
 
 
+@pytest.mark.slow
 def test_pure_noise_neither_hangs_nor_warns():
     for seed in range(4):
         frame = pd.DataFrame(np.random.default_rng(seed).normal(size=(30, 6)), columns=NAMES)

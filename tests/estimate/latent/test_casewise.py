@@ -56,6 +56,7 @@ def log_densities(layout, theta, group):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"means": True}, {"missing": "fiml"}])
 def test_scores_are_gradients_of_each_row(options):
     layout, theta, size, group = case(answers(holes="missing" in options), **options)

@@ -126,6 +126,7 @@ def test_equation_units(tiny):
 # --- little or nothing between units
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("within", ["pooled", "saturated"])
 @pytest.mark.parametrize("seed", range(4))
 def test_nothing_between_units(tiny, seed, within):
@@ -172,6 +173,7 @@ def test_a_unit_without_one_source(tiny, source, within):
     sound(fit)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("within", ["pooled", "saturated"])
 def test_an_item_known_in_one_unit(tiny, within):
     model, frames = tiny.model(3), tiny.frames(30, 3)
@@ -205,6 +207,7 @@ def altered(frames, kind):
     return staff, *frames[1:]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["no variance within units", "duplicate", "sum"])
 @pytest.mark.parametrize("holes", [0.0, 0.2])
 @pytest.mark.parametrize("within", ["pooled", "saturated", "model"])
@@ -227,6 +230,7 @@ def test_singular_answers(tiny, kind, holes, within):
 # --- scales
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("within", ["pooled", "saturated", "model"])
 @pytest.mark.parametrize("holes", [0.0, 0.2])
 def test_extreme_scales(tiny, within, holes):

@@ -52,6 +52,7 @@ def world(tiny, units=60, seed=4):
 # --- right estimates
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", ["unit", "person"])
 def test_pooled_against_another_program(tiny, by):
     """The likelihood of the unit means, written out and maximised by scipy from another place."""
@@ -88,6 +89,7 @@ def test_pooled_against_another_program(tiny, by):
     assert fit.indices()["loglik"] == pytest.approx(density, rel=EXACT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", ["unit", "person"])
 def test_saturated_is_at_the_optimum_of_all_answers(tiny, by):
     model, frames = tiny.model(3), split(world(tiny, units=24), by)
@@ -177,6 +179,7 @@ def test_a_model_within_that_the_split_does_not_identify_leaves_the_covariance_f
     assert any("any covariance of answers within units was allowed" in note for note in fits["model"].notes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", ["unit", "person"])
 def test_no_bias_against_the_whole_questionnaire(tiny, by):
     """Edges of 12 worlds, each asked whole and split: their difference is 0 up to Monte-Carlo error."""
@@ -191,6 +194,7 @@ def test_no_bias_against_the_whole_questionnaire(tiny, by):
 # --- what goes with them
 
 
+@pytest.mark.slow
 def test_tests_and_residuals_are_of_what_was_seen(tiny):
     model, frames = tiny.model(3), split(world(tiny), "unit")
     whole, fit = tiny.fit(model, world(tiny)), tiny.fit(model, frames)
@@ -217,6 +221,7 @@ def test_a_saved_fit_keeps_what_was_not_seen(tiny, tmp_path):
     assert np.isfinite(engine.score({"e2": 4.0, "e3": 5.0})["staff"].score)  # asked together for the first time
 
 
+@pytest.mark.slow
 def test_replicates(tiny):
     model, frames = tiny.model(3), split(world(tiny, units=40), "unit")
     fit = tiny.fit(model, frames, bootstrap=20, seed=1, progress=False)
@@ -242,6 +247,7 @@ def test_what_nothing_joins_is_refused_by_fit_and_check_alike(tiny):
     assert "No data could carry" not in check.summary()
 
 
+@pytest.mark.slow
 def test_what_hangs_on_a_few_units_is_said(tiny):
     model, frames = tiny.model(3, edges=("staff -> guests", "guests -> money")), world(tiny, units=60)
     keys = np.unique(frames[2]["key"])

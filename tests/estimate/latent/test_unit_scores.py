@@ -38,6 +38,7 @@ def dense_levels(tiny, model, frames, solved):
     return np.array(values), np.array(errors)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("items", [2, 3])
 @pytest.mark.parametrize("holes", [0.0, 0.25])
 def test_levels_are_conditional_expectations(tiny, items, holes):

@@ -154,6 +154,7 @@ def test_units_of_measurement_do_not_matter(units):
     np.testing.assert_allclose(two / np.outer(size, size), one, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("holes", [0.3, 0.6])
 def test_always_positive_semi_definite(seed, holes):

@@ -209,6 +209,7 @@ def test_derivatives_given_covariates(continuous):
     )
 
 
+@pytest.mark.slow
 def test_what_is_given_may_be_a_number_or_a_yes_no():
     """A scale or none, named ordered or not: the answers of a covariate that is given count as they are."""
     frame = beside()
@@ -272,6 +273,7 @@ def test_variances_around_what_covariates_foretell_are_one():
     )
 
 
+@pytest.mark.slow
 def test_the_truth_is_found_where_covariates_are_uneven():
     fit = rox.fit(GIVEN, beside(n=20_000, share=0.06), estimator="DWLS", ordered=True)
     found = fit.edges().set_index(["cause", "effect"])

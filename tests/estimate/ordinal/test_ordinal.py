@@ -164,6 +164,7 @@ def test_the_truth_is_found_within_its_stated_uncertainty():
         assert error < 0.003
 
 
+@pytest.mark.slow
 def test_standard_errors_are_the_spread_of_repeated_samples():
     rng = np.random.default_rng(12)
     found = []

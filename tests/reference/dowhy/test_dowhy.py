@@ -73,6 +73,7 @@ def test_means_of_samples_of_the_interventional_distribution(fit, question):
     assert (apart <= bound + 1e-9).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_the_spread_of_samples_is_that_of_units_with_the_causes_cut(fit, rows, question):
     """Every row's counterfactual spreads as samples do, so that disturbances are kept, not drawn from elsewhere."""

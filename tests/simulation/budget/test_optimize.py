@@ -48,6 +48,7 @@ def plans(names):
         yield from combinations(names, count)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shrink", [True, False])
 @pytest.mark.parametrize("budget", [0, 100_000, 400_000, 650_000, 5_000_000])
 def test_no_plan_is_better(fit, budget, shrink):
@@ -61,6 +62,7 @@ def test_no_plan_is_better(fit, budget, shrink):
     assert plan.promised["mean"] == pytest.approx(best, rel=1e-6, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_without_shrinking_the_promise_is_the_simulation(capped):
     plan = rox.optimize(capped, candidates(), budget=700_000, shrink=False, **ASKED)
     np.testing.assert_allclose(plan.draws, plan.run().money[-1].npv, rtol=1e-9)
@@ -102,6 +104,7 @@ def big():
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::roxmodel.errors.RoxWarning")
 @pytest.mark.parametrize("budget", [3e6, 6e6, 20e6])
 def test_where_scales_end_no_plan_simulated_as_a_whole_is_better(capped, budget):
@@ -225,6 +228,7 @@ def test_a_later_action_may_wait_for_what_it_needs(fit):
     assert started == {"first": 2, "then": 2}
 
 
+@pytest.mark.slow
 def test_what_is_binding_and_what_is_left(fit):
     plan = rox.optimize(fit, candidates(), budget=400_000, **ASKED)
     assert any("budget of 400,000" in line or "400,000" in line for line in plan.binding())
@@ -275,6 +279,7 @@ def test_a_plan_is_written_and_read_beside_its_model(fit, tmp_path):
         rox.load_plan(tmp_path / "none.json", fit)
 
 
+@pytest.mark.slow
 def test_words_and_pictures(fit):
     plan = rox.optimize(fit, candidates(), budget=600_000, **ASKED)
     words = plan.summary()

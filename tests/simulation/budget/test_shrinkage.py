@@ -31,6 +31,7 @@ def by_importance(count=2_000_000):
     return mean, (beta - mean).T @ ((beta - mean) * weight[:, None]), float(weight @ tau), 1 / (weight**2).sum()
 
 
+@pytest.mark.slow
 def test_mean_and_covariance_are_those_of_the_posterior():
     found = posterior_of(B, draws(), SHARED, seed=3)
     mean, covariance, spread, size = by_importance()
@@ -133,6 +134,7 @@ def test_errors_of_very_different_sizes_do_no_harm():
     assert found.mean[2] == pytest.approx(B[2], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_the_best_of_many_is_promised_without_bias_where_the_prior_is_right():
     rng = np.random.default_rng(11)
     shared, noise, size, worlds = np.full((12, 12), 0.0625), 0.25, 12, 400

@@ -84,6 +84,7 @@ def test_with_prices_by_unit_it_is_the_simulation(fit):
         np.testing.assert_allclose(worth.benefit[:, place], simulated(fit, option, finance).benefit, **EXACT)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::roxmodel.errors.RoxWarning")
 def test_ends_of_scales_take_off_what_the_simulation_takes_off(capped):
     far = [rox.Intervention(name="far", shift={"pride": 1.4, "value": 0.8}, ramp=1), *CANDIDATES[:3]]
