@@ -1,24 +1,25 @@
-"""What makes a number doubtful, as a record that every answer can carry."""
+"""What was found when a number was checked, as a record that every answer can carry."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Literal
+from dataclasses import dataclass
+from typing import Final, Literal
 
 from roxmodel.errors import RoxWarning
 
-__all__ = ["Doubt", "DoubtVerdict", "doubt_lines", "new_doubts", "warn_doubts"]
+__all__ = ["Doubt", "DoubtVerdict", "doubt_lines", "gravest", "new_doubts", "warn_doubts"]
 
-DoubtVerdict = Literal["doubtful", "unusable"]
+DoubtVerdict = Literal["ok", "note", "doubtful", "unusable"]
 
+_GRAVITY: Final = {"unusable": 0, "doubtful": 1, "note": 2, "ok": 3}
 _SHOWN = 3  # doubts that a warning spells out: head, three, and how many more are five lines
 
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """One reason why a number may not mean what it seems to.
+    """What one check found: as a rule a reason why a number may not mean what it seems to.
 
     Examples
     --------
@@ -30,14 +31,23 @@ class Doubt:
     """
 
     check: str  # code of what was looked at: ``scale``, ``keys``, ``units``, ``duplicates``, ``reversed`` ...
-    verdict: DoubtVerdict  # ``doubtful``: the data speak against it; ``unusable``: a number has no meaning
+    # ``unusable``: a number has no meaning; ``doubtful``: a test rejected; ``note``: a rule of thumb; ``ok``
+    verdict: DoubtVerdict
     finding: str  # one sentence: what was seen, with names and numbers
     culprits: tuple[str, ...]  # names of the items, columns or constructs it is about
     remedy: str  # one sentence: what to do
+    edges: tuple[str, ...] = ()  # ``a -> b`` that it concerns; empty: those of its culprits, all where these are none
+    anonymous: str = ""  # the finding without names of units, for documents; empty: it holds none
+
+    @property
+    def serious(self) -> bool:
+        """Whether it is a doubt: ``doubtful`` or ``unusable``."""
+        return self.verdict in {"doubtful", "unusable"}
 
     def to_dict(self) -> dict[str, str | list[str]]:
         """Plain values, ready for JSON."""
-        return {**asdict(self), "culprits": list(self.culprits)}
+        told = {"check": self.check, "verdict": self.verdict, "finding": self.finding}
+        return {**told, "culprits": list(self.culprits), "remedy": self.remedy}
 
     def __str__(self) -> str:
         return f"{self.check} ({self.verdict}): {self.finding} {self.remedy}"
@@ -50,6 +60,11 @@ def doubt_lines(doubts: Sequence[Doubt]) -> list[str]:
     ["DOUBTFUL (keys): 'a' and 'a ' are two units. Strip the blanks."]
     """
     return [f"{doubt.verdict.upper()} ({doubt.check}): {doubt.finding} {doubt.remedy}" for doubt in doubts]
+
+
+def gravest(found: Iterable[Doubt]) -> tuple[Doubt, ...]:
+    """The doubts among what was found, unusable ones first, else in their order."""
+    return tuple(sorted((doubt for doubt in found if doubt.serious), key=lambda doubt: _GRAVITY[doubt.verdict]))
 
 
 def new_doubts(found: Iterable[Doubt], known: Sequence[Doubt]) -> tuple[Doubt, ...]:

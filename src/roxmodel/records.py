@@ -15,11 +15,12 @@ import numpy as np
 from pydantic import Field, GetPydanticSchema
 from pydantic_core import PydanticCustomError, core_schema
 
+from roxmodel.doubts import Doubt
 from roxmodel.types import BoolArray, FloatArray, read_only
 
 __all__ = [
     "LINEAR", "Equation", "Estimates", "Fault", "FaultCode", "GroupMoments", "Matrix", "Measure", "Population",
-    "Traits", "UnitScores", "Verdict", "Whole", "WithinEdge", "traits_of",
+    "Traits", "UnitScores", "Verdict", "Whole", "WithinEdge", "traits_of", "verdict_findings",
 ]  # fmt: skip
 
 LINEAR = "linear"
@@ -164,6 +165,20 @@ class Verdict:
         if not faults:
             return cls(True, otherwise)
         return cls(False, "; ".join(fault.words for fault in faults), tuple(faults))
+
+
+def verdict_findings(verdicts: Mapping[str, Verdict]) -> tuple[Doubt, ...]:
+    """The verdicts as rows of the table of checks, before anything else is known of them."""
+    return tuple(_verdict_finding(name, verdict) for name, verdict in verdicts.items())
+
+
+def _verdict_finding(name: str, verdict: Verdict) -> Doubt:
+    reason = f"{verdict.reason[:1].upper()}{verdict.reason[1:]}."
+    if verdict.ok:
+        return Doubt(name, "ok", reason, (), "")
+    culprits = tuple(dict.fromkeys(row for fault in verdict.faults for row in fault.rows))
+    remedy = "Mend it before anything is read off this fit (see the reason)."
+    return Doubt(name, "unusable", f"Not {name}: {verdict.reason}.", culprits, remedy)
 
 
 @dataclass(frozen=True, slots=True)

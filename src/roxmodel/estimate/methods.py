@@ -13,6 +13,8 @@ import numpy as np
 
 from roxmodel.doubts import Doubt, new_doubts, warn_doubts
 from roxmodel.errors import RoxError, did_you_mean, listed
+from roxmodel.estimate.checks.battery import judged
+from roxmodel.estimate.checks.evidence import Estimated, Evidence
 from roxmodel.estimate.latent.door import fit_linked, fit_sem
 from roxmodel.estimate.options import (
     Estimator,
@@ -28,6 +30,7 @@ from roxmodel.estimate.options import (
 from roxmodel.estimate.path.path_fit import fit_path
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.moments.single import Moments
+from roxmodel.records import verdict_findings
 from roxmodel.result.fit import Fit
 from roxmodel.spec.constructs import Construct
 from roxmodel.spec.graph import RoxModel
@@ -45,7 +48,7 @@ class Estimation:
     """A method of estimation: its options, its door, whether it reads one frame, and what it is for."""
 
     options: type[PathOptions | SemOptions | LinkedOptions]
-    door: Callable[[RoxModel, Any, Any], Fit]
+    door: Callable[[RoxModel, Any, Any], Estimated]
     frames: bool
     what: str
 
@@ -215,13 +218,15 @@ def _own(method: Method, given: Mapping[str, object]) -> dict[str, object]:
     return {name: given[name] for name in known}
 
 
-def _with_doubts(model: RoxModel, data: object, fit: Fit, columns: Mapping[str, str | None]) -> Fit:
-    """The fit with its doubts (the study's, or those of what was given), and with what its loadings say of the items.
+def _with_doubts(model: RoxModel, data: object, estimated: Estimated, columns: Mapping[str, str | None]) -> Fit:
+    """The fit with what every check found (the study's doubts included), and with what its loadings say of the items.
 
     `columns` are those of the frame by option: group, cluster, weight, frequency.
     """
-    doubts = (*fit.doubts, *_left_behind(data, fit), *_doubts(model, data, fit, columns))
-    found = replace(fit, doubts=doubts)
+    fit = estimated.fit
+    known = (*fit.findings, *_left_behind(data, fit), *_doubts(model, data, fit, columns))
+    evidence = Evidence(model, data, fit, estimated.solution, columns)
+    found = replace(fit, findings=judged(evidence, (*verdict_findings(fit.verdicts), *known)))
     notes = [*_assumed_counts(data), *_direction_notes(found)]
     return replace(found, notes=(*fit.notes, *notes)) if notes else found
 

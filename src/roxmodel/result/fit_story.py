@@ -33,7 +33,6 @@ def fit_story(fit: Fitted) -> Story:
     """See `Fit.story`."""
     count, how = len(fit.model.edges), _how(fit)
     table = edge_table(fit)
-    failed = [f"NOT {name.upper()}: {verdict.reason}." for name, verdict in fit.verdicts.items() if not verdict.ok]
     basis = (
         f"Level: {_LEVELS[fit.level]}.\n"
         f"Errors: {fit.errors}. Intervals: 95 %. Standardised by model-implied standard deviations."
@@ -43,7 +42,7 @@ def fit_story(fit: Fitted) -> Story:
         kind="fit",
         title=f"{fit.model.name}: {how}",
         headline=f"{fit.model.name}: {count} edge{'' if count == 1 else 's'}, {how}",
-        warnings=(*doubt_lines(fit.doubts), *failed),
+        warnings=tuple(doubt_lines(fit.doubts)),
         basis=(*_groups(fit), basis),
         body=(*edges, *_latent(fit), *_index_lines(fit)),
         notes=(*(f"{name}: {'yes' if v.ok else 'NO'} ({v.reason})." for name, v in fit.verdicts.items()), *fit.notes),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from roxmodel.doubts import Doubt
+from roxmodel.doubts import Doubt, gravest
 from roxmodel.errors import EstimationError, RoxError, listed
 from roxmodel.records import (
     Equation,
@@ -66,7 +66,12 @@ class Fitted:
     missing: str = ""  # "listwise": every row used was complete; "fiml": answers were missing; "": not known
     within_edges: tuple[WithinEdge, ...] = ()
     predicted: UnitScores | None = None
-    doubts: tuple[Doubt, ...] = ()
+    findings: tuple[Doubt, ...] = ()  # what every check found; `doubts` are those of weight
+
+    @cached_property
+    def doubts(self) -> tuple[Doubt, ...]:
+        """What makes the numbers doubtful or unusable, the gravest first; empty = nothing was seen."""
+        return gravest(self.findings)
 
     @property
     def converged(self) -> bool:
@@ -147,13 +152,32 @@ class Fitted:
         return pd.Series(values, name=self.model.name, dtype=float)
 
     def checks(self) -> pd.DataFrame:
-        """The three verdicts: check, ok, reason."""
+        """How far the fit may be trusted, one row for each thing that was looked at.
+
+        Returns
+        -------
+        DataFrame
+            check (``converged``, ``identified``, ``admissible``, ``collinear``, ``misfit``, ``missing_arrow`` ...);
+            verdict (``unusable``: a number has no meaning; ``doubtful``: a test rejected, at the level that it has
+            within all checks together; ``note``: a rule of thumb; ``ok``); finding (one sentence); culprits (names of
+            constructs, items, columns or units); remedy; then ok (neither doubtful nor unusable) and reason (of the
+            first three: why; else the finding). A loaded document has the first three and the doubts.
+        """
         import pandas as pd
 
-        return pd.DataFrame(
-            [(name, verdict.ok, verdict.reason) for name, verdict in self.verdicts.items()],
-            columns=["check", "ok", "reason"],
-        )
+        rows = [
+            (
+                one.check,
+                one.verdict,
+                one.finding,
+                one.culprits,
+                one.remedy,
+                self.verdicts[one.check].ok if one.check in self.verdicts else not one.serious,
+                self.verdicts[one.check].reason if one.check in self.verdicts else one.finding,
+            )
+            for one in self.findings
+        ]
+        return pd.DataFrame(rows, columns=["check", "verdict", "finding", "culprits", "remedy", "ok", "reason"])
 
     def draws(self, n: int, seed: int | None = None) -> FloatArray:
         """Draws of the free parameters.

@@ -12,7 +12,7 @@ import numpy as np
 
 from roxmodel.document import FitContent, ParameterRecord, errors_field, load_document, write_document, write_text
 from roxmodel.errors import DocumentError, RoxError, listed
-from roxmodel.records import Estimates, Population, traits_of
+from roxmodel.records import Estimates, Population, traits_of, verdict_findings
 from roxmodel.result.draws import Draws
 from roxmodel.result.fitted import Fitted
 from roxmodel.saving import AnyPath
@@ -179,6 +179,7 @@ def _is_latent_of(table: ParameterTable, model: RoxModel) -> bool:
 def _fit(content: FitContent, model: RoxModel, table: ParameterTable, words: tuple[str, str]) -> Fitted:
     alike: dict[str, Any] = {name: getattr(content, name) for name in _ALIKE}
     columns = {own: [getattr(record, name) for record in content.parameters] for name, own in _COLUMNS.items()}
+    verdicts = {name: getattr(content, name) for name in _VERDICTS}
     draws = content.replicates  # without the rows they were drawn from
     return Fitted(
         **alike,
@@ -188,7 +189,8 @@ def _fit(content: FitContent, model: RoxModel, table: ParameterTable, words: tup
         table=table,
         estimates=Estimates(**{own: np.array(column, dtype=np.float64) for own, column in columns.items()}),
         population=content.population,
-        verdicts={name: getattr(content, name) for name in _VERDICTS},
+        verdicts=verdicts,
+        findings=verdict_findings(verdicts),
         index_values=dict(content.indices),
         resampling=None if draws is None else Draws("bootstrap", draws.reshape(len(draws), table.n_free)),
     )

@@ -18,6 +18,7 @@ import numpy as np
 
 from roxmodel.errors import DataError, EstimationError, RoxError, did_you_mean
 from roxmodel.estimate.bootstrap import Bootstrap
+from roxmodel.estimate.checks.evidence import Estimated
 from roxmodel.estimate.latent.both_levels import estimate_jointly, within_levels
 from roxmodel.estimate.latent.casewise import casewise_scores
 from roxmodel.estimate.latent.latent_fit import fit_of
@@ -48,7 +49,6 @@ from roxmodel.implied.matrices import Layout, implied, one_blas_thread
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.moments.single import Moments
 from roxmodel.result.draws import Draws
-from roxmodel.result.fit import Fit
 from roxmodel.spec.graph import RoxModel
 from roxmodel.survey.linkage import equation_units
 from roxmodel.survey.reading import require_sources
@@ -59,12 +59,13 @@ __all__ = ["fit_linked", "fit_sem", "resample", "resample_categorical", "solve_r
 _FEWEST_CLUSTERS = 5
 
 
-def fit_sem(model: RoxModel, data: object, options: SemOptions) -> Fit:
+def fit_sem(model: RoxModel, data: object, options: SemOptions) -> Estimated:
     """Estimate from rows or a printed matrix, and make the fit.
 
     Raises EstimationError, DataError or SpecError for a model that is not identified, or data that cannot be used.
     """
-    return fit_of(solve_rows(model, data, options), options)
+    found = solve_rows(model, data, options)
+    return Estimated(fit_of(found, options), found)
 
 
 def solve_rows(model: RoxModel, data: object, options: SemOptions) -> LatentSolution:
@@ -136,7 +137,7 @@ def _covariance(known: LatentSolution, robust: bool) -> FloatArray:
     return beside_bound(vcov, known.bread)
 
 
-def fit_linked(model: RoxModel, data: object, options: LinkedOptions) -> Fit:
+def fit_linked(model: RoxModel, data: object, options: LinkedOptions) -> Estimated:
     """Estimate from units, and make the fit.
 
     Raises RoxError for data that are no study, options that contradict each other, a model that is not identified.
@@ -145,7 +146,8 @@ def fit_linked(model: RoxModel, data: object, options: LinkedOptions) -> Fit:
     if isinstance(data, Study):
         check_same_items(model, data.model)
     with one_blas_thread():
-        return fit_of(_between(model, data, options), options)  # type: ignore[arg-type]
+        found = _between(model, data, options)  # type: ignore[arg-type]
+        return Estimated(fit_of(found, options), found)
 
 
 def _between(model: RoxModel, data: Study | LinkedMoments, options: LinkedOptions) -> LatentSolution:

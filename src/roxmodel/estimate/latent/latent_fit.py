@@ -56,7 +56,7 @@ def fit_of(solution: LatentSolution, options: SemOptions | LinkedOptions) -> Fit
         scaling=options.scaling,
         estimator=options.estimator if isinstance(options, SemOptions) else "ML",
         missing="" if predicted is not None else "listwise" if sample.complete else "fiml",
-        doubts=solution.doubts,
+        findings=solution.doubts,
         within_edges=solution.within,
         predicted=predicted,
     )

@@ -14,6 +14,7 @@ import numpy as np
 
 from roxmodel.errors import EstimationError, RoxError, listed
 from roxmodel.estimate.bootstrap import Bootstrap
+from roxmodel.estimate.checks.evidence import Estimated
 from roxmodel.estimate.options import PathOptions
 from roxmodel.estimate.path.regression import Task, check_task, normal_theory, regress, replicated, variance_inflation
 from roxmodel.estimate.path.scores import Scores, Spot, check_recursive, scores_of, spots_of
@@ -42,14 +43,14 @@ __all__ = ["fit_path", "refit", "solve_path"]
 _MOST_CELLS = 1 << 23  # of one array of a bootstrap, so that long frames do not fill the memory
 
 
-def fit_path(model: RoxModel, data: object, options: PathOptions) -> Fit:
+def fit_path(model: RoxModel, data: object, options: PathOptions) -> Estimated:
     """Estimate, and make the fit; refuse what single regressions cannot estimate."""
     scores = scores_of(model, data, options.cluster)
     table = plan(model, "composite", means=scores.values is not None or scores.mean is not None)
     check_recursive(model, table)
     solution = solve_path(model, table, scores, robust=options.se == "robust")
     draws = _resampled(model, table, scores, options) if options.bootstrap else None
-    return _Tabulation(model, table, scores, solution, draws).fit(options.se)
+    return Estimated(_Tabulation(model, table, scores, solution, draws).fit(options.se))
 
 
 def _resampled(model: RoxModel, table: ParameterTable, scores: Scores, options: PathOptions) -> Draws:

@@ -1,0 +1,1 @@
+"""Whether a fit may be trusted: every check of it, and what each found."""
