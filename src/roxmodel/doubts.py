@@ -91,16 +91,16 @@ def new_doubts(found: Iterable[Doubt], known: Sequence[Doubt]) -> tuple[Doubt, .
     return tuple(doubt for doubt in found if (doubt.check, doubt.culprits) not in said)
 
 
-def warn_doubts(what: str, doubts: Sequence[Doubt], stacklevel: int) -> None:
+def warn_doubts(what: str, doubts: Sequence[Doubt], stacklevel: int, where: str = "") -> None:
     """Warn once, in at most five lines; say nothing where there is no doubt.
 
-    `what` is whose doubts, ``study`` or ``fit``: the rest stands in its attribute ``doubts``. `stacklevel` counts from
-    the caller, as for `warnings.warn`.
+    `what` is whose doubts, ``study`` or ``fit``: the rest stands `where`, if that is not its attribute ``doubts``.
+    `stacklevel` counts from the caller, as for `warnings.warn`.
     """
     if not doubts:
         return
     things = "thing makes" if len(doubts) == 1 else "things make"
-    lines = [f"{len(doubts)} {things} this {what} doubtful ({what}.doubts):"]
+    lines = [f"{len(doubts)} {things} this {what} doubtful ({where or f'{what}.doubts'}):"]
     lines += [f"- {doubt}" for doubt in doubts[:_SHOWN]]
     if len(doubts) > _SHOWN:
         lines.append(f"- and {len(doubts) - _SHOWN} more: {', '.join(d.check for d in doubts[_SHOWN:][:8])}")

@@ -63,7 +63,7 @@ class Fit(Fitted, Spoken):
         Of method "linked": edges among the answers of one unit, and predicted levels of the units (`unit_scores`).
     doubts
         What makes the numbers doubtful (`roxmodel.doubts.Doubt`): those of the study, and the fit's own; empty =
-        nothing was seen. Not part of a saved document.
+        nothing was seen. A saved document holds them without names of units.
 
     Examples
     --------
