@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from roxmodel.doubts import Doubt, gravest
+from roxmodel.doubts import Doubt, concerned, gravest
 from roxmodel.errors import EstimationError, RoxError, listed
 from roxmodel.records import (
     Equation,
@@ -74,6 +74,31 @@ class Fitted:
     def doubts(self) -> tuple[Doubt, ...]:
         """What makes the numbers doubtful or unusable, the gravest first; empty = nothing was seen."""
         return gravest(self.findings)
+
+    @property
+    def without_information(self) -> tuple[tuple[str, str], ...]:
+        """Edges (cause, effect) of which the data say nothing: answers in money through them are not known."""
+        return ()  # to be found by the check of that name
+
+    def doubts_on(self, edges: Collection[str]) -> tuple[Doubt, ...]:
+        """The doubts that touch one of these edges (``a -> b``), the gravest first."""
+        own, every = self._edges_by_name, frozenset(self._edges_by_name[""])
+        found = ((doubt, concerned(doubt, own, every)) for doubt in self.doubts)
+        return tuple(doubt for doubt, touched in found if touched == every or not touched.isdisjoint(edges))
+
+    @cached_property
+    def _edges_by_name(self) -> Mapping[str, frozenset[str]]:
+        """Edges of each construct, item, edge and parameter; of all under the empty name."""
+        edges = {f"{edge.cause} -> {edge.effect}": (edge.cause, edge.effect) for edge in self.model.edges}
+        own = {name: frozenset(edge for edge, ends in edges.items() if name in ends) for name in self.model.names}
+        items = {item: own[construct.name] for construct in self.model.constructs for item in construct.item_names}
+        known = {**items, **own, **{edge: frozenset({edge}) for edge in edges}}
+        for row in self.table:
+            if row.kind == "edge":
+                known[row.id] = frozenset({f"{row.left} -> {row.right}"})
+            else:
+                known[row.id] = known.get(row.left, frozenset()) | known.get(row.right, frozenset())
+        return {**known, "": frozenset(edges)}
 
     @property
     def converged(self) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from roxmodel.document import named_file, read_document, read_text, write_document, write_text
+from roxmodel.doubts import Doubt
 from roxmodel.errors import DocumentError, RoxError, SimulationError, did_you_mean
 from roxmodel.frozen import FrozenMapping
 from roxmodel.result.fit import Fit
@@ -49,7 +50,8 @@ class Plan(Spoken):
     `search`: what was asked, what every way to do every action is worth, and how plans are compared. `candidates`,
     `problem`: the actions to choose from, and the conditions. `choice`: the options taken, and whether they are proven
     to be the best. `draws`: (draws,) npv of the plan, simulated as a whole. `own`: names of the user's own plan, or
-    None. `notes`: what was assumed, and what a reader must know.
+    None. `notes`: what was assumed, and what a reader must know. `doubts`: those of the fit that touch an edge which
+    the candidates use; empty unless ``doubtful=True``, because `optimize` refuses them.
     """
 
     search: Search
@@ -59,6 +61,7 @@ class Plan(Spoken):
     draws: FloatArray
     own: tuple[str, ...] | None
     notes: tuple[str, ...]
+    doubts: tuple[Doubt, ...] = ()
 
     @property
     def question(self) -> Question:
@@ -102,10 +105,16 @@ class Plan(Spoken):
 
     @cached_property
     def promised(self) -> pd.Series[float]:
-        """The plan's npv: mean, low, high (95 % of the draws), simulated as a whole."""
+        """The plan's npv: mean, low, high (95 % of the draws), simulated as a whole; and prob_nothing.
+
+        prob_nothing is the probability, after the data, that the plan's benefit is 0 or below: the share of the draws
+        of the posterior, with ``shrink=False`` of those of the fit; 1 for a plan that does nothing.
+        """
         import pandas as pd
 
-        return pd.Series(_promise(self.draws), name="npv")
+        spent = self.worth.worth.cost[self.choice.options].sum()
+        nothing = float((self.draws + spent <= 0).mean())
+        return pd.Series({**_promise(self.draws), "prob_nothing": nothing}, name="npv")
 
     def table(self) -> pd.DataFrame:
         """Every candidate.
@@ -284,6 +293,7 @@ class Plan(Spoken):
             finance=asked.finance,
             n_units=asked.n_units,
             unconverged=asked.unconverged,
+            doubtful=True,  # the plan has said it
         )
 
     def _story(self) -> Story:
@@ -326,7 +336,7 @@ class Plan(Spoken):
             "interventions": [one.model_dump(mode="json", exclude_defaults=True) for one in self.interventions],
             "horizon": asked.horizon,
             "finance": None if asked.finance is None else asked.finance.model_dump(mode="json"),
-            "promised": {name: float(value) for name, value in self.promised.items()},
+            "promised": _promise(self.draws),
             "spent": self.spent,
             "n_units": self.question.units,
         }
