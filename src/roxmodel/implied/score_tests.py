@@ -13,13 +13,13 @@ import numpy as np
 
 from roxmodel.types import BoolArray, FloatArray
 
-__all__ = ["Asked", "score_tests"]
+__all__ = ["Freed", "score_tests"]
 
 _NOTHING_NEW = 1e-7  # share of its information that a candidate must bring beyond the parameters of the model
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Freed:
     """What c candidates would bring to a model of m parameters; NaN where they cannot be told from these."""
 
     statistic: FloatArray  # (c,) by which -2 loglik would fall
@@ -29,7 +29,7 @@ class Asked:
     left: FloatArray  # (c, c) information per case, the same taken off
     n: float
 
-    def given(self, place: int) -> Asked:
+    def given(self, place: int) -> Freed:
         """The same tests once one candidate is in the model: its own statistic is NaN then."""
         own = self.left[:, place] / self.left[place, place]
         slope, left = self.slope - own * self.slope[place], self.left - np.outer(own, self.left[place])
@@ -42,7 +42,7 @@ class Asked:
         return self.lean * self.change[:, None]
 
 
-def score_tests(gradient: FloatArray, information: FloatArray, moving: BoolArray, n: float) -> Asked:
+def score_tests(gradient: FloatArray, information: FloatArray, moving: BoolArray, n: float) -> Freed:
     """Test each candidate by itself.
 
     `gradient` (m + c,) and expected `information` (m + c, m + c) of half the deviance per case, those of the candidates
@@ -62,11 +62,11 @@ def score_tests(gradient: FloatArray, information: FloatArray, moving: BoolArray
     return _asked(slope, left, np.diag(information)[m:], lean, n)
 
 
-def _asked(slope: FloatArray, left: FloatArray, alone: FloatArray, lean: FloatArray, n: float) -> Asked:
+def _asked(slope: FloatArray, left: FloatArray, alone: FloatArray, lean: FloatArray, n: float) -> Freed:
     """Statistics and changes; NaN where next to nothing is left of the information that was there, `alone`."""
     rest = np.diag(left)
     with np.errstate(invalid="ignore", divide="ignore"):
         usable = rest > _NOTHING_NEW * alone
         change = np.where(usable, -slope / rest, np.nan)
         statistic = np.where(usable, n * slope**2 / rest, np.nan)
-    return Asked(statistic, change, lean, slope, left, n)
+    return Freed(statistic, change, lean, slope, left, n)

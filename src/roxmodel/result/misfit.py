@@ -13,7 +13,7 @@ import numpy as np
 from roxmodel.errors import EstimationError, RoxError, did_you_mean
 from roxmodel.implied.likelihood import NormalCells, Target, expand
 from roxmodel.implied.matrices import DISTURBANCES, RESIDUALS, filled, moment_jacobian
-from roxmodel.implied.score_tests import Asked, score_tests
+from roxmodel.implied.score_tests import Freed, score_tests
 from roxmodel.records import ScoreTest
 from roxmodel.result.derived import Spreads
 from roxmodel.result.groups import holm
@@ -199,7 +199,7 @@ def _from_moments(fit: Fitted) -> tuple[ScoreTest, ...]:
     return tuple(found)
 
 
-def score_rows(candidates: Sequence[Candidate], asked: Asked, units: FloatArray) -> list[ScoreTest]:
+def score_rows(candidates: Sequence[Candidate], asked: Freed, units: FloatArray) -> list[ScoreTest]:
     """What was found as the rows that a fit keeps."""
     columns = (asked.statistic, asked.change, asked.change * units)
     numbers = zip(*(column.tolist() for column in columns), strict=True)
@@ -251,10 +251,10 @@ def _absent(model: RoxModel, group: str) -> Iterator[Parameter]:
             yield Parameter(f"edge:{cause}->{effect}", "edge", cause, effect, group)
 
 
-def tested(fit: Fitted, candidates: Sequence[Candidate], seen: Basis | None) -> tuple[Asked, FloatArray]:
+def tested(fit: Fitted, candidates: Sequence[Candidate], seen: Basis | None) -> tuple[Freed, FloatArray]:
     """What each candidate would bring, and (c,) what its change is multiplied by to be standardised.
 
-    `seen` is what the likelihood saw; None: the moments that the fit holds. The parameters of `Asked` are those of the
+    `seen` is what the likelihood saw; None: the moments that the fit holds. The parameters of `Freed` are those of the
     fit, then the moments that the data give, which count as estimated.
     """
     given, known = given_by_data(fit)

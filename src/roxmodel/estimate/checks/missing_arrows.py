@@ -20,9 +20,9 @@ import numpy as np
 from scipy.special import stdtr
 
 from roxmodel.doubts import Doubt, DoubtVerdict
-from roxmodel.estimate.checks.candidates import Tested
+from roxmodel.estimate.checks.candidates import CandidateTests
 from roxmodel.estimate.checks.evidence import LEVELS, Evidence
-from roxmodel.implied.score_tests import Asked
+from roxmodel.implied.score_tests import Freed
 from roxmodel.numerals import p_text, plain
 from roxmodel.result.fit import Fit
 from roxmodel.result.groups import holm
@@ -46,7 +46,7 @@ class Family:
     places: Sequence[int]
     left: FloatArray
 
-    def adjusted(self, asked: Asked) -> FloatArray:
+    def adjusted(self, asked: Freed) -> FloatArray:
         """P values, adjusted for their number."""
         return holm(few_units_p(asked.statistic[list(self.places)], asked.n, self.left))
 
@@ -85,7 +85,7 @@ def _ranked(adjusted: FloatArray, statistic: FloatArray) -> FloatArray:
     return np.where(adjusted <= np.nanmin(adjusted), -statistic, np.nan)
 
 
-def _family(fit: Fit, found: Tested) -> Family:
+def _family(fit: Fit, found: CandidateTests) -> Family:
     """One candidate for each pair, and for a cause and its effect the covariance of what others leave, where told."""
     graph = within_wave(fit.model.edges, fit.model.names)
     wanted = _Wanted(graph, {name: nx.ancestors(graph, name) for name in graph}, _joined(fit))
@@ -138,7 +138,7 @@ class _Wanted:
 # --- words
 
 
-def _told(fit: Fit, found: Tested, asked: Asked, chosen: tuple[int, float, int]) -> Doubt:
+def _told(fit: Fit, found: CandidateTests, asked: Freed, chosen: tuple[int, float, int]) -> Doubt:
     """One arrow that is asked for: doubtful where it matters, else a note."""
     place, p, count = chosen
     row = found.candidates[place].row
@@ -190,7 +190,7 @@ class Moves:
     told: str  # a sentence about totals, with a blank in front; empty where none moves by an error
 
     @classmethod
-    def of(cls, fit: Fit, asked: Asked, place: int, row: Parameter) -> Moves:
+    def of(cls, fit: Fit, asked: Freed, place: int, row: Parameter) -> Moves:
         """By one step of the likelihood."""
         moved = asked.moved[place][: fit.table.n_free]
         se = np.sqrt(np.diag(fit.vcov))
