@@ -18,6 +18,7 @@ from roxmodel.records import (
     GroupMoments,
     Measure,
     Population,
+    ScoreTest,
     Traits,
     UnitScores,
     Verdict,
@@ -66,6 +67,7 @@ class Fitted:
     missing: str = ""  # "listwise": every row used was complete; "fiml": answers were missing; "": not known
     within_edges: tuple[WithinEdge, ...] = ()
     predicted: UnitScores | None = None
+    score_tests: tuple[ScoreTest, ...] = ()  # found with the fit, where its moments do not tell them later
     findings: tuple[Doubt, ...] = ()  # what every check found; `doubts` are those of weight
 
     @cached_property
