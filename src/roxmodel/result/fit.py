@@ -64,7 +64,7 @@ class Fit(Fitted, Spoken):
         Of method "linked": edges among the answers of one unit, and predicted levels of the units (`unit_scores`).
     doubts
         What makes the numbers doubtful (`roxmodel.doubts.Doubt`): those of the study, and the fit's own; empty =
-        nothing was seen. Not part of a saved document.
+        nothing was seen. A saved document holds them without names of units.
 
     Examples
     --------
@@ -375,20 +375,33 @@ class Fit(Fitted, Spoken):
         Returns
         -------
         DataFrame
-            kind, left, right, group, mi, p, epc (expected change of the parameter), epc_standardized, status; the
-            largest first. status: ``absent`` (loadings, covariances of items, covariances and edges of constructs
-            that are not in the model; no edge that closes an undeclared loop), ``fixed`` (to a number), ``equal``
-            (held equal to others: what setting it free in this place alone would bring). What the data could not tell
-            from the parameters in the model is left out.
+            kind, left, right, group, mi, p, epc (expected change of the parameter), epc_standardized, status, p_holm (p
+            adjusted for the number of candidates of its kind); the largest first, among equal ones arrows. status:
+            ``absent`` (loadings, covariances of items, covariances and edges of constructs that are not in the model;
+            no edge that closes an undeclared loop), ``fixed`` (to a number), ``equal`` (held equal to others: what
+            setting it free in this place alone would bring). What the data could not tell from the parameters in the
+            model is left out. They are score tests by the likelihood of the fit: for units (method "linked") and
+            answers with holes they are found with the fit and kept in memory, with more than 40 items those of
+            constructs only.
 
         Raises
         ------
         EstimationError
-            If the fit has no latent constructs, ordinal items, or missing answers.
+            If the fit has no latent constructs or ordinal items; for units and answers with holes also if it was
+            loaded from a document, is one group of a fit, or was not settled.
 
         References
         ----------
-        Sörbom (1989), doi 10.1007/BF02294623.
+        Sörbom (1989), doi 10.1007/BF02294623; Holm (1979), A simple sequentially rejective multiple test procedure,
+        Scandinavian Journal of Statistics 6.
+
+        Examples
+        --------
+        >>> import roxmodel as rox
+        >>> world = rox.datasets.make_world(60, seed=1)
+        >>> table = rox.fit(world.model, world.study()).modification_indices(least=3.84)
+        >>> table.columns.tolist()[:5], bool(table["mi"].is_monotonic_decreasing)
+        (['kind', 'left', 'right', 'group', 'mi'], True)
         """
         from roxmodel.result.misfit import modification_indices
 
