@@ -14,6 +14,7 @@ import numpy as np
 from roxmodel.doubts import Doubt, new_doubts, warn_doubts
 from roxmodel.errors import RoxError, did_you_mean, listed
 from roxmodel.estimate.checks.battery import judged
+from roxmodel.estimate.checks.candidates import asked_of, with_score_tests
 from roxmodel.estimate.checks.evidence import Estimated, Evidence
 from roxmodel.estimate.latent.door import fit_linked, fit_sem
 from roxmodel.estimate.options import (
@@ -223,9 +224,10 @@ def _with_doubts(model: RoxModel, data: object, estimated: Estimated, columns: M
 
     `columns` are those of the frame by option: group, cluster, weight, frequency.
     """
-    fit = estimated.fit
+    asked = asked_of(estimated)
+    fit = with_score_tests(estimated.fit, asked)
     known = (*fit.findings, *_left_behind(data, fit), *_doubts(model, data, fit, columns))
-    evidence = Evidence(model, data, fit, estimated.solution, columns)
+    evidence = Evidence(model, data, fit, estimated.solution, columns, asked)
     found = replace(fit, findings=judged(evidence, (*verdict_findings(fit.verdicts), *known)))
     notes = [*_assumed_counts(data), *_direction_notes(found)]
     return replace(found, notes=(*fit.notes, *notes)) if notes else found
