@@ -247,8 +247,8 @@ def _left_behind(data: object, fit: Fit) -> tuple[Doubt, ...]:
 def _doubts(model: RoxModel, data: object, fit: Fit, columns: Mapping[str, str | None]) -> tuple[Doubt, ...]:
     if isinstance(data, Study):
         if model == data.model:
-            return data.doubts
-        kept = tuple(doubt for doubt in data.doubts if doubt.check != "reversed")
+            return (*data.doubts, *data.remarks)
+        kept = tuple(doubt for doubt in (*data.doubts, *data.remarks) if doubt.check != "reversed")
         return (*kept, *reversed_in_moments(model, data.moments))
     if isinstance(data, LinkedMoments):
         return reversed_in_moments(model, data)
