@@ -7,13 +7,14 @@ from typing import Final, TypeAlias
 
 from roxmodel.doubts import Doubt
 from roxmodel.estimate.checks.evidence import Evidence
+from roxmodel.estimate.checks.verdicts import verdict_rows
 
 __all__ = ["judged"]
 
 Check: TypeAlias = Callable[[Evidence], Iterable[Doubt]]
 
 # Each yields what it found; what it looked at and found in order need not be said: a row ``ok`` stands for it.
-_CHECKS: Final[Sequence[Check]] = ()
+_CHECKS: Final[Sequence[Check]] = (verdict_rows,)
 
 _ORDER: Final = (
     "converged", "identified", "admissible", "no_information", "collinear", "sign", "size", "misfit", "missing_arrow",
