@@ -20,7 +20,7 @@ from roxmodel.types import BoolArray, FloatArray, read_only
 
 __all__ = [
     "LINEAR", "Equation", "Estimates", "Fault", "FaultCode", "GroupMoments", "Matrix", "Measure", "Population",
-    "Traits", "UnitScores", "Verdict", "Whole", "WithinEdge", "traits_of", "verdict_findings",
+    "ScoreTest", "Traits", "UnitScores", "Verdict", "Whole", "WithinEdge", "traits_of", "verdict_findings",
 ]  # fmt: skip
 
 LINEAR = "linear"
@@ -187,6 +187,20 @@ def _verdict_finding(name: str, verdict: Verdict) -> Doubt:
     culprits = tuple(dict.fromkeys(row for fault in verdict.faults for row in fault.rows))
     remedy = "Mend it before anything is read off this fit (see the reason)."
     return Doubt(name, "unusable", f"Not {name}: {verdict.reason}.", culprits, remedy)
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreTest:
+    """What the data ask of one parameter that is not free; kept with a fit in memory, in no document."""
+
+    kind: str
+    left: str
+    right: str
+    group: str
+    status: str  # absent, fixed, equal
+    mi: float  # by which -2 loglik would fall; NaN where it cannot be told from the parameters of the model
+    epc: float  # by which the parameter would change
+    epc_standardized: float
 
 
 @dataclass(frozen=True, slots=True)

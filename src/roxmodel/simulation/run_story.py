@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from roxmodel.doubts import doubt_lines
 from roxmodel.numerals import chance_text, money_text, signed_text, span_text
 from roxmodel.records import LINEAR
 from roxmodel.result.fit import Fit
@@ -59,7 +60,8 @@ def run_story(run: Run) -> Story:
     """See `Run.story`."""
     title = f"What if: {', '.join(one.name for one in run.interventions)}, {run.horizon} waves"
     money: list[StoryPart] = [*rox_sentences(run), _rox_shown(run)] if run.money else []
-    return Story("run", title, title, body=(_effects_shown(run), *money), notes=tuple(_run_notes(run)))
+    warnings = tuple(doubt_lines(run.doubts))
+    return Story("run", title, title, warnings, body=(_effects_shown(run), *money), notes=tuple(_run_notes(run)))
 
 
 def _run_notes(run: Run) -> list[str]:
@@ -137,7 +139,8 @@ def _rox_shown(run: Run) -> StoryTable:
 def counterfactual_story(found: Counterfactual) -> Story:
     """See `Counterfactual.story`."""
     title = f"Counterfactual: {found.whom}, {found.condition}"
-    return Story("counterfactual", title, title, body=(_otherwise(found),), notes=tuple(_otherwise_notes(found)))
+    warnings, notes = tuple(doubt_lines(found.doubts)), tuple(_otherwise_notes(found))
+    return Story("counterfactual", title, title, warnings, body=(_otherwise(found),), notes=notes)
 
 
 def _otherwise(found: Counterfactual) -> StoryTable:
@@ -197,9 +200,8 @@ def forecast_story(found: Forecast, mean: FloatArray, ci: FloatArray, pi: FloatA
         for place, construct in enumerate(model.constructs)
     )
     table = StoryTable(("construct", "unit", "mean", "95 % interval", f"one {whom} lies"), rows)
-    return Story(
-        "forecast", title, title, body=(table, *_seeing(found, mean)), notes=tuple(_forecast_notes(found, whom))
-    )
+    body, notes = (table, *_seeing(found, mean)), tuple(_forecast_notes(found, whom))
+    return Story("forecast", title, title, tuple(doubt_lines(found.doubts)), body=body, notes=notes)
 
 
 def _seeing(found: Forecast, mean: FloatArray) -> list[str]:

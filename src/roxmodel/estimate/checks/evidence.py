@@ -10,6 +10,7 @@ from roxmodel.result.fit import Fit
 from roxmodel.spec.graph import RoxModel
 
 if TYPE_CHECKING:
+    from roxmodel.estimate.checks.candidates import CandidateTests
     from roxmodel.estimate.latent.sample import LatentSolution
 
 __all__ = ["LEVELS", "Estimated", "Evidence"]
@@ -52,3 +53,6 @@ class Evidence:
     fit: Fit
     solution: LatentSolution | None
     columns: Mapping[str, str | None]  # of the frame by option: group, cluster, weight, frequency
+    tested: CandidateTests | None = (
+        None  # what the data ask of parameters that are not free; None where nothing can be tested
+    )

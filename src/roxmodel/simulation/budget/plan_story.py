@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from roxmodel.doubts import doubt_lines
 from roxmodel.numerals import chance_text, money_text
 from roxmodel.simulation.money.finance import formula_of
 from roxmodel.simulation.run_story import causal_note
@@ -25,7 +26,8 @@ _AIMS = {
 
 def plan_story(plan: Plan) -> Story:
     """See `Plan.story`."""
-    return Story("plan", "Plan", "", body=(*_sentences(plan), _table(plan)), notes=tuple(_notes(plan)))
+    warnings, body = tuple(doubt_lines(plan.doubts)), (*_sentences(plan), _table(plan))
+    return Story("plan", "Plan", "", warnings, body=body, notes=tuple(_notes(plan)))
 
 
 def _sentences(plan: Plan) -> list[str]:
