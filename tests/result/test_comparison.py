@@ -1,9 +1,8 @@
 """Nested fits compared: against lavaan's likelihood-ratio tests, and what is refused."""
 
 import json
-from pathlib import Path
-
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd

@@ -7,8 +7,8 @@ from typing import Final, TypeAlias
 
 from roxmodel.doubts import Doubt
 from roxmodel.estimate.checks.evidence import Evidence
-from roxmodel.estimate.checks.verdicts import verdict_rows
 from roxmodel.estimate.checks.missing_arrows import missing_arrows
+from roxmodel.estimate.checks.verdicts import verdict_rows
 
 __all__ = ["judged"]
 
