@@ -455,8 +455,9 @@ def _marker_named(model: RoxModel, sample: LinkedSample, found: Verdict) -> Verd
             weak.append(construct)
     if not weak:
         return found
+    firsts = ", ".join(f"{c.item_names[0]} of {c.name}" for c in weak)
     words = (
-        f"{', '.join(f'{c.item_names[0]} of {c.name}' for c in weak)}: the first item is the unit of its construct but shares hardly anything with the others "
+        f"{firsts}: the first item is the unit of its construct but shares hardly anything with the others "
         f"between units; put another item first ({found.reason})"
     )
     return Verdict.of([Fault("marker", words, names=tuple(c.name for c in weak))], "")
