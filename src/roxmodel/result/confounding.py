@@ -28,7 +28,14 @@ from roxmodel.result.system import implied_covariance
 from roxmodel.types import FloatArray
 
 __all__ = [
-    "Asked", "Route", "Touched", "bisected", "ends_of", "implied_of_constructs", "route_of", "shares_like",
+    "Route",
+    "Touched",
+    "Wanted",
+    "bisected",
+    "ends_of",
+    "implied_of_constructs",
+    "route_of",
+    "shares_like",
     "why_untold",
 ]  # fmt: skip
 
@@ -53,7 +60,7 @@ class Touched:
     inverse: FloatArray  # (d, p, p) M
 
 
-class Asked(NamedTuple):
+class Wanted(NamedTuple):
     """A change that counts: that of one construct after a push."""
 
     push: FloatArray  # (touched,) in the constructs' own units
@@ -67,7 +74,7 @@ class Route:
 
     touched: tuple[Touched, ...]
     sd: FloatArray  # (d, touched) their standard deviations
-    asked: tuple[Asked, ...]
+    asked: tuple[Wanted, ...]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -195,12 +202,12 @@ def route_of(
     touched: Sequence[str],
     names: Sequence[str],
     covariance: FloatArray,
-    asked: Sequence[Asked] = (),
+    asked: Sequence[Wanted] = (),
 ) -> Route:
     """The regressions of the touched constructs (causes before effects), from (d, k, k) covariances of all.
 
     `causes` of each touched construct are those of its equation. A touched construct without touched causes is taken
-    after the untouched causes of the others: these are what the equations hold constant. Asked is the total effect of
+    after the untouched causes of the others: these are what the equations hold constant. Wanted is the total effect of
     the first touched construct on the last, if nothing else is.
     """
     place = {name: i for i, name in enumerate(names)}
@@ -216,7 +223,7 @@ def route_of(
         Touched(name, left, tuple(touched.index(c) for c in inside[name]), slopes, inverse)
         for name, (left, slopes, inverse) in zip(touched, found, strict=True)
     ]
-    total = Asked(np.eye(len(rows))[0], len(rows) - 1)
+    total = Wanted(np.eye(len(rows))[0], len(rows) - 1)
     return Route(tuple(rows), sd[:, [place[name] for name in touched]], tuple(asked) or (total,))
 
 

@@ -9,7 +9,7 @@ import networkx as nx
 import numpy as np
 
 from roxmodel.numerals import chance_text
-from roxmodel.result.confounding import Asked, Route, bisected, ends_of, route_of, why_untold
+from roxmodel.result.confounding import Route, Wanted, bisected, ends_of, route_of, why_untold
 from roxmodel.result.levels import complete_levels, joint_of
 from roxmodel.simulation.actions import Action
 from roxmodel.simulation.budget.worth import wave_weights
@@ -90,7 +90,7 @@ def _touched(question: Question, actions: Sequence[Action]) -> tuple[str, ...]:
     return tuple(name for name in fit.model.order() if name in ahead & back)
 
 
-def _asked(question: Question, actions: Sequence[Action], priced: Priced, touched: Sequence[str]) -> list[Asked]:
+def _asked(question: Question, actions: Sequence[Action], priced: Priced, touched: Sequence[str]) -> list[Wanted]:
     """What one outcome brings: pushes, in points a wave and weighted by what a unit counts, times its price."""
     fit = question.fit
     if priced.name not in touched:
@@ -110,7 +110,7 @@ def _asked(question: Question, actions: Sequence[Action], priced: Priced, touche
                 points = points + one.growth[place] * levels[:, place]
             if name in touched:
                 push[touched.index(name)] += float(np.mean(one.covers * counts * points)) * float(one.share @ weight)
-    return [Asked(push, touched.index(priced.name), float(priced.price.mean()))]
+    return [Wanted(push, touched.index(priced.name), float(priced.price.mean()))]
 
 
 def _interval(at: Route, drawn: Route, benefit: FloatArray, most: float) -> float:
