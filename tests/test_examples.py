@@ -102,3 +102,12 @@ def test_examples_on_data_need_a_path(script):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "PATH" in done.stderr.upper()
+
+
+def test_the_benchmark_of_doubts_runs():
+    script = str(ROOT / "benchmarks" / "doubts.py")
+    for option, word in (("--quick", "| arrow left out, 30 | 40 | 2 |"), ("--speed", "| linked, 5 constructs | 50 |")):
+        arguments = [sys.executable, script, "--quick", *([option] if option != "--quick" else [])]
+        done = subprocess.run(arguments, capture_output=True, text=True, encoding="utf-8", check=False)
+        assert done.returncode == 0, done.stderr
+        assert word in done.stdout

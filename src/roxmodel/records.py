@@ -20,7 +20,7 @@ from roxmodel.types import BoolArray, FloatArray, read_only
 
 __all__ = [
     "LINEAR", "Equation", "Estimates", "Fault", "FaultCode", "GroupMoments", "Matrix", "Measure", "Population",
-    "Traits", "UnitScores", "Verdict", "Whole", "WithinEdge", "traits_of", "verdict_findings",
+    "ScoreTest", "Traits", "UnitScores", "Verdict", "Whole", "WithinEdge", "traits_of", "verdict_findings",
 ]  # fmt: skip
 
 LINEAR = "linear"
@@ -144,11 +144,19 @@ class Population:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that makes a verdict fail: its code, the parameters it concerns, by id, and the words for a reader."""
+    """One thing that makes a verdict fail: its code, words for a reader, what it concerns: parameters by id, names."""
 
     code: FaultCode
     words: str
     rows: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()  # constructs and items, where no parameter of its own says which
+    edges: tuple[str, ...] = ()  # ``a -> b``, where names would name too many
+    remedy: str = ""  # what to do, as it ends the sentence
+
+    @property
+    def told(self) -> str:
+        """The words, and what to do."""
+        return f"{self.words}; {self.remedy}" if self.remedy else self.words
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +172,7 @@ class Verdict:
         """Failed for the faults; without any it holds, for the reason given."""
         if not faults:
             return cls(True, otherwise)
-        return cls(False, "; ".join(fault.words for fault in faults), tuple(faults))
+        return cls(False, "; ".join(fault.told for fault in faults), tuple(faults))
 
 
 def verdict_findings(verdicts: Mapping[str, Verdict]) -> tuple[Doubt, ...]:
@@ -179,6 +187,20 @@ def _verdict_finding(name: str, verdict: Verdict) -> Doubt:
     culprits = tuple(dict.fromkeys(row for fault in verdict.faults for row in fault.rows))
     remedy = "Mend it before anything is read off this fit (see the reason)."
     return Doubt(name, "unusable", f"Not {name}: {verdict.reason}.", culprits, remedy)
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreTest:
+    """What the data ask of one parameter that is not free; kept with a fit in memory, in no document."""
+
+    kind: str
+    left: str
+    right: str
+    group: str
+    status: str  # absent, fixed, equal
+    mi: float  # by which -2 loglik would fall; NaN where it cannot be told from the parameters of the model
+    epc: float  # by which the parameter would change
+    epc_standardized: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,7 +112,7 @@ class Story:
         return "\n\n".join(block for block in self._blocks() if block)
 
     def _blocks(self) -> Iterator[str]:
-        yield "\n".join([*([self.headline] if self.headline else []), *self.warnings, *self.basis])
+        yield "\n".join([*self.warnings, *([self.headline] if self.headline else []), *self.basis])
         for _, parts in groupby(self.body, key=lambda part: isinstance(part, str) or id(part)):
             yield "\n".join(line for part in parts for line in _text_lines(part))
         if self.notes:
@@ -125,7 +125,7 @@ class Story:
         warnings = "".join(f"<p><strong>{escape(line, quote=page)}</strong></p>" for line in self.warnings)
         body = "".join(_html(part, border=int(not page)) for part in (*self.basis, *self.body))
         notes = f"<details><summary>{_NOTES}</summary>{_html(StoryPoints(self.notes))}</details>" if self.notes else ""
-        return f"{head}{warnings}{body}{notes}"
+        return f"{warnings}{head}{body}{notes}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON and for templates.

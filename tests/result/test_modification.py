@@ -114,7 +114,7 @@ def test_they_come_sorted_and_cut(complete):
     )  # what is equal to 9 digits ties
     assert table["mi"].min() >= 3.84
     assert list(table.columns) == [
-        "kind", "left", "right", "group", "mi", "p", "epc", "epc_standardized", "status",
+        "kind", "left", "right", "group", "mi", "p", "epc", "epc_standardized", "status", "p_holm",
     ]  # fmt: skip
 
 
@@ -124,10 +124,29 @@ def test_many_candidates_are_tested_in_blocks(complete, monkeypatch):
     pd.testing.assert_frame_equal(complete.modification_indices(), whole, rtol=1e-9)
 
 
-def test_what_has_none_is_refused(complete, chain_model, holed_rows):
+def test_answers_with_holes_foretell_what_a_refit_brings(chain_model, holed_rows, tmp_path):
+    """Found with the fit, by the likelihood of all answers; no document holds them."""
     holed = rox.fit(chain_model, holed_rows, method="sem", missing="fiml")
-    with pytest.raises(EstimationError, match="complete answers.*missing='listwise'"):
-        holed.modification_indices()
+    table = holed.modification_indices()
+    top = table[table["kind"] == "covariance"].iloc[0]
+    text = f"{chain_model.to_lavaan()}\n{top['left']} ~~ {top['right']}\n"
+    again = rox.fit(rox.RoxModel.from_lavaan(text), holed_rows, method="sem", missing="fiml")
+    fall = holed.indices()["chisq"] - again.indices()["chisq"]
+    assert fall == pytest.approx(top["mi"], rel=0.25)
+    with pytest.raises(EstimationError, match="found with the fit and not saved"):
+        rox.load(holed.save(tmp_path / "fit.json")).modification_indices()
+
+
+def test_the_multiplicity_is_that_of_its_kind(complete):
+    table = complete.modification_indices()
+    for _, own in table.groupby("kind"):
+        top = own.iloc[0]
+        assert top["p_holm"] == pytest.approx(min(1.0, top["p"] * len(own)))
+    cut = complete.modification_indices(least=3.84)
+    np.testing.assert_array_equal(cut["p_holm"], table["p_holm"][: len(cut)])
+
+
+def test_what_has_none_is_refused(complete):
     with pytest.raises(RoxError, match="least= was -1"):
         complete.modification_indices(least=-1)
 

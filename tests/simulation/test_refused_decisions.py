@@ -169,7 +169,7 @@ def test_nothing_is_bought_where_nothing_pays_or_nothing_can_be_spent(fit):
     ):
         assert plan.chosen == []
         assert plan.spent == 0
-        assert plan.promised.tolist() == [0.0, 0.0, 0.0]
+        assert plan.promised.tolist() == [0.0, 0.0, 0.0, 1.0]
         assert "nan" not in plan.summary().lower().replace("finance", "")
 
 

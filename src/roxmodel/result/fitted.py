@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from roxmodel.doubts import Doubt, gravest
+from roxmodel.doubts import Doubt, concerned, gravest
 from roxmodel.errors import EstimationError, RoxError, listed
 from roxmodel.records import (
     Equation,
@@ -18,6 +18,7 @@ from roxmodel.records import (
     GroupMoments,
     Measure,
     Population,
+    ScoreTest,
     Traits,
     UnitScores,
     Verdict,
@@ -66,12 +67,55 @@ class Fitted:
     missing: str = ""  # "listwise": every row used was complete; "fiml": answers were missing; "": not known
     within_edges: tuple[WithinEdge, ...] = ()
     predicted: UnitScores | None = None
+    score_tests: tuple[ScoreTest, ...] = ()  # found with the fit, where its moments do not tell them later
     findings: tuple[Doubt, ...] = ()  # what every check found; `doubts` are those of weight
 
     @cached_property
     def doubts(self) -> tuple[Doubt, ...]:
         """What makes the numbers doubtful or unusable, the gravest first; empty = nothing was seen."""
         return gravest(self.findings)
+
+    @property
+    def without_information(self) -> tuple[tuple[str, str], ...]:
+        """Edges (cause, effect) of which the data say nothing: answers through them are not known.
+
+        They are those of the unusable doubts of the check ``no_information``.
+        """
+        own, every = self._edges_by_name, self._edges_by_name[""]
+        lost = [one for one in self.doubts if one.check == "no_information" and one.verdict == "unusable"]
+        named = frozenset(edge for one in lost for edge in concerned(one, own, every))
+        ends = ((edge.cause, edge.effect) for edge in self.model.edges)
+        return tuple(dict.fromkeys(pair for pair in ends if f"{pair[0]} -> {pair[1]}" in named))
+
+    def doubts_on(self, edges: Collection[str]) -> tuple[Doubt, ...]:
+        """The doubts that touch one of these edges (``a -> b``), the gravest first."""
+        own, every = self._edges_by_name, self._edges_by_name[""]
+        found = ((doubt, concerned(doubt, own, every)) for doubt in self.doubts)
+        return tuple(doubt for doubt, touched in found if touched == every or not touched.isdisjoint(edges))
+
+    def checks_on(self, cause: str, effect: str) -> tuple[str, ...]:
+        """Names of the checks that doubt an edge."""
+        return tuple(dict.fromkeys(doubt.check for doubt in self.doubts_on([f"{cause} -> {effect}"])))
+
+    def edges_in(self, doubt: Doubt) -> tuple[str, ...]:
+        """The edges (``a -> b``) that a doubt is about, sorted; empty where it is about all of them."""
+        own, every = self._edges_by_name, self._edges_by_name[""]
+        found = concerned(doubt, own, every)
+        return () if found == every else tuple(sorted(found))
+
+    @cached_property
+    def _edges_by_name(self) -> Mapping[str, frozenset[str]]:
+        """Edges of each construct, item, edge and parameter; of all under the empty name."""
+        edges = {f"{edge.cause} -> {edge.effect}": (edge.cause, edge.effect) for edge in self.model.edges}
+        own = {name: frozenset(edge for edge, ends in edges.items() if name in ends) for name in self.model.names}
+        items = {item: own[construct.name] for construct in self.model.constructs for item in construct.item_names}
+        known = {**items, **own, **{edge: frozenset({edge}) for edge in edges}}
+        for row in self.table:
+            if row.kind == "edge":
+                known[row.id] = frozenset({f"{row.left} -> {row.right}"})
+            else:
+                known[row.id] = known.get(row.left, frozenset()) | known.get(row.right, frozenset())
+        return {**known, "": frozenset(edges)}
 
     @property
     def converged(self) -> bool:

@@ -57,6 +57,7 @@ def group_fields(fit: Fitted, name: str) -> dict[str, Any]:
         "index_values": {"n": float(part.n)},
         "resampling": None if fit.resampling is None else fit.resampling.of(keep),
         "groups": (replace(moments, name=""),),
+        "score_tests": (),
     }
 
 

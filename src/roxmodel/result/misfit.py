@@ -11,9 +11,12 @@ import networkx as nx
 import numpy as np
 
 from roxmodel.errors import EstimationError, RoxError, did_you_mean
-from roxmodel.implied.likelihood import expand
+from roxmodel.implied.likelihood import NormalCells, Target, expand
 from roxmodel.implied.matrices import DISTURBANCES, RESIDUALS, filled, moment_jacobian
+from roxmodel.implied.score_tests import Freed, score_tests
+from roxmodel.records import ScoreTest
 from roxmodel.result.derived import Spreads
+from roxmodel.result.groups import holm
 from roxmodel.result.latent import (
     LatentGroup,
     given_by_data,
@@ -32,7 +35,10 @@ if TYPE_CHECKING:
 
     from roxmodel.result.fitted import Fitted
 
-__all__ = ["ResidualKind", "explained", "modification_indices", "residual_frame"]
+__all__ = [
+    "Basis", "Candidate", "ResidualKind", "candidates_of", "explained", "is_structural", "modification_indices",
+    "residual_frame", "score_rows", "tested",
+]  # fmt: skip
 ResidualKind: TypeAlias = Literal["raw", "correlation", "standardized"]
 _ROUNDING = 1e-10
 
@@ -118,12 +124,12 @@ def explained(fit: Fitted) -> pd.DataFrame:
 
 
 _AT_ONCE = 300  # candidates expanded at once: the information has (free + candidates)² entries
-_NOTHING_NEW = 1e-7  # share of its information that a candidate must bring beyond the parameters of the model
 _KINDS = {"loading", "edge", "covariance", "intercept", "variance"}
+_FIRST = {"edge": 0, "covariance": 1}  # of candidates that bring the same, what can be drawn as an arrow
 
 
 @dataclass(frozen=True, slots=True)
-class _Candidate:
+class Candidate:
     """One parameter that could be freed: its row, where it stands now, and why it is not free."""
 
     row: Parameter
@@ -131,46 +137,79 @@ class _Candidate:
     status: str
 
 
+def is_structural(row: Parameter, constructs: Sequence[str]) -> bool:
+    """Whether it is an edge, or a covariance of constructs rather than of items."""
+    return row.kind == "edge" or (row.kind == "covariance" and not residual_of(row, constructs))
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What a likelihood saw of each group, in units of `scale`."""
+
+    scale: FloatArray  # (p,)
+    parts: tuple[Target | NormalCells, ...]
+
+
 def modification_indices(fit: Fitted, least: float) -> pd.DataFrame:
     """See `Fit.modification_indices`."""
     import pandas as pd
     from scipy.stats import chi2
 
-    _refuse(fit, least)
-    candidates = list(_candidates(fit))
-    blocks = [candidates[i : i + _AT_ONCE] for i in range(0, len(candidates), _AT_ONCE)]
-    found = [_tested(fit, block) for block in blocks]
-    mi, epc, standardized = (np.concatenate([part[i] for part in found] or [np.zeros(0)]) for i in range(3))
-    columns: dict[str, object] = {
-        name: [getattr(one.row, name) for one in candidates] for name in ("kind", "left", "right", "group")
-    }
-    columns |= {"mi": mi, "p": chi2.sf(mi, 1), "epc": epc, "epc_standardized": standardized}
-    columns |= {"status": [one.status for one in candidates]}
-    table = pd.DataFrame(columns)
-    table = table[table["mi"].notna() & (table["mi"] >= least)]
-    # Equal indices keep the model's order: what differs in the last digits is rounding, which machines do differently.
-    told = table["mi"].map(lambda value: float(f"{value:.9g}"))
-    return table.loc[told.sort_values(ascending=False, kind="stable").index].reset_index(drop=True)
-
-
-def _refuse(fit: Fitted, least: float) -> None:
     if not least >= 0:
         raise RoxError(f"least= was {least!r}.", allowed="a number of at least 0")
+    rows = fit.score_tests or _from_moments(fit)
+    names = ("kind", "left", "right", "group", "mi", "epc", "epc_standardized", "status")
+    columns: dict[str, object] = {name: [getattr(one, name) for one in rows] for name in names}
+    table = pd.DataFrame(columns)
+    table = table[table["mi"].notna()]
+    table.insert(5, "p", chi2.sf(table["mi"].astype(float), 1))
+    table["p_holm"] = np.nan
+    for kind in dict.fromkeys(table["kind"]):
+        own = table["kind"] == kind
+        table.loc[own, "p_holm"] = holm(table.loc[own, "p"].to_numpy())
+    table = table[table["mi"] >= least]
+    # Equal indices keep the model's order, arrows first: what differs in the last digits is rounding, which machines do
+    # differently.
+    told = table["mi"].map(lambda value: -float(f"{value:.9g}"))
+    order = pd.DataFrame({"mi": told, "kind": table["kind"].map(lambda kind: _FIRST.get(kind, 2))})
+    return table.loc[order.sort_values(["mi", "kind"], kind="stable").index].reset_index(drop=True)
+
+
+def _from_moments(fit: Fitted) -> tuple[ScoreTest, ...]:
+    """Tested anew, of complete data, whose moments the fit holds."""
     latent_groups(fit)
-    require_people(fit, "There are no modification indices", "Compare fits with and without a parameter: rox.compare.")
     require_continuous(fit)
+    again = "Fit again and ask that fit; or compare fits with and without a parameter: rox.compare."
+    if fit.traits.levels == "predicted":
+        raise EstimationError(
+            "Modification indices of units are found with the fit and not saved: this one was loaded, or not settled.",
+            hint=again,
+        )
     if fit.missing != "listwise":
         raise EstimationError(
-            "Modification indices need complete answers, but this fit used answers with holes (or does not say).",
-            hint=(
-                "Compare fits with and without a parameter: rox.compare."
-                if any(np.isnan(group.covariance).any() for group in fit.groups)  # no row holds all items
-                else "Fit again with missing='listwise'."
-            ),
+            "Modification indices of answers with holes are found with the fit and not saved: this one was loaded, is "
+            "one group of a fit, was not settled, or does not say whether answers were complete.",
+            hint=again,
         )
+    candidates = list(candidates_of(fit))
+    found: list[ScoreTest] = []
+    for start in range(0, len(candidates), _AT_ONCE):
+        block = candidates[start : start + _AT_ONCE]
+        found += score_rows(block, *tested(fit, block, None))
+    return tuple(found)
 
 
-def _candidates(fit: Fitted) -> Iterator[_Candidate]:
+def score_rows(candidates: Sequence[Candidate], asked: Freed, units: FloatArray) -> list[ScoreTest]:
+    """What was found as the rows that a fit keeps."""
+    columns = (asked.statistic, asked.change, asked.change * units)
+    numbers = zip(*(column.tolist() for column in columns), strict=True)
+    return [
+        ScoreTest(one.row.kind, one.row.left, one.row.right, one.row.group, one.status, *values)
+        for one, values in zip(candidates, numbers, strict=True)
+    ]
+
+
+def candidates_of(fit: Fitted) -> Iterator[Candidate]:
     """Loadings, edges and covariances that are fixed or absent; parameters held equal, each set free by itself."""
     values = [float(value) for value in fit.estimates.value]
     taken: dict[int, int] = {}
@@ -182,13 +221,13 @@ def _candidates(fit: Fitted) -> Iterator[_Candidate]:
             if row.kind not in _KINDS or row.lag:
                 continue
             if row.free and taken[row.free] > 1:
-                yield _Candidate(row, value, "equal")
+                yield Candidate(row, value, "equal")
             elif not row.free and row.value is not None and row.kind in {"loading", "edge", "covariance"}:
-                yield _Candidate(row, value, "fixed")
+                yield Candidate(row, value, "fixed")
         there = {_key(row) for row, _ in own if not row.lag}
         for row in _absent(fit.model, group.name):
             if _key(row) not in there:
-                yield _Candidate(row, 0.0, "absent")
+                yield Candidate(row, 0.0, "absent")
 
 
 def _key(row: Parameter) -> tuple[object, ...]:
@@ -212,10 +251,11 @@ def _absent(model: RoxModel, group: str) -> Iterator[Parameter]:
             yield Parameter(f"edge:{cause}->{effect}", "edge", cause, effect, group)
 
 
-def _tested(fit: Fitted, candidates: Sequence[_Candidate]) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """MI, expected change and standardised expected change of each candidate; NaN where it cannot be told apart.
+def tested(fit: Fitted, candidates: Sequence[Candidate], seen: Basis | None) -> tuple[Freed, FloatArray]:
+    """What each candidate would bring, and (c,) what its change is multiplied by to be standardised.
 
-    MI = n g² / V with V = I₁₁ - I₁₂ I₂₂⁻¹ I₂₁ (expected information by observation), change = -g / V.
+    `seen` is what the likelihood saw; None: the moments that the fit holds. The parameters of `Freed` are those of the
+    fit, then the moments that the data give, which count as estimated.
     """
     given, known = given_by_data(fit)
     m, count = fit.table.n_free + len(given), len(candidates)
@@ -224,8 +264,9 @@ def _tested(fit: Fitted, candidates: Sequence[_Candidate]) -> tuple[FloatArray, 
     gradient, information = np.zeros(m + count), np.zeros((m + count, m + count))
     units = np.ones(count)
     groups = latent_groups(fit, [*given, *rows], theta)
-    for group in groups:
-        at = expand(group.layout, theta, group.sample)
+    for number, group in enumerate(groups):
+        layout = group.layout if seen is None else replace(group.layout, scale=seen.scale)
+        at = expand(layout, theta, group.sample if seen is None else seen.parts[number])
         gradient += group.share * at.gradient
         information += group.share * at.information
         spreads = _spreads(group, theta)
@@ -235,14 +276,8 @@ def _tested(fit: Fitted, candidates: Sequence[_Candidate]) -> tuple[FloatArray, 
                     units[place] = 1.0 / spreads.own[residual_of(row, spreads.construct), row.left]
                 else:
                     units[place] = spreads.standardized(row, 1.0)
-    n = sum(group.n for group in groups)
-    slope, alone = gradient[m:], np.diag(information)[m:]
-    rest = alone - _explained(fit, information, m)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        usable = rest > _NOTHING_NEW * alone
-        change = np.where(usable, -slope / rest, np.nan)
-        mi = np.where(usable, n * slope**2 / rest, np.nan)
-    return mi, change, change * units
+    moving = np.append(np.diag(fit.vcov) > 0, np.ones(len(given), dtype=bool))  # those at their bound count as fixed
+    return score_tests(gradient, information, moving, sum(group.n for group in groups)), units
 
 
 def _spreads(group: LatentGroup, theta: FloatArray) -> Spreads:
@@ -251,13 +286,3 @@ def _spreads(group: LatentGroup, theta: FloatArray) -> Spreads:
     variances = (group.sigma, group.at.latent, *matrices)
     own = [np.where(np.diag(part) > 0, np.diag(part), np.nan) for part in variances]
     return Spreads.of(group.layout, (np.sqrt(own[0]), np.sqrt(own[1])), (own[2], own[3]))
-
-
-def _explained(fit: Fitted, information: FloatArray, m: int) -> FloatArray:
-    """I₁₂ I₂₂⁻¹ I₂₁, its diagonal; parameters at their bound count as fixed."""
-    moving = np.flatnonzero(np.append(np.diag(fit.vcov) > 0, np.ones(m - fit.table.n_free, dtype=bool)))
-    block, cross = information[np.ix_(moving, moving)], information[moving, m:]
-    unit = np.sqrt(np.diag(block))
-    cross = cross / unit[:, None]
-    solved = np.linalg.lstsq(block / np.outer(unit, unit), cross, rcond=None)[0]
-    return np.asarray((cross * solved).sum(axis=0))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from roxmodel.doubts import Doubt
 from roxmodel.errors import RoxWarning, SimulationError, listed
 from roxmodel.frozen import FrozenMapping
 from roxmodel.records import LINEAR
@@ -18,7 +19,7 @@ from roxmodel.simulation.abduction import Abduced, OneUnit, abduced, one_unit
 from roxmodel.simulation.actions import Action, ends_of, ends_where, read_actions
 from roxmodel.simulation.dynamics import assumed_notes, push_of, settled_within
 from roxmodel.simulation.intervention import Intervention
-from roxmodel.simulation.question import check_fit, is_number, require_draws_of_one_wave
+from roxmodel.simulation.question import check_fit, inherited, is_number, require_draws_of_one_wave, used_edges
 from roxmodel.simulation.run_story import beyond_notes, counterfactual_story
 from roxmodel.story import Spoken, Story
 from roxmodel.types import FloatArray, read_only
@@ -40,7 +41,8 @@ class Counterfactual(Spoken):
     `shift`: construct -> level it would have been set to; construct or item -> points it would have been moved by.
     `changes`: (draws, k) change of each construct against what it was, NaN where it is not known. `levels`: (k,)
     counterfactual levels, NaN where they are not known or not unique. `capped`: (k,) share of draws in which the end of
-    a scale cut the change. `notes`: what was assumed, cut or extrapolated.
+    a scale cut the change. `notes`: what was assumed, cut or extrapolated. `doubts`: those of the fit that
+    touch an edge between what is otherwise and what moves.
 
     Examples
     --------
@@ -61,6 +63,7 @@ class Counterfactual(Spoken):
     levels: FloatArray
     capped: FloatArray
     notes: tuple[str, ...]
+    doubts: tuple[Doubt, ...] = ()
 
     def table(self) -> pd.DataFrame:
         """Every construct of the unit: what it was, and what it would have been.
@@ -108,7 +111,7 @@ class Counterfactual(Spoken):
         return f"<Counterfactual of {self.whom}, {self.condition}, {len(self.changes)} draws>"
 
 
-def counterfactual(
+def counterfactual(  # noqa: PLR0913 - the contract of DESIGN.md
     fit: Fit,
     unit: Hashable,
     *,
@@ -117,6 +120,7 @@ def counterfactual(
     draws: int = 2_000,
     seed: int | None = None,
     unconverged: bool = False,
+    doubtful: bool = False,
 ) -> Counterfactual:
     """Ask what would have been in one unit, had something in it been otherwise.
 
@@ -144,6 +148,9 @@ def counterfactual(
         Equal seeds give equal answers, bit for bit.
     unconverged
         Whether a fit that did not converge is used all the same.
+    doubtful
+        Whether you know that the fit is doubtful where it is used here: without it a RoxWarning says so. The answer
+        carries the doubts either way.
 
     Returns
     -------
@@ -158,7 +165,8 @@ def counterfactual(
     Warns
     -----
     RoxWarning
-        If a construct is brought beyond what was observed, or a feedback loop has no equilibrium in some draws.
+        If a construct is brought beyond what was observed, if a feedback loop has no equilibrium in some draws, or if
+        the fit is doubtful or unusable on an edge between what is otherwise and what moves (`doubtful`).
 
     References
     ----------
@@ -175,11 +183,13 @@ def counterfactual(
     >>> answer.loc["pride", "counterfactual"].item(), answer.loc["influencers", "change"].item()
     (4.0, 0.0)
     """
-    check_fit(fit, unconverged)
+    check_fit(fit, unconverged, doubtful)
     require_draws_of_one_wave(fit, draws)
     known = one_unit(fit, unit)
     asked, moved = _amounts("do", do), _amounts("shift", shift)
     action, assumed = _action(fit, known, asked, moved)
+    used = used_edges(fit.model, (fit.model.names[place] for place in action.acted))
+    doubts = inherited(fit, used, (unconverged, doubtful), "answer", stacklevel=2)
     settled, _ = settled_within(fit, draws, seed)
     brought = dict(action.level) | {place: known.levels[place] + by for place, by in action.shift.items()}
     system, far = settled.system, (*beyond_notes(fit, brought, "is brought to {:.3g}"), *settled.lost)
@@ -204,6 +214,7 @@ def counterfactual(
         levels=reached,
         capped=capped,
         notes=(*assumed, *far, *assumed_notes(fit), *settled.loops, *notes),
+        doubts=doubts,
     )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from roxmodel.doubts import Doubt
 from roxmodel.errors import RoxWarning, SimulationError, did_you_mean, listed
 from roxmodel.frozen import FrozenMapping
 from roxmodel.records import LINEAR
@@ -18,7 +19,14 @@ from roxmodel.result.system import System, total_effects
 from roxmodel.simulation.abduction import OneUnit, basis_notes, one_unit
 from roxmodel.simulation.actions import ends_of, ends_where
 from roxmodel.simulation.dynamics import assumed_notes, settled_within
-from roxmodel.simulation.question import check_fit, is_number, require_draws_of_one_wave, require_horizon
+from roxmodel.simulation.question import (
+    check_fit,
+    inherited,
+    is_number,
+    require_draws_of_one_wave,
+    require_horizon,
+    used_edges,
+)
 from roxmodel.simulation.run_story import beyond_notes, forecast_story
 from roxmodel.story import Spoken, Story
 from roxmodel.types import BoolArray, FloatArray, read_only
@@ -54,7 +62,7 @@ class Forecast(Spoken):
     waves; all are alike. `means`, `spreads`: (draws, k) mean of each construct, and standard deviation of one unit
     around it; NaN where not known; of a unit of a linked fit there is one draw, the estimate. `setting`: (k,) mean of
     each construct had the given ones been *set* in all units: doing, not seeing; None where nothing is given, a unit is
-    named, or an equation is curved. `notes`: what was assumed or extrapolated.
+    named, or an equation is curved. `notes`: what was assumed or extrapolated. `doubts`: those of the fit.
 
     Examples
     --------
@@ -73,6 +81,7 @@ class Forecast(Spoken):
     spreads: FloatArray
     setting: FloatArray | None
     notes: tuple[str, ...]
+    doubts: tuple[Doubt, ...] = ()
 
     def table(self) -> pd.DataFrame:
         """What to expect, construct by construct.
@@ -121,7 +130,7 @@ class Forecast(Spoken):
         return f"{f'a {kind}' if self.unit is None else who} seen with {seen}" if seen else who
 
 
-def forecast(
+def forecast(  # noqa: PLR0913 - the contract of DESIGN.md
     fit: Fit,
     given: Mapping[str, float] | None = None,
     *,
@@ -130,6 +139,7 @@ def forecast(
     draws: int = 2_000,
     seed: int | None = None,
     unconverged: bool = False,
+    doubtful: bool = False,
 ) -> Forecast:
     """Say what to expect of every construct when nothing is done: seeing, not doing.
 
@@ -160,6 +170,9 @@ def forecast(
         Equal seeds give equal answers, bit for bit.
     unconverged
         Whether a fit that did not converge is used all the same.
+    doubtful
+        Whether you know that the fit is doubtful: without it a RoxWarning says so. The answer carries the doubts either
+        way.
 
     Returns
     -------
@@ -174,7 +187,8 @@ def forecast(
     Warns
     -----
     RoxWarning
-        If a given level lies beyond what was observed, or a feedback loop has no equilibrium in some draws.
+        If a given level lies beyond what was observed, if a feedback loop has no equilibrium in some draws, or if the
+        fit is doubtful or unusable (`doubtful`): all of it is used, because levels go together.
 
     References
     ----------
@@ -200,7 +214,7 @@ def forecast(
     >>> round(float(seen["sales"]), 2), abs(round(float(done["mean"].iloc[2]), 2))
     (0.25, 0.0)
     """
-    check_fit(fit, unconverged)
+    check_fit(fit, unconverged, doubtful)
     require_horizon(horizon)
     require_draws_of_one_wave(fit, draws)
     if fit.population.mean is None:
@@ -211,6 +225,7 @@ def forecast(
     beyond = beyond_curves(fit)
     seen = _seen(fit, given, beyond)
     known = None if unit is None else one_unit(fit, unit)
+    doubts = inherited(fit, used_edges(fit.model, fit.model.names), (unconverged, doubtful), "answer", stacklevel=2)
     settled, theta = settled_within(fit, draws, seed)
     far = (*beyond_notes(fit, seen, "is seen at {:g}"), *settled.lost)
     for note in far:
@@ -227,6 +242,7 @@ def forecast(
         spreads=spreads,
         setting=_set(settled.system, start, seen) if known is None and seen and not beyond.any() else None,
         notes=(*far, *assumed_notes(fit), *_notes(fit, known, start, beyond, means)),
+        doubts=doubts,
     )
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
+from roxmodel.doubts import Doubt, doubt_lines, doubt_words
 from roxmodel.errors import SimulationError, did_you_mean, listed
+from roxmodel.frozen import FrozenMapping
 from roxmodel.numerals import money_text
+from roxmodel.plots.page import warned
 from roxmodel.plots.priority_map import MapPoint, draw_map
 from roxmodel.result.fit import Fit
 from roxmodel.result.levels import complete_levels
@@ -18,7 +21,16 @@ from roxmodel.simulation.actions import Ends, ends_of, unit_of
 from roxmodel.simulation.budget.worth import deviations, options_of, worth_of
 from roxmodel.simulation.intervention import Above, Below, Highest, Intervention, Lowest
 from roxmodel.simulation.money.finance import Finance
-from roxmodel.simulation.question import Question, Request, finance_of, is_number, question_of
+from roxmodel.simulation.overturned import overturned_points, points_line
+from roxmodel.simulation.question import (
+    Question,
+    Request,
+    finance_of,
+    inherited,
+    is_number,
+    question_of,
+    used_edges,
+)
 from roxmodel.simulation.run_story import causal_if, level_of
 from roxmodel.spec.constructs import Construct
 from roxmodel.story import Spoken, Story, StoryPart, StoryTable
@@ -39,7 +51,9 @@ class Priorities(Spoken):
     """Where to act, made by `where_to_act`: total effects of a `fit` on an `outcome`.
 
     `rows`: one record for each line of `table`. `currency`: label of the money, "" where nothing was priced. `notes`:
-    what was assumed. `wanted`: 1 where more of the outcome is better, -1 where less is.
+    what was assumed. `wanted`: 1 where more of the outcome is better, -1 where less is. `doubts`: those of the fit that
+    touch an edge on the way to the outcome, or to what is priced. `overturned`: construct -> how much one unmeasured
+    cause must explain to bring the money of a point to 0 (see `roxmodel.Fit.sensitivity`); empty without prices.
     """
 
     fit: Fit
@@ -48,6 +62,8 @@ class Priorities(Spoken):
     currency: str
     notes: tuple[str, ...]
     wanted: float = 1.0
+    doubts: tuple[Doubt, ...] = ()
+    overturned: Mapping[str, float] = field(default_factory=lambda: FrozenMapping({}))
 
     def table(self) -> pd.DataFrame:
         """Constructs, items and groups of units.
@@ -70,8 +86,9 @@ class Priorities(Spoken):
 
     def _story(self) -> Story:
         table = self.table()
-        body: list[StoryPart] = [*_sentences(self, table), StoryTable.of(table)]
-        return Story("priorities", "Where to act", "", body=tuple(body), notes=self.notes)
+        first = [*_sentences(self, table), *([points_line(self.overturned)] if self.overturned else [])]
+        body: list[StoryPart] = [*first, StoryTable.of(table)]
+        return Story("priorities", "Where to act", "", tuple(doubt_lines(self.doubts)), (), tuple(body), self.notes)
 
     def __repr__(self) -> str:
         return f"<Priorities for {self.outcome!r}, {len(self.rows)} rows>"
@@ -103,7 +120,8 @@ class Priorities(Spoken):
         if self.wanted < 0 or (shown["better"] == "less").any():
             y = f"{'less' if self.wanted < 0 else 'more'} {self.outcome} ({unit} per point to the better end)"
         caption = "Bars: 95 % of the draws. Items count as levers of their construct (assumed)."
-        return draw_map(points, f"What moves {self.outcome}, and how well it scores", y_label=y, caption=caption)
+        title = f"What moves {self.outcome}, and how well it scores"
+        return warned(draw_map(points, title, y_label=y, caption=caption), doubt_words(self.doubts))
 
 
 def where_to_act(  # noqa: PLR0913 - the contract: the arguments of `simulate`
@@ -121,6 +139,7 @@ def where_to_act(  # noqa: PLR0913 - the contract: the arguments of `simulate`
     finance: Finance | None = None,
     unconverged: bool = False,
     better: Literal["more", "less"] | None = None,
+    doubtful: bool = False,
 ) -> Priorities:
     """Lay how much every construct and item matters beside how well it scores, and price a point of it.
 
@@ -130,7 +149,7 @@ def where_to_act(  # noqa: PLR0913 - the contract: the arguments of `simulate`
         The fitted graph, linear.
     outcome
         The construct whose total effects are shown; None = the first priced outcome, else the last outcome.
-    value, horizon, draws, seed, discount, n_units, finance, unconverged
+    value, horizon, draws, seed, discount, n_units, finance, unconverged, doubtful
         As in `simulate`: with prices a point more, in every unit and wave, is turned into money.
     cost
         Construct -> money that one point of it, towards its better end, costs in one unit, once.
@@ -151,6 +170,11 @@ def where_to_act(  # noqa: PLR0913 - the contract: the arguments of `simulate`
     SimulationError
         If the question cannot be asked of this fit.
 
+    Warns
+    -----
+    RoxWarning
+        If the fit is doubtful or unusable on an edge that leads to the outcome or to what is priced (`doubtful`).
+
     Examples
     --------
     >>> import roxmodel as rox
@@ -162,7 +186,8 @@ def where_to_act(  # noqa: PLR0913 - the contract: the arguments of `simulate`
     """
     money = finance_of(value, discount, finance)
     probes = [Intervention(name="probe", shift={fit.model.names[0] if isinstance(fit, Fit) else "": 1e-6})]
-    question = question_of(fit, probes, Request(horizon, draws, seed, money, n_units, unconverged, discount))
+    asked = Request(horizon, draws, seed, money, n_units, unconverged, discount, doubtful)
+    question = question_of(fit, probes, asked)
     if not question.system.linear:
         raise SimulationError(
             "An equation of this fit is curved, so an effect per point depends on where one stands.",
@@ -182,7 +207,12 @@ def where_to_act(  # noqa: PLR0913 - the contract: the arguments of `simulate`
     rows = _rows(question, _Target(target, wanted), costs, every)
     order = sorted(rows, key=lambda row: (row["group"] != _ALL, -abs(float(str(row["importance"])))))
     notes = (*_notes(question, target, bool(costs)), *_turned_notes(rows, target, wanted))
-    return Priorities(fit, target, tuple(order), question.terms.currency, notes, wanted)
+    ends = {target, *(one.name for one in question.priced)}
+    levers = [c.name for c in fit.model.constructs if c.factor != "context"]
+    doubts = inherited(fit, used_edges(fit.model, levers, ends), (unconverged, doubtful), "answer", stacklevel=2)
+    shown = [str(row["name"]) for row in order if row["kind"] == "construct" and row["group"] == _ALL]
+    lost = FrozenMapping(overturned_points(question, shown) if question.priced else {})
+    return Priorities(fit, target, tuple(order), question.terms.currency, notes, wanted, doubts, lost)
 
 
 class _Target(NamedTuple):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from roxmodel.doubts import Doubt, warn_doubts
 from roxmodel.errors import SimulationError, did_you_mean, listed
 from roxmodel.result.fit import Fit
 from roxmodel.result.levels import doubt_of
@@ -17,12 +18,13 @@ from roxmodel.simulation.dynamics import Course, Ground, course_of, ground_of, r
 from roxmodel.simulation.intervention import Intervention
 from roxmodel.simulation.money.finance import Finance, Money, Terms, money_of_flows, require_rate
 from roxmodel.simulation.money.values import Priced, resolve
+from roxmodel.spec.graph import RoxModel
 from roxmodel.types import FloatArray
 
 __all__ = [
-    "LONGEST", "MOST_BYTES", "Question", "Request", "check_fit", "finance_of", "fit_notes", "is_number",
-    "listed_interventions", "question_of", "require_draws_of_one_wave", "require_horizon", "require_memory",
-    "require_whole", "require_yes_no",
+    "LONGEST", "MOST_BYTES", "Question", "Request", "check_fit", "finance_of", "fit_notes", "inherited", "is_number",
+    "listed_interventions", "question_of", "refuse_doubtful", "require_draws_of_one_wave", "require_horizon",
+    "require_memory", "require_whole", "require_yes_no", "used_edges",
 ]  # fmt: skip
 
 
@@ -44,6 +46,7 @@ class Request:
     n_units: int | None = None  # units the money is counted over; None = those of the study
     unconverged: bool = False  # whether a fit that did not converge is used all the same
     discount: float = 0.0  # rate per wave; that of `finance` where there is one
+    doubtful: bool = False  # whether a fit with doubts is used without another word of warning
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,8 +222,7 @@ def _units(fit: Fit, n_units: int | None, money: bool, given: Sequence[Intervent
 
 def _check(fit: Fit, interventions: Sequence[Intervention], asked: Request) -> None:
     """Refuse what cannot be simulated."""
-    require_yes_no("unconverged", asked.unconverged)
-    check_fit(fit, asked.unconverged)
+    check_fit(fit, asked.unconverged, asked.doubtful)
     _check_interventions(interventions)
     require_horizon(asked.horizon)
     require_whole("draws", asked.draws, _DRAWS)
@@ -254,8 +256,10 @@ def require_draws_of_one_wave(fit: Fit, draws: int) -> None:
     require_memory(draws, 3 * fit.table.n_free + 12 * k * k, f"{k} constructs")
 
 
-def check_fit(fit: Fit, unconverged: bool = False) -> None:
+def check_fit(fit: Fit, unconverged: bool = False, doubtful: bool = False) -> None:
     """Refuse a fit from which nothing follows."""
+    require_yes_no("unconverged", unconverged)
+    require_yes_no("doubtful", doubtful)
     if not isinstance(fit, Fit):
         raise SimulationError(
             f"fit= was a {type(fit).__name__}.", allowed="a rox.Fit", hint="Say simulate(fit, [...])."
@@ -270,6 +274,53 @@ def check_fit(fit: Fit, unconverged: bool = False) -> None:
             f"This fit has {len(fit.groups)} groups, each with its own effects: {listed(g.name for g in fit.groups)}.",
             hint=f"Say which: simulate(fit.group({fit.groups[0].name!r}), [...]).",
         )
+
+
+def used_edges(model: RoxModel, levers: Iterable[str], answered: Iterable[str] | None = None) -> frozenset[str]:
+    """Edges (``a -> b``) on the ways from what is acted on to what is answered; None = all that it reaches."""
+    steps = [(edge.cause, edge.effect) for edge in model.edges]
+    ahead = _all_reached(levers, steps)
+    behind = None if answered is None else _all_reached(answered, [(b, a) for a, b in steps])
+    return frozenset(f"{a} -> {b}" for a, b in steps if a in ahead and (behind is None or b in behind))
+
+
+def _all_reached(starts: Iterable[str], steps: Sequence[tuple[str, str]]) -> set[str]:
+    """The starts and all that steps lead to from there."""
+    found: set[str] = set()
+    ahead = set(starts)
+    while ahead:
+        found |= ahead
+        ahead = {b for a, b in steps if a in ahead} - found
+    return found
+
+
+def inherited(
+    fit: Fit, used: Collection[str], known: tuple[bool, bool], what: str, stacklevel: int
+) -> tuple[Doubt, ...]:
+    """The fit's doubts that touch the `used` edges, with one warning of those that the user has not waved through.
+
+    `known`: what was said of ``unconverged=`` and of ``doubtful=``. `what`: the answer, ``run``, ``plan`` ...
+    """
+    found = fit.doubts_on(used)
+    unconverged, doubtful = known
+    if not doubtful:
+        warn_doubts(what, [one for one in found if not (unconverged and one.check == "converged")], stacklevel + 1)
+    return found
+
+
+def refuse_doubtful(fit: Fit, used: Collection[str], asked: Request) -> tuple[Doubt, ...]:
+    """The fit's doubts that touch the `used` edges; money is spent on them on an explicit word only."""
+    found = fit.doubts_on(used)
+    grave = [one for one in found if not (asked.unconverged and one.check == "converged")]
+    if grave and not asked.doubtful:
+        on = listed(sorted(edge for edge in used if fit.doubts_on([edge])), 6)
+        more = f" (and {len(grave) - 1} more: {', '.join(one.check for one in grave[1:9])})" if len(grave) > 1 else ""
+        raise SimulationError(
+            f"No budget is spent on this fit, which is {grave[0].verdict} where the actions need it ({on}): "
+            f"{grave[0].check}: {grave[0].finding}{more}",
+            hint=f"{grave[0].remedy} All of it is in fit.doubts; doubtful=True plans all the same.",
+        )
+    return found
 
 
 def _check_interventions(interventions: Sequence[Intervention]) -> None:
@@ -332,10 +383,11 @@ def require_memory(draws: int, cells: int, what: str) -> None:
 
 
 def fit_notes(fit: Fit) -> Iterator[str]:
-    """A fit to be wary of."""
-    if not fit.converged:
+    """A fit to be wary of, where no doubt says it (a document of earlier days, or a note)."""
+    said = {doubt.check for doubt in fit.doubts}
+    if not fit.converged and "converged" not in said:
         why = fit.verdicts["converged"].reason
         yield f"This fit did not converge ({why}): its numbers mean nothing certain."
-    if not fit.admissible:
+    if not fit.admissible and "admissible" not in said:
         why = fit.verdicts["admissible"].reason
         yield f"This fit is not admissible ({why}): look at it before using what follows from it."

@@ -5,10 +5,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from roxmodel.doubts import Doubt
 from roxmodel.errors import RoxWarning, SimulationError
 from roxmodel.frozen import FrozenMapping
 from roxmodel.result.fit import Fit
@@ -18,8 +20,18 @@ from roxmodel.simulation.dynamics import assumed_notes, long_run, settles
 from roxmodel.simulation.intervention import Intervention
 from roxmodel.simulation.money.finance import Finance, Money
 from roxmodel.simulation.money.returns import flow_table, outcome_table, risk_table, rox_table
+from roxmodel.simulation.overturned import Overturned, overturned_by
 from roxmodel.simulation.pictures import effects_figure, rox_figure, tornado_figure
-from roxmodel.simulation.question import Question, Request, finance_of, fit_notes, listed_interventions, question_of
+from roxmodel.simulation.question import (
+    Question,
+    Request,
+    finance_of,
+    fit_notes,
+    inherited,
+    listed_interventions,
+    question_of,
+    used_edges,
+)
 from roxmodel.simulation.run_story import course_notes, money_notes, run_story
 from roxmodel.story import Spoken, Story
 from roxmodel.types import FloatArray, read_only
@@ -43,7 +55,8 @@ class Run(Spoken):
     `changes`: (draws, waves, k) mean change over the units against no action, all interventions together. `money`: one
     for each intervention by itself, then the total; empty without `value`, the money per raw unit of each outcome, per
     unit (branch), per wave. `notes`: what was assumed, cut or extrapolated. `question`, `actions`: what was asked, as
-    it was read: draws, prices, units; interventions in the fit's own places.
+    it was read: draws, prices, units; interventions in the fit's own places. `doubts`: those of the fit
+    (`roxmodel.doubts.Doubt`) that touch an edge between what is acted on and what moves; empty = none.
     """
 
     fit: Fit
@@ -57,6 +70,7 @@ class Run(Spoken):
     notes: tuple[str, ...]
     question: Question
     actions: tuple[Action, ...]
+    doubts: tuple[Doubt, ...] = ()
 
     def effects(self) -> pd.DataFrame:
         """Mean change against no action, over all units.
@@ -221,6 +235,20 @@ class Run(Spoken):
         self._money()
         return _tornado(self.question, self.actions)
 
+    @cached_property
+    def overturned(self) -> Overturned:
+        """How much one unmeasured cause must explain to bring the money of all interventions together to 0.
+
+        See `roxmodel.Fit.sensitivity`; of every construct on the paths from what is acted on to what is priced.
+
+        Raises
+        ------
+        SimulationError
+            If the simulation was run without `value`.
+        """
+        total = self._money()[-1]
+        return overturned_by(self.question, self.actions, total.benefit, total.cost)
+
     def __repr__(self) -> str:
         names = ", ".join(i.name for i in self.interventions)
         return f"<Run of {names} over {self.horizon} waves, {len(self.changes)} draws>"
@@ -263,6 +291,7 @@ def simulate(  # noqa: PLR0913 - the contract of DESIGN.md
     n_units: int | None = None,
     finance: Finance | None = None,
     unconverged: bool = False,
+    doubtful: bool = False,
 ) -> Run:
     """Ask the fitted graph what interventions would do in the population of units.
 
@@ -291,6 +320,9 @@ def simulate(  # noqa: PLR0913 - the contract of DESIGN.md
         `value` and `discount` in one record, with the timing of flows and a currency, instead of the two.
     unconverged
         Whether to simulate from a fit that did not converge all the same.
+    doubtful
+        Whether you know that the fit is doubtful where it is used here: without it a RoxWarning says so. The answer
+        carries the doubts either way (``run.doubts``, first in its summary and in its pictures).
 
     Returns
     -------
@@ -301,6 +333,12 @@ def simulate(  # noqa: PLR0913 - the contract of DESIGN.md
     ------
     SimulationError
         If the question cannot be asked of this fit, in one sentence that names the culprit.
+
+    Warns
+    -----
+    RoxWarning
+        If the fit is doubtful or unusable on an edge between what is acted on and what moves (`doubtful`), if an
+        action goes beyond what was observed, or if a feedback loop has no equilibrium in some draws.
 
     Notes
     -----
@@ -322,9 +360,12 @@ def simulate(  # noqa: PLR0913 - the contract of DESIGN.md
     """
     given = listed_interventions("interventions", interventions)
     money = finance_of(value, discount, finance)
-    question = question_of(fit, given, Request(horizon, draws, seed, money, n_units, unconverged, discount))
+    asked = Request(horizon, draws, seed, money, n_units, unconverged, discount, doubtful)
+    question = question_of(fit, given, asked)
     actions, assumed = read_actions(fit, given, horizon, question.units, seed)
     _refuse_together(given, contradictions(fit, actions))
+    levers = {fit.model.names[place] for action in actions for place in action.acted}
+    doubts = inherited(fit, used_edges(fit.model, levers), (unconverged, doubtful), "run", stacklevel=2)
     heed = (*support_notes(fit, actions, seed), *money_notes(question), *question.lost)
     for note in heed:
         warnings.warn(note, RoxWarning, stacklevel=2)
@@ -355,6 +396,7 @@ def simulate(  # noqa: PLR0913 - the contract of DESIGN.md
         ),
         question=question,
         actions=actions,
+        doubts=doubts,
     )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from roxmodel.doubts import doubt_lines
 from roxmodel.numerals import chance_text, money_text, signed_text, span_text
 from roxmodel.records import LINEAR
 from roxmodel.result.fit import Fit
@@ -17,6 +18,7 @@ from roxmodel.simulation.actions import Action, ends_of, is_figure, unit_of
 from roxmodel.simulation.dynamics import Course, push_of
 from roxmodel.simulation.money.finance import formula_of
 from roxmodel.simulation.money.values import price_text
+from roxmodel.simulation.overturned import overturned_line
 from roxmodel.simulation.question import Question
 from roxmodel.story import Story, StoryPart, StoryTable
 from roxmodel.types import FloatArray
@@ -58,8 +60,13 @@ def _of_draws(fit: Fit, draws: int, also: str = "") -> str:
 def run_story(run: Run) -> Story:
     """See `Run.story`."""
     title = f"What if: {', '.join(one.name for one in run.interventions)}, {run.horizon} waves"
-    money: list[StoryPart] = [*rox_sentences(run), _rox_shown(run)] if run.money else []
-    return Story("run", title, title, body=(_effects_shown(run), *money), notes=tuple(_run_notes(run)))
+    money: list[StoryPart] = [*rox_sentences(run), _overturned(run), _rox_shown(run)] if run.money else []
+    warnings = tuple(doubt_lines(run.doubts))
+    return Story("run", title, title, warnings, body=(_effects_shown(run), *money), notes=tuple(_run_notes(run)))
+
+
+def _overturned(run: Run) -> str:
+    return overturned_line(run.overturned, "the benefit" if len(run.actions) == 1 else "the benefit of all together")
 
 
 def _run_notes(run: Run) -> list[str]:
@@ -137,7 +144,8 @@ def _rox_shown(run: Run) -> StoryTable:
 def counterfactual_story(found: Counterfactual) -> Story:
     """See `Counterfactual.story`."""
     title = f"Counterfactual: {found.whom}, {found.condition}"
-    return Story("counterfactual", title, title, body=(_otherwise(found),), notes=tuple(_otherwise_notes(found)))
+    warnings, notes = tuple(doubt_lines(found.doubts)), tuple(_otherwise_notes(found))
+    return Story("counterfactual", title, title, warnings, body=(_otherwise(found),), notes=notes)
 
 
 def _otherwise(found: Counterfactual) -> StoryTable:
@@ -197,9 +205,8 @@ def forecast_story(found: Forecast, mean: FloatArray, ci: FloatArray, pi: FloatA
         for place, construct in enumerate(model.constructs)
     )
     table = StoryTable(("construct", "unit", "mean", "95 % interval", f"one {whom} lies"), rows)
-    return Story(
-        "forecast", title, title, body=(table, *_seeing(found, mean)), notes=tuple(_forecast_notes(found, whom))
-    )
+    body, notes = (table, *_seeing(found, mean)), tuple(_forecast_notes(found, whom))
+    return Story("forecast", title, title, tuple(doubt_lines(found.doubts)), body=body, notes=notes)
 
 
 def _seeing(found: Forecast, mean: FloatArray) -> list[str]:

@@ -296,7 +296,7 @@ def test_words_and_pictures(fit):
     nothing = rox.optimize(fit, candidates(), budget=0, **ASKED)
     assert nothing.chosen == []
     assert "Nothing of 8 actions" in nothing.summary()
-    assert nothing.promised.tolist() == [0.0, 0.0, 0.0]
+    assert nothing.promised.tolist() == [0.0, 0.0, 0.0, 1.0]
     with pytest.raises(SimulationError, match="does nothing"):
         nothing.plot()
 

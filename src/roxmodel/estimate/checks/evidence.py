@@ -10,6 +10,7 @@ from roxmodel.result.fit import Fit
 from roxmodel.spec.graph import RoxModel
 
 if TYPE_CHECKING:
+    from roxmodel.estimate.checks.candidates import CandidateTests
     from roxmodel.estimate.latent.sample import LatentSolution
 
 __all__ = ["LEVELS", "Estimated", "Evidence"]
@@ -28,6 +29,8 @@ LEVELS: Final[Mapping[str, float]] = {
     "collinear": 0.002,
     "sign": 0.002,
     "reversed": 0.001,
+    "admissible": 0.001,
+    "size": 0.001,
 }
 """Probability that each check doubts a fit whose model made the data; all together under 5 % (Bonferroni over the
 checks, Holm within each)."""
@@ -50,3 +53,6 @@ class Evidence:
     fit: Fit
     solution: LatentSolution | None
     columns: Mapping[str, str | None]  # of the frame by option: group, cluster, weight, frequency
+    tested: CandidateTests | None = (
+        None  # what the data ask of parameters that are not free; None where nothing can be tested
+    )

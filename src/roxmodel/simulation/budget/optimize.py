@@ -45,6 +45,7 @@ def optimize(  # noqa: PLR0913 - the contract of DESIGN.md
     own: Sequence[str] | None = None,
     level: float = 0.1,
     unconverged: bool = False,
+    doubtful: bool = False,
 ) -> Plan:
     """Choose actions, doses and first waves so that a budget brings most.
 
@@ -80,6 +81,9 @@ def optimize(  # noqa: PLR0913 - the contract of DESIGN.md
         Names of the actions of a plan of yours: if it can be done, the answer is never below it.
     level
         Share of the worst draws that ``"cvar"`` looks at, above 0 and up to 1.
+    doubtful
+        Whether to plan with a fit that is doubtful or unusable on an edge that the candidates use, which is refused
+        otherwise. The plan then carries the doubts (``plan.doubts``, first in its summary, pictures and file).
 
     Returns
     -------
@@ -88,7 +92,8 @@ def optimize(  # noqa: PLR0913 - the contract of DESIGN.md
     Raises
     ------
     SimulationError
-        If the question cannot be asked, or no plan keeps all conditions (those that conflict are named).
+        If the question cannot be asked, if the fit is doubtful where the candidates need it (the check and its
+        culprits are named), or if no plan keeps all conditions (those that conflict are named).
 
     Examples
     --------
@@ -119,8 +124,12 @@ def optimize(  # noqa: PLR0913 - the contract of DESIGN.md
         raise SimulationError(f"objective= was {objective!r}.", allowed=allowed)
     if not asking.is_number(level) or not 0 < level <= 1:
         raise SimulationError(f"level= was {level!r}.", allowed="a share above 0 and up to 1, for example 0.1")
-    question = asking.question_of(fit, given, asking.Request(horizon, draws, seed, money, n_units, unconverged))
+    asked = asking.Request(horizon, draws, seed, money, n_units, unconverged, doubtful=doubtful)
+    question = asking.question_of(fit, given, asked)
     options, notes = options_of(question, given)
+    levers = {fit.model.names[place] for option in options for place in option.action.acted}
+    used = asking.used_edges(fit.model, levers, [one.name for one in question.priced])
+    doubts = asking.refuse_doubtful(fit, used, asked)
     worth = promised_worth(question, options, shrink)
     limits = _limits(budget, wave_budget, horizon)._replace(least=_least(fit, given, options, least))
     problem = _problem(question, given, options, worth, limits)
@@ -134,7 +143,7 @@ def optimize(  # noqa: PLR0913 - the contract of DESIGN.md
         said.append(kept)
     npv = promise_of(options, worth, choice.options.tolist())
     npv.setflags(write=False)
-    return Plan(search, tuple(given), problem, choice, npv, names, tuple(note for note in said if note))
+    return Plan(search, tuple(given), problem, choice, npv, names, tuple(note for note in said if note), doubts)
 
 
 def _candidates(given: object) -> list[Intervention]:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from roxmodel.document import named_file, read_document, read_text, write_document, write_text
+from roxmodel.document import DoubtRecord, named_file, read_document, read_text, write_document, write_text
+from roxmodel.doubts import Doubt
 from roxmodel.errors import DocumentError, RoxError, SimulationError, did_you_mean
 from roxmodel.frozen import FrozenMapping
 from roxmodel.result.fit import Fit
@@ -24,6 +25,7 @@ from roxmodel.simulation.budget.worth import Option, Promised, ShrunkenEdge, pro
 from roxmodel.simulation.intervention import Intervention
 from roxmodel.simulation.money.finance import Finance
 from roxmodel.simulation.money.returns import cvar
+from roxmodel.simulation.overturned import Overturned, overturned_by
 from roxmodel.simulation.pictures import plan_figure
 from roxmodel.simulation.question import LONGEST, Question, is_number, require_whole
 from roxmodel.simulation.run import Run, simulate
@@ -49,7 +51,8 @@ class Plan(Spoken):
     `search`: what was asked, what every way to do every action is worth, and how plans are compared. `candidates`,
     `problem`: the actions to choose from, and the conditions. `choice`: the options taken, and whether they are proven
     to be the best. `draws`: (draws,) npv of the plan, simulated as a whole. `own`: names of the user's own plan, or
-    None. `notes`: what was assumed, and what a reader must know.
+    None. `notes`: what was assumed, and what a reader must know. `doubts`: those of the fit that touch an edge which
+    the candidates use; empty unless ``doubtful=True``, because `optimize` refuses them.
     """
 
     search: Search
@@ -59,6 +62,7 @@ class Plan(Spoken):
     draws: FloatArray
     own: tuple[str, ...] | None
     notes: tuple[str, ...]
+    doubts: tuple[Doubt, ...] = ()
 
     @property
     def question(self) -> Question:
@@ -101,11 +105,24 @@ class Plan(Spoken):
         return float(self.problem.cost[self.choice.options].sum())
 
     @cached_property
+    def overturned(self) -> Overturned:
+        """How much one unmeasured cause must explain to bring the promise to 0; see `roxmodel.Fit.sensitivity`."""
+        cost = float(self.worth.worth.cost[self.choice.options].sum())
+        actions = [self.options[place].action for place in self.choice.options]
+        return overturned_by(self.question, actions, self.draws + cost, cost)
+
+    @cached_property
     def promised(self) -> pd.Series[float]:
-        """The plan's npv: mean, low, high (95 % of the draws), simulated as a whole."""
+        """The plan's npv: mean, low, high (95 % of the draws), simulated as a whole; and prob_nothing.
+
+        prob_nothing is the probability, after the data, that the plan's benefit is 0 or below: the share of the draws
+        of the posterior, with ``shrink=False`` of those of the fit; 1 for a plan that does nothing.
+        """
         import pandas as pd
 
-        return pd.Series(_promise(self.draws), name="npv")
+        spent = self.worth.worth.cost[self.choice.options].sum()
+        nothing = float((self.draws + spent <= 0).mean())
+        return pd.Series({**_promise(self.draws), "prob_nothing": nothing}, name="npv")
 
     def table(self) -> pd.DataFrame:
         """Every candidate.
@@ -284,6 +301,7 @@ class Plan(Spoken):
             finance=asked.finance,
             n_units=asked.n_units,
             unconverged=asked.unconverged,
+            doubtful=True,  # the plan has said it
         )
 
     def _story(self) -> Story:
@@ -326,10 +344,14 @@ class Plan(Spoken):
             "interventions": [one.model_dump(mode="json", exclude_defaults=True) for one in self.interventions],
             "horizon": asked.horizon,
             "finance": None if asked.finance is None else asked.finance.model_dump(mode="json"),
-            "promised": {name: float(value) for name, value in self.promised.items()},
+            "promised": _promise(self.draws),
             "spent": self.spent,
             "n_units": self.question.units,
         }
+        if self.doubts:
+            edges_in = self.question.fit.edges_in
+            named = (DoubtRecord.of(replace(one, edges=edges_in(one))) for one in self.doubts)
+            content["doubts"] = [one.model_dump(mode="json") for one in named]
         return write_text(path, write_document("plan", content))
 
 
@@ -377,6 +399,7 @@ class SavedPlan:
     `interventions`: the chosen actions at the chosen doses and first waves, what `simulate` takes. `horizon`,
     `finance`: waves, prices, rate, timing and currency it was made for. `promised`: mean, low, high of the npv it
     promised. `spent`: money it spends in all waves, not discounted. `n_units`: units the money was counted over.
+    `doubts`: those of the fit that it was made with, without names of units; empty = none, or an older file.
     """
 
     interventions: tuple[Intervention, ...]
@@ -385,6 +408,7 @@ class SavedPlan:
     promised: Mapping[str, float]
     spent: float
     n_units: int | None
+    doubts: tuple[Doubt, ...] = ()
 
 
 def _fingerprint(model: RoxModel) -> str:
@@ -436,6 +460,7 @@ def load_plan(path: AnyPath, fit: Fit) -> SavedPlan:
             promised=FrozenMapping({name: float(content["promised"][name]) for name in ("mean", "low", "high")}),
             spent=float(content["spent"]),
             n_units=content["n_units"],
+            doubts=tuple(DoubtRecord(**one).doubt for one in content.get("doubts", ())),
         )
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         why = f" ({error})" if isinstance(error, RoxError) else ""

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from roxmodel.doubts import doubt_lines
 from roxmodel.numerals import chance_text, money_text
 from roxmodel.simulation.money.finance import formula_of
+from roxmodel.simulation.overturned import overturned_line
 from roxmodel.simulation.run_story import causal_note
 from roxmodel.story import Story, StoryTable
 
@@ -25,7 +27,8 @@ _AIMS = {
 
 def plan_story(plan: Plan) -> Story:
     """See `Plan.story`."""
-    return Story("plan", "Plan", "", body=(*_sentences(plan), _table(plan)), notes=tuple(_notes(plan)))
+    warnings, body = tuple(doubt_lines(plan.doubts)), (*_sentences(plan), _table(plan))
+    return Story("plan", "Plan", "", warnings, body=body, notes=tuple(_notes(plan)))
 
 
 def _sentences(plan: Plan) -> list[str]:
@@ -44,6 +47,7 @@ def _sentences(plan: Plan) -> list[str]:
     return [
         f"{count} of {every} actions for {money_text(plan.spent)}{of}{unit}: {names}.",
         f"Promised net value: {money_text(mean)}{unit} ({span}), chance of a loss {chance}.",
+        overturned_line(plan.overturned, "the benefit"),
         *_held_back(plan),
     ]
 
