@@ -22,14 +22,14 @@ from roxmodel.survey.groupings import MOST_GROUPINGS, Grouping, groupings_of
 from roxmodel.survey.study import Study
 from roxmodel.types import FloatArray, IntArray
 
-__all__ = ["Shared", "dependence_findings", "shared_within"]
+__all__ = ["Alike", "dependence_findings", "shared_within"]
 
 _FEWEST = 5  # groups with something of an equation, below which nothing is tested
 _SLIGHT = 0.05  # share of what is unexplained that groups share, below which it is only noted
 
 
 @dataclass(frozen=True, slots=True)
-class Shared:
+class Alike:
     """What the groups of one column share, equation by equation."""
 
     p: float  # of all equations together, and the best of them, whichever says more
@@ -90,7 +90,7 @@ def _within(codes: IntArray, cluster: IntArray | None) -> bool:
     return bool(len(np.unique(pairs[0])) == pairs.shape[1])
 
 
-def shared_within(push: FloatArray, weight: FloatArray, codes: IntArray) -> Shared | None:
+def shared_within(push: FloatArray, weight: FloatArray, codes: IntArray) -> Alike | None:
     """Analysis of variance of what e equations leave unexplained in n cases, each with its error; None: too few groups.
 
     `push` (n, e) and `weight` (n, e, e) as in `Unexplained.net`. Each equation has a weighted F test; all together have
@@ -114,12 +114,12 @@ def shared_within(push: FloatArray, weight: FloatArray, codes: IntArray) -> Shar
     count = int(usable.sum())
     single = np.minimum(single * count, 1.0)
     if count == 1:
-        return Shared(float(np.nanmin(single)), single, shares)
+        return Alike(float(np.nanmin(single)), single, shares)
     with np.errstate(invalid="ignore"):
         alike = float((np.nan_to_num(np.corrcoef(rests[:, usable].T)) ** 2).sum()) / count**2
     upper, lower = spare[usable].mean(axis=0)
     joint = float(f.sf(ratios[usable].mean(), upper / alike, lower / alike))
-    return Shared(min(2 * min(joint, float(np.nanmin(single))), 1.0), single, shares)
+    return Alike(min(2 * min(joint, float(np.nanmin(single))), 1.0), single, shares)
 
 
 def _one_way(push: FloatArray, weight: FloatArray, codes: IntArray) -> tuple[float, FloatArray, float, FloatArray]:
@@ -143,7 +143,7 @@ def _one_way(push: FloatArray, weight: FloatArray, codes: IntArray) -> tuple[flo
     return upper / lower, np.array([count - 1.0, n - count]), max(share, 0.0), rests
 
 
-def _told(evidence: Evidence, rest: Unexplained, named: Sequence[tuple[Grouping, Shared]]) -> Doubt:
+def _told(evidence: Evidence, rest: Unexplained, named: Sequence[tuple[Grouping, Alike]]) -> Doubt:
     column, shared = named[0]
     effects = [name for name, caused in zip(rest.names, rest.caused, strict=True) if caused]
     order = np.argsort(np.where(np.isnan(shared.single), 2.0, shared.single))
