@@ -12,7 +12,7 @@ from scipy.optimize import brentq
 
 import roxmodel as rox
 from roxmodel.plots.page import figure_bytes
-from roxmodel.result.confounding import implied_of_constructs, patterns_of, route_of
+from roxmodel.result.confounding import implied_of_constructs, route_of
 from roxmodel.result.sensitivity import Sensitivity
 from roxmodel.result.tables import robustness_value
 
@@ -106,7 +106,7 @@ def test_the_closed_form_of_a_chain_of_two():
         covariance = np.array([[1.0, r, 0.9 * r], [r, 1.0, 0.9], [0.9 * r, 0.9, 1.0]])
         route = route_of({"x": (), "m": ["x"], "y": ["m"]}, ["x", "m", "y"], ["x", "m", "y"], covariance[None])
         first = float(robustness_value(np.array(r * r)))
-        assert route.overturning(patterns_of(route)) == pytest.approx(first, abs=SEARCHED)
+        assert route.overturning() == pytest.approx(first, abs=SEARCHED)
 
 
 def random_covariance(rng, k=5):
@@ -119,7 +119,7 @@ def test_no_signs_and_no_smaller_share_do_worse(seed):
     rng = np.random.default_rng(seed)
     causes = {"pride": (), **{name: NAMES[: i + 1] for i, name in enumerate(NAMES[1:])}}
     route = route_of(causes, NAMES, NAMES, random_covariance(rng)[None])
-    value, firsts = route.overturning(patterns_of(route)), []
+    value, firsts = route.overturning(), []
     for code in range(32):
         signs = np.array([[1.0 if code >> k & 1 else -1.0 for k in range(5)]])
         grid = np.linspace(0.0, 0.999, 4_000)
@@ -289,4 +289,4 @@ def test_more_constructs_than_signs_can_be_listed():
     table = fit.sensitivity("c0", "c13").query("bound == 'estimate'").set_index("kind")["robustness_value"]
     assert 0 < table["total"] < table["edge"].min()
     route = route_of({n: fit.model.causes(n) for n in names}, names, names, implied_of_constructs(fit, fit.theta[None]))
-    assert patterns_of(route).shape == (1, 14)
+    assert route.patterns.shape == (1, 14)
