@@ -207,7 +207,7 @@ def route_of(
     """The regressions of the touched constructs (causes before effects), from (d, k, k) covariances of all.
 
     `causes` of each touched construct are those of its equation. A touched construct without touched causes is taken
-    after the untouched causes of the others: these are what the equations hold constant. Wanted is the total effect of
+    after the untouched causes of the others: these are what the equations hold constant. What is asked is the total effect of
     the first touched construct on the last, if nothing else is.
     """
     place = {name: i for i, name in enumerate(names)}
