@@ -101,7 +101,7 @@ def test_along_one_chain_the_total_is_no_safer_than_its_weakest_edge():
 
 
 def test_no_chain_is_safer_than_its_weakest_edge():
-    """x1 -> x2 -> ... with any standardised edges: by the time an edge would go alone, U is tied to its cause by more."""
+    """By the share at which an edge would go alone, U explains more than that of its cause, whatever the edges."""
     rng, names = np.random.default_rng(0), [f"x{k}" for k in range(5)]
     causes = {"x0": (), **{b: [a] for a, b in pairwise(names)}}
     for _ in range(40):
