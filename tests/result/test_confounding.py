@@ -100,6 +100,19 @@ def test_along_one_chain_the_total_is_no_safer_than_its_weakest_edge():
         assert table["total"] <= table["edge"].min() + SEARCHED
 
 
+def test_no_chain_is_safer_than_its_weakest_edge():
+    """By the share at which an edge would go alone, U explains more than that of its cause, whatever the edges."""
+    rng, names = np.random.default_rng(0), [f"x{k}" for k in range(5)]
+    causes = {"x0": (), **{b: [a] for a, b in pairwise(names)}}
+    for _ in range(40):
+        b = np.diag(rng.uniform(-0.95, 0.95, 4), -1)
+        total = np.linalg.inv(np.eye(5) - b)
+        left = 1 - np.append(0.0, np.diag(b, -1) ** 2)
+        route = route_of(causes, names, names, (total @ np.diag(left) @ total.T)[None])
+        weakest = robustness_value(np.diag(b, -1) ** 2).min()
+        assert route.overturning() <= weakest + SEARCHED
+
+
 def test_the_closed_form_of_a_chain_of_two():
     """x -> m -> y: the first edge goes at R / sqrt(1 - R) = f; by then U is tied closer to m than to x."""
     for r in (0.2, 0.5):

@@ -207,8 +207,8 @@ def route_of(
     """The regressions of the touched constructs (causes before effects), from (d, k, k) covariances of all.
 
     `causes` of each touched construct are those of its equation. A touched construct without touched causes is taken
-    after the untouched causes of the others: these are what the equations hold constant. Wanted is the total effect of
-    the first touched construct on the last, if nothing else is.
+    after the untouched causes of the others: these are what the equations hold constant. If nothing is asked, it is the
+    total effect of the first touched construct on the last.
     """
     place = {name: i for i, name in enumerate(names)}
     sd = np.sqrt(np.maximum(np.diagonal(covariance, axis1=1, axis2=2), _TINY))
