@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from roxmodel.errors import RoxWarning
 
-__all__ = ["Doubt", "DoubtVerdict", "concerned", "doubt_lines", "gravest", "new_doubts", "warn_doubts"]
+__all__ = ["Doubt", "DoubtVerdict", "concerned", "doubt_lines", "doubt_words", "gravest", "new_doubts", "warn_doubts"]
 
 DoubtVerdict = Literal["ok", "note", "doubtful", "unusable"]
 
@@ -60,6 +60,17 @@ def doubt_lines(doubts: Sequence[Doubt]) -> list[str]:
     ["DOUBTFUL (keys): 'a' and 'a ' are two units. Strip the blanks."]
     """
     return [f"{doubt.verdict.upper()} ({doubt.check}): {doubt.finding} {doubt.remedy}" for doubt in doubts]
+
+
+def doubt_words(doubts: Sequence[Doubt]) -> str:
+    """What stands on top of a picture: every check, then what the gravest of them found; empty without a doubt.
+
+    >>> doubt_words([Doubt("keys", "doubtful", "'a' and 'a ' are two units.", ("store",), "Strip the blanks.")])
+    "DOUBTFUL: keys. 'a' and 'a ' are two units."
+    """
+    by_verdict = [(v, [one.check for one in doubts if one.verdict == v]) for v in ("unusable", "doubtful")]
+    told = [f"{verdict.upper()}: {', '.join(dict.fromkeys(checks))}." for verdict, checks in by_verdict if checks]
+    return " ".join([*told, *(doubt.finding for doubt in doubts[:1])])
 
 
 def gravest(found: Iterable[Doubt]) -> tuple[Doubt, ...]:

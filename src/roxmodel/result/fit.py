@@ -87,7 +87,8 @@ class Fit(Fitted, Spoken):
             ci_high (95 %), standardized (by model-implied standard deviations), level, n (rows of this equation),
             n_units, method, then df (of the t distribution, infinite = normal), family, robustness_value (share
             of residual variance that an unmeasured cause must explain on both sides to bring the edge to zero),
-            status; in a fit of several groups also group (and n is that of the group).
+            status; in a fit of several groups also group (and n is that of the group); doubt (names of the checks that
+            doubt the edge, empty = none, see `checks`).
 
         Parameters
         ----------

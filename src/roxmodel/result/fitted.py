@@ -103,6 +103,10 @@ class Fitted:
         found = ((doubt, concerned(doubt, own, every)) for doubt in self.doubts)
         return tuple(doubt for doubt, touched in found if touched == every or not touched.isdisjoint(edges))
 
+    def checks_on(self, cause: str, effect: str) -> tuple[str, ...]:
+        """Names of the checks that doubt an edge."""
+        return tuple(dict.fromkeys(doubt.check for doubt in self.doubts_on([f"{cause} -> {effect}"])))
+
     def edges_in(self, doubt: Doubt) -> tuple[str, ...]:
         """The edges (``a -> b``) that a doubt is about, sorted; empty where it is about all of them."""
         own, every = self._edges_by_name, self._edges_by_name[""]

@@ -80,7 +80,7 @@ def _weak(evidence: Evidence, construct: Construct, lost: Sequence[tuple[str, st
 
 
 def _alike_between(moments: LinkedMoments, construct: Construct) -> float:
-    """P of the one-way analysis of variance of the item mean over units; NaN where there is none.
+    """Give p of the one-way analysis of variance of the item mean over units; NaN where there is none.
 
     Where the eligible are known, what varies by who answered is less by the share that did.
     """
@@ -105,9 +105,9 @@ def _alike_between(moments: LinkedMoments, construct: Construct) -> float:
 
 
 def _unrelated(solution: LatentSolution | None, construct: Construct) -> float:
-    """P of "the items of a construct are uncorrelated", of rows (Bartlett 1950, doi 10.1111/j.2044-8317.1950.tb00285.x).
+    """Probability of such items of a construct if they were uncorrelated, of rows; the smallest over groups.
 
-    The smallest over groups; NaN of a single item, whose variance is what is seen.
+    NaN of a single item, whose variance is what is seen. Bartlett (1950), doi 10.1111/j.2044-8317.1950.tb00285.x.
     """
     from scipy.special import chdtrc
 
