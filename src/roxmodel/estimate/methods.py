@@ -16,7 +16,7 @@ from roxmodel.errors import RoxError, did_you_mean, listed
 from roxmodel.estimate.checks.battery import judged
 from roxmodel.estimate.checks.candidates import asked_of, with_score_tests
 from roxmodel.estimate.checks.evidence import Estimated, Evidence
-from roxmodel.estimate.checks.information import without_numbers
+from roxmodel.estimate.checks.meaning import without_numbers
 from roxmodel.estimate.latent.door import fit_linked, fit_sem
 from roxmodel.estimate.options import (
     Estimator,

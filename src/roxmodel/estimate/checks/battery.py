@@ -8,10 +8,9 @@ from typing import Final, TypeAlias
 from roxmodel.doubts import Doubt
 from roxmodel.estimate.checks.dependence import dependence_findings
 from roxmodel.estimate.checks.evidence import Evidence
-from roxmodel.estimate.checks.information import no_information
+from roxmodel.estimate.checks.meaning import no_information, verdict_rows
 from roxmodel.estimate.checks.missing_arrows import missing_arrows
 from roxmodel.estimate.checks.same_people import same_people
-from roxmodel.estimate.checks.verdicts import verdict_rows
 
 __all__ = ["judged"]
 
