@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["FRAGILE", "Sensitivity", "sensitivity_table"]
 
 FRAGILE = 0.1  # share of what is left, below which an effect is called fragile
-_CELLS = 41  # of a picture, along and up
+_CELLS = 81  # of a picture, along and up
 _COLUMNS = [
     "cause", "effect", "kind", "estimate", "robustness_value", "benchmark", "times_benchmark", "adjusted_estimate",
     "adjusted_ci_low", "adjusted_ci_high", "bound", "verdict",
