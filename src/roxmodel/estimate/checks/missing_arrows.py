@@ -46,9 +46,15 @@ class Family:
     places: Sequence[int]
     left: FloatArray
 
-    def adjusted(self, asked: Freed) -> FloatArray:
-        """P values, adjusted for their number."""
-        return holm(few_units_p(asked.statistic[list(self.places)], asked.n, self.left))
+    def strongest(self, found: CandidateTests, level: float) -> tuple[int, float] | None:
+        """The candidate that is asked for most, and its adjusted p; None if none is at this level."""
+        statistic = found.statistic[list(self.places)]
+        adjusted = holm(few_units_p(statistic, found.n, np.minimum(self.left, found.n - 1.0)))
+        if not len(adjusted) or np.isnan(adjusted).all() or not np.nanmin(adjusted) < level:
+            return None
+        least = float(np.nanmin(adjusted))  # several may be equal
+        asking = np.where(adjusted <= least, statistic, -np.inf)
+        return self.places[int(np.nanargmax(asking))], least
 
 
 def few_units_p(statistic: FloatArray, n: float, left: FloatArray) -> FloatArray:
@@ -70,19 +76,12 @@ def missing_arrows(evidence: Evidence) -> Iterator[Doubt]:
     if found is None or not fit.model.edges:
         return
     family = _family(fit, found)
-    asked, level = found.asked, LEVELS[CHECK]
     for _ in range(_MOST):
-        adjusted = family.adjusted(asked)
-        if np.isnan(adjusted).all() or not np.nanmin(adjusted) < level:
+        best = family.strongest(found, LEVELS[CHECK])
+        if best is None:
             return
-        best = int(family.places[int(np.nanargmin(_ranked(adjusted, asked.statistic[list(family.places)])))])
-        yield _told(fit, found, asked, (best, float(np.nanmin(adjusted)), len(family.places)))
-        asked = asked.given(best)
-
-
-def _ranked(adjusted: FloatArray, statistic: FloatArray) -> FloatArray:
-    """Smaller is asked for more; several adjusted p values may be equal."""
-    return np.where(adjusted <= np.nanmin(adjusted), -statistic, np.nan)
+        yield _told(fit, found, best, len(family.places))
+        found = found.given(best[0])
 
 
 def _family(fit: Fit, found: CandidateTests) -> Family:
@@ -138,9 +137,9 @@ class _Wanted:
 # --- words
 
 
-def _told(fit: Fit, found: CandidateTests, asked: Freed, chosen: tuple[int, float, int]) -> Doubt:
+def _told(fit: Fit, found: CandidateTests, best: tuple[int, float], count: int) -> Doubt:
     """One arrow that is asked for: doubtful where it matters, else a note."""
-    place, p, count = chosen
+    (place, p), asked = best, found.asked
     row = found.candidates[place].row
     change, size = float(asked.change[place]), abs(float(asked.change[place] * found.units[place]))
     at = Moves.of(fit, asked, place, row)
