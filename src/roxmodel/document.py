@@ -12,20 +12,22 @@ import json
 import math
 from collections.abc import Collection, Iterator, Mapping, Sized
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, ValidationError, model_serializer
 from pydantic_core import ErrorDetails
 
+from roxmodel.doubts import Doubt
 from roxmodel.errors import DocumentError
 from roxmodel.records import Equation, GroupMoments, Matrix, Measure, Population, Verdict, Whole, WithinEdge
 from roxmodel.saving import AnyPath, as_path, write_whole
 
 __all__ = [
-    "SCHEMA_VERSION", "FitContent", "ParameterRecord", "content_hash", "errors_field", "load_document", "named_file",
-    "read_document", "read_fit", "read_text", "write_document", "write_text",
+    "SCHEMA_VERSION", "DoubtRecord", "EngineInfo", "FitContent", "ParameterRecord", "content_hash", "errors_field",
+    "load_document", "named_file", "read_document", "read_fit", "read_text", "write_document", "write_text",
 ]  # fmt: skip
 
 FORMAT: Final = "roxmodel"
@@ -74,6 +76,73 @@ class ParameterRecord(_Record):
     note: str = ""
 
 
+class DoubtRecord(_Record):
+    """A doubt as it is saved: without names of units, `edges` (``a -> b``) in their place."""
+
+    check: str
+    verdict: Literal["doubtful", "unusable"]
+    finding: str
+    culprits: tuple[str, ...] = ()
+    remedy: str = ""
+    edges: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, doubt: Doubt) -> Self:
+        """What a document may hold of a doubt."""
+        unit = bool(doubt.anonymous)
+        grave: Any = doubt.verdict
+        return cls(
+            check=doubt.check,
+            verdict=grave,
+            finding=doubt.anonymous or doubt.finding,
+            culprits=() if unit else doubt.culprits,
+            remedy="The fit itself names them (fit.doubts); a document names no unit." if unit else doubt.remedy,
+            edges=doubt.edges,
+        )
+
+    @property
+    def doubt(self) -> Doubt:
+        """The doubt as answers carry it."""
+        return Doubt(self.check, self.verdict, self.finding, self.culprits, self.remedy, self.edges)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """What an engine stands on, from its document.
+
+    Attributes
+    ----------
+    name, method
+        Of the model, and how it was estimated.
+    n, n_units
+        Units or respondents in the data; units, None where there were none.
+    created, version
+        When the document was written and by which version; empty where it does not say.
+    schema_version
+        The schema that the content follows.
+    hash
+        SHA-256 of the content, the document's checksum.
+    doubts
+        What makes its numbers doubtful (`roxmodel.doubts.Doubt`), without names of units; empty = nothing was seen,
+        or the document is older than the checks.
+
+    Examples
+    --------
+    >>> EngineInfo("branches", "path", 40, 40, "", "", 3, "34e3", ()).doubts
+    ()
+    """
+
+    name: str
+    method: str
+    n: int
+    n_units: int | None
+    created: str
+    version: str
+    schema_version: int
+    hash: str
+    doubts: tuple[Doubt, ...]
+
+
 class FitContent(_Record):
     """Everything a fit says, enough to simulate and to score without the data."""
 
@@ -98,6 +167,13 @@ class FitContent(_Record):
     estimator: str = ""
     missing: str = ""
     within_edges: tuple[WithinEdge, ...] = ()
+    doubts: tuple[DoubtRecord, ...] = ()
+
+    @model_serializer(mode="wrap")
+    def _without_empty(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A fit without doubts has no such field, as before there was one."""
+        found: dict[str, Any] = whole(self)
+        return found if self.doubts else {name: value for name, value in found.items() if name != "doubts"}
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
         return super().__deepcopy__(memo)._closed()
@@ -112,6 +188,27 @@ class FitContent(_Record):
             if array is not None:
                 array.setflags(write=False)
         return self
+
+    @property
+    def known_doubts(self) -> tuple[Doubt, ...]:
+        """The doubts as answers carry them."""
+        return tuple(record.doubt for record in self.doubts)
+
+    @property
+    def info(self) -> EngineInfo:
+        """What stands on this document is told by this."""
+        people = self.population
+        return EngineInfo(
+            name=str(self.model.get("name", "")),
+            method=self.method,
+            n=people.n,
+            n_units=people.n_units,
+            created="",
+            version="",
+            schema_version=SCHEMA_VERSION,
+            hash=content_hash(self.model_dump(mode="python")),
+            doubts=self.known_doubts,
+        )
 
     @property
     def said_errors(self) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from roxmodel.errors import RoxWarning
 
-__all__ = ["Doubt", "DoubtVerdict", "concerned", "doubt_lines", "gravest", "new_doubts", "warn_doubts"]
+__all__ = ["Doubt", "DoubtVerdict", "concerned", "doubt_lines", "doubt_words", "gravest", "new_doubts", "warn_doubts"]
 
 DoubtVerdict = Literal["ok", "note", "doubtful", "unusable"]
 
@@ -62,6 +62,17 @@ def doubt_lines(doubts: Sequence[Doubt]) -> list[str]:
     return [f"{doubt.verdict.upper()} ({doubt.check}): {doubt.finding} {doubt.remedy}" for doubt in doubts]
 
 
+def doubt_words(doubts: Sequence[Doubt]) -> str:
+    """What stands on top of a picture: every check, then what the gravest of them found; empty without a doubt.
+
+    >>> doubt_words([Doubt("keys", "doubtful", "'a' and 'a ' are two units.", ("store",), "Strip the blanks.")])
+    "DOUBTFUL: keys. 'a' and 'a ' are two units."
+    """
+    by_verdict = [(v, [one.check for one in doubts if one.verdict == v]) for v in ("unusable", "doubtful")]
+    told = [f"{verdict.upper()}: {', '.join(dict.fromkeys(checks))}." for verdict, checks in by_verdict if checks]
+    return " ".join([*told, *(doubt.finding for doubt in doubts[:1])])
+
+
 def gravest(found: Iterable[Doubt]) -> tuple[Doubt, ...]:
     """The doubts among what was found, unusable ones first, else in their order."""
     return tuple(sorted((doubt for doubt in found if doubt.serious), key=lambda doubt: _GRAVITY[doubt.verdict]))
@@ -91,16 +102,16 @@ def new_doubts(found: Iterable[Doubt], known: Sequence[Doubt]) -> tuple[Doubt, .
     return tuple(doubt for doubt in found if (doubt.check, doubt.culprits) not in said)
 
 
-def warn_doubts(what: str, doubts: Sequence[Doubt], stacklevel: int) -> None:
+def warn_doubts(what: str, doubts: Sequence[Doubt], stacklevel: int, where: str = "") -> None:
     """Warn once, in at most five lines; say nothing where there is no doubt.
 
-    `what` is whose doubts, ``study`` or ``fit``: the rest stands in its attribute ``doubts``. `stacklevel` counts from
-    the caller, as for `warnings.warn`.
+    `what` is whose doubts, ``study`` or ``fit``: the rest stands `where`, if that is not its attribute ``doubts``.
+    `stacklevel` counts from the caller, as for `warnings.warn`.
     """
     if not doubts:
         return
     things = "thing makes" if len(doubts) == 1 else "things make"
-    lines = [f"{len(doubts)} {things} this {what} doubtful ({what}.doubts):"]
+    lines = [f"{len(doubts)} {things} this {what} doubtful ({where or f'{what}.doubts'}):"]
     lines += [f"- {doubt}" for doubt in doubts[:_SHOWN]]
     if len(doubts) > _SHOWN:
         lines.append(f"- and {len(doubts) - _SHOWN} more: {', '.join(d.check for d in doubts[_SHOWN:][:8])}")

@@ -144,11 +144,19 @@ class Population:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that makes a verdict fail: its code, the parameters it concerns, by id, and the words for a reader."""
+    """One thing that makes a verdict fail: its code, words for a reader, what it concerns: parameters by id, names."""
 
     code: FaultCode
     words: str
     rows: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()  # constructs and items, where no parameter of its own says which
+    edges: tuple[str, ...] = ()  # ``a -> b``, where names would name too many
+    remedy: str = ""  # what to do, as it ends the sentence
+
+    @property
+    def told(self) -> str:
+        """The words, and what to do."""
+        return f"{self.words}; {self.remedy}" if self.remedy else self.words
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +172,7 @@ class Verdict:
         """Failed for the faults; without any it holds, for the reason given."""
         if not faults:
             return cls(True, otherwise)
-        return cls(False, "; ".join(fault.words for fault in faults), tuple(faults))
+        return cls(False, "; ".join(fault.told for fault in faults), tuple(faults))
 
 
 def verdict_findings(verdicts: Mapping[str, Verdict]) -> tuple[Doubt, ...]:

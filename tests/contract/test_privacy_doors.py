@@ -150,6 +150,7 @@ LEFT_OUT = {
 }  # fmt: skip
 ARGUMENTS = {
     "effects": {"cause": "pride", "effect": "revenue"}, "unit_column": {"name": "revenue"}, "stability": {"draws": 20},
+    "sensitivity": {"cause": "pride", "effect": "revenue"},
 }  # fmt: skip
 
 

@@ -37,6 +37,7 @@ FUNCTIONS = {
     "Fit.edges": {"level": None},
     "Fit.parameters": {},
     "Fit.effects": {"cause": ..., "effect": ..., "interval": None},
+    "Fit.sensitivity": {"cause": ..., "effect": ..., "benchmark": None},
     "Fit.indices": {},
     "Fit.draws": {"n": ..., "seed": None},
     "Fit.bootstrap_draws": {},

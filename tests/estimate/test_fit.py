@@ -407,7 +407,10 @@ def test_contradictory_covariances_are_not_admissible():
     pairs = [
         rox.Covariance(left=x, right=y, fixed=v) for x, y, v in (("a", "b", 0.9), ("b", "c", 0.9), ("a", "c", -0.9))
     ]
-    fit = rox.fit(model("abcd", ["a -> d", *pairs]), frame("abcd"), method="path")
+    with pytest.warns(rox.RoxWarning, match=r"admissible \(unusable\)"):
+        fit = rox.fit(model("abcd", ["a -> d", *pairs]), frame("abcd"), method="path")
+    assert fit.doubts[0].culprits == ("a", "b", "c")
+    assert fit.doubts[0].edges == ("a -> d",)
     assert not fit.admissible
     assert fit.converged
     assert "NO" in fit.summary()

@@ -1,6 +1,7 @@
 """Nested fits compared: against lavaan's likelihood-ratio tests, and what is refused."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -76,11 +77,11 @@ def test_the_test_holds_its_level_for_skewed_answers():
 
 def test_a_negative_scaling_factor_and_models_that_are_not_nested_are_said(pair, chain_rows):
     large, small = (rox.fit(model, chain_rows, method="sem", estimator="MLR") for model in pair)
-    twisted = type(small)(**{**vars(small), "index_values": {**small.index_values, "scaling_factor": 0.1}})
+    twisted = replace(small, index_values={**small.index_values, "scaling_factor": 0.1})
     row = rox.compare(large, twisted).iloc[1]
     assert np.isnan(row["pvalue"])
     assert "not above 0" in row["note"]
-    better = type(small)(**{**vars(small), "index_values": {**small.index_values, "chisq": 1.0}})
+    better = replace(small, index_values={**small.index_values, "chisq": 1.0})
     assert "not nested" in rox.compare(large, better)["note"].iloc[1]
     assert "same df" in rox.compare(large, large)["note"].iloc[1]
 

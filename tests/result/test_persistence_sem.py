@@ -108,7 +108,9 @@ def test_everything_is_the_same_bit_for_bit(pair):
     np.testing.assert_array_equal(loaded.draws(50, seed=7), fit.draws(50, seed=7))
     pd.testing.assert_frame_equal(loaded.edges(), fit.edges(), check_exact=True)
     pd.testing.assert_frame_equal(loaded.parameters(), fit.parameters(), check_exact=True)
-    pd.testing.assert_frame_equal(loaded.checks(), fit.checks(), check_exact=True)
+    checks = fit.checks()  # a document holds the three verdicts and every doubt
+    kept = checks["check"].isin(fit.verdicts) | checks["verdict"].isin(["doubtful", "unusable"])
+    pd.testing.assert_frame_equal(loaded.checks(), checks[kept].reset_index(drop=True), check_exact=True)
     pd.testing.assert_series_equal(loaded.indices(), fit.indices(), check_exact=True)
     assert loaded.summary() == fit.summary()
     assert loaded._repr_html_() == fit._repr_html_()

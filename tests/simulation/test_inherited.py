@@ -108,7 +108,7 @@ def test_no_budget_is_spent_on_doubt_without_a_word(collinear, total):
         rox.optimize(total, [SERVICE], **ask)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        plan = rox.optimize(collinear, [COACHING], **ask, doubtful=True, own=["coaching"])
+        plan = rox.optimize(collinear, [COACHING.replace(cost=1.0)], **ask, doubtful=True)
         run = plan.run()
     assert plan.doubts == (COLLINEAR,)
     assert plan.summary().startswith("DOUBTFUL (collinear)")
@@ -148,9 +148,9 @@ def test_used_edges_are_those_between_what_is_acted_on_and_what_is_answered():
 
 
 def test_doubts_find_their_edges_by_construct_item_and_parameter(clean):
-    def on(edges, **named):
+    def on(used, **named):
         one = Doubt("x", "doubtful", "f", named.get("culprits", ()), "r", edges=named.get("edges", ()))
-        return bool(replace(clean, findings=(one,)).doubts_on(edges))
+        return bool(replace(clean, findings=(one,)).doubts_on(used))
 
     assert on(["pride -> behaviours"], culprits=("pride",))
     assert not on(["value -> loyalty"], culprits=("pride",))

@@ -305,6 +305,7 @@ def test_standardised_values_are_those_of_the_equilibrium():
 def test_a_loop_that_never_settles_is_inadmissible_and_refused():
     with pytest.warns(RoxWarning, match=r"admissible \(unusable\)"):
         fit = rox.fit(loop_model(), loop_frame(forth=1.5, back=1.2))
+    assert fit.doubts[0].edges == ("a -> b", "b -> a")
     assert fit.converged
     assert not fit.admissible
     assert "no equilibrium" in fit.checks().set_index("check").loc["admissible", "reason"]

@@ -217,7 +217,7 @@ OPTIONS = {
     "eligible text": ({"eligible": {"employee": "region"}}, "'region' of the unit frame holds text"),
     "aggregated and weighted": (
         {"customer": rox.Aggregated({"shop": ["A", "B"]}, n="N"), "weight": {"customer": "w"}},
-        "weight= and frequency= are of rows; the customer frame is rox.Aggregated",
+        "weight=, frequency= and team= are of rows; the customer frame is rox.Aggregated",
     ),
 }
 

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from roxmodel.document import FitContent, load_document
+from roxmodel.document import EngineInfo, FitContent, load_document
+from roxmodel.doubts import warn_doubts
 from roxmodel.errors import DataError, DocumentError, SimulationError, did_you_mean, listed
 from roxmodel.records import Measure
 from roxmodel.saving import AnyPath
@@ -150,8 +151,20 @@ class ScoringEngine:
         ------
         DocumentError
             If it cannot be read, is truncated, altered, of another kind or of a newer schema.
+
+        Warns
+        -----
+        RoxWarning
+            Once, if the fit was doubtful or unusable; ``info.doubts`` says why. Scores and what-ifs do not repeat it.
         """
-        return cls(load_document(path))
+        found = cls(load_document(path))
+        warn_doubts("engine", found._content.known_doubts, stacklevel=2, where="engine.info.doubts")
+        return found
+
+    @property
+    def info(self) -> EngineInfo:
+        """What the engine stands on: model, method, size of the data, doubts."""
+        return self._content.info
 
     @property
     def items(self) -> tuple[str, ...]:

@@ -31,7 +31,6 @@ from roxmodel.estimate.options import (
 from roxmodel.estimate.path.path_fit import fit_path
 from roxmodel.moments.linked import LinkedMoments
 from roxmodel.moments.single import Moments
-from roxmodel.records import verdict_findings
 from roxmodel.result.fit import Fit
 from roxmodel.spec.constructs import Construct
 from roxmodel.spec.graph import RoxModel
@@ -228,7 +227,7 @@ def _with_doubts(model: RoxModel, data: object, estimated: Estimated, columns: M
     fit = with_score_tests(estimated.fit, asked)
     known = (*fit.findings, *_left_behind(data, fit), *_doubts(model, data, fit, columns))
     evidence = Evidence(model, data, fit, estimated.solution, columns, asked)
-    found = replace(fit, findings=judged(evidence, (*verdict_findings(fit.verdicts), *known)))
+    found = replace(fit, findings=judged(evidence, known))
     notes = [*_assumed_counts(data), *_direction_notes(found)]
     return replace(found, notes=(*fit.notes, *notes)) if notes else found
 
@@ -247,8 +246,8 @@ def _left_behind(data: object, fit: Fit) -> tuple[Doubt, ...]:
 def _doubts(model: RoxModel, data: object, fit: Fit, columns: Mapping[str, str | None]) -> tuple[Doubt, ...]:
     if isinstance(data, Study):
         if model == data.model:
-            return data.doubts
-        kept = tuple(doubt for doubt in data.doubts if doubt.check != "reversed")
+            return (*data.doubts, *data.remarks)
+        kept = tuple(doubt for doubt in (*data.doubts, *data.remarks) if doubt.check != "reversed")
         return (*kept, *reversed_in_moments(model, data.moments))
     if isinstance(data, LinkedMoments):
         return reversed_in_moments(model, data)

@@ -315,6 +315,7 @@ class Design:
     weight: FloatArray | None = None  # (n,) sampling weights on any scale; a row of weight 0 is ignored; None: all 1
     frequency: FloatArray | None = None  # (n,) how many identical respondents a row stands for; None: all 1
     eligible: FloatArray | None = None  # (G,) how many people each unit could have asked; NaN = unknown
+    team: IntArray | None = None  # (n,) a number for the respondent's team within the unit; -1: stands alone
 
     def __post_init__(self) -> None:
         codes, n = np.asarray(self.codes), np.size(self.codes)

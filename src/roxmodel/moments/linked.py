@@ -33,11 +33,12 @@ from roxmodel.moments.condense import (
     union,
     view,
 )
+from roxmodel.moments.teams import TeamSums, team_sums
 from roxmodel.types import BoolArray, FloatArray, IntArray, read_only
 
 __all__ = [
     "LinkedMoments", "SourceMeans", "SourceMoments", "UnitFigures", "UnitMeans", "growth_of", "mean_noise", "never_met",
-    "without_say",
+    "team_covariance", "without_say",
 ]  # fmt: skip
 
 
@@ -73,6 +74,7 @@ class SourceMoments:
     pair_mean: FloatArray  # (G, p, p) [j, a, b]: weighted mean of a over those who answered a and b; NaN: nobody did
     scatter: FloatArray  # (G, p, p) weighted cross-products about these; 0 where nobody answered both, NaN: unknown
     eligible: FloatArray | None = None  # (G,) how many people each unit could have asked, NaN or None: unknown
+    teams: TeamSums | None = None  # of people who answer alike; None: people of a unit are independent
 
     def __post_init__(self) -> None:
         items, (units, order) = distinct(self.items, "item"), ordered(self.units)
@@ -87,6 +89,8 @@ class SourceMoments:
                 if key not in views:
                     views[key] = view(array, order, shape, f"{name} of {self.source!r}")
                 object.__setattr__(self, name, views[key])
+        if order is not None and self.teams is not None:
+            object.__setattr__(self, "teams", self.teams.take(order))
 
     @classmethod
     def from_columns(
@@ -104,7 +108,8 @@ class SourceMoments:
             if column.dtype.kind not in "biuf" or column.shape != (n,):
                 raise DataError(f"Item {item!r} is {column.dtype} {column.shape}; {n} numbers were expected.")
         pairs, respondents = condense(columns, design, items)
-        return cls(source, tuple(items), tuple(design.units), respondents, *five(pairs), design.eligible)
+        teams = None if design.team is None else team_sums(columns, design, items)
+        return cls(source, tuple(items), tuple(design.units), respondents, *five(pairs), design.eligible, teams)
 
     @property
     def counts(self) -> FloatArray:
@@ -129,11 +134,24 @@ class SourceMoments:
 
     @property
     def within_covariance(self) -> FloatArray:
-        """(p, p) unbiased covariance among respondents of one unit, pooled; NaN where no unit knows it."""
+        """(p, p) unbiased covariance among respondents of one unit, pooled; NaN where no unit knows it.
+
+        With teams it is that of single answers, of people of any team.
+        """
         known = ~np.isnan(self.scatter)
         scatter, spare = (array.sum(axis=0, where=known) for array in (self.scatter, self.spare))
         pooled = ratio(scatter, spare, np.nan)
+        if self.teams is not None:
+            team, missed = self.between_teams()
+            pooled = pooled + missed * np.where(np.isnan(team), 0.0, team)
         return np.asarray((pooled + pooled.T) / 2.0)
+
+    def between_teams(self, times: FloatArray | None = None) -> tuple[FloatArray, FloatArray]:
+        """(p, p) covariance between teams of one unit, and what pooling misses of it (see `TeamSums.between`)."""
+        if self.teams is None:
+            nothing = np.zeros((len(self.items),) * 2)
+            return nothing, nothing
+        return self.teams.between((self.scatter, self.spare, self.weight), times)
 
     @property
     def total_covariance(self) -> FloatArray:
@@ -168,7 +186,8 @@ class SourceMoments:
         """Moments of offset + sign * item, both (p,): an item reversed on 1 to 7 has sign -1 and offset 8."""
         s, shift = (frozen(value, (len(self.items),), "sign or offset") for value in (sign, offset))
         mean = shift[:, None] + s[:, None] * compact(self.pair_mean)
-        return replace(self, pair_mean=mean, scatter=self.scatter * np.outer(s, s))
+        teams = None if self.teams is None else self.teams.turned(s)
+        return replace(self, pair_mean=mean, scatter=self.scatter * np.outer(s, s), teams=teams)
 
     def select(self, items: Sequence[str]) -> SourceMoments:
         """Keep some items, in the order asked for; `respondents` stays that of the whole questionnaire."""
@@ -176,7 +195,8 @@ class SourceMoments:
         pairs = [a if a.shape[1] == 1 else a[:, keep] for a in self._pairs()]
         pairs = [a if a.shape[2] == 1 else a[:, :, keep] for a in pairs]
         head = (self.source, tuple(items), self.units, self.respondents)
-        return SourceMoments(*head, *five(pairs), self.eligible)
+        teams = None if self.teams is None else self.teams.select(keep)
+        return SourceMoments(*head, *five(pairs), self.eligible, teams)
 
     def with_eligible(self, eligible: ArrayLike) -> SourceMoments:
         """State how many people each unit could have asked, (G,) in the order of `units`; NaN = unknown."""
@@ -185,12 +205,16 @@ class SourceMoments:
     def merge(self, other: SourceMoments) -> SourceMoments:
         """Moments of both sets of respondents together, exactly, unit by unit and pair by pair.
 
-        Another source, other items, or two numbers of eligible people for one unit are a DataError.
+        Another source, other items, or two numbers of eligible people for one unit are a DataError. Of teams, each must
+        lie whole in one of the two.
         """
         if (self.source, self.items) != (other.source, other.items):
             a, b = (f"{s.source!r} (items {listed(s.items)})" for s in (self, other))
             problem = f"{a} cannot be merged with {b}."
             raise DataError(problem, hint="Bring both to the same items in the same order with select.")
+        if (self.teams is None) != (other.teams is None):
+            problem = f"Of {self.source!r}, one part was read with team= and the other without."
+            raise DataError(problem, hint="Read both with team=, or both without.")
         units, mine, theirs = union(self.units, other.units), self._pairs(), other._pairs()
         if len(mine) != len(theirs):  # only one of the two has weights
             mine, theirs = five(mine), five(theirs)
@@ -201,7 +225,9 @@ class SourceMoments:
             respondents[at] += part.respondents
         known = [(s.units, s.eligible[:, None]) for s in (self, other) if s.eligible is not None]
         eligible = overlay(units, known, ("eligible",))[:, 0] if known else None
-        return SourceMoments(self.source, self.items, units, respondents, *five(total), eligible)
+        told = [(positions(s.units, units), s.teams) for s in (self, other) if s.teams is not None]
+        teams = TeamSums.merged(len(units), told) if told else None
+        return SourceMoments(self.source, self.items, units, respondents, *five(total), eligible, teams)
 
     def __add__(self, other: object) -> SourceMoments:
         return self.merge(other) if isinstance(other, SourceMoments) else NotImplemented
@@ -209,7 +235,7 @@ class SourceMoments:
     def __reduce__(self) -> tuple[object, ...]:
         """Travel small: what is broadcast in memory is not written out."""
         head = (self.source, self.items, self.units, self.respondents)
-        return type(self), (*head, *five(self._pairs()), self.eligible)
+        return type(self), (*head, *five(self._pairs()), self.eligible, self.teams)
 
     def _pairs(self) -> Pairs:
         names = _PAIRED if self.weight is not self.n else ("n", "pair_mean", "scatter")
@@ -405,18 +431,23 @@ class UnitMeans:
         sources.sort(key=lambda source: int(source.at[0]))
         return cls(tuple(items), units, values[kept], tuple(sources))
 
-    def noise(self, within: Mapping[str, FloatArray], times: Mapping[str, float] | None = None) -> FloatArray:
+    def noise(
+        self,
+        within: Mapping[str, FloatArray],
+        times: Mapping[str, float] | None = None,
+        teams: Mapping[str, FloatArray] | None = None,
+    ) -> FloatArray:
         """(J, p, p) covariance of the sampling errors in points squared (see `mean_noise`).
 
         `within`: source -> (q, q) covariance of answers within units, 0 errors where it is left out; `times`: source ->
-        as if so many times its people had answered.
+        as if so many times its people had answered; `teams`: source -> (q, q) what of it is between teams.
         """
         found = np.zeros((len(self.units), len(self.items), len(self.items)))
         for source in self.sources:
             name = source.moments.source
             if name in within:
                 there = np.flatnonzero(source.rows >= 0)
-                own = mean_noise(source.moments, within[name], (times or {}).get(name, 1.0))
+                own = mean_noise(source.moments, within[name], (times or {}).get(name, 1.0), (teams or {}).get(name))
                 found[np.ix_(there, source.at, source.at)] = own[source.rows[there]]
         return found
 
@@ -433,20 +464,25 @@ def _laid(own: SourceMoments, items: Sequence[str], units: tuple[Hashable, ...])
     return SourceMeans(own, np.array([items.index(item) for item in own.items], dtype=np.int64), rows)
 
 
-def mean_noise(own: SourceMoments, covariance: FloatArray, times: float = 1.0) -> FloatArray:
+def mean_noise(
+    own: SourceMoments, covariance: FloatArray, times: float = 1.0, team: FloatArray | None = None
+) -> FloatArray:
     """(G, q, q) covariance of the sampling errors of a survey's unit means, in points squared.
 
     Two means of one unit that rest on n_a, n_b answers, n_ab of them by the same people, have the sampling covariance
     Σ_W[a, b] (n_ab / (n_a n_b) - 1 / N), N the people who could have answered (infinite where that is not known); with
     sampling weights Σ_ab w² / (Σ_a w Σ_b w) takes the place of the first part (Cochran 1977, Sampling techniques,
-    ch. 2).
+    ch. 2). Of Σ_W, what people of one team have in common, Σ_team, is drawn once a team: it counts with
+    Σ_t n_ta n_tb / (n_a n_b), in finite units times 1 - n / N, the teams standing for those that were not asked.
 
-    `times`: as if so many times the people had answered, as many as there are at most.
+    `times`: as if so many times the people had answered, as many as there are at most, in the same teams; `team`:
+    (q, q) Σ_team, None: as the moments say.
     """
-    weight = np.diagonal(own.weight, axis1=1, axis2=2)
+    weight, growth = np.diagonal(own.weight, axis1=1, axis2=2), growth_of(own, times)
     with np.errstate(divide="ignore", invalid="ignore"):
         share = own.weight2 / (weight[:, :, None] * weight[:, None, :])
-    share = np.where(np.isfinite(share), share, 0.0) / growth_of(own, times)[:, None, None]
+    share = np.where(np.isfinite(share), share, 0.0) / growth[:, None, None]
+    common = 0.0 if own.teams is None else own.teams.share(own.weight)
     if own.eligible is not None:
         known = np.isfinite(own.eligible) & (own.eligible > 0)
         finite = np.where(known, 1.0 / np.where(known, own.eligible, 1.0), 0.0)
@@ -457,7 +493,23 @@ def mean_noise(own: SourceMoments, covariance: FloatArray, times: float = 1.0) -
         both = answered[:, :, None] & answered[:, None, :]
         apart = both & (np.broadcast_to(own.n, share.shape) == 0)
         share = np.where(apart, -finite[:, None, None], share)
-    return np.asarray(covariance * share)
+        left = np.sqrt(np.clip(1.0 - own.counts * (growth * finite)[:, None], 0.0, 1.0))
+        common = common * left[:, :, None] * left[:, None, :]
+    if own.teams is None:
+        return np.asarray(covariance * share)
+    alike = team_covariance(own, covariance) if team is None else team
+    return np.asarray((covariance - alike) * share + alike * common)
+
+
+def team_covariance(own: SourceMoments, covariance: FloatArray, times: FloatArray | None = None) -> FloatArray:
+    """(q, q) Σ_team, what people of one team have in common; 0 where there are no teams, or nothing is known of a pair.
+
+    `covariance`: of answers within units; `times`: (G,) how often a unit counts.
+    """
+    if own.teams is None:
+        return np.zeros_like(covariance)
+    found = own.between_teams(times)[0]
+    return own.teams.bounded(np.where(np.isnan(found), 0.0, found), covariance, (own.weight, own.weight2))
 
 
 def never_met(own: SourceMoments) -> BoolArray:

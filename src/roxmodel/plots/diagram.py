@@ -67,6 +67,7 @@ class Arrow:
     kind: ArrowKind = "edge"  # one head; a covariance has two, and is dotted
     lag: int = 0  # waves until the effect is felt, ≥ 0
     assumed: bool = False  # stated rather than estimated: dashed
+    doubtful: bool = False  # its number may not mean what it says: marked with a question mark
 
     def __post_init__(self) -> None:
         arrow = f"Arrow {self.cause!r} -> {self.effect!r}"
@@ -82,8 +83,8 @@ class Arrow:
 class Diagram:
     """A path diagram as values: nodes of different names, arrows between them, words above and below.
 
-    `interval` says in the legend what the bracket ``[low, high]`` is. Hand it to `draw_diagram`, `to_dot` or
-    `to_mermaid`.
+    `interval` says in the legend what the bracket ``[low, high]`` is. `warning` stands above everything else. Hand it
+    to `draw_diagram`, `to_dot` or `to_mermaid`.
     """
 
     nodes: tuple[Node, ...]
@@ -91,6 +92,7 @@ class Diagram:
     title: str = ""
     caption: str = ""
     interval: str = "95% interval"
+    warning: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "nodes", tuple(self.nodes))
@@ -126,14 +128,14 @@ def arrow_label(arrow: Arrow) -> str:
 
 def label_lines(arrow: Arrow, stacked: bool) -> tuple[str, ...]:
     """Write the label in one line, or the interval below the number; () without a label."""
-    later = f"lag {arrow.lag}" if arrow.lag else ""
+    later, mark = f"lag {arrow.lag}" if arrow.lag else "", "? " if arrow.doubtful else ""
     if not finite(arrow.estimate):
-        return (later,) if later else ()
+        return ((mark + later).strip(),) if mark + later else ()
     later = f", {later}" if later else ""
     if stacked and finite(arrow.low) and finite(arrow.high):
         number, low, high = written([arrow.estimate, arrow.low, arrow.high])
-        return (number + later, f"[{low}, {high}]")
-    return (with_interval(arrow.estimate, arrow.low, arrow.high) + later,)
+        return (mark + number + later, f"[{low}, {high}]")
+    return (mark + with_interval(arrow.estimate, arrow.low, arrow.high) + later,)
 
 
 def relative_strengths(arrows: tuple[Arrow, ...]) -> tuple[float | None, ...]:
@@ -171,8 +173,9 @@ def to_dot(diagram: Diagram) -> str:
     }
     """
     lines = ["digraph roxmodel {", "  rankdir=LR;"]
-    if diagram.title:
-        lines += [f"  label={_dot_quoted(diagram.title)};", "  labelloc=t;"]
+    if diagram.title or diagram.warning:
+        above = "\n".join(words for words in (diagram.warning, diagram.title) if words)
+        lines += [f"  label={_dot_quoted(above)};", "  labelloc=t;"]
     lines += ['  node [shape=box, style=rounded, fontname="Helvetica"];', '  edge [fontname="Helvetica", fontsize=10];']
     ids = {node.name: f"n{index}" for index, node in enumerate(diagram.nodes)}
     for factor, heading in HEADINGS.items():
@@ -203,7 +206,7 @@ def to_mermaid(diagram: Diagram) -> str:
       end
       n0 -->|"0.30"| n1
     """
-    lines = ["flowchart LR"]
+    lines = ["flowchart LR", *([f'  doubt["{_mermaid_safe(diagram.warning)}"]'] if diagram.warning else [])]
     ids = {node.name: f"n{index}" for index, node in enumerate(diagram.nodes)}
     for factor, heading in HEADINGS.items():
         members = [node for node in diagram.nodes if node.factor == factor]
@@ -235,6 +238,8 @@ def _dot_attributes(arrow: Arrow) -> str:
         parts += ["dir=both", "style=dotted", "constraint=false"]
     elif arrow.assumed:
         parts.append("style=dashed")
+    if arrow.doubtful:
+        parts.append('color="#A1122F", fontcolor="#A1122F"')
     return f" [{', '.join(parts)}]" if parts else ""
 
 

@@ -12,6 +12,7 @@ from roxmodel.numerals import finite, includes_zero
 from roxmodel.plots.diagram import Arrow, Diagram, relative_strengths
 from roxmodel.plots.geometry import Box, Measure, wrapped
 from roxmodel.plots.page import (
+    DOUBT,
     FILLS,
     INK,
     NEGATIVE,
@@ -24,6 +25,7 @@ from roxmodel.plots.page import (
     font_measure,
     new_figure,
     require_matplotlib,
+    warned,
 )
 from roxmodel.plots.places import HEADING_SIZE, LABEL_SIZE, LINE, NAME_SIZE, SMALL_SIZE, NodeText
 from roxmodel.plots.scene import Label, Scene, layout
@@ -37,6 +39,7 @@ __all__ = ["Key", "Pen", "draw_diagram", "keys", "pens"]
 
 _NEUTRAL: Final = "#87919C"
 _DASHES: Final = (3.2, 1.8)
+_DOUBTFUL: Final = (1.7, 0.8)  # short dashes
 _MARGIN: Final = 0.14
 _SAMPLE: Final = 0.48  # inches of a key's sample, with the blank after it
 _NARROWEST: Final = 5.0
@@ -86,7 +89,7 @@ def draw_diagram(diagram: Diagram, ax: Axes | None = None) -> Figure:
 
     Into given axes instead of a new figure, fonts and arrows shrink or grow with their size. Names may hold anything;
     ``$`` is not read as mathematics. Boxes, arrows and labels carry the ids ``node-0``, ``arrow-0``, ``label-0-0``, …
-    in an SVG.
+    in an SVG. A diagram's warning stands on a figure of its own only.
     """
     require_matplotlib()
     measure = font_measure()
@@ -94,6 +97,7 @@ def draw_diagram(diagram: Diagram, ax: Axes | None = None) -> Figure:
     around = _around(diagram, scene, measure)
     height = around.head + scene.height + around.foot
     left = (around.width - scene.width) / 2
+    alone = ax is None
     if ax is None:
         ax = new_figure(around.width, height).add_axes((0.0, 0.0, 1.0, 1.0))
         page = Page(ax, measure, around.width, -around.head)
@@ -110,14 +114,14 @@ def draw_diagram(diagram: Diagram, ax: Axes | None = None) -> Figure:
     for number, (node, text, box) in enumerate(zip(diagram.nodes, scene.texts, scene.boxes, strict=True)):
         _draw_box(page, box, (FILLS[node.factor], OUTLINES[node.factor]), f"node-{number}")
         _draw_node_text(page, text, box)
-    return page.figure
+    return warned(page.figure, diagram.warning) if alone else page.figure
 
 
 def pens(diagram: Diagram) -> tuple[Pen, ...]:
     """Choose a pen for every arrow.
 
     Width grows with strength, colour says the sign, faint that the interval includes 0, dashed that the number was
-    assumed, dotted with two heads a covariance, thin grey that there is no number.
+    assumed, short dashes that it is in doubt, dotted with two heads a covariance, thin grey that there is no number.
     """
     strengths = relative_strengths(tuple(arrow for arrow in diagram.arrows if arrow.kind == "edge"))
     upcoming = iter(strengths)
@@ -132,6 +136,8 @@ def _pen(arrow: Arrow, strength: float | None) -> Pen:
         pen = Pen(colour, 1.0 + 4.5 * strength, text=colour)
         if includes_zero(arrow.low, arrow.high):
             pen = replace(pen, colour=_faint(colour), text=QUIET)
+    if arrow.doubtful:
+        return replace(pen, dashes=_DOUBTFUL, text=DOUBT)
     return replace(pen, dashes=_DASHES) if arrow.assumed else pen
 
 
@@ -159,6 +165,8 @@ def keys(diagram: Diagram) -> tuple[Key, ...]:
         entries.append(Key(Pen(NEGATIVE, 2.2), "negative"))
     if any(includes_zero(arrow.low, arrow.high) for arrow in numbers):
         entries.append(Key(Pen(_faint(POSITIVE), 2.2), "faint: interval includes 0"))
+    if any(arrow.doubtful for arrow in edges):
+        entries.append(Key(Pen(POSITIVE, 1.6, _DOUBTFUL), "?: in doubt (short dashes), see above"))
     if any(arrow.assumed for arrow in edges):
         colour = POSITIVE if any(arrow.assumed for arrow in numbers) else _NEUTRAL
         entries.append(Key(Pen(colour, 1.6, _DASHES), "assumed, not estimated"))

@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from matplotlib.text import Text
 
 __all__ = [
-    "EDGE", "FILLS", "INK", "LINE", "NAME", "NEGATIVE", "OUTLINES", "PAPER", "POSITIVE", "QUIET", "RULE", "SMALL",
-    "TICK", "TITLE", "WIDTH", "Align", "Page", "Scale", "figure_bytes", "font_measure", "halo", "in_lines", "in_unit",
-    "known", "left_of", "limits", "new_figure", "new_page", "require_matplotlib", "save_figure", "some",
+    "DOUBT", "EDGE", "FILLS", "INK", "LINE", "NAME", "NEGATIVE", "OUTLINES", "PAPER", "POSITIVE", "QUIET", "RULE",
+    "SMALL", "TICK", "TITLE", "WIDTH", "Align", "Page", "Scale", "figure_bytes", "font_measure", "halo", "in_lines",
+    "in_unit", "known", "left_of", "limits", "new_figure", "new_page", "require_matplotlib", "save_figure", "some",
+    "warned",
 ]  # fmt: skip
 
 Align: TypeAlias = Literal["left", "center", "right"]
@@ -42,6 +43,7 @@ RULE: Final = "#DDE2E7"
 # Blue and vermilion differ for every kind of colour vision, and in grey: blue is the darker one.
 POSITIVE: Final = "#14507A"
 NEGATIVE: Final = "#D1570E"
+DOUBT: Final = "#A1122F"  # what must not be overlooked
 # Tints after Okabe & Ito (2008).
 FILLS: Final[dict[Factor, str]] = {
     "pride": "#FBE6D4",
@@ -68,6 +70,7 @@ WIDTH: Final = 8.0  # inches
 LINE: Final = 1.3 / 72  # inches per point of a line of text
 EDGE: Final = 0.2  # inches that stay free around a page
 HIGH_TICK: Final = 0.3  # inches of height that the number at a tick takes
+_MOST_WARNED: Final = 4  # lines of a warning on top of a picture
 _DPI: Final = 100
 _RASTER_DPI: Final = 200
 # No date in the file and a fixed salt for its ids: the same figure gives the same bytes.
@@ -301,6 +304,28 @@ def new_page(width: float, body: float, title: str, caption: str) -> Page:
     page.lines((EDGE, EDGE + len(above) * TITLE * LINE / 2), above, TITLE, INK, True, "left")
     page.lines((EDGE, top + body + len(below) * SMALL * LINE / 2), below, SMALL, QUIET, False, "left")
     return page
+
+
+def warned(figure: Figure, words: str) -> Figure:
+    """Put words that a reader must not miss on top of a picture, which grows by their lines; none: as it was."""
+    if not words.strip():
+        return figure
+    width, height = (float(size) for size in figure.get_size_inches())
+    measure = font_measure()
+    lines = wrapped(words, width - 2 * EDGE, _MOST_WARNED, lambda line: measure(line, NAME, True))
+    more = EDGE + len(lines) * NAME * LINE
+    figure.set_size_inches(width, height + more)
+    share = height / (height + more)
+    for ax in figure.axes:
+        place = ax.get_position(original=True)
+        ax.set_position((place.x0, place.y0 * share, place.width, place.height * share))
+    ax = figure.add_axes((0.0, share, 1.0, 1.0 - share), zorder=6)
+    ax.set_axis_off()
+    ax.set_xlim(0.0, width)
+    ax.set_ylim(more, 0.0)
+    ax.set_gid("doubt")
+    Page(ax, measure, width, 0.0).lines((EDGE, EDGE + (more - EDGE) / 2), lines, NAME, DOUBT, True, "left")
+    return figure
 
 
 def in_lines(names: Sequence[str], width: float, most: int, measure: Callable[[str], float]) -> list[tuple[str, ...]]:

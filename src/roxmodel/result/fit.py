@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from roxmodel.result.latent import ScoreMethod
     from roxmodel.result.misfit import ResidualKind
+    from roxmodel.result.sensitivity import Sensitivity
 
 __all__ = ["Fit", "load"]
 
@@ -63,7 +64,7 @@ class Fit(Fitted, Spoken):
         Of method "linked": edges among the answers of one unit, and predicted levels of the units (`unit_scores`).
     doubts
         What makes the numbers doubtful (`roxmodel.doubts.Doubt`): those of the study, and the fit's own; empty =
-        nothing was seen. Not part of a saved document.
+        nothing was seen. A saved document holds them without names of units.
 
     Examples
     --------
@@ -86,7 +87,8 @@ class Fit(Fitted, Spoken):
             ci_high (95 %), standardized (by model-implied standard deviations), level, n (rows of this equation),
             n_units, method, then df (of the t distribution, infinite = normal), family, robustness_value (share
             of residual variance that an unmeasured cause must explain on both sides to bring the edge to zero),
-            status; in a fit of several groups also group (and n is that of the group).
+            status; in a fit of several groups also group (and n is that of the group); doubt (names of the checks that
+            doubt the edge, empty = none, see `checks`).
 
         Parameters
         ----------
@@ -179,6 +181,59 @@ class Fit(Fitted, Spoken):
         Bollen (1987), doi 10.2307/271028.
         """
         return effect_table(self, cause, effect, interval)
+
+    def sensitivity(self, cause: str, effect: str, benchmark: str | None = None) -> Sensitivity:
+        """How strong one unmeasured cause must be to overturn an effect: each edge on its paths, and the total.
+
+        No data show whether there is such a cause. Of an edge: the share of what is left of its cause and of its
+        effect that it must explain. Of the total: the equal share of what their causes leave of every construct on the
+        paths, with the signs that lower the effect most. Along one chain of edges that is never more than the weakest
+        edge takes, and as a rule less, because one cause acts on all of them at once.
+
+        Parameters
+        ----------
+        cause, effect
+            Names of constructs.
+        benchmark
+            A measured construct that is on no path and no effect of the cause, such as a context: how strong is it?
+
+        Returns
+        -------
+        DataFrame
+            cause, effect, kind (``edge`` for each on the paths, ``total``), estimate, robustness_value (0-1),
+            benchmark, times_benchmark (robustness value over the largest share that a cause as strong as the benchmark
+            explains of a construct there: below 1, one that is everywhere as strong as the benchmark is where it is
+            strongest overturns it), adjusted_estimate, adjusted_ci_low, adjusted_ci_high (had a cause been left out
+            that is tied to each construct as the benchmark is, signs most unfavourable), bound (``estimate``: what
+            brings it to 0; ``interval``: what brings the nearer end of the 95 % interval there, 0 if 0 is within),
+            verdict (one sentence; it begins with ``fragile`` below 0.1 or below 1 times the benchmark). Its ``plot()``
+            draws the contours of the total. NaN where an equation is no linear regression; the verdict says so.
+
+        Raises
+        ------
+        RoxError
+            For unknown names, no path, a benchmark on a path, several groups, or a feedback loop.
+
+        References
+        ----------
+        Cinelli & Hazlett (2020), doi 10.1111/rssb.12348, for one edge; "Assumptions" among the explanations derives
+        the total from it, equation by equation.
+
+        Examples
+        --------
+        >>> import roxmodel as rox
+        >>> world = rox.datasets.make_world(60, seed=1)
+        >>> fit = rox.fit(world.model, world.study(), method="path")
+        >>> found = fit.sensitivity("pride", "value")
+        >>> found.query("bound == 'estimate'")[["cause", "effect", "kind", "robustness_value"]].round(2)
+                cause      effect   kind  robustness_value
+        0       pride  behaviours   edge              0.45
+        2  behaviours       value   edge              0.37
+        4       pride       value  total              0.29
+        """
+        from roxmodel.result.sensitivity import sensitivity_table
+
+        return sensitivity_table(self, cause, effect, benchmark)
 
     def standardized(self) -> pd.DataFrame:
         """Standardised parameters with errors of their own (a p of the raw parameter says nothing of them).

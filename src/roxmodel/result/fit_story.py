@@ -37,7 +37,7 @@ def fit_story(fit: Fitted) -> Story:
         f"Level: {_LEVELS[fit.level]}.\n"
         f"Errors: {fit.errors}. Intervals: 95 %. Standardised by model-implied standard deviations."
     )
-    edges: list[StoryPart] = [_edges_shown(table), *_edge_sentences(table)] if count else []
+    edges: list[StoryPart] = [_edges_shown(table), *_edge_sentences(fit, table)] if count else []
     return Story(
         kind="fit",
         title=f"{fit.model.name}: {how}",
@@ -86,15 +86,30 @@ def _edges_shown(table: pd.DataFrame) -> StoryTable:
     shown["p"] = [p_text(value) for value in table["p"]]
     if (table["status"] != "estimated").any():
         shown["status"] = table["status"]
+    if (table["doubt"] != "").any():
+        shown["doubt"] = table["doubt"]
     if (table["family"] != "linear").any():
         shown["family"] = table["family"]
     return StoryTable.of(shown)
 
 
-def _edge_sentences(table: pd.DataFrame) -> list[str]:
-    tested = table[table["se"].notna()]
-    if len(tested) == 0:
+def _edge_sentences(fit: Fitted, table: pd.DataFrame) -> list[str]:
+    """Which edges are clear of 0; where an edge is unusable nothing is said of its interval."""
+    estimated = table[table["se"].notna()]
+    if len(estimated) == 0:
         return ["No edge was estimated."]
+    edges = [f"{cause} -> {effect}" for cause, effect in zip(estimated["cause"], estimated["effect"], strict=True)]
+    lost = [[one.check for one in fit.doubts_on([edge]) if one.verdict == "unusable"] for edge in edges]
+    usable = np.array([not checks for checks in lost], dtype=bool)
+    tested, out = estimated[usable], estimated[~usable]
+    checks = ", ".join(dict.fromkeys(check for found in lost for check in found))
+    if len(tested) == 0:
+        return [f"No interval is read off these edges: all of them are unusable ({checks}; see above)."]
+    unread = [f"Unusable ({checks}; see above), so that no interval is read: {_pairs(out)}."] if len(out) else []
+    return [*unread, *_clear_of_zero(tested)]
+
+
+def _clear_of_zero(tested: pd.DataFrame) -> list[str]:
     clear = tested[(tested["ci_low"] > 0) | (tested["ci_high"] < 0)]
     lines = [
         f"{len(clear)} of {len(tested)} estimated edges have an interval that excludes 0"

@@ -77,14 +77,31 @@ class Fitted:
 
     @property
     def without_information(self) -> tuple[tuple[str, str], ...]:
-        """Edges (cause, effect) of which the data say nothing: answers in money through them are not known."""
-        return ()  # to be found by the check of that name
+        """Edges (cause, effect) of which the data say nothing: answers through them are not known.
+
+        They are those of the unusable doubts of the check ``no_information``.
+        """
+        own, every = self._edges_by_name, self._edges_by_name[""]
+        lost = [one for one in self.doubts if one.check == "no_information" and one.verdict == "unusable"]
+        named = frozenset(edge for one in lost for edge in concerned(one, own, every))
+        ends = ((edge.cause, edge.effect) for edge in self.model.edges)
+        return tuple(dict.fromkeys(pair for pair in ends if f"{pair[0]} -> {pair[1]}" in named))
 
     def doubts_on(self, edges: Collection[str]) -> tuple[Doubt, ...]:
         """The doubts that touch one of these edges (``a -> b``), the gravest first."""
-        own, every = self._edges_by_name, frozenset(self._edges_by_name[""])
+        own, every = self._edges_by_name, self._edges_by_name[""]
         found = ((doubt, concerned(doubt, own, every)) for doubt in self.doubts)
         return tuple(doubt for doubt, touched in found if touched == every or not touched.isdisjoint(edges))
+
+    def checks_on(self, cause: str, effect: str) -> tuple[str, ...]:
+        """Names of the checks that doubt an edge."""
+        return tuple(dict.fromkeys(doubt.check for doubt in self.doubts_on([f"{cause} -> {effect}"])))
+
+    def edges_in(self, doubt: Doubt) -> tuple[str, ...]:
+        """The edges (``a -> b``) that a doubt is about, sorted; empty where it is about all of them."""
+        own, every = self._edges_by_name, self._edges_by_name[""]
+        found = concerned(doubt, own, every)
+        return () if found == every else tuple(sorted(found))
 
     @cached_property
     def _edges_by_name(self) -> Mapping[str, frozenset[str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import fields, replace
 from math import comb
 from pathlib import Path
@@ -10,9 +10,18 @@ from typing import Any, cast, get_args
 
 import numpy as np
 
-from roxmodel.document import FitContent, ParameterRecord, errors_field, load_document, write_document, write_text
+from roxmodel.document import (
+    DoubtRecord,
+    FitContent,
+    ParameterRecord,
+    errors_field,
+    load_document,
+    write_document,
+    write_text,
+)
+from roxmodel.doubts import Doubt
 from roxmodel.errors import DocumentError, RoxError, listed
-from roxmodel.records import Estimates, Population, traits_of, verdict_findings
+from roxmodel.records import Estimates, Population, Verdict, traits_of, verdict_findings
 from roxmodel.result.draws import Draws
 from roxmodel.result.fitted import Fitted
 from roxmodel.saving import AnyPath
@@ -78,6 +87,7 @@ def fit_content(fit: Fitted) -> FitContent:
         population=replace(fit.population, low=low, high=high, **nobody),
         replicates=None if fit.resampling is None else fit.resampling.values,
         indices={name: float(value) for name, value in fit.index_values.items()},
+        doubts=tuple(DoubtRecord.of(replace(doubt, edges=fit.edges_in(doubt))) for doubt in fit.doubts),
     )
 
 
@@ -176,6 +186,21 @@ def _is_latent_of(table: ParameterTable, model: RoxModel) -> bool:
     )
 
 
+def _findings(content: FitContent, verdicts: Mapping[str, Verdict]) -> tuple[Doubt, ...]:
+    """The verdicts, and the doubts of the document; without any it was clean, or written before there were doubts.
+
+    Of what is not admissible the document says whether it is grave: unsaid, it is a note.
+    """
+    said = {doubt.check for doubt in content.known_doubts}
+    rows = []
+    for own in verdict_findings(verdicts):
+        if own.check in said:
+            rows += [doubt for doubt in content.known_doubts if doubt.check == own.check]
+        else:
+            rows.append(replace(own, verdict="note") if own.check == "admissible" and own.serious else own)
+    return (*rows, *(doubt for doubt in content.known_doubts if doubt.check not in verdicts))
+
+
 def _fit(content: FitContent, model: RoxModel, table: ParameterTable, words: tuple[str, str]) -> Fitted:
     alike: dict[str, Any] = {name: getattr(content, name) for name in _ALIKE}
     columns = {own: [getattr(record, name) for record in content.parameters] for name, own in _COLUMNS.items()}
@@ -190,7 +215,7 @@ def _fit(content: FitContent, model: RoxModel, table: ParameterTable, words: tup
         estimates=Estimates(**{own: np.array(column, dtype=np.float64) for own, column in columns.items()}),
         population=content.population,
         verdicts=verdicts,
-        findings=verdict_findings(verdicts),
+        findings=_findings(content, verdicts),
         index_values=dict(content.indices),
         resampling=None if draws is None else Draws("bootstrap", draws.reshape(len(draws), table.n_free)),
     )

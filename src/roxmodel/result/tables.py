@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import networkx as nx
 import numpy as np
 
+from roxmodel.doubts import doubt_words
 from roxmodel.errors import EstimationError, RoxError, did_you_mean
 from roxmodel.plots.diagram import Arrow, Diagram
 from roxmodel.records import LINEAR
@@ -296,6 +297,7 @@ def edge_table(fit: Fitted) -> pd.DataFrame:
     }
     if sizes:
         columns["group"] = [row.group for row in rows]
+    columns["doubt"] = [", ".join(fit.checks_on(row.left, row.right)) for row in rows]
     return pd.DataFrame(columns, index=range(len(rows)))
 
 
@@ -385,6 +387,7 @@ def fit_diagram(fit: Fitted) -> Diagram:
             standardized=_known(estimates.standardized[i]),
             lag=row.lag,
             assumed=not row.free,
+            doubtful=bool(fit.checks_on(row.left, row.right)),
         )
         for row, i in rows
         if row.kind == "edge"
@@ -399,7 +402,8 @@ def fit_diagram(fit: Fitted) -> Diagram:
     whom = f"{units} units" if units is not None else f"n = {fit.population.n}"
     failed = "".join(f" NOT {name}: see fit.checks()." for name, verdict in fit.verdicts.items() if not verdict.ok)
     caption = f"Method {fit.method}, level {fit.level}, {whom}.{failed}"
-    return Diagram(nodes=model_nodes(fit.model), arrows=(*edges, *pairs), title=fit.model.name, caption=caption)
+    arrows, warning = (*edges, *pairs), doubt_words(fit.doubts)
+    return Diagram(model_nodes(fit.model), arrows, title=fit.model.name, caption=caption, warning=warning)
 
 
 def _known(value: float) -> float | None:

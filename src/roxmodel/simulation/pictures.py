@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from roxmodel.doubts import doubt_words
 from roxmodel.errors import SimulationError
 from roxmodel.numerals import money_text
 from roxmodel.plots.charts import Bar, FanSeries, draw_fan, draw_waterfall
 from roxmodel.plots.decisions import FrontierPoint, PlanRow, Swing, draw_chance, draw_frontier, draw_plan, draw_tornado
+from roxmodel.plots.page import warned
 from roxmodel.simulation.actions import unit_of
 from roxmodel.simulation.money.finance import formula_of
 
@@ -44,7 +46,7 @@ def effects_figure(run: Run) -> Figure:
     names, count = ", ".join(i.name for i in run.interventions), len(run.interventions)
     title = f"What if: {names if count == 1 or len(names) <= _TITLE else f'{count} actions'}"
     caption = f"Mean change against no action, all units; band: 95 % of {len(run.changes)} draws."
-    return draw_fan(series, title, caption)
+    return warned(draw_fan(series, title, caption), doubt_words(run.doubts))
 
 
 def rox_figure(run: Run) -> Figure:
@@ -60,7 +62,7 @@ def rox_figure(run: Run) -> Figure:
     steps.append(_bar("net", total.npv))
     terms = run.question.terms
     unit = f"{terms.currency or 'money'}, discounted"
-    return draw_waterfall(steps, "Return on experience", unit, formula_of(terms))
+    return warned(draw_waterfall(steps, "Return on experience", unit, formula_of(terms)), doubt_words(run.doubts))
 
 
 def tornado_figure(run: Run, base: float) -> Figure:
@@ -78,7 +80,8 @@ def tornado_figure(run: Run, base: float) -> Figure:
     if lost:
         caption += f" {lost} left out: at an end of them a feedback loop does not settle."
     terms = run.question.terms
-    return draw_tornado(bars, base, "What the net value depends on", terms.currency or "money", caption)
+    figure = draw_tornado(bars, base, "What the net value depends on", terms.currency or "money", caption)
+    return warned(figure, doubt_words(run.doubts))
 
 
 def _bar(name: str, draws: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Bar:
@@ -88,13 +91,10 @@ def _bar(name: str, draws: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Bar:
 
 def plan_figure(plan: Plan, kind: str) -> Figure:
     """See `Plan.plot`."""
-    if kind == "plan":
-        return _calendar(plan)
-    if kind == "frontier":
-        return _frontier(plan)
-    if kind == "chance":
-        return _chance(plan)
-    raise SimulationError(f"plot({kind!r}) was asked for.", allowed="'plan', 'frontier' or 'chance'")
+    drawn = {"plan": _calendar, "frontier": _frontier, "chance": _chance}.get(kind)
+    if drawn is None:
+        raise SimulationError(f"plot({kind!r}) was asked for.", allowed="'plan', 'frontier' or 'chance'")
+    return warned(drawn(plan), doubt_words(plan.doubts))
 
 
 def _unit(plan: Plan) -> str:

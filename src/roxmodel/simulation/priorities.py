@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from roxmodel.doubts import Doubt, doubt_lines
+from roxmodel.doubts import Doubt, doubt_lines, doubt_words
 from roxmodel.errors import SimulationError, did_you_mean, listed
 from roxmodel.numerals import money_text
+from roxmodel.plots.page import warned
 from roxmodel.plots.priority_map import MapPoint, draw_map
 from roxmodel.result.fit import Fit
 from roxmodel.result.levels import complete_levels
@@ -114,7 +115,8 @@ class Priorities(Spoken):
         if self.wanted < 0 or (shown["better"] == "less").any():
             y = f"{'less' if self.wanted < 0 else 'more'} {self.outcome} ({unit} per point to the better end)"
         caption = "Bars: 95 % of the draws. Items count as levers of their construct (assumed)."
-        return draw_map(points, f"What moves {self.outcome}, and how well it scores", y_label=y, caption=caption)
+        title = f"What moves {self.outcome}, and how well it scores"
+        return warned(draw_map(points, title, y_label=y, caption=caption), doubt_words(self.doubts))
 
 
 def where_to_act(  # noqa: PLR0913 - the contract: the arguments of `simulate`

@@ -383,10 +383,11 @@ def require_memory(draws: int, cells: int, what: str) -> None:
 
 
 def fit_notes(fit: Fit) -> Iterator[str]:
-    """A fit to be wary of."""
-    if not fit.converged:
+    """A fit to be wary of, where no doubt says it (a document of earlier days, or a note)."""
+    said = {doubt.check for doubt in fit.doubts}
+    if not fit.converged and "converged" not in said:
         why = fit.verdicts["converged"].reason
         yield f"This fit did not converge ({why}): its numbers mean nothing certain."
-    if not fit.admissible:
+    if not fit.admissible and "admissible" not in said:
         why = fit.verdicts["admissible"].reason
         yield f"This fit is not admissible ({why}): look at it before using what follows from it."

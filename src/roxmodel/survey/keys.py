@@ -330,12 +330,10 @@ def key_doubts(
     shown = "; ".join(_example(twins, present) for twins in doubtful[:_SHOWN])
     more = f"; and {len(doubtful) - _SHOWN} more" if len(doubtful) > _SHOWN else ""
     rows = ", ".join(f"{count} of the {source} frame" for source, count in people.items() if count)
-    finding = (
-        f"The key {by!r} names {len(keys)} units that are {len(doubtful)} if written alike: {shown}{more}; rows that "
-        f"hang on them: {rows}."
-    )
+    twice = f"The key {by!r} names {len(keys)} units that are {len(doubtful)} if written alike"
     kinds = dict.fromkeys(kind for twins in doubtful for kind in twins.kinds)
-    return (Doubt("keys", "doubtful", finding, (by,), _remedy(by, kinds)),)
+    finding = f"{twice}: {shown}{more}; rows that hang on them: {rows}."
+    return (Doubt("keys", "doubtful", finding, (by,), _remedy(by, kinds), anonymous=f"{twice}."),)
 
 
 def label_doubts(column: str, option: str, labels: Iterable[Hashable]) -> tuple[Doubt, ...]:
@@ -344,9 +342,10 @@ def label_doubts(column: str, option: str, labels: Iterable[Hashable]) -> tuple[
     if not doubtful:
         return ()
     shown = "; ".join(listed(twins.keys, _SHOWN) for twins in doubtful[:_SHOWN])
-    finding = f"The {option}= column {column!r} has labels that are the same if written alike: {shown}."
+    twice = f"The {option}= column {column!r} has labels that are the same if written alike"
     kinds = dict.fromkeys(kind for twins in doubtful for kind in twins.kinds)
-    return (Doubt("keys", "doubtful", finding, (column,), _remedy(column, kinds)),)
+    remedy = _remedy(column, kinds)
+    return (Doubt("keys", "doubtful", f"{twice}: {shown}.", (column,), remedy, anonymous=f"{twice}."),)
 
 
 def _example(twins: Twins, present: Mapping[str, Mapping[Hashable, float]]) -> str:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from roxmodel.errors import listed
-from roxmodel.moments.linked import LinkedMoments, SourceMoments, UnitMeans
+from roxmodel.moments.linked import LinkedMoments, SourceMoments, UnitMeans, mean_noise
 from roxmodel.spec.constructs import UNIT, Construct
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.questionnaire import Item
 from roxmodel.survey.suspect import direction_of, effective_answers
-from roxmodel.types import FloatArray
+from roxmodel.types import BoolArray, FloatArray
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,14 +52,14 @@ def agreement(moments: SourceMoments, construct: Construct) -> Agreement:
     """
     own = moments.select(construct.item_names)
     rwg, rwg_note = _rwg(own, construct)
-    whole = (own.counts > 0).all(axis=1)
+    whole = np.asarray((own.counts > 0).all(axis=1))
     within = own.within_covariance
     if whole.sum() < 2:
         why = "fewer than two units answered every item: nothing to compare between units"
         return Agreement(np.nan, np.nan, rwg, _joined(why, rwg_note))
     if np.isnan(within).any():
         return Agreement(np.nan, np.nan, rwg, _joined(_why_unknown(own), rwg_note))
-    answers = _answers(own.weight[whole], own.weight2[whole], within)
+    answers = _answers(own, whole, within)
     rounding = _ROUNDING * float(np.diagonal(within).mean())
     icc1, icc2, why = _icc(own.mean[whole].mean(axis=1), answers, float(within.mean()), rounding)
     left_out = int((own.counts > 0).any(axis=1).sum() - whole.sum())
@@ -72,14 +72,17 @@ def _joined(*notes: str) -> str:
     return "; ".join(note for note in notes if note)
 
 
-def _answers(weight: FloatArray, weight2: FloatArray, within: FloatArray) -> FloatArray:
-    """(G,) complete answers that would make the mean of the item means as precise as it is.
+def _answers(own: SourceMoments, whole: BoolArray, within: FloatArray) -> FloatArray:
+    """Complete answers that would make the mean of the item means as precise as it is, for the units `whole`, (G,).
 
-    `weight`, `weight2`: (G, p, p) sums of weights and squares, above 0 on the diagonal; `within`: (p, p) covariance.
+    `within`: (p, p) covariance of answers. People of one team who answer alike say less than so many others.
     """
-    own = np.diagonal(weight, axis1=1, axis2=2)
-    share = weight2 / (own[:, :, None] * own[:, None, :])
+    weight, weight2 = own.weight[whole], own.weight2[whole]
+    each = np.diagonal(weight, axis1=1, axis2=2)
+    share = weight2 / (each[:, :, None] * each[:, None, :])
     noise = (share * within).mean(axis=(1, 2))
+    if own.teams is not None:
+        noise = mean_noise(replace(own, eligible=None), within)[whole].mean(axis=(1, 2))
     if within.mean() > 0 and (noise > 0).all():
         return np.asarray(within.mean() / noise)
     return np.asarray(1.0 / np.diagonal(share, axis1=1, axis2=2).mean(axis=1))  # all agree: nothing is noise

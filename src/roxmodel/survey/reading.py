@@ -31,6 +31,7 @@ from roxmodel.survey.frames import (
 from roxmodel.survey.keys import Keys, key_doubts, label_doubts, read_keys, refuse_mixed_types, refuse_twice
 from roxmodel.survey.misread import ItemAnswers, Kind, code_doubts
 from roxmodel.survey.suspect import duplicate_doubts, reversed_in_moments
+from roxmodel.survey.team_columns import team_codes, team_doubts
 from roxmodel.types import FloatArray
 
 __all__ = ["Options", "Reading", "Rows", "frame_doubts", "read_frames", "read_moments", "require_sources"]
@@ -50,6 +51,7 @@ class Options:
     weight: Mapping[str, str] = field(default_factory=dict)  # source -> column
     frequency: Mapping[str, str] = field(default_factory=dict)
     eligible: Mapping[str, str] = field(default_factory=dict)  # source -> column of the unit frame
+    team: Mapping[str, str] = field(default_factory=dict)  # source -> column
     coerce: bool = False  # whether answers outside their scale count as missing
 
 
@@ -71,6 +73,7 @@ class Reading:
     origin: Literal["frames", "pickle", "moments"] = "frames"
     left_behind: tuple[str, ...] = ()  # sources with missing answers whose rows stayed where the pickle was made
     doubts: tuple[Doubt, ...] = ()  # what in the frames may not be what it seems
+    remarks: tuple[Doubt, ...] = ()  # what else was looked at: notes, and what is in order
     assumed: Mapping[str, int] = field(default_factory=dict)
 
     def travelling(self, by: str) -> Reading:
@@ -113,6 +116,7 @@ class _Book:
     coerced: dict[str, int] = field(default_factory=dict)
     rows: dict[str, Rows] = field(default_factory=dict)
     doubts: list[Doubt] = field(default_factory=list)
+    surveys: int = 1  # how many of people
 
     def note(self, source: str, kind: Kind, answers: Sequence[Answers]) -> None:
         """Answers outside their scale, and codes for "no answer" in items without a scale."""
@@ -129,6 +133,7 @@ def read_frames(model: RoxModel, frames: Mapping[str, object], options: Options)
     """Read one frame a source; frames of sources the model does not ask are left unread."""
     book, sources = _Book({item.name: c.name for c in model.constructs for item in c.items}), []
     figures, unit_frame = None, None
+    book.surveys = len(model.respondent_sources)
     for source, given in frames.items():
         items = [item for c in model.constructs if c.source == source for item in c.items]
         if source == UNIT:
@@ -137,6 +142,7 @@ def read_frames(model: RoxModel, frames: Mapping[str, object], options: Options)
         elif items:
             sources.append(_read_source(source, given, items, options, book))
     moments = LinkedMoments(tuple(sources), figures)
+    doubts, remarks = _parted(book.doubts)
     if options.eligible:
         moments = _with_eligible(moments, unit_frame, book, options)
     present = {source: dict(zip(keys.units, keys.rows.tolist(), strict=True)) for source, keys in book.keys.items()}
@@ -145,9 +151,14 @@ def read_frames(model: RoxModel, frames: Mapping[str, object], options: Options)
         moments, unit_frame, book.keys.get(UNIT), coerced=book.coerced, rows=book.rows,
         without_unit={source: keys.without for source, keys in book.keys.items() if keys.without},
         eligible=tuple(options.eligible.values()),
-        doubts=(*book.doubts, *linkage, *reversed_in_moments(model, moments)),
+        doubts=(*doubts, *linkage, *reversed_in_moments(model, moments)), remarks=remarks,
         assumed={s: own.assumed for s, own in frames.items() if isinstance(own, Aggregated) and own.assumed},
     )  # fmt: skip
+
+
+def _parted(found: Sequence[Doubt]) -> tuple[tuple[Doubt, ...], tuple[Doubt, ...]]:
+    """Doubts, and the rest of what was found."""
+    return tuple(one for one in found if one.serious), tuple(one for one in found if not one.serious)
 
 
 def frame_doubts(model: RoxModel, native: object, columns: Mapping[str, str | None]) -> tuple[Doubt, ...]:
@@ -235,25 +246,45 @@ def _read_source(source: str, given: object, items: list[Item], options: Options
             _positive(what, source, frame, asked.get(source))
             for what, asked in (("weight", options.weight), ("frequency", options.frequency))
         )
-        design, columns = Design(keys.codes, keys.units, weight, frequency), [one.values for one in answers]
+        columns = [one.values for one in answers]
+        asked = options.team.get(source)
+        team = None if asked is None else team_codes(source, frame, asked)
+        design = Design(keys.codes, keys.units, weight, frequency, team=team)
         moments = SourceMoments.from_columns(source, names, columns, design)
+        if asked is not None:
+            _require_teams(source, asked, options.by, moments)
         if moments.n.shape[1:] != (1, 1) and (moments.n != moments.n[:, :1, :1]).any():
             book.rows[source] = Rows(tuple(answers), design)
         book.note(source, "answers", answers)
         if source not in options.frequency:
-            book.doubts += duplicate_doubts(source, columns, keys.codes)
+            twice = duplicate_doubts(source, columns, keys.codes)
+            book.doubts += twice
+            if asked is None and not twice:  # the rows of a person read twice are no team
+                book.doubts += team_doubts(source, frame, wanted, (columns, keys), book.surveys)
     signs, offsets = zip(*(item.reading for item in items), strict=True)
     return moments if all(sign > 0 for sign in signs) else moments.affine(signs, offsets)
 
 
 def _named(source: str, given: object, options: Options) -> list[str]:
     """Columns that options name, beside key and items."""
-    weights = [which[source] for which in (options.weight, options.frequency) if source in which]
+    weights = [which[source] for which in (options.weight, options.frequency, options.team) if source in which]
     if not isinstance(given, Aggregated):
         return weights
     if weights:
-        raise SpecError(f"weight= and frequency= are of rows; the {source} frame is rox.Aggregated.")
+        raise SpecError(f"weight=, frequency= and team= are of rows; the {source} frame is rox.Aggregated.")
     return list(given.columns)
+
+
+def _require_teams(source: str, column: str, by: str, moments: SourceMoments) -> None:
+    """Refuse a column that says nothing of teams."""
+    teams = moments.teams
+    if teams is None or ((teams.count > 1).any() and (teams.count < moments.respondents).any()):
+        return
+    what = "all people of a unit are one team" if not (teams.count > 1).any() else "no two people share a team"
+    raise DataError(
+        f"team={column!r} of the {source} frame: {what}, so that nothing can be told of what teams have in common.",
+        hint=f"Name the column with teams inside each {by}, of several people each, or leave team= out.",
+    )
 
 
 def _positive(what: str, source: str, frame: Frame, column: str | None) -> FloatArray | None:

@@ -58,6 +58,14 @@ class Study(Told):
         Column of counts (whole numbers >= 1), or source -> column: a row stands for so many equal rows.
     eligible
         Source -> column of the unit frame with how many people could have answered.
+    team
+        Column of teams inside units, or source -> column: people of one team answer alike (they share a boss, a shift,
+        a day), so that a mean of 20 people of 4 teams says less than one of 20 people who have nothing in common. The
+        sampling error of unit means then comes from teams: Σ_team Σ_t (n_tj / n_j)² + Σ_person / n_j, both covariances
+        found by the method of moments (doi 10.1002/9780470316856); without it effects are understated where teams
+        differ. A value names a team of its own in every unit; a person without one stands alone. In finite units
+        (`eligible`) both parts shrink by the share that was asked: teams that answered stand for those that did not.
+        Left out, columns that could name teams are tested, and one where people answer alike is a doubt (``teams``).
     min_group
         Smallest number of people of a survey that any figure of a single unit rests on. What may not be shown, nothing
         that answers about units knows: tables leave it out, and `simulate` and its like take such a unit to stand at
@@ -109,6 +117,7 @@ class Study(Told):
         weight: str | Mapping[str, str] | None = None,
         frequency: str | Mapping[str, str] | None = None,
         eligible: Mapping[str, str] | None = None,
+        team: str | Mapping[str, str] | None = None,
         min_group: int = MIN_GROUP,
         coerce: bool = False,
         wave: str | None = None,
@@ -124,6 +133,7 @@ class Study(Told):
             weight=_by_source("weight", weight, asked),
             frequency=_by_source("frequency", frequency, asked),
             eligible=_by_source("eligible", eligible, asked),
+            team=_by_source("team", team, asked),
             coerce=coerce,
         )
         reading = read_frames(model, frames, options)
@@ -224,9 +234,14 @@ class Study(Told):
 
         ``scale`` (codes such as 99 in an item without a scale), ``duplicates`` (rows read twice), ``keys`` (units that
         are one, written in two ways), ``units`` (fewer than half are in every source), ``reversed`` (items that run
-        against the others of their construct).
+        against the others of their construct), ``teams`` (people of one team answer alike, and `team` was not said).
         """
         return self._reading.doubts
+
+    @property
+    def remarks(self) -> tuple[Doubt, ...]:
+        """What else was looked at when the frames were read: notes, and what is in order."""
+        return self._reading.remarks
 
     @property
     def left_behind(self) -> tuple[str, ...]:

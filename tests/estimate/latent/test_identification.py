@@ -118,9 +118,9 @@ def test_equal_loadings_identify(text):
 
 
 def test_three_items_of_noise_are_identified_as_a_model_but_not_by_the_data():
-    found = rox.fit(
-        rox.RoxModel.from_lavaan(TWO), rox.Moments.from_correlation(ITEMS[:6], np.eye(6), n=200), method="sem"
-    )
+    moments = rox.Moments.from_correlation(ITEMS[:6], np.eye(6), n=200)
+    with pytest.warns(rox.RoxWarning, match=r"identified \(unusable\)"):
+        found = rox.fit(rox.RoxModel.from_lavaan(TWO), moments, method="sem")
     assert found.converged
     assert not found.identified
     assert [fault.code for fault in found.verdicts["identified"].faults] == ["flat"]

@@ -113,6 +113,7 @@ def test_moments_are_enough(tiny):
     same(rox.fit(model, study, within="saturated"), rox.fit(model, study.moments, within="saturated"))
 
 
+@pytest.mark.filterwarnings("ignore::roxmodel.errors.RoxWarning")  # 20 units
 def test_equation_units(tiny):
     model, frames = tiny.model(3), tiny.frames(20, 3)
     frames = (frames[0][frames[0]["key"] > "u002"], frames[1][frames[1]["key"] < "u018"], frames[2])
@@ -127,6 +128,7 @@ def test_equation_units(tiny):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::roxmodel.errors.RoxWarning")
 @pytest.mark.parametrize("within", ["pooled", "saturated"])
 @pytest.mark.parametrize("seed", range(4))
 def test_nothing_between_units(tiny, seed, within):
@@ -155,6 +157,7 @@ def test_few_units_are_refused(tiny, units, within):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.filterwarnings("ignore::roxmodel.errors.RoxWarning")
 @pytest.mark.parametrize("within", ["pooled", "saturated"])
 @pytest.mark.parametrize("units", [8, 10])
 def test_hardly_enough_units(tiny, units, within):

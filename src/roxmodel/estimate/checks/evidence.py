@@ -29,6 +29,8 @@ LEVELS: Final[Mapping[str, float]] = {
     "collinear": 0.002,
     "sign": 0.002,
     "reversed": 0.001,
+    "admissible": 0.001,
+    "size": 0.001,
 }
 """Probability that each check doubts a fit whose model made the data; all together under 5 % (Bonferroni over the
 checks, Holm within each)."""

@@ -226,6 +226,12 @@ def estimate_jointly(
                 "a sample of very many.",
                 hint="Use within='pooled', or leave eligible= out of the study.",
             )
+        if source.moments.teams is not None:
+            raise EstimationError(
+                "team= (people who answer alike) belongs to within='pooled': the likelihood of all respondents takes "
+                "people of a unit as independent.",
+                hint="Use within='pooled', or leave team= out of the study.",
+            )
         cells = cells_of(source)
         _require_regular(source)
         layout, theta, lower, own = _within_start(model, source, modelled, scaling)

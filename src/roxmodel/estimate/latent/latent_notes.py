@@ -364,11 +364,9 @@ def _converged(solution: LatentSolution) -> Verdict:
     found = solution.found
     if found.converged:
         return Verdict(True, f"the gradient vanishes after {found.steps} step{'' if found.steps == 1 else 's'}")
-    words = (
-        f"no optimum was found in {found.steps} steps; simplify the model, give start= values, or look for constructs "
-        "that cannot be told apart"
-    )
-    return Verdict.of([Fault("steps", words)], "")
+    words = f"no optimum was found in {found.steps} steps"
+    way = "simplify the model, give start= values, or look for constructs that cannot be told apart"
+    return Verdict.of([Fault("steps", words, remedy=way)], "")
 
 
 def _identified(solution: LatentSolution) -> Verdict:
@@ -377,8 +375,8 @@ def _identified(solution: LatentSolution) -> Verdict:
         return Verdict(True, f"the information has full rank (condition {solution.bread.condition:.3g})")
     part = np.abs(flat) > 0.1 * np.abs(flat).max()
     rows = [row for row in solution.table if row.free and part[row.free - 1]]
-    words = f"these data cannot tell apart {name_parameters(rows)}; fix one of them or merge their constructs"
-    return Verdict.of([Fault("flat", words, tuple(row.id for row in rows))], "")
+    words, way = f"these data cannot tell apart {name_parameters(rows)}", "fix one of them or merge their constructs"
+    return Verdict.of([Fault("flat", words, tuple(row.id for row in rows), remedy=way)], "")
 
 
 def _faults(solution: LatentSolution, at: Mapping[str, Implied]) -> Iterator[Fault]:
@@ -387,25 +385,25 @@ def _faults(solution: LatentSolution, at: Mapping[str, Implied]) -> Iterator[Fau
     if held:
         words = (
             f"{name_parameters(held)} stopped at its bound 0 (a Heywood case): the items or causes explain more than "
-            "there is; check for too few items, too small a sample, or a wrong model"
+            "there is"
         )
-        yield Fault("bound", words, tuple(row.id for row in held))
+        way = "check for too few items, too small a sample, or a wrong model"
+        yield Fault("bound", words, tuple(row.id for row in held), remedy=way)
     for group, layout in zip(solution.sample.groups, solution.layouts, strict=True):
         where = _in_group(group.name)
         for which, what in ((DISTURBANCES, "constructs (of what causes leave)"), (RESIDUALS, "item residuals")):
-            for words in _impossible(filled(layout, theta, which), (layout, which), what + where):
-                yield Fault("impossible", words)
-        for words in _inseparable(model, at[group.name], where, _SAME):
-            yield Fault("inseparable", words)
+            yield from _impossible(filled(layout, theta, which), (layout, which), what + where)
+        yield from _inseparable(model, at[group.name], where, _SAME)
         largest = float(stability_index(filled(layout, theta, EDGES)[None])[0]) if model.loops() else 0.0
         if largest >= 1:
             words = (
                 f"the feedback loop{where} has no equilibrium (largest eigenvalue {largest:.3g} in modulus, not below "
-                "1): a push around it grows for ever; an edge of it is wrong, or an instrument is weak"
+                "1): a push around it grows for ever"
             )
-            yield Fault("loop", words)
+            members = tuple(dict.fromkeys(name for loop in model.loops() for name in loop))
+            yield Fault("loop", words, names=members, remedy="an edge of it is wrong, or an instrument is weak")
     if solution.bread.condition > _RIDGE:
-        yield Fault("ridge", _ridge(model, solution, at))
+        yield _ridge(model, solution, at)
 
 
 def _in_group(name: str) -> str:
@@ -416,7 +414,8 @@ def _admissible(solution: LatentSolution, at: Mapping[str, Implied], faults: lis
     heed = ["every variance is positive and no two constructs coincide"]
     if not faults:
         for group in solution.sample.groups:
-            heed += _inseparable(solution.model, at[group.name], _in_group(group.name), _ALIKE)
+            found = _inseparable(solution.model, at[group.name], _in_group(group.name), _ALIKE)
+            heed += [fault.told for fault in found]
     return Verdict.of(faults, "; ".join(heed))
 
 
@@ -453,31 +452,34 @@ def _marker_named(model: RoxModel, sample: LinkedSample, found: Verdict) -> Verd
         own = [sample.items.index(item) for item in construct.item_names]
         others = own[1:]
         if len(own) > 2 and shared[own[0], others].mean() < _HARDLY < shared[np.ix_(others, others)].mean():
-            weak.append(f"{construct.item_names[0]} of {construct.name}")
+            weak.append(construct)
     if not weak:
         return found
+    firsts = ", ".join(f"{c.item_names[0]} of {c.name}" for c in weak)
     words = (
-        f"{', '.join(weak)}: the first item is the unit of its construct but shares hardly anything with the others "
+        f"{firsts}: the first item is the unit of its construct but shares hardly anything with the others "
         f"between units; put another item first ({found.reason})"
     )
-    return Verdict.of([Fault("marker", words)], "")
+    return Verdict.of([Fault("marker", words, names=tuple(c.name for c in weak))], "")
 
 
-def _ridge(model: RoxModel, solution: LatentSolution, at: Mapping[str, Implied]) -> str:
+def _ridge(model: RoxModel, solution: LatentSolution, at: Mapping[str, Implied]) -> Fault:
     """Along which constructs the optimum is flat, and what to do."""
     condition = f"condition number {solution.bread.condition:.2g}"
     text = f"the optimum lies on a ridge ({condition}): edges can move far for little"
-    alike = [words for group in solution.sample.groups for words in _tangled(model, at[group.name])]
+    alike = {k: v for group in solution.sample.groups for k, v in _tangled(model, at[group.name]).items()}
     if not alike:
-        return text + "; fix or leave out an edge, or add items"
-    return (
-        f"{text}. {'; '.join(dict.fromkeys(alike))}; merge these constructs, leave out edges, or measure what differs"
-    )
+        return Fault("ridge", text, remedy="fix or leave out an edge, or add items")
+    edges = tuple(f"{cause} -> {effect}" for effect, (causes, _) in alike.items() for cause in causes)
+    names = tuple(dict.fromkeys(cause for causes, _ in alike.values() for cause in causes))
+    words = f"{text}. {'; '.join(words for _, words in alike.values())}"
+    way = "merge these constructs, leave out edges, or measure what differs"
+    return Fault("ridge", words, names=names, edges=edges, remedy=way)
 
 
-def _tangled(model: RoxModel, at: Implied) -> list[str]:
-    """Effects whose causes are nearly determined by each other (variance inflation)."""
-    place, found = {name: i for i, name in enumerate(model.names)}, []
+def _tangled(model: RoxModel, at: Implied) -> dict[str, tuple[list[str], str]]:
+    """Effects whose causes are nearly determined by each other (variance inflation): which, in words."""
+    place, found = {name: i for i, name in enumerate(model.names)}, {}
     for effect in model.endogenous:
         causes = [name for name in model.causes(effect) if at.latent[place[name], place[name]] > 0]
         own = at.latent[np.ix_([place[c] for c in causes], [place[c] for c in causes])]
@@ -486,14 +488,15 @@ def _tangled(model: RoxModel, at: Implied) -> list[str]:
         inflation = np.diag(np.linalg.pinv(correlation, hermitian=True))
         worst = [name for name, value in zip(causes, inflation, strict=True) if value > _INFLATED]
         if len(worst) > 1:
-            found.append(
+            words = (
                 f"{', '.join(worst)} can not be told apart as causes of {effect} (variance inflation up to "
                 f"{inflation.max():.0f})"
             )
+            found[effect] = (worst, words)
     return found
 
 
-def _impossible(matrix: FloatArray, where: tuple[Layout, int], what: str) -> list[str]:
+def _impossible(matrix: FloatArray, where: tuple[Layout, int], what: str) -> list[Fault]:
     """Covariances that no answers can have together, with the largest correlation among them."""
     if _lowest(matrix) >= -1e-8:
         return []
@@ -503,8 +506,9 @@ def _impossible(matrix: FloatArray, where: tuple[Layout, int], what: str) -> lis
     correlation = np.abs(np.tril(matrix / np.outer(spread, spread), -1))
     a, b = np.unravel_index(int(correlation.argmax()), correlation.shape)
     largest = f"{names[b]} and {names[a]}, {correlation[a, b]:.2f}"
+    words = f"the correlations of the {what} are impossible together (largest: {largest})"
     way = "merge the two, free fewer covariances, or get more rows"
-    return [f"the correlations of the {what} are impossible together (largest: {largest}); {way}"]
+    return [Fault("impossible", words, names=(names[b], names[a]), remedy=way)]
 
 
 def _lowest(matrix: FloatArray) -> float:
@@ -517,19 +521,21 @@ def _lowest(matrix: FloatArray) -> float:
     return float(np.linalg.eigvalsh(own)[0])
 
 
-def _inseparable(model: RoxModel, at: Implied, where: str, limit: float) -> list[str]:
+def _inseparable(model: RoxModel, at: Implied, where: str, limit: float) -> list[Fault]:
     with np.errstate(invalid="ignore", divide="ignore"):
         spread = np.sqrt(np.diag(at.latent))
         correlation = at.latent / np.outer(spread, spread)
     several = [len(construct.items) > 1 for construct in model.constructs]
     pairs = [
-        (abs(correlation[a, b]), f"{model.names[b]} and {model.names[a]} ({correlation[a, b]:+.2f})")
+        (abs(correlation[a, b]), f"{model.names[b]} and {model.names[a]} ({correlation[a, b]:+.2f})", (b, a))
         for a in range(len(several))
         for b in range(a)
         if (several[a] or several[b]) and abs(correlation[a, b]) > limit
     ]
     if not pairs:
         return []
-    words = [text for _, text in sorted(pairs, reverse=True)[:4]]
+    shown = sorted(pairs, reverse=True)[:4]
     how = "not" if limit > _ALIKE else "hardly"
-    return [f"constructs that can {how} be told apart{where}: {', '.join(words)}; merge them, or measure what differs"]
+    words = f"constructs that can {how} be told apart{where}: {', '.join(text for _, text, _ in shown)}"
+    names = tuple(dict.fromkeys(model.names[k] for _, _, pair in shown for k in pair))
+    return [Fault("inseparable", words, names=names, remedy="merge them, or measure what differs")]

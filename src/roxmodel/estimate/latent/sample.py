@@ -210,7 +210,7 @@ def linked_sample(model: RoxModel, moments: LinkedMoments, cells: Mapping[str, C
     spread = means.spread(noise)
     scaled = noise / np.outer(spread, spread)
     data = NormalCells(seen, np.where(seen, raw, 0.0) / spread, np.ones(len(raw)), noise=scaled)
-    notes = _population_notes(tuple(found))
+    notes = [*_population_notes(tuple(found)), *_team_notes(tuple(found))]
     place = {unit: k for k, unit in enumerate(moments.units)}
     places = np.array([place[unit] for unit in means.units], dtype=np.int64)
     empty = len(moments.units) - len(raw)
@@ -274,7 +274,8 @@ def _require_distinct(items: tuple[str, ...], raw: FloatArray, sources: tuple[So
 
 def noise_of(means: UnitMeans, sources: Sequence[Source]) -> FloatArray:
     """(J, p, p) covariance of the sampling errors of the unit means, in points squared."""
-    return means.noise({source.name: source.within.covariance for source in sources})
+    teams = {source.name: source.within.team for source in sources if source.within.team is not None}
+    return means.noise({source.name: source.within.covariance for source in sources}, teams=teams)
 
 
 def _population_notes(sources: tuple[Source, ...]) -> list[str]:
@@ -294,6 +295,19 @@ def _population_notes(sources: tuple[Source, ...]) -> list[str]:
             f"Those who answered ({', '.join(endless)}) are taken as a sample of very many who could have: their unit "
             "means carry the full sampling error. If most of a small team answered, say how many there are (eligible=)."
         )
+    return notes
+
+
+def _team_notes(sources: tuple[Source, ...]) -> list[str]:
+    notes = []
+    for source in sources:
+        if source.within.team is not None and source.moments.teams is not None:
+            share = float(np.trace(source.within.team) / np.trace(source.within.covariance))
+            notes.append(
+                f"People of one team answer alike ({source.name}, {source.moments.teams.count.sum():.0f} teams): "
+                f"{100 * share:.0f} % of the variance of answers within units is between teams, and the sampling error "
+                "of unit means comes from teams, drawn from very many there could be."
+            )
     return notes
 
 

@@ -14,7 +14,7 @@ from roxmodel.implied.curvature import pair_information
 from roxmodel.implied.identification import completed
 from roxmodel.implied.likelihood import inverted
 from roxmodel.moments.cells import Cells
-from roxmodel.moments.linked import SourceMoments, never_met, without_say
+from roxmodel.moments.linked import SourceMoments, never_met, team_covariance, without_say
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = ["Within", "WithinStep", "holed", "within_of", "within_step"]
@@ -40,6 +40,7 @@ class Within:
     guessed: BoolArray | None = None  # (q, q) correlations that were not known and assumed; None where all were known
     notes: tuple[str, ...] = ()  # how it was found, where that is not plain
     apart: BoolArray | None = None  # (q, q) pairs that nobody of one unit answered both of; None where there are none
+    team: FloatArray | None = None  # (q, q) what of the covariance people of one team have in common; None: no teams
 
     @property
     def assumed(self) -> bool:
@@ -109,11 +110,15 @@ def within_of(
             f"{own.source}: how answers correlate within units {why}; {_ASSUMED} was assumed for items of one "
             f"construct, {_ACROSS} for items of different ones."
         )
+    if own.teams is not None:  # pooling over the people of few teams misses a part of what teams differ by
+        between, missed = own.between_teams(weight)
+        pooled = pooled + missed * np.where(np.isnan(between), 0.0, between)
     pooled, mended = _positive(pooled)
+    team = None if own.teams is None else team_covariance(own, pooled, weight)
     if mended:
         notes.append(f"{own.source}: the pooled covariance within units was not positive semi-definite and was mended.")
     said = tuple(notes) if start is None else start.notes
-    return Within(pooled, df, guessed, said, apart if apart.any() else None)
+    return Within(pooled, df, guessed, said, apart if apart.any() else None, team)
 
 
 def _holes_filled(

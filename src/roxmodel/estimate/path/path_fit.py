@@ -501,9 +501,12 @@ class _Tabulation:
             return Verdict.of([Fault("variance", words, tuple(row.id for row in negative))], "")
         spread = np.sqrt(np.maximum(np.diag(psi), 0.0))
         spread = np.where(spread > 0, spread, 1.0)
-        if np.linalg.eigvalsh(psi / np.outer(spread, spread))[0] < -1e-10:
+        values, vectors = np.linalg.eigh(psi / np.outer(spread, spread))
+        if values[0] < -1e-10:
             words = "the covariances of disturbances and of constructs without causes contradict each other"
-            return Verdict.of([Fault("contradiction", words)], "")
+            share = np.abs(vectors[:, 0])
+            names = tuple(n for n, own in zip(self.model.names, share, strict=True) if own > 0.1 * share.max())
+            return Verdict.of([Fault("contradiction", words, names=names)], "")
         return Verdict(True, "every residual variance is positive")
 
 

@@ -145,6 +145,8 @@ def _noise_note(model: RoxModel, study: Study) -> tuple[str, ...]:
     sources = {construct.name: construct.source for construct in model.constructs}
     same = any(sources[edge.cause] == sources[edge.effect] != UNIT for edge in model.edges)
     alike = " (where one survey rates both ends, what its raters share can also overstate them)" if same else ""
+    if any(source.teams is not None for source in study.moments.sources):
+        tail += " Teams (team=) count in these reliabilities; the effects do not know them."
     note = (
         "Unit means are taken as if measured without sampling error, so effects of survey constructs are as a rule "
         f"understated{alike}, the more the fewer answers a unit has, and the intervals do not count it.{tail}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from roxmodel.document import named_file, read_document, read_text, write_document, write_text
+from roxmodel.document import DoubtRecord, named_file, read_document, read_text, write_document, write_text
 from roxmodel.doubts import Doubt
 from roxmodel.errors import DocumentError, RoxError, SimulationError, did_you_mean
 from roxmodel.frozen import FrozenMapping
@@ -340,6 +340,10 @@ class Plan(Spoken):
             "spent": self.spent,
             "n_units": self.question.units,
         }
+        if self.doubts:
+            edges_in = self.question.fit.edges_in
+            named = (DoubtRecord.of(replace(one, edges=edges_in(one))) for one in self.doubts)
+            content["doubts"] = [one.model_dump(mode="json") for one in named]
         return write_text(path, write_document("plan", content))
 
 
@@ -387,6 +391,7 @@ class SavedPlan:
     `interventions`: the chosen actions at the chosen doses and first waves, what `simulate` takes. `horizon`,
     `finance`: waves, prices, rate, timing and currency it was made for. `promised`: mean, low, high of the npv it
     promised. `spent`: money it spends in all waves, not discounted. `n_units`: units the money was counted over.
+    `doubts`: those of the fit that it was made with, without names of units; empty = none, or an older file.
     """
 
     interventions: tuple[Intervention, ...]
@@ -395,6 +400,7 @@ class SavedPlan:
     promised: Mapping[str, float]
     spent: float
     n_units: int | None
+    doubts: tuple[Doubt, ...] = ()
 
 
 def _fingerprint(model: RoxModel) -> str:
@@ -446,6 +452,7 @@ def load_plan(path: AnyPath, fit: Fit) -> SavedPlan:
             promised=FrozenMapping({name: float(content["promised"][name]) for name in ("mean", "low", "high")}),
             spent=float(content["spent"]),
             n_units=content["n_units"],
+            doubts=tuple(DoubtRecord(**one).doubt for one in content.get("doubts", ())),
         )
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         why = f" ({error})" if isinstance(error, RoxError) else ""

@@ -1,0 +1,231 @@
+"""One unmeasured cause behind several constructs: what it would leave of the effects, equation by equation.
+
+Let U, of variance 1, act on every construct of a set, and let c be a construct of it, C its causes in the graph, of
+which those outside the set are not touched by U. The regression of c on C leaves the variance ψ; U explains the share R
+of it. With u the covariances of U with the touched causes, M the inverse of what the untouched causes leave of their
+covariance, and v = 1 - u'Mu what the causes leave of U, the regression of c on C and U has
+
+    slopes  b - s √(Rψ/v) M u,        and the covariance of U and c is        b'u + s √(Rψv),
+
+s being the sign with which U acts on c. Causes come before effects, so that one pass tells all. For one edge this is
+the bias of Cinelli & Hazlett (2020), doi 10.1111/rssb.12348. Everything counts in standard deviations here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+from roxmodel.result.derived import disturbances
+from roxmodel.result.fitted import Fitted
+from roxmodel.result.system import implied_covariance
+from roxmodel.types import FloatArray
+
+__all__ = ["Route", "Touched", "implied_of_constructs", "patterns_of", "route_of", "shares_like"]
+
+_LISTED = 12  # touched constructs up to which every pattern of signs is tried
+_GRID = np.linspace(0.0, 1.0, 33)
+_ROUNDS = 4  # each makes the step 32 times finer
+_ROUNDING = 1e-12  # of a share
+_TINY = np.finfo(float).tiny
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """One construct that the unmeasured cause acts on; `d` is the number of draws."""
+
+    name: str
+    left: FloatArray  # (d,) share of its variance that its causes leave; of a first one: that untouched ones leave
+    parents: tuple[int, ...]  # places, among the touched, of its causes
+    slopes: FloatArray  # (d, p) of these, in standard deviations
+    inverse: FloatArray  # (d, p, p) M
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The touched constructs, causes before effects."""
+
+    touched: tuple[Touched, ...]
+    sd: FloatArray  # (d, touched) their standard deviations
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the touched constructs."""
+        return tuple(one.name for one in self.touched)
+
+    def slopes(self, shares: FloatArray, signs: FloatArray) -> list[FloatArray]:
+        """(m, p) slopes of each construct with U held constant; NaN where U cannot explain so much.
+
+        `shares` of what is left, and `signs`: (m, touched), or one row for all draws.
+        """
+        ties: list[FloatArray] = []
+        found: list[FloatArray] = []
+        for place, one in enumerate(self.touched):
+            own = signs[:, place] * np.sqrt(shares[:, place] * one.left)
+            if not one.parents:
+                ties.append(own)
+                found.append(one.slopes)
+                continue
+            u = np.stack(np.broadcast_arrays(*(ties[parent] for parent in one.parents)), axis=-1)
+            pull = (one.inverse @ u[:, :, None])[:, :, 0]
+            free = 1.0 - (u * pull).sum(axis=1)
+            open_ = np.sqrt(np.where(free > 0, free, np.nan))
+            found.append(one.slopes - (own / open_)[:, None] * pull)
+            ties.append((one.slopes * u).sum(axis=1) + own * open_)
+        return found
+
+    def reached(self, slopes: Sequence[FloatArray], push: FloatArray) -> list[FloatArray]:
+        """Change (m,) of each construct after a push (touched,), everything in standard deviations."""
+        found: list[FloatArray] = []
+        for one, given, own in zip(self.touched, slopes, push, strict=True):
+            carried = (given[:, place] * found[parent] for place, parent in enumerate(one.parents))
+            found.append(sum(carried, np.full(1, own)))
+        return found
+
+    def total(self, shares: FloatArray, signs: FloatArray) -> FloatArray:
+        """(m,) total effect of the first construct on the last, in their own units."""
+        push = np.zeros(len(self.touched))
+        push[0] = 1.0
+        last = self.reached(self.slopes(shares, signs), push)[-1]
+        return np.asarray(last * self.sd[:, -1] / self.sd[:, 0])
+
+    def worst(self, shares: FloatArray, patterns: FloatArray) -> FloatArray:
+        """(1, touched) the signs of those given that are most unfavourable, at shares (touched,)."""
+        found = np.sign(self.naive) * self.total(shares[None, :], patterns)
+        return patterns[[0 if np.isnan(found).all() else int(np.nanargmin(found))]]
+
+    @property
+    def naive(self) -> float:
+        """The total effect as it stands, of the first draw."""
+        none = np.zeros((1, len(self.touched)))
+        return float(self.total(none, none)[0])
+
+    def overturning(self, patterns: FloatArray) -> float:
+        """Equal share of what is left that brings the total to 0, signs most unfavourable; 0-1."""
+        side, count = np.sign(self.naive), len(patterns)
+        if side == 0:
+            return 0.0
+        low, high = 0.0, 1.0
+        for _ in range(_ROUNDS):
+            grid = (low + (high - low) * _GRID)[1:-1]
+            shares = np.repeat(grid, count)[:, None] * np.ones(len(self.touched))
+            found = side * self.total(shares, np.tile(patterns, (len(grid), 1)))
+            least = np.where(np.isnan(found), np.inf, found).reshape(len(grid), count).min(axis=1)
+            crossed = np.flatnonzero(least <= 0)
+            at = int(crossed[0]) if len(crossed) else len(grid)
+            low, high = float(np.append(low, grid)[at]), float(np.append(grid, high)[at])
+        return (low + high) / 2
+
+
+def implied_of_constructs(fit: Fitted, theta: FloatArray) -> FloatArray:
+    """(draws, k, k) covariance of the constructs that the equations imply, in the fit's own units."""
+    k, place = len(fit.model.names), {name: i for i, name in enumerate(fit.model.names)}
+    given = np.zeros((k, k))
+    for row, value in zip(fit.table, fit.estimates.value, strict=True):
+        if row.kind in {"variance", "covariance"} and row.left in place and row.right in place:
+            given[place[row.left], place[row.right]] = given[place[row.right], place[row.left]] = value
+    psi = disturbances(fit.model, fit.table, theta, given)
+    return implied_covariance(fit.system(theta).coefficients, psi)
+
+
+def route_of(
+    causes: Mapping[str, Sequence[str]], touched: Sequence[str], names: Sequence[str], covariance: FloatArray
+) -> Route:
+    """The regressions of the touched constructs (causes before effects), from (d, k, k) covariances of all.
+
+    `causes` of each touched construct are those of its equation. A touched construct without touched causes is taken
+    after the untouched causes of the others: these are what the equations hold constant.
+    """
+    place = {name: i for i, name in enumerate(names)}
+    sd = np.sqrt(np.maximum(np.diagonal(covariance, axis1=1, axis2=2), _TINY))
+    correlation = covariance / (sd[:, :, None] * sd[:, None, :])
+    inside = {name: [c for c in causes[name] if c in touched] for name in touched}
+    held = {c for name in touched if inside[name] for c in causes[name] if c not in touched}
+    found = []
+    for name in touched:
+        own = [*inside[name], *(c for c in causes[name] if c not in touched)] if inside[name] else sorted(held)
+        found.append(_regressed(correlation, place[name], [place[c] for c in own], len(inside[name])))
+    rows = [
+        Touched(name, left, tuple(touched.index(c) for c in inside[name]), slopes, inverse)
+        for name, (left, slopes, inverse) in zip(touched, found, strict=True)
+    ]
+    return Route(tuple(rows), sd[:, [place[name] for name in touched]])
+
+
+def _regressed(
+    correlation: FloatArray, at: int, own: list[int], first: int
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Share left, slopes of the first causes, their block of the inverse."""
+    cross = correlation[:, own, at]
+    inverse = _inverted(correlation[:, own][:, :, own])
+    slopes = (inverse @ cross[:, :, None])[:, :, 0]
+    left = np.maximum(1.0 - (slopes * cross).sum(axis=1), 0.0)
+    return left, slopes[:, :first], inverse[:, :first, :first]
+
+
+def shares_like(
+    benchmark: str, causes: Mapping[str, Sequence[str]], route: Route, names: Sequence[str], covariance: FloatArray
+) -> FloatArray:
+    """(touched,) shares of what is left that a cause like an observed one would explain, from (k, k) covariances.
+
+    As strong as the benchmark, that is: explaining as much as this does of what the other causes leave. With f² of the
+    benchmark and a construct, and r the f² of the benchmark and the touched causes of that construct, all given its
+    other causes, the share is f² (1 + r) / (1 - r), as the two are tied by the causes they share: bound of Cinelli &
+    Hazlett (2020), section 4.4, doi 10.1111/rssb.12348, for k = 1. NaN where no such cause can be.
+    """
+    place = {name: i for i, name in enumerate(names)}
+    held = {c for one in route.touched if one.parents for c in causes[one.name]} - {*route.names, benchmark}
+    found = []
+    for one in route.touched:
+        inside = [route.touched[parent].name for parent in one.parents]
+        others = [c for c in causes[one.name] if c not in {*inside, benchmark}] if inside else sorted(held)
+        at, own, rest = place[benchmark], [place[c] for c in inside], [place[c] for c in others]
+        f2, r = _f2(covariance, place[one.name], [at], [*own, *rest]), _f2(covariance, at, own, rest)
+        found.append(f2 * (1 + r) / (1 - r) if r < 1 else np.nan)
+    shares = np.array(found)
+    return np.where(shares < 1, np.where(shares > _ROUNDING, shares, 0.0), np.nan)
+
+
+def _left(covariance: FloatArray, at: int, given: list[int]) -> float:
+    cross = covariance[given, at]
+    inverse = _inverted(covariance[np.ix_(given, given)][None])[0]
+    return float(covariance[at, at] - cross @ inverse @ cross)
+
+
+def _f2(covariance: FloatArray, at: int, causes: list[int], given: list[int]) -> float:
+    """What causes add to what the given explain, over what is left then."""
+    left = _left(covariance, at, [*given, *causes])
+    return max(_left(covariance, at, given) / left - 1.0, 0.0) if left > 0 else np.inf
+
+
+def _inverted(matrices: FloatArray) -> FloatArray:
+    try:
+        return np.asarray(np.linalg.inv(matrices))
+    except np.linalg.LinAlgError:
+        return np.asarray(np.linalg.pinv(matrices, hermitian=True))
+
+
+def patterns_of(route: Route) -> FloatArray:
+    """(m, touched) signs with which one cause can act on the touched constructs; the first is 1, as U has no side.
+
+    Every pattern of up to twelve constructs; of more the one that lowers a total most, found one sign at a time.
+    """
+    count = len(route.touched)
+    if count <= _LISTED:
+        return np.array([(1.0, *rest) for rest in product((1.0, -1.0), repeat=count - 1)])
+    signs, shares = np.ones((1, count)), np.full(count, 0.05)
+    while True:
+        tried = np.vstack([signs, *(signs * _flip(count, place) for place in range(1, count))])
+        best = route.worst(shares, tried)
+        if (best == signs).all():
+            return best
+        signs = best
+
+
+def _flip(count: int, place: int) -> FloatArray:
+    found = np.ones(count)
+    found[place] = -1.0
+    return found
