@@ -7,6 +7,7 @@ from typing import Final, TypeAlias
 
 from roxmodel.doubts import Doubt
 from roxmodel.estimate.checks.evidence import Evidence
+from roxmodel.estimate.checks.misfit_checks import misfits
 from roxmodel.estimate.checks.missing_arrows import missing_arrows
 from roxmodel.estimate.checks.verdicts import verdict_rows
 
@@ -15,7 +16,7 @@ __all__ = ["judged"]
 Check: TypeAlias = Callable[[Evidence], Iterable[Doubt]]
 
 # Each yields what it found; what it looked at and found in order need not be said: a row ``ok`` stands for it.
-_CHECKS: Final[Sequence[Check]] = (verdict_rows, missing_arrows)
+_CHECKS: Final[Sequence[Check]] = (verdict_rows, misfits, missing_arrows)
 
 _ORDER: Final = (
     "converged", "identified", "admissible", "no_information", "collinear", "sign", "size", "misfit", "missing_arrow",
