@@ -39,13 +39,25 @@ def test_a_right_model_is_not_doubted():
 
 
 def test_items_worded_alike_are_named():
-    with pytest.warns(rox.RoxWarning, match="'b2' and 'c2'"):
-        fit = rox.fit(MODEL, rows(shared=1.2))
-    first = of(fit, "misfit")[0]
-    assert (first.verdict, first.culprits) == ("doubtful", ("b2", "c2"))
-    assert "B -> C" in first.edges
+    """What is named accounts for chi-square, and the edges stay where they are: nothing to doubt, all to read."""
+    fit = rox.fit(MODEL, rows(shared=1.2))
+    first, thumbs = of(fit, "misfit")
+    assert (first.verdict, first.culprits) == ("note", ("b2", "c2"))
     told = float(first.finding.split("of about ")[1].split()[0])
     assert told == pytest.approx(1.44 / (0.49 + 1.44), rel=0.3)  # of what is left of both; one step, no refit
+    assert thumbs.verdict == "note"
+    assert fit.indices()["pvalue"] < 1e-6
+
+
+def test_a_graph_that_misses_everywhere_is_doubted():
+    """Items of one construct that are two: no single parameter mends it."""
+    table = rows(seed=2)
+    rng = np.random.default_rng(5)
+    other = rng.normal(size=(len(table), 3))
+    mixed = {f"{name}{i}": table[f"{name}{i}"] + 0.7 * other[:, i - 1] for name in "abc" for i in (1, 2, 3)}
+    with pytest.warns(rox.RoxWarning, match="misfit"):
+        fit = rox.fit(MODEL, pd.DataFrame(mixed))
+    assert any(one.serious for one in of(fit, "misfit"))
 
 
 def test_an_item_that_follows_another_construct_is_named():

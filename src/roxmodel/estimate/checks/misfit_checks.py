@@ -23,8 +23,9 @@ _CLOSE = 0.05  # RMSEA up to which a fit is called close
 def misfits(evidence: Evidence) -> Iterator[Doubt]:
     """Items and pairs of items that the data ask more of, the chi-square of all, and the indices in words."""
     found = demands(evidence.fit, evidence.tested) if evidence.tested is not None else []
-    yield from (_told(evidence.model, one) for one in found if not one.structural)
-    yield from _overall(evidence, found)
+    told = [_told(evidence.model, one) for one in found if not one.structural]
+    yield from told
+    yield from _overall(evidence, found, any(one.serious for one in told) or any(one.structural for one in found))
 
 
 def _told(model: RoxModel, asked: Demand) -> Doubt:
@@ -69,8 +70,8 @@ def swain_factor(p: int, df: float, n: float) -> float:
     return float(1 - (p * (2 * p**2 + 3 * p - 1) - q * (2 * q**2 + 3 * q - 1)) / (12 * df * (n - 1)))
 
 
-def _overall(evidence: Evidence, named: list[Demand]) -> Iterator[Doubt]:
-    """All degrees of freedom together, less what has been named already; and the rules of thumb."""
+def _overall(evidence: Evidence, named: list[Demand], known: bool) -> Iterator[Doubt]:
+    """All degrees of freedom together, less what has been named; a note where a cause is known; the rules of thumb."""
     found, fit = evidence.fit.index_values, evidence.fit
     scaled = "_scaled" if "chisq_scaled" in found else ""
     chisq, df = found.get(f"chisq{scaled}", np.nan), found.get(f"df{scaled}", found.get("df", np.nan))
@@ -78,16 +79,22 @@ def _overall(evidence: Evidence, named: list[Demand]) -> Iterator[Doubt]:
         return
     n, p, rmsea = found.get("n", np.nan), len(fit.model.items), found.get(f"rmsea{scaled}", np.nan)
     groups = max(len(fit.groups), 1)
-    size, known = np.clip(swain_factor(p, df / groups, n / groups), 0.1, 1.0), sum(one.statistic for one in named)
-    tested = float(chdtrc(max(df - len(named), 1), max(chisq * size - known, 0.0)))
+    size = np.clip(swain_factor(p, df / groups, n / groups), 0.1, 1.0)
+    less = sum(-n * np.log1p(-min(one.statistic / n, 0.999)) for one in named)  # as likelihood ratios
+    tested = float(chdtrc(max(df - len(named), 1), max(chisq * size - less, 0.0)))
+    known = known or less > chisq / 2
     if tested < LEVELS["misfit"] / 2 and rmsea > _CLOSE:
+        more = ", by more than what is named" if named else ""
         finding = (
-            f"The graph does not reproduce the covariances{', beyond what is named above' if named else ''}: "
-            f"chi-square {chisq:.0f} on {df:.0f} degrees of freedom ({chance(tested, 1)}, corrected for few rows), "
-            f"RMSEA {rmsea:.3f}."
+            f"The graph does not reproduce the covariances{more}: chi-square {chisq:.0f} on {df:.0f} degrees of "
+            f"freedom ({chance(tested, 1)}, corrected for few rows), RMSEA {rmsea:.3f}."
         )
-        remedy = "Look at fit.modification_indices() and fit.residuals() for where, and think again about the graph."
-        yield Doubt("misfit", "doubtful", finding, (), remedy)
+        remedy = (
+            "Mend what is named first; chi-square may be well after that."
+            if known
+            else "Look at fit.modification_indices() and fit.residuals() for where, and think again about the graph."
+        )
+        yield Doubt("misfit", "note" if known else "doubtful", finding, (), remedy)
     good, words = index_words(found)
     if words:
         remedy = "" if good else "Rules of thumb, no test: look at fit.residuals() and fit.modification_indices()."
