@@ -20,7 +20,7 @@ import numpy as np
 
 from roxmodel.doubts import Doubt, DoubtVerdict
 from roxmodel.errors import listed
-from roxmodel.estimate.checks.asked_for import few_units_p
+from roxmodel.estimate.checks.candidates import few_units_p
 from roxmodel.estimate.checks.evidence import LEVELS, Evidence
 from roxmodel.estimate.latent.sample import LatentSolution, LinkedSample
 from roxmodel.implied.likelihood import Seen, expand
