@@ -9,7 +9,7 @@ from roxmodel.doubts import Doubt
 from roxmodel.estimate.checks.dependence import dependence_findings
 from roxmodel.estimate.checks.evidence import Evidence
 from roxmodel.estimate.checks.meaning import no_information, verdict_rows
-from roxmodel.estimate.checks.missing_arrows import missing_arrows
+from roxmodel.estimate.checks.misfit_checks import misfits, missing_arrows
 from roxmodel.estimate.checks.same_people import same_people
 
 __all__ = ["judged"]
@@ -20,6 +20,7 @@ Check: TypeAlias = Callable[[Evidence], Iterable[Doubt]]
 _CHECKS: Final[Sequence[Check]] = (
     verdict_rows,
     no_information,
+    misfits,
     missing_arrows,
     dependence_findings,
     same_people,
