@@ -20,8 +20,8 @@ import numpy as np
 
 from roxmodel.doubts import Doubt, DoubtVerdict
 from roxmodel.errors import listed
+from roxmodel.estimate.checks.candidates import few_units_p
 from roxmodel.estimate.checks.evidence import LEVELS, Evidence
-from roxmodel.estimate.checks.missing_arrows import few_units_p
 from roxmodel.estimate.latent.sample import LatentSolution, LinkedSample
 from roxmodel.implied.likelihood import Seen, expand
 from roxmodel.implied.matrices import lay_out
