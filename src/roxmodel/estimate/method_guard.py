@@ -3,9 +3,9 @@
 ``"split"``: within each unit the people of a survey are dealt out at random, so that no arrow joins two constructs that
 the same people answered; what single persons share in both then joins no unit means. Estimates are medians over
 splits, which one unlucky split does not move (Chernozhukov et al. 2018, doi 10.1111/ectj.12097); their variance is that
-of one split less what splits differ by, which an average over many does not keep. ``"factor"``: all
-items of a survey move together, by one variance (Podsakoff et al. 2012, doi 10.1146/annurev-psych-120710-100452); it is
-the model's, as equal covariances of the items' residuals.
+of one split less what splits differ by, which an average over many does not keep. ``"factor"``: all items of a survey
+move together, by one variance (Podsakoff et al. 2012, doi 10.1146/annurev-psych-120710-100452); it is the model's, as
+equal covariances of the items' residuals.
 """
 
 from __future__ import annotations
