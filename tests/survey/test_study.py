@@ -81,6 +81,11 @@ def test_frames_are_left_as_they_were(model, frames):
         pd.testing.assert_frame_equal(frame, before[source])
 
 
+def test_columns_that_are_named_by_a_number_are_no_obstacle(model, frames, same):
+    numbered = {source: frame.assign(x=range(len(frame))).rename(columns={"x": 5}) for source, frame in frames.items()}
+    same(rox.Study(model, **numbered, by="shop"), rox.Study(model, **frames, by="shop"))
+
+
 def test_read_only_blocks_are_read(model, frames, same):
     block = frames["employee"].drop(columns="shop").to_numpy()
     block.setflags(write=False)
