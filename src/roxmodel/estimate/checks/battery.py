@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final, TypeAlias
 
 from roxmodel.doubts import Doubt
-from roxmodel.estimate.checks.dependence import dependence_findings
 from roxmodel.estimate.checks.evidence import Evidence
 from roxmodel.estimate.checks.missing_arrows import missing_arrows
+from roxmodel.estimate.checks.unit_rows import unit_findings
 from roxmodel.estimate.checks.verdicts import verdict_rows
 
 __all__ = ["judged"]
@@ -16,7 +16,7 @@ __all__ = ["judged"]
 Check: TypeAlias = Callable[[Evidence], Iterable[Doubt]]
 
 # Each yields what it found; what it looked at and found in order need not be said: a row ``ok`` stands for it.
-_CHECKS: Final[Sequence[Check]] = (verdict_rows, missing_arrows, dependence_findings)
+_CHECKS: Final[Sequence[Check]] = (verdict_rows, missing_arrows, unit_findings)
 
 _ORDER: Final = (
     "converged", "identified", "admissible", "no_information", "collinear", "sign", "size", "misfit", "missing_arrow",
