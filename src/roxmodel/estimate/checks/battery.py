@@ -12,7 +12,6 @@ from roxmodel.estimate.checks.dependence import dependence_findings
 from roxmodel.estimate.checks.evidence import Evidence
 from roxmodel.estimate.checks.meaning import collinear, no_information, sign, size, verdict_rows
 from roxmodel.estimate.checks.misfit_checks import misfits, missing_arrows
-from roxmodel.estimate.checks.missing_arrows import missing_arrows
 from roxmodel.estimate.checks.same_people import same_people
 
 __all__ = ["judged"]
