@@ -25,12 +25,26 @@ _LARGEST = 700.0  # exponent that a number can hold
 
 @dataclass(frozen=True, slots=True)
 class Overturned:
-    """Equal shares of what is left of every construct on the way, 0-1, that one unmeasured cause must explain."""
+    """Equal shares of what is left of every construct on the way, 0-1, that one unmeasured cause must explain.
 
-    benefit: float = np.nan  # to bring the mean benefit to 0
-    interval: float = np.nan  # the nearer end of its 95 % interval; 0 if 0 is within
-    npv: float = np.nan  # the mean net value; NaN where nothing is spent or it is no gain
-    reason: str = ""  # why it is not known
+    `benefit`: to bring the mean benefit to 0; `interval`: the nearer end of its 95 % interval, 0 if 0 is within; `npv`:
+    the mean net value, NaN where nothing is spent or it is no gain. `reason`: why nothing is known, else empty.
+
+    Examples
+    --------
+    >>> import roxmodel as rox
+    >>> world = rox.datasets.make_world(60, seed=1)
+    >>> found = rox.fit(world.model, world.study(), method="path")
+    >>> coaching = rox.Intervention(name="coaching", shift={"pride": 0.3}, cost=50_000.0)
+    >>> run = rox.simulate(found, coaching, seed=1, value={"revenue": 1_000.0})
+    >>> round(run.overturned.benefit, 2), round(run.overturned.npv, 2)
+    (0.15, 0.13)
+    """
+
+    benefit: float = np.nan
+    interval: float = np.nan
+    npv: float = np.nan
+    reason: str = ""
 
 
 def overturned_by(question: Question, actions: Sequence[Action], benefit: FloatArray, cost: float) -> Overturned:
@@ -43,8 +57,8 @@ def overturned_by(question: Question, actions: Sequence[Action], benefit: FloatA
     fit, seed = question.fit, question.asked.seed
     at, reason = _route(question, actions, fit.theta[None, :])
     mean = float(benefit.mean())
-    if at is None or at.naive == 0 or mean == 0:
-        return Overturned(reason=reason or "nothing is brought")
+    if at is None or not np.isfinite(mean) or mean == 0 or at.naive == 0:
+        return Overturned(reason=reason or ("nothing is brought" if mean == 0 else "the benefit is not known"))
     value = at.overturning()
     drawn, _ = _route(question, actions, fit.answer_draws(question.asked.draws, seed))
     low = np.nan if drawn is None else _interval(at, drawn, benefit, value)
