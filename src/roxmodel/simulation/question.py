@@ -19,20 +19,53 @@ from roxmodel.simulation.intervention import Intervention
 from roxmodel.simulation.money.finance import Finance, Money, Terms, money_of_flows, require_rate
 from roxmodel.simulation.money.values import Priced, resolve
 from roxmodel.spec.graph import RoxModel
-from roxmodel.types import FloatArray
+from roxmodel.types import BoolArray, FloatArray
 
 __all__ = [
-    "LONGEST", "MOST_BYTES", "Question", "Request", "check_fit", "finance_of", "fit_notes", "inherited", "is_number",
-    "listed_interventions", "question_of", "refuse_doubtful", "require_draws_of_one_wave", "require_horizon",
-    "require_memory", "require_whole", "require_yes_no", "used_edges",
+    "LONGEST", "MOST_BYTES", "Question", "Request", "Spread", "check_fit", "finance_of", "fit_notes", "inherited",
+    "is_number", "listed_interventions", "question_of", "refuse_doubtful", "require_draws_of_one_wave",
+    "require_horizon", "require_memory", "require_whole", "require_yes_no", "used_edges",
 ]  # fmt: skip
 
 
 LONGEST = 10_000  # waves that can be looked ahead
 MOST_BYTES = 4 * 2**30  # of the numbers of one answer: more is refused before it is tried
+_APART = 0.25  # of an answer, by which its mean over the draws differs from that at the estimate before it is said
+_NOTHING = 1e-12
 _MOST_UNITS = 1_000_000_000
 _DRAWS = "a whole number, at least 1, better 2,000"
 _LARGEST_LOG = 50.0  # of a level that can be a logarithm of money: exp(50) is more than there is
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """An answer over the draws (first axis of what it is made of) beside the answer at the estimate."""
+
+    mean: FloatArray
+    low: FloatArray  # low, high: 95 % of the draws
+    high: FloatArray
+    median: FloatArray
+    estimate: FloatArray
+    error: FloatArray  # Monte-Carlo error of the mean
+
+    @classmethod
+    def of(cls, draws: FloatArray, estimate: FloatArray) -> Spread:
+        """Of draws, and the answer at the estimate."""
+        low, median, high = np.quantile(draws, [0.025, 0.5, 0.975], axis=0)
+        error = draws.std(axis=0) / np.sqrt(len(draws))
+        return cls(draws.mean(axis=0), low, high, median, estimate, error)
+
+    @property
+    def apart(self) -> BoolArray:
+        """Whether the mean differs from the estimate by more than a quarter and more than its Monte-Carlo error."""
+        far = np.abs(self.mean - self.estimate)
+        size = np.maximum(np.abs(self.mean), np.abs(self.estimate))
+        return np.asarray((far > _APART * size) & (far > 3.0 * self.error) & (size > _NOTHING))
+
+    @property
+    def turned(self) -> BoolArray:
+        """Whether the mean has another sign than the estimate."""
+        return np.asarray(self.mean * self.estimate < 0)
 
 
 @dataclass(frozen=True, slots=True)
