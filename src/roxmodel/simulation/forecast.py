@@ -42,7 +42,7 @@ _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(41)  # of a normal variabl
 _FLAT = 1e-10  # share of a variance below which nothing is left of it
 _HALVINGS = 60
 
-_COLUMNS = ["construct", "wave", "mean", "ci_low", "ci_high", "pi_low", "pi_high"]
+_COLUMNS = ["construct", "wave", "mean", "ci_low", "ci_high", "pi_low", "pi_high", "estimate"]
 
 
 class _Figures(NamedTuple):
@@ -63,6 +63,7 @@ class Forecast(Spoken):
     around it; NaN where not known; of a unit of a linked fit there is one draw, the estimate. `setting`: (k,) mean of
     each construct had the given ones been *set* in all units: doing, not seeing; None where nothing is given, a unit is
     named, or an equation is curved. `notes`: what was assumed or extrapolated. `doubts`: those of the fit.
+    `estimate`: (k,) means at the estimate of the parameters.
 
     Examples
     --------
@@ -82,6 +83,7 @@ class Forecast(Spoken):
     setting: FloatArray | None
     notes: tuple[str, ...]
     doubts: tuple[Doubt, ...] = ()
+    estimate: FloatArray | None = None
 
     def table(self) -> pd.DataFrame:
         """What to expect, construct by construct.
@@ -91,13 +93,15 @@ class Forecast(Spoken):
         DataFrame
             construct, wave (1…horizon, all alike), mean, ci_low, ci_high (95 % interval of the mean: uncertainty of
             the parameters), pi_low, pi_high (95 %: where the level of one unit lies, parameters and spread together;
-            cut at the ends of a scale). NaN where something is not known: `summary` says what and why.
+            cut at the ends of a scale), estimate (the mean at the estimate of the parameters; mean is that over the
+            draws). NaN where something is not known: `summary` says what and why.
         """
         import pandas as pd
 
         mean, ci, pi = self._figures()
+        at = np.full_like(mean, np.nan) if self.estimate is None else self.estimate
         rows = [
-            (name, wave, mean[place], *ci[:, place], *pi[:, place])
+            (name, wave, mean[place], *ci[:, place], *pi[:, place], at[place])
             for place, name in enumerate(self.fit.model.names)
             for wave in range(1, self.horizon + 1)
         ]
@@ -233,6 +237,9 @@ def forecast(  # noqa: PLR0913 - the contract of DESIGN.md
     start = joint_of(fit, theta, seed) if known is None or fit.predicted is None else _unit_joint(known)
     whole = _all_seen(fit, known, seen)
     means, spreads = _outcome(settled.system, start, whole, beyond, known)
+    at = fit.theta[None, :]
+    alike = start if isinstance(known, OneUnit) and fit.predicted is not None else joint_of(fit, at, seed)
+    estimate = _outcome(fit.system(at, marker=True), alike, whole, beyond, known)[0][0]
     return Forecast(
         fit=fit,
         given=FrozenMapping({fit.model.names[place]: level for place, level in seen.items()}),
@@ -243,6 +250,7 @@ def forecast(  # noqa: PLR0913 - the contract of DESIGN.md
         setting=_set(settled.system, start, seen) if known is None and seen and not beyond.any() else None,
         notes=(*far, *assumed_notes(fit), *_notes(fit, known, start, beyond, means)),
         doubts=doubts,
+        estimate=estimate,
     )
 
 

@@ -24,7 +24,8 @@ from roxmodel.types import BoolArray, FloatArray
 __all__ = [
     "LONGEST", "MOST_BYTES", "Question", "Request", "Spread", "check_fit", "finance_of", "fit_notes", "inherited",
     "is_number", "listed_interventions", "question_of", "refuse_doubtful", "require_draws_of_one_wave",
-    "require_horizon", "require_memory", "require_whole", "require_yes_no", "used_edges",
+    "require_horizon", "require_memory", "require_whole", "require_yes_no", "unknown_after", "unknown_note",
+    "used_edges",
 ]  # fmt: skip
 
 
@@ -113,8 +114,19 @@ class Question:
         return ground_of(self.fit, actions, self.asked.seed, self.priced, self.doubt)
 
     def course(self, actions: Sequence[Action], ground: Ground) -> Course:
-        """What the actions do, together."""
-        return course_of(self.system, actions, ground, self.horizon, self.priced)
+        """What the actions do, together; NaN after an edge of which the data say nothing."""
+        found = course_of(self.system, actions, ground, self.horizon, self.priced)
+        names = self.fit.model.names
+        unknown = unknown_after(self.fit, {names[place] for action in actions for place in action.acted})
+        if not unknown:
+            return found
+        changes, places = np.array(found.changes), [names.index(name) for name in unknown]
+        changes[:, :, places] = np.nan
+        readings = tuple(
+            np.full_like(reading, np.nan) if one.place in places else reading
+            for one, reading in zip(self.priced, found.readings, strict=True)
+        )
+        return replace(found, changes=changes, readings=readings)
 
     def money(self, name: str, course: Course, actions: Sequence[Action]) -> Money:
         """What that is worth, and what it costs."""
@@ -327,6 +339,22 @@ def _all_reached(starts: Iterable[str], steps: Sequence[tuple[str, str]]) -> set
     return found
 
 
+def unknown_after(fit: Fit, levers: Iterable[str]) -> frozenset[str]:
+    """Constructs whose change is not known, because the data say nothing of an edge on a way from what is acted on."""
+    lost = fit.without_information
+    if not lost:
+        return frozenset()
+    steps = [(edge.cause, edge.effect) for edge in fit.model.edges]
+    ahead = _all_reached(levers, steps)
+    return frozenset(_all_reached((effect for cause, effect in lost if cause in ahead), steps))
+
+
+def unknown_note(fit: Fit) -> str:
+    """Why a change, and money, is not known."""
+    edges = listed((f"{cause} -> {effect}" for cause, effect in fit.without_information), 4)
+    return f"The data say nothing of {edges}: changes that come over it, and their money, are not known (NaN)."
+
+
 def inherited(
     fit: Fit, used: Collection[str], known: tuple[bool, bool], what: str, stacklevel: int
 ) -> tuple[Doubt, ...]:
@@ -345,6 +373,13 @@ def refuse_doubtful(fit: Fit, used: Collection[str], asked: Request) -> tuple[Do
     """The fit's doubts that touch the `used` edges; money is spent on them on an explicit word only."""
     found = fit.doubts_on(used)
     grave = [one for one in found if not (asked.unconverged and one.check == "converged")]
+    lost = [f"{cause} -> {effect}" for cause, effect in fit.without_information if f"{cause} -> {effect}" in used]
+    if lost and asked.doubtful:
+        raise SimulationError(
+            f"The data say nothing of {listed(lost, 4)}, over which the actions would bring their money: what they are "
+            "worth is not known, so that no budget can be spent on it.",
+            hint="Leave these actions out, or measure what the edge joins better.",
+        )
     if grave and not asked.doubtful:
         on = listed(sorted(edge for edge in used if fit.doubts_on([edge])), 6)
         more = f" (and {len(grave) - 1} more: {', '.join(one.check for one in grave[1:9])})" if len(grave) > 1 else ""

@@ -30,6 +30,8 @@ from roxmodel.simulation.question import (
     inherited,
     listed_interventions,
     question_of,
+    unknown_after,
+    unknown_note,
     used_edges,
 )
 from roxmodel.simulation.run_story import course_notes, money_notes, run_story
@@ -106,6 +108,8 @@ class Run(Spoken):
     @cached_property
     def npv_spreads(self) -> tuple[Spread, ...]:
         """Net values over the draws beside those at the estimate, one for each row of `rox`."""
+        if not self.money:
+            return ()
         sets = [*((action,) for action in self.actions), self.actions]
         asked = self.question.at()
         found = []
@@ -406,6 +410,7 @@ def simulate(  # noqa: PLR0913 - the contract of DESIGN.md
         value=FrozenMapping({} if money is None else dict(money.value)),
         notes=(
             *fit_notes(fit),
+            *((unknown_note(fit),) if unknown_after(fit, levers) else ()),
             *assumed,
             *assumed_notes(fit),
             *question.loops,

@@ -11,7 +11,7 @@ from roxmodel.doubts import doubt_lines
 from roxmodel.numerals import chance_text, money_text
 from roxmodel.simulation.money.finance import formula_of
 from roxmodel.simulation.run_story import causal_note
-from roxmodel.story import Story, StoryTable
+from roxmodel.story import Story, StoryPart, StoryTable
 
 if TYPE_CHECKING:
     from roxmodel.simulation.budget.plan import Plan
@@ -27,7 +27,8 @@ _AIMS = {
 
 def plan_story(plan: Plan) -> Story:
     """See `Plan.story`."""
-    warnings, body = (*doubt_lines(plan.doubts), *_moved(plan)), (*_sentences(plan), _table(plan))
+    warnings = (*doubt_lines(plan.doubts), *_moved(plan))
+    body: tuple[StoryPart, ...] = (*_sentences(plan), _table(plan))
     return Story("plan", "Plan", "", warnings, body=body, notes=tuple(_notes(plan)))
 
 
