@@ -68,6 +68,7 @@ class Shape:
     """How a world is drawn; the defaults are a clean one."""
 
     noise: Callable[[Rng, int], Array] = lambda rng, n: rng.standard_normal((4, n))  # (4, units), of `ORDER`
+    context: Callable[[Rng, int], Array] = lambda rng, n: rng.standard_normal(n)  # (units,) affluence
     direct: float = 0.0  # pride -> revenue
     size: tuple[int, int] = (20, 20)
     points: int = 0  # of the scale; 0: not rounded
@@ -112,7 +113,7 @@ def apart(item: str, other: str) -> rox.RoxModel:
 def levels(shape: Shape, rng: Rng, units: int) -> dict[str, Array]:
     """True levels of all units."""
     pushed = dict(zip(ORDER, shape.noise(rng, units), strict=True))
-    affluence = rng.standard_normal(units)
+    affluence = shape.context(rng, units)
     pride = 0.35 * pushed["pride"]
     beh = 0.6 * pride + 0.2 * pushed["beh"]
     value = 0.7 * beh + 0.08 * affluence + 0.2 * pushed["value"]
@@ -210,9 +211,14 @@ def plain(rng: Rng, units: int, _: float, shape: Shape = Shape()) -> World:
     return chain(shape, rng, units)[0]
 
 
+def _tail(z: Array) -> Array:
+    """Lognormal, skewness 1.75, mean 0 and variance 1, of standard normals."""
+    return np.asarray((np.exp(0.5 * z) - np.exp(0.125)) / np.sqrt(np.exp(0.5) - np.exp(0.25)))
+
+
 def _lognormal(rng: Rng, n: int) -> Array:
     own = rng.standard_normal((4, n))
-    own[3] = (np.exp(0.5 * own[3]) - np.exp(0.125)) / np.sqrt(np.exp(0.5) - np.exp(0.25))
+    own[3] = _tail(own[3])
     return own
 
 
@@ -224,8 +230,8 @@ def _uneven(rng: Rng, n: int) -> Array:
 
 
 def skewed(rng: Rng, units: int, _: float) -> World:
-    """Revenue has a long tail, and so has a figure of the books that no construct uses."""
-    world = chain(Shape(noise=_lognormal), rng, units)[0]
+    """Revenue has a long tail, and so have affluence and a figure of the books that no construct uses."""
+    world = chain(Shape(noise=_lognormal, context=lambda own, n: _tail(own.standard_normal(n))), rng, units)[0]
     return with_books(world, people=np.exp(3.0 + 0.7 * rng.standard_normal(units)))
 
 

@@ -79,6 +79,7 @@ def examined(case: Case, units: int, k: int) -> dict[str, Any]:
         hit = ["refused"] if names_it(str(fit), world) else []
         return found | {"refused": str(fit), "said": ["refused"], "hit": hit}
     rows = [one for one in fit.findings if one.verdict != "ok"]
+    found["chisq"], found["units"] = float(fit.indices().get("chisq", np.nan)), fit.population.n_units
     found["total"] = float(fit.effects(*world.head).iloc[-1]["estimate"])
     found["doubts"] = [f"{one.check}: {one.finding}"[:300] for one in fit.doubts]
     found["hit"] = [one.check for one in fit.doubts if names_it(whole(one), world)]
@@ -96,18 +97,26 @@ def examined(case: Case, units: int, k: int) -> dict[str, Any]:
     return found
 
 
-def likelihood_ratio(world: World) -> float:
-    """P-value of the arrow that makes the graph right."""
+def right_chisq(world: World) -> float:
+    """Chi-square of the graph with the arrow that makes it right; NaN where none does."""
     if world.right is None:
-        return world.pvalue
-    pair = []
-    for model in (world.model, world.right):
-        fit, _ = heard(lambda m=model: rox.fit(m, rox.Study(m, **world.frames, by="branch")))
-        if isinstance(fit, rox.RoxError) or not fit.converged:
-            return float("nan")
-        pair.append((float(fit.indices()["chisq"]), fit.population.n_units))
-    units, df = pair[0][1], pair[0][1] - world.causes - 1
-    return float(stats.f.sf(df * np.expm1(max(pair[0][0] - pair[1][0], 0.0) / units), 1, df))
+        return float("nan")
+    fit, _ = heard(lambda: rox.fit(world.right, rox.Study(world.right, **world.frames, by="branch")))
+    return float("nan") if isinstance(fit, rox.RoxError) or not fit.converged else float(fit.indices()["chisq"])
+
+
+def best_of(case: Case, units: int, k: int) -> dict[str, Any]:
+    """What the best test needs beside the fit."""
+    world = drawn(case, units, k)
+    return {"k": k, "p": world.pvalue, "chisq": right_chisq(world), "causes": world.causes}
+
+
+def best_pvalue(own: dict[str, Any], best: dict[str, Any]) -> float:
+    """P-value of the best test: of the arrow by its likelihood ratio, where there is one."""
+    if np.isnan(best["chisq"]):
+        return float(best["p"])
+    df = own["units"] - best["causes"] - 1
+    return float(stats.f.sf(df * np.expm1(max(own["chisq"] - best["chisq"], 0.0) / own["units"]), 1, df))
 
 
 def records(path: Path | None, worlds: int, make: Callable[[int], Any]) -> list[Any]:
@@ -151,10 +160,10 @@ def clean_row(case: Case, units: int, found: Sequence[dict[str, Any]]) -> list[s
     return [case.label, str(units), str(len(found)), share(alarms), which, truth, middle(totals), notes]
 
 
-def violation_row(case: Case, units: int, found: Sequence[dict[str, Any]], best: Sequence[float]) -> list[str]:
+def violation_row(case: Case, units: int, found: list[dict[str, Any]], best: list[dict[str, Any]]) -> list[str]:
     totals = [own["total"] for own in found if "total" in own] or [np.nan]
     level = max([LEVELS[name] for name in case.checks if name in LEVELS], default=0.01)
-    tested = np.asarray(best)
+    tested = np.array([best_pvalue(own, other) for own, other in zip(found, best, strict=True) if "chisq" in own])
     tested = tested[np.isfinite(tested)]
     power = [share(tested < cut) if len(tested) else "" for cut in (level, level / 10)]
     places = Counter(place for own in found for place in own["said"])
@@ -191,8 +200,7 @@ def report(cases: Sequence[Case], given: argparse.Namespace, row: Callable[..., 
             more: tuple[Any, ...] = ()
             if best:
                 path = given.out / f"{stem}.best.jsonl" if given.out else None
-                make = lambda k, c=case, u=units: {"k": k, "p": likelihood_ratio(drawn(c, u, k))}  # noqa: E731
-                more = ([own["p"] for own in records(path, given.worlds, make)],)
+                more = (records(path, given.worlds, lambda k, c=case, u=units: best_of(c, u, k)),)
             print("| " + " | ".join(row(case, units, found, *more)) + " |", flush=True)
 
 

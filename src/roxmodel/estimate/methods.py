@@ -16,6 +16,7 @@ from roxmodel.errors import RoxError, did_you_mean, listed
 from roxmodel.estimate.checks.battery import judged
 from roxmodel.estimate.checks.candidates import asked_of, with_score_tests
 from roxmodel.estimate.checks.evidence import Estimated, Evidence
+from roxmodel.estimate.checks.meaning import without_numbers
 from roxmodel.estimate.latent.door import fit_linked, fit_sem
 from roxmodel.estimate.options import (
     Estimator,
@@ -227,7 +228,7 @@ def _with_doubts(model: RoxModel, data: object, estimated: Estimated, columns: M
     fit = with_score_tests(estimated.fit, asked)
     known = (*fit.findings, *_left_behind(data, fit), *_doubts(model, data, fit, columns))
     evidence = Evidence(model, data, fit, estimated.solution, columns, asked)
-    found = replace(fit, findings=judged(evidence, known))
+    found = without_numbers(replace(fit, findings=judged(evidence, known)))
     notes = [*_assumed_counts(data), *_direction_notes(found)]
     return replace(found, notes=(*fit.notes, *notes)) if notes else found
 

@@ -13,22 +13,38 @@ the bias of Cinelli & Hazlett (2020), doi 10.1111/rssb.12348. Everything counts 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 
 from roxmodel.result.derived import disturbances
 from roxmodel.result.fitted import Fitted
+from roxmodel.result.levels import beyond_curves
 from roxmodel.result.system import implied_covariance
 from roxmodel.types import FloatArray
 
-__all__ = ["Route", "Touched", "implied_of_constructs", "patterns_of", "route_of", "shares_like"]
+__all__ = [
+    "Route",
+    "Touched",
+    "Wanted",
+    "bisected",
+    "ends_of",
+    "implied_of_constructs",
+    "route_of",
+    "shares_like",
+    "why_untold",
+]  # fmt: skip
 
+_ALIKE = 1e-6  # standard deviations by which a slope and a coefficient may differ
 _LISTED = 12  # touched constructs up to which every pattern of signs is tried
 _GRID = np.linspace(0.0, 1.0, 33)
 _ROUNDS = 4  # each makes the step 32 times finer
+_TRIED = 0.05  # share at which their signs are found
+_STEPS = 14  # of a bisection
 _ROUNDING = 1e-12  # of a share
 _TINY = np.finfo(float).tiny
 
@@ -44,12 +60,21 @@ class Touched:
     inverse: FloatArray  # (d, p, p) M
 
 
-@dataclass(frozen=True, slots=True)
+class Wanted(NamedTuple):
+    """A change that counts: that of one construct after a push."""
+
+    push: FloatArray  # (touched,) in the constructs' own units
+    place: int  # of the construct that changes, among the touched
+    worth: float = 1.0  # of a unit of it
+
+
+@dataclass(frozen=True)
 class Route:
-    """The touched constructs, causes before effects."""
+    """The touched constructs, causes before effects, and what is asked of them: the sum of some changes."""
 
     touched: tuple[Touched, ...]
     sd: FloatArray  # (d, touched) their standard deviations
+    asked: tuple[Wanted, ...]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -78,46 +103,87 @@ class Route:
         return found
 
     def reached(self, slopes: Sequence[FloatArray], push: FloatArray) -> list[FloatArray]:
-        """Change (m,) of each construct after a push (touched,), everything in standard deviations."""
+        """Change (m,) of each construct after a push (touched,), in the constructs' own units."""
         found: list[FloatArray] = []
-        for one, given, own in zip(self.touched, slopes, push, strict=True):
-            carried = (given[:, place] * found[parent] for place, parent in enumerate(one.parents))
-            found.append(sum(carried, np.full(1, own)))
-        return found
+        for place, (one, given) in enumerate(zip(self.touched, slopes, strict=True)):
+            own = push[place] / self.sd[:, place]
+            found.append(sum((given[:, at] * found[parent] for at, parent in enumerate(one.parents)), own))
+        return [change * self.sd[:, place] for place, change in enumerate(found)]
 
     def total(self, shares: FloatArray, signs: FloatArray) -> FloatArray:
-        """(m,) total effect of the first construct on the last, in their own units."""
-        push = np.zeros(len(self.touched))
-        push[0] = 1.0
-        last = self.reached(self.slopes(shares, signs), push)[-1]
-        return np.asarray(last * self.sd[:, -1] / self.sd[:, 0])
+        """(m,) what was asked, with U held constant: `shares` and `signs` as in `slopes`."""
+        slopes = self.slopes(shares, signs)
+        found = [one.worth * self.reached(slopes, one.push)[one.place] for one in self.asked]
+        return np.asarray(sum(found, np.zeros(1)))
 
-    def worst(self, shares: FloatArray, patterns: FloatArray) -> FloatArray:
-        """(1, touched) the signs of those given that are most unfavourable, at shares (touched,)."""
+    def worst(self, shares: FloatArray) -> FloatArray:
+        """(1, touched) the most unfavourable signs, at shares (touched,)."""
+        return self._worst_of(self.patterns, shares)
+
+    def _worst_of(self, patterns: FloatArray, shares: FloatArray) -> FloatArray:
         found = np.sign(self.naive) * self.total(shares[None, :], patterns)
         return patterns[[0 if np.isnan(found).all() else int(np.nanargmin(found))]]
 
+    @cached_property
+    def patterns(self) -> FloatArray:
+        """(m, touched) signs with which one cause can act on the touched constructs; the first is 1: U has no side.
+
+        Every pattern of up to twelve constructs; of more the one that lowers most, found one sign at a time.
+        """
+        count = len(self.touched)
+        if count <= _LISTED:
+            return np.array([(1.0, *rest) for rest in product((1.0, -1.0), repeat=count - 1)])
+        signs, shares = np.ones((1, count)), np.full(count, _TRIED)
+        flips = 1.0 - 2.0 * np.eye(count)[1:]
+        while True:
+            best = self._worst_of(np.vstack([signs, signs * flips]), shares)
+            if (best == signs).all():
+                return best
+            signs = best
+
     @property
     def naive(self) -> float:
-        """The total effect as it stands, of the first draw."""
+        """What was asked as it stands, of the first draw."""
         none = np.zeros((1, len(self.touched)))
         return float(self.total(none, none)[0])
 
-    def overturning(self, patterns: FloatArray) -> float:
-        """Equal share of what is left that brings the total to 0, signs most unfavourable; 0-1."""
-        side, count = np.sign(self.naive), len(patterns)
-        if side == 0:
+    def overturning(self, left: float = 0.0) -> float:
+        """Equal share of what the causes leave at which so much is left, signs most unfavourable; 0-1.
+
+        `left` has the sign of what was asked, or is 0; it is reached at 0 where it is more.
+        """
+        side, patterns = np.sign(self.naive), self.patterns
+        count = len(patterns)
+        if side == 0 or side * (self.naive - left) <= 0:
             return 0.0
         low, high = 0.0, 1.0
         for _ in range(_ROUNDS):
             grid = (low + (high - low) * _GRID)[1:-1]
             shares = np.repeat(grid, count)[:, None] * np.ones(len(self.touched))
-            found = side * self.total(shares, np.tile(patterns, (len(grid), 1)))
+            found = side * (self.total(shares, np.tile(patterns, (len(grid), 1))) - left)
             least = np.where(np.isnan(found), np.inf, found).reshape(len(grid), count).min(axis=1)
             crossed = np.flatnonzero(least <= 0)
             at = int(crossed[0]) if len(crossed) else len(grid)
             low, high = float(np.append(low, grid)[at]), float(np.append(grid, high)[at])
         return (low + high) / 2
+
+
+def ends_of(draws: FloatArray, side: float) -> tuple[float, float]:
+    """95 % of draws; one in which no cause can explain so much (NaN) counts as far beyond 0, seen from `side`."""
+    beyond = -side * 2.0 * np.nanmax(np.abs(draws), initial=0.0)
+    low, high = np.quantile(np.where(np.isnan(draws), beyond, draws), [0.025, 0.975])
+    return float(low), float(high)
+
+
+def bisected(clear: Callable[[float], bool], most: float) -> float:
+    """The largest share, up to `most`, at which an interval is clear of 0; 0 where it is not at 0."""
+    low, high = 0.0, most
+    if not clear(0.0):
+        return 0.0
+    for _ in range(_STEPS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if clear(middle) else (low, middle)
+    return low
 
 
 def implied_of_constructs(fit: Fitted, theta: FloatArray) -> FloatArray:
@@ -132,12 +198,17 @@ def implied_of_constructs(fit: Fitted, theta: FloatArray) -> FloatArray:
 
 
 def route_of(
-    causes: Mapping[str, Sequence[str]], touched: Sequence[str], names: Sequence[str], covariance: FloatArray
+    causes: Mapping[str, Sequence[str]],
+    touched: Sequence[str],
+    names: Sequence[str],
+    covariance: FloatArray,
+    asked: Sequence[Wanted] = (),
 ) -> Route:
     """The regressions of the touched constructs (causes before effects), from (d, k, k) covariances of all.
 
     `causes` of each touched construct are those of its equation. A touched construct without touched causes is taken
-    after the untouched causes of the others: these are what the equations hold constant.
+    after the untouched causes of the others: these are what the equations hold constant. If nothing is asked, it is the
+    total effect of the first touched construct on the last.
     """
     place = {name: i for i, name in enumerate(names)}
     sd = np.sqrt(np.maximum(np.diagonal(covariance, axis1=1, axis2=2), _TINY))
@@ -152,7 +223,32 @@ def route_of(
         Touched(name, left, tuple(touched.index(c) for c in inside[name]), slopes, inverse)
         for name, (left, slopes, inverse) in zip(touched, found, strict=True)
     ]
-    return Route(tuple(rows), sd[:, [place[name] for name in touched]])
+    total = Wanted(np.eye(len(rows))[0], len(rows) - 1)
+    return Route(tuple(rows), sd[:, [place[name] for name in touched]], tuple(asked) or (total,))
+
+
+def why_untold(fit: Fitted, route: Route, marker: bool = False) -> str:
+    """Why nothing is known of a route; empty where its equations are linear regressions, all of them estimated.
+
+    `marker`: whether its standard deviations are in points of the first items.
+    """
+    names, curved = fit.model.names, beyond_curves(fit)
+    for name in dict.fromkeys(n for one in route.names for n in (one, *fit.model.causes(one))):
+        if curved[names.index(name)]:
+            return f"{name} is on or after an equation that is no linear regression"
+    if fit.model.loops():
+        return f"{fit.model.loops()[0][0]} is part of a feedback loop"
+    on_way = {(route.names[parent], one.name) for one in route.touched for parent in one.parents}
+    for row in fit.table.of("edge"):
+        if (row.left, row.right) in on_way and (row.lag or not row.free):
+            return f"{row.left} -> {row.right} is {'lagged' if row.lag else 'given, not estimated'}"
+    system, sd = fit.system(marker=marker).coefficients[0], route.sd[0]
+    for place, one in enumerate(route.touched):
+        for parent, slope in zip(one.parents, one.slopes[0].tolist(), strict=True):
+            own = system[names.index(one.name), names.index(route.names[parent])]
+            if abs(own * sd[parent] / sd[place] - slope) > _ALIKE:
+                return f"{route.names[parent]} -> {one.name} is no regression (a covariance was declared beside it)"
+    return ""
 
 
 def _regressed(
@@ -206,26 +302,3 @@ def _inverted(matrices: FloatArray) -> FloatArray:
         return np.asarray(np.linalg.inv(matrices))
     except np.linalg.LinAlgError:
         return np.asarray(np.linalg.pinv(matrices, hermitian=True))
-
-
-def patterns_of(route: Route) -> FloatArray:
-    """(m, touched) signs with which one cause can act on the touched constructs; the first is 1, as U has no side.
-
-    Every pattern of up to twelve constructs; of more the one that lowers a total most, found one sign at a time.
-    """
-    count = len(route.touched)
-    if count <= _LISTED:
-        return np.array([(1.0, *rest) for rest in product((1.0, -1.0), repeat=count - 1)])
-    signs, shares = np.ones((1, count)), np.full(count, 0.05)
-    while True:
-        tried = np.vstack([signs, *(signs * _flip(count, place) for place in range(1, count))])
-        best = route.worst(shares, tried)
-        if (best == signs).all():
-            return best
-        signs = best
-
-
-def _flip(count: int, place: int) -> FloatArray:
-    found = np.ones(count)
-    found[place] = -1.0
-    return found

@@ -162,6 +162,8 @@ def standardized_table(fit: Fitted) -> pd.DataFrame:
         places = [i for i, row in enumerate(fit.table) if row.kind not in _SKIPPED and not row.lag]
         df = fit.estimates.df[places]
         low, high, p = wald(estimate, se, np.where(np.isnan(df), np.inf, df))
+    lost = [row.kind == "edge" and (row.left, row.right) in fit.without_information for row in rows]
+    estimate, se, low, high, p = (np.where(lost, np.nan, column) for column in (estimate, se, low, high, p))
     columns: dict[str, object] = {name: [getattr(row, name) for row in rows] for name in _NAMES}
     with np.errstate(invalid="ignore", divide="ignore"):
         columns |= {"estimate": estimate, "se": se, "z": estimate / se, "p": p, "ci_low": low, "ci_high": high}

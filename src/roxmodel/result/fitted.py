@@ -87,6 +87,16 @@ class Fitted:
         ends = ((edge.cause, edge.effect) for edge in self.model.edges)
         return tuple(dict.fromkeys(pair for pair in ends if f"{pair[0]} -> {pair[1]}" in named))
 
+    def unknown_after(self, pushed: Collection[str]) -> frozenset[str]:
+        """Constructs whose answer to a push of others is not known: the way there uses an edge without information."""
+        import networkx as nx
+
+        graph = nx.DiGraph([(edge.cause, edge.effect) for edge in self.model.edges])
+        graph.add_nodes_from(self.model.names)
+        reached = {name for start in pushed for name in (start, *nx.descendants(graph, start))}
+        blind = {effect for cause, effect in self.without_information if cause in reached}
+        return frozenset(name for start in blind for name in (start, *nx.descendants(graph, start)))
+
     def doubts_on(self, edges: Collection[str]) -> tuple[Doubt, ...]:
         """The doubts that touch one of these edges (``a -> b``), the gravest first."""
         own, every = self._edges_by_name, self._edges_by_name[""]
@@ -237,8 +247,16 @@ class Fitted:
         -------
         ndarray
             (n, n_free): normal around the estimate for standard and robust errors; the replicates for the
-            bootstrap (the first n, resampled if n exceeds them).
+            bootstrap (the first n, resampled if n exceeds them); NaN for edges of which the data say nothing.
         """
+        found, lost = self._drawn(n, seed), self.without_information
+        for row in self.table.of("edge") if lost else ():
+            if row.free and (row.left, row.right) in lost:
+                found[:, row.free - 1] = np.nan
+        return found
+
+    def _drawn(self, n: int, seed: int | None) -> FloatArray:
+        """The same, with the estimate where nothing is known."""
         count, start = _whole(n, 1), None if seed is None else _whole(seed, 0)
         if count is None:
             raise RoxError(f"draws({n!r}) was asked for.", allowed="a whole number, at least 1")
@@ -246,7 +264,7 @@ class Fitted:
             raise RoxError(f"seed= was {seed!r}.", allowed="None or a whole number of at least 0")
         rng = np.random.default_rng(np.random.SeedSequence(start))
         if self.resampling is not None:
-            return self.resampling.some(count, rng)
+            return np.array(self.resampling.some(count, rng))
         return np.array(normal_draws(self.theta, root_of(self.vcov), self._alphabetical(), count, rng).values)
 
     def _alphabetical(self) -> IntArray:
@@ -313,7 +331,7 @@ class Fitted:
         ----------
         Kotz & Nadarajah (2004), Multivariate t distributions and their applications, doi 10.1017/CBO9780511550683.
         """
-        found, df = self.draws(n, seed), self._freedom()
+        found, df = self._drawn(n, seed), self._freedom()
         if self.resampling is not None or not np.isfinite(df).any():
             return found
         return np.array(t_draws(found, self.theta, df, seed).values)

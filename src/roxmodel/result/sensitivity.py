@@ -14,10 +14,17 @@ import pandas as pd
 from roxmodel.errors import EstimationError, RoxError, did_you_mean, listed
 from roxmodel.numerals import chance_text, plain
 from roxmodel.plots.contours import Contours, draw_contours
-from roxmodel.result.confounding import Route, implied_of_constructs, patterns_of, route_of, shares_like
+from roxmodel.result.confounding import (
+    Route,
+    bisected,
+    ends_of,
+    implied_of_constructs,
+    route_of,
+    shares_like,
+    why_untold,
+)
 from roxmodel.result.draws import delta_se, slopes_of, wald
 from roxmodel.result.fitted import Fitted
-from roxmodel.result.levels import beyond_curves
 from roxmodel.result.tables import effect_table, paths_between, robustness_value
 from roxmodel.spec.causal import within_wave
 from roxmodel.types import FloatArray
@@ -30,9 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["FRAGILE", "Sensitivity", "sensitivity_table"]
 
 FRAGILE = 0.1  # share of what is left, below which an effect is called fragile
-_STEPS = 14  # of the search for the share that brings an end of the interval to 0
-_ALIKE = 1e-6  # standard deviations by which a slope and a coefficient may differ
-_CELLS = 41  # of a picture, along and up
+_CELLS = 81  # of a picture, along and up
 _COLUMNS = [
     "cause", "effect", "kind", "estimate", "robustness_value", "benchmark", "times_benchmark", "adjusted_estimate",
     "adjusted_ci_low", "adjusted_ci_high", "bound", "verdict",
@@ -92,8 +97,8 @@ class _Picture:
         dot = None if self.benchmark is None or np.isnan(shares).any() else (shares[0], shares[1:].max())
         end = min(1.25 * max(self.value, 0.08, *((0.0,) if dot is None else dot)), 0.99)
         grid, count = end * np.linspace(0.0, 1.0, _CELLS) ** 2, len(self.route.touched)
-        patterns, few = patterns_of(self.route), np.linspace(0.2, 1.0, 4) * end
-        signs = np.unique([self.route.worst(_two(x, y, count), patterns)[0] for x in few for y in few], axis=0)
+        few = np.linspace(0.2, 1.0, 4) * end
+        signs = np.unique([self.route.worst(_two(x, y, count))[0] for x in few for y in few], axis=0)
         every = np.array([_two(x, y, count) for y in grid for x in grid])
         side = np.sign(self.route.naive)
         left = [side * self.route.total(every, one[None, :]) for one in signs]
@@ -198,7 +203,7 @@ def _edge_like(
     shares = shares_like(benchmark, causes, route, fit.model.names, covariance[0])
     if np.isnan(shares).any():
         return 1.0, (np.nan, np.nan, np.nan)
-    signs = route.worst(shares, patterns_of(route))
+    signs = route.worst(shares)
     moved = known[0] + float(route.total(shares[None, :], signs)[0]) - route.naive
     wide = float(np.sqrt((1.0 - shares[1]) / (1.0 - shares[0])))
     low, high = (moved + wide * (end - known[0]) for end in known[1:])
@@ -213,7 +218,6 @@ class _Total:
     causes: dict[str, tuple[str, ...]]
     touched: tuple[str, ...]
     route: Route
-    patterns: FloatArray
     single: bool  # whether nothing but one edge leads from cause to effect
 
     @classmethod
@@ -223,7 +227,7 @@ class _Total:
         causes = {name: fit.model.causes(name) for name in touched}
         covariance = implied_of_constructs(fit, fit.theta[None, :])
         route = route_of(causes, touched, fit.model.names, covariance)
-        return cls(fit, causes, touched, route, patterns_of(route), len(touched) == 2)
+        return cls(fit, causes, touched, route, len(touched) == 2)
 
     def at(self, theta: FloatArray) -> Route:
         """The same for draws of the parameters."""
@@ -251,15 +255,12 @@ class _Spread:
 
     def ends(self, shares: FloatArray) -> tuple[float, float, float]:
         """Value and interval at (touched,) shares, signs most unfavourable."""
-        route, signs = self.total.route, self.total.route.worst(shares, self.total.patterns)
+        route, signs = self.total.route, self.total.route.worst(shares)
         value = float(route.total(shares[None, :], signs)[0])
         if np.isnan(value):
             return np.nan, np.nan, np.nan
         if self.drawn is not None:
-            draws = self.drawn.total(shares[None, :], signs)
-            beyond = -np.sign(route.naive) * 2.0 * np.nanmax(np.abs(draws))
-            low, high = np.quantile(np.where(np.isnan(draws), beyond, draws), [0.025, 0.975])
-            return value, float(low), float(high)
+            return value, *ends_of(self.drawn.total(shares[None, :], signs), np.sign(route.naive))
         fit = self.total.fit
         slopes = slopes_of(
             lambda theta: self.total.at(theta).total(shares[None, :], signs)[:, None], fit.theta, fit.vcov
@@ -275,13 +276,7 @@ class _Spread:
             _, low, high = self.ends(np.full(count, share))
             return low > 0 if positive else high < 0
 
-        low, high = 0.0, most
-        if not clear(0.0):
-            return 0.0
-        for _ in range(_STEPS):
-            middle = (low + high) / 2
-            low, high = (middle, high) if clear(middle) else (low, middle)
-        return low
+        return bisected(clear, most)
 
 
 def _total_rows(
@@ -289,11 +284,11 @@ def _total_rows(
 ) -> tuple[list[_Row], _Picture | None]:
     ends, both = (paths[0][0], paths[0][-1]), ("estimate", "interval")
     total = _Total.of(fit, paths)
-    reason = _no_total(fit, total)
+    reason = why_untold(fit, total.route)
     if reason:
         estimate = float(effect_table(fit, *ends, None)["estimate"].iloc[-1])
-        return [_Row(ends, "total", estimate, np.nan, bound, reason=reason) for bound in both], None
-    value, spread = total.route.overturning(total.patterns), total.spread()
+        return [_Row(ends, "total", estimate, np.nan, bound, reason=f"not known: {reason}") for bound in both], None
+    value, spread = total.route.overturning(), total.spread()
     like, shares = (np.nan, (np.nan, np.nan, np.nan)), None
     if benchmark is not None:
         covariance = implied_of_constructs(fit, fit.theta[None, :])[0]
@@ -303,26 +298,6 @@ def _total_rows(
     values = zip((value, spread.overturning(value)), both, strict=True)
     rows = [_Row(ends, "total", total.route.naive, one, bound, *like) for one, bound in values]
     return rows, _Picture(*_words(fit, ends), total.route, value, None if shares is None else (str(benchmark), shares))
-
-
-def _no_total(fit: Fitted, total: _Total) -> str:
-    """Why a total has no robustness value; empty where it has one."""
-    names, beyond = fit.model.names, beyond_curves(fit)
-    met = dict.fromkeys(name for name in total.touched for name in (name, *total.causes[name]))
-    curved = [name for name in met if beyond[names.index(name)]]
-    if curved:
-        return f"not known: {curved[0]} is on or after an equation that is no linear regression"
-    given = [row for row in fit.table if row.kind == "edge" and not row.free and not row.lag]
-    for row in given:
-        if row.left in total.touched and row.right in total.touched:
-            return f"not known: {row.left} -> {row.right} is given, not estimated"
-    system, sd = fit.system().coefficients[0], total.route.sd[0]
-    for place, one in enumerate(total.route.touched):
-        for parent, slope in zip(one.parents, one.slopes[0].tolist(), strict=True):
-            cause, own = total.touched[parent], system[names.index(one.name), names.index(total.touched[parent])]
-            if abs(own * sd[parent] / sd[place] - slope) > _ALIKE:
-                return f"not known: {cause} -> {one.name} is no regression (a covariance was declared beside it)"
-    return ""
 
 
 def _words(fit: Fitted, ends: tuple[str, str]) -> tuple[str, str]:

@@ -345,8 +345,21 @@ def effect_table(fit: Fitted, cause: str, effect: str, interval: Interval | None
     sd = dict(zip(fit.model.names, spreads, strict=True))
     scale = sd[cause] / sd[effect]
     if mixed:
-        return _products_by_draws(effects_frame(rows, fit.vcov, scale), effects_frame(rows, None, scale))
-    return effects_frame(rows, fit.vcov if delta else None, scale, influence)
+        found = _products_by_draws(effects_frame(rows, fit.vcov, scale), effects_frame(rows, None, scale))
+    else:
+        found = effects_frame(rows, fit.vcov if delta else None, scale, influence)
+    return _known_only(fit, (cause, effect), found)
+
+
+def _known_only(fit: Fitted, ends: tuple[str, str], found: pd.DataFrame) -> pd.DataFrame:
+    """The table without errors and intervals of what runs along an edge of which the data say nothing."""
+    lost = {f"{a} -> {b}" for a, b in fit.without_information}
+    if not lost or ends[1] not in fit.unknown_after([ends[0]]):
+        return found
+    steps = [[" -> ".join(pair) for pair in pairwise(path.split(" -> "))] for path in found["path"]]
+    gone = [path == "all" or bool(lost & set(own)) for path, own in zip(found["path"], steps, strict=True)]
+    found.loc[gone, ["se", "ci_low", "ci_high", "p", "standardized"]] = np.nan
+    return found
 
 
 def _products_by_draws(delta: pd.DataFrame, drawn: pd.DataFrame) -> pd.DataFrame:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
 from roxmodel.doubts import Doubt, doubt_lines, doubt_words
 from roxmodel.errors import SimulationError, did_you_mean, listed
+from roxmodel.frozen import FrozenMapping
 from roxmodel.numerals import money_text
 from roxmodel.plots.page import warned
 from roxmodel.plots.priority_map import MapPoint, draw_map
@@ -20,6 +21,7 @@ from roxmodel.simulation.actions import Ends, ends_of, unit_of
 from roxmodel.simulation.budget.worth import deviations, options_of, worth_of
 from roxmodel.simulation.intervention import Above, Below, Highest, Intervention, Lowest
 from roxmodel.simulation.money.finance import Finance
+from roxmodel.simulation.overturned import overturned_points, points_line
 from roxmodel.simulation.question import (
     Question,
     Request,
@@ -53,8 +55,9 @@ class Priorities(Spoken):
 
     `rows`: one record for each line of `table`. `currency`: label of the money, "" where nothing was priced. `notes`:
     what was assumed. `wanted`: 1 where more of the outcome is better, -1 where less is. `doubts`: those of the fit that
-    touch an edge on the way to the outcome, or to what is priced. `spreads`: total effects by construct, over the draws
-    beside those at the estimate.
+    touch an edge on the way to the outcome, or to what is priced. `overturned`: construct -> how much one unmeasured
+    cause must explain to bring the money of a point to 0 (see `roxmodel.Fit.sensitivity`); empty without prices.
+    `spreads`: total effects by construct, over the draws beside those at the estimate.
     """
 
     fit: Fit
@@ -64,6 +67,7 @@ class Priorities(Spoken):
     notes: tuple[str, ...]
     wanted: float = 1.0
     doubts: tuple[Doubt, ...] = ()
+    overturned: Mapping[str, float] = field(default_factory=lambda: FrozenMapping({}))
     spreads: tuple[tuple[str, Spread], ...] = ()
 
     def table(self) -> pd.DataFrame:
@@ -88,7 +92,8 @@ class Priorities(Spoken):
 
     def _story(self) -> Story:
         table = self.table()
-        body: list[StoryPart] = [*_sentences(self, table), StoryTable.of(table)]
+        first = [*_sentences(self, table), *([points_line(self.overturned)] if self.overturned else [])]
+        body: list[StoryPart] = [*first, StoryTable.of(table)]
         warnings = (*doubt_lines(self.doubts), *skew_lines(self.spreads))
         return Story("priorities", "Where to act", "", warnings, (), tuple(body), self.notes)
 
@@ -214,7 +219,9 @@ def where_to_act(  # noqa: PLR0913 - the contract: the arguments of `simulate`
     levers = [c.name for c in fit.model.constructs if c.factor != "context"]
     doubts = inherited(fit, used_edges(fit.model, levers, ends), (unconverged, doubtful), "answer", stacklevel=2)
     spreads = tuple((name, Spread.of(effect.draws, np.asarray(effect.at))) for name, effect in effects.items())
-    return Priorities(fit, target, tuple(order), question.terms.currency, notes, wanted, doubts, spreads)
+    shown = [str(row["name"]) for row in order if row["kind"] == "construct" and row["group"] == _ALL]
+    lost = FrozenMapping(overturned_points(question, shown) if question.priced else {})
+    return Priorities(fit, target, tuple(order), question.terms.currency, notes, wanted, doubts, lost, spreads)
 
 
 class _Group(NamedTuple):

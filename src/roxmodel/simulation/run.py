@@ -20,6 +20,7 @@ from roxmodel.simulation.dynamics import Course, assumed_notes, long_run, settle
 from roxmodel.simulation.intervention import Intervention
 from roxmodel.simulation.money.finance import Finance, Money
 from roxmodel.simulation.money.returns import flow_table, outcome_table, risk_table, rox_table
+from roxmodel.simulation.overturned import Overturned, overturned_by
 from roxmodel.simulation.pictures import effects_figure, rox_figure, tornado_figure
 from roxmodel.simulation.question import (
     Question,
@@ -270,6 +271,20 @@ class Run(Spoken):
         """
         self._money()
         return _tornado(self.question, self.actions)
+
+    @cached_property
+    def overturned(self) -> Overturned:
+        """How much one unmeasured cause must explain to bring the money of all interventions together to 0.
+
+        See `roxmodel.Fit.sensitivity`; of every construct on the paths from what is acted on to what is priced.
+
+        Raises
+        ------
+        SimulationError
+            If the simulation was run without `value`.
+        """
+        total = self._money()[-1]
+        return overturned_by(self.question, self.actions, total.benefit, total.cost)
 
     def __repr__(self) -> str:
         names = ", ".join(i.name for i in self.interventions)

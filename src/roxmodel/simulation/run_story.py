@@ -19,6 +19,7 @@ from roxmodel.simulation.actions import Action, ends_of, is_figure, unit_of
 from roxmodel.simulation.dynamics import Course, push_of
 from roxmodel.simulation.money.finance import formula_of
 from roxmodel.simulation.money.values import price_text
+from roxmodel.simulation.overturned import overturned_line
 from roxmodel.simulation.question import Question, Spread
 from roxmodel.story import Story, StoryPart, StoryTable
 from roxmodel.types import FloatArray
@@ -61,9 +62,13 @@ def _of_draws(fit: Fit, draws: int, also: str = "") -> str:
 def run_story(run: Run) -> Story:
     """See `Run.story`."""
     title = f"What if: {', '.join(one.name for one in run.interventions)}, {run.horizon} waves"
-    money: list[StoryPart] = [*rox_sentences(run), _rox_shown(run)] if run.money else []
+    money: list[StoryPart] = [*rox_sentences(run), _overturned(run), _rox_shown(run)] if run.money else []
     warnings = (*doubt_lines(run.doubts), *skew_lines(_spreads(run)))
     return Story("run", title, title, warnings, body=(_effects_shown(run), *money), notes=tuple(_run_notes(run)))
+
+
+def _overturned(run: Run) -> str:
+    return overturned_line(run.overturned, "the benefit" if len(run.actions) == 1 else "the benefit of all together")
 
 
 def _run_notes(run: Run) -> list[str]:

@@ -18,6 +18,7 @@ from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.questionnaire import Item
 from roxmodel.survey.aggregated import Aggregated, read_aggregated
 from roxmodel.survey.answers import Answers, read_answers
+from roxmodel.survey.books import book_doubts
 from roxmodel.survey.frames import (
     LARGEST,
     Frame,
@@ -151,7 +152,7 @@ def read_frames(model: RoxModel, frames: Mapping[str, object], options: Options)
         moments, unit_frame, book.keys.get(UNIT), coerced=book.coerced, rows=book.rows,
         without_unit={source: keys.without for source, keys in book.keys.items() if keys.without},
         eligible=tuple(options.eligible.values()),
-        doubts=(*doubts, *linkage, *reversed_in_moments(model, moments)), remarks=remarks,
+        doubts=(*doubts, *linkage, *book_doubts(moments), *reversed_in_moments(model, moments)), remarks=remarks,
         assumed={s: own.assumed for s, own in frames.items() if isinstance(own, Aggregated) and own.assumed},
     )  # fmt: skip
 
@@ -187,7 +188,7 @@ def read_moments(model: RoxModel, moments: LinkedMoments, by: str) -> Reading:
     present = {s.source: dict(zip(s.units, s.respondents.tolist(), strict=True)) for s in own.sources}
     if figures is not None:
         present[UNIT] = dict.fromkeys(figures.units, 1.0)
-    doubts = (*_linkage_doubts(model, by, own, present), *reversed_in_moments(model, own))
+    doubts = (*_linkage_doubts(model, by, own, present), *book_doubts(own), *reversed_in_moments(model, own))
     return Reading(own, None, None, origin="moments", doubts=doubts)
 
 

@@ -17,6 +17,7 @@ from roxmodel.story import Story, StoryTable, Told
 from roxmodel.survey.aggregated import Aggregated
 from roxmodel.survey.composites import MIN_GROUP, hidden_scores, unit_composites
 from roxmodel.survey.frames import raw_column, require_columns
+from roxmodel.survey.groupings import Grouping, groupings_of
 from roxmodel.survey.keys import refuse_rounded
 from roxmodel.survey.linkage import linkage_table, quality_table, unmatched_table
 from roxmodel.survey.reading import Options, Reading, read_frames, read_moments
@@ -233,7 +234,8 @@ class Study(Told):
         """What in the data may not be what it seems; empty = nothing was seen.
 
         ``scale`` (codes such as 99 in an item without a scale), ``duplicates`` (rows read twice), ``keys`` (units that
-        are one, written in two ways), ``units`` (fewer than half are in every source), ``reversed`` (items that run
+        are one, written in two ways), ``units`` (fewer than half are in every source), ``books`` (rows of the unit
+        frame that look like no units, such as a total; figures far from all others), ``reversed`` (items that run
         against the others of their construct), ``teams`` (people of one team answer alike, and `team` was not said).
         """
         return self._reading.doubts
@@ -385,6 +387,33 @@ class Study(Told):
         values = column.tolist() if column.dtype.kind in "biufU" else list(column)
         known = {u: v for u, v, hole in zip(keys.units, values, holes, strict=True) if not hole}
         return [known.get(unit) for unit in self.units]
+
+    def groupings(self) -> list[Grouping]:
+        """Columns of the unit frame that put units into groups, such as regions, and that no construct uses.
+
+        Text, categories or whole numbers with 5 to a third as many values as units, nearly all with two units or more.
+
+        Returns
+        -------
+        list of Grouping
+            ``name`` of the column and ``codes``, (units,) place of each of `units` among its values, -1 where missing.
+            Empty for a study made of moments or out of a pickle.
+
+        Examples
+        --------
+        >>> from roxmodel.datasets import make_world
+        >>> world = make_world(30, seed=1)
+        >>> books = world.unit.assign(region=[f"R{k % 6}" for k in range(30)])
+        >>> [found.name for found in world.study(unit=books).groupings()]
+        ['region']
+        """
+        frame, keys = self._reading.unit_frame, self._reading.unit_keys
+        if frame is None or keys is None:
+            return []
+        place = dict(zip(keys.units, keys.row.tolist(), strict=True))
+        rows = np.array([place.get(unit, -1) for unit in self.units], dtype=np.int64)
+        used = {item.name for construct in self.model.constructs for item in construct.items}
+        return list(groupings_of(frame, rows, {self.by, *used, *self._reading.eligible}))
 
     def __repr__(self) -> str:
         people = ", ".join(f"{int(s.respondents.sum())} {s.source} answers" for s in self.moments.sources)

@@ -6,16 +6,24 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final, TypeAlias
 
 from roxmodel.doubts import Doubt
+from roxmodel.estimate.checks.dependence import dependence_findings
 from roxmodel.estimate.checks.evidence import Evidence
+from roxmodel.estimate.checks.meaning import no_information, verdict_rows
 from roxmodel.estimate.checks.missing_arrows import missing_arrows
-from roxmodel.estimate.checks.verdicts import verdict_rows
+from roxmodel.estimate.checks.same_people import same_people
 
 __all__ = ["judged"]
 
 Check: TypeAlias = Callable[[Evidence], Iterable[Doubt]]
 
 # Each yields what it found; what it looked at and found in order need not be said: a row ``ok`` stands for it.
-_CHECKS: Final[Sequence[Check]] = (verdict_rows, missing_arrows)
+_CHECKS: Final[Sequence[Check]] = (
+    verdict_rows,
+    no_information,
+    missing_arrows,
+    dependence_findings,
+    same_people,
+)
 
 _ORDER: Final = (
     "converged", "identified", "admissible", "no_information", "collinear", "sign", "size", "misfit", "missing_arrow",

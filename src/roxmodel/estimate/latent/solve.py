@@ -37,6 +37,7 @@ __all__ = [
 _FLAT = 1e-9  # smallest eigenvalue of the scaled information that still identifies
 _LITTLE = 0.1  # share of the expected information that the observed one of what is held must have
 _WHOLE = 0.5  # of what no inverse of an information falls short of, but for rounding
+_PART = 0.1  # of the largest, from which a parameter belongs to a direction that the data do not determine
 _UNKNOWN = 3.0  # times that the part of a variance counts which comes from a parameter at its bound
 
 
@@ -47,7 +48,7 @@ class Bread:
     inverse: FloatArray  # (n_free, n_free) per observation; zero rows for parameters at their bound
     information: FloatArray  # (n_free, n_free) that was inverted
     condition: float  # of the scaled information (by the 1-norm; by eigenvalues where it is nearly singular)
-    flat: FloatArray | None  # (n_free,) direction that the data do not determine, of unit length; None if there is none
+    flat: FloatArray | None  # (n_free,) shares in what the data do not determine, 0-1; None if they determine all
     whole: FloatArray  # (n_free, n_free) with those at their bound: what errors are made of; `inverse` if none is held
     held: BoolArray  # (n_free,) parameters at their bound
     negative: bool = False  # whether the observed information has a negative direction: the expected one took its place
@@ -69,6 +70,9 @@ def bread_of(found: Minimum, observed: bool) -> Bread:
     if observed and plain[2] is None and plain[3] <= 0:
         plain, chosen, negative = _inverted(expected, expected, moving), expected, True
     inverse, lost = _without_rounding(plain[0], chosen, moving)
+    if plain[2] is not None:  # what lies in a flat direction has no error, not one of what little is left beside it
+        lost |= plain[2] > _PART * plain[2].max()
+        inverse = np.where(lost[:, None] | lost, 0.0, inverse)
     whole = _whole(chosen, expected, inverse, held) if held.any() else inverse
     whole[lost] = whole[:, lost] = 0.0
     flat = lost / np.sqrt(lost.sum()) if plain[2] is None and lost.any() else plain[2]
@@ -144,7 +148,7 @@ def _inverted(
     flat = None
     if abs(low) < _FLAT * top:
         flat = np.zeros(count)
-        flat[moving] = vectors[:, 0]
+        flat[moving] = np.sqrt((vectors[:, np.abs(values) < _FLAT * top] ** 2).sum(axis=1))
     usable = np.where(np.abs(values) < _FLAT * top, np.inf, values)
     inverse[at] = (vectors / usable) @ vectors.T / outer
     return inverse, top / max(abs(low), 1e-300), flat, low

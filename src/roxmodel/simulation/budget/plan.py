@@ -25,6 +25,7 @@ from roxmodel.simulation.budget.worth import Option, Promised, ShrunkenEdge, pla
 from roxmodel.simulation.intervention import Intervention
 from roxmodel.simulation.money.finance import Finance
 from roxmodel.simulation.money.returns import cvar
+from roxmodel.simulation.overturned import Overturned, overturned_by
 from roxmodel.simulation.pictures import plan_figure
 from roxmodel.simulation.question import LONGEST, Question, is_number, require_whole
 from roxmodel.simulation.run import Run, simulate
@@ -110,6 +111,13 @@ class Plan(Spoken):
             return self.draws
         places = self.choice.options.tolist()
         return promise_of(self.options, replace(self.worth, question=self.worth.asked), places)
+
+    @cached_property
+    def overturned(self) -> Overturned:
+        """How much one unmeasured cause must explain to bring the promise to 0; see `roxmodel.Fit.sensitivity`."""
+        cost = float(self.worth.worth.cost[self.choice.options].sum())
+        actions = [self.options[place].action for place in self.choice.options]
+        return overturned_by(self.question, actions, self.draws + cost, cost)
 
     @cached_property
     def promised(self) -> pd.Series[float]:

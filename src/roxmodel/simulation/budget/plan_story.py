@@ -10,6 +10,7 @@ import numpy as np
 from roxmodel.doubts import doubt_lines
 from roxmodel.numerals import chance_text, money_text
 from roxmodel.simulation.money.finance import formula_of
+from roxmodel.simulation.overturned import overturned_line
 from roxmodel.simulation.run_story import causal_note
 from roxmodel.story import Story, StoryPart, StoryTable
 
@@ -71,6 +72,7 @@ def _sentences(plan: Plan) -> list[str]:
     return [
         f"{count} of {every} actions for {money_text(plan.spent)}{of}{unit}: {names}.",
         f"Promised net value: {money_text(mean)}{unit} ({span}), chance of a loss {chance}.",
+        overturned_line(plan.overturned, "the benefit"),
         *_held_back(plan),
     ]
 
