@@ -16,20 +16,12 @@ from roxmodel.records import LINEAR
 from roxmodel.result.fit import Fit
 from roxmodel.result.response import Caps, travel
 from roxmodel.result.system import System
+from roxmodel.simulation import question as asking
 from roxmodel.simulation.abduction import Abduced, OneUnit, abduced, one_unit
 from roxmodel.simulation.actions import Action, ends_of, ends_where, read_actions
 from roxmodel.simulation.dynamics import assumed_notes, push_of, settled_within
 from roxmodel.simulation.intervention import Intervention
-from roxmodel.simulation.question import (
-    Spread,
-    check_fit,
-    inherited,
-    is_number,
-    require_draws_of_one_wave,
-    unknown_after,
-    unknown_note,
-    used_edges,
-)
+from roxmodel.simulation.question import Spread
 from roxmodel.simulation.run_story import beyond_notes, counterfactual_story
 from roxmodel.story import Spoken, Story
 from roxmodel.types import FloatArray, read_only
@@ -203,13 +195,13 @@ def counterfactual(  # noqa: PLR0913 - the contract of DESIGN.md
     >>> answer.loc["pride", "counterfactual"].item(), answer.loc["influencers", "change"].item()
     (4.0, 0.0)
     """
-    check_fit(fit, unconverged, doubtful)
-    require_draws_of_one_wave(fit, draws)
+    asking.check_fit(fit, unconverged, doubtful)
+    asking.require_draws_of_one_wave(fit, draws)
     known = one_unit(fit, unit)
     asked, moved = _amounts("do", do), _amounts("shift", shift)
     action, assumed = _action(fit, known, asked, moved)
-    used = used_edges(fit.model, (fit.model.names[place] for place in action.acted))
-    doubts = inherited(fit, used, (unconverged, doubtful), "answer", stacklevel=2)
+    used = asking.used_edges(fit.model, (fit.model.names[place] for place in action.acted))
+    doubts = asking.inherited(fit, used, (unconverged, doubtful))
     settled, _ = settled_within(fit, draws, seed)
     brought = dict(action.level) | {place: known.levels[place] + by for place, by in action.shift.items()}
     system, far = settled.system, (*beyond_notes(fit, brought, "is brought to {:.3g}"), *settled.lost)
@@ -220,8 +212,8 @@ def counterfactual(  # noqa: PLR0913 - the contract of DESIGN.md
     again = np.zeros(1 if known.root is None else min(draws, _LEVELS), dtype=np.int64)
     at = fit.system(marker=True).only(again)
     estimate = _moved(fit, known, action, at, known.drawn(len(again), seed), seed).changes.mean(axis=0)
-    after = unknown_after(fit, [fit.model.names[place] for place in action.acted])
-    unknown = (unknown_note(fit),) if after else ()
+    after = asking.unknown_after(fit, [fit.model.names[place] for place in action.acted])
+    unknown = (asking.unknown_note(fit),) if after else ()
     for name in after:
         changes[:, fit.model.names.index(name)] = estimate[fit.model.names.index(name)] = np.nan
     capped = np.where(np.isnan(changes).any(axis=0), np.nan, cut)
@@ -266,7 +258,7 @@ def _amounts(which: str, given: object) -> dict[str, float]:
     if not isinstance(given, Mapping):
         raise SimulationError(f"{which}= was {given!r}.", allowed=f"a mapping, for example {which}={{'pride': 4.0}}")
     for name, amount in given.items():
-        if not is_number(amount) or not np.isfinite(amount):
+        if not asking.is_number(amount) or not np.isfinite(amount):
             raise SimulationError(f"{which}= takes {name!r} to {amount!r}.", allowed="a finite number")
     return {str(name): float(amount) for name, amount in given.items()}
 

@@ -16,17 +16,10 @@ from roxmodel.records import LINEAR
 from roxmodel.result.fit import Fit
 from roxmodel.result.levels import JointLevels, beyond_curves, joint_of
 from roxmodel.result.system import System, total_effects
+from roxmodel.simulation import question as asking
 from roxmodel.simulation.abduction import OneUnit, basis_notes, one_unit
 from roxmodel.simulation.actions import ends_of, ends_where
 from roxmodel.simulation.dynamics import assumed_notes, settled_within
-from roxmodel.simulation.question import (
-    check_fit,
-    inherited,
-    is_number,
-    require_draws_of_one_wave,
-    require_horizon,
-    used_edges,
-)
 from roxmodel.simulation.run_story import beyond_notes, forecast_story
 from roxmodel.story import Spoken, Story
 from roxmodel.types import BoolArray, FloatArray, read_only
@@ -218,9 +211,9 @@ def forecast(  # noqa: PLR0913 - the contract of DESIGN.md
     >>> round(float(seen["sales"]), 2), abs(round(float(done["mean"].iloc[2]), 2))
     (0.25, 0.0)
     """
-    check_fit(fit, unconverged, doubtful)
-    require_horizon(horizon)
-    require_draws_of_one_wave(fit, draws)
+    asking.check_fit(fit, unconverged, doubtful)
+    asking.require_horizon(horizon)
+    asking.require_draws_of_one_wave(fit, draws)
     if fit.population.mean is None:
         raise SimulationError(
             "This fit has no means (it comes from a printed matrix, or from ordinal items), so no level is expected.",
@@ -229,7 +222,7 @@ def forecast(  # noqa: PLR0913 - the contract of DESIGN.md
     beyond = beyond_curves(fit)
     seen = _seen(fit, given, beyond)
     known = None if unit is None else one_unit(fit, unit)
-    doubts = inherited(fit, used_edges(fit.model, fit.model.names), (unconverged, doubtful), "answer", stacklevel=2)
+    doubts = asking.inherited(fit, asking.used_edges(fit.model, fit.model.names), (unconverged, doubtful))
     settled, theta = settled_within(fit, draws, seed)
     far = (*beyond_notes(fit, seen, "is seen at {:g}"), *settled.lost)
     for note in far:
@@ -266,7 +259,7 @@ def _seen(fit: Fit, given: object, beyond: BoolArray) -> dict[int, float]:
             owner = next((c.name for c in fit.model.constructs if name in c.item_names), None)
             hint = f"It is an item of {owner!r}." if owner else did_you_mean(str(name), fit.model.names)
             raise SimulationError(f"given= names {name!r}, which is no construct.", hint=hint)
-        if not is_number(level) or not np.isfinite(level):
+        if not asking.is_number(level) or not np.isfinite(level):
             raise SimulationError(f"given= sees {name!r} at {level!r}.", allowed="a finite number")
         ends = ends_of(fit, fit.model.find(name))
         if ends.cut(level) != level:

@@ -17,23 +17,13 @@ from roxmodel.plots.priority_map import MapPoint, draw_map
 from roxmodel.result.fit import Fit
 from roxmodel.result.levels import complete_levels
 from roxmodel.result.system import total_effects
+from roxmodel.simulation import question as asking
 from roxmodel.simulation.actions import Ends, ends_of, unit_of
 from roxmodel.simulation.budget.worth import deviations, options_of, worth_of
 from roxmodel.simulation.intervention import Above, Below, Highest, Intervention, Lowest
 from roxmodel.simulation.money.finance import Finance
 from roxmodel.simulation.overturned import overturned_points, points_line
-from roxmodel.simulation.question import (
-    Question,
-    Request,
-    Spread,
-    finance_of,
-    inherited,
-    is_number,
-    question_of,
-    unknown_after,
-    unknown_note,
-    used_edges,
-)
+from roxmodel.simulation.question import Question, Request, Spread
 from roxmodel.simulation.run_story import causal_if, level_of, skew_lines
 from roxmodel.spec.constructs import Construct
 from roxmodel.story import Spoken, Story, StoryPart, StoryTable
@@ -191,10 +181,10 @@ def where_to_act(  # noqa: PLR0913 - the contract: the arguments of `simulate`
     >>> table.loc[table["kind"] == "construct", "name"].tolist()
     ['loyalty', 'value', 'behaviours', 'pride', 'influencers']
     """
-    money = finance_of(value, discount, finance)
+    money = asking.finance_of(value, discount, finance)
     probes = [Intervention(name="probe", shift={fit.model.names[0] if isinstance(fit, Fit) else "": 1e-6})]
     asked = Request(horizon, draws, seed, money, n_units, unconverged, discount, doubtful)
-    question = question_of(fit, probes, asked)
+    question = asking.question_of(fit, probes, asked)
     if not question.system.linear:
         raise SimulationError(
             "An equation of this fit is curved, so an effect per point depends on where one stands.",
@@ -217,7 +207,7 @@ def where_to_act(  # noqa: PLR0913 - the contract: the arguments of `simulate`
     notes = (*_notes(question, target, bool(costs)), *_turned_notes(rows, target, wanted))
     ends = {target, *(one.name for one in question.priced)}
     levers = [c.name for c in fit.model.constructs if c.factor != "context"]
-    doubts = inherited(fit, used_edges(fit.model, levers, ends), (unconverged, doubtful), "answer", stacklevel=2)
+    doubts = asking.inherited(fit, asking.used_edges(fit.model, levers, ends), (unconverged, doubtful))
     spreads = tuple((name, Spread.of(effect.draws, np.asarray(effect.at))) for name, effect in effects.items())
     shown = [str(row["name"]) for row in order if row["kind"] == "construct" and row["group"] == _ALL]
     lost = FrozenMapping(overturned_points(question, shown) if question.priced else {})
@@ -296,7 +286,7 @@ def _costs(fit: Fit, cost: Mapping[str, float] | None) -> dict[str, float]:
     for name, amount in cost.items():
         if name not in fit.model.names:
             raise SimulationError(f"cost= names {name!r}.", hint=did_you_mean(str(name), fit.model.names))
-        if not is_number(amount) or not np.isfinite(amount) or amount <= 0:
+        if not asking.is_number(amount) or not np.isfinite(amount) or amount <= 0:
             raise SimulationError(f"cost= of {name!r} was {amount!r}.", allowed="an amount above 0 per point and unit")
     return {name: float(amount) for name, amount in cost.items()}
 
@@ -356,7 +346,7 @@ def _effects_on(question: Question, outcome: str) -> dict[str, _Effect]:
     found = {name: effect for name, effect in every.items() if np.abs(effect.draws).max() > 0}
     if not found:
         raise SimulationError(f"Nothing in this graph acts on {outcome!r}.", hint="Name another outcome=.")
-    return {n: e.times(np.nan) if outcome in unknown_after(fit, [n]) else e for n, e in found.items()}
+    return {n: e.times(np.nan) if outcome in asking.unknown_after(fit, [n]) else e for n, e in found.items()}
 
 
 def _rows(
@@ -418,7 +408,9 @@ def _marginal(
         courses = (question.course([option.action], ground) for option in options)
         every = [question.money("", c, [o.action]).benefit for c, o in zip(courses, options, strict=True)]
         benefit = np.stack(every, axis=1)
-    lost = {c.name for c in able if unknown_after(question.fit, [c.name]) & {one.name for one in question.priced}}
+    lost = {
+        c.name for c in able if asking.unknown_after(question.fit, [c.name]) & {one.name for one in question.priced}
+    }
     return {key: benefit[:, i] / (np.nan if key[0] in lost else steps[i]) for i, key in enumerate(keys)}
 
 
@@ -504,7 +496,7 @@ def _notes(question: Question, target: str, costs: bool) -> tuple[str, ...]:
         *later,
         *((out,) if hidden else ()),
         *((money,) if question.priced else ()),
-        *((unknown_note(fit),) if fit.without_information else ()),
+        *((asking.unknown_note(fit),) if fit.without_information else ()),
         *question.loops,
         *question.lost,
     )

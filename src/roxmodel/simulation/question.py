@@ -355,17 +355,15 @@ def unknown_note(fit: Fit) -> str:
     return f"The data say nothing of {edges}: changes that come over it, and their money, are not known (NaN)."
 
 
-def inherited(
-    fit: Fit, used: Collection[str], known: tuple[bool, bool], what: str, stacklevel: int
-) -> tuple[Doubt, ...]:
-    """The fit's doubts that touch the `used` edges, with one warning of those that the user has not waved through.
+def inherited(fit: Fit, used: Collection[str], known: tuple[bool, bool], what: str = "answer") -> tuple[Doubt, ...]:
+    """The fit's doubts that touch the `used` edges, with one warning to the caller's caller of those not known to him.
 
-    `known`: what was said of ``unconverged=`` and of ``doubtful=``. `what`: the answer, ``run``, ``plan`` ...
+    `known`: what was said of ``unconverged=`` and of ``doubtful=``.
     """
     found = fit.doubts_on(used)
     unconverged, doubtful = known
     if not doubtful:
-        warn_doubts(what, [one for one in found if not (unconverged and one.check == "converged")], stacklevel + 1)
+        warn_doubts(what, [one for one in found if not (unconverged and one.check == "converged")], stacklevel=3)
     return found
 
 

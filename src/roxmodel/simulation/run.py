@@ -15,6 +15,7 @@ from roxmodel.errors import RoxWarning, SimulationError
 from roxmodel.frozen import FrozenMapping
 from roxmodel.result.fit import Fit
 from roxmodel.result.levels import UnitLevels, complete_levels
+from roxmodel.simulation import question as asking
 from roxmodel.simulation.actions import Action, Clash, contradictions, read_actions, support_notes
 from roxmodel.simulation.dynamics import Course, assumed_notes, long_run, settles
 from roxmodel.simulation.intervention import Intervention
@@ -22,19 +23,7 @@ from roxmodel.simulation.money.finance import Finance, Money
 from roxmodel.simulation.money.returns import flow_table, outcome_table, risk_table, rox_table
 from roxmodel.simulation.overturned import Overturned, overturned_by
 from roxmodel.simulation.pictures import effects_figure, rox_figure, tornado_figure
-from roxmodel.simulation.question import (
-    Question,
-    Request,
-    Spread,
-    finance_of,
-    fit_notes,
-    inherited,
-    listed_interventions,
-    question_of,
-    unknown_after,
-    unknown_note,
-    used_edges,
-)
+from roxmodel.simulation.question import Question, Request, Spread
 from roxmodel.simulation.run_story import course_notes, money_notes, run_story
 from roxmodel.story import Spoken, Story
 from roxmodel.types import FloatArray, read_only
@@ -395,14 +384,14 @@ def simulate(  # noqa: PLR0913 - the contract of DESIGN.md
     >>> run.effects()["construct"].tolist()
     ['pride', 'outcomes']
     """
-    given = listed_interventions("interventions", interventions)
-    money = finance_of(value, discount, finance)
+    given = asking.listed_interventions("interventions", interventions)
+    money = asking.finance_of(value, discount, finance)
     asked = Request(horizon, draws, seed, money, n_units, unconverged, discount, doubtful)
-    question = question_of(fit, given, asked)
+    question = asking.question_of(fit, given, asked)
     actions, assumed = read_actions(fit, given, horizon, question.units, seed)
     _refuse_together(given, contradictions(fit, actions))
     levers = {fit.model.names[place] for action in actions for place in action.acted}
-    doubts = inherited(fit, used_edges(fit.model, levers), (unconverged, doubtful), "run", stacklevel=2)
+    doubts = asking.inherited(fit, asking.used_edges(fit.model, levers), (unconverged, doubtful), "run")
     heed = (*support_notes(fit, actions, seed), *money_notes(question), *question.lost)
     for note in heed:
         warnings.warn(note, RoxWarning, stacklevel=2)
@@ -424,8 +413,8 @@ def simulate(  # noqa: PLR0913 - the contract of DESIGN.md
         money=tuple(rows),
         value=FrozenMapping({} if money is None else dict(money.value)),
         notes=(
-            *fit_notes(fit),
-            *((unknown_note(fit),) if unknown_after(fit, levers) else ()),
+            *asking.fit_notes(fit),
+            *((asking.unknown_note(fit),) if asking.unknown_after(fit, levers) else ()),
             *assumed,
             *assumed_notes(fit),
             *question.loops,
