@@ -18,7 +18,7 @@ PACKAGE = ROOT / "src" / "roxmodel"
 FILES = {str(path.relative_to(PACKAGE).as_posix()): path for path in sorted(PACKAGE.rglob("*.py"))}
 MARK = "PLR0913 - the contract"
 HERE = "roxmodel."
-FILES_WALL, LINES_WALL, FILE_WALL, FUNCTION_WALL, PARAMETER_WALL = 150, 41_500, 559, 60, 7
+FILES_WALL, LINES_WALL, FILE_WALL, FUNCTION_WALL, PARAMETER_WALL = 155, 44_000, 559, 60, 7
 
 Def = ast.FunctionDef | ast.AsyncFunctionDef
 

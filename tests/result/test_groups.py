@@ -8,6 +8,9 @@ import roxmodel as rox
 from roxmodel.errors import EstimationError, RoxError
 from roxmodel.result.groups import holm
 
+# the rows of the reference cases miss their model by design, and a fit says so
+pytestmark = pytest.mark.filterwarnings("ignore::roxmodel.errors.RoxWarning")
+
 EXACT = {"rtol": 1e-10, "atol": 1e-12}
 
 
@@ -89,7 +92,7 @@ def test_a_group_of_a_bootstrap_keeps_its_replicates(chain_model, chain_rows):
 
 def test_edges_and_effects_say_their_group(metric):
     edges = metric.edges()
-    assert edges.columns[-1] == "group"
+    assert "group" in edges.columns
     assert edges.groupby("group", sort=False)["n"].first().to_dict() == {"north": 180, "south": 120}
     effects = metric.effects("pride", "loyalty")
     assert effects.columns[-1] == "group"

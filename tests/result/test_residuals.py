@@ -6,6 +6,9 @@ import pytest
 import roxmodel as rox
 from roxmodel.errors import EstimationError, RoxError
 
+# the rows of the reference cases miss their model by design, and a fit says so
+pytestmark = pytest.mark.filterwarnings("ignore::roxmodel.errors.RoxWarning")
+
 CLOSE = {"rtol": 0, "atol": 1e-6}
 
 

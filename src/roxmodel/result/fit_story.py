@@ -9,6 +9,7 @@ import numpy as np
 
 from roxmodel.doubts import doubt_lines
 from roxmodel.numerals import estimate_text, p_text
+from roxmodel.result.indices import index_words
 from roxmodel.result.tables import edge_table
 from roxmodel.story import Story, StoryPart, StoryTable
 
@@ -147,7 +148,7 @@ def _index_lines(fit: Fitted) -> list[str]:
         f"RMSEA {found['rmsea' + robust]:.3f}{which} [90 %: {found['rmsea_ci_lower' + robust]:.3f} to "
         f"{found['rmsea_ci_upper' + robust]:.3f}], SRMR {found['srmr']:.3f}."
     )
-    return [line]
+    return [line, index_words(found)[1]]
 
 
 def _latent(fit: Fitted) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -10,8 +11,8 @@ import numpy as np
 from roxmodel.types import FloatArray
 
 __all__ = [
-    "INDEX_NAMES", "ROBUST_NAMES", "Correction", "Discrepancy", "Tested", "comparative", "fit_indices", "noncentrality",
-    "rmsea_of", "tested_indices",
+    "INDEX_NAMES", "ROBUST_NAMES", "Correction", "Discrepancy", "Tested", "comparative", "fit_indices", "index_words",
+    "noncentrality", "rmsea_of", "tested_indices",
 ]  # fmt: skip
 
 INDEX_NAMES: Final = (
@@ -115,6 +116,51 @@ def _robust(test: Tested, own: Correction) -> dict[str, float]:
         "rmsea_ci_lower_robust": low,
         "rmsea_ci_upper_robust": high,
     }
+
+
+# each index: its name, from where (CFI, TLI) or up to where (RMSEA, SRMR) a fit is called good, and poor beyond
+_THUMBS: Final = (("cfi", 0.95, 0.90), ("tli", 0.95, 0.90), ("rmsea", 0.06, 0.10), ("srmr", 0.08, 0.10))
+_GOOD: Final = {name: good for name, good, _ in _THUMBS}
+_FEW: Final = 250  # rows below which TLI and RMSEA reject right models too often
+
+
+def index_words(found: Mapping[str, float]) -> tuple[bool, str]:
+    """Whether CFI, TLI, RMSEA and SRMR are all good by the usual rules of thumb, and a sentence; empty without them.
+
+    Hu & Bentler (1999), doi 10.1080/10705519909540118; for RMSEA above .10 MacCallum, Browne & Sugawara (1996), doi
+    10.1037/1082-989X.1.2.130. Robust indices go before scaled and plain ones.
+
+    >>> index_words({"cfi": 0.79, "tli": 0.75, "rmsea": 0.05, "srmr": 0.07, "n": 300.0})[1]
+    'By the usual rules of thumb the fit is poor: CFI .790, TLI .750 (good from .95; Hu & Bentler 1999).'
+    """
+    suffix = next((end for end in ("_robust", "_scaled") if f"cfi{end}" in found), "")
+    values = {name: found.get(f"{name}{suffix}", found.get(name, np.nan)) for name, *_ in _THUMBS}
+    if not np.isfinite(list(values.values())).any():
+        return True, ""
+    high, low = ("cfi", "tli"), ("rmsea", "srmr")
+    missed = [n for n, good, _ in _THUMBS if (values[n] < good if n in high else values[n] > good)]
+    if not missed:
+        return True, (
+            "By the usual rules of thumb the fit is good (CFI and TLI at least .95, RMSEA at most .06, SRMR at most "
+            ".08; Hu & Bentler 1999)."
+        )
+    poor = any(values[n] < beyond if n in high else values[n] > beyond for n, _, beyond in _THUMBS)
+    parts = []
+    if told := [f"{n.upper()} {_short(values[n])}" for n in missed if n in high]:
+        parts.append(f"{', '.join(told)} (good from .95; Hu & Bentler 1999)")
+    if told := [f"{n.upper()} {_short(values[n])} (good to {_short(_GOOD[n], 2)})" for n in missed if n in low]:
+        parts.append(", ".join(told))
+    few = (
+        f" With {found['n']:.0f} rows, fewer than {_FEW}, chance alone does that."
+        if found.get("n", _FEW) < _FEW
+        else ""
+    )
+    return False, f"By the usual rules of thumb the fit is {'poor' if poor else 'middling'}: {', '.join(parts)}.{few}"
+
+
+def _short(value: float, digits: int = 3) -> str:
+    """A share without its 0, as indices are written."""
+    return f"{value:.{digits}f}".removeprefix("0")
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from roxmodel.result.fitted import Fitted
 
 __all__ = [
-    "Basis", "Candidate", "ResidualKind", "candidates_of", "explained", "is_structural", "modification_indices",
-    "residual_frame", "score_rows", "tested",
+    "Basis", "Candidate", "ResidualKind", "candidates_of", "explained", "extended", "is_structural",
+    "modification_indices", "residual_frame", "score_rows", "tested",
 ]  # fmt: skip
 ResidualKind: TypeAlias = Literal["raw", "correlation", "standardized"]
 _ROUNDING = 1e-10
@@ -258,19 +258,18 @@ def tested(fit: Fitted, candidates: Sequence[Candidate], seen: Basis | None) -> 
     fit, then the moments that the data give, which count as estimated.
     """
     given, known = given_by_data(fit)
-    m, count = fit.table.n_free + len(given), len(candidates)
-    rows = [replace(one.row, free=m + i + 1, value=None) for i, one in enumerate(candidates)]
+    count = len(candidates)
+    m = fit.table.n_free + len(given)
     theta = np.concatenate([fit.theta, known, [one.value for one in candidates]])
     gradient, information = np.zeros(m + count), np.zeros((m + count, m + count))
     units = np.ones(count)
-    groups = latent_groups(fit, [*given, *rows], theta)
+    groups = extended(fit, candidates, None if seen is None else seen.scale)
     for number, group in enumerate(groups):
-        layout = group.layout if seen is None else replace(group.layout, scale=seen.scale)
-        at = expand(layout, theta, group.sample if seen is None else seen.parts[number])
+        at = expand(group.layout, theta, group.sample if seen is None else seen.parts[number])
         gradient += group.share * at.gradient
         information += group.share * at.information
         spreads = _spreads(group, theta)
-        for place, row in enumerate(rows):
+        for place, row in enumerate(one.row for one in candidates):
             if row.group == group.name:
                 if row.kind == "variance":  # so that a change becomes a share of itself
                     units[place] = 1.0 / spreads.own[residual_of(row, spreads.construct), row.left]
@@ -278,6 +277,19 @@ def tested(fit: Fitted, candidates: Sequence[Candidate], seen: Basis | None) -> 
                     units[place] = spreads.standardized(row, 1.0)
     moving = np.append(np.diag(fit.vcov) > 0, np.ones(len(given), dtype=bool))  # those at their bound count as fixed
     return score_tests(gradient, information, moving, sum(group.n for group in groups)), units
+
+
+def extended(fit: Fitted, candidates: Sequence[Candidate], scale: FloatArray | None) -> list[LatentGroup]:
+    """The groups with the candidates as free parameters, after those of the fit and the moments that the data give.
+
+    Layouts in units of `scale`; None: of the moments that the fit holds, as is all else.
+    """
+    given, known = given_by_data(fit)
+    start = fit.table.n_free + len(given) + 1
+    rows = [replace(one.row, free=start + i, value=None) for i, one in enumerate(candidates)]
+    theta = np.concatenate([fit.theta, known, [one.value for one in candidates]])
+    groups = latent_groups(fit, [*given, *rows], theta)
+    return groups if scale is None else [replace(one, layout=replace(one.layout, scale=scale)) for one in groups]
 
 
 def _spreads(group: LatentGroup, theta: FloatArray) -> Spreads:

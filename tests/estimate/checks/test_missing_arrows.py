@@ -9,8 +9,7 @@ import pytest
 
 import roxmodel as rox
 from roxmodel.errors import EstimationError
-from roxmodel.estimate.checks.candidates import asked_of
-from roxmodel.estimate.checks.missing_arrows import few_units_p
+from roxmodel.estimate.checks.candidates import asked_of, few_units_p
 from roxmodel.estimate.latent.door import fit_linked
 from roxmodel.estimate.options import LinkedOptions
 from roxmodel.implied.matrices import implied, lay_out

@@ -53,6 +53,4 @@ class Evidence:
     fit: Fit
     solution: LatentSolution | None
     columns: Mapping[str, str | None]  # of the frame by option: group, cluster, weight, frequency
-    tested: CandidateTests | None = (
-        None  # what the data ask of parameters that are not free; None where nothing can be tested
-    )
+    tested: CandidateTests | None = None  # what the data ask of what is not free; None where nothing can be tested
