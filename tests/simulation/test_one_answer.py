@@ -10,7 +10,7 @@ import pytest
 import roxmodel as rox
 from roxmodel.doubts import Doubt
 from roxmodel.errors import SimulationError
-from roxmodel.simulation.question import Spread
+from roxmodel.simulation.question import OverDraws
 
 VALUE = {"revenue": 1000.0}
 FACTORS = {"x": "value_drivers", "y": "outcomes"}
@@ -116,13 +116,13 @@ def test_spreads_tell_skew_from_noise():
     rng = np.random.default_rng(1)
     even = rng.normal(1.0, 1.0, 4000)
     skewed = rng.lognormal(0.0, 1.5, 4000)
-    assert not Spread.of(even, np.array(1.0)).apart
-    assert not Spread.of(rng.normal(0.0, 1.0, 50), np.array(0.05)).apart  # Monte-Carlo error
-    assert Spread.of(skewed, np.array(1.0)).apart
-    assert not Spread.of(1.2 * np.ones(10), np.array(1.0)).apart  # by less than a quarter
-    assert Spread.of(even, np.array(-1.0)).turned
-    assert not Spread.of(np.zeros(10), np.array(0.0)).apart
-    assert not Spread.of(np.full(10, np.nan), np.array(1.0)).apart
+    assert not OverDraws.of(even, np.array(1.0)).apart
+    assert not OverDraws.of(rng.normal(0.0, 1.0, 50), np.array(0.05)).apart  # Monte-Carlo error
+    assert OverDraws.of(skewed, np.array(1.0)).apart
+    assert not OverDraws.of(1.2 * np.ones(10), np.array(1.0)).apart  # by less than a quarter
+    assert OverDraws.of(even, np.array(-1.0)).turned
+    assert not OverDraws.of(np.zeros(10), np.array(0.0)).apart
+    assert not OverDraws.of(np.full(10, np.nan), np.array(1.0)).apart
 
 
 def skewed(fit, *more):

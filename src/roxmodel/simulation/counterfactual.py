@@ -21,7 +21,7 @@ from roxmodel.simulation.abduction import Abduced, OneUnit, abduced, one_unit
 from roxmodel.simulation.actions import Action, ends_of, ends_where, read_actions
 from roxmodel.simulation.dynamics import assumed_notes, push_of, settled_within
 from roxmodel.simulation.intervention import Intervention
-from roxmodel.simulation.question import Spread
+from roxmodel.simulation.question import OverDraws
 from roxmodel.simulation.run_story import beyond_notes, counterfactual_story
 from roxmodel.story import Spoken, Story
 from roxmodel.types import FloatArray, read_only
@@ -97,11 +97,11 @@ class Counterfactual(Spoken):
         }
         return pd.DataFrame(columns)
 
-    def spreads(self) -> Iterator[tuple[str, Spread]]:
+    def spreads(self) -> Iterator[tuple[str, OverDraws]]:
         """Changes by construct, over the draws beside those at the estimate."""
         if self.estimate is not None:
             for place, name in enumerate(self.fit.model.names):
-                yield name, Spread.of(self.changes[:, place], np.asarray(self.estimate[place]))
+                yield name, OverDraws.of(self.changes[:, place], np.asarray(self.estimate[place]))
 
     @property
     def whom(self) -> str:

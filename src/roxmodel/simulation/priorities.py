@@ -23,7 +23,7 @@ from roxmodel.simulation.budget.worth import deviations, options_of, worth_of
 from roxmodel.simulation.intervention import Above, Below, Highest, Intervention, Lowest
 from roxmodel.simulation.money.finance import Finance
 from roxmodel.simulation.overturned import overturned_points, points_line
-from roxmodel.simulation.question import Question, Request, Spread
+from roxmodel.simulation.question import OverDraws, Question, Request
 from roxmodel.simulation.run_story import causal_if, level_of, skew_lines
 from roxmodel.spec.constructs import Construct
 from roxmodel.story import Spoken, Story, StoryPart, StoryTable
@@ -58,7 +58,7 @@ class Priorities(Spoken):
     wanted: float = 1.0
     doubts: tuple[Doubt, ...] = ()
     overturned: Mapping[str, float] = field(default_factory=lambda: FrozenMapping({}))
-    spreads: tuple[tuple[str, Spread], ...] = ()
+    spreads: tuple[tuple[str, OverDraws], ...] = ()
 
     def table(self) -> pd.DataFrame:
         """Constructs, items and groups of units.
@@ -208,7 +208,7 @@ def where_to_act(  # noqa: PLR0913 - the contract: the arguments of `simulate`
     ends = {target, *(one.name for one in question.priced)}
     levers = [c.name for c in fit.model.constructs if c.factor != "context"]
     doubts = asking.inherited(fit, asking.used_edges(fit.model, levers, ends), (unconverged, doubtful))
-    spreads = tuple((name, Spread.of(effect.draws, np.asarray(effect.at))) for name, effect in effects.items())
+    spreads = tuple((name, OverDraws.of(effect.draws, np.asarray(effect.at))) for name, effect in effects.items())
     shown = [str(row["name"]) for row in order if row["kind"] == "construct" and row["group"] == _ALL]
     lost = FrozenMapping(overturned_points(question, shown) if question.priced else {})
     return Priorities(fit, target, tuple(order), question.terms.currency, notes, wanted, doubts, lost, spreads)

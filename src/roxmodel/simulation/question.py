@@ -22,9 +22,26 @@ from roxmodel.spec.graph import RoxModel
 from roxmodel.types import BoolArray, FloatArray
 
 __all__ = [
-    "LONGEST", "MOST_BYTES", "Question", "Request", "Spread", "check_fit", "finance_of", "fit_notes", "inherited",
-    "is_number", "listed_interventions", "question_of", "refuse_doubtful", "require_draws_of_one_wave",
-    "require_horizon", "require_memory", "require_whole", "require_yes_no", "unknown_after", "unknown_note",
+    "LONGEST",
+    "MOST_BYTES",
+    "OverDraws",
+    "Question",
+    "Request",
+    "check_fit",
+    "finance_of",
+    "fit_notes",
+    "inherited",
+    "is_number",
+    "listed_interventions",
+    "question_of",
+    "refuse_doubtful",
+    "require_draws_of_one_wave",
+    "require_horizon",
+    "require_memory",
+    "require_whole",
+    "require_yes_no",
+    "unknown_after",
+    "unknown_note",
     "used_edges",
 ]  # fmt: skip
 
@@ -39,7 +56,7 @@ _LARGEST_LOG = 50.0  # of a level that can be a logarithm of money: exp(50) is m
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
+class OverDraws:
     """An answer over the draws (first axis of what it is made of) beside the answer at the estimate."""
 
     mean: FloatArray
@@ -50,7 +67,7 @@ class Spread:
     error: FloatArray  # Monte-Carlo error of the mean
 
     @classmethod
-    def of(cls, draws: FloatArray, estimate: FloatArray) -> Spread:
+    def of(cls, draws: FloatArray, estimate: FloatArray) -> OverDraws:
         """Of draws, and the answer at the estimate."""
         low, median, high = np.quantile(draws, [0.025, 0.5, 0.975], axis=0)
         error = draws.std(axis=0) / np.sqrt(len(draws))

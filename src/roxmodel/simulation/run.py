@@ -23,7 +23,7 @@ from roxmodel.simulation.money.finance import Finance, Money
 from roxmodel.simulation.money.returns import flow_table, outcome_table, risk_table, rox_table
 from roxmodel.simulation.overturned import Overturned, overturned_by
 from roxmodel.simulation.pictures import effects_figure, rox_figure, tornado_figure
-from roxmodel.simulation.question import Question, Request, Spread
+from roxmodel.simulation.question import OverDraws, Question, Request
 from roxmodel.simulation.run_story import course_notes, money_notes, run_story
 from roxmodel.story import Spoken, Story
 from roxmodel.types import FloatArray, read_only
@@ -91,12 +91,12 @@ class Run(Spoken):
         return pd.DataFrame(rows, columns=["construct", "wave", "mean", "ci_low", "ci_high", "estimate"])
 
     @cached_property
-    def spread(self) -> Spread:
+    def spread(self) -> OverDraws:
         """(waves, k) changes over the draws, beside those at the estimate."""
-        return Spread.of(self.changes, self._estimated(self.actions).changes.mean(axis=0))
+        return OverDraws.of(self.changes, self._estimated(self.actions).changes.mean(axis=0))
 
     @cached_property
-    def npv_spreads(self) -> tuple[Spread, ...]:
+    def npv_spreads(self) -> tuple[OverDraws, ...]:
         """Net values over the draws beside those at the estimate, one for each row of `rox`."""
         if not self.money:
             return ()
@@ -105,7 +105,7 @@ class Run(Spoken):
         found = []
         for money, actions in zip(self.money, sets, strict=True):
             at = asked.money(money.name, self._estimated(actions), actions).npv
-            found.append(Spread.of(money.npv, np.asarray(at.mean())))
+            found.append(OverDraws.of(money.npv, np.asarray(at.mean())))
         return tuple(found)
 
     def _estimated(self, actions: Sequence[Action]) -> Course:

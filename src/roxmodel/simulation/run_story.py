@@ -20,7 +20,7 @@ from roxmodel.simulation.dynamics import Course, push_of
 from roxmodel.simulation.money.finance import formula_of
 from roxmodel.simulation.money.values import price_text
 from roxmodel.simulation.overturned import overturned_line
-from roxmodel.simulation.question import Question, Spread
+from roxmodel.simulation.question import OverDraws, Question
 from roxmodel.story import Story, StoryPart, StoryTable
 from roxmodel.types import FloatArray
 
@@ -98,17 +98,17 @@ def _peaks(run: Run) -> dict[int, int]:
     return {int(place): int(size[:, place].argmax()) for place in moved}
 
 
-def _spreads(run: Run) -> Iterator[tuple[str, Spread]]:
+def _spreads(run: Run) -> Iterator[tuple[str, OverDraws]]:
     """Changes at their largest, then net values, over the draws and at the estimate."""
     for place, wave in _peaks(run).items():
         name, found = run.fit.model.names[place], run.spread
-        yield name, Spread(*(getattr(found, field.name)[wave, place] for field in fields(Spread)))
+        yield name, OverDraws(*(getattr(found, field.name)[wave, place] for field in fields(OverDraws)))
     for money, found in zip(run.money, run.npv_spreads, strict=True):
         if money.name != "total" or len(run.interventions) > 1:
             yield f"net value of {'all together' if money.name == 'total' else money.name}", found
 
 
-def skew_lines(found: Iterable[tuple[str, Spread]]) -> list[str]:
+def skew_lines(found: Iterable[tuple[str, OverDraws]]) -> list[str]:
     """What is said first where the mean over the draws is not the answer at the estimate."""
     told = [
         f"{name}: mean {signed_text(float(one.mean))}, median {signed_text(float(one.median))}, at the estimate "
