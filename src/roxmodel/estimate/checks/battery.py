@@ -11,6 +11,7 @@ from roxmodel.estimate.checks.evidence import Evidence
 from roxmodel.estimate.checks.meaning import no_information, verdict_rows
 from roxmodel.estimate.checks.misfit_checks import misfits, missing_arrows
 from roxmodel.estimate.checks.same_people import same_people
+from roxmodel.estimate.checks.turned_arrows import turned_arrows
 
 __all__ = ["judged"]
 
@@ -22,6 +23,7 @@ _CHECKS: Final[Sequence[Check]] = (
     no_information,
     misfits,
     missing_arrows,
+    turned_arrows,
     dependence_findings,
     same_people,
 )
