@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import warnings
 from itertools import pairwise
 
 import numpy as np
@@ -303,3 +304,36 @@ def test_more_constructs_than_signs_can_be_listed():
     assert 0 < table["total"] < table["edge"].min()
     route = route_of({n: fit.model.causes(n) for n in names}, names, names, implied_of_constructs(fit, fit.theta[None]))
     assert route.patterns.shape == (1, 14)
+
+
+def test_what_the_data_say_nothing_of_has_no_value():
+    """One question, branches that do not differ: the edge is noise over nothing."""
+    rng = np.random.default_rng(4)
+    keys = [f"B{i:02d}" for i in range(30)]
+    own = [
+        rox.Construct(name="pride", factor="pride", source="employee", items=["p"], scale=rox.Likert(1, 5)),
+        rox.Construct(name="rev", factor="outcomes", source="unit", items=["rev"]),
+    ]
+    m = rox.RoxModel(name="m", constructs=own, edges=["pride -> rev"])
+    answers = {"b": np.repeat(keys, 6), "p": np.clip(np.rint(3.4 + rng.normal(0, 1, 180)), 1, 5)}
+    study = rox.Study(m, employee=answers, unit={"b": keys, "rev": 500 + 50 * rng.normal(size=30)}, by="b")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rox.RoxWarning)
+        table = rox.fit(m, study).sensitivity("pride", "rev")
+    assert table["robustness_value"].isna().all()
+    assert table["verdict"].str.startswith("not known").all()
+
+
+def test_where_the_causes_would_leave_nothing_of_it_the_total_is_gone():
+    """Two mediators that share nothing cannot both be explained to more than a half: the search ends before that."""
+    b = np.array([[0, 0, 0, 0], [0.5, 0, 0, 0], [0.5, 0, 0, 0], [0, 0.69, 0.69, 0]])
+    total = np.linalg.inv(np.eye(4) - b)
+    left = np.diag([1.0, 0.75, 0.75, 0.0])
+    left[3, 3] = 1 - (b @ total @ left @ total.T @ b.T)[3, 3]
+    names = ["x", "m", "n", "y"]
+    causes = {"x": (), "m": ["x"], "n": ["x"], "y": ["m", "n"]}
+    route = route_of(causes, names, names, (total @ left @ total.T)[None])
+    value = route.overturning()
+    assert 0.3 < value < 0.5
+    assert np.isnan(route.total(np.full((1, 4), 0.7), route.patterns)).any()
+    assert np.nanmin(route.total(np.full((1, 4), value - 1e-3), route.patterns)) > 0

@@ -13,7 +13,7 @@ the bias of Cinelli & Hazlett (2020), doi 10.1111/rssb.12348. Everything counts 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -43,6 +43,7 @@ _ALIKE = 1e-6  # standard deviations by which a slope and a coefficient may diff
 _LISTED = 12  # touched constructs up to which every pattern of signs is tried
 _GRID = np.linspace(0.0, 1.0, 33)
 _ROUNDS = 4  # each makes the step 32 times finer
+_NOTHING = 1e-9  # share of a variance
 _TRIED = 0.05  # share at which their signs are found
 _STEPS = 14  # of a bisection
 _ROUNDING = 1e-12  # of a share
@@ -150,7 +151,9 @@ class Route:
     def overturning(self, left: float = 0.0) -> float:
         """Equal share of what the causes leave at which so much is left, signs most unfavourable; 0-1.
 
-        `left` has the sign of what was asked, or is 0; it is reached at 0 where it is more.
+        `left` has the sign of what was asked, or is 0; it is reached at 0 where it is more. Where a pattern of signs
+        comes to an end, because the causes of a construct would leave nothing of U, the slopes there grow beyond any
+        bound just before, and with the sign of that construct turned what is asked falls below any.
         """
         side, patterns = np.sign(self.naive), self.patterns
         count = len(patterns)
@@ -161,7 +164,7 @@ class Route:
             grid = (low + (high - low) * _GRID)[1:-1]
             shares = np.repeat(grid, count)[:, None] * np.ones(len(self.touched))
             found = side * (self.total(shares, np.tile(patterns, (len(grid), 1))) - left)
-            least = np.where(np.isnan(found), np.inf, found).reshape(len(grid), count).min(axis=1)
+            least = np.where(np.isnan(found), -np.inf, found).reshape(len(grid), count).min(axis=1)
             crossed = np.flatnonzero(least <= 0)
             at = int(crossed[0]) if len(crossed) else len(grid)
             low, high = float(np.append(low, grid)[at]), float(np.append(grid, high)[at])
@@ -238,17 +241,28 @@ def why_untold(fit: Fitted, route: Route, marker: bool = False) -> str:
             return f"{name} is on or after an equation that is no linear regression"
     if fit.model.loops():
         return f"{fit.model.loops()[0][0]} is part of a feedback loop"
+    gone = [one.name for one in route.touched if not one.left[0] > _NOTHING]
+    if gone:
+        return f"nothing is left of {gone[0]} that a cause could explain"
+    return next(_unknown_edges(fit, route, marker), "")
+
+
+def _unknown_edges(fit: Fitted, route: Route, marker: bool) -> Iterator[str]:
+    """Edges on the way that are not estimated, or by no regression."""
+    names = fit.model.names
     on_way = {(route.names[parent], one.name) for one in route.touched for parent in one.parents}
+    for cause, effect in fit.without_information:
+        if (cause, effect) in on_way:
+            yield f"the data say nothing of {cause} -> {effect}"
     for row in fit.table.of("edge"):
         if (row.left, row.right) in on_way and (row.lag or not row.free):
-            return f"{row.left} -> {row.right} is {'lagged' if row.lag else 'given, not estimated'}"
+            yield f"{row.left} -> {row.right} is {'lagged' if row.lag else 'given, not estimated'}"
     system, sd = fit.system(marker=marker).coefficients[0], route.sd[0]
     for place, one in enumerate(route.touched):
         for parent, slope in zip(one.parents, one.slopes[0].tolist(), strict=True):
             own = system[names.index(one.name), names.index(route.names[parent])]
             if abs(own * sd[parent] / sd[place] - slope) > _ALIKE:
-                return f"{route.names[parent]} -> {one.name} is no regression (a covariance was declared beside it)"
-    return ""
+                yield f"{route.names[parent]} -> {one.name} is no regression (a covariance was declared beside it)"
 
 
 def _regressed(

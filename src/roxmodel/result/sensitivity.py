@@ -102,7 +102,7 @@ class _Picture:
         every = np.array([_two(x, y, count) for y in grid for x in grid])
         side = np.sign(self.route.naive)
         left = [side * self.route.total(every, one[None, :]) for one in signs]
-        worst = side * np.where(np.isnan(left), np.inf, left).min(axis=0).reshape(_CELLS, _CELLS)
+        worst = side * np.where(np.isnan(left), -np.inf, left).min(axis=0).reshape(_CELLS, _CELLS)
         name = "" if self.benchmark is None else self.benchmark[0]
         first, *later = self.route.names
         words, tie = (self.title, self.caption), None if dot is None else (name, float(dot[0]), float(dot[1]))
@@ -171,12 +171,14 @@ def _edge_rows(fit: Fitted, row: Parameter, place: int, benchmark: str | None) -
     smaller by the share of the estimate that the end is (Cinelli & Hazlett 2020, section 4.2).
     """
     estimates, ends = fit.estimates, (row.left, row.right)
-    value, low, high = (float(a[place]) for a in (estimates.value, estimates.low, estimates.high))
-    share, near = float(estimates.partial_r2[place]), max((low if value > 0 else high) / value, 0.0)
-    f2 = share / (1.0 - share) * near**2
-    shares = np.array([share, f2 / (1.0 + f2)])
-    both = robustness_value(shares).tolist()
-    reason = "" if np.isfinite(both[0]) else _why_not(row)
+    value, low, high, share = (
+        float(a[place]) for a in (estimates.value, estimates.low, estimates.high, estimates.partial_r2)
+    )
+    blind = (row.left, row.right) in fit.without_information
+    reason = "not known: the data say nothing of it" if blind else _why_not(row, value, share)
+    near = 0.0 if reason or value == 0 else max((low if value > 0 else high) / value, 0.0)
+    f2 = np.nan if reason else share / (1.0 - share) * near**2
+    both = robustness_value(np.array([np.nan if reason else share, f2 / (1.0 + f2)])).tolist()
     like: tuple[float, tuple[float, float, float]] = (np.nan, (np.nan, np.nan, np.nan))
     if benchmark is not None and not reason:
         like = _edge_like(fit, ends, (value, low, high), benchmark)
@@ -187,10 +189,15 @@ def _edge_rows(fit: Fitted, row: Parameter, place: int, benchmark: str | None) -
     return first, second
 
 
-def _why_not(row: Parameter) -> str:
+def _why_not(row: Parameter, value: float, share: float) -> str:
+    """Why an edge has no robustness value; empty where it has one."""
     if not row.free:
         return f"not known: {row.left} -> {row.right} is given, not estimated"
-    return "not known: the equation is no linear regression"
+    if not np.isfinite(value):
+        return "not known: there is no estimate"
+    if share == 1:
+        return f"not known: nothing is left of {row.right} that a cause could explain"
+    return "" if np.isfinite(share) else "not known: the equation is no linear regression"
 
 
 def _edge_like(

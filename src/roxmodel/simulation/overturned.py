@@ -57,8 +57,8 @@ def overturned_by(question: Question, actions: Sequence[Action], benefit: FloatA
     fit, seed = question.fit, question.asked.seed
     at, reason = _route(question, actions, fit.theta[None, :])
     mean = float(benefit.mean())
-    if at is None or at.naive == 0 or mean == 0:
-        return Overturned(reason=reason or "nothing is brought")
+    if at is None or not np.isfinite(mean) or mean == 0 or at.naive == 0:
+        return Overturned(reason=reason or ("nothing is brought" if mean == 0 else "the benefit is not known"))
     value = at.overturning()
     drawn, _ = _route(question, actions, fit.answer_draws(question.asked.draws, seed))
     low = np.nan if drawn is None else _interval(at, drawn, benefit, value)

@@ -122,7 +122,7 @@ def _partial_r2(model: RoxModel, solution: LatentSolution, at: dict[str, Implied
             continue
         alone, left = shares[row.group][row.left, row.right]
         explained = value[i] ** 2 * max(alone, 0.0)
-        if explained + left > 0:
+        if 0 < explained + left < np.inf:
             found[i] = explained / (explained + max(left, 0.0))
     return found
 
