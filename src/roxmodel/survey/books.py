@@ -299,7 +299,7 @@ def groupings_of(frame: Frame, rows: IntArray, skip: Collection[str]) -> Iterato
     [('area', np.int64(6))]
     """
     for name in frame.columns:
-        if name in skip:
+        if name in skip or not isinstance(name, str):  # a number names a column by its place
             continue
         try:
             codes = _codes(frame, name)
