@@ -14,6 +14,7 @@ from roxmodel.plots.decisions import FrontierPoint, PlanRow, Swing, draw_chance,
 from roxmodel.plots.page import warned
 from roxmodel.simulation.actions import unit_of
 from roxmodel.simulation.money.finance import formula_of
+from roxmodel.simulation.question import unknown_note
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -53,6 +54,8 @@ def rox_figure(run: Run) -> Figure:
     """Waterfall: benefit of each intervention, cost, what is left."""
     if not run.money:
         raise SimulationError("No value= was given, so there is no money to draw.", hint="Simulate with value={...}.")
+    if any(np.isnan(money.npv).any() for money in run.money):
+        raise SimulationError(f"There is no money to draw. {unknown_note(run.fit)}")
     steps = [_bar(money.name, money.benefit) for money in run.money[:-1]]
     total = run.money[-1]
     together = total.benefit.mean() - sum(step.value for step in steps)

@@ -15,9 +15,9 @@ from roxmodel.spec.constructs import UNIT
 from roxmodel.spec.graph import RoxModel
 from roxmodel.story import Story, StoryTable, Told
 from roxmodel.survey.aggregated import Aggregated
+from roxmodel.survey.books import Grouping, groupings_of
 from roxmodel.survey.composites import MIN_GROUP, hidden_scores, unit_composites
 from roxmodel.survey.frames import raw_column, require_columns
-from roxmodel.survey.groupings import Grouping, groupings_of
 from roxmodel.survey.keys import refuse_rounded
 from roxmodel.survey.linkage import linkage_table, quality_table, unmatched_table
 from roxmodel.survey.reading import Options, Reading, Rows, read_frames, read_moments

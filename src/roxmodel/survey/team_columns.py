@@ -61,7 +61,7 @@ def team_doubts(
     """
     columns, keys = answers
     rows = _rows(keys.codes, len(keys.units))
-    names = [name for name in frame.columns if name not in taken]
+    names = [name for name in frame.columns if name not in taken and isinstance(name, str)]
     if not names or len(rows) < 2 * _FEWEST:
         return []
     deviations, unit = _deviations(columns, keys.codes, rows)

@@ -8,11 +8,11 @@ from typing import Final, TypeAlias
 import numpy as np
 
 from roxmodel.doubts import Doubt
-from roxmodel.estimate.checks.dependence import dependence_findings
 from roxmodel.estimate.checks.evidence import Evidence
 from roxmodel.estimate.checks.meaning import no_information, told_apart, verdict_rows
 from roxmodel.estimate.checks.misfit_checks import misfits, missing_arrows
 from roxmodel.estimate.checks.same_people import same_people
+from roxmodel.estimate.checks.unit_rows import unit_findings
 
 __all__ = ["judged"]
 
@@ -25,7 +25,7 @@ _CHECKS: Final[Sequence[Check]] = (
     told_apart,
     misfits,
     missing_arrows,
-    dependence_findings,
+    unit_findings,
     same_people,
 )
 
