@@ -79,7 +79,9 @@ def test_a_saved_fit_says_so_too(tmp_path):
 
 def test_definitions_that_use_such_an_edge_have_no_error_either():
     edge = rox.Edge(cause="pride", effect="revenue", label="b")
-    model = rox.RoxModel(name="m", edges=[edge], constructs=MOOD.constructs, definitions={"twice": "2 * b", "c": "twice"})
+    model = rox.RoxModel(
+        name="m", edges=[edge], constructs=MOOD.constructs, definitions={"twice": "2 * b", "c": "twice"}
+    )
     with pytest.warns(rox.RoxWarning, match="no_information"):
         fit = rox.fit(model, branches(4))
     assert fit.parameters().set_index("id").loc[["defined:twice", "defined:c"], "se"].isna().all()
@@ -149,7 +151,9 @@ def survey(seed, r=0.5, leak=0.0, edges=(0.5, 0.3), n=2000):
     staff, info = z[:, 0], r * z[:, 0] + np.sqrt(1 - r * r) * z[:, 1]
     rating = edges[0] * staff + edges[1] * info + 0.5 * z[:, 2]
     parts = {"s": (staff,) * 3, "i": (info, info, info + leak * z[:, 2]), "r": (rating,) * 3}
-    return pd.DataFrame({f"{k}{i + 1}": x + 0.4 * g.normal(size=n) for k, xs in parts.items() for i, x in enumerate(xs)})
+    return pd.DataFrame(
+        {f"{k}{i + 1}": x + 0.4 * g.normal(size=n) for k, xs in parts.items() for i, x in enumerate(xs)}
+    )
 
 
 RATING = rox.RoxModel(
