@@ -189,7 +189,7 @@ def test_causes_that_can_be_told_apart_are_not_doubted():
 
 @pytest.mark.parametrize("method", ["sem", "path"])
 def test_true_suppression_is_a_note(method):
-    """Causes that correlate .6: the one lowers what the other raises, as data can tell; alone it would seem to raise."""
+    """Causes that correlate .7: the one lowers what the other raises; alone it would seem to raise."""
     fit = rox.fit(RATING, survey(1, r=0.7, edges=(0.9, -0.3)), method=method)
     assert [(one.verdict, one.edges) for one in said(fit, "sign")] == [("note", ("info -> rating",))]
     assert fit.doubts == ()

@@ -49,7 +49,7 @@ def verdict_rows(evidence: Evidence) -> Iterator[Doubt]:
 def _row(name: str, verdict: Verdict, evidence: Evidence, below: list[tuple[Parameter, float]]) -> Doubt:
     model, table = evidence.model, {row.id: row for row in evidence.fit.table}
     told = [(_grade(name, fault, _edges(fault, model, table)), fault) for fault in verdict.faults]
-    grave = min((grade for grade, _ in told), key=_GRAVITY.index, default="ok")
+    grave: DoubtVerdict = min((grade for grade, _ in told), key=_GRAVITY.index, default="ok")
     if below and grave in {"ok", "note"}:
         return _pulled(model, below)
     reason = f"{verdict.reason[:1].upper()}{verdict.reason[1:]}."
