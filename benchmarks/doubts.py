@@ -207,7 +207,7 @@ def report(cases: Sequence[Case], given: argparse.Namespace, row: Callable[..., 
 def timed(work: Callable[[], Any], repeats: int) -> tuple[float, float]:
     """Median processor seconds of a fit without its checks, and of the checks."""
     spent: list[float] = []
-    plain = door.judged
+    plain = door._with_doubts
 
     def judged(*given: Any) -> Any:
         start = time.process_time()
@@ -216,7 +216,7 @@ def timed(work: Callable[[], Any], repeats: int) -> tuple[float, float]:
         finally:
             spent.append(time.process_time() - start)
 
-    door.judged = judged  # type: ignore[attr-defined]
+    door._with_doubts = judged  # type: ignore[attr-defined]
     try:
         wholes = []
         for _ in range(repeats):
@@ -224,7 +224,7 @@ def timed(work: Callable[[], Any], repeats: int) -> tuple[float, float]:
             heard(work)
             wholes.append(time.process_time() - start)
     finally:
-        door.judged = plain  # type: ignore[attr-defined]
+        door._with_doubts = plain  # type: ignore[attr-defined]
     checks = statistics.median(spent[1:])
     return statistics.median(wholes[1:]) - checks, checks
 

@@ -89,16 +89,11 @@ class DoubtRecord(_Record):
     @classmethod
     def of(cls, doubt: Doubt) -> Self:
         """What a document may hold of a doubt."""
-        unit = bool(doubt.anonymous)
-        grave: Any = doubt.verdict
-        return cls(
-            check=doubt.check,
-            verdict=grave,
-            finding=doubt.anonymous or doubt.finding,
-            culprits=() if unit else doubt.culprits,
-            remedy="The fit itself names them (fit.doubts); a document names no unit." if unit else doubt.remedy,
-            edges=doubt.edges,
-        )
+        said: dict[str, Any] = {"check": doubt.check, "verdict": doubt.verdict, "edges": doubt.edges}
+        if doubt.anonymous:
+            remedy = "The fit itself names them (fit.doubts); a document names no unit."
+            return cls(**said, finding=doubt.anonymous, remedy=remedy)
+        return cls(**said, finding=doubt.finding, culprits=doubt.culprits, remedy=doubt.remedy)
 
     @property
     def doubt(self) -> Doubt:
@@ -110,37 +105,19 @@ class DoubtRecord(_Record):
 class EngineInfo:
     """What an engine stands on, from its document.
 
-    Attributes
-    ----------
-    name, method
-        Of the model, and how it was estimated.
-    n, n_units
-        Units or respondents in the data; units, None where there were none.
-    created, version
-        When the document was written and by which version; empty where it does not say.
-    schema_version
-        The schema that the content follows.
-    hash
-        SHA-256 of the content, the document's checksum.
-    doubts
-        What makes its numbers doubtful (`roxmodel.doubts.Doubt`), without names of units; empty = nothing was seen,
-        or the document is older than the checks.
-
-    Examples
-    --------
     >>> EngineInfo("branches", "path", 40, 40, "", "", 3, "34e3", ()).doubts
     ()
     """
 
-    name: str
+    name: str  # name, method: of the model, and how it was estimated
     method: str
-    n: int
-    n_units: int | None
-    created: str
+    n: int  # units or respondents in the data
+    n_units: int | None  # None where there were none
+    created: str  # created, version: when and by which version it was written; empty where it does not say
     version: str
-    schema_version: int
-    hash: str
-    doubts: tuple[Doubt, ...]
+    schema_version: int  # that the content follows
+    hash: str  # SHA-256 of the content, the document's checksum
+    doubts: tuple[Doubt, ...]  # without names of units; empty = none was seen, or it is older than the checks
 
 
 class FitContent(_Record):
@@ -197,18 +174,9 @@ class FitContent(_Record):
     @property
     def info(self) -> EngineInfo:
         """What stands on this document is told by this."""
-        people = self.population
-        return EngineInfo(
-            name=str(self.model.get("name", "")),
-            method=self.method,
-            n=people.n,
-            n_units=people.n_units,
-            created="",
-            version="",
-            schema_version=SCHEMA_VERSION,
-            hash=content_hash(self.model_dump(mode="python")),
-            doubts=self.known_doubts,
-        )
+        people, name = self.population, str(self.model.get("name", ""))
+        own = (SCHEMA_VERSION, content_hash(self.model_dump(mode="python")), self.known_doubts)
+        return EngineInfo(name, self.method, people.n, people.n_units, "", "", *own)
 
     @property
     def said_errors(self) -> tuple[str, str]:

@@ -207,7 +207,7 @@ def test_a_run_has_its_tables(fit):
     run = rox.simulate(fit, actions, horizon=3, draws=20, seed=1, value={"revenue": 1.0}, discount=0.02)
     assert isinstance(run, Run)
     effects, money = run.effects(), run.rox()
-    assert list(effects.columns) == ["construct", "wave", "mean", "ci_low", "ci_high"]
+    assert leads(effects, "construct", "wave", "mean", "ci_low", "ci_high")
     assert sorted(set(effects["wave"])) == [1, 2, 3]
     assert leads(money, "intervention", "benefit", "cost", "npv", "rox", "payback", "prob_positive")
     assert {f"{name}_{end}" for name in ("benefit", "npv", "rox") for end in ("low", "high")} <= set(money.columns)

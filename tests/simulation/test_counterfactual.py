@@ -17,7 +17,7 @@ from roxmodel.simulation.counterfactual import counterfactual
 EXACT = {"rtol": 1e-10, "atol": 1e-10}  # algebra in double precision
 DRAWS = 200
 UNITS = 60
-COLUMNS = ["construct", "observed", "counterfactual", "change", "ci_low", "ci_high", "capped", "basis"]
+COLUMNS = ["construct", "observed", "counterfactual", "change", "ci_low", "ci_high", "capped", "basis", "estimate"]
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from roxmodel.simulation.forecast import conditioned, forecast, mixture_quantile
 EXACT = {"rtol": 1e-9, "atol": 1e-9}  # algebra in double precision
 DRAWS = 400
 UNITS = 60
-COLUMNS = ["construct", "wave", "mean", "ci_low", "ci_high", "pi_low", "pi_high"]
+COLUMNS = ["construct", "wave", "mean", "ci_low", "ci_high", "pi_low", "pi_high", "estimate"]
 Z = norm.ppf(0.975)
 
 
@@ -380,7 +380,7 @@ def test_a_unit_with_a_curve_uses_what_is_known_of_it():
     known = table.loc[7]
     expected = system.intercepts[0, 3] + system.coefficients[0, 3, [1, 2]] @ [known["w"], known["x"]]
     assert found.loc["y", "mean"] == pytest.approx(expected)
-    assert found.loc["w", COLUMNS[2:]].tolist() == [known["w"]] * 5
+    assert found.loc["w", COLUMNS[2:]].tolist() == [known["w"]] * 6
 
 
 def test_a_curve_on_a_curve_is_not_computed():

@@ -51,7 +51,7 @@ def rows(table, kind="construct", group="all units"):
 
 @pytest.mark.parametrize("kind", ["path", "linked", "document"])
 @pytest.mark.parametrize("outcome", ["revenue", "loyalty", "behaviours"])
-def test_importance_is_the_total_effect_over_the_draws(fits, kind, outcome):
+def test_importance_is_the_total_effect_at_the_estimate_with_the_interval_of_the_draws(fits, kind, outcome):
     fit = fits[kind]
     found, total = rows(asked(fit, outcome).table()), effects(fit, outcome)
     causes = [c.name for c in fit.model.constructs if c.factor != "context" and c.name != outcome]
@@ -59,9 +59,10 @@ def test_importance_is_the_total_effect_over_the_draws(fits, kind, outcome):
     assert set(found.index) == set(causes)
     for name in causes:
         each = total[:, fit.model.names.index(name)]
-        expected = [each.mean(), *np.quantile(each, [0.025, 0.975])]
+        at = fit.effects(name, outcome)["estimate"].iloc[-1]
+        expected = [at, *np.quantile(each, [0.025, 0.975]), each.mean()]
         np.testing.assert_allclose(
-            found.loc[name, ["importance", "ci_low", "ci_high"]].astype(float), expected, **EXACT
+            found.loc[name, ["importance", "ci_low", "ci_high", "mean"]].astype(float), expected, **EXACT
         )
     assert (np.diff(np.abs(asked(fit, outcome).table()["importance"])) <= 1e-12).all()
     assert "affluence" not in found.index
@@ -105,7 +106,7 @@ def test_an_item_is_a_lever_of_its_construct(fits, kind):
             assert items.loc[names[1], "importance"] == pytest.approx(
                 constructs.loc[construct.name, "importance"] / len(names)
             )
-            assert items.loc[names[1], "importance"] == pytest.approx(moved.mean() / 0.01, rel=1e-6)
+            assert items.loc[names[1], "mean"] == pytest.approx(moved.mean() / 0.01, rel=1e-6)
             continue
         # what one point more of an item adds to the score; all of them moved by a point of the construct add up to it
         loading = fit.parameters().query("kind == 'loading' and left == @construct.name").set_index("right")["estimate"]
@@ -276,7 +277,7 @@ def test_edges_over_waves_count_in_marginal_and_it_is_said():
     found = asked(fit, "revenue", **MONEY)
     total = effects(fit, "revenue")
     np.testing.assert_allclose(
-        rows(found.table()).loc["loyalty", "importance"], total[:, fit.model.names.index("loyalty")].mean(), **EXACT
+        rows(found.table()).loc["loyalty", "mean"], total[:, fit.model.names.index("loyalty")].mean(), **EXACT
     )
     push = rox.Intervention(name="a", shift={"loyalty": SMALL_PUSH})
     answer = rox.simulate(fit, [push], horizon=HORIZON, draws=DRAWS, seed=1, **MONEY)

@@ -52,7 +52,7 @@ MONEY = {"value": {"revenue": 1_000.0}, "discount": 0.02}
 def test_effects_are_means_and_quantiles_of_the_draws(fit):
     answer = run(fit)
     table = answer.effects()
-    assert list(table.columns) == ["construct", "wave", "mean", "ci_low", "ci_high"]
+    assert list(table.columns) == ["construct", "wave", "mean", "ci_low", "ci_high", "estimate"]
     assert table["construct"].drop_duplicates().tolist() == list(fit.model.names)
     assert table.groupby("construct")["wave"].apply(list).map(tuple).unique().tolist() == [(1, 2, 3)]
     for place, name in enumerate(fit.model.names):

@@ -81,6 +81,14 @@ def test_frames_are_left_as_they_were(model, frames):
         pd.testing.assert_frame_equal(frame, before[source])
 
 
+def test_a_column_that_is_named_by_a_number_is_no_obstacle():
+    model = rox.five_factor({"pride": ["p1", "p2"], "outcomes": ["revenue"]})
+    rng, unit = np.random.default_rng(1), np.repeat(np.arange(20), 5)
+    staff = pd.DataFrame({"shop": unit, "p1": rng.normal(size=100) + unit, "p2": rng.normal(size=100) + unit})
+    books = pd.DataFrame({"shop": range(20), "revenue": rng.normal(size=20), 5: np.arange(20) % 6})
+    assert rox.Study(model, employee=staff, unit=books, by="shop").moments.units == tuple(range(20))
+
+
 def test_read_only_blocks_are_read(model, frames, same):
     block = frames["employee"].drop(columns="shop").to_numpy()
     block.setflags(write=False)

@@ -18,11 +18,13 @@ from roxmodel.estimate.checks.candidates import asked_of, with_score_tests
 from roxmodel.estimate.checks.evidence import Estimated, Evidence
 from roxmodel.estimate.checks.meaning import without_numbers
 from roxmodel.estimate.latent.door import fit_linked, fit_sem
+from roxmodel.estimate.method_guard import as_split, guarded_model, tendency_notes
 from roxmodel.estimate.options import (
     Estimator,
     HeldEqual,
     Information,
     LinkedOptions,
+    MethodGuard,
     PathOptions,
     SemOptions,
     WithinLevel,
@@ -85,6 +87,7 @@ def fit(  # noqa: PLR0913 - the contract of DESIGN.md
     information: Information | None = None,
     ordered: Sequence[str] | bool | None = None,
     means: bool = False,
+    method_guard: MethodGuard | None = None,
 ) -> Fit:
     """Estimate the edges of a model.
 
@@ -147,6 +150,14 @@ def fit(  # noqa: PLR0913 - the contract of DESIGN.md
         these, whose answers count as numbers.
     means
         Whether item means are parameters where nothing asks for it (groups and missing answers do).
+    method_guard
+        Where the same people answered cause and effect. ``"split"`` (a `Study` made of frames, ``"linked"`` or
+        ``"path"``): within each unit people are dealt out at random to as many parts as the arrows of a survey ask for
+        (two, where none joins three constructs in a ring), causes and effects come from different people, and estimates
+        are medians over 20 such splits (`seed`), with errors of such medians: what single persons share joins no arrow
+        (doi 10.1037/0021-9010.87.2.355). ``"factor"`` (``"linked"``, ``"sem"``): all items of a survey that holds cause
+        and effect move together by one more variance, a tendency to answer high or low; the graph's absent arrows tell
+        it from what constructs share (doi 10.1146/annurev-psych-120710-100452). None: neither.
 
     Returns
     -------
@@ -186,7 +197,13 @@ def fit(  # noqa: PLR0913 - the contract of DESIGN.md
     if way.frames:
         named = [column for column in columns.values() if isinstance(column, str)]
         data = collected(data, [*(item.name for item in model.items), *named])
-    found = _with_doubts(model, data, way.door(model, data, options), columns)
+    fitted = guarded_model(model, data, options)
+    estimated = way.door(fitted, data, options)
+    found = _with_doubts(fitted, data, estimated, columns)
+    if method_guard == "split" and isinstance(data, Study) and not isinstance(options, SemOptions):
+        found = as_split(found, estimated, data, options)
+    notes = tendency_notes(found, method_guard)
+    found = replace(found, notes=(*found.notes, *notes)) if notes else found
     known = data.doubts if isinstance(data, Study) else ()
     warn_doubts("fit", new_doubts(found.doubts, known), stacklevel=2)
     return found

@@ -21,6 +21,7 @@ __all__ = [
     "HeldEqual",
     "Information",
     "LinkedOptions",
+    "MethodGuard",
     "PathOptions",
     "SemOptions",
     "WithinLevel",
@@ -33,6 +34,7 @@ Missing: TypeAlias = Literal["listwise", "fiml"]
 HeldEqual: TypeAlias = Literal["configural", "metric", "scalar"]
 Information: TypeAlias = Literal["expected", "observed"]
 WithinLevel: TypeAlias = Literal["pooled", "saturated", "model"]
+MethodGuard: TypeAlias = Literal["split", "factor"]
 EQUAL_KINDS: Final = ("loadings", "intercepts", "residuals", "edges")
 HELD_EQUAL: Final[Mapping[str, tuple[str, ...]]] = {
     "configural": (),
@@ -55,6 +57,7 @@ class PathOptions:
     cluster: str | None = None
     seed: int | None = None
     progress: bool | None = None
+    method_guard: MethodGuard | None = None
 
     @classmethod
     def of(cls, given: Mapping[str, Any], data: object) -> PathOptions:
@@ -84,6 +87,7 @@ class SemOptions:
     information: Information | None = None
     ordered: Sequence[str] | bool | None = None
     means: bool = False
+    method_guard: MethodGuard | None = None
 
     @classmethod
     def of(cls, given: Mapping[str, Any], data: object) -> SemOptions:
@@ -120,6 +124,7 @@ class LinkedOptions:
     frequency: None = field(default=None, metadata=_LENT)
     scaling: Scaling = "marker"
     information: Information | None = None
+    method_guard: MethodGuard | None = None
 
     @property
     def observed(self) -> bool:

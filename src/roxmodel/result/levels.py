@@ -68,6 +68,11 @@ class UnitLevels:
                     found[place] += weight * noise[source]
         return np.moveaxis(found, 0, -1)
 
+    @property
+    def uncertain(self) -> bool:
+        """Whether draws differ."""
+        return self.roots is not None
+
     def kept(self, draws: int, places: tuple[int, ...]) -> KeptLevels:
         """The first draws, made once for many questions."""
         return KeptLevels(self.mean, self.drawn(0, draws, places))
@@ -84,6 +89,11 @@ class KeptLevels:
 
     mean: FloatArray
     levels: FloatArray
+
+    @property
+    def uncertain(self) -> bool:
+        """Whether draws differ."""
+        return self.levels.ndim == 3
 
     def drawn(self, start: int, stop: int, places: tuple[int, ...]) -> FloatArray:  # noqa: ARG002 - as UnitLevels
         """Some of the draws (of whatever places were drawn)."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -15,11 +15,13 @@ from roxmodel.frozen import FrozenMapping
 from roxmodel.records import LINEAR
 from roxmodel.result.fit import Fit
 from roxmodel.result.response import Caps, travel
+from roxmodel.result.system import System
+from roxmodel.simulation import question as asking
 from roxmodel.simulation.abduction import Abduced, OneUnit, abduced, one_unit
 from roxmodel.simulation.actions import Action, ends_of, ends_where, read_actions
 from roxmodel.simulation.dynamics import assumed_notes, push_of, settled_within
 from roxmodel.simulation.intervention import Intervention
-from roxmodel.simulation.question import check_fit, inherited, is_number, require_draws_of_one_wave, used_edges
+from roxmodel.simulation.question import OverDraws
 from roxmodel.simulation.run_story import beyond_notes, counterfactual_story
 from roxmodel.story import Spoken, Story
 from roxmodel.types import FloatArray, read_only
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Counterfactual", "counterfactual"]
 
 _NAME = "counterfactual"
+_LEVELS = 64  # draws of latent levels with which the answer at the estimate is found
 
 
 @read_only
@@ -42,7 +45,7 @@ class Counterfactual(Spoken):
     `changes`: (draws, k) change of each construct against what it was, NaN where it is not known. `levels`: (k,)
     counterfactual levels, NaN where they are not known or not unique. `capped`: (k,) share of draws in which the end of
     a scale cut the change. `notes`: what was assumed, cut or extrapolated. `doubts`: those of the fit that
-    touch an edge between what is otherwise and what moves.
+    touch an edge between what is otherwise and what moves. `estimate`: (k,) changes at the estimate of the parameters.
 
     Examples
     --------
@@ -64,6 +67,7 @@ class Counterfactual(Spoken):
     capped: FloatArray
     notes: tuple[str, ...]
     doubts: tuple[Doubt, ...] = ()
+    estimate: FloatArray | None = None
 
     def table(self) -> pd.DataFrame:
         """Every construct of the unit: what it was, and what it would have been.
@@ -73,7 +77,8 @@ class Counterfactual(Spoken):
         DataFrame
             construct, observed (predicted where `basis` says so), counterfactual, change (mean over the draws), ci_low,
             ci_high (95 % of the draws, of the change), capped (share of draws cut by the end of a scale, 0-1), basis
-            (``observed``, ``predicted``, ``unknown``, ``hidden``). NaN where something is not known, and for the
+            (``observed``, ``predicted``, ``unknown``, ``hidden``), estimate (the change at the estimate of the
+            parameters). NaN where something is not known, and for the
             counterfactual of a yes/no or a count that moves, which is not unique.
         """
         import pandas as pd
@@ -88,8 +93,15 @@ class Counterfactual(Spoken):
             "ci_high": high,
             "capped": self.capped,
             "basis": list(self.known.basis),
+            "estimate": np.full(len(self.capped), np.nan) if self.estimate is None else self.estimate,
         }
         return pd.DataFrame(columns)
+
+    def spreads(self) -> Iterator[tuple[str, OverDraws]]:
+        """Changes by construct, over the draws beside those at the estimate."""
+        if self.estimate is not None:
+            for place, name in enumerate(self.fit.model.names):
+                yield name, OverDraws.of(self.changes[:, place], np.asarray(self.estimate[place]))
 
     @property
     def whom(self) -> str:
@@ -183,24 +195,28 @@ def counterfactual(  # noqa: PLR0913 - the contract of DESIGN.md
     >>> answer.loc["pride", "counterfactual"].item(), answer.loc["influencers", "change"].item()
     (4.0, 0.0)
     """
-    check_fit(fit, unconverged, doubtful)
-    require_draws_of_one_wave(fit, draws)
+    asking.check_fit(fit, unconverged, doubtful)
+    asking.require_draws_of_one_wave(fit, draws)
     known = one_unit(fit, unit)
     asked, moved = _amounts("do", do), _amounts("shift", shift)
     action, assumed = _action(fit, known, asked, moved)
-    used = used_edges(fit.model, (fit.model.names[place] for place in action.acted))
-    doubts = inherited(fit, used, (unconverged, doubtful), "answer", stacklevel=2)
+    used = asking.used_edges(fit.model, (fit.model.names[place] for place in action.acted))
+    doubts = asking.inherited(fit, used, (unconverged, doubtful))
     settled, _ = settled_within(fit, draws, seed)
     brought = dict(action.level) | {place: known.levels[place] + by for place, by in action.shift.items()}
     system, far = settled.system, (*beyond_notes(fit, brought, "is brought to {:.3g}"), *settled.lost)
     for note in far:
         warnings.warn(note, RoxWarning, stacklevel=2)
     levels = known.drawn(draws, seed)[: len(system.coefficients)]
-    answered = abduced(fit, known, system, levels, seed)
-    found = travel(system, push_of([action], 0), _caps(fit, known, levels), answered=answered)
-    count = len(system.coefficients)  # means, where outcomes had to be drawn
-    changes = np.column_stack([np.broadcast_to(change.mean(axis=1), count) for change in found.changes])
-    capped = np.where(np.isnan(changes).any(axis=0), np.nan, found.capped)
+    changes, cut, answered = _moved(fit, known, action, system, levels, seed)
+    again = np.zeros(1 if known.root is None else min(draws, _LEVELS), dtype=np.int64)
+    at = fit.system(marker=True).only(again)
+    estimate = _moved(fit, known, action, at, known.drawn(len(again), seed), seed).changes.mean(axis=0)
+    after = asking.unknown_after(fit, [fit.model.names[place] for place in action.acted])
+    unknown = (asking.unknown_note(fit),) if after else ()
+    for name in after:
+        changes[:, fit.model.names.index(name)] = estimate[fit.model.names.index(name)] = np.nan
+    capped = np.where(np.isnan(changes).any(axis=0), np.nan, cut)
     reached = _reached(known, action, changes, answered)
     changes.setflags(write=False)
     notes = _notes(fit, known, action, changes, capped, answered)
@@ -213,9 +229,26 @@ def counterfactual(  # noqa: PLR0913 - the contract of DESIGN.md
         changes=changes,
         levels=reached,
         capped=capped,
-        notes=(*assumed, *far, *assumed_notes(fit), *settled.loops, *notes),
+        notes=(*assumed, *far, *assumed_notes(fit), *settled.loops, *unknown, *notes),
         doubts=doubts,
+        estimate=estimate,
     )
+
+
+class _Moved(NamedTuple):
+    """(draws, k) changes of one unit, (k,) share of draws that an end of a scale cut, what is known of its outcomes."""
+
+    changes: FloatArray
+    capped: FloatArray
+    answered: Abduced
+
+
+def _moved(fit: Fit, known: OneUnit, action: Action, system: System, levels: FloatArray, seed: int | None) -> _Moved:
+    answered = abduced(fit, known, system, levels, seed)
+    found = travel(system, push_of([action], 0), _caps(fit, known, levels), answered=answered)
+    count = len(system.coefficients)  # means, where outcomes had to be drawn
+    changes = np.column_stack([np.broadcast_to(change.mean(axis=1), count) for change in found.changes])
+    return _Moved(changes, np.asarray(found.capped), answered)
 
 
 def _amounts(which: str, given: object) -> dict[str, float]:
@@ -225,7 +258,7 @@ def _amounts(which: str, given: object) -> dict[str, float]:
     if not isinstance(given, Mapping):
         raise SimulationError(f"{which}= was {given!r}.", allowed=f"a mapping, for example {which}={{'pride': 4.0}}")
     for name, amount in given.items():
-        if not is_number(amount) or not np.isfinite(amount):
+        if not asking.is_number(amount) or not np.isfinite(amount):
             raise SimulationError(f"{which}= takes {name!r} to {amount!r}.", allowed="a finite number")
     return {str(name): float(amount) for name, amount in given.items()}
 

@@ -16,17 +16,10 @@ from roxmodel.records import LINEAR
 from roxmodel.result.fit import Fit
 from roxmodel.result.levels import JointLevels, beyond_curves, joint_of
 from roxmodel.result.system import System, total_effects
+from roxmodel.simulation import question as asking
 from roxmodel.simulation.abduction import OneUnit, basis_notes, one_unit
 from roxmodel.simulation.actions import ends_of, ends_where
 from roxmodel.simulation.dynamics import assumed_notes, settled_within
-from roxmodel.simulation.question import (
-    check_fit,
-    inherited,
-    is_number,
-    require_draws_of_one_wave,
-    require_horizon,
-    used_edges,
-)
 from roxmodel.simulation.run_story import beyond_notes, forecast_story
 from roxmodel.story import Spoken, Story
 from roxmodel.types import BoolArray, FloatArray, read_only
@@ -42,7 +35,7 @@ _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(41)  # of a normal variabl
 _FLAT = 1e-10  # share of a variance below which nothing is left of it
 _HALVINGS = 60
 
-_COLUMNS = ["construct", "wave", "mean", "ci_low", "ci_high", "pi_low", "pi_high"]
+_COLUMNS = ["construct", "wave", "mean", "ci_low", "ci_high", "pi_low", "pi_high", "estimate"]
 
 
 class _Figures(NamedTuple):
@@ -63,6 +56,7 @@ class Forecast(Spoken):
     around it; NaN where not known; of a unit of a linked fit there is one draw, the estimate. `setting`: (k,) mean of
     each construct had the given ones been *set* in all units: doing, not seeing; None where nothing is given, a unit is
     named, or an equation is curved. `notes`: what was assumed or extrapolated. `doubts`: those of the fit.
+    `estimate`: (k,) means at the estimate of the parameters.
 
     Examples
     --------
@@ -82,6 +76,7 @@ class Forecast(Spoken):
     setting: FloatArray | None
     notes: tuple[str, ...]
     doubts: tuple[Doubt, ...] = ()
+    estimate: FloatArray | None = None
 
     def table(self) -> pd.DataFrame:
         """What to expect, construct by construct.
@@ -91,13 +86,15 @@ class Forecast(Spoken):
         DataFrame
             construct, wave (1…horizon, all alike), mean, ci_low, ci_high (95 % interval of the mean: uncertainty of
             the parameters), pi_low, pi_high (95 %: where the level of one unit lies, parameters and spread together;
-            cut at the ends of a scale). NaN where something is not known: `summary` says what and why.
+            cut at the ends of a scale), estimate (the mean at the estimate of the parameters; mean is that over the
+            draws). NaN where something is not known: `summary` says what and why.
         """
         import pandas as pd
 
         mean, ci, pi = self._figures()
+        at = np.full_like(mean, np.nan) if self.estimate is None else self.estimate
         rows = [
-            (name, wave, mean[place], *ci[:, place], *pi[:, place])
+            (name, wave, mean[place], *ci[:, place], *pi[:, place], at[place])
             for place, name in enumerate(self.fit.model.names)
             for wave in range(1, self.horizon + 1)
         ]
@@ -214,9 +211,9 @@ def forecast(  # noqa: PLR0913 - the contract of DESIGN.md
     >>> round(float(seen["sales"]), 2), abs(round(float(done["mean"].iloc[2]), 2))
     (0.25, 0.0)
     """
-    check_fit(fit, unconverged, doubtful)
-    require_horizon(horizon)
-    require_draws_of_one_wave(fit, draws)
+    asking.check_fit(fit, unconverged, doubtful)
+    asking.require_horizon(horizon)
+    asking.require_draws_of_one_wave(fit, draws)
     if fit.population.mean is None:
         raise SimulationError(
             "This fit has no means (it comes from a printed matrix, or from ordinal items), so no level is expected.",
@@ -225,7 +222,7 @@ def forecast(  # noqa: PLR0913 - the contract of DESIGN.md
     beyond = beyond_curves(fit)
     seen = _seen(fit, given, beyond)
     known = None if unit is None else one_unit(fit, unit)
-    doubts = inherited(fit, used_edges(fit.model, fit.model.names), (unconverged, doubtful), "answer", stacklevel=2)
+    doubts = asking.inherited(fit, asking.used_edges(fit.model, fit.model.names), (unconverged, doubtful))
     settled, theta = settled_within(fit, draws, seed)
     far = (*beyond_notes(fit, seen, "is seen at {:g}"), *settled.lost)
     for note in far:
@@ -233,6 +230,9 @@ def forecast(  # noqa: PLR0913 - the contract of DESIGN.md
     start = joint_of(fit, theta, seed) if known is None or fit.predicted is None else _unit_joint(known)
     whole = _all_seen(fit, known, seen)
     means, spreads = _outcome(settled.system, start, whole, beyond, known)
+    at = fit.theta[None, :]
+    alike = start if isinstance(known, OneUnit) and fit.predicted is not None else joint_of(fit, at, seed)
+    estimate = _outcome(fit.system(at, marker=True), alike, whole, beyond, known)[0][0]
     return Forecast(
         fit=fit,
         given=FrozenMapping({fit.model.names[place]: level for place, level in seen.items()}),
@@ -243,6 +243,7 @@ def forecast(  # noqa: PLR0913 - the contract of DESIGN.md
         setting=_set(settled.system, start, seen) if known is None and seen and not beyond.any() else None,
         notes=(*far, *assumed_notes(fit), *_notes(fit, known, start, beyond, means)),
         doubts=doubts,
+        estimate=estimate,
     )
 
 
@@ -258,7 +259,7 @@ def _seen(fit: Fit, given: object, beyond: BoolArray) -> dict[int, float]:
             owner = next((c.name for c in fit.model.constructs if name in c.item_names), None)
             hint = f"It is an item of {owner!r}." if owner else did_you_mean(str(name), fit.model.names)
             raise SimulationError(f"given= names {name!r}, which is no construct.", hint=hint)
-        if not is_number(level) or not np.isfinite(level):
+        if not asking.is_number(level) or not np.isfinite(level):
             raise SimulationError(f"given= sees {name!r} at {level!r}.", allowed="a finite number")
         ends = ends_of(fit, fit.model.find(name))
         if ends.cut(level) != level:

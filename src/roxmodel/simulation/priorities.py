@@ -17,21 +17,14 @@ from roxmodel.plots.priority_map import MapPoint, draw_map
 from roxmodel.result.fit import Fit
 from roxmodel.result.levels import complete_levels
 from roxmodel.result.system import total_effects
+from roxmodel.simulation import question as asking
 from roxmodel.simulation.actions import Ends, ends_of, unit_of
 from roxmodel.simulation.budget.worth import deviations, options_of, worth_of
 from roxmodel.simulation.intervention import Above, Below, Highest, Intervention, Lowest
 from roxmodel.simulation.money.finance import Finance
 from roxmodel.simulation.overturned import overturned_points, points_line
-from roxmodel.simulation.question import (
-    Question,
-    Request,
-    finance_of,
-    inherited,
-    is_number,
-    question_of,
-    used_edges,
-)
-from roxmodel.simulation.run_story import causal_if, level_of
+from roxmodel.simulation.question import OverDraws, Question, Request
+from roxmodel.simulation.run_story import causal_if, level_of, skew_lines
 from roxmodel.spec.constructs import Construct
 from roxmodel.story import Spoken, Story, StoryPart, StoryTable
 from roxmodel.types import FloatArray
@@ -54,6 +47,7 @@ class Priorities(Spoken):
     what was assumed. `wanted`: 1 where more of the outcome is better, -1 where less is. `doubts`: those of the fit that
     touch an edge on the way to the outcome, or to what is priced. `overturned`: construct -> how much one unmeasured
     cause must explain to bring the money of a point to 0 (see `roxmodel.Fit.sensitivity`); empty without prices.
+    `spreads`: total effects by construct, over the draws beside those at the estimate.
     """
 
     fit: Fit
@@ -64,6 +58,7 @@ class Priorities(Spoken):
     wanted: float = 1.0
     doubts: tuple[Doubt, ...] = ()
     overturned: Mapping[str, float] = field(default_factory=lambda: FrozenMapping({}))
+    spreads: tuple[tuple[str, OverDraws], ...] = ()
 
     def table(self) -> pd.DataFrame:
         """Constructs, items and groups of units.
@@ -72,13 +67,14 @@ class Priorities(Spoken):
         -------
         DataFrame
             kind (``construct``, ``item``), name, group (of units), n_units (None where not known), importance (total
-            effect on the outcome within the wave, in its units per point), ci_low, ci_high (95 % of the draws),
+            effect on the outcome within the wave, in its units per point, at the estimate as in `Fit.effects`; NaN
+            where the data say nothing of an edge on the way), ci_low, ci_high (95 % of the draws),
             performance (mean score, 0-100 at the better end; of a reversed item as it was answered; NaN without a
             bounded scale or without means), headroom (points to the better end of the scale; of a reversed item to the
-            upper one), better (``more`` or ``less``: the end at which the outcome is better), and with prices: marginal
-            (discounted money of one point towards the better end in these units, kept up to the horizon), marginal_low,
-            marginal_high, cost_per_point, return_per_money (marginal over cost; NaN without a cost), return_low,
-            return_high.
+            upper one), better (``more`` or ``less``: the end at which the outcome is better), mean (of the importance
+            over the draws), and with prices: marginal (discounted money of one point towards the better end in these
+            units, kept up to the horizon; mean over the draws), marginal_low, marginal_high, cost_per_point,
+            return_per_money (marginal over cost; NaN without a cost), return_low, return_high.
         """
         import pandas as pd
 
@@ -88,7 +84,8 @@ class Priorities(Spoken):
         table = self.table()
         first = [*_sentences(self, table), *([points_line(self.overturned)] if self.overturned else [])]
         body: list[StoryPart] = [*first, StoryTable.of(table)]
-        return Story("priorities", "Where to act", "", tuple(doubt_lines(self.doubts)), (), tuple(body), self.notes)
+        warnings = (*doubt_lines(self.doubts), *skew_lines(self.spreads))
+        return Story("priorities", "Where to act", "", warnings, (), tuple(body), self.notes)
 
     def __repr__(self) -> str:
         return f"<Priorities for {self.outcome!r}, {len(self.rows)} rows>"
@@ -107,7 +104,7 @@ class Priorities(Spoken):
         10.1108/IMDS-10-2015-0449 (of items: times their weights in the score).
         """
         table = self.table()
-        shown = table[(table["group"] == _ALL) & table["performance"].notna()]
+        shown = table[(table["group"] == _ALL) & table["performance"].notna() & table["importance"].notna()]
         if shown.empty:
             raise SimulationError(
                 "Nothing here has a mean score between 0 and 100, so there is no map.",
@@ -119,7 +116,7 @@ class Priorities(Spoken):
         y = f"total effect on {self.outcome} ({unit} per point)"
         if self.wanted < 0 or (shown["better"] == "less").any():
             y = f"{'less' if self.wanted < 0 else 'more'} {self.outcome} ({unit} per point to the better end)"
-        caption = "Bars: 95 % of the draws. Items count as levers of their construct (assumed)."
+        caption = "Dots: at the estimate; bars: 95 % of the draws. Items count as levers of their construct (assumed)."
         title = f"What moves {self.outcome}, and how well it scores"
         return warned(draw_map(points, title, y_label=y, caption=caption), doubt_words(self.doubts))
 
@@ -184,10 +181,10 @@ def where_to_act(  # noqa: PLR0913 - the contract: the arguments of `simulate`
     >>> table.loc[table["kind"] == "construct", "name"].tolist()
     ['loyalty', 'value', 'behaviours', 'pride', 'influencers']
     """
-    money = finance_of(value, discount, finance)
+    money = asking.finance_of(value, discount, finance)
     probes = [Intervention(name="probe", shift={fit.model.names[0] if isinstance(fit, Fit) else "": 1e-6})]
     asked = Request(horizon, draws, seed, money, n_units, unconverged, discount, doubtful)
-    question = question_of(fit, probes, asked)
+    question = asking.question_of(fit, probes, asked)
     if not question.system.linear:
         raise SimulationError(
             "An equation of this fit is curved, so an effect per point depends on where one stands.",
@@ -204,22 +201,17 @@ def where_to_act(  # noqa: PLR0913 - the contract: the arguments of `simulate`
             "units there are, the other which of the study's.",
             hint="Leave n_units= out.",
         )
-    rows = _rows(question, _Target(target, wanted), costs, every)
-    order = sorted(rows, key=lambda row: (row["group"] != _ALL, -abs(float(str(row["importance"])))))
+    effects = _effects_on(question, target)
+    rows = _rows(question, wanted, costs, every, effects)
+    order = sorted(rows, key=lambda row: (row["group"] != _ALL, -np.nan_to_num(abs(float(str(row["importance"]))))))
     notes = (*_notes(question, target, bool(costs)), *_turned_notes(rows, target, wanted))
     ends = {target, *(one.name for one in question.priced)}
     levers = [c.name for c in fit.model.constructs if c.factor != "context"]
-    doubts = inherited(fit, used_edges(fit.model, levers, ends), (unconverged, doubtful), "answer", stacklevel=2)
+    doubts = asking.inherited(fit, asking.used_edges(fit.model, levers, ends), (unconverged, doubtful))
+    spreads = tuple((name, OverDraws.of(effect.draws, np.asarray(effect.at))) for name, effect in effects.items())
     shown = [str(row["name"]) for row in order if row["kind"] == "construct" and row["group"] == _ALL]
     lost = FrozenMapping(overturned_points(question, shown) if question.priced else {})
-    return Priorities(fit, target, tuple(order), question.terms.currency, notes, wanted, doubts, lost)
-
-
-class _Target(NamedTuple):
-    """An outcome, and whether more (1) or less (-1) of it is better."""
-
-    outcome: str
-    wanted: float
+    return Priorities(fit, target, tuple(order), question.terms.currency, notes, wanted, doubts, lost, spreads)
 
 
 class _Group(NamedTuple):
@@ -227,6 +219,17 @@ class _Group(NamedTuple):
 
     label: str
     covers: FloatArray
+
+
+class _Effect(NamedTuple):
+    """A total effect in every draw, and at the estimate."""
+
+    draws: FloatArray
+    at: float
+
+    def times(self, factor: float) -> _Effect:
+        """So many times as large."""
+        return _Effect(self.draws * factor, self.at * factor)
 
 
 class _Score(NamedTuple):
@@ -283,7 +286,7 @@ def _costs(fit: Fit, cost: Mapping[str, float] | None) -> dict[str, float]:
     for name, amount in cost.items():
         if name not in fit.model.names:
             raise SimulationError(f"cost= names {name!r}.", hint=did_you_mean(str(name), fit.model.names))
-        if not is_number(amount) or not np.isfinite(amount) or amount <= 0:
+        if not asking.is_number(amount) or not np.isfinite(amount) or amount <= 0:
             raise SimulationError(f"cost= of {name!r} was {amount!r}.", allowed="an amount above 0 per point and unit")
     return {name: float(amount) for name, amount in cost.items()}
 
@@ -333,25 +336,36 @@ def _turned_notes(rows: Sequence[Mapping[str, object]], target: str, wanted: flo
     return tuple(notes)
 
 
-def _rows(
-    question: Question, target: _Target, costs: Mapping[str, float], groups: Mapping[str, _Rule]
-) -> list[dict[str, object]]:
+def _effects_on(question: Question, outcome: str) -> dict[str, _Effect]:
+    """Total effects of everything that can be acted on, by construct; NaN where the data say nothing on the way."""
     fit, names = question.fit, question.fit.model.names
-    outcome, wanted = target
-    effects = total_effects(question.system.coefficients)[:, names.index(outcome), :]
-    able = [c for c in fit.model.constructs if c.factor != "context" and c.name != outcome]
-    able = [c for c in able if np.abs(effects[:, names.index(c.name)]).max() > 0]
-    if not able:
+    drawn = total_effects(question.system.coefficients)[:, names.index(outcome), :]
+    at = total_effects(question.at().system.coefficients)[0, names.index(outcome), :]
+    able = [c.name for c in fit.model.constructs if c.factor != "context" and c.name != outcome]
+    every = {name: _Effect(drawn[:, names.index(name)], float(at[names.index(name)])) for name in able}
+    found = {name: effect for name, effect in every.items() if np.abs(effect.draws).max() > 0}
+    if not found:
         raise SimulationError(f"Nothing in this graph acts on {outcome!r}.", hint="Name another outcome=.")
-    covers = _covers(question, groups)
-    worse = {c.name: wanted * effects[:, names.index(c.name)] for c in able}
-    ends = {name: -1.0 if np.quantile(own, 0.975) < 0 else 1.0 for name, own in worse.items()}
+    return {n: e.times(np.nan) if outcome in asking.unknown_after(fit, [n]) else e for n, e in found.items()}
+
+
+def _rows(
+    question: Question,
+    wanted: float,
+    costs: Mapping[str, float],
+    groups: Mapping[str, _Rule],
+    effects: Mapping[str, _Effect],
+) -> list[dict[str, object]]:
+    fit = question.fit
+    able, covers = [fit.model.find(name) for name in effects], _covers(question, groups)
+    turned = {name: bool(np.quantile(wanted * effect.draws, 0.975) < 0) for name, effect in effects.items()}
+    ends = {name: -1.0 if less else 1.0 for name, less in turned.items()}
     money = _marginal(question, able, groups, ends) if question.priced else {}
     rows = []
     for construct in able:
-        importance = effects[:, names.index(construct.name)]
+        effect = effects[construct.name]
         for group in covers:
-            row = _row(question, construct, importance, group, ends[construct.name])
+            row = _row(question, construct, effect, group, ends[construct.name])
             if question.priced:
                 units = _count(question, group.covers)
                 row |= _priced(money[construct.name, group.label], costs.get(construct.name), units)
@@ -359,7 +373,7 @@ def _rows(
         ordinal = any(row.left in construct.item_names for row in fit.table.of("threshold"))  # no score to add up to
         if len(construct.items) > 1 and not ordinal:
             end = ends[construct.name]
-            rows += [_item_row(question, construct, i, importance, end) for i in range(len(construct.items))]
+            rows += [_item_row(question, construct, i, effect, end) for i in range(len(construct.items))]
     return rows
 
 
@@ -394,12 +408,13 @@ def _marginal(
         courses = (question.course([option.action], ground) for option in options)
         every = [question.money("", c, [o.action]).benefit for c, o in zip(courses, options, strict=True)]
         benefit = np.stack(every, axis=1)
-    return {key: benefit[:, i] / steps[i] for i, key in enumerate(keys)}
+    lost = {
+        c.name for c in able if asking.unknown_after(question.fit, [c.name]) & {one.name for one in question.priced}
+    }
+    return {key: benefit[:, i] / (np.nan if key[0] in lost else steps[i]) for i, key in enumerate(keys)}
 
 
-def _row(
-    question: Question, construct: Construct, importance: FloatArray, group: _Group, end: float
-) -> dict[str, object]:
+def _row(question: Question, construct: Construct, effect: _Effect, group: _Group, end: float) -> dict[str, object]:
     fit, level = question.fit, np.nan
     if fit.population.mean is not None:
         place = fit.model.names.index(construct.name)
@@ -408,13 +423,11 @@ def _row(
             every = complete_levels(fit, int(question.asked.seed or 0))[:, place]
             level = float(every[np.broadcast_to(group.covers > 0, len(every))].mean())
     score = _Score(level, ends_of(fit, construct)).towards(end)
-    row = _line(question, "construct", construct.name, group, importance, score)
-    return row | {"better": "less" if end < 0 else "more"}
+    row = _line(question, "construct", construct.name, group, effect, score)
+    return row | {"better": "less" if end < 0 else "more", "mean": float(effect.draws.mean())}
 
 
-def _item_row(
-    question: Question, construct: Construct, place: int, importance: FloatArray, end: float
-) -> dict[str, object]:
+def _item_row(question: Question, construct: Construct, place: int, effect: _Effect, end: float) -> dict[str, object]:
     """An item as a lever of its construct: what one point more of it adds to the construct's score."""
     fit, item = question.fit, construct.items[place]
     measure = next(one for one in fit.measures if one.name == construct.name)
@@ -427,20 +440,19 @@ def _item_row(
     better = end * (1.0 if share >= 0 else -1.0)
     score = _Score(level, Ends(*item.ends))
     score = score if item.reading[0] < 0 else score.towards(better)
-    row = _line(question, "item", item.name, _Group(_ALL, np.ones(1)), importance * share, score)
-    return row | {"better": "less" if better < 0 else "more"}
+    own = effect.times(share)
+    row = _line(question, "item", item.name, _Group(_ALL, np.ones(1)), own, score)
+    return row | {"better": "less" if better < 0 else "more", "mean": float(own.draws.mean())}
 
 
-def _line(
-    question: Question, kind: str, name: str, group: _Group, importance: FloatArray, score: _Score
-) -> dict[str, object]:
-    ends = np.quantile(importance, [0.025, 0.975])
+def _line(question: Question, kind: str, name: str, group: _Group, effect: _Effect, score: _Score) -> dict[str, object]:
+    ends = np.quantile(effect.draws, [0.025, 0.975])
     return {
         "kind": kind,
         "name": name,
         "group": group.label,
         "n_units": round(_count(question, group.covers)) if question.units else None,
-        "importance": float(importance.mean()),
+        "importance": effect.at,
         "ci_low": float(ends[0]),
         "ci_high": float(ends[1]),
         "performance": score.performance,
@@ -460,8 +472,8 @@ def _priced(marginal: FloatArray, cost: float | None, units: float) -> dict[str,
 def _notes(question: Question, target: str, costs: bool) -> tuple[str, ...]:
     fit = question.fit
     effect = (
-        f"Importance: total effect on {target!r} per point, {level_of(fit)}, method {fit.method!r}; causal if "
-        f"{causal_if()}. Performance: mean score, 0-100; it is no effect."
+        f"Importance: total effect on {target!r} per point, at the estimate, {level_of(fit)}, method {fit.method!r}; "
+        f"causal if {causal_if()}. Performance: mean score, 0-100; it is no effect."
     )
     items = (
         "An item's importance is that of its construct times what one point more of the item adds to the construct's "
@@ -484,13 +496,17 @@ def _notes(question: Question, target: str, costs: bool) -> tuple[str, ...]:
         *later,
         *((out,) if hidden else ()),
         *((money,) if question.priced else ()),
+        *((asking.unknown_note(fit),) if fit.without_information else ()),
         *question.loops,
         *question.lost,
     )
 
 
 def _sentences(found: Priorities, table: pd.DataFrame) -> list[str]:
-    constructs = table[(table["kind"] == "construct") & (table["group"] == _ALL)].to_dict("records")
+    known = table[table["importance"].notna()]
+    constructs = known[(known["kind"] == "construct") & (known["group"] == _ALL)].to_dict("records")
+    if not constructs:
+        return [f"The data say nothing of what moves {found.outcome!r}."]
     first, unit = constructs[0], unit_of(found.fit.model.find(found.outcome), found.fit)
     span = f"95 %: {first['ci_low']:.3g} to {first['ci_high']:.3g}"
     most = f"moves {found.outcome!r} most: {first['importance']:+.3g} {unit} ({span})."

@@ -19,20 +19,71 @@ from roxmodel.simulation.intervention import Intervention
 from roxmodel.simulation.money.finance import Finance, Money, Terms, money_of_flows, require_rate
 from roxmodel.simulation.money.values import Priced, resolve
 from roxmodel.spec.graph import RoxModel
-from roxmodel.types import FloatArray
+from roxmodel.types import BoolArray, FloatArray
 
 __all__ = [
-    "LONGEST", "MOST_BYTES", "Question", "Request", "check_fit", "finance_of", "fit_notes", "inherited", "is_number",
-    "listed_interventions", "question_of", "refuse_doubtful", "require_draws_of_one_wave", "require_horizon",
-    "require_memory", "require_whole", "require_yes_no", "used_edges",
+    "LONGEST",
+    "MOST_BYTES",
+    "OverDraws",
+    "Question",
+    "Request",
+    "check_fit",
+    "finance_of",
+    "fit_notes",
+    "inherited",
+    "is_number",
+    "listed_interventions",
+    "question_of",
+    "refuse_doubtful",
+    "require_draws_of_one_wave",
+    "require_horizon",
+    "require_memory",
+    "require_whole",
+    "require_yes_no",
+    "unknown_after",
+    "unknown_note",
+    "used_edges",
 ]  # fmt: skip
 
 
 LONGEST = 10_000  # waves that can be looked ahead
 MOST_BYTES = 4 * 2**30  # of the numbers of one answer: more is refused before it is tried
+_APART = 0.25  # of an answer, by which its mean over the draws differs from that at the estimate before it is said
+_NOTHING = 1e-12
 _MOST_UNITS = 1_000_000_000
 _DRAWS = "a whole number, at least 1, better 2,000"
 _LARGEST_LOG = 50.0  # of a level that can be a logarithm of money: exp(50) is more than there is
+
+
+@dataclass(frozen=True, slots=True)
+class OverDraws:
+    """An answer over the draws (first axis of what it is made of) beside the answer at the estimate."""
+
+    mean: FloatArray
+    low: FloatArray  # low, high: 95 % of the draws
+    high: FloatArray
+    median: FloatArray
+    estimate: FloatArray
+    error: FloatArray  # Monte-Carlo error of the mean
+
+    @classmethod
+    def of(cls, draws: FloatArray, estimate: FloatArray) -> OverDraws:
+        """Of draws, and the answer at the estimate."""
+        low, median, high = np.quantile(draws, [0.025, 0.5, 0.975], axis=0)
+        error = draws.std(axis=0) / np.sqrt(len(draws))
+        return cls(draws.mean(axis=0), low, high, median, estimate, error)
+
+    @property
+    def apart(self) -> BoolArray:
+        """Whether the mean differs from the estimate by more than a quarter and more than its Monte-Carlo error."""
+        far = np.abs(self.mean - self.estimate)
+        size = np.maximum(np.abs(self.mean), np.abs(self.estimate))
+        return np.asarray((far > _APART * size) & (far > 3.0 * self.error) & (size > _NOTHING))
+
+    @property
+    def turned(self) -> BoolArray:
+        """Whether the mean has another sign than the estimate."""
+        return np.asarray(self.mean * self.estimate < 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +131,19 @@ class Question:
         return ground_of(self.fit, actions, self.asked.seed, self.priced, self.doubt)
 
     def course(self, actions: Sequence[Action], ground: Ground) -> Course:
-        """What the actions do, together."""
-        return course_of(self.system, actions, ground, self.horizon, self.priced)
+        """What the actions do, together; NaN after an edge of which the data say nothing."""
+        found = course_of(self.system, actions, ground, self.horizon, self.priced)
+        names = self.fit.model.names
+        unknown = unknown_after(self.fit, {names[place] for action in actions for place in action.acted})
+        if not unknown:
+            return found
+        changes, places = np.array(found.changes), [names.index(name) for name in unknown]
+        changes[:, :, places] = np.nan
+        readings = tuple(
+            np.full_like(reading, np.nan) if one.place in places else reading
+            for one, reading in zip(self.priced, found.readings, strict=True)
+        )
+        return replace(found, changes=changes, readings=readings)
 
     def money(self, name: str, course: Course, actions: Sequence[Action]) -> Money:
         """What that is worth, and what it costs."""
@@ -294,17 +356,31 @@ def _all_reached(starts: Iterable[str], steps: Sequence[tuple[str, str]]) -> set
     return found
 
 
-def inherited(
-    fit: Fit, used: Collection[str], known: tuple[bool, bool], what: str, stacklevel: int
-) -> tuple[Doubt, ...]:
-    """The fit's doubts that touch the `used` edges, with one warning of those that the user has not waved through.
+def unknown_after(fit: Fit, levers: Iterable[str]) -> frozenset[str]:
+    """Constructs whose change is not known, because the data say nothing of an edge on a way from what is acted on."""
+    lost = fit.without_information
+    if not lost:
+        return frozenset()
+    steps = [(edge.cause, edge.effect) for edge in fit.model.edges]
+    ahead = _all_reached(levers, steps)
+    return frozenset(_all_reached((effect for cause, effect in lost if cause in ahead), steps))
 
-    `known`: what was said of ``unconverged=`` and of ``doubtful=``. `what`: the answer, ``run``, ``plan`` ...
+
+def unknown_note(fit: Fit) -> str:
+    """Why a change, and money, is not known."""
+    edges = listed((f"{cause} -> {effect}" for cause, effect in fit.without_information), 4)
+    return f"The data say nothing of {edges}: changes that come over it, and their money, are not known (NaN)."
+
+
+def inherited(fit: Fit, used: Collection[str], known: tuple[bool, bool], what: str = "answer") -> tuple[Doubt, ...]:
+    """The fit's doubts that touch the `used` edges, with one warning to the caller's caller of those not known to him.
+
+    `known`: what was said of ``unconverged=`` and of ``doubtful=``.
     """
     found = fit.doubts_on(used)
     unconverged, doubtful = known
     if not doubtful:
-        warn_doubts(what, [one for one in found if not (unconverged and one.check == "converged")], stacklevel + 1)
+        warn_doubts(what, [one for one in found if not (unconverged and one.check == "converged")], stacklevel=3)
     return found
 
 
@@ -312,6 +388,13 @@ def refuse_doubtful(fit: Fit, used: Collection[str], asked: Request) -> tuple[Do
     """The fit's doubts that touch the `used` edges; money is spent on them on an explicit word only."""
     found = fit.doubts_on(used)
     grave = [one for one in found if not (asked.unconverged and one.check == "converged")]
+    lost = [f"{cause} -> {effect}" for cause, effect in fit.without_information if f"{cause} -> {effect}" in used]
+    if lost and asked.doubtful:
+        raise SimulationError(
+            f"The data say nothing of {listed(lost, 4)}, over which the actions would bring their money: what they are "
+            "worth is not known, so that no budget can be spent on it.",
+            hint="Leave these actions out, or measure what the edge joins better.",
+        )
     if grave and not asked.doubtful:
         on = listed(sorted(edge for edge in used if fit.doubts_on([edge])), 6)
         more = f" (and {len(grave) - 1} more: {', '.join(one.check for one in grave[1:9])})" if len(grave) > 1 else ""

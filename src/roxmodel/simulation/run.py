@@ -15,23 +15,15 @@ from roxmodel.errors import RoxWarning, SimulationError
 from roxmodel.frozen import FrozenMapping
 from roxmodel.result.fit import Fit
 from roxmodel.result.levels import UnitLevels, complete_levels
+from roxmodel.simulation import question as asking
 from roxmodel.simulation.actions import Action, Clash, contradictions, read_actions, support_notes
-from roxmodel.simulation.dynamics import assumed_notes, long_run, settles
+from roxmodel.simulation.dynamics import Course, assumed_notes, long_run, settles
 from roxmodel.simulation.intervention import Intervention
 from roxmodel.simulation.money.finance import Finance, Money
 from roxmodel.simulation.money.returns import flow_table, outcome_table, risk_table, rox_table
 from roxmodel.simulation.overturned import Overturned, overturned_by
 from roxmodel.simulation.pictures import effects_figure, rox_figure, tornado_figure
-from roxmodel.simulation.question import (
-    Question,
-    Request,
-    finance_of,
-    fit_notes,
-    inherited,
-    listed_interventions,
-    question_of,
-    used_edges,
-)
+from roxmodel.simulation.question import OverDraws, Question, Request
 from roxmodel.simulation.run_story import course_notes, money_notes, run_story
 from roxmodel.story import Spoken, Story
 from roxmodel.types import FloatArray, read_only
@@ -44,6 +36,7 @@ __all__ = ["Run", "base_npv", "simulate"]
 
 
 _ENDS = (0.025, 0.975)
+_LEVELS = 64  # draws of the levels with which the answer at the estimate is found
 
 
 @read_only
@@ -78,19 +71,50 @@ class Run(Spoken):
         Returns
         -------
         DataFrame
-            construct, wave (1…horizon), mean, ci_low, ci_high (95 % of the draws), in the construct's units.
+            construct, wave (1…horizon), mean, ci_low, ci_high (over the draws, 95 %), in the construct's units;
+            estimate (the change at the estimate of the parameters, as `Fit.effects` has it, with what ends of scales
+            cut). Where the fit is unusable on the way and the mean over the draws is not the answer at the estimate
+            (another sign, or more than 25 % and its Monte-Carlo error away), the mean is left out (NaN): such draws
+            have none that says anything. NaN too where the data say nothing of an edge on the way.
         """
         import pandas as pd
 
-        names = self.fit.model.names
-        mean = self.changes.mean(axis=0)
-        low, high = np.quantile(self.changes, [0.025, 0.975], axis=0)
+        names, found = self.fit.model.names, self.spread
+        lost = any(one.verdict == "unusable" for one in self.doubts)
+        mean = np.where(found.apart | found.turned, np.nan, found.mean) if lost else found.mean
+        columns = (mean, found.low, found.high, found.estimate)
         rows = [
-            (name, wave + 1, mean[wave, place], low[wave, place], high[wave, place])
+            (name, wave + 1, *(column[wave, place] for column in columns))
             for place, name in enumerate(names)
             for wave in range(self.horizon)
         ]
-        return pd.DataFrame(rows, columns=["construct", "wave", "mean", "ci_low", "ci_high"])
+        return pd.DataFrame(rows, columns=["construct", "wave", "mean", "ci_low", "ci_high", "estimate"])
+
+    @cached_property
+    def spread(self) -> OverDraws:
+        """(waves, k) changes over the draws, beside those at the estimate."""
+        return OverDraws.of(self.changes, self._estimated(self.actions).changes.mean(axis=0))
+
+    @cached_property
+    def npv_spreads(self) -> tuple[OverDraws, ...]:
+        """Net values over the draws beside those at the estimate, one for each row of `rox`."""
+        if not self.money:
+            return ()
+        sets = [*((action,) for action in self.actions), self.actions]
+        asked = self.question.at()
+        found = []
+        for money, actions in zip(self.money, sets, strict=True):
+            at = asked.money(money.name, self._estimated(actions), actions).npv
+            found.append(OverDraws.of(money.npv, np.asarray(at.mean())))
+        return tuple(found)
+
+    def _estimated(self, actions: Sequence[Action]) -> Course:
+        """The course at the estimate, once for each of some draws of the levels where these are uncertain."""
+        asked = self.question.at()
+        ground = asked.ground(self.actions)
+        drawn = ground.levels is not None and ground.levels.uncertain
+        again = np.zeros(min(len(self.changes), _LEVELS) if drawn else 1, dtype=np.int64)
+        return replace(asked, system=asked.system.only(again)).course(actions, ground)
 
     def rox(self) -> pd.DataFrame:
         """Return on experience: each intervention by itself, then all together.
@@ -101,15 +125,17 @@ class Run(Spoken):
             intervention (input order, then ``total``), benefit, cost, npv, rox (means over draws, discounted),
             payback (first wave, once all is spent, in which the mean flows so far cover the costs; infinite = not
             within the horizon),
-            prob_positive (P(npv > 0)), and the ends of the 95 % intervals ``*_low, *_high``. With caps, the rows
-            need not add up to the total.
+            prob_positive (P(npv > 0)), the ends of the 95 % intervals ``*_low, *_high``, and npv_estimate (npv at the
+            estimate of the parameters and the expected prices). With caps, the rows need not add up to the total. All
+            but costs is NaN where the data say nothing of an edge on the way.
 
         Raises
         ------
         SimulationError
             If the simulation was run without `value`.
         """
-        return rox_table(list(self._money()))
+        at = [float(found.estimate) for found in self.npv_spreads] if self._money() else []
+        return rox_table(list(self._money())).assign(npv_estimate=at)
 
     def _money(self) -> tuple[Money, ...]:
         if not self.money:
@@ -358,14 +384,14 @@ def simulate(  # noqa: PLR0913 - the contract of DESIGN.md
     >>> run.effects()["construct"].tolist()
     ['pride', 'outcomes']
     """
-    given = listed_interventions("interventions", interventions)
-    money = finance_of(value, discount, finance)
+    given = asking.listed_interventions("interventions", interventions)
+    money = asking.finance_of(value, discount, finance)
     asked = Request(horizon, draws, seed, money, n_units, unconverged, discount, doubtful)
-    question = question_of(fit, given, asked)
+    question = asking.question_of(fit, given, asked)
     actions, assumed = read_actions(fit, given, horizon, question.units, seed)
     _refuse_together(given, contradictions(fit, actions))
     levers = {fit.model.names[place] for action in actions for place in action.acted}
-    doubts = inherited(fit, used_edges(fit.model, levers), (unconverged, doubtful), "run", stacklevel=2)
+    doubts = asking.inherited(fit, asking.used_edges(fit.model, levers), (unconverged, doubtful), "run")
     heed = (*support_notes(fit, actions, seed), *money_notes(question), *question.lost)
     for note in heed:
         warnings.warn(note, RoxWarning, stacklevel=2)
@@ -387,7 +413,8 @@ def simulate(  # noqa: PLR0913 - the contract of DESIGN.md
         money=tuple(rows),
         value=FrozenMapping({} if money is None else dict(money.value)),
         notes=(
-            *fit_notes(fit),
+            *asking.fit_notes(fit),
+            *((asking.unknown_note(fit),) if asking.unknown_after(fit, levers) else ()),
             *assumed,
             *assumed_notes(fit),
             *question.loops,

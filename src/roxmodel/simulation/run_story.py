@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from roxmodel.simulation.dynamics import Course, push_of
 from roxmodel.simulation.money.finance import formula_of
 from roxmodel.simulation.money.values import price_text
 from roxmodel.simulation.overturned import overturned_line
-from roxmodel.simulation.question import Question
+from roxmodel.simulation.question import OverDraws, Question
 from roxmodel.story import Story, StoryPart, StoryTable
 from roxmodel.types import FloatArray
 
@@ -30,11 +31,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "beyond_notes", "causal_if", "causal_note", "counterfactual_story", "course_notes", "forecast_story", "level_of",
-    "money_notes", "rox_sentences", "run_story",
+    "money_notes", "rox_sentences", "run_story", "skew_lines",
 ]  # fmt: skip
 
 _SHARE = 0.1  # of a standard deviation, by which seeing and doing differ before it is said
 _SHOWN = 3
+_SKEWED = 6
 
 
 def level_of(fit: Fit) -> str:
@@ -61,7 +63,7 @@ def run_story(run: Run) -> Story:
     """See `Run.story`."""
     title = f"What if: {', '.join(one.name for one in run.interventions)}, {run.horizon} waves"
     money: list[StoryPart] = [*rox_sentences(run), _overturned(run), _rox_shown(run)] if run.money else []
-    warnings = tuple(doubt_lines(run.doubts))
+    warnings = (*doubt_lines(run.doubts), *skew_lines(_spreads(run)))
     return Story("run", title, title, warnings, body=(_effects_shown(run), *money), notes=tuple(_run_notes(run)))
 
 
@@ -89,24 +91,57 @@ def _run_notes(run: Run) -> list[str]:
     return [*own, *run.notes]
 
 
+def _peaks(run: Run) -> dict[int, int]:
+    """Place of each construct that moves, or may have moved, and the wave (from 0) in which it does most."""
+    size = np.where(np.isnan(run.spread.mean), np.inf, np.abs(run.spread.mean))
+    moved = np.flatnonzero(size.max(axis=0) > 1e-12)
+    return {int(place): int(size[:, place].argmax()) for place in moved}
+
+
+def _spreads(run: Run) -> Iterator[tuple[str, OverDraws]]:
+    """Changes at their largest, then net values, over the draws and at the estimate."""
+    for place, wave in _peaks(run).items():
+        name, found = run.fit.model.names[place], run.spread
+        yield name, OverDraws(*(getattr(found, field.name)[wave, place] for field in fields(OverDraws)))
+    for money, found in zip(run.money, run.npv_spreads, strict=True):
+        if money.name != "total" or len(run.interventions) > 1:
+            yield f"net value of {'all together' if money.name == 'total' else money.name}", found
+
+
+def skew_lines(found: Iterable[tuple[str, OverDraws]]) -> list[str]:
+    """What is said first where the mean over the draws is not the answer at the estimate."""
+    told = [
+        f"{name}: mean {signed_text(float(one.mean))}, median {signed_text(float(one.median))}, at the estimate "
+        f"{signed_text(float(one.estimate))}"
+        for name, one in found
+        if one.apart
+    ]
+    more = f"; and {len(told) - _SKEWED} more" if len(told) > _SKEWED else ""
+    skewed = "SKEWED: the mean over the draws is not the answer at the estimate, and neither is to be relied on alone. "
+    return [f"{skewed}{'; '.join(told[:_SKEWED])}{more}."] if told else []
+
+
 def _effects_shown(run: Run) -> StoryTable:
     """Change at its largest, constructs that move only."""
-    table = run.effects()
-    moved = table.groupby("construct", sort=False)["mean"].transform(lambda m: m.abs().max()) > 1e-12
-    table = table[moved]
-    places = table.groupby("construct", sort=False)["mean"].apply(lambda m: m.abs().idxmax())
-    peak = table.loc[places]
+    table, waves = run.effects(), run.horizon
+    peak = table.iloc[[place * waves + wave for place, wave in _peaks(run).items()]]
     rows = tuple(
         (
             name,
             unit_of(run.fit.model.find(name), run.fit),
-            signed_text(mean),
-            f"{signed_text(low)} to {signed_text(high)}",
+            _change_text(mean, low, at),
+            "" if np.isnan(low) else f"{signed_text(low)} to {signed_text(high)}",
             wave,
         )
-        for name, wave, mean, low, high in peak.itertuples(index=False, name=None)
+        for name, wave, mean, low, high, at in peak.itertuples(index=False, name=None)
     )
     return StoryTable(("construct", "unit", "largest change", "95 % interval", "in wave"), rows)
+
+
+def _change_text(mean: float, low: float, estimate: float) -> str:
+    if np.isnan(low):
+        return "not known"
+    return f"no mean (at the estimate {signed_text(estimate)})" if np.isnan(mean) else signed_text(mean)
 
 
 def rox_sentences(run: Run) -> list[str]:
@@ -119,6 +154,8 @@ def rox_sentences(run: Run) -> list[str]:
 
 def _sentence(row: Mapping[Hashable, Any], horizon: int) -> str:
     name = "All together" if row["intervention"] == "total" else row["intervention"]
+    if np.isnan(row["npv"]):
+        return f"What {name} brings is not known: the data say nothing of an edge on the way to the money."
     benefit, cost, npv, low, high = (money_text(row[c]) for c in ("benefit", "cost", "npv", "npv_low", "npv_high"))
     back, earned = row["payback"], f"{name} brings {benefit}"
     when = f"paid back in wave {back:.0f}" if np.isfinite(back) else f"not paid back within {horizon} waves"
@@ -134,17 +171,18 @@ def _rox_shown(run: Run) -> StoryTable:
         table = table.iloc[:1]
     shown = table[["intervention"]].copy()
     for column in ("benefit", "cost", "npv", "npv_low", "npv_high"):
-        shown[column] = [money_text(value) for value in table[column]]
+        shown[column] = ["not known" if np.isnan(value) else money_text(value) for value in table[column]]
     shown["rox"] = [f"{value:+.2f}" if np.isfinite(value) else "" for value in table["rox"]]
-    shown["payback"] = [f"wave {value:.0f}" if np.isfinite(value) else "not yet" for value in table["payback"]]
-    shown["P(npv > 0)"] = [f"{value:.2f}" for value in table["prob_positive"]]
+    back = [f"wave {value:.0f}" if np.isfinite(value) else "not yet" for value in table["payback"]]
+    shown["payback"] = np.where(table["npv"].isna(), "", back)
+    shown["P(npv > 0)"] = ["" if np.isnan(value) else f"{value:.2f}" for value in table["prob_positive"]]
     return StoryTable.of(shown)
 
 
 def counterfactual_story(found: Counterfactual) -> Story:
     """See `Counterfactual.story`."""
     title = f"Counterfactual: {found.whom}, {found.condition}"
-    warnings, notes = tuple(doubt_lines(found.doubts)), tuple(_otherwise_notes(found))
+    warnings, notes = (*doubt_lines(found.doubts), *skew_lines(found.spreads())), tuple(_otherwise_notes(found))
     return Story("counterfactual", title, title, warnings, body=(_otherwise(found),), notes=notes)
 
 
@@ -205,8 +243,9 @@ def forecast_story(found: Forecast, mean: FloatArray, ci: FloatArray, pi: FloatA
         for place, construct in enumerate(model.constructs)
     )
     table = StoryTable(("construct", "unit", "mean", "95 % interval", f"one {whom} lies"), rows)
-    body, notes = (table, *_seeing(found, mean)), tuple(_forecast_notes(found, whom))
-    return Story("forecast", title, title, tuple(doubt_lines(found.doubts)), body=body, notes=notes)
+    body: tuple[StoryPart, ...] = (table, *_seeing(found, mean))
+    warnings, notes = tuple(doubt_lines(found.doubts)), tuple(_forecast_notes(found, whom))
+    return Story("forecast", title, title, warnings, body=body, notes=notes)
 
 
 def _seeing(found: Forecast, mean: FloatArray) -> list[str]:

@@ -1,10 +1,11 @@
-"""Rows of the books that are no units: totals, head offices, closed branches; and figures with a slipped decimal."""
+"""The books: rows that are no units, figures with a slipped decimal, columns that put units or people into groups."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Collection, Hashable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
@@ -14,9 +15,13 @@ from roxmodel.doubts import Doubt
 from roxmodel.errors import listed
 from roxmodel.moments.linked import LinkedMoments, UnitFigures
 from roxmodel.numerals import plain
-from roxmodel.types import BoolArray, FloatArray
+from roxmodel.survey.frames import Frame, distinct, holds_text, raw_column
+from roxmodel.types import BoolArray, FloatArray, IntArray
 
-__all__ = ["BOOKS_LEVEL", "book_doubts", "far_out", "slipped", "total_name", "unknown_rows"]
+__all__ = [
+    "BOOKS_LEVEL", "MOST_GROUPINGS", "Grouping", "book_doubts", "far_out", "groupings_of", "slipped", "total_name",
+    "unknown_rows",
+]  # fmt: skip
 
 BOOKS_LEVEL: Final = 0.002  # probability of a doubt about books that hold units only; half of it for each kind of row
 _ENOUGH = 20  # known figures below which nothing is called far out
@@ -178,20 +183,24 @@ def far_out(known: FloatArray, own: float) -> float:
 
 def _p_beyond(rest: FloatArray, value: float, side: float, block: int, tested: int) -> float:
     """Probability (p) of the `block`-th outermost value on one side of the others, when so many were `tested`."""
-    from scipy.stats import t as student
+    from scipy.special import stdtr
 
     scales = [(rest, value)]
     if (rest > 0).all() and value > 0:
         scales.append((np.log(rest), float(np.log(value))))
     fits, n = [_normality(one) for one, _ in scales], len(rest)
-    normal = max(fits) > _FITS
-    found = []
+    normal, found = max(fits) > _FITS, []
     for (one, own), fit in zip(scales, fits, strict=True):
         distance = side * (own - float(one.mean())) / (float(one.std(ddof=1)) * np.sqrt(1 + 1 / n))
-        found.append(tested * 2 * float(student.sf(distance, n - 1)))
+        found.append(tested * 2 * float(stdtr(n - 1, -distance)))
         if not normal or fit > _POOR:
             gap = _p_gap(side * one, side * own, block)
             found.append(tested / (n + 1) * (gap**2 if normal else gap))
+    if not normal and len(scales) == 1:  # a heavy tail around the middle
+        away = side * (rest - float(np.median(rest)))
+        beyond = side * (value - float(np.median(rest)))
+        if beyond > 0:
+            found.append(tested / (n + 1) * _p_gap(np.log(away[away > 0]), float(np.log(beyond)), block))
     return max(found)
 
 
@@ -262,3 +271,60 @@ def slipped(values: FloatArray, level: float) -> Sequence[int]:
                 found += [int(place) for place in ranked[:block]]
                 break
     return found
+
+
+# --- columns that group
+
+MOST_GROUPINGS: Final = 50  # columns that are looked at
+_FEWEST = 5  # groups with two members or more, below which no dependence can be told
+_COMPANY = 0.8  # share of all that must have company in their group
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Grouping:
+    """One column."""
+
+    name: str
+    codes: IntArray  # (n,) group of each unit or row, 0…G-1; -1: none
+
+
+def groupings_of(frame: Frame, rows: IntArray, skip: Collection[str]) -> Iterator[Grouping]:
+    """Columns of text, categories or whole numbers with 5 to n / 3 groups of two or more; not those to `skip`.
+
+    `rows`: (n,) row of the frame of each unit, -1: none.
+
+    >>> from roxmodel.survey.frames import open_frame
+    >>> frame = open_frame("unit", {"b": range(18), "area": list("abcdef") * 3, "x": [k / 7 for k in range(18)]})
+    >>> [(found.name, found.codes.max() + 1) for found in groupings_of(frame, np.arange(18), ())]
+    [('area', np.int64(6))]
+    """
+    for name in frame.columns:
+        if name in skip or not isinstance(name, str):  # a number names a column by its place
+            continue
+        try:
+            codes = _codes(frame, name)
+        except (TypeError, ValueError):  # nested values, which cannot be told apart
+            continue
+        if codes is None:
+            continue
+        own = np.where(rows >= 0, codes[rows], -1)
+        sizes = np.bincount(own[own >= 0], minlength=1)
+        known, several = int(sizes.sum()), sizes >= 2
+        if several.sum() >= _FEWEST and (sizes > 0).sum() * 3 <= known and sizes[several].sum() >= _COMPANY * known:
+            place = np.cumsum(sizes > 0) - 1
+            yield Grouping(name, np.where(own >= 0, place[own], -1).astype(np.int64))
+
+
+def _codes(frame: Frame, name: str) -> IntArray | None:
+    """Group of each row of the frame; None for a column of another kind."""
+    if not holds_text(frame, name):
+        values = raw_column(frame, name)
+        if values.dtype.kind == "f":
+            known = values[~np.isnan(values)]
+            if not (np.isfinite(known).all() and (known == np.floor(known)).all()):
+                return None
+        elif values.dtype.kind not in "iuO":
+            return None
+    codes, found = distinct(frame, name)
+    plain = all(isinstance(value, str | int | float | np.number) for value in found)
+    return codes if plain else None

@@ -31,9 +31,9 @@ from roxmodel.survey.frames import (
 )
 from roxmodel.survey.keys import Keys, key_doubts, label_doubts, read_keys, refuse_mixed_types, refuse_twice
 from roxmodel.survey.misread import ItemAnswers, Kind, code_doubts
-from roxmodel.survey.suspect import duplicate_doubts, reversed_in_moments
+from roxmodel.survey.suspect import duplicate_doubts, heaped_answers, reversed_in_moments
 from roxmodel.survey.team_columns import team_codes, team_doubts
-from roxmodel.types import FloatArray
+from roxmodel.types import FloatArray, IntArray
 
 __all__ = ["Options", "Reading", "Rows", "frame_doubts", "read_frames", "read_moments", "require_sources"]
 
@@ -69,7 +69,7 @@ class Reading:
     unit_keys: Keys | None
     without_unit: Mapping[str, int] = field(default_factory=dict)  # source -> rows that name no unit
     coerced: Mapping[str, int] = field(default_factory=dict)  # item -> answers outside its scale, taken as missing
-    rows: Mapping[str, Rows] = field(default_factory=dict)  # source -> its answers, where some are missing
+    rows: Mapping[str, Rows] = field(default_factory=dict)  # source -> its answers, as they were given
     eligible: tuple[str, ...] = ()  # columns of the unit frame with how many people could have answered
     origin: Literal["frames", "pickle", "moments"] = "frames"
     left_behind: tuple[str, ...] = ()  # sources with missing answers whose rows stayed where the pickle was made
@@ -83,14 +83,14 @@ class Reading:
         if frame is not None:
             used = dict.fromkeys((by, *(() if figures is None else figures.names), *self.eligible))
             frame = open_frame(UNIT, {name: raw_column(frame, name) for name in used if name in frame.columns})
-        left = tuple(dict.fromkeys((*self.left_behind, *self.rows)))
+        left = tuple(dict.fromkeys((*self.left_behind, *(source for source, own in self.rows.items() if own.holed))))
         origin: Literal["pickle", "moments"] = "moments" if self.origin == "moments" else "pickle"
         return replace(self, unit_frame=frame, rows={}, origin=origin, left_behind=left)
 
     def cells(self, source: str, items: Sequence[str]) -> Cells | None:
         """Moments by unit and pattern of missing answers; None where rows are not at hand or are weighted."""
         rows = self.rows.get(source)
-        if rows is None or rows.design.weight is not None:
+        if rows is None or not rows.holed or rows.design.weight is not None:
             return None
         own = {one.item.name: one for one in rows.answers}
         signs, offsets = zip(*(own[item].item.reading for item in items), strict=True)
@@ -99,13 +99,45 @@ class Reading:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
-    """Answers of one survey in which some are missing, as they were given (columns of the frame, where that can be).
+    """Answers of one survey, as they were given (columns of the frame, where that can be).
 
     Kept with the study in memory, never with a document or a pickle.
     """
 
     answers: tuple[Answers, ...]
     design: Design
+    holed: bool  # whether some who answered skipped an item
+
+    def parted(self, source: str, parts: Sequence[Sequence[str]], rng: np.random.Generator) -> list[SourceMoments]:
+        """Moments of a survey whose people are dealt out at random, within units and team by team: each part of them
+        answers for the items of one of `parts`, and is a survey of its own.
+        """
+        own, design = {one.item.name: one for one in self.answers}, self.design
+        dealt = _dealt(design, len(parts), rng)
+        found = []
+        for number, items in enumerate(parts):
+            at = np.flatnonzero(dealt == number)
+            columns, team = [own[item].values[at] for item in items], design.team
+            weight = None if design.weight is None else design.weight[at]
+            some = Design(design.codes[at], design.units, weight, team=None if team is None else team[at])
+            moments = SourceMoments.from_columns(f"{source} (part {number + 1})", items, columns, some)
+            found.append(moments.affine(*zip(*(own[item].item.reading for item in items), strict=True)))
+        return found
+
+
+def _dealt(design: Design, parts: int, rng: np.random.Generator) -> IntArray:
+    """(n,) part of each person, -1 without a unit; parts of a unit differ by one person, or team, at most."""
+    codes, team = design.used_codes(), np.arange(len(design.codes)) if design.team is None else np.asarray(design.team)
+    alone = team.max(initial=0) + 1 + np.arange(len(team))
+    key = np.where(team >= 0, team, alone) + (codes + 1) * (int(alone.max(initial=0)) + 1)
+    _, first, place = np.unique(key, return_index=True, return_inverse=True)
+    unit = codes[first]
+    order = np.lexsort((rng.random(len(unit)), unit))
+    start = np.searchsorted(unit[order], unit[order])
+    shift = rng.integers(0, parts, int(unit.max(initial=0)) + 2)
+    dealt = np.empty(len(unit), dtype=np.int64)
+    dealt[order] = (np.arange(len(unit)) - start + shift[unit[order]]) % parts
+    return np.where(codes >= 0, dealt[place], -1)
 
 
 @dataclass(slots=True)
@@ -171,6 +203,7 @@ def frame_doubts(model: RoxModel, native: object, columns: Mapping[str, str | No
     constructs = [construct.name for construct in model.constructs for _ in construct.items]
     asked = [ItemAnswers(item, own, name) for item, own, name in zip(model.items, answers, constructs, strict=True)]
     found = list(code_doubts("data", asked, "answers", _MASK))
+    found += heaped_answers("data", list(zip(model.items, answers, strict=True)))
     if columns.get("frequency") is None:
         found += duplicate_doubts("data", answers, None)
     for option, column in named:
@@ -254,9 +287,10 @@ def _read_source(source: str, given: object, items: list[Item], options: Options
         moments = SourceMoments.from_columns(source, names, columns, design)
         if asked is not None:
             _require_teams(source, asked, options.by, moments)
-        if moments.n.shape[1:] != (1, 1) and (moments.n != moments.n[:, :1, :1]).any():
-            book.rows[source] = Rows(tuple(answers), design)
+        holed = moments.n.shape[1:] != (1, 1) and bool((moments.n != moments.n[:, :1, :1]).any())
+        book.rows[source] = Rows(tuple(answers), design, holed)
         book.note(source, "answers", answers)
+        book.doubts += heaped_answers(source, [(one.item, one.values) for one in answers])
         if source not in options.frequency:
             twice = duplicate_doubts(source, columns, keys.codes)
             book.doubts += twice

@@ -15,12 +15,12 @@ from roxmodel.spec.constructs import UNIT
 from roxmodel.spec.graph import RoxModel
 from roxmodel.story import Story, StoryTable, Told
 from roxmodel.survey.aggregated import Aggregated
+from roxmodel.survey.books import Grouping, groupings_of
 from roxmodel.survey.composites import MIN_GROUP, hidden_scores, unit_composites
 from roxmodel.survey.frames import raw_column, require_columns
-from roxmodel.survey.groupings import Grouping, groupings_of
 from roxmodel.survey.keys import refuse_rounded
 from roxmodel.survey.linkage import linkage_table, quality_table, unmatched_table
-from roxmodel.survey.reading import Options, Reading, read_frames, read_moments
+from roxmodel.survey.reading import Options, Reading, Rows, read_frames, read_moments
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,8 +36,8 @@ class Study(Told):
     """Surveys of different people, and the unit's own figures, linked by unit.
 
     The frames are read once, checked against the model and condensed to `moments`; they are never written
-    into. Of respondents' rows nothing is kept, except that a study whose answers have holes remembers these
-    columns (the frame's own where that can be; never pickled), for the likelihood of what is there. A unit that
+    into. The columns of answers are remembered (the frame's own where that can be; never pickled, never in a fit), for
+    the likelihood of answers with holes and to part respondents (``method_guard="split"``). A unit that
     some frame lacks is kept and reported by `linkage`. Columns that no construct uses are ignored; a pickle does not
     keep them. `Study.of` makes a study of moments, without rows.
 
@@ -223,6 +223,10 @@ class Study(Told):
             None where no answer is missing, rows are not at hand (published means, a pickled study) or are weighted.
         """
         return self._reading.cells(source, items)
+
+    def rows(self, source: str) -> Rows | None:
+        """Answers of a survey as read; None where they are not at hand (published means, moments, a pickle)."""
+        return self._reading.rows.get(source)
 
     @property
     def moments(self) -> LinkedMoments:

@@ -8,11 +8,12 @@ from typing import Final, TypeAlias
 import numpy as np
 
 from roxmodel.doubts import Doubt
-from roxmodel.estimate.checks.dependence import dependence_findings
 from roxmodel.estimate.checks.evidence import Evidence
-from roxmodel.estimate.checks.meaning import no_information, verdict_rows
+from roxmodel.estimate.checks.meaning import collinear, no_information, sign, size, verdict_rows
 from roxmodel.estimate.checks.misfit_checks import misfits, missing_arrows
 from roxmodel.estimate.checks.same_people import same_people
+from roxmodel.estimate.checks.turned_arrows import turned_arrows
+from roxmodel.estimate.checks.unit_rows import unit_findings
 
 __all__ = ["judged"]
 
@@ -22,9 +23,13 @@ Check: TypeAlias = Callable[[Evidence], Iterable[Doubt]]
 _CHECKS: Final[Sequence[Check]] = (
     verdict_rows,
     no_information,
+    collinear,
+    sign,
+    size,
     misfits,
     missing_arrows,
-    dependence_findings,
+    turned_arrows,
+    unit_findings,
     same_people,
 )
 

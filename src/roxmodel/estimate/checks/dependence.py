@@ -13,16 +13,15 @@ import numpy as np
 
 from roxmodel.doubts import Doubt
 from roxmodel.errors import listed
-from roxmodel.estimate.checks.disturbances import Unexplained, total_slope, unexplained
+from roxmodel.estimate.checks.disturbances import Unexplained, moved_totals
 from roxmodel.estimate.checks.evidence import LEVELS, Evidence
-from roxmodel.estimate.latent.casewise import casewise_scores
 from roxmodel.spec.causal import headline
+from roxmodel.survey.books import MOST_GROUPINGS, Grouping, groupings_of
 from roxmodel.survey.frames import open_frame
-from roxmodel.survey.groupings import MOST_GROUPINGS, Grouping, groupings_of
 from roxmodel.survey.study import Study
-from roxmodel.types import FloatArray, IntArray
+from roxmodel.types import BoolArray, FloatArray, IntArray
 
-__all__ = ["Alike", "dependence_findings", "shared_within"]
+__all__ = ["Alike", "columns_of", "dependence_findings", "shared_within"]
 
 _FEWEST = 5  # groups with something of an equation, below which nothing is tested
 _SLIGHT = 0.05  # share of what is unexplained that groups share, below which it is only noted
@@ -37,14 +36,12 @@ class Alike:
     share: FloatArray  # (e,) intraclass correlation of what is unexplained
 
 
-def dependence_findings(evidence: Evidence) -> Iterator[Doubt]:
-    """Doubt of ``dependence``: columns of the unit frame (of the rows) whose groups share what is unexplained."""
-    found, more = _columns(evidence)
-    if not found and not more:
-        return
-    rest = unexplained(evidence)
-    if rest is None or not rest.caused.any():
-        return
+def dependence_findings(evidence: Evidence, rest: Unexplained, columns: tuple[list[Grouping], int]) -> Iterator[Doubt]:
+    """Doubt of ``dependence``: columns of the unit frame (of the rows) whose groups share what is unexplained.
+
+    `columns`: those to be tested, and how many more there are (`columns_of`).
+    """
+    found, more = columns
     push, weight = rest.net()
     tested = [(column, shared_within(push, weight, column.codes[rest.rows])) for column in found]
     kept = [(column, shared) for column, shared in tested if shared is not None]
@@ -64,13 +61,13 @@ def dependence_findings(evidence: Evidence) -> Iterator[Doubt]:
         yield Doubt("dependence", "note", finding, (), "Leave columns out of the frame that are no groups of units.")
 
 
-def _columns(evidence: Evidence) -> tuple[list[Grouping], int]:
+def columns_of(evidence: Evidence) -> tuple[list[Grouping], int]:
     """Columns that could group the cases, and how many more there are; none that errors are clustered by already."""
     data, model = evidence.data, evidence.model
     skip = {value for value in evidence.columns.values() if value is not None}
     if isinstance(data, Study):
         found = data.groupings()
-    elif evidence.fit.population.n_units is None and hasattr(data, "columns"):
+    elif evidence.fit.population.units is None and hasattr(data, "columns"):
         frame = open_frame("data", data)
         found = list(groupings_of(frame, np.arange(len(frame)), {*skip, *(item.name for item in model.items)}))
     else:
@@ -97,50 +94,53 @@ def shared_within(push: FloatArray, weight: FloatArray, codes: IntArray) -> Alik
     the sum of these, whose distribution is taken from how what is unexplained correlates over equations (Satterthwaite
     1946, doi 10.2307/3002019). Half the level is for the sum, half for the best single one.
     """
-    there = codes >= 0
-    own, each = codes[there], np.diagonal(weight, axis1=1, axis2=2)[there]
-    e = each.shape[1]
-    ratios, spare = np.full(e, np.nan), np.zeros((e, 2))
-    shares, rests = np.full(e, np.nan), np.zeros(each.shape)
-    for k in range(e):
-        ratios[k], spare[k], shares[k], rests[:, k] = _one_way(push[there, k], each[:, k], own)
-    usable = ~np.isnan(ratios)
-    if not usable.any():
+    from scipy.special import fdtrc
+
+    there = np.flatnonzero(codes >= 0)
+    rows = there[np.argsort(codes[there], kind="stable")]
+    starts = np.flatnonzero(np.r_[True, np.diff(codes[rows]) != 0][: len(rows)])
+    each = np.diagonal(weight, axis1=1, axis2=2)[rows]
+    known = each > 0
+    if not known.any():
         return None
-    from scipy.stats import f
-
-    single = np.full(e, np.nan)
-    single[usable] = f.sf(ratios[usable], *spare[usable].T)
+    ratio, spare, share, rests = _one_way(push[rows], each, known, starts)
+    usable = (spare >= _FEWEST - 1).all(axis=0)
     count = int(usable.sum())
-    single = np.minimum(single * count, 1.0)
+    if not count:
+        return None
+    single = np.where(
+        usable, np.minimum(fdtrc(np.maximum(spare[0], 1), np.maximum(spare[1], 1), ratio) * count, 1.0), np.nan
+    )
+    best = float(np.nanmin(single))
     if count == 1:
-        return Alike(float(np.nanmin(single)), single, shares)
-    with np.errstate(invalid="ignore"):
-        alike = float((np.nan_to_num(np.corrcoef(rests[:, usable].T)) ** 2).sum()) / count**2
-    upper, lower = spare[usable].mean(axis=0)
-    joint = float(f.sf(ratios[usable].mean(), upper / alike, lower / alike))
-    return Alike(min(2 * min(joint, float(np.nanmin(single))), 1.0), single, shares)
+        return Alike(best, single, share)
+    scale = np.sqrt(np.maximum((rests**2).sum(axis=0), 1e-300))
+    alike = float((((rests / scale).T @ (rests / scale))[usable][:, usable] ** 2).sum()) / count**2
+    upper, lower = spare[:, usable].mean(axis=1)
+    joint = float(fdtrc(upper / alike, lower / alike, ratio[usable].mean()))
+    return Alike(min(2 * min(joint, best), 1.0), single, share)
 
 
-def _one_way(push: FloatArray, weight: FloatArray, codes: IntArray) -> tuple[float, FloatArray, float, FloatArray]:
-    """F, its degrees of freedom, intraclass correlation, and standardised rests, of one equation."""
-    known = weight > 0
-    rests = np.zeros(len(push))
-    groups = np.unique(codes[known], return_inverse=True)[1]
-    count, n = int(groups.max(initial=-1)) + 1, int(known.sum())
-    if count < _FEWEST or n - count < _FEWEST:
-        return np.nan, np.zeros(2), np.nan, rests
-    w = weight[known]
-    value = push[known] / w
-    value = value - np.average(value, weights=w)
-    rests[known] = value * np.sqrt(w)
-    mass = np.bincount(groups, w)
-    between = np.bincount(groups, w * value) ** 2 / mass
-    upper = float(between.sum()) / (count - 1)
-    lower = max(float((w * value**2).sum() - between.sum()), 1e-300) / (n - count)
-    typical = (n - float((np.bincount(groups) ** 2).sum()) / n) / (count - 1)
-    share = (upper - lower) / (upper + (typical - 1) * lower)
-    return upper / lower, np.array([count - 1.0, n - count]), max(share, 0.0), rests
+def _one_way(
+    push: FloatArray, weight: FloatArray, known: BoolArray, starts: IntArray
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """F, its degrees of freedom (2, e), intraclass correlation, and standardised rests, (n, e), of each equation.
+
+    Rows are sorted by group, which begin at `starts`.
+    """
+    value = np.divide(push, weight, out=np.zeros(push.shape), where=known)
+    total = np.maximum(weight.sum(axis=0), 1e-300)
+    value = np.where(known, value - (weight * value).sum(axis=0) / total, 0.0)
+    mass = np.add.reduceat(weight, starts)
+    sizes = np.add.reduceat(known.astype(np.float64), starts)
+    n, count = known.sum(axis=0), (mass > 0).sum(axis=0)
+    inner = np.divide(np.add.reduceat(weight * value, starts) ** 2, mass, out=np.zeros(mass.shape), where=mass > 0)
+    between, spare = inner.sum(axis=0), np.stack([count - 1.0, n - count])
+    upper = between / np.maximum(spare[0], 1)
+    lower = np.maximum((weight * value**2).sum(axis=0) - between, 1e-300) / np.maximum(spare[1], 1)
+    typical = (n - (sizes**2).sum(axis=0) / np.maximum(n, 1)) / np.maximum(spare[0], 1)
+    share = np.maximum((upper - lower) / (upper + np.maximum(typical - 1, 0) * lower), 0.0)
+    return upper / lower, spare, share, value * np.sqrt(weight)
 
 
 def _told(evidence: Evidence, rest: Unexplained, named: Sequence[tuple[Grouping, Alike]]) -> Doubt:
@@ -151,7 +151,7 @@ def _told(evidence: Evidence, rest: Unexplained, named: Sequence[tuple[Grouping,
     words = ", ".join(f"{effects[k]} ({shared.share[k]:.0%})" for k in strong)
     who = "Units" if rest.units is not None else "Rows"
     groups = int(column.codes.max()) + 1
-    wide = _widening(evidence, column.codes[rest.rows])
+    wide = _widening(evidence, rest, column.codes[rest.rows])
     cost = f"; taken together by {column.name!r}, {wide}" if wide else ""
     others = [one.name for one, _ in named[1:]]
     also = f" The same holds for {listed([repr(name) for name in others])}." if others else ""
@@ -164,19 +164,15 @@ def _told(evidence: Evidence, rest: Unexplained, named: Sequence[tuple[Grouping,
     return Doubt("dependence", "note" if slight else "doubtful", finding, (column.name, *others), remedy)
 
 
-def _widening(evidence: Evidence, codes: IntArray) -> str:
+def _widening(evidence: Evidence, rest: Unexplained, codes: IntArray) -> str:
     """How much wider the interval of the headline total would be by cluster, by one step from the casewise scores."""
-    pair, solution, fit = headline(evidence.model), evidence.solution, evidence.fit
-    if pair is None or solution is None or len(solution.sample.groups) > 1:
+    pair, moved = headline(evidence.model), moved_totals(evidence, rest)
+    if pair is None or moved is None:
         return ""
-    group = solution.sample.groups[0]
-    data = getattr(solution.sample, "data", group.data)
-    slope = total_slope(fit, pair)
-    moved = casewise_scores(solution.layout, solution.found.theta, data, group.rows) @ solution.bread.whole @ slope
     there = codes >= 0
     sums = np.concatenate([np.bincount(codes[there], moved[there]), moved[~there]])
     plain, by = float((moved**2).sum()), float((sums**2).sum()) * len(sums) / max(len(sums) - 1, 1)
     ratio = float(np.sqrt(by / plain)) if plain > 0 else 1.0
-    if fit.se == "bootstrap" or ratio <= 1.0:
+    if ratio <= 1.0:
         return ""
     return f"the error of the total {pair[0]} -> {pair[1]} would be {ratio:.1f} times as large"

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from roxmodel.estimate.checks.evidence import Evidence
+from roxmodel.estimate.latent.casewise import casewise_scores
 from roxmodel.estimate.latent.sample import GroupSample, LatentSolution, LinkedSample
 from roxmodel.implied.likelihood import against, inverse_of
 from roxmodel.implied.matrices import Layout, implied
 from roxmodel.records import LINEAR
 from roxmodel.result.fit import Fit
 from roxmodel.result.system import total_effects
+from roxmodel.spec.causal import headline
+from roxmodel.survey.answers import read_answers
+from roxmodel.survey.frames import open_frame
 from roxmodel.survey.study import Study
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
-__all__ = ["Unexplained", "total_slope", "unexplained"]
+__all__ = ["Unexplained", "moved_totals", "totals_at", "unexplained"]
 
 _LEAST = 1e-9  # share of the information about a shift that is not rounding
 
@@ -56,8 +60,11 @@ class Unexplained:
         return np.where(lost, 0.0, push), np.where(lost[:, :, None] | lost[:, None, :], 0.0, net)
 
 
-def unexplained(evidence: Evidence) -> Unexplained | None:
-    """Of a fit; None where no single unit or row is at hand, or nothing normal is said of it."""
+def unexplained(evidence: Evidence, reread: bool = True) -> Unexplained | None:
+    """Of a fit; None where no single unit or row is at hand, or nothing normal is said of it.
+
+    `reread`: whether rows that the fit did not keep are taken from the frame again.
+    """
     fit, solution = evidence.fit, evidence.solution
     if fit.traits.ordinal or any(evidence.columns.get(name) for name in ("weight", "frequency")):
         return None
@@ -66,13 +73,24 @@ def unexplained(evidence: Evidence) -> Unexplained | None:
     if isinstance(solution.sample, LinkedSample):
         return _of_units(solution, solution.sample)
     groups = solution.sample.groups
-    if any(group.rows is None or group.places is None or group.weights is not None for group in groups):
+    if any(group.places is None or group.weights is not None for group in groups):
         return None
+    if any(group.rows is None for group in groups):
+        if not reread:
+            return None
+        values = _rows_again(evidence) / solution.sample.scale
+        groups = tuple(replace(group, rows=values[group.places]) for group in groups)
     parts = [
         _of_rows(layout, solution.found.theta, group) for layout, group in zip(solution.layouts, groups, strict=True)
     ]
     push, weight, rows = (np.concatenate(part) for part in zip(*parts, strict=True))
     return Unexplained(*_who(fit), push, weight, rows, None)
+
+
+def _rows_again(evidence: Evidence) -> FloatArray:
+    items = evidence.model.items
+    frame = open_frame("data", evidence.data, [item.name for item in items])
+    return np.column_stack([read_answers("data", frame, item, coerce=False).turned for item in items])
 
 
 def _who(fit: Fit) -> tuple[tuple[str, ...], BoolArray]:
@@ -130,11 +148,57 @@ def _of_composites(evidence: Evidence) -> Unexplained | None:
     return Unexplained(*_who(fit), push, weight, rows, units)
 
 
-def total_slope(fit: Fit, pair: tuple[str, str]) -> FloatArray:
-    """(n_free,) derivative of a total effect by theta."""
+def moved_totals(evidence: Evidence, rest: Unexplained) -> FloatArray | None:
+    """(n,) by how much each case moves the total effect that is reported first, one step from the estimate.
+
+    Inverse information times casewise scores (Cook 1986, doi 10.1111/j.2517-6161.1986.tb01398.x); of regressions what
+    each row moves their coefficients by. None where no total is reported, or of several groups.
+    """
+    pair, solution, fit = headline(evidence.model), evidence.solution, evidence.fit
+    if pair is None or len(fit.groups) > 1:
+        return None
+    if (
+        solution is not None
+        and not isinstance(solution.sample, LinkedSample)
+        and solution.sample.groups[0].rows is None
+    ):
+        return None
     theta = fit.theta
     step = 1e-6 * np.maximum(np.abs(theta), 1e-3)
     many = np.vstack([theta + np.diag(step), theta - np.diag(step)])
+    both = totals_at(fit, many)
+    slope = (both[: len(theta)] - both[len(theta) :]) / (2 * step)
+    if solution is None:
+        return _moved_coefficients(fit, rest, slope)
+    sample, group = solution.sample, solution.sample.groups[0]
+    if group.rows is None and not isinstance(sample, LinkedSample):
+        return None
+    data = sample.data if isinstance(sample, LinkedSample) else group.data
+    scores = casewise_scores(solution.layout, solution.found.theta, data, group.rows)
+    return np.asarray(scores @ (solution.bread.whole @ slope) / sample.n)
+
+
+def totals_at(fit: Fit, theta: FloatArray) -> FloatArray:
+    """(draws,) total effect that is reported first, at each theta."""
+    pair = headline(fit.model)
+    if pair is None:
+        return np.zeros(len(theta))
     cause, effect = (fit.model.names.index(name) for name in pair)
-    found = total_effects(fit.system(many).coefficients)[:, effect, cause]
-    return np.asarray((found[: len(theta)] - found[len(theta) :]) / (2 * step))
+    return np.asarray(total_effects(fit.system(theta).coefficients)[:, effect, cause])
+
+
+def _moved_coefficients(fit: Fit, rest: Unexplained, slope: FloatArray) -> FloatArray | None:
+    levels, names = fit.population.levels, fit.model.names
+    if levels is None:
+        return None
+    moved = np.zeros(len(levels))
+    for k, name in enumerate(names):
+        edges = [row for row in fit.table.of("edge") if row.right == name and row.free and not row.lag]
+        there = rest.weight[:, k, k] > 0
+        if not edges or not there.any():
+            continue
+        x = levels[there][:, np.array([names.index(row.left) for row in edges], dtype=np.int64)]
+        x = x - x.mean(axis=0)
+        left = rest.push[there, k] / rest.weight[there, k, k]
+        moved[there] += left * (x @ np.linalg.pinv(x.T @ x) @ slope[[row.free - 1 for row in edges]])
+    return moved

@@ -36,7 +36,7 @@ from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import Kind, Parameter
 from roxmodel.types import BoolArray, FloatArray
 
-__all__ = ["lengths", "same_people", "shared_edges"]
+__all__ = ["lengths", "same_people", "shared_edges", "tendency_label"]
 
 _CHECK = "method"
 _LEVEL = LEVELS[_CHECK] / 2  # of each of the two: a tendency, items of another meaning
@@ -60,12 +60,22 @@ _OTHERS = (
 )
 
 
+def tendency_label(source: str) -> str:
+    """Label of the equal covariances that a factor of the answers makes (``method_guard="factor"``)."""
+    return f"{''.join(c if c.isalnum() else '_' for c in source)}_answers"
+
+
 def same_people(evidence: Evidence) -> Iterator[Doubt]:
     """An answer tendency that cause and effect share, and what it would do; items of another meaning in some units."""
     model, fit = evidence.model, evidence.fit
-    shared = shared_edges(model)
+    every = shared_edges(model)
     if not fit.converged:
         return
+    labels = {row.label for row in fit.table}
+    shared = {source: pairs for source, pairs in every.items() if tendency_label(source) not in labels}
+    for source in [source for source in every if source not in shared]:
+        words = f"The same people ({source}) answered cause and effect; what they share has a factor of its own."
+        yield Doubt(_CHECK, "note", words, (), f"{_OTHERS}.", edges=_touched(model, source))
     sources, loadings = list(shared), _figures_on_items(evidence)
     if not sources and not loadings:
         return

@@ -55,7 +55,7 @@ from roxmodel.survey.reading import require_sources
 from roxmodel.survey.study import Study, check_same_items
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
-__all__ = ["fit_linked", "fit_sem", "resample", "resample_categorical", "solve_rows"]
+__all__ = ["fit_linked", "fit_sem", "resample", "resample_categorical", "solve_rows", "solve_units"]
 _FEWEST_CLUSTERS = 5
 
 
@@ -176,6 +176,15 @@ def _between(model: RoxModel, data: Study | LinkedMoments, options: LinkedOption
         within=within,
         notes=(*notes, *words),
     )
+
+
+def solve_units(model: RoxModel, moments: LinkedMoments, data: Study, options: LinkedOptions) -> LatentSolution:
+    """Estimates and errors from other moments of a study's units, without tests of fit."""
+    with one_blas_thread():
+        sample = _clustered(linked_sample(model, moments, {}), data, options.cluster)
+        known = replace(solve_between(model, sample, options.scaling, options.observed), sample=sample)
+        vcov = _covariance(known, options.se == "robust" or options.cluster is not None)
+        return replace(known, vcov=small_sample(model, known.table, sample, vcov))
 
 
 def _units(model: RoxModel, data: Study | LinkedMoments) -> LinkedSample:

@@ -38,7 +38,7 @@ from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import Parameter, ParameterTable, plan
 from roxmodel.types import BoolArray, FloatArray, StandardErrors
 
-__all__ = ["fit_path", "refit", "solve_path"]
+__all__ = ["fit_path", "fit_with", "refit", "solve_path"]
 
 _MOST_CELLS = 1 << 23  # of one array of a bootstrap, so that long frames do not fill the memory
 
@@ -51,6 +51,14 @@ def fit_path(model: RoxModel, data: object, options: PathOptions) -> Estimated:
     solution = solve_path(model, table, scores, robust=options.se == "robust")
     draws = _resampled(model, table, scores, options) if options.bootstrap else None
     return Estimated(_Tabulation(model, table, scores, solution, draws).fit(options.se))
+
+
+def fit_with(model: RoxModel, data: object, options: PathOptions, known: tuple[FloatArray, FloatArray]) -> Fit:
+    """The fit with estimates and covariance that were found otherwise."""
+    scores = scores_of(model, data, options.cluster)
+    table = plan(model, "composite")
+    solution = solve_path(model, table, scores, robust=options.se == "robust")
+    return _Tabulation(model, table, scores, replace(solution, theta=known[0], vcov=known[1]), None).fit(options.se)
 
 
 def _resampled(model: RoxModel, table: ParameterTable, scores: Scores, options: PathOptions) -> Draws:

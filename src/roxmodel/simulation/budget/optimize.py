@@ -130,7 +130,8 @@ def optimize(  # noqa: PLR0913 - the contract of DESIGN.md
     levers = {fit.model.names[place] for option in options for place in option.action.acted}
     used = asking.used_edges(fit.model, levers, [one.name for one in question.priced])
     doubts = asking.refuse_doubtful(fit, used, asked)
-    worth = promised_worth(question, options, shrink)
+    unusable = any(one.verdict == "unusable" for one in doubts)
+    worth = promised_worth(question, options, shrink, unusable)
     limits = _limits(budget, wave_budget, horizon)._replace(least=_least(fit, given, options, least))
     problem = _problem(question, given, options, worth, limits)
     for note in question.lost:

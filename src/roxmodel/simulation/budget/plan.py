@@ -21,7 +21,7 @@ from roxmodel.simulation.budget.choice import Aim, Search, binding, choose, conf
 from roxmodel.simulation.budget.plan_story import plan_story
 from roxmodel.simulation.budget.problem import Problem, violations
 from roxmodel.simulation.budget.solver import Choice
-from roxmodel.simulation.budget.worth import Option, Promised, ShrunkenEdge, promise_of
+from roxmodel.simulation.budget.worth import Option, Promised, ShrunkenEdge, plain_npv, promise_of
 from roxmodel.simulation.intervention import Intervention
 from roxmodel.simulation.money.finance import Finance
 from roxmodel.simulation.money.returns import cvar
@@ -105,6 +105,14 @@ class Plan(Spoken):
         return float(self.problem.cost[self.choice.options].sum())
 
     @cached_property
+    def plain(self) -> FloatArray:
+        """(draws,) npv of the plan with the draws of the fit, before anything was shrunk: what `simulate` gives."""
+        if self.worth.shrunken is None or not len(self.choice.options):
+            return self.draws
+        places = self.choice.options.tolist()
+        return promise_of(self.options, replace(self.worth, question=self.worth.asked), places)
+
+    @cached_property
     def overturned(self) -> Overturned:
         """How much one unmeasured cause must explain to bring the promise to 0; see `roxmodel.Fit.sensitivity`."""
         cost = float(self.worth.worth.cost[self.choice.options].sum())
@@ -131,8 +139,9 @@ class Plan(Spoken):
         -------
         DataFrame
             intervention (input order), chosen, dose, start (as chosen, else the way that is worth most), cost (not
-            discounted), npv, npv_low, npv_high (by itself, as shrunken), npv_plain (before shrinking), stability (share
-            of the draws in which it would be chosen), why (it was left out).
+            discounted), npv, npv_low, npv_high (by itself, as shrunken), npv_plain (before shrinking: what `simulate`
+            gives with the same draws), stability (share of the draws in which it would be chosen), why (it was left
+            out).
         """
         import pandas as pd
 
@@ -151,7 +160,7 @@ class Plan(Spoken):
             "npv": self.worth.mean[places],
             "npv_low": low,
             "npv_high": high,
-            "npv_plain": self.worth.plain[places],
+            "npv_plain": plain_npv(self.options, self.worth, places),
             "stability": stable.to_numpy(),
             "why": list(why),
         }

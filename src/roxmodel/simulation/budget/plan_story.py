@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,7 @@ from roxmodel.numerals import chance_text, money_text
 from roxmodel.simulation.money.finance import formula_of
 from roxmodel.simulation.overturned import overturned_line
 from roxmodel.simulation.run_story import causal_note
-from roxmodel.story import Story, StoryTable
+from roxmodel.story import Story, StoryPart, StoryTable
 
 if TYPE_CHECKING:
     from roxmodel.simulation.budget.plan import Plan
@@ -27,8 +28,32 @@ _AIMS = {
 
 def plan_story(plan: Plan) -> Story:
     """See `Plan.story`."""
-    warnings, body = tuple(doubt_lines(plan.doubts)), (*_sentences(plan), _table(plan))
+    warnings = (*doubt_lines(plan.doubts), *_moved(plan))
+    body: tuple[StoryPart, ...] = (*_sentences(plan), _table(plan))
     return Story("plan", "Plan", "", warnings, body=body, notes=tuple(_notes(plan)))
+
+
+def _moved(plan: Plan) -> Iterator[str]:
+    """What shrinking moved by more than its error: the promise, and edges on which it rests."""
+    if any(one.verdict == "unusable" for one in plan.doubts):
+        yield "Nothing was shrunk: where a fit is unusable a prior would only look sure, so values are the fit's own."
+    found = plan.worth.shrunken
+    if found is None:
+        return
+    far = [edge for edge in found.edges if abs(edge.shrunken - edge.estimate) > edge.se]
+    mean, plain, error = float(plan.draws.mean()), float(plan.plain.mean()), float(plan.draws.std())
+    if abs(mean - plain) > error > 0:
+        yield (
+            f"Shrinking moved the promise by more than its error: {money_text(mean)} is promised, {money_text(plain)} "
+            "is what rox.simulate gives."
+        )
+    if far:
+        far.sort(key=lambda edge: -abs(edge.shrunken - edge.estimate) / edge.se)
+        said = ", ".join(
+            f"{e.cause} -> {e.effect} {e.estimate:.3g} (se {e.se:.2g}) to {e.shrunken:.3g}" for e in far[:3]
+        )
+        more = f" and {len(far) - 3} more" if len(far) > 3 else ""
+        yield f"Shrinking moved edges by more than their error: {said}{more} (plan.shrinkage())."
 
 
 def _sentences(plan: Plan) -> list[str]:
@@ -112,8 +137,8 @@ def _shrunken_note(plan: Plan) -> str:
     found = plan.worth.shrunken
     if found is None:
         return (
-            "Values are plain expected values (shrink=False). Choosing the largest of noisy values picks their luck as "
-            "well: expect less than is promised."
+            "Values are plain expected values (nothing was shrunk). Choosing the largest of noisy values picks their "
+            "luck as well: expect less than is promised."
         )
     moved = sorted(found.edges, key=lambda edge: -abs(edge[4] - edge[2]) / max(edge[3], 1e-300))[:3]
     said = ", ".join(f"{cause} -> {effect} {at:.3g} to {to:.3g}" for cause, effect, at, _, to, _ in moved)

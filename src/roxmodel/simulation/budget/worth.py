@@ -35,7 +35,7 @@ from roxmodel.simulation.question import Question
 from roxmodel.types import FloatArray, IntArray
 
 __all__ = [
-    "Option", "Posterior", "Promised", "Shrunken", "Worth", "options_of", "posterior_of", "promise_of",
+    "Option", "Posterior", "Promised", "Shrunken", "Worth", "options_of", "plain_npv", "posterior_of", "promise_of",
     "promised_worth", "shrunken_edges", "wave_weights", "worth_of",
 ]  # fmt: skip
 
@@ -79,15 +79,16 @@ def options_of(question: Question, candidates: Sequence[Intervention]) -> tuple[
     return tuple(Option(p, way, a) for (p, way), a in zip(made, actions, strict=True)), notes
 
 
-def worth_of(question: Question, options: Sequence[Option], known: Worth | None = None) -> Worth:
+def worth_of(question: Question, options: Sequence[Option], known: Worth | None = None, whole: bool = False) -> Worth:
     """Value every option by itself; `known`: as valued with other draws, where what ends of scales leave is taken from.
 
     In a linear graph the benefit is a total effect times a push, exactly. What the ends of scales take away is measured
     at the estimate, over draws of the levels, and taken off in every draw by the same share. With curved equations,
-    with logarithms, and where an action both sets a construct and moves a cause of it, every draw is simulated.
+    with logarithms, and where an action both sets a construct and moves a cause of it, every draw is simulated; with
+    `whole` it always is, as where draws lie too far from the estimate to share what ends of scales take away.
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        found = _valued(question, options, known)
+        found = _valued(question, options, known, whole)
     for option, column in zip(options, found.benefit.T, strict=True):
         if not np.isfinite(column).all():
             raise SimulationError(
@@ -97,13 +98,13 @@ def worth_of(question: Question, options: Sequence[Option], known: Worth | None 
     return found
 
 
-def _valued(question: Question, options: Sequence[Option], known: Worth | None) -> Worth:
+def _valued(question: Question, options: Sequence[Option], known: Worth | None, whole: bool) -> Worth:
     drawn, fixed = _Side.of(question), _Side.of(question.at())
     draws, n = len(question.system.coefficients), len(options)
     benefit, at = np.empty((draws, n)), np.empty(n)
     left: list[tuple[FloatArray, ...] | None] = [None] * n
     for i, option in enumerate(options):
-        if drawn.closed(option.action):
+        if not whole and drawn.closed(option.action):
             before = None if known is None else known.kept[i]
             kept = left[i] = fixed.kept(option.action) if before is None else before
             benefit[:, i] = drawn.benefit(option.action, kept)
@@ -229,7 +230,7 @@ class Promised:
 
     question: Question  # what was asked, its draws those of the posterior where edges were shrunk
     worth: Worth  # of the options, by these draws
-    plain: FloatArray  # (n,) expected npv without shrinking
+    asked: Question  # the same with the draws of the fit, before anything was shrunk
     shrunken: Shrunken | None  # the edges; None where nothing was shrunk
 
     @property
@@ -243,15 +244,30 @@ class Promised:
         return self.worth.benefit - self.worth.cost
 
 
-def promised_worth(question: Question, options: Sequence[Option], shrinking: bool) -> Promised:
-    """Value options, after shrinking the edges (see `shrunken_edges`)."""
-    plain = worth_of(question, options)
-    npv = plain.benefit.mean(axis=0) - plain.cost
-    if not shrinking:
-        return Promised(question, plain, npv, None)
+def promised_worth(question: Question, options: Sequence[Option], shrinking: bool, unusable: bool = False) -> Promised:
+    """Value options, after shrinking the edges (see `shrunken_edges`); not where they are unusable.
+
+    A prior puts numbers in the place of those that have no meaning, and looks sure of them.
+    """
+    plain = worth_of(question, options, whole=unusable)
+    if unusable or not shrinking:
+        return Promised(question, plain, question, None)
     found = shrunken_edges(question.fit, question.system, question.asked.seed)
     shrunk = replace(question, system=found.system, centre=found.centre)
-    return Promised(shrunk, worth_of(shrunk, options, plain), npv, found)
+    return Promised(shrunk, worth_of(shrunk, options, plain), question, found)
+
+
+def plain_npv(options: Sequence[Option], worth: Promised, places: Sequence[int]) -> FloatArray:
+    """(places,) expected npv of options, each by itself, as `simulate` finds it: draw by draw, nothing shrunk."""
+    asked, actions = worth.asked, [options[place].action for place in places]
+    ground = asked.ground(actions)
+    draws = len(asked.system.coefficients)
+    if isinstance(ground.levels, UnitLevels) and draws * ground.levels.mean.size <= _MOST_LEVELS:
+        every = tuple(range(ground.levels.mean.shape[1]))
+        ground = replace(ground, levels=ground.levels.kept(draws, every))  # drawn once for all of them
+    courses = (asked.course([action], ground) for action in actions)
+    found = (asked.money(action.name, course, [action]).npv for action, course in zip(actions, courses, strict=True))
+    return np.array([float(npv.mean()) for npv in found])
 
 
 def promise_of(

@@ -342,7 +342,7 @@ def money_of_flows(
         draws = len(gains)
         by_outcome = _columns(shares, draws)
         finite = np.isfinite([gains.sum(), by_outcome.sum(), float(np.sum(spending))]).all()
-    if not finite:
+    if not finite and not any(np.isnan(change).any() for change in moved):  # what is not known may stay so
         raise SimulationError(
             f"The money of {name!r} is beyond any number.", hint="A price, a cost or a discount is far too large."
         )

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from roxmodel.errors import SimulationError
 from roxmodel.implied.matrices import one_blas_thread
 from roxmodel.simulation.money.values import finite_number
-from roxmodel.types import FloatArray
+from roxmodel.types import BoolArray, FloatArray
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -174,7 +174,8 @@ def break_even(benefit: float, cost: float) -> float:
 
 def prob_loss(draws: ArrayLike) -> float:
     """Share of the draws with an npv below 0."""
-    return float((np.asarray(draws, dtype=float) < 0).mean())
+    npv = np.asarray(draws, dtype=float)
+    return _share(npv, npv < 0)
 
 
 def value_at_risk(draws: ArrayLike, level: float = 0.05) -> float:
@@ -244,7 +245,12 @@ def _row(money: Money) -> tuple[object, ...]:
     ends = [float(np.quantile(draws, q)) for draws in (benefit, npv, ratio) for q in (0.025, 0.975)]
     payback = np.sort(money.payback())
     ends += [float(payback[min(int(np.ceil(q * len(payback))) - 1, len(payback) - 1)]) for q in (0.025, 0.975)]
-    return (money.name, *means, money.mean_payback(), float((npv > 0).mean()), *ends)
+    return (money.name, *means, money.mean_payback(), _share(npv, npv > 0), *ends)
+
+
+def _share(npv: FloatArray, those: BoolArray) -> float:
+    """Share of the draws; NaN where the npv is not known."""
+    return float("nan") if np.isnan(npv).any() else float(those.mean())
 
 
 def _ratio(npv: FloatArray, cost: float) -> FloatArray:
