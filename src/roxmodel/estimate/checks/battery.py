@@ -12,6 +12,7 @@ from roxmodel.estimate.checks.evidence import Evidence
 from roxmodel.estimate.checks.meaning import no_information, told_apart, verdict_rows
 from roxmodel.estimate.checks.misfit_checks import misfits, missing_arrows
 from roxmodel.estimate.checks.same_people import same_people
+from roxmodel.estimate.checks.turned_arrows import turned_arrows
 from roxmodel.estimate.checks.unit_rows import unit_findings
 
 __all__ = ["judged"]
@@ -25,6 +26,7 @@ _CHECKS: Final[Sequence[Check]] = (
     told_apart,
     misfits,
     missing_arrows,
+    turned_arrows,
     unit_findings,
     same_people,
 )

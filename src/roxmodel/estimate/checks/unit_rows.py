@@ -117,7 +117,7 @@ def _pulling(evidence: Evidence, rest: Unexplained) -> Iterator[Doubt]:
         if abs(moved[place]) > _NEAR * error and int(place) not in known:
             told.append(([int(place)], _total_without(evidence, rest, [int(place)])))
     for places, total in told:
-        if total is None or abs(total - now) < (0.1 if places == known else 1.0) * error:
+        if total is None or abs(total - now) < (min(error, abs(now)) / 10 if places == known else error):
             continue
         names = [_called(rest, place) for place in places]
         whole, part = plain(now, 2), plain(total, 2)
@@ -287,8 +287,8 @@ def _responding(evidence: Evidence, rest: Unexplained, moments: LinkedMoments) -
         for k in range(len(rest.names)):
             there = (weight[:, k] > 0) & ~np.isnan(x)
             if there.sum() >= _ENOUGH and float(np.ptp(x[there])) > 0:
-                w = weight[there, k]
-                p, r = _slope(x[there], push[there, k] / w, w)
+                w, causes = weight[there, k], _levels(evidence, k, len(x))[there]
+                p, r = _slope(x[there], push[there, k] / w, w, causes)
                 tests.append((p, source.source, rate, k, r))
     tests.sort()
     for done, (p, source_name, rate, k, r) in enumerate(tests):
@@ -330,14 +330,27 @@ def _answered(source: SourceMoments) -> tuple[FloatArray, bool]:
     return np.log(count), False
 
 
-def _slope(x: FloatArray, y: FloatArray, weight: FloatArray) -> tuple[float, float]:
-    """Two-sided p of a weighted slope, and the correlation."""
+def _levels(evidence: Evidence, k: int, n: int) -> FloatArray:
+    """(n, causes) levels of the causes of a construct, where not known at their mean."""
+    model, levels = evidence.model, evidence.fit.population.levels
+    causes = [model.names.index(name) for name in model.causes(model.names[k])]
+    if levels is None or not causes:
+        return np.zeros((n, 0))
+    own = levels[:, np.array(causes)] - np.nanmean(levels[:, np.array(causes)], axis=0)
+    return np.asarray(np.nan_to_num(own))
+
+
+def _slope(x: FloatArray, y: FloatArray, weight: FloatArray, causes: FloatArray) -> tuple[float, float]:
+    """Two-sided p of a weighted slope beside the causes, and the partial correlation."""
     from scipy.special import stdtr
 
-    x, y = x - np.average(x, weights=weight), y - np.average(y, weights=weight)
-    xx, yy, xy = (float((weight * a * b).sum()) for a, b in ((x, x), (y, y), (x, y)))
-    r = xy / np.sqrt(xx * yy) if xx * yy > 0 else 0.0
-    df = len(x) - 2
+    root = np.sqrt(weight)[:, None]
+    others = np.linalg.qr(root * np.column_stack([np.ones(len(x)), causes]))[0]
+    both = root * np.column_stack([x, y])
+    both = both - others @ (others.T @ both)
+    (xx, xy), (_, yy) = both.T @ both
+    df = len(x) - 1 - others.shape[1]
+    r = float(xy / np.sqrt(xx * yy)) if xx > 0 and yy > 0 else 0.0
     return float(2 * stdtr(df, -abs(r) * np.sqrt(df / max(1 - r * r, 1e-12)))), r
 
 
