@@ -17,6 +17,7 @@ from roxmodel.estimate.latent.solve import solved_again
 from roxmodel.implied.likelihood import expand
 from roxmodel.moments.linked import LinkedMoments, SourceMoments
 from roxmodel.numerals import plain, written
+from roxmodel.records import LINEAR
 from roxmodel.spec.causal import headline
 from roxmodel.survey.books import book_doubts, slipped, unknown_rows
 from roxmodel.survey.study import Study
@@ -143,7 +144,8 @@ def _error(evidence: Evidence) -> float:
     pair = headline(evidence.model)
     if pair is None or len(evidence.fit.groups) > 1:
         return np.nan
-    return float(evidence.fit.effects(*pair)["se"].iloc[-1])
+    linear = all(family == LINEAR for family in evidence.fit.families)
+    return float(evidence.fit.effects(*pair, interval="delta" if linear else None)["se"].iloc[-1])
 
 
 def _total_without(evidence: Evidence, rest: Unexplained, places: Sequence[int]) -> float | None:
