@@ -484,7 +484,8 @@ def common(rng: Rng, units: int, strength: float) -> World:
     def joined(own: Rng, n: int) -> Array:
         return np.asarray((own.standard_normal((4, n)) + strength * own.standard_normal(n)) / np.sqrt(1 + strength**2))
 
-    return replace(chain(Shape(noise=joined), rng, units)[0], right=graph("pride <-> revenue"))
+    world = chain(Shape(noise=joined), rng, units)[0]
+    return replace(world, right=graph("pride <-> revenue"), culprits=(("unmeasured cause",), ("pride", "revenue")))
 
 
 def turned_item(rng: Rng, units: int, _: float) -> World:

@@ -42,6 +42,7 @@ from roxmodel.estimate.checks.evidence import LEVELS  # noqa: E402
 
 SEED = 20_261_130
 SPOKEN = 5  # first worlds of a cell in which simulate is asked, too
+UNMEASURED = "unmeasured cause: one"  # of the line that stands beside money
 MONEY: dict[str, Any] = {"horizon": 4, "draws": 200, "seed": 1}
 
 
@@ -93,6 +94,7 @@ def examined(case: Case, units: int, k: int) -> dict[str, Any]:
         run, at_run = heard(lambda: rox.simulate(fit, [act], value={effect: 1000.0}, n_units=units, **MONEY))
         said["run"] = [*at_run, *(whole(one) for one in getattr(run, "doubts", ()))]
         said["run"] += [str(run)] if isinstance(run, rox.RoxError) else []
+        said["run"] += [line for line in str(getattr(run, "summary", str)()).splitlines() if UNMEASURED in line]
     found["said"] = [place for place, texts in said.items() if any(names_it(text, world) for text in texts)]
     return found
 
