@@ -143,7 +143,8 @@ def _error(evidence: Evidence) -> float:
     pair = headline(evidence.model)
     if pair is None or len(evidence.fit.groups) > 1:
         return np.nan
-    return float(evidence.fit.effects(*pair)["se"].iloc[-1])
+    linear = all(family == LINEAR for family in evidence.fit.families)
+    return float(evidence.fit.effects(*pair, interval="delta" if linear else None)["se"].iloc[-1])
 
 
 def _total_without(evidence: Evidence, rest: Unexplained, places: Sequence[int]) -> float | None:
