@@ -195,9 +195,10 @@ def test_of_a_regression_the_small_sample_p_is_exact():
     assert np.isnan(few_units_p(np.array([np.nan]), 30, np.array([28.0]))).all()
 
 
-def test_regressions_of_composites_miss_it_too(data):
+def test_regressions_of_composites_miss_it_too():
     """In a chain noisy means let a cause shine through another: with the noise taken off no arrow is asked for."""
-    wrong = quietly(chain(), study(chain(), data), method="path")
+    missed = frames(seed=3, units=250, arrow=30.0)
+    wrong = quietly(chain(), study(chain(), missed), method="path")
     (doubt,) = (one for one in wrong.doubts if one.check == "missing_arrow")
     assert doubt.culprits == ("pride", "revenue")
     clean = frames(seed=11, units=400, people=6)

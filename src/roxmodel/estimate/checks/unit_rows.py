@@ -17,6 +17,7 @@ from roxmodel.estimate.latent.solve import solved_again
 from roxmodel.implied.likelihood import expand
 from roxmodel.moments.linked import LinkedMoments, SourceMoments
 from roxmodel.numerals import plain, written
+from roxmodel.records import LINEAR
 from roxmodel.spec.causal import headline
 from roxmodel.survey.books import book_doubts, slipped, unknown_rows
 from roxmodel.survey.study import Study
