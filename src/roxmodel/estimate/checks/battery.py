@@ -9,7 +9,7 @@ import numpy as np
 
 from roxmodel.doubts import Doubt
 from roxmodel.estimate.checks.evidence import Evidence
-from roxmodel.estimate.checks.meaning import collinear, no_information, sign, size, verdict_rows
+from roxmodel.estimate.checks.meaning import no_information, told_apart, verdict_rows
 from roxmodel.estimate.checks.misfit_checks import misfits, missing_arrows
 from roxmodel.estimate.checks.same_people import same_people
 from roxmodel.estimate.checks.turned_arrows import turned_arrows
@@ -23,9 +23,7 @@ Check: TypeAlias = Callable[[Evidence], Iterable[Doubt]]
 _CHECKS: Final[Sequence[Check]] = (
     verdict_rows,
     no_information,
-    collinear,
-    sign,
-    size,
+    told_apart,
     misfits,
     missing_arrows,
     turned_arrows,

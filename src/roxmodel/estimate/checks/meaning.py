@@ -32,7 +32,7 @@ from roxmodel.types import FloatArray
 if TYPE_CHECKING:
     from roxmodel.estimate.latent.sample import LatentSolution
 
-__all__ = ["collinear", "no_information", "sign", "size", "verdict_rows", "without_numbers"]
+__all__ = ["no_information", "told_apart", "verdict_rows", "without_numbers"]
 
 _GRAVITY: tuple[DoubtVerdict, ...] = ("unusable", "doubtful", "note", "ok")
 _REMEDY = "Do not read these figures off this fit before that is mended."
@@ -49,7 +49,7 @@ def verdict_rows(evidence: Evidence) -> Iterator[Doubt]:
 def _row(name: str, verdict: Verdict, evidence: Evidence, below: list[tuple[Parameter, float]]) -> Doubt:
     model, table = evidence.model, {row.id: row for row in evidence.fit.table}
     told = [(_grade(name, fault, _edges(fault, model, table)), fault) for fault in verdict.faults]
-    grave = min((grade for grade, _ in told), key=_GRAVITY.index, default="ok")
+    grave: DoubtVerdict = min((grade for grade, _ in told), key=_GRAVITY.index, default="ok")
     if below and grave in {"ok", "note"}:
         return _pulled(model, below)
     reason = f"{verdict.reason[:1].upper()}{verdict.reason[1:]}."
@@ -315,7 +315,15 @@ class _Edge:
         return f"{self.cause} -> {self.effect}"
 
 
-def collinear(evidence: Evidence) -> Iterator[Doubt]:
+def told_apart(evidence: Evidence) -> Iterator[Doubt]:
+    """Each edge beside its fellows: whether they stand for each other, turn its sign, make it larger than it can be."""
+    found = _edges_of(evidence)
+    yield from _collinear(found)
+    yield from _turned(evidence, found)
+    yield from _large(found)
+
+
+def _collinear(found: Sequence[_Edge]) -> Iterator[Doubt]:
     """Causes of one effect that stand for each other.
 
     Doubtful where their correlation is beyond .9 by a test, or may be 1 and an edge turns its sign or exceeds 1
@@ -324,7 +332,6 @@ def collinear(evidence: Evidence) -> Iterator[Doubt]:
     causes apart turns its sign (Rönkkö & Cho 2022, doi 10.1177/1094428120968614; Fornell & Larcker 1981, doi
     10.1177/002224378101800104).
     """
-    found = _edges_of(evidence)
     rejected = _rejected([edge.beyond(edge.shared, _CLOSE) for edge in found], "collinear")
     for effect in dict.fromkeys(edge.effect for edge in found):
         own = [edge for edge, yes in zip(found, rejected, strict=True) if yes and edge.effect == effect]
@@ -349,12 +356,12 @@ def _and(names: Sequence[str]) -> str:
     return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
 
 
-def sign(evidence: Evidence) -> Iterator[Doubt]:
+def _turned(evidence: Evidence, found: Sequence[_Edge]) -> Iterator[Doubt]:
     """Edges against the association of their cause and effect, both beyond chance.
 
     Such suppression can be real: a note, unless the cause goes with the others so much that nobody could see it.
     """
-    found = [] if evidence.model.feedback else _edges_of(evidence)
+    found = () if evidence.model.feedback else found
     level = LEVELS["sign"]
     for edge, yes in zip(found, _rejected([2 * edge.beyond(edge.value) for edge in found], "sign"), strict=True):
         if not yes or edge.value[0] * edge.alone[0] >= 0 or 2 * edge.beyond(edge.alone) > level:
@@ -369,9 +376,8 @@ def sign(evidence: Evidence) -> Iterator[Doubt]:
         yield Doubt("sign", verdict, finding, (edge.cause, edge.fellow), remedy, (str(edge),))
 
 
-def size(evidence: Evidence) -> Iterator[Doubt]:
+def _large(found: Sequence[_Edge]) -> Iterator[Doubt]:
     """Standardised edges beyond 1: by a test, else a note."""
-    found = _edges_of(evidence)
     tests = [edge.beyond(edge.size, 1.0) for edge in found]
     for edge, yes in zip(found, _rejected(tests, "size"), strict=True):
         if abs(edge.size[0]) <= 1 + _ROUNDING:
