@@ -35,7 +35,7 @@ _LEAST = 0.05  # share of a cause's variance that noise and the other causes mus
 
 
 @dataclass(frozen=True, slots=True)
-class _Pair:
+class _AbsentPair:
     """An arrow that is not in the graph, in causal order; where there is none, what two effects share."""
 
     left: str
@@ -78,7 +78,7 @@ def _numbers(one: _Result) -> tuple[FloatArray, float, FloatArray]:
     return np.array([one.statistic]), float(one.n), np.array([one.left])
 
 
-def _pairs(fit: Fit) -> list[_Pair]:
+def _pairs(fit: Fit) -> list[_AbsentPair]:
     """Pairs that neither an arrow nor a covariance joins; a construct without a cause comes first."""
     graph = within_wave(fit.model.edges, fit.model.names)
     rank = {name: i for i, name in enumerate(fit.model.order())}
@@ -89,7 +89,7 @@ def _pairs(fit: Fit) -> list[_Pair]:
         if frozenset((a, b)) in joined or not (graph.in_degree(a) or graph.in_degree(b)):
             continue
         left, right = (a, b) if graph.in_degree(b) else (b, a)
-        found.append(_Pair(left, right, nx.has_path(graph, left, right) or not graph.in_degree(left)))
+        found.append(_AbsentPair(left, right, nx.has_path(graph, left, right) or not graph.in_degree(left)))
     return found
 
 
@@ -111,7 +111,7 @@ def _noise(evidence: Evidence) -> FloatArray | None:
     return np.where(np.array(at)[:, None, None] >= 0, errors[at], 0.0)
 
 
-def _tested(fit: Fit, pair: _Pair, given: Mapping[str, set[str]], noise: FloatArray | None) -> _Result:
+def _tested(fit: Fit, pair: _AbsentPair, given: Mapping[str, set[str]], noise: FloatArray | None) -> _Result:
     """One pair; NaN where noise leaves too little, or an equation is not linear."""
     names = list(fit.model.names)
     families = dict(zip(names, fit.families, strict=True))
@@ -159,7 +159,7 @@ def _left(moments: FloatArray, end: int, known: list[int]) -> FloatArray | None:
     return found
 
 
-def _told(fit: Fit, pair: _Pair, one: _Result, words: tuple[str, bool]) -> Doubt:
+def _told(fit: Fit, pair: _AbsentPair, one: _Result, words: tuple[str, bool]) -> Doubt:
     tested, corrected = words
     if pair.ordered:
         what = (
