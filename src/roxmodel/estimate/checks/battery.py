@@ -8,8 +8,8 @@ from typing import Final, TypeAlias
 import numpy as np
 
 from roxmodel.doubts import Doubt
-from roxmodel.estimate.checks.composite_arrows import composite_arrows
 from roxmodel.estimate.checks.causes import told_apart
+from roxmodel.estimate.checks.composite_arrows import composite_arrows
 from roxmodel.estimate.checks.evidence import Evidence
 from roxmodel.estimate.checks.meaning import few_units, no_information, verdict_rows
 from roxmodel.estimate.checks.misfit_checks import misfits, missing_arrows
