@@ -17,6 +17,7 @@ from roxmodel.estimate.latent.solve import solved_again
 from roxmodel.implied.likelihood import expand
 from roxmodel.moments.linked import LinkedMoments, SourceMoments
 from roxmodel.numerals import plain, written
+from roxmodel.records import LINEAR
 from roxmodel.spec.causal import headline
 from roxmodel.survey.books import book_doubts, slipped, unknown_rows
 from roxmodel.survey.study import Study
@@ -143,7 +144,8 @@ def _error(evidence: Evidence) -> float:
     pair = headline(evidence.model)
     if pair is None or len(evidence.fit.groups) > 1:
         return np.nan
-    return float(evidence.fit.effects(*pair)["se"].iloc[-1])
+    linear = all(family == LINEAR for family in evidence.fit.families)
+    return float(evidence.fit.effects(*pair, interval="delta" if linear else None)["se"].iloc[-1])
 
 
 def _total_without(evidence: Evidence, rest: Unexplained, places: Sequence[int]) -> float | None:
@@ -379,12 +381,15 @@ def _spreading(moments: LinkedMoments) -> Iterator[Doubt]:
             moments.sources
         ):
             continue
-        low, high = (np.sqrt(max(level + slope * float(end), 0.0)) for end in (x.min(), x.max()))
+        third, last = np.quantile(n, [1 / 3, 2 / 3])
+        few = n <= min(float(third), float(n.min() + n.max()) / 2)
+        ends = (few, (n >= last) & ~few)
+        low, high = (np.sqrt(np.average(ratio[end], weights=weight[end])) for end in ends)
         way = "more" if slope > 0 else "less"
         yield Doubt(
             "sampling", "doubtful",
-            f"Answers of the {source.source} survey spread {way} in units where more answered: by the trend the "
-            f"standard deviation of one answer is {low:.2f} times the usual where {n.min():.0f} answered, {high:.2f} "
-            f"times where {n.max():.0f} did; the errors of unit means take it as the same everywhere.",
+            f"Answers of the {source.source} survey spread {way} in units where more answered: the standard deviation "
+            f"of one answer is {low:.2f} times the usual in the third of units where fewest answered, {high:.2f} times "
+            "where most did; the errors of unit means take it as the same everywhere.",
             (source.source,), "Compare with fits of the smaller and of the larger units alone.",
         )  # fmt: skip
