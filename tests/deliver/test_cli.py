@@ -126,3 +126,16 @@ def test_another_missing_module_is_not_blamed_on_typer(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["roxmodel", "version"])
     with pytest.raises(ModuleNotFoundError, match=r"roxmodel\.simulation\.run_story"):
         cli.main()
+
+
+def test_doubts_are_printed_before_any_number(capsys):
+    from rich.console import Console
+
+    from roxmodel.deliver.commands import _show_doubts
+    from roxmodel.doubts import Doubt
+
+    console = Console(highlight=False, width=200)
+    _show_doubts(console, [])
+    assert capsys.readouterr().out == ""
+    _show_doubts(console, [Doubt("books", "doubtful", "'Total' is a sum [of all].", ("Total",), "Take it out.")])
+    assert capsys.readouterr().out.strip() == "DOUBTFUL (books): 'Total' is a sum [of all]. Take it out."

@@ -144,6 +144,9 @@ def test_skew_is_said_first_and_an_unusable_fit_has_no_mean(fit):
     assert table.loc["revenue", "mean"].isna().all()
     assert table.loc["revenue", ["ci_low", "ci_high", "estimate"]].notna().all().all()
     assert "no mean (at the estimate" in lost.summary()
+    captions = " ".join(text.get_text() for ax in lost.plot().axes for text in ax.texts)
+    assert "at the estimate, where the draws have no mean" in captions
+    assert "no mean" not in " ".join(text.get_text() for ax in run.plot().axes for text in ax.texts)
 
 
 def test_without_information_money_is_not_known(fit):

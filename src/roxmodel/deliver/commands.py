@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 import roxmodel
+from roxmodel.doubts import Doubt, doubt_lines
 from roxmodel.errors import RoxError
 from roxmodel.numerals import money_text, signed_text
 from roxmodel.plots.page import save_figure
@@ -78,6 +80,7 @@ def _show_linkage(console: Console, demo: _Demo) -> None:
 
 def _show_edges(console: Console, demo: _Demo) -> None:
     console.print("[bold]2. What drives what[/bold] (between teams, 95 % intervals, beside the truth)")
+    _show_doubts(console, demo.fit.doubts)
     table = _table("cause", "effect", "estimate", "95 % interval", "truth")
     known = demo.world.truth.edges[["cause", "effect", "value"]].rename(columns={"value": "truth"})
     edges = demo.fit.edges().merge(known, on=["cause", "effect"], how="left")
@@ -102,6 +105,7 @@ def _show_edges(console: Console, demo: _Demo) -> None:
 
 def _show_answer(console: Console, demo: _Demo) -> None:
     run = demo.run
+    _show_doubts(console, run.doubts)
     console.print(f"[bold]3. What if[/bold] ({run.horizon} waves, {len(run.changes):,} draws)")
     for action in run.interventions:
         moves = ", ".join(f"{name} {points:+g}" for name, points in (action.shift or {}).items())
@@ -120,6 +124,12 @@ def _show_answer(console: Console, demo: _Demo) -> None:
     for line in rox_sentences(run):
         console.print(f"- {line}")
     console.print("rox = npv / cost (0 = break-even); PwC publishes no formula, this is roxmodel's definition.\n")
+
+
+def _show_doubts(console: Console, doubts: Sequence[Doubt]) -> None:
+    """Before any number; nothing where there is none."""
+    for line in doubt_lines(doubts):
+        console.print(line, style="bold red", markup=False)
 
 
 def _table(*columns: str) -> Table:

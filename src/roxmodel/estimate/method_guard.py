@@ -1,11 +1,11 @@
 """Cause and effect answered by the same people: respondents parted for causes and effects, or a factor of their own.
 
 ``"split"``: within each unit the people of a survey are dealt out at random, so that no arrow joins two constructs that
-the same people answered; what single persons share in both then joins no unit means. Estimates are means over splits.
-A split part is one of E(V) - E(B), V the covariance of a single split and B that between splits; of a mean over splits
-B counts once in so many (Chernozhukov et al. 2018, doi 10.1111/ectj.12097, for repeated splits). ``"factor"``: all
-items of a survey move together, by one variance (Podsakoff et al. 2012, doi 10.1146/annurev-psych-120710-100452); it is
-the model's, as equal covariances of the items' residuals.
+the same people answered; what single persons share in both then joins no unit means. Estimates are medians over
+splits, which one unlucky split does not move (Chernozhukov et al. 2018, doi 10.1111/ectj.12097); their variance is that
+of one split less what splits differ by, which an average over many does not keep. ``"factor"``: all items of a survey
+move together, by one variance (Podsakoff et al. 2012, doi 10.1146/annurev-psych-120710-100452); it is the model's, as
+equal covariances of the items' residuals.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ __all__ = ["as_split", "guarded_model", "tendency_notes"]
 
 _SPLITS = 20
 _FEWEST = 10  # splits that must have been estimated
+_NORMAL = 1.4826  # standard deviation of a normal variable by its median absolute deviation
 
 
 def guarded_model(model: RoxModel, data: object, options: PathOptions | SemOptions | LinkedOptions) -> RoxModel:
@@ -139,7 +140,7 @@ def _check_split(model: RoxModel, data: object, options: PathOptions | SemOption
 
 
 def as_split(found: Fit, whole: Estimated, data: Study, options: PathOptions | LinkedOptions) -> Fit:
-    """The fit with means over splits in the place of what all answers together say; `found` is that, checked."""
+    """The fit with medians over splits in the place of what all answers together say; `found` is that, checked."""
     model, shared = found.model, shared_edges(found.model)
     if not shared:
         note = "method_guard='split': no arrow joins two constructs of one survey, so nobody was parted."
@@ -148,20 +149,20 @@ def as_split(found: Fit, whole: Estimated, data: Study, options: PathOptions | L
     if isinstance(options, PathOptions):
         parts = {source: [[c.name for c in model.constructs if c.source == source]] * 2 for source in shared}
     split = _Split(model, data, options, parts)
-    thetas, covariances = [], []
+    thetas, variances = [], []
     for own in np.random.SeedSequence(options.seed).spawn(_SPLITS):
         try:
             theta, vcov = split.estimates(np.random.default_rng(own), found)
         except (EstimationError, np.linalg.LinAlgError):
             continue
         thetas.append(theta)
-        covariances.append(vcov)
+        variances.append(np.diag(vcov))
     if len(thetas) < _FEWEST:
         raise EstimationError(
             f"method_guard='split': only {len(thetas)} of {_SPLITS} splits could be estimated.",
             hint="There are too few people in a unit to part them; use method_guard='factor', or more answers.",
         )
-    theta, vcov = np.mean(thetas, axis=0), _combined(np.array(thetas), np.array(covariances), found.vcov)
+    theta, vcov = _combined(np.array(thetas), np.array(variances), found.vcov)
     if isinstance(options, PathOptions) or whole.solution is None:
         fit = fit_with(model, data, options, (theta, vcov))  # type: ignore[arg-type]
     else:
@@ -255,18 +256,23 @@ class _Split:
         how = f"no arrow joins two constructs that the same people answered ({told})"
         if isinstance(self.options, PathOptions):
             how = f"one half answers for causes, the other for effects of their own survey ({', '.join(self.parts)})"
+            how += "; means of halves are noisier, so that these effects are understated the more"
         return (
             f"method_guard='split': people of a unit were dealt out at random {splits} times ({drawn}): {how}. "
-            "Estimates are means over these splits, errors those of such means; checks and fit indices are of all "
+            "Estimates are medians over these splits, errors those of such medians; checks and fit indices are of all "
             "answers together. What single persons share no longer joins cause and effect; a tendency that all people "
             "of a unit share still does (method_guard='factor')."
         )
 
 
-def _combined(thetas: FloatArray, covariances: FloatArray, whole: FloatArray) -> FloatArray:
-    """Covariance of the mean over splits: less than that of one, and no error below that of all answers together."""
-    mean, between = covariances.mean(axis=0), np.var(thetas, axis=0, ddof=1)
-    own = np.diag(mean)
-    variance = np.maximum(own - (1 - 1 / len(thetas)) * between, np.minimum(np.diag(whole), own))
-    factor = np.sqrt(np.divide(variance, own, out=np.ones_like(own), where=own > 0))
-    return np.asarray(mean * np.outer(factor, factor))
+def _combined(thetas: FloatArray, variances: FloatArray, whole: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Medians over splits and their covariance: less than that of one split, no error below that of all answers.
+
+    Correlations are those of the estimates from all answers together.
+    """
+    theta, own = np.median(thetas, axis=0), np.median(variances, axis=0)
+    between = (np.median(np.abs(thetas - theta), axis=0) * _NORMAL) ** 2
+    least = np.diag(whole)
+    variance = np.maximum(own - (1 - np.pi / 2 / len(thetas)) * between, least)
+    factor = np.sqrt(np.divide(variance, least, out=np.ones_like(own), where=least > 0))
+    return theta, np.asarray(whole * np.outer(factor, factor))

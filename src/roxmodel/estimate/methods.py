@@ -154,7 +154,7 @@ def fit(  # noqa: PLR0913 - the contract of DESIGN.md
         Where the same people answered cause and effect. ``"split"`` (a `Study` made of frames, ``"linked"`` or
         ``"path"``): within each unit people are dealt out at random to as many parts as the arrows of a survey ask for
         (two, where none joins three constructs in a ring), causes and effects come from different people, and estimates
-        are means over 20 such splits (`seed`), with errors of such means: what single persons share joins no arrow
+        are medians over 20 such splits (`seed`), with errors of such medians: what single persons share joins no arrow
         (doi 10.1037/0021-9010.87.2.355). ``"factor"`` (``"linked"``, ``"sem"``): all items of a survey that holds cause
         and effect move together by one more variance, a tendency to answer high or low; the graph's absent arrows tell
         it from what constructs share (doi 10.1146/annurev-psych-120710-100452). None: neither.

@@ -40,9 +40,9 @@ __all__ = [
 ]  # fmt: skip
 
 _ALIKE = 1e-6  # standard deviations by which a slope and a coefficient may differ
-_LISTED = 12  # touched constructs up to which every pattern of signs is tried
-_GRID = np.linspace(0.0, 1.0, 33)
-_ROUNDS = 4  # each makes the step 32 times finer
+_LISTED = 10  # touched constructs up to which every pattern of signs is tried
+_POINTS = (33, 1_025, 33, 33)  # of the grids of a search: all patterns, the worst ones finely, then where they cross
+_FEW = 32  # patterns that are followed finely
 _NOTHING = 1e-9  # share of a variance
 _TRIED = 0.05  # share at which their signs are found
 _STEPS = 14  # of a bisection
@@ -129,7 +129,7 @@ class Route:
     def patterns(self) -> FloatArray:
         """(m, touched) signs with which one cause can act on the touched constructs; the first is 1: U has no side.
 
-        Every pattern of up to twelve constructs; of more the one that lowers most, found one sign at a time.
+        Every pattern of up to ten constructs; of more the one that lowers most, found one sign at a time.
         """
         count = len(self.touched)
         if count <= _LISTED:
@@ -155,19 +155,20 @@ class Route:
         comes to an end, because the causes of a construct would leave nothing of U, the slopes there grow beyond any
         bound just before, and with the sign of that construct turned what is asked falls below any.
         """
-        side, patterns = np.sign(self.naive), self.patterns
-        count = len(patterns)
+        side = np.sign(self.naive)
         if side == 0 or side * (self.naive - left) <= 0:
             return 0.0
-        low, high = 0.0, 1.0
-        for _ in range(_ROUNDS):
-            grid = (low + (high - low) * _GRID)[1:-1]
-            shares = np.repeat(grid, count)[:, None] * np.ones(len(self.touched))
+        patterns, low, high = self.patterns, 0.0, 1.0
+        for round_, points in enumerate(_POINTS):
+            grid = np.linspace(low, high, points)[1:-1]
+            shares = np.repeat(grid, len(patterns))[:, None] * np.ones(len(self.touched))
             found = side * (self.total(shares, np.tile(patterns, (len(grid), 1))) - left)
-            least = np.where(np.isnan(found), -np.inf, found).reshape(len(grid), count).min(axis=1)
-            crossed = np.flatnonzero(least <= 0)
+            found = np.where(np.isnan(found), -np.inf, found).reshape(len(grid), len(patterns))
+            crossed = np.flatnonzero((found <= 0).any(axis=1))
             at = int(crossed[0]) if len(crossed) else len(grid)
             low, high = float(np.append(low, grid)[at]), float(np.append(grid, high)[at])
+            if round_ == 0:  # a total may pass through 0 and back between two points: the worst patterns from 0 again
+                patterns, low = patterns[np.argsort(found[: max(at, 1)].min(axis=0), kind="stable")[:_FEW]], 0.0
         return (low + high) / 2
 
 

@@ -47,7 +47,8 @@ def slopes_of(function: Callable[[FloatArray], FloatArray], theta: FloatArray, v
     step = 1e-4 * np.sqrt(np.maximum(np.diag(vcov), 0.0))
     step = np.where(step > 0, step, 1e-6 * np.maximum(np.abs(theta), 1.0))
     values, k = function(np.vstack([theta + np.diag(step), theta - np.diag(step)])), len(theta)
-    return np.asarray((values[:k] - values[k:]).T / (2 * step))
+    with np.errstate(invalid="ignore"):  # beyond all numbers beside a variance of 0
+        return np.asarray((values[:k] - values[k:]).T / (2 * step))
 
 
 def delta_se(slopes: FloatArray, vcov: FloatArray, least: float = 0.0) -> FloatArray:
@@ -55,7 +56,8 @@ def delta_se(slopes: FloatArray, vcov: FloatArray, least: float = 0.0) -> FloatA
 
     NaN where a variance is not above `least`: there nothing was estimated, or only rounding is left.
     """
-    variance = np.array([slope @ vcov @ slope for slope in slopes])
+    with np.errstate(invalid="ignore"):
+        variance = np.array([slope @ vcov @ slope for slope in slopes])
     return np.sqrt(np.where(variance > least, variance, np.nan))
 
 

@@ -11,9 +11,11 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 
+from roxmodel.doubts import Doubt, doubt_words
 from roxmodel.errors import EstimationError, RoxError, did_you_mean, listed
 from roxmodel.numerals import chance_text, plain
 from roxmodel.plots.contours import Contours, draw_contours
+from roxmodel.plots.page import warned
 from roxmodel.result.confounding import (
     Route,
     bisected,
@@ -72,7 +74,7 @@ class Sensitivity(pd.DataFrame):
         picture = self.__dict__.get("_picture")
         if picture is None:
             raise RoxError("There are no contours to draw: the total has no robustness value (its verdict says why).")
-        return draw_contours(picture.contours())
+        return warned(draw_contours(picture.contours()), doubt_words(picture.doubts))
 
 
 def _with_picture(table: pd.DataFrame, picture: _Picture | None) -> Sensitivity:
@@ -90,6 +92,7 @@ class _Picture:
     route: Route
     value: float  # robustness value of the total
     benchmark: tuple[str, FloatArray] | None
+    doubts: tuple[Doubt, ...] = ()  # of the edges on the way
 
     def contours(self) -> Contours:
         """Totals left over a grid that holds the robustness value and the benchmark."""
@@ -304,7 +307,9 @@ def _total_rows(
         like = (float(shares.max()), spread.ends(shares)) if known else (1.0, (np.nan, np.nan, np.nan))
     values = zip((value, spread.overturning(value)), both, strict=True)
     rows = [_Row(ends, "total", total.route.naive, one, bound, *like) for one, bound in values]
-    return rows, _Picture(*_words(fit, ends), total.route, value, None if shares is None else (str(benchmark), shares))
+    like_one = None if shares is None else (str(benchmark), shares)
+    doubts = fit.doubts_on({f"{a} -> {b}" for path in paths for a, b in pairwise(path)})
+    return rows, _Picture(*_words(fit, ends), total.route, value, like_one, doubts)
 
 
 def _words(fit: Fitted, ends: tuple[str, str]) -> tuple[str, str]:

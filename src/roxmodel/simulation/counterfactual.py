@@ -212,7 +212,7 @@ def counterfactual(  # noqa: PLR0913 - the contract of DESIGN.md
     again = np.zeros(1 if known.root is None else min(draws, _LEVELS), dtype=np.int64)
     at = fit.system(marker=True).only(again)
     estimate = _moved(fit, known, action, at, known.drawn(len(again), seed), seed).changes.mean(axis=0)
-    after = asking.unknown_after(fit, [fit.model.names[place] for place in action.acted])
+    after = fit.unknown_after([fit.model.names[place] for place in action.acted])
     unknown = (asking.unknown_note(fit),) if after else ()
     for name in after:
         changes[:, fit.model.names.index(name)] = estimate[fit.model.names.index(name)] = np.nan

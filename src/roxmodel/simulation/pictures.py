@@ -30,8 +30,9 @@ _TITLE = 100  # characters of a title that lists actions; more than that are cou
 
 def effects_figure(run: Run) -> Figure:
     """Fan chart of every construct that moves."""
-    low, high = np.quantile(run.changes, [0.025, 0.975], axis=0)
-    mean = run.changes.mean(axis=0)
+    low, high = run.spread.low, run.spread.high
+    told = run.effects()["mean"].to_numpy().reshape(len(run.fit.model.names), run.horizon).T
+    mean = np.where(np.isnan(told), run.spread.estimate, told)
     series = [
         FanSeries(
             name=construct.name,
@@ -46,7 +47,9 @@ def effects_figure(run: Run) -> Figure:
     ]
     names, count = ", ".join(i.name for i in run.interventions), len(run.interventions)
     title = f"What if: {names if count == 1 or len(names) <= _TITLE else f'{count} actions'}"
-    caption = f"Mean change against no action, all units; band: 95 % of {len(run.changes)} draws."
+    left = [one.name for one in series if np.isnan(told[:, run.fit.model.names.index(one.name)]).any()]
+    apart = f" {', '.join(left)}: at the estimate, where the draws have no mean that says anything." if left else ""
+    caption = f"Mean change against no action, all units; band: 95 % of {len(run.changes)} draws.{apart}"
     return warned(draw_fan(series, title, caption), doubt_words(run.doubts))
 
 

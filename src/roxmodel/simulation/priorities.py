@@ -346,7 +346,7 @@ def _effects_on(question: Question, outcome: str) -> dict[str, _Effect]:
     found = {name: effect for name, effect in every.items() if np.abs(effect.draws).max() > 0}
     if not found:
         raise SimulationError(f"Nothing in this graph acts on {outcome!r}.", hint="Name another outcome=.")
-    return {n: e.times(np.nan) if outcome in asking.unknown_after(fit, [n]) else e for n, e in found.items()}
+    return {n: e.times(np.nan) if outcome in fit.unknown_after([n]) else e for n, e in found.items()}
 
 
 def _rows(
@@ -408,9 +408,7 @@ def _marginal(
         courses = (question.course([option.action], ground) for option in options)
         every = [question.money("", c, [o.action]).benefit for c, o in zip(courses, options, strict=True)]
         benefit = np.stack(every, axis=1)
-    lost = {
-        c.name for c in able if asking.unknown_after(question.fit, [c.name]) & {one.name for one in question.priced}
-    }
+    lost = {c.name for c in able if question.fit.unknown_after([c.name]) & {one.name for one in question.priced}}
     return {key: benefit[:, i] / (np.nan if key[0] in lost else steps[i]) for i, key in enumerate(keys)}
 
 

@@ -40,7 +40,6 @@ __all__ = [
     "require_memory",
     "require_whole",
     "require_yes_no",
-    "unknown_after",
     "unknown_note",
     "used_edges",
 ]  # fmt: skip
@@ -134,7 +133,7 @@ class Question:
         """What the actions do, together; NaN after an edge of which the data say nothing."""
         found = course_of(self.system, actions, ground, self.horizon, self.priced)
         names = self.fit.model.names
-        unknown = unknown_after(self.fit, {names[place] for action in actions for place in action.acted})
+        unknown = self.fit.unknown_after({names[place] for action in actions for place in action.acted})
         if not unknown:
             return found
         changes, places = np.array(found.changes), [names.index(name) for name in unknown]
@@ -354,16 +353,6 @@ def _all_reached(starts: Iterable[str], steps: Sequence[tuple[str, str]]) -> set
         found |= ahead
         ahead = {b for a, b in steps if a in ahead} - found
     return found
-
-
-def unknown_after(fit: Fit, levers: Iterable[str]) -> frozenset[str]:
-    """Constructs whose change is not known, because the data say nothing of an edge on a way from what is acted on."""
-    lost = fit.without_information
-    if not lost:
-        return frozenset()
-    steps = [(edge.cause, edge.effect) for edge in fit.model.edges]
-    ahead = _all_reached(levers, steps)
-    return frozenset(_all_reached((effect for cause, effect in lost if cause in ahead), steps))
 
 
 def unknown_note(fit: Fit) -> str:

@@ -414,7 +414,7 @@ def simulate(  # noqa: PLR0913 - the contract of DESIGN.md
         value=FrozenMapping({} if money is None else dict(money.value)),
         notes=(
             *asking.fit_notes(fit),
-            *((asking.unknown_note(fit),) if asking.unknown_after(fit, levers) else ()),
+            *((asking.unknown_note(fit),) if fit.unknown_after(levers) else ()),
             *assumed,
             *assumed_notes(fit),
             *question.loops,

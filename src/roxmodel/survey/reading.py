@@ -31,7 +31,7 @@ from roxmodel.survey.frames import (
 )
 from roxmodel.survey.keys import Keys, key_doubts, label_doubts, read_keys, refuse_mixed_types, refuse_twice
 from roxmodel.survey.misread import ItemAnswers, Kind, code_doubts
-from roxmodel.survey.suspect import duplicate_doubts, reversed_in_moments
+from roxmodel.survey.suspect import duplicate_doubts, heaped_answers, reversed_in_moments
 from roxmodel.survey.team_columns import team_codes, team_doubts
 from roxmodel.types import FloatArray, IntArray
 
@@ -203,6 +203,7 @@ def frame_doubts(model: RoxModel, native: object, columns: Mapping[str, str | No
     constructs = [construct.name for construct in model.constructs for _ in construct.items]
     asked = [ItemAnswers(item, own, name) for item, own, name in zip(model.items, answers, constructs, strict=True)]
     found = list(code_doubts("data", asked, "answers", _MASK))
+    found += heaped_answers("data", list(zip(model.items, answers, strict=True)))
     if columns.get("frequency") is None:
         found += duplicate_doubts("data", answers, None)
     for option, column in named:
@@ -289,6 +290,7 @@ def _read_source(source: str, given: object, items: list[Item], options: Options
         holed = moments.n.shape[1:] != (1, 1) and bool((moments.n != moments.n[:, :1, :1]).any())
         book.rows[source] = Rows(tuple(answers), design, holed)
         book.note(source, "answers", answers)
+        book.doubts += heaped_answers(source, [(one.item, one.values) for one in answers])
         if source not in options.frequency:
             twice = duplicate_doubts(source, columns, keys.codes)
             book.doubts += twice

@@ -1,4 +1,4 @@
-"""Doubts about answers: rows that were read twice, questions worded the other way round and not declared so."""
+"""Doubts about answers: rows read twice, questions worded the other way round, answers heaped at one end."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from roxmodel.moments.condense import kish_of
 from roxmodel.moments.linked import LinkedMoments, SourceMoments
 from roxmodel.spec.constructs import UNIT, Construct
 from roxmodel.spec.graph import RoxModel
+from roxmodel.spec.questionnaire import Item
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
-    "Direction", "Repeats", "direction_of", "duplicate_doubts", "effective_answers", "repeats_of",
+    "Direction", "Repeats", "direction_of", "duplicate_doubts", "effective_answers", "heaped_answers", "repeats_of",
     "reversed_by_covariance", "reversed_in_moments",
 ]  # fmt: skip
 
@@ -246,6 +247,51 @@ def _single_rows(parts: Sequence[NDArray[np.uint64]], pattern: NDArray[np.uint64
     # more than chance: by Poisson with twice the variance, and by half again at least
     unlikely = same > 1.5 * expected + 4 * sqrt(expected) and _tail(int(same // 2), expected / 2) < _RARE
     return Repeats(int((times - 1).sum()), expected, 0, len(unit)) if unlikely else None
+
+
+_HEAPED = 0.5  # share of answers at an end of the scale from which it is said
+_POINTS = 4  # of a scale, from which it has a middle
+_WHOLE = 2_000  # answers looked at for whether they are whole numbers
+
+
+def heaped_answers(source: str, asked: Sequence[tuple[Item, NDArray[Any]]]) -> list[Doubt]:
+    """A note on items of which half of the answers or more are the best (or the worst) that can be given.
+
+    Of an opinion that is normal and cut off at the end of the scale the mean answer moves by the share that is not
+    there: McDonald & Moffitt (1980), doi 10.2307/1924766. `asked`: items with their answers (n,), as given.
+    """
+    found: list[tuple[str, float, str]] = []
+    for item, answers in asked:
+        low, high = _ends(item, answers)
+        people = int(np.isfinite(answers).sum())
+        if high - low < _POINTS - 1 or people < _FEWEST_PEOPLE:
+            continue
+        ends = [("highest", high), ("lowest", low)]
+        shares = [(item.name, float((answers == end).sum()) / people, word) for word, end in ends]
+        found += [one for one in shares if one[1] >= _HEAPED]
+    if not found:
+        return []
+    shown = ", ".join(f"{name!r} {100 * share:.0f} %" for name, share, _ in found[:5])
+    more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+    worst = max(found, key=lambda one: one[1])
+    words = (
+        f"Half of the answers or more stand at one end of the scale ({source}: {shown}{more}): units beyond it look "
+        f"alike, and the mean answer to {worst[0]!r} moves by about {1 - worst[1]:.2f} for a point of opinion."
+    )
+    remedy = "Ask on a longer scale or something harder to agree to; until then effects of a push are of the answers."
+    return [Doubt("scale", "note", words, tuple(name for name, _, _ in found), remedy)]
+
+
+def _ends(item: Item, answers: NDArray[Any]) -> tuple[float, float]:
+    """Ends of the scale; where none is declared those of whole-number answers of few kinds; else no room between."""
+    low, high = item.ends
+    if low is not None and high is not None:
+        return low, high
+    some = np.asarray(answers[:_WHOLE], dtype=np.float64)
+    some = some[np.isfinite(some)]
+    if item.scale is not None or not len(some) or (some != np.floor(some)).any() or np.ptp(some) > 10:
+        return 0.0, 0.0
+    return float(np.nanmin(answers)), float(np.nanmax(answers))
 
 
 _ALPHA = 0.002  # of calling any right item of a model reversed, were it nothing but noise

@@ -29,6 +29,7 @@ _FEWEST = 10  # degrees of freedom, between teams and within, from which a test 
 _REPEATED = 300  # names that come again in other units: as many at most
 _NESTED = 1.1  # teams of all units by different names, up to which names count as teams' own
 _SMALL = 0.05  # growth of the sampling variance of unit means that is not worth a doubt
+_PLAIN = 0.1  # share between teams of names that come again elsewhere, below which they may be a trait of persons
 
 
 def team_codes(source: str, frame: Frame, column: str) -> IntArray:
@@ -40,6 +41,7 @@ def team_codes(source: str, frame: Frame, column: str) -> IntArray:
 @dataclass(frozen=True, slots=True)
 class _Tested:
     column: str
+    nested: bool  # whether names are teams' own
     teams: int
     share: float  # of the variance within units that lies between teams, 0-1
     growth: float  # of the sampling variance of unit means, were people of a team taken as what they are
@@ -104,7 +106,8 @@ def _said(source: str, tested: list[_Tested], level: float) -> list[Doubt]:
         f"unit means vary by chance {100 * first.growth:.0f} % more than taken, and effects are understated{also}."
     )
     remedy = f"Say rox.Study(..., team={{{source!r}: {first.column!r}}}), if these people work together."
-    return [Doubt("teams", "doubtful" if first.growth > _SMALL else "note", finding, names, remedy)]
+    serious = any(one.growth > _SMALL and (one.nested or one.share > _PLAIN) for one in clear)
+    return [Doubt("teams", "doubtful" if serious else "note", finding, names, remedy)]
 
 
 def _p(value: float) -> str:
@@ -187,11 +190,11 @@ def _tested(
     if free < _FEWEST or n - teams < _FEWEST or inside <= 0:
         return None
     squares, freedom = (between / free, inside / (n - teams)), (free, n - teams)
-    return _judged(column[0], squares, freedom, (distinct_teams // names, size), effective)
+    return _judged((column[0], nested), squares, freedom, (distinct_teams // names, size), effective)
 
 
 def _judged(
-    name: str,
+    column: tuple[str, bool],
     squares: tuple[float, float],
     freedom: tuple[int, int],
     laid: tuple[IntArray, IntArray],
@@ -210,7 +213,7 @@ def _judged(
     true = (team * squared / people + squares[1]) / people
     statistic = squares[0] / squares[1]
     return _Tested(
-        name, len(size), team / (team + squares[1]), float(true[known].mean() / independent[known].mean()) - 1,
+        *column, len(size), team / (team + squares[1]), float(true[known].mean() / independent[known].mean()) - 1,
         statistic, float(fdtrc(effective * freedom[0], effective * freedom[1], statistic)),
     )  # fmt: skip
 

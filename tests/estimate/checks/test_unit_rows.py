@@ -1,5 +1,6 @@
 """Units far out or of leverage, who is missing, who answered and how answers spread: named, and nothing else."""
 
+import re
 import warnings
 
 import numpy as np
@@ -125,6 +126,10 @@ def test_a_response_rate_that_goes_with_the_outcome_is_said():
 def test_spread_that_goes_with_size_is_said():
     doubt = found(staff(spread=0.5 + COUNT / 30), books())["sampling"]
     assert (doubt.verdict, doubt.culprits) == ("doubtful", ("employee",))
+    low, high = (float(word) for word in re.findall(r"(\d\.\d+) times", doubt.finding))
+    spread = 0.5 + COUNT / 30
+    few, most = (np.sqrt(np.mean(spread[own] ** 2)) for own in (COUNT <= 18, COUNT >= 28))
+    assert low / high == pytest.approx(few / most, abs=0.1)  # and not a trend drawn on to where nothing is left
 
 
 def test_moments_alone_are_looked_at_too():

@@ -17,6 +17,7 @@ from roxmodel.estimate.latent.solve import solved_again
 from roxmodel.implied.likelihood import expand
 from roxmodel.moments.linked import LinkedMoments, SourceMoments
 from roxmodel.numerals import plain, written
+from roxmodel.records import LINEAR
 from roxmodel.spec.causal import headline
 from roxmodel.survey.books import book_doubts, slipped, unknown_rows
 from roxmodel.survey.study import Study
@@ -108,7 +109,9 @@ def _pulling(evidence: Evidence, rest: Unexplained, far: bool) -> Iterator[Doubt
     """Notes of ``leverage``: the total that is reported first without a unit, where it moves by more than its error."""
     pair, fit, strange = headline(evidence.model), evidence.fit, _strange(evidence)
     known = [k for k, unit in enumerate(rest.units or ()) if str(unit) in strange]
-    if pair is None or len(fit.groups) > 1 or not (len(rest.rows) <= _MANY or far or known):
+    if pair is None or len(fit.groups) > 1 or any(family != LINEAR for family in fit.families):
+        return
+    if not (len(rest.rows) <= _MANY or far or known):
         return
     slope = total_slope(fit)
     error = float(np.sqrt(slope @ fit.vcov @ slope))
@@ -378,12 +381,15 @@ def _spreading(moments: LinkedMoments) -> Iterator[Doubt]:
             moments.sources
         ):
             continue
-        low, high = (np.sqrt(max(level + slope * float(end), 0.0)) for end in (x.min(), x.max()))
+        third, last = np.quantile(n, [1 / 3, 2 / 3])
+        few = n <= min(float(third), float(n.min() + n.max()) / 2)
+        ends = (few, (n >= last) & ~few)
+        low, high = (np.sqrt(np.average(ratio[end], weights=weight[end])) for end in ends)
         way = "more" if slope > 0 else "less"
         yield Doubt(
             "sampling", "doubtful",
-            f"Answers of the {source.source} survey spread {way} in units where more answered: by the trend the "
-            f"standard deviation of one answer is {low:.2f} times the usual where {n.min():.0f} answered, {high:.2f} "
-            f"times where {n.max():.0f} did; the errors of unit means take it as the same everywhere.",
+            f"Answers of the {source.source} survey spread {way} in units where more answered: the standard deviation "
+            f"of one answer is {low:.2f} times the usual in the third of units where fewest answered, {high:.2f} times "
+            "where most did; the errors of unit means take it as the same everywhere.",
             (source.source,), "Compare with fits of the smaller and of the larger units alone.",
         )  # fmt: skip
