@@ -9,6 +9,7 @@ import numpy as np
 
 from roxmodel.doubts import Doubt
 from roxmodel.estimate.checks.causes import told_apart
+from roxmodel.estimate.checks.composite_arrows import composite_arrows
 from roxmodel.estimate.checks.evidence import Evidence
 from roxmodel.estimate.checks.meaning import few_units, no_information, verdict_rows
 from roxmodel.estimate.checks.misfit_checks import misfits, missing_arrows
@@ -28,6 +29,7 @@ _CHECKS: Final[Sequence[Check]] = (
     few_units,
     misfits,
     missing_arrows,
+    composite_arrows,
     turned_arrows,
     unit_findings,
     same_people,
