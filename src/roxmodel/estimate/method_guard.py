@@ -256,6 +256,7 @@ class _Split:
         how = f"no arrow joins two constructs that the same people answered ({told})"
         if isinstance(self.options, PathOptions):
             how = f"one half answers for causes, the other for effects of their own survey ({', '.join(self.parts)})"
+            how += "; means of halves are noisier, so that these effects are understated the more"
         return (
             f"method_guard='split': people of a unit were dealt out at random {splits} times ({drawn}): {how}. "
             "Estimates are medians over these splits, errors those of such medians; checks and fit indices are of all "
