@@ -60,8 +60,8 @@ class Study(Told):
     eligible
         Source -> column of the unit frame with how many people could have answered.
     team
-        Column of teams inside units, or source -> column: people of one team answer alike (they share a boss, a shift,
-        a day), so that a mean of 20 people of 4 teams says less than one of 20 people who have nothing in common. The
+        Column of teams inside units (of every frame that has it), or source -> column: people of one team answer alike
+        (they share a boss, a shift, a day), so that a mean of 20 people of 4 teams says less than one of 20 people who have nothing in common. The
         sampling error of unit means then comes from teams: Σ_team Σ_t (n_tj / n_j)² + Σ_person / n_j, both covariances
         found by the method of moments (doi 10.1002/9780470316856); without it effects are understated where teams
         differ. A value names a team of its own in every unit; a person without one stands alone. In finite units
@@ -135,6 +135,7 @@ class Study(Told):
             frequency=_by_source("frequency", frequency, asked),
             eligible=_by_source("eligible", eligible, asked),
             team=_by_source("team", team, asked),
+            anywhere=isinstance(team, str),
             coerce=coerce,
         )
         reading = read_frames(model, frames, options)
