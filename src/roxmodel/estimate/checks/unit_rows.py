@@ -59,7 +59,10 @@ def _far_out(evidence: Evidence, rest: Unexplained) -> Iterator[Doubt]:
     found: dict[int, list[str]] = {}
     worst: dict[int, float] = {}
     if rest.distance is not None and rest.values is not None:
-        for place in _apart(rest.distance, rest.values, level):
+        own = np.diagonal(weight, axis1=1, axis2=2)
+        z = np.divide(push**2, own, out=np.zeros(push.shape), where=own > 0)
+        # the farthest equation is left to its own test, which knows how heavy its tails are
+        for place in _apart(np.maximum(rest.distance - z.max(axis=1), 0.0), rest.values - 1, level):
             found.setdefault(place, [])
     strange = _strange(evidence)
     for k, name in enumerate(effects):
