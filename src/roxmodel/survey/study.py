@@ -10,7 +10,7 @@ import numpy as np
 from roxmodel.doubts import Doubt, doubt_lines, warn_doubts
 from roxmodel.errors import DataError, SpecError, did_you_mean, listed
 from roxmodel.moments.cells import Cells
-from roxmodel.moments.linked import LinkedMoments
+from roxmodel.moments.linked import LinkedMoments, SourceMoments
 from roxmodel.spec.constructs import UNIT
 from roxmodel.spec.graph import RoxModel
 from roxmodel.story import Story, StoryTable, Told
@@ -20,7 +20,7 @@ from roxmodel.survey.composites import MIN_GROUP, hidden_scores, unit_composites
 from roxmodel.survey.frames import raw_column, require_columns
 from roxmodel.survey.keys import refuse_rounded
 from roxmodel.survey.linkage import linkage_table, quality_table, unmatched_table
-from roxmodel.survey.reading import Options, Reading, Rows, read_frames, read_moments
+from roxmodel.survey.reading import Options, Reading, read_frames, read_moments
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -224,9 +224,28 @@ class Study(Told):
         """
         return self._reading.cells(source, items)
 
-    def rows(self, source: str) -> Rows | None:
-        """Answers of a survey as read; None where they are not at hand (published means, moments, a pickle)."""
-        return self._reading.rows.get(source)
+    def parted(self, source: str, parts: Sequence[Sequence[str]], rng: np.random.Generator) -> list[SourceMoments]:
+        """Moments of a survey whose people are dealt out at random within units, each part for some of the items.
+
+        Raises
+        ------
+        DataError
+            Where rows are not at hand (published means, moments, a pickle), or stand for several people, or for all.
+        """
+        rows = self._reading.rows.get(source)
+        if rows is None:
+            raise DataError(
+                f"To part its respondents takes the rows of {source!r}, and this study has none (published means, "
+                "moments or a pickle).",
+                hint="Make the Study from the frames; method_guard='factor' needs no rows.",
+            )
+        if rows.design.frequency is not None or self.moments.source(source).eligible is not None:
+            raise DataError(
+                f"The respondents of {source!r} cannot be parted: rows stand for several people (frequency=), or for "
+                "all who could answer (eligible=).",
+                hint="Leave these options out of the Study; method_guard='factor' takes them.",
+            )
+        return rows.parted(source, parts, rng)
 
     @property
     def moments(self) -> LinkedMoments:
