@@ -71,7 +71,7 @@ def main() -> None:
     fit_small = rox.fit(small.model, small.study())
     given = candidates(200, np.random.default_rng(1))
     budget = sum(one.cost for one in given) / 6
-    asked = {"budget": budget, "horizon": 12, "draws": 5_000, "seed": 1, **money}
+    asked = {"budget": budget, "horizon": 12, "draws": 5_000, "seed": 1, "doubtful": True, **money}
     timed("optimize, 200 actions x 5,000 draws, ends of scales shared", lambda: rox.optimize(fit_small, given, **asked))
     timed("the same for the worst tenth (cvar)", lambda: rox.optimize(fit_small, given, objective="cvar", **asked))
     plan = rox.optimize(fit_small, given, **asked)

@@ -148,7 +148,7 @@ def one_world(task: tuple[str, int]) -> dict[str, Any]:
         - one.cost
         for one in given
     }
-    asked = {"budget": budget, "horizon": 1, "draws": DRAWS, "seed": seed, "value": {"revenue": 1.0}}
+    asked = {"budget": budget, "horizon": 1, "draws": DRAWS, "seed": seed, "value": {"revenue": 1.0}, "doubtful": True}
     study = world.study()
     linked, path = rox.fit(world.model, study), rox.fit(world.model, study, method="path")
     plans = {

@@ -53,6 +53,13 @@ def test_doubts_come_back_without_names_of_units(doubted, tmp_path):
         rox.simulate(again, [rox.Intervention(name="a", shift={"pride": 0.1})], draws=20)
 
 
+def test_a_doubt_that_names_a_unit_is_saved_without_it_whatever_it_says(clean, tmp_path):
+    far = Doubt("leverage", "doubtful", "Unit 'B007' is far out.", ("B007",), "Look at 'B007'.")
+    text = replace(clean, findings=(*clean.findings, far)).save(tmp_path / "fit.json").read_text()
+    assert "B007" not in text
+    assert [one.finding for one in rox.load(tmp_path / "fit.json").doubts] == ["This check doubts single units."]
+
+
 def test_the_engine_tells_once_and_shows_them(doubted, clean, tmp_path):
     path = doubted.save(tmp_path / "fit.json")
     with pytest.warns(RoxWarning, match=r"engine\.info\.doubts") as caught:

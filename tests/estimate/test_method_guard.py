@@ -142,6 +142,15 @@ def test_without_rows_nobody_can_be_parted() -> None:
     assert rox.fit(MODEL, data.moments, method_guard="factor").converged
 
 
+@pytest.mark.parametrize("option", ["eligible", "frequency"])
+def test_rows_that_stand_for_more_than_one_person_cannot_be_parted(option: str) -> None:
+    parts = frames(1)
+    parts["employee"]["times"], parts["unit"]["staff"] = 1, 40
+    given = {"eligible": {"employee": "staff"}} if option == "eligible" else {"frequency": {"employee": "times"}}
+    with pytest.raises(rox.RoxError, match=option):
+        rox.fit(MODEL, rox.Study(MODEL, **parts, by="store", **given), method_guard="split")
+
+
 def test_nothing_to_guard_is_said() -> None:
     own = rox.RoxModel(name="m", constructs=MODEL.constructs, edges=["pride -> value", "beh -> value"])
     for guard in ("split", "factor"):

@@ -453,7 +453,8 @@ def test_an_unexpected_sign_is_said():
 def test_near_collinear_causes_are_said():
     frame = linear_frame()
     frame["behaviours"] = frame["pride"] + np.random.default_rng(9).normal(0, 0.05, ROWS)
-    fit = fitted(linear_model(["pride + behaviours -> value"]), frame, "robust")
+    with pytest.warns(rox.RoxWarning, match=r"collinear \(doubtful\): pride and behaviours"):
+        fit = fitted(linear_model(["pride + behaviours -> value"]), frame, "robust")
     assert any("hard to tell apart" in note and "pride" in note and "behaviours" in note for note in fit.notes)
 
 

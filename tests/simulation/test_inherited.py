@@ -104,6 +104,9 @@ def test_no_budget_is_spent_on_doubt_without_a_word(collinear, total):
         SimulationError, match=r"doubtful where .*pride -> behaviours.*collinear: pride and influencers"
     ):
         rox.optimize(collinear, [COACHING, SERVICE], **ask)
+    both = replace(collinear, findings=(BOOKS, COLLINEAR))
+    with pytest.raises(SimulationError, match=r"books: A row.*And 1 more: collinear \(pride, influencers\)\."):
+        rox.optimize(both, [COACHING], **ask)
     with pytest.raises(SimulationError, match=r"unusable.*books.*total"):
         rox.optimize(total, [SERVICE], **ask)
     with warnings.catch_warnings():

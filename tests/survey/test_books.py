@@ -99,3 +99,24 @@ def test_skewed_figures_are_not_doubted(shape):
 def test_too_few_figures_say_nothing():
     assert np.isnan(far_out(np.arange(5.0), 1e6))
     assert slipped(np.r_[np.ones(50), 100.0], 0.01) == []
+
+
+def test_books_alone_are_looked_at_too():
+    model = rox.RoxModel(
+        name="m",
+        edges=["affluence -> revenue"],
+        constructs=[
+            rox.Construct(name="affluence", factor="context", source="unit", items=["affluence"]),
+            rox.Construct(name="revenue", factor="outcomes", source="unit", items=["revenue"]),
+        ],
+    )
+    with pytest.warns(rox.RoxWarning, match="'Total'"):
+        rox.Study(model, unit=with_row("Total", revenue=WORLD.unit["revenue"].sum()), by="branch")
+    assert not rox.Study(model, unit=WORLD.unit, by="branch").doubts
+
+
+def test_surveys_of_a_part_of_the_units_are_no_doubt():
+    some = set(WORLD.unit["branch"][::2])
+    frames = {name: getattr(WORLD, name) for name in ("employee", "customer")}
+    part = {name: frame[frame["branch"].isin(some)] for name, frame in frames.items()}
+    assert "books" not in {one.check for one in WORLD.study(**part).doubts}

@@ -124,19 +124,8 @@ def _check_split(model: RoxModel, data: object, options: PathOptions | SemOption
             hint="Leave bootstrap=, se='bootstrap' and within= out.",
         )
     for source in shared_edges(model):
-        rows, own = data.rows(source), data.moments.source(source)
-        if rows is None:
-            raise RoxError(
-                f"method_guard='split' needs the rows of {source!r}, and this study has none (published means, "
-                "moments or a pickle).",
-                hint="Make the Study from the frames, or use method_guard='factor'.",
-            )
-        if own.eligible is not None or rows.design.frequency is not None:
-            raise RoxError(
-                "method_guard='split' takes people as a sample of very many, one row each: it knows no eligible= and "
-                "no frequency=.",
-                hint="Leave them out of the Study, or use method_guard='factor'.",
-            )
+        first = next(c.item_names for c in model.constructs if c.source == source)
+        data.parted(source, [first], np.random.default_rng(0))  # refused before the work begins
 
 
 def as_split(found: Fit, whole: Estimated, data: Study, options: PathOptions | LinkedOptions) -> Fit:
@@ -192,9 +181,8 @@ class _Split:
     def estimates(self, rng: np.random.Generator, found: Fit) -> tuple[FloatArray, FloatArray]:
         """Estimates and their covariance, of one split."""
         dealt = {
-            own.source: rows.parted(own.source, [self._items(names) for names in self.parts[own.source]], rng)
-            for own in self.data.moments.sources
-            if own.source in self.parts and (rows := self.data.rows(own.source)) is not None
+            source: self.data.parted(source, [self._items(names) for names in sets], rng)
+            for source, sets in self.parts.items()
         }
         if isinstance(self.options, PathOptions):
             return self._regressions(dealt, found)
@@ -256,6 +244,7 @@ class _Split:
         how = f"no arrow joins two constructs that the same people answered ({told})"
         if isinstance(self.options, PathOptions):
             how = f"one half answers for causes, the other for effects of their own survey ({', '.join(self.parts)})"
+            how += "; means of halves are noisier, so that these effects are understated the more"
         return (
             f"method_guard='split': people of a unit were dealt out at random {splits} times ({drawn}): {how}. "
             "Estimates are medians over these splits, errors those of such medians; checks and fit indices are of all "

@@ -15,8 +15,8 @@ from roxmodel.implied.matrices import DISTURBANCES, EDGES, LOADINGS, RESIDUALS, 
 from roxmodel.types import FloatArray, IntArray
 
 __all__ = [
-    "CaseSums", "curvature", "is_diagonal", "pair_cross", "pair_information", "pair_places", "pair_table",
-    "slope_diagonal", "sums_of",
+    "CaseSums", "curvature", "expected_curvature", "is_diagonal", "pair_cross", "pair_information", "pair_places",
+    "pair_table", "slope_diagonal", "sums_of",
 ]  # fmt: skip
 
 _MOST_PAIRED = 40  # variables up to which tables of pairs by pairs are held
@@ -66,6 +66,17 @@ def curvature(layout: Layout, at: Implied, sums: CaseSums) -> tuple[FloatArray, 
         cross = by_mu.T @ pair_cross(sums, low) if layout.means else np.zeros_like(expected)
     means = by_mu.T @ sums.inverse @ by_mu
     return means + expected / 2, means + mixed - expected / 2 + cross + cross.T
+
+
+def expected_curvature(layout: Layout, at: Implied, sums: CaseSums) -> FloatArray:
+    """The expected information alone, by the rows of the table, where the Hessian is not asked for."""
+    if not layout.constructs or len(layout.items) > _MOST_PAIRED:
+        return curvature(layout, at, sums)[0]
+    places = _places(len(layout.items))
+    by_sigma, by_mu = moment_jacobian(layout, at)
+    low = by_sigma[places.row, places.column] * places.share[:, None]
+    own = pair_table(sums.plain + sums.plain.T)
+    return np.asarray(by_mu.T @ sums.inverse @ by_mu + low.T @ (own @ low) / 2)
 
 
 def pair_places(p: int) -> tuple[IntArray, IntArray]:

@@ -19,14 +19,14 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from roxmodel.implied.curvature import CaseSums, curvature, sums_of
+from roxmodel.implied.curvature import CaseSums, curvature, expected_curvature, sums_of
 from roxmodel.implied.matrices import Implied, Layout, bank_of, implied, mean_weight, second_order
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
 __all__ = [
     "Against", "Expansion", "NormalCells", "Objective", "Part", "Seen", "Target", "against", "case_scores",
     "cells_of_rows", "expand", "gradient_of", "half_deviance", "half_deviance_at", "inverse_of", "inverted",
-    "is_regular", "objective_of_units", "pulls", "slope",
+    "is_regular", "objective_of_units", "pulls", "scored", "slope",
 ]  # fmt: skip
 
 _SINGULAR = 1e-12  # share of a variance that the other variables leave, below which only rounding is left
@@ -332,6 +332,32 @@ def _expand_cells(layout: Layout, at: Implied, data: NormalCells) -> Expansion:
     expected, observed = curvature(layout, at, sums)
     observed = observed + second_order(layout, at, pull, push)
     return Expansion(total / 2, gradient @ link, link.T @ observed @ link, link.T @ expected @ link)
+
+
+def scored(layout: Layout, theta: FloatArray, data: Seen) -> tuple[FloatArray, FloatArray]:
+    """Gradient and expected information of half the deviance per case, as `expand` has them, without its Hessian.
+
+    Raises numpy.linalg.LinAlgError where it is not defined.
+    """
+    if isinstance(data, Target):
+        found = expand(layout, theta, data)
+        return found.gradient, found.information
+    at, p = implied(layout, theta), len(layout.items)
+    low = np.tril_indices(p)
+    pull, push, inverse = np.zeros((p, p)), np.zeros(p), np.zeros((p, p))
+    plain = np.zeros((len(low[0]), len(low[0])))
+    for block in data.blocks():
+        own, weight = against(block, at.mu, at.sigma), block.weight / data.size
+        pull, push = pull + own.pull(weight), push + weight @ own.pushed
+        packed = own.inverse[:, low[0], low[1]]
+        plain += (packed * weight[:, None]).T @ packed
+        inverse += np.tensordot(weight, own.inverse, 1)
+    information = expected_curvature(layout, at, CaseSums(plain, plain, np.zeros((len(low[0]), p)), inverse))
+    gradient = gradient_of(layout, at, pull, push)
+    order = np.argsort(layout.theta)
+    if layout.n_free == len(order) and (layout.theta[order] == np.arange(len(order))).all():
+        return gradient, information[np.ix_(order, order)]  # no two rows share a parameter
+    return gradient, layout.link.T @ information @ layout.link
 
 
 def _expand_complete(layout: Layout, at: Implied, target: Target) -> Expansion:

@@ -15,6 +15,7 @@ from roxmodel.types import BoolArray, FloatArray
 
 __all__ = ["Freed", "score_tests"]
 
+_TOLD = 1e-3  # smallest pivot of the information, its diagonal 1, that has digits enough
 _NOTHING_NEW = 1e-7  # share of its information that a candidate must bring beyond the parameters of the model
 
 
@@ -54,12 +55,22 @@ def score_tests(gradient: FloatArray, information: FloatArray, moving: BoolArray
     block, cross = information[np.ix_(places, places)], information[places, m:]
     unit = np.sqrt(np.diag(block))
     unit = np.where(unit > 0, unit, 1.0)
-    solved = np.linalg.lstsq(block / np.outer(unit, unit), cross / unit[:, None], rcond=None)[0] / unit[:, None]
+    solved = _solved(block / np.outer(unit, unit), cross / unit[:, None]) / unit[:, None]
     lean = np.zeros((information.shape[0] - m, m))
     lean[:, places] = -solved.T
     slope = gradient[m:] - gradient[places] @ solved
     left = information[m:, m:] - cross.T @ solved
     return _asked(slope, left, np.diag(information)[m:], lean, n)
+
+
+def _solved(block: FloatArray, cross: FloatArray) -> FloatArray:
+    """block⁻¹ cross, of least length where parameters of the model cannot be told apart."""
+    try:
+        if np.diag(np.linalg.cholesky(block)).min() > _TOLD:
+            return np.asarray(np.linalg.solve(block, cross), dtype=np.float64)
+    except np.linalg.LinAlgError:
+        pass
+    return np.asarray(np.linalg.lstsq(block, cross, rcond=None)[0], dtype=np.float64)
 
 
 def _asked(slope: FloatArray, left: FloatArray, alone: FloatArray, lean: FloatArray, n: float) -> Freed:

@@ -11,7 +11,7 @@ import networkx as nx
 import numpy as np
 
 from roxmodel.errors import EstimationError, RoxError, did_you_mean
-from roxmodel.implied.likelihood import NormalCells, Target, expand
+from roxmodel.implied.likelihood import NormalCells, Target, scored
 from roxmodel.implied.matrices import DISTURBANCES, RESIDUALS, filled, moment_jacobian
 from roxmodel.implied.score_tests import Freed, score_tests
 from roxmodel.records import ScoreTest
@@ -265,9 +265,9 @@ def tested(fit: Fitted, candidates: Sequence[Candidate], seen: Basis | None) -> 
     units = np.ones(count)
     groups = extended(fit, candidates, None if seen is None else seen.scale)
     for number, group in enumerate(groups):
-        at = expand(group.layout, theta, group.sample if seen is None else seen.parts[number])
-        gradient += group.share * at.gradient
-        information += group.share * at.information
+        own = scored(group.layout, theta, group.sample if seen is None else seen.parts[number])
+        gradient += group.share * own[0]
+        information += group.share * own[1]
         spreads = _spreads(group, theta)
         for place, row in enumerate(one.row for one in candidates):
             if row.group == group.name:

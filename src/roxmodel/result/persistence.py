@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import fields, replace
 from math import comb
 from pathlib import Path
@@ -30,7 +30,7 @@ from roxmodel.spec.parameters import Kind, Parameter, ParameterTable, covariates
 from roxmodel.survey.composites import MIN_GROUP
 from roxmodel.types import FloatArray, Level, Method, Scaling, StandardErrors
 
-__all__ = ["fit_content", "fitted_from_content", "load_fitted", "save_fit"]
+__all__ = ["fit_content", "fitted_from_content", "load_fitted", "save_fit", "saved_doubts"]
 
 _PLANNED = tuple(field.name for field in fields(Parameter) if field.name != "given")  # what a document says of a row
 _FORMER = {"value": "estimate", "low": "ci_low", "high": "ci_high"}  # columns that a document calls otherwise
@@ -87,8 +87,18 @@ def fit_content(fit: Fitted) -> FitContent:
         population=replace(fit.population, low=low, high=high, **nobody),
         replicates=None if fit.resampling is None else fit.resampling.values,
         indices={name: float(value) for name, value in fit.index_values.items()},
-        doubts=tuple(DoubtRecord.of(replace(doubt, edges=fit.edges_in(doubt))) for doubt in fit.doubts),
+        doubts=saved_doubts(fit, fit.doubts),
     )
+
+
+def saved_doubts(fit: Fitted, doubts: Iterable[Doubt]) -> tuple[DoubtRecord, ...]:
+    """What a document may hold of doubts: the edges that they are about, no unit."""
+    units = {str(key) for key in fit.population.units or ()} - {*fit.model.names, *(i.name for i in fit.model.items)}
+    found = []
+    for one in doubts:
+        told = one.anonymous or ("" if units.isdisjoint(one.culprits) else "This check doubts single units.")
+        found.append(DoubtRecord.of(replace(one, edges=fit.edges_in(one), anonymous=told)))
+    return tuple(found)
 
 
 def _parameters(fit: Fitted) -> Iterator[ParameterRecord]:

@@ -386,7 +386,8 @@ def refuse_doubtful(fit: Fit, used: Collection[str], asked: Request) -> tuple[Do
         )
     if grave and not asked.doubtful:
         on = listed(sorted(edge for edge in used if fit.doubts_on([edge])), 6)
-        more = f" (and {len(grave) - 1} more: {', '.join(one.check for one in grave[1:9])})" if len(grave) > 1 else ""
+        others = [f"{one.check} ({', '.join(one.culprits[:4])})" if one.culprits else one.check for one in grave[1:9]]
+        more = f" And {len(grave) - 1} more: {', '.join(others)}." if others else ""
         raise SimulationError(
             f"No budget is spent on this fit, which is {grave[0].verdict} where the actions need it ({on}): "
             f"{grave[0].check}: {grave[0].finding}{more}",

@@ -27,6 +27,7 @@ BOOKS_LEVEL: Final = 0.002  # probability of a doubt about books that hold units
 _ENOUGH = 20  # known figures below which nothing is called far out
 _TAIL = 10  # spacings of the outermost figures that say how heavy a tail is
 _BLOCK = 3  # figures that may be far out together on one side
+_USUAL = 3.5  # standard deviations of the inner figures that are never far out
 _FITS = 0.05  # p of a test of normality from which a scale counts as fitting
 _POOR = 0.01  # p below which the tail on a scale does not count where another fits
 _SAME = 1e-4  # relative difference up to which a figure is the sum of the others
@@ -65,9 +66,9 @@ def total_name(key: Hashable) -> bool:
 def book_doubts(moments: LinkedMoments) -> tuple[Doubt, ...]:
     """Doubts of ``books``: rows that are in no survey and look like no units, and figures far from all others."""
     figures = moments.figures
-    if figures is None or not moments.sources:
+    if figures is None:
         return ()
-    unknown = _unknown(moments, figures)
+    unknown = _unknown(moments, figures) if moments.sources else np.zeros(len(figures.units), dtype=bool)
     return (*_strange_rows(figures, unknown), *_strange_figures(figures, ~unknown))
 
 
@@ -177,6 +178,8 @@ def far_out(known: FloatArray, own: float) -> float:
     """
     if len(known) < _ENOUGH or not float(np.ptp(known)) > 0:
         return np.nan
+    if known.min() <= own <= known.max():
+        return 1.0
     side = 1.0 if own > np.median(known) else -1.0
     return _p_beyond(known, own, side, 1, 1)
 
@@ -259,7 +262,11 @@ def slipped(values: FloatArray, level: float) -> Sequence[int]:
     if len(np.unique(values)) < _ENOUGH:
         return found
     order = np.argsort(values)
+    inner = values[order[_BLOCK:-_BLOCK]]
+    middle, usual = float(inner.mean()), float(inner.std())
     for side, ranked in ((1.0, order[::-1]), (-1.0, order)):
+        if side * (float(values[ranked[0]]) - middle) <= _USUAL * usual:
+            continue
         for block in range(_BLOCK, 0, -1):
             rest = values[ranked[block:]]
             if len(rest) < _ENOUGH or not float(np.ptp(rest)) > 0:
@@ -276,6 +283,7 @@ def slipped(values: FloatArray, level: float) -> Sequence[int]:
 # --- columns that group
 
 MOST_GROUPINGS: Final = 50  # columns that are looked at
+_MOST_COLUMNS = 4 * MOST_GROUPINGS  # of whatever kind that are opened
 _FEWEST = 5  # groups with two members or more, below which no dependence can be told
 _COMPANY = 0.8  # share of all that must have company in their group
 
@@ -298,9 +306,8 @@ def groupings_of(frame: Frame, rows: IntArray, skip: Collection[str]) -> Iterato
     >>> [(found.name, found.codes.max() + 1) for found in groupings_of(frame, np.arange(18), ())]
     [('area', np.int64(6))]
     """
-    for name in frame.columns:
-        if name in skip or not isinstance(name, str):  # a number names a column by its place
-            continue
+    named = [name for name in frame.columns if isinstance(name, str) and name not in skip]  # a number is a place
+    for name in named[:_MOST_COLUMNS]:
         try:
             codes = _codes(frame, name)
         except (TypeError, ValueError):  # nested values, which cannot be told apart

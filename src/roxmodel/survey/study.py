@@ -10,7 +10,7 @@ import numpy as np
 from roxmodel.doubts import Doubt, doubt_lines, warn_doubts
 from roxmodel.errors import DataError, SpecError, did_you_mean, listed
 from roxmodel.moments.cells import Cells
-from roxmodel.moments.linked import LinkedMoments
+from roxmodel.moments.linked import LinkedMoments, SourceMoments
 from roxmodel.spec.constructs import UNIT
 from roxmodel.spec.graph import RoxModel
 from roxmodel.story import Story, StoryTable, Told
@@ -20,7 +20,7 @@ from roxmodel.survey.composites import MIN_GROUP, hidden_scores, unit_composites
 from roxmodel.survey.frames import raw_column, require_columns
 from roxmodel.survey.keys import refuse_rounded
 from roxmodel.survey.linkage import linkage_table, quality_table, unmatched_table
-from roxmodel.survey.reading import Options, Reading, Rows, read_frames, read_moments
+from roxmodel.survey.reading import Options, Reading, read_frames, read_moments
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,13 +60,14 @@ class Study(Told):
     eligible
         Source -> column of the unit frame with how many people could have answered.
     team
-        Column of teams inside units, or source -> column: people of one team answer alike (they share a boss, a shift,
-        a day), so that a mean of 20 people of 4 teams says less than one of 20 people who have nothing in common. The
-        sampling error of unit means then comes from teams: Σ_team Σ_t (n_tj / n_j)² + Σ_person / n_j, both covariances
-        found by the method of moments (doi 10.1002/9780470316856); without it effects are understated where teams
-        differ. A value names a team of its own in every unit; a person without one stands alone. In finite units
-        (`eligible`) both parts shrink by the share that was asked: teams that answered stand for those that did not.
-        Left out, columns that could name teams are tested, and one where people answer alike is a doubt (``teams``).
+        Column of teams inside units (of every frame that has it), or source -> column: people of one team answer alike
+        (they share a boss, a shift, a day), so that a mean of 20 people of 4 teams says less than one of 20 people who
+        have nothing in common. The sampling error of unit means then comes from teams: Σ_team Σ_t (n_tj / n_j)² +
+        Σ_person / n_j, both covariances found by the method of moments (doi 10.1002/9780470316856); without it effects
+        are understated where teams differ. A value names a team of its own in every unit; a person without one stands
+        alone. In finite units (`eligible`) both parts shrink by the share that was asked: teams that answered stand for
+        those that did not. Left out, columns that could name teams are tested, and one where people answer alike is a
+        doubt (``teams``).
     min_group
         Smallest number of people of a survey that any figure of a single unit rests on. What may not be shown, nothing
         that answers about units knows: tables leave it out, and `simulate` and its like take such a unit to stand at
@@ -135,6 +136,7 @@ class Study(Told):
             frequency=_by_source("frequency", frequency, asked),
             eligible=_by_source("eligible", eligible, asked),
             team=_by_source("team", team, asked),
+            anywhere=isinstance(team, str),
             coerce=coerce,
         )
         reading = read_frames(model, frames, options)
@@ -224,9 +226,28 @@ class Study(Told):
         """
         return self._reading.cells(source, items)
 
-    def rows(self, source: str) -> Rows | None:
-        """Answers of a survey as read; None where they are not at hand (published means, moments, a pickle)."""
-        return self._reading.rows.get(source)
+    def parted(self, source: str, parts: Sequence[Sequence[str]], rng: np.random.Generator) -> list[SourceMoments]:
+        """Moments of a survey whose people are dealt out at random within units, each part for some of the items.
+
+        Raises
+        ------
+        DataError
+            Where rows are not at hand (published means, moments, a pickle), or stand for several people, or for all.
+        """
+        rows = self._reading.rows.get(source)
+        if rows is None:
+            raise DataError(
+                f"To part its respondents takes the rows of {source!r}, and this study has none (published means, "
+                "moments or a pickle).",
+                hint="Make the Study from the frames; method_guard='factor' needs no rows.",
+            )
+        if rows.design.frequency is not None or self.moments.source(source).eligible is not None:
+            raise DataError(
+                f"The respondents of {source!r} cannot be parted: rows stand for several people (frequency=), or for "
+                "all who could answer (eligible=).",
+                hint="Leave these options out of the Study; method_guard='factor' takes them.",
+            )
+        return rows.parted(source, parts, rng)
 
     @property
     def moments(self) -> LinkedMoments:

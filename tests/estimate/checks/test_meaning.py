@@ -10,7 +10,8 @@ from scipy import stats
 from statsmodels.stats.outliers_influence import variance_inflation_factor
 
 import roxmodel as rox
-from roxmodel.estimate.checks import meaning
+from roxmodel.estimate.checks import causes, meaning
+from roxmodel.estimate.checks.evidence import Evidence
 from roxmodel.estimate.latent.door import solve_rows
 from roxmodel.estimate.options import SemOptions
 
@@ -178,6 +179,20 @@ def test_causes_that_cannot_be_told_apart_are_named_both():
     assert set(doubt.edges) == {"staff -> rating", "info -> rating"}
     [turned] = said(fit, "sign")
     assert (turned.verdict, turned.edges) == ("doubtful", ("staff -> rating",))
+    assert "se='robust'" not in doubt.finding  # of normal answers the information says it
+
+
+@QUIET
+def test_errors_that_are_too_small_are_said_beside():
+    """Heavy tails: what the doubt says of the error is what se='robust' gives, but for the information it rests on."""
+    rng = np.random.default_rng(5)
+    frame = survey(5, r=0.97) * np.sqrt(3 / rng.chisquare(5, 2000))[:, None]
+    fit = rox.fit(RATING, frame)
+    [doubt] = said(fit, "collinear")
+    robust = rox.fit(RATING, frame, se="robust").edges().set_index("cause")["se"]
+    plain = fit.edges().set_index("cause")["se"]
+    assert (robust > 1.1 * plain).all()
+    assert "se='robust'" in doubt.finding
 
 
 def test_causes_that_can_be_told_apart_are_not_doubted():
@@ -199,8 +214,8 @@ def test_the_multiple_correlation_is_that_of_a_regression():
     frame = survey(3, r=0.9)
     scores = pd.DataFrame({k: frame[[f"{k}1", f"{k}2", f"{k}3"]].mean(axis=1) for k in "sir"})
     fit = rox.fit(RATING, frame, method="path")
-    evidence = meaning.Evidence(RATING, frame, fit, None, {})
-    found = {edge.cause: edge for edge in meaning._edges_of(evidence)}
+    evidence = Evidence(RATING, frame, fit, None, {})
+    found = {edge.cause: edge for edge in causes._edges_of(evidence)}
     design = scores[["s", "i"]].assign(one=1.0).to_numpy()
     assert found["staff"].inflation == pytest.approx(variance_inflation_factor(design, 0), rel=1e-6)
     slope = stats.linregress(scores["s"], scores["r"])
@@ -214,7 +229,7 @@ def test_the_latent_correlation_is_tested_by_its_own_error():
     fit = rox.fit(RATING, survey(4, r=0.8), scaling="standardized")
     rows = fit.parameters()
     row = rows[(rows["kind"] == "covariance") & (rows["left"] == "staff")].iloc[0]
-    found = meaning._edges_of(meaning.Evidence(RATING, None, fit, solution, {}))
+    found = causes._edges_of(Evidence(RATING, None, fit, solution, {}))
     assert found[0].shared[0] == pytest.approx(abs(row["estimate"]), rel=1e-6)
     assert found[0].shared[1] == pytest.approx(row["se"], rel=1e-3)
 
@@ -258,3 +273,33 @@ def test_a_variance_at_its_bound_is_a_note_where_chance_explains_it():
     assert len(found) > 1
     assert {one.verdict for one in found} == {"note"}
     assert found[0].culprits == ("a1",)
+
+
+# --- few units
+
+
+@QUIET
+def test_few_units_are_a_note():
+    rng = np.random.default_rng(1)
+    keys = np.arange(12)
+    study = rox.Study(
+        MOOD,
+        employee=pd.DataFrame(
+            {"b": np.repeat(keys, 20), "p": np.repeat(rng.normal(size=12), 20) + rng.normal(size=240)}
+        ).assign(p=lambda f: np.clip(np.rint(3 + f["p"]), 1, 5)),
+        unit=pd.DataFrame({"b": keys, "rev": rng.normal(size=12)}),
+        by="b",
+    )
+    found = said(rox.fit(MOOD, study, method="path"), "few_units")
+    assert [one.verdict for one in found] == ["note"]
+    assert "12 units" in found[0].finding
+
+
+@QUIET
+def test_uneven_weights_and_few_rows_are_notes():
+    frame = survey(2, n=60).assign(w=np.where(np.arange(60) < 6, 50.0, 1.0))
+    found = said(rox.fit(RATING, frame, weight="w"), "few_units")
+    assert {one.verdict for one in found} == {"note"}
+    kish = frame["w"].sum() ** 2 / (frame["w"] ** 2).sum()
+    assert any(f"as much as {kish:.0f} of equal weight" in one.finding for one in found)
+    assert any("60 rows for 21 free parameters" in one.finding for one in found)

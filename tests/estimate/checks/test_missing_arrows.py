@@ -193,3 +193,26 @@ def test_of_a_regression_the_small_sample_p_is_exact():
 
     assert few_units_p(np.array([30 * r2]), 30, np.array([28.0]))[0] == pytest.approx(pearsonr(x, y).pvalue, rel=1e-9)
     assert np.isnan(few_units_p(np.array([np.nan]), 30, np.array([28.0]))).all()
+
+
+def test_regressions_of_composites_miss_it_too():
+    """In a chain noisy means let a cause shine through another: with the noise taken off no arrow is asked for."""
+    missed = frames(seed=3, units=250, arrow=30.0)
+    wrong = quietly(chain(), study(chain(), missed), method="path")
+    (doubt,) = (one for one in wrong.doubts if one.check == "missing_arrow")
+    assert doubt.culprits == ("pride", "revenue")
+    clean = frames(seed=11, units=400, people=6)
+    right = quietly(chain(), study(chain(), clean), method="path")
+    assert not [one for one in right.findings if one.check == "missing_arrow" and one.verdict != "ok"]
+
+
+def test_scores_of_people_have_a_note_only():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=500)
+    y = x + rng.normal(size=500)
+    table = pd.DataFrame({"x": x, "y": y, "z": y + 0.5 * x + rng.normal(size=500)})
+    constructs = [rox.Construct(name=n, factor="context", source="employee", items=[n]) for n in "xyz"]
+    fit = rox.fit(rox.RoxModel(name="m", constructs=constructs, edges=["x -> y", "y -> z"]), table, method="path")
+    (note,) = (one for one in fit.findings if one.check == "missing_arrow")
+    assert (note.verdict, note.culprits) == ("note", ("x", "z"))
+    assert "method='sem'" in note.remedy

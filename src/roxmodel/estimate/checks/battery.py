@@ -8,8 +8,10 @@ from typing import Final, TypeAlias
 import numpy as np
 
 from roxmodel.doubts import Doubt
+from roxmodel.estimate.checks.causes import told_apart
+from roxmodel.estimate.checks.composite_arrows import composite_arrows
 from roxmodel.estimate.checks.evidence import Evidence
-from roxmodel.estimate.checks.meaning import no_information, told_apart, verdict_rows
+from roxmodel.estimate.checks.meaning import few_units, no_information, verdict_rows
 from roxmodel.estimate.checks.misfit_checks import misfits, missing_arrows
 from roxmodel.estimate.checks.same_people import same_people
 from roxmodel.estimate.checks.turned_arrows import turned_arrows
@@ -24,8 +26,10 @@ _CHECKS: Final[Sequence[Check]] = (
     verdict_rows,
     no_information,
     told_apart,
+    few_units,
     misfits,
     missing_arrows,
+    composite_arrows,
     turned_arrows,
     unit_findings,
     same_people,

@@ -21,7 +21,7 @@ from roxmodel.survey.frames import open_frame
 from roxmodel.survey.study import Study
 from roxmodel.types import BoolArray, FloatArray, IntArray
 
-__all__ = ["Unexplained", "moved_totals", "totals_at", "unexplained"]
+__all__ = ["Unexplained", "moved_totals", "total_slope", "totals_at", "unexplained"]
 
 _LEAST = 1e-9  # share of the information about a shift that is not rounding
 
@@ -148,7 +148,7 @@ def _of_composites(evidence: Evidence) -> Unexplained | None:
     return Unexplained(*_who(fit), push, weight, rows, units)
 
 
-def moved_totals(evidence: Evidence, rest: Unexplained) -> FloatArray | None:
+def moved_totals(evidence: Evidence, rest: Unexplained, slope: FloatArray | None = None) -> FloatArray | None:
     """(n,) by how much each case moves the total effect that is reported first, one step from the estimate.
 
     Inverse information times casewise scores (Cook 1986, doi 10.1111/j.2517-6161.1986.tb01398.x); of regressions what
@@ -163,11 +163,7 @@ def moved_totals(evidence: Evidence, rest: Unexplained) -> FloatArray | None:
         and solution.sample.groups[0].rows is None
     ):
         return None
-    theta = fit.theta
-    step = 1e-6 * np.maximum(np.abs(theta), 1e-3)
-    many = np.vstack([theta + np.diag(step), theta - np.diag(step)])
-    both = totals_at(fit, many)
-    slope = (both[: len(theta)] - both[len(theta) :]) / (2 * step)
+    slope = total_slope(fit) if slope is None else slope
     if solution is None:
         return _moved_coefficients(fit, rest, slope)
     sample, group = solution.sample, solution.sample.groups[0]
@@ -176,6 +172,20 @@ def moved_totals(evidence: Evidence, rest: Unexplained) -> FloatArray | None:
     data = sample.data if isinstance(sample, LinkedSample) else group.data
     scores = casewise_scores(solution.layout, solution.found.theta, data, group.rows)
     return np.asarray(scores @ (solution.bread.whole @ slope) / sample.n)
+
+
+def total_slope(fit: Fit) -> FloatArray:
+    """(n_free,) derivative of the total effect that is reported first."""
+    moving = np.array(
+        sorted({row.free - 1 for row in fit.table.of("edge") if row.free and not row.lag}), dtype=np.int64
+    )
+    theta, slope = fit.theta, np.zeros(len(fit.theta))
+    step = np.zeros((len(moving), len(theta)))
+    size = 1e-6 * np.maximum(np.abs(theta[moving]), 1e-3)
+    step[np.arange(len(moving)), moving] = size
+    both = totals_at(fit, np.vstack([theta + step, theta - step]))
+    slope[moving] = (both[: len(moving)] - both[len(moving) :]) / (2 * size)
+    return slope
 
 
 def totals_at(fit: Fit, theta: FloatArray) -> FloatArray:

@@ -1,13 +1,13 @@
 """What the estimates themselves say: whether a figure means anything.
 
 Verdicts: how grave a failed one is, and for which edges. Information: a cause that does not differ between units moves
-nothing that is seen.
+nothing that is seen. Few units: what errors rest on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,11 +15,10 @@ import numpy as np
 from roxmodel.doubts import Doubt, DoubtVerdict
 from roxmodel.estimate.checks.evidence import LEVELS, Evidence
 from roxmodel.estimate.latent.sample import LinkedSample
-from roxmodel.implied.matrices import DISTURBANCES, EDGES, Layout, filled
+from roxmodel.moments.condense import kish
 from roxmodel.moments.linked import LinkedMoments
-from roxmodel.numerals import estimate_text, p_text
-from roxmodel.records import LINEAR, Fault, Verdict
-from roxmodel.result.draws import delta_se, slopes_of
+from roxmodel.numerals import p_text
+from roxmodel.records import Fault, Verdict
 from roxmodel.result.fit import Fit
 from roxmodel.spec.constructs import UNIT, Construct
 from roxmodel.spec.definitions import in_order, names_in
@@ -30,9 +29,9 @@ from roxmodel.survey.study import Study
 from roxmodel.types import FloatArray
 
 if TYPE_CHECKING:
-    from roxmodel.estimate.latent.sample import LatentSolution
+    from roxmodel.estimate.latent.sample import GroupSample, LatentSolution
 
-__all__ = ["no_information", "told_apart", "verdict_rows", "without_numbers"]
+__all__ = ["few_units", "no_information", "verdict_rows", "without_numbers"]
 
 _GRAVITY: tuple[DoubtVerdict, ...] = ("unusable", "doubtful", "note", "ok")
 _REMEDY = "Do not read these figures off this fit before that is mended."
@@ -159,9 +158,8 @@ def _pulled(model: RoxModel, below: list[tuple[Parameter, float]]) -> Doubt:
 
 # --- information
 
-_CLOSE = 0.9  # multiple correlation from which causes stand for each other (Rönkkö & Cho 2022)
-_ROUNDING = 1e-6
-_INFLATED = 5.0  # variance inflation from which a turned sign is no suppression that anybody could see
+_FEW, _SPARE = 20, 10  # units or clusters, and degrees of freedom of an equation, below which errors are rough
+_UNEVEN = 0.6  # share of the rows that Kish's effective n is, below which sandwich intervals cover too little
 _WEAK = 0.05  # p of "its units (or items) are alike" above which the 95 % interval of an edge out of it has no end
 _COUNTED = ("se", "statistic", "p", "low", "high", "standardized", "partial_r2")
 _MORE = "Ask more people or items, or leave the construct out; until then no effect and no money can be read off it."
@@ -278,209 +276,40 @@ def without_numbers(fit: Fit) -> Fit:
     return replace(fit, estimates=replace(fit.estimates, **columns))
 
 
-# --- causes of one effect
+# --- few units
 
 
-@dataclass(frozen=True, slots=True)
-class _Edge:
-    """One edge of an equation beside its fellows: four quantities, each with its standard error."""
-
-    cause: str
-    effect: str
-    fellow: str  # the other cause that it goes with most; empty where it is alone
-    df: float
-    value: tuple[float, float]  # the edge
-    shared: tuple[float, float]  # the multiple correlation of the cause with the other causes
-    alone: tuple[float, float]  # slope of the effect on this cause alone
-    size: tuple[float, float]  # the edge, standardised
-
-    @property
-    def inflation(self) -> float:
-        """Of the variance of the edge, by its fellows."""
-        return 1 / (1 - min(self.shared[0], 1 - 1e-9) ** 2)
-
-    @property
-    def reaches_one(self) -> bool:
-        """Whether the 95 % interval of the multiple correlation holds 1."""
-        return self.shared[0] + 2.0 * self.shared[1] >= 1
-
-    def beyond(self, what: tuple[float, float], least: float = 0.0) -> float:
-        """One-sided p of a quantity that is no larger in size than `least`."""
-        from scipy.special import stdtr
-
-        value, se = what
-        return float(stdtr(min(self.df, 1e6), -(abs(value) - least) / se)) if se > 0 else 1.0
-
-    def __str__(self) -> str:
-        return f"{self.cause} -> {self.effect}"
-
-
-def told_apart(evidence: Evidence) -> Iterator[Doubt]:
-    """Each edge beside its fellows: whether they stand for each other, turn its sign, make it larger than it can be."""
-    found = _edges_of(evidence)
-    yield from _collinear(found)
-    yield from _turned(evidence, found)
-    yield from _large(found)
-
-
-def _collinear(found: Sequence[_Edge]) -> Iterator[Doubt]:
-    """Causes of one effect that stand for each other.
-
-    Doubtful where their correlation is beyond .9 by a test, or may be 1 and an edge turns its sign or exceeds 1
-    (standardised); a note where it may be 1 only. Of the latent causes, so that error of measurement does not hide it:
-    by the information of the data each edge may seem well known, but a fault of one item as small as what tells the
-    causes apart turns its sign (Rönkkö & Cho 2022, doi 10.1177/1094428120968614; Fornell & Larcker 1981, doi
-    10.1177/002224378101800104).
-    """
-    rejected = _rejected([edge.beyond(edge.shared, _CLOSE) for edge in found], "collinear")
-    for effect in dict.fromkeys(edge.effect for edge in found):
-        own = [edge for edge, yes in zip(found, rejected, strict=True) if yes and edge.effect == effect]
-        near = [e for e in found if e.effect == effect and e.shared[0] > _CLOSE and e.reaches_one]
-        odd = any(abs(edge.size[0]) > 1 + _ROUNDING or edge.value[0] * edge.alone[0] < 0 for edge in near)
-        if own or near:
-            yield _tangled(effect, own or near, "doubtful" if own or odd else "note")
-
-
-def _tangled(effect: str, own: Sequence[_Edge], verdict: DoubtVerdict) -> Doubt:
-    names = tuple(dict.fromkeys(name for edge in own for name in (edge.cause, edge.fellow)))
-    worst = max(own, key=lambda edge: edge.inflation)
-    finding = (
-        f"{_and(names)} can hardly be told apart as causes of {effect} (each follows from the others to a correlation "
-        f"of {worst.shared[0]:.2f}, variance inflation {worst.inflation:.0f}): a small fault of one item turns a sign."
+def few_units(evidence: Evidence) -> Iterator[Doubt]:
+    """Whether errors rest on few: units, clusters, what weights leave of the rows, rows for the parameters. Notes."""
+    fit, solution, more = (
+        evidence.fit,
+        evidence.solution,
+        "Take intervals as rough; link more units or use fewer causes.",
     )
-    remedy = "Merge them, leave one out, or measure what differs; read their edges together, never one alone."
-    return Doubt("collinear", verdict, finding, names, remedy, tuple(f"{name} -> {effect}" for name in names))
-
-
-def _and(names: Sequence[str]) -> str:
-    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
-
-
-def _turned(evidence: Evidence, found: Sequence[_Edge]) -> Iterator[Doubt]:
-    """Edges against the association of their cause and effect, both beyond chance.
-
-    Such suppression can be real: a note, unless the cause goes with the others so much that nobody could see it.
-    """
-    found = () if evidence.model.feedback else found
-    level = LEVELS["sign"]
-    for edge, yes in zip(found, _rejected([2 * edge.beyond(edge.value) for edge in found], "sign"), strict=True):
-        if not yes or edge.value[0] * edge.alone[0] >= 0 or 2 * edge.beyond(edge.alone) > level:
-            continue
-        close = edge.inflation > _INFLATED
-        finding = (
-            f"{edge} is {estimate_text(edge.value[0])}, though the two go together the other way "
-            f"({estimate_text(edge.alone[0])} by {edge.cause} alone): with {edge.fellow} held fixed the sign turns."
-        )
-        remedy = "Believe it only if you can say why; else merge the two, or ask what one of them measures besides."
-        verdict: DoubtVerdict = "doubtful" if close else "note"
-        yield Doubt("sign", verdict, finding, (edge.cause, edge.fellow), remedy, (str(edge),))
-
-
-def _large(found: Sequence[_Edge]) -> Iterator[Doubt]:
-    """Standardised edges beyond 1: by a test, else a note."""
-    tests = [edge.beyond(edge.size, 1.0) for edge in found]
-    for edge, yes in zip(found, _rejected(tests, "size"), strict=True):
-        if abs(edge.size[0]) <= 1 + _ROUNDING:
-            continue
-        how = "beyond chance" if yes else "by its estimate"
-        finding = (
-            f"{edge} is {edge.size[0]:.2f} standard deviations for one, more than 1 {how}: the causes of {edge.effect} "
-            "pull against each other."
-        )
-        remedy = "Look for causes that say the same, and read their edges together."
-        yield Doubt("size", "doubtful" if yes else "note", finding, (edge.cause, edge.effect), remedy, (str(edge),))
-
-
-def _rejected(p: Sequence[float], check: str) -> list[bool]:
-    """Which tests reject at the level of the check, with Holm's correction (1979, doi 10.2307/4615733)."""
-    found = [False] * len(p)
-    for rank, k in enumerate(np.argsort(p, kind="stable").tolist()):
-        if not p[k] * (len(p) - rank) <= LEVELS[check]:
-            break
-        found[k] = True
-    return found
-
-
-def _edges_of(evidence: Evidence) -> list[_Edge]:
-    """All free edges within the wave of equations with two causes or more, group by group."""
-    fit, solution, found = evidence.fit, evidence.solution, []
+    units = fit.population.n_units
+    if units is not None and units < _FEW:
+        yield Doubt("few_units", "note", f"Only {units} units: intervals rest on few.", (), more)
+    thin = [one for one in fit.equations if units is not None and one.df < _SPARE]
+    for one in thin:
+        finding = f"The equation of {one.effect} has {one.n} units for {len(fit.model.causes(one.effect))} causes."
+        yield Doubt("few_units", "note", finding, (one.effect,), more)
     if solution is None:
-        return _of_scores(fit)
-    for group, layout in zip(solution.sample.groups, solution.layouts, strict=True):
-        rows = [row for row in solution.table.of("edge") if row.group == group.name and not row.lag]
-        if fit.resampling is None and solution.vcov.size:
-            found += _of_latent(fit, rows, layout, solution)
-    return found
+        return
+    free, n = solution.table.n_free, solution.sample.n
+    if n < (2 if units is not None else 5) * free:
+        finding = (
+            f"{n:.0f} {'units' if units is not None else 'rows'} for {free} free parameters: errors and tests of fit"
+        )
+        yield Doubt("few_units", "note", finding + " are those of large samples.", (), more)
+    for group in solution.sample.groups:
+        yield from _few_in(group, f" in {group.name}" if group.name else "")
 
 
-def _of_latent(fit: Fit, rows: list[Parameter], layout: Layout, solution: LatentSolution) -> list[_Edge]:
-    wanted = _wanted(fit.model, rows)
-    if not wanted:
-        return []
-
-    def told(theta: FloatArray) -> FloatArray:
-        total = np.linalg.inv(np.eye(len(layout.constructs)) - filled(layout, theta, EDGES))
-        phi = total @ filled(layout, theta, DISTURBANCES) @ np.swapaxes(total, -1, -2)
-        return _quantities(fit.model, wanted, phi, theta)
-
-    theta = solution.found.theta
-    value = told(theta[None])[0]
-    se = np.nan_to_num(delta_se(slopes_of(told, theta, solution.vcov), solution.vcov))
-    return _put(fit, wanted, value, se)
-
-
-def _of_scores(fit: Fit) -> list[_Edge]:
-    """The same of composites, with the usual errors of correlations."""
-    rows = [row for row in fit.table.of("edge") if not row.lag]
-    wanted = _wanted(fit.model, rows)
-    if not wanted or fit.families != (LINEAR,) * len(fit.model.names):
-        return []
-    phi = fit.population.covariance
-    value = _quantities(fit.model, wanted, phi[None], fit.theta[None])[0].reshape(4, -1)
-    sizes = {equation.effect: equation.n for equation in fit.equations}
-    se = np.zeros_like(value)
-    for k, row in enumerate(wanted):
-        a, b = (fit.model.names.index(name) for name in (row.left, row.right))
-        n = max(sizes[row.right] - len(fit.model.causes(row.right)) - 2, 1)
-        own, spread = np.sqrt(max(fit.vcov[row.free - 1, row.free - 1], 0.0)), np.sqrt(phi[b, b] / phi[a, a])
-        left = max(1 - (value[2, k] / spread) ** 2, 0.0)
-        se[:, k] = own, max(1 - value[1, k] ** 2, 1e-9) / np.sqrt(n), spread * np.sqrt(left / n), own / spread
-    return _put(fit, wanted, value.ravel(), se.ravel())
-
-
-def _wanted(model: RoxModel, rows: Sequence[Parameter]) -> list[Parameter]:
-    return [row for row in rows if row.free and len(model.causes(row.right)) > 1]
-
-
-def _quantities(model: RoxModel, rows: Sequence[Parameter], phi: FloatArray, theta: FloatArray) -> FloatArray:
-    """(draws, 4 m): edges, multiple correlations of their causes, slopes of each cause alone, standardised edges."""
-    place, found = {name: i for i, name in enumerate(model.names)}, np.full((4, len(rows), len(phi)), np.nan)
-    for k, row in enumerate(rows):
-        a, b = place[row.left], place[row.right]
-        causes = [place[row.left], *(place[name] for name in model.causes(row.right) if name != row.left)]
-        own, others = phi[:, a, a], phi[np.ix_(range(len(phi)), causes[1:], causes[1:])]
-        cross = phi[:, causes[1:], a]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            known = np.einsum("di,dij,dj->d", cross, np.linalg.pinv(others, hermitian=True), cross) / own
-            spread = np.sqrt(own / phi[:, b, b])
-            shared = np.sqrt(np.clip(known, 0.0, 1.0))
-            found[:, k] = theta[:, row.free - 1], shared, phi[:, a, b] / own, theta[:, row.free - 1] * spread
-    return found.reshape(4 * len(rows), -1).T
-
-
-def _put(fit: Fit, rows: Sequence[Parameter], value: FloatArray, se: FloatArray) -> list[_Edge]:
-    """Edges whose four quantities are all known."""
-    found, names = [], fit.model.names
-    freedom = {row.id: df for row, df in zip(fit.table, fit.estimates.df.tolist(), strict=True)}
-    pairs = np.stack([value, se], axis=1).reshape(4, len(rows), 2)
-    spread = np.sqrt(np.maximum(np.diag(fit.population.covariance), 0.0))
-    for k, row in enumerate(rows):
-        own = pairs[:, k]
-        if not np.isfinite(own).all() or not (own[:, 1] > 0).all():
-            continue
-        a, others = names.index(row.left), [name for name in fit.model.causes(row.right) if name != row.left]
-        share = [abs(fit.population.covariance[a, names.index(name)]) / spread[names.index(name)] for name in others]
-        fellow, df = others[int(np.argmax(share))], freedom[row.id]
-        four = [(float(x), float(y)) for x, y in own]
-        found.append(_Edge(row.left, row.right, fellow, df if df > 0 else np.inf, *four))
-    return found
+def _few_in(group: GroupSample, where: str) -> Iterator[Doubt]:
+    remedy = "Take intervals as rough; they are too short rather than too long."
+    if group.clusters is not None and (clusters := len(np.unique(group.clusters))) < _FEW:
+        finding = f"Only {clusters} clusters{where}: errors that rest on so few are rough."
+        yield Doubt("few_units", "note", finding, (), remedy)
+    if group.sampling and group.weights is not None and kish(group.weights) < _UNEVEN * len(group.weights):
+        worth = f"{len(group.weights)} rows{where} say as much as {kish(group.weights):.0f} of equal weight"
+        yield Doubt("few_units", "note", f"{worth} (Kish's effective n).", (), remedy)

@@ -27,6 +27,7 @@ from roxmodel.spec.parameters import Parameter
 __all__ = ["misfits", "missing_arrows", "swain_factor"]
 
 _MATTERS = 0.2  # standardised loading, or correlation of what is left, from which it matters if any edge feels it
+_MANY, _CHANCE = 250, 0.05  # rows below which chance alone breaks the rules of thumb, where this is the p of chi-square
 _CLOSE = 0.05  # RMSEA up to which a fit is called close
 _ARROW_MATTERS = 0.1  # standardised change from which an arrow matters whatever it does to the others
 
@@ -153,5 +154,6 @@ def _overall(evidence: Evidence, named: list[Demand], known: bool) -> Iterator[D
         yield Doubt("misfit", "note" if known else "doubtful", finding, (), remedy)
     good, words = index_words(found)
     if words:
+        good = good or (n < _MANY and tested > _CHANCE)
         remedy = "" if good else "Rules of thumb, no test: look at fit.residuals() and fit.modification_indices()."
         yield Doubt("misfit", "ok" if good else "note", words, (), remedy)

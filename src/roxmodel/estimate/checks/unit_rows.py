@@ -10,7 +10,7 @@ import numpy as np
 from roxmodel.doubts import Doubt
 from roxmodel.errors import listed
 from roxmodel.estimate.checks.dependence import columns_of, dependence_findings
-from roxmodel.estimate.checks.disturbances import Unexplained, moved_totals, totals_at, unexplained
+from roxmodel.estimate.checks.disturbances import Unexplained, moved_totals, total_slope, totals_at, unexplained
 from roxmodel.estimate.checks.evidence import LEVELS, Evidence
 from roxmodel.estimate.latent.sample import LinkedSample
 from roxmodel.estimate.latent.solve import solved_again
@@ -26,6 +26,7 @@ from roxmodel.types import BoolArray, FloatArray, IntArray
 __all__ = ["unit_findings"]
 
 _NEAR = 0.7  # errors that a first step must move the total by, before it is looked at closely
+_MANY = 400  # units, of which none moves a total by its error that does not lie far out
 _CLOSE = 2  # units that are looked at closely
 _STEPS = 6
 _SHOWN = 5  # units that are spelt out
@@ -42,8 +43,9 @@ def unit_findings(evidence: Evidence) -> Iterator[Doubt]:
         return
     yield from dependence_findings(evidence, rest, columns)
     yield from _answering(evidence, rest)
-    yield from _far_out(evidence, rest)
-    yield from _pulling(evidence, rest)
+    far = list(_far_out(evidence, rest))
+    yield from far
+    yield from _pulling(evidence, rest, bool(far))
 
 
 # --- far out
@@ -57,7 +59,10 @@ def _far_out(evidence: Evidence, rest: Unexplained) -> Iterator[Doubt]:
     found: dict[int, list[str]] = {}
     worst: dict[int, float] = {}
     if rest.distance is not None and rest.values is not None:
-        for place in _apart(rest.distance, rest.values, level):
+        own = np.diagonal(weight, axis1=1, axis2=2)
+        z = np.divide(push**2, own, out=np.zeros(push.shape), where=own > 0)
+        # the farthest equation is left to its own test, which knows how heavy its tails are
+        for place in _apart(np.maximum(rest.distance - z.max(axis=1), 0.0), rest.values - 1, level):
             found.setdefault(place, [])
     strange = _strange(evidence)
     for k, name in enumerate(effects):
@@ -103,14 +108,20 @@ def _called(rest: Unexplained, place: int) -> str:
 # --- what the total hangs on
 
 
-def _pulling(evidence: Evidence, rest: Unexplained) -> Iterator[Doubt]:
+def _pulling(evidence: Evidence, rest: Unexplained, far: bool) -> Iterator[Doubt]:
     """Notes of ``leverage``: the total that is reported first without a unit, where it moves by more than its error."""
-    pair, moved, error = headline(evidence.model), moved_totals(evidence, rest), _error(evidence)
-    if pair is None or moved is None or not error > 0:
-        return
-    now = float(totals_at(evidence.fit, evidence.fit.theta[None])[0])
-    strange = _strange(evidence)
+    pair, fit, strange = headline(evidence.model), evidence.fit, _strange(evidence)
     known = [k for k, unit in enumerate(rest.units or ()) if str(unit) in strange]
+    if pair is None or len(fit.groups) > 1 or any(family != LINEAR for family in fit.families):
+        return
+    if not (len(rest.rows) <= _MANY or far or known):
+        return
+    slope = total_slope(fit)
+    error = float(np.sqrt(slope @ fit.vcov @ slope))
+    moved = moved_totals(evidence, rest, slope) if error > 0 else None
+    if moved is None:
+        return
+    now = float(totals_at(fit, fit.theta[None])[0])
     told = []
     if known:
         told.append((known, _total_without(evidence, rest, known)))
@@ -138,14 +149,6 @@ def _strange(evidence: Evidence) -> set[str]:
     data = evidence.data
     doubts = data.doubts if isinstance(data, Study) else book_doubts(data) if isinstance(data, LinkedMoments) else ()
     return {name for one in doubts if one.check == "books" for name in one.culprits}
-
-
-def _error(evidence: Evidence) -> float:
-    pair = headline(evidence.model)
-    if pair is None or len(evidence.fit.groups) > 1:
-        return np.nan
-    linear = all(family == LINEAR for family in evidence.fit.families)
-    return float(evidence.fit.effects(*pair, interval="delta" if linear else None)["se"].iloc[-1])
 
 
 def _total_without(evidence: Evidence, rest: Unexplained, places: Sequence[int]) -> float | None:

@@ -16,6 +16,7 @@ from roxmodel.doubts import Doubt
 from roxmodel.errors import DocumentError, RoxError, SimulationError, did_you_mean
 from roxmodel.frozen import FrozenMapping
 from roxmodel.result.fit import Fit
+from roxmodel.result.persistence import saved_doubts
 from roxmodel.saving import AnyPath
 from roxmodel.simulation.budget.choice import Aim, Search, binding, choose, conflicts, left_out
 from roxmodel.simulation.budget.plan_story import plan_story
@@ -358,8 +359,7 @@ class Plan(Spoken):
             "n_units": self.question.units,
         }
         if self.doubts:
-            edges_in = self.question.fit.edges_in
-            named = (DoubtRecord.of(replace(one, edges=edges_in(one))) for one in self.doubts)
+            named = saved_doubts(self.question.fit, self.doubts)
             content["doubts"] = [one.model_dump(mode="json") for one in named]
         return write_text(path, write_document("plan", content))
 

@@ -41,7 +41,7 @@ def _moved(plan: Plan) -> Iterator[str]:
     if found is None:
         return
     far = [edge for edge in found.edges if abs(edge.shrunken - edge.estimate) > edge.se]
-    mean, plain, error = float(plan.draws.mean()), float(plan.plain.mean()), float(plan.draws.std())
+    mean, plain, error = float(plan.draws.mean()), float(plan.plain.mean()), float(plan.plain.std())
     if abs(mean - plain) > error > 0:
         yield (
             f"Shrinking moved the promise by more than its error: {money_text(mean)} is promised, {money_text(plain)} "
