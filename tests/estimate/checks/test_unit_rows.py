@@ -132,6 +132,12 @@ def test_spread_that_goes_with_size_is_said():
     assert low / high == pytest.approx(few / most, abs=0.1)  # and not a trend drawn on to where nothing is left
 
 
+def test_three_units_of_another_size_are_no_trend():
+    fewer = np.where(np.isin(np.arange(UNITS), [3, 20, 41]), 19, 20)
+    spread = np.where(fewer < 20, 0.75, 1.0)  # by chance alike
+    assert "sampling" not in found(staff(spread=spread, count=fewer), books())
+
+
 def test_moments_alone_are_looked_at_too():
     rows = pd.concat([books(), pd.DataFrame({"branch": ["Total"], "rev": [REV.sum()]})])
     with pytest.warns(rox.RoxWarning, match="Total"):

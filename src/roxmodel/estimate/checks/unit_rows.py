@@ -363,7 +363,8 @@ def _spreading(moments: LinkedMoments) -> Iterator[Doubt]:
     """Whether answers of larger units spread more, though all units are taken to have one covariance within them.
 
     Weighted slope of variances within units on the logarithm of how many answered, with errors that do not ask how
-    variances scatter (White 1980, doi 10.2307/1912934).
+    variances scatter (White 1980, doi 10.2307/1912934) and the degrees of freedom that these have if all scatter alike
+    (Bell & McCaffrey 2002, Survey Methodology 28, 169-181).
     """
     from scipy.special import stdtr
 
@@ -380,9 +381,9 @@ def _spreading(moments: LinkedMoments) -> Iterator[Doubt]:
         slope = float((weight * x * ratio).sum() / (weight * x * x).sum())
         left = (ratio - level - slope * x) / (1 - weight * x * x / (weight * x * x).sum() - weight / weight.sum())
         error = float(np.sqrt(((weight * x * left) ** 2).sum()) / (weight * x * x).sum())
-        if not error > 0 or 2 * float(stdtr(len(n) - 2, -abs(slope / error))) > LEVELS["sampling"] / len(
-            moments.sources
-        ):
+        pull = weight * x * x
+        freedom = min(float(pull.sum() ** 2 / (pull @ pull)), len(n) - 2.0)  # few units of another size tell little
+        if not error > 0 or 2 * float(stdtr(freedom, -abs(slope / error))) > LEVELS["sampling"] / len(moments.sources):
             continue
         third, last = np.quantile(n, [1 / 3, 2 / 3])
         few = n <= min(float(third), float(n.min() + n.max()) / 2)
