@@ -99,7 +99,9 @@ def test_teams_are_known_by_their_unit_and_a_name() -> None:
     assert set(teams.count) == {8.0}
 
 
-@pytest.mark.parametrize(("column", "words"), [("person", "no two people"), ("store2", "one team"), ("squat", "squad")])
+@pytest.mark.parametrize(
+    ("column", "words"), [("person", "no two people"), ("store2", "one team"), ("squat", "none of the frames")]
+)
 def test_a_column_that_names_no_teams_is_refused(column: str, words: str) -> None:
     staff, books = frames()
     staff["store2"] = staff["store"]
@@ -110,8 +112,18 @@ def test_a_column_that_names_no_teams_is_refused(column: str, words: str) -> Non
 def test_published_means_know_no_teams() -> None:
     staff, books = frames()
     means = staff.groupby("store")[["p1", "p2", "p3"]].mean().reset_index().assign(n=20)
-    with pytest.raises(rox.RoxError, match="team="):
-        rox.Study(MODEL, employee=rox.Aggregated(means, n="n"), unit=books, by="store", team="squad")
+    for team in ("squad", {"employee": "squad"}):
+        with pytest.raises(rox.RoxError, match="team="):
+            rox.Study(MODEL, employee=rox.Aggregated(means, n="n"), unit=books, by="store", team=team)
+
+
+@pytest.mark.filterwarnings("ignore::roxmodel.errors.RoxWarning")
+def test_one_name_stands_for_every_frame_that_has_it() -> None:
+    world = rox.datasets.make_world(30, seed=1, employees=12)
+    people = world.employee.sort_values("branch").assign(squad=np.arange(360) // 4)
+    study = world.study(employee=people, team="squad")
+    assert study.moments.source("employee").teams is not None
+    assert study.moments.source("customer").teams is None
 
 
 @pytest.mark.parametrize("within", ["saturated", "model"])

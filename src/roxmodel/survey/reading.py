@@ -53,6 +53,7 @@ class Options:
     frequency: Mapping[str, str] = field(default_factory=dict)
     eligible: Mapping[str, str] = field(default_factory=dict)  # source -> column of the unit frame
     team: Mapping[str, str] = field(default_factory=dict)  # source -> column
+    anywhere: bool = False  # whether this column may be missing from some of the frames
     coerce: bool = False  # whether answers outside their scale count as missing
 
 
@@ -175,6 +176,9 @@ def read_frames(model: RoxModel, frames: Mapping[str, object], options: Options)
         elif items:
             sources.append(_read_source(source, given, items, options, book))
     moments = LinkedMoments(tuple(sources), figures)
+    if options.anywhere and all(own.teams is None for own in sources):
+        column = next(iter(options.team.values()), "")
+        raise DataError(f"team={column!r} is in none of the frames.", hint="Name the column with the teams of a frame.")
     doubts, remarks = _parted(book.doubts)
     if options.eligible:
         moments = _with_eligible(moments, unit_frame, book, options)
@@ -282,6 +286,7 @@ def _read_source(source: str, given: object, items: list[Item], options: Options
         )
         columns = [one.values for one in answers]
         asked = options.team.get(source)
+        asked = None if options.anywhere and asked not in frame.columns else asked
         team = None if asked is None else team_codes(source, frame, asked)
         design = Design(keys.codes, keys.units, weight, frequency, team=team)
         moments = SourceMoments.from_columns(source, names, columns, design)
@@ -302,7 +307,8 @@ def _read_source(source: str, given: object, items: list[Item], options: Options
 
 def _named(source: str, given: object, options: Options) -> list[str]:
     """Columns that options name, beside key and items."""
-    weights = [which[source] for which in (options.weight, options.frequency, options.team) if source in which]
+    team = {} if options.anywhere and isinstance(given, Aggregated) else options.team
+    weights = [which[source] for which in (options.weight, options.frequency, team) if source in which]
     if not isinstance(given, Aggregated):
         return weights
     if weights:

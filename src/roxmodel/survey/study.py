@@ -60,13 +60,14 @@ class Study(Told):
     eligible
         Source -> column of the unit frame with how many people could have answered.
     team
-        Column of teams inside units, or source -> column: people of one team answer alike (they share a boss, a shift,
-        a day), so that a mean of 20 people of 4 teams says less than one of 20 people who have nothing in common. The
-        sampling error of unit means then comes from teams: Σ_team Σ_t (n_tj / n_j)² + Σ_person / n_j, both covariances
-        found by the method of moments (doi 10.1002/9780470316856); without it effects are understated where teams
-        differ. A value names a team of its own in every unit; a person without one stands alone. In finite units
-        (`eligible`) both parts shrink by the share that was asked: teams that answered stand for those that did not.
-        Left out, columns that could name teams are tested, and one where people answer alike is a doubt (``teams``).
+        Column of teams inside units (of every frame that has it), or source -> column: people of one team answer alike
+        (they share a boss, a shift, a day), so that a mean of 20 people of 4 teams says less than one of 20 people who
+        have nothing in common. The sampling error of unit means then comes from teams: Σ_team Σ_t (n_tj / n_j)² +
+        Σ_person / n_j, both covariances found by the method of moments (doi 10.1002/9780470316856); without it effects
+        are understated where teams differ. A value names a team of its own in every unit; a person without one stands
+        alone. In finite units (`eligible`) both parts shrink by the share that was asked: teams that answered stand for
+        those that did not. Left out, columns that could name teams are tested, and one where people answer alike is a
+        doubt (``teams``).
     min_group
         Smallest number of people of a survey that any figure of a single unit rests on. What may not be shown, nothing
         that answers about units knows: tables leave it out, and `simulate` and its like take such a unit to stand at
@@ -135,6 +136,7 @@ class Study(Told):
             frequency=_by_source("frequency", frequency, asked),
             eligible=_by_source("eligible", eligible, asked),
             team=_by_source("team", team, asked),
+            anywhere=isinstance(team, str),
             coerce=coerce,
         )
         reading = read_frames(model, frames, options)
