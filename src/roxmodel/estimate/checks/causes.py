@@ -32,6 +32,7 @@ __all__ = ["told_apart"]
 _CLOSE = 0.9  # multiple correlation from which causes stand for each other (Rönkkö & Cho 2022)
 _MUCH = 1.2  # times an error by the information from which a larger one by the sandwich is told
 _ROUNDING = 1e-6
+_HOPELESS = 50.0  # variance inflation from which causes are one, where no test of their correlation has power
 _INFLATED = 5.0  # variance inflation from which a turned sign is no suppression that anybody could see
 
 
@@ -91,7 +92,8 @@ def _collinear(found: Sequence[_Edge]) -> Iterator[Doubt]:
     for effect in dict.fromkeys(edge.effect for edge in found):
         own = [edge for edge, yes in zip(found, rejected, strict=True) if yes and edge.effect == effect]
         near = [e for e in found if e.effect == effect and e.shared[0] > _CLOSE and e.reaches_one]
-        odd = any(abs(edge.size[0]) > 1 + _ROUNDING or edge.value[0] * edge.alone[0] < 0 for edge in near)
+        hopeless = [edge for edge in near if edge.inflation > _HOPELESS]  # chance alone reaches 24 with 50 units
+        odd = any(abs(edge.size[0]) > 1 + _ROUNDING or edge.value[0] * edge.alone[0] < 0 for edge in hopeless)
         if own or near:
             yield _tangled(effect, own or near, "doubtful" if own or odd else "note")
 
