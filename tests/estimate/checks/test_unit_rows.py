@@ -184,7 +184,8 @@ def _dependence(fit):
 
 def test_rows_with_weights_are_not_said_to_have_been_looked_at():
     rng = np.random.default_rng(0)
-    frame = pd.DataFrame(rng.normal(size=(80, 2)), columns=["x", "y"]).assign(w=rng.uniform(1, 2, 80))
+    frame = pd.DataFrame(rng.normal(size=(80, 2)), columns=["x", "y"])
+    frame = frame.assign(w=rng.uniform(1, 2, 80), place=np.arange(80) % 8)
     ends = [rox.Construct(name=name, factor="pride", source="people", items=[name]) for name in "xy"]
     model = rox.RoxModel(name="m", edges=["x -> y"], constructs=ends)
     weighed, plain = rox.fit(model, frame, method="sem", weight="w"), rox.fit(model, frame, method="sem")
