@@ -27,6 +27,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 import roxmodel as rox
+from roxmodel.doubts import Doubt
 
 pytestmark = pytest.mark.slow
 
@@ -146,11 +147,13 @@ LEFT_OUT = {
     "require_one_group": "of method sem", "save": "asked below, as a document", "of": "how it is made",
     "model": "what was asked", "question": "inside", "options": "inside", "beside": "inside", "worth": "inside",
     "evaluate": "asked below", "actions": "inside", "course": "inside", "money": "inside", "fit": "the fit itself",
-    "solver": "inside",
+    "solver": "inside", "parted": "the analyst's own data, condensed",
 }  # fmt: skip
 ARGUMENTS = {
     "effects": {"cause": "pride", "effect": "revenue"}, "unit_column": {"name": "revenue"}, "stability": {"draws": 20},
-    "sensitivity": {"cause": "pride", "effect": "revenue"},
+    "sensitivity": {"cause": "pride", "effect": "revenue"}, "checks_on": {"cause": "pride", "effect": "revenue"},
+    "doubts_on": {"edges": ["pride -> revenue"]}, "unknown_after": {"pushed": ["pride"]},
+    "edges_in": {"doubt": Doubt("size", "note", "", ("pride",), "")},
 }  # fmt: skip
 
 

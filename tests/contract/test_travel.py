@@ -18,6 +18,7 @@ import roxmodel as rox
 from roxmodel.frozen import Frozen, FrozenMapping
 from roxmodel.published import published
 from roxmodel.spec.parameters import plan as planned
+from roxmodel.survey.reading import Reading
 
 pytestmark = pytest.mark.slow
 
@@ -161,7 +162,10 @@ def arrays(thing, seen=None, where="", depth=0):
         for kind in type(thing).__mro__:
             slots = kind.__dict__.get("__slots__", ())
             names += [slots] if isinstance(slots, str) else slots
-        parts = [(f".{name}", getattr(thing, name)) for name in dict.fromkeys(names) if hasattr(thing, name)]
+        names = [
+            name for name in dict.fromkeys(names) if not (isinstance(thing, Reading) and name == "rows")
+        ]  # at home
+        parts = [(f".{name}", getattr(thing, name)) for name in names if hasattr(thing, name)]
     for name, part in parts:
         yield from arrays(part, seen, where + name, depth + 1)
 
@@ -227,6 +231,17 @@ def test_a_fit_to_a_study_that_travelled_is_the_same(things):
             for way in ways:
                 again = rox.fit(world.model, WAYS[way](study), method=method)
                 np.testing.assert_allclose(again.theta, first.theta, rtol=1e-6, err_msg=f"{method} {way}")
+
+
+def test_no_rows_of_a_study_travel(things):
+    """Answers of single people are remembered where they were read, and nowhere else."""
+    study = things["study"]
+    assert study._reading.rows
+    assert not pickle.loads(pickle.dumps(study))._reading.rows
+    fits = [things[name] for name in things if name.startswith(("fit", "loaded"))]
+    assert not [
+        where for fit in fits for where, array in arrays(fit) if array.shape[:1] == (len(things["world"].employee),)
+    ]
 
 
 def test_every_public_type_is_among_them(things):

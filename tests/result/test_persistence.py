@@ -149,7 +149,8 @@ def test_no_unit_leaves(tmp_path):
     m, table = rich()
     table = table.astype({"b": float})
     table.loc[3, "b"], table.loc[4, "c"], table.loc[5, "d"] = CANARY, -CANARY, CANARY * 1.5
-    study = rox.Study(m, unit=table.assign(region=[f"hush-{i % 9}" for i in range(90)]), by="u")
+    with pytest.warns(rox.RoxWarning, match="books"):
+        study = rox.Study(m, unit=table.assign(region=[f"hush-{i % 9}" for i in range(90)]), by="u")
     for place, options in enumerate(({}, {"bootstrap": 20, "seed": 1, "progress": False}, {"cluster": "region"})):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", rox.RoxWarning)  # such units are doubted by name, which stays in the fit

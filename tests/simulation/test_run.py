@@ -200,7 +200,8 @@ def test_money_that_is_counted_twice_by_way_of_others_is_said(lag):
     rng = np.random.default_rng(0)
     loyalty = rng.normal(3, 1, 50)
     value = loyalty + rng.normal(0, 1, 50)
-    table = pd.DataFrame({"u": range(50), "loyalty": loyalty, "value": value, "sales": value + rng.normal(0, 1, 50)})
+    sales = (0 if lag else value) + rng.normal(0, 1, 50)  # within one wave a later effect is not seen yet
+    table = pd.DataFrame({"u": range(50), "loyalty": loyalty, "value": value, "sales": sales})
     constructs = [
         rox.Construct(name=name, factor=factor, source="unit", items=[name])
         for name, factor in (("loyalty", "outcomes"), ("value", "value_drivers"), ("sales", "outcomes"))

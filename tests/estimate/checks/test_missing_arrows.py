@@ -31,13 +31,14 @@ def chain(*more, edges=CHAIN):
     return rox.RoxModel(name="chain", edges=[*edges, *more], constructs=constructs)
 
 
-def frames(seed=0, units=80, people=12, arrow=0.0):
+def frames(seed=0, units=80, people=12, arrow=0.0, shared=0.0):
     rng = np.random.default_rng(seed)
     z, j = rng.standard_normal, np.repeat(np.arange(units), people)
     pride = 0.35 * z(units)
-    beh = 0.5 * pride + 0.25 * z(units)
+    moved = z(units)
+    beh = 0.5 * pride + 0.25 * moved
     value = 0.6 * beh + 0.25 * z(units)
-    revenue = 500 + 25 * value + arrow * pride + 20 * z(units)
+    revenue = 500 + 25 * value + arrow * pride + 20 * (shared * moved + np.sqrt(1 - shared**2) * z(units))
 
     def survey(**levels):
         one = 0.5 * z(len(j))
@@ -216,3 +217,10 @@ def test_scores_of_people_have_a_note_only():
     (note,) = (one for one in fit.findings if one.check == "missing_arrow")
     assert (note.verdict, note.culprits) == ("note", ("x", "z"))
     assert "method='sem'" in note.remedy
+
+
+def test_a_cause_of_both_is_tested_beside_the_arrow():
+    hidden = frames(seed=1, units=120, shared=0.6)  # of behaviours and revenue: an arrow between them sees half of it
+    found = quietly(chain(), study(chain(), hidden)).doubts
+    assert [(one.check, one.culprits) for one in found] == [("missing_arrow", ("beh", "revenue"))]
+    assert "beh <-> revenue" in found[0].finding

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, TypeAlias
 
@@ -64,25 +65,31 @@ _SOUGHT: Final = {
     "few_units": "too few units for large-sample errors",
     "sampling": "spread within units that goes with size, uneven weights",
 }
-_NUMBERS: Final = (np.linalg.LinAlgError, ArithmeticError, ValueError, IndexError)
 
 
 def judged(evidence: Evidence, known: Iterable[Doubt]) -> tuple[Doubt, ...]:
     """All that was found, `known` beforehand included, in order; a row ``ok`` for each check that found nothing."""
-    found = [*known, *(one for check in _CHECKS for one in _said(check, evidence))]
+    with (
+        np.errstate(all="ignore"),
+        warnings.catch_warnings(),
+    ):  # what is NaN or infinite is not told from, nor warned of
+        warnings.simplefilter("ignore", RuntimeWarning)
+        found = [*known, *(one for check in _CHECKS for one in _said(check, evidence))]
     names = [*_ORDER, *(name for name in dict.fromkeys(one.check for one in found) if name not in _ORDER)]
     rows: list[Doubt] = []
     for name in names:
         own = [one for one in found if one.check == name]
-        rows += own or [Doubt(name, "ok", f"Looked for {_SOUGHT[name]}: nothing was found.", (), "")]
+        if not own and name in _SOUGHT:  # a verdict is said by its own row only
+            own = [Doubt(name, "ok", f"Looked for {_SOUGHT[name]}: nothing was found.", (), "")]
+        rows += own
     return tuple(rows)
 
 
 def _said(check: Check, evidence: Evidence) -> list[Doubt]:
-    """What a check found; one that stumbles over odd numbers says so, and the fit is not lost."""
+    """What a check found; one that stumbles over odd numbers or columns says so, and the fit is not lost."""
     try:
         return list(check(evidence))
-    except _NUMBERS as error:
+    except Exception as error:  # a fit is worth more than any remark about it
         name = check.__name__
-        finding = f"The check {name!r} could not be made of these numbers ({type(error).__name__}: {error})."
+        finding = f"The check {name!r} could not be made of these data ({type(error).__name__}: {error})."
         return [Doubt(name, "note", finding, (), "Look at what it would have looked at yourself, and tell us.")]

@@ -1,10 +1,10 @@
 """What the data ask of every parameter that is not free, strongest first, and what each would do to a fit: no refit.
 
-Score tests by the likelihood that the fit maximised, in two families: constructs (one test of one degree for each pair
-that no arrow joins, and for what a cause and its effect share beyond their arrow), and items (other constructs that one
-follows; pairs that share more than their construct). They are referred to F with what is left of the units of the
-equation, and adjusted by Holm's method over the family. Once the strongest is in the model (by a step of the
-likelihood) the others are tested again, so that its echoes are not reported.
+Score tests by the likelihood that the fit maximised, in two families: constructs (tests of one degree for each pair
+that no arrow joins, of the arrow and of a cause of both, and for what a cause and its effect share beyond their arrow),
+and items (other constructs that one follows; pairs that share more than their construct). They are referred to F with
+what is left of the units of the equation, and adjusted by Holm's method over the family. Once the strongest is in the
+model (by a step of the likelihood) the others are tested again, so that its echoes are not reported.
 """
 
 from __future__ import annotations
@@ -260,7 +260,7 @@ class _Wanted:
     joined: frozenset[frozenset[str]]
 
     def has(self, row: Parameter) -> bool:
-        """An arrow in causal order, from what has no cause where there is no order, else the covariance."""
+        """The covariance, and an arrow in causal order, or from what has no cause where there is no order."""
         left, right = row.left, row.right
         if not {left, right} <= set(self.above):
             return False
@@ -270,7 +270,7 @@ class _Wanted:
         alone = [name for name in (left, right) if not self.above[name]]
         if row.kind == "edge":
             return left in self.above[right] or (not ordered and alone == [left])
-        return not ordered and len(alone) != 1
+        return not alone or (not ordered and len(alone) == 2)
 
 
 @dataclass(frozen=True, slots=True)

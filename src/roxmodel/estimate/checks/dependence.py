@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from roxmodel.doubts import Doubt
-from roxmodel.errors import listed
+from roxmodel.errors import DataError, listed
 from roxmodel.estimate.checks.disturbances import Unexplained, moved_totals
 from roxmodel.estimate.checks.evidence import LEVELS, Evidence
 from roxmodel.spec.causal import headline
@@ -68,7 +68,10 @@ def columns_of(evidence: Evidence) -> tuple[list[Grouping], int]:
     if isinstance(data, Study):
         found = data.groupings()
     elif evidence.fit.population.units is None and hasattr(data, "columns"):
-        frame = open_frame("data", data)
+        try:
+            frame = open_frame("data", data)
+        except DataError:  # names twice among columns that the fit did not ask for
+            return [], 0
         found = list(groupings_of(frame, np.arange(len(frame)), {*skip, *(item.name for item in model.items)}))
     else:
         return [], 0
