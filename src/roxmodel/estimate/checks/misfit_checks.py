@@ -50,7 +50,7 @@ def _arrow_told(fit: Fit, asked: Demand) -> Doubt:
     else:
         what = (
             f"{row.left} and {row.right}{where} have more in common than the arrows let expect, {row.left} <-> "
-            f"{row.right}: a correlation of about {asked.standardized:.2f} ({tested})."
+            f"{row.right}{_correlation('a correlation', asked)} ({tested})."
         )
     verdict: DoubtVerdict = "doubtful" if abs(asked.standardized) > _ARROW_MATTERS or asked.moves.most > 1 else "note"
     remedy = (
@@ -62,6 +62,11 @@ def _arrow_told(fit: Fit, asked: Demand) -> Doubt:
     return Doubt(
         "missing_arrow", verdict, f"{what}{asked.moves.told}", (row.left, row.right), remedy, _concerned(fit, row)
     )
+
+
+def _correlation(what: str, asked: Demand) -> str:
+    """About how large it would be; nothing where the step to it ends beyond what a correlation can be."""
+    return f": {what} of about {asked.standardized:.2f}" if abs(asked.standardized) < 1 else ""
 
 
 def _concerned(fit: Fit, row: Parameter) -> tuple[str, ...]:
@@ -98,8 +103,8 @@ def _told(model: RoxModel, asked: Demand) -> Doubt:
         remedy = f"Leave {row.right!r} out or move it, fit again and see whether the edges stay."
     else:
         what = (
-            f"Items {row.left!r} and {row.right!r}{where} have more in common than their constructs: a correlation of "
-            f"what is left of about {asked.standardized:.2f} ({tested})."
+            f"Items {row.left!r} and {row.right!r}{where} have more in common than their constructs"
+            f"{_correlation('a correlation of what is left', asked)} ({tested})."
         )
         culprits = (row.left, row.right)
         remedy = f"Look at how the two are worded; leave one out or allow '{row.left} <-> {row.right}', and fit again."

@@ -32,6 +32,7 @@ _STEPS = 6
 _SHOWN = 5  # units that are spelt out
 _FEW = 5  # units on either side, below which nothing is compared
 _ENOUGH = 20  # units below which no trend is looked for
+_SPREAD_MATTERS = 1.1  # ratio of standard deviations from which errors of unit means are a fifth off
 _LOOSE = 0.05  # p up to which a cause may go with the size of units, too
 
 
@@ -423,6 +424,8 @@ def _spreading(moments: LinkedMoments) -> Iterator[Doubt]:
         few = n <= min(float(third), float(n.min() + n.max()) / 2)
         ends = (few, (n >= last) & ~few)
         low, high = (np.sqrt(np.average(ratio[end], weights=weight[end])) for end in ends)
+        if max(high / low, low / high) < _SPREAD_MATTERS:
+            continue
         way = "more" if slope > 0 else "less"
         yield Doubt(
             "sampling", "doubtful",
