@@ -29,6 +29,7 @@ __all__ = ["misfits", "missing_arrows", "swain_factor"]
 _MATTERS = 0.2  # standardised loading, or correlation of what is left, from which it matters if any edge feels it
 _MANY, _CHANCE = 250, 0.05  # rows below which chance alone breaks the rules of thumb, where this is the p of chi-square
 _CLOSE = 0.05  # RMSEA up to which a fit is called close
+_GROSS = 0.15  # RMSEA above which it is no comfort that notes name most of a misfit
 _ARROW_MATTERS = 0.1  # standardised change from which an arrow matters whatever it does to the others
 
 
@@ -143,6 +144,9 @@ def _overall(evidence: Evidence, named: list[Demand], known: bool) -> Iterator[D
     groups = max(len(fit.groups), 1)
     size = np.clip(swain_factor(p, df / groups, n / groups), 0.1, 1.0)
     less = sum(-n * np.log1p(-min(one.statistic / n, 0.999)) for one in named)  # as likelihood ratios
+    gross = rmsea > _GROSS and not known and float(chdtrc(df, chisq * size)) < LEVELS["misfit"] / 2
+    if gross:  # single steps do not tell what such a misfit does to an effect, and do not add up
+        named, less = [], 0.0
     tested = float(chdtrc(max(df - len(named), 1), max(chisq * size - less, 0.0)))
     known = known or less > chisq / 2
     if tested < LEVELS["misfit"] / 2 and rmsea > _CLOSE:
