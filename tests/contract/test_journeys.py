@@ -58,19 +58,19 @@ def answers():
 
 # Most files that each may run through.
 JOURNEYS = {
-    "study": (14, lambda: world().study()),
+    "study": (16, lambda: world().study()),
     "check": (17, lambda: study().check()),
-    "path fit": (23, lambda: rox.fit(world().model, study(), method="path")),
-    "sem fit": (35, lambda: rox.fit(rox.RoxModel.from_lavaan(CHAIN), answers(), method="sem")),
-    "linked fit": (37, lambda: rox.fit(world().model, study(), method="linked")),
-    "summary": (9, lambda: fitted("linked").summary()),
-    "simulate": (21, lambda: rox.simulate(fitted("linked"), ACTIONS, **ASKED)),
+    "path fit": (41, lambda: rox.fit(world().model, study(), method="path")),
+    "sem fit": (56, lambda: rox.fit(rox.RoxModel.from_lavaan(CHAIN), answers(), method="sem")),
+    "linked fit": (59, lambda: rox.fit(world().model, study(), method="linked")),
+    "summary": (10, lambda: fitted("linked").summary()),
+    "simulate": (22, lambda: rox.simulate(fitted("linked"), ACTIONS, **ASKED)),
     "optimize": (24, lambda: rox.optimize(fitted("linked"), ACTIONS, budget=3e3, **ASKED)),
-    "counterfactual": (21, lambda: rox.counterfactual(fitted("path"), study().units[3], do={"pride": 3.0}, draws=50)),
-    "a picture": (11, lambda: fitted("linked").plot()),
-    "a chart": (26, lambda: rox.simulate(fitted("linked"), ACTIONS, **ASKED).plot()),
-    "save and load": (12, lambda: rox.load(fitted("linked").save(document()))),
-    "score": (11, lambda: rox.ScoringEngine.load(fitted("linked").save(document())).score({"pri1": 3})),
+    "counterfactual": (22, lambda: rox.counterfactual(fitted("path"), study().units[3], do={"pride": 3.0}, draws=50)),
+    "a picture": (12, lambda: fitted("linked").plot()),
+    "a chart": (27, lambda: rox.simulate(fitted("linked"), ACTIONS, **ASKED).plot()),
+    "save and load": (13, lambda: rox.load(fitted("linked").save(document()))),
+    "score": (12, lambda: rox.ScoringEngine.load(fitted("linked").save(document())).score({"pri1": 3})),
 }
 
 
