@@ -48,7 +48,12 @@ def blocks(text: str) -> list[Block]:
 
 
 def executed(page: Path) -> str:
-    """Run a page and return it with the answers that were printed just now."""
+    """Run a page and return it with the answers that were printed just now; what it says of warnings ends with it."""
+    with warnings.catch_warnings():
+        return _executed(page)
+
+
+def _executed(page: Path) -> str:
     text = page.read_text(encoding="utf-8")
     found, names, answers = blocks(text), {"__name__": "__main__"}, []
     for place, block in enumerate(found):

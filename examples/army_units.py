@@ -10,6 +10,7 @@ test on real data: keep five people of each company, and see which method still 
 from __future__ import annotations
 
 import argparse
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -34,12 +35,19 @@ def army_model(others: str = "employee") -> rox.RoxModel:
     return rox.RoxModel(name="army", constructs=[score(name) for name in COLUMNS], edges=EDGES)
 
 
+def fitted(study: rox.Study, method: str = "linked") -> rox.Fit:
+    """Estimate; what the checks doubt is printed and counted below, so it is not warned of as well."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rox.RoxWarning)
+        return rox.fit(study.model, study, method=method)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("path", type=Path, help="folder with bh1996.csv")
     soldiers = pd.read_csv(parser.parse_args().path / "bh1996.csv")
     study = rox.Study(army_model(), employee=soldiers, by="GRP")
-    fit, path = rox.fit(study.model, study), rox.fit(study.model, study, method="path")
+    fit, path = fitted(study), fitted(study, "path")
     print_groups(study)
     print_levels(fit, path)
     print_small_groups(soldiers, fit)
@@ -68,6 +76,10 @@ def print_levels(fit: rox.Fit, path: rox.Fit) -> None:
     table = pd.DataFrame(columns)
     table.index = [" -> ".join(pair) for pair in table.index]
     print(table.round(2).to_string())
+    for name, one in (("linked", fit), ("path", path)):
+        print(f"\nWhat the checks doubt of the {name} fit: {len(one.doubts) or 'nothing'}")
+        for doubt in one.doubts:
+            print(f"- {doubt}")
 
 
 def totals(fit: rox.Fit) -> pd.DataFrame:
@@ -81,11 +93,20 @@ def print_small_groups(soldiers: pd.DataFrame, fit: rox.Fit) -> None:
     full = totals(fit)["estimate"].rename("all people")
     drawn = pd.concat(small_samples(soldiers), ignore_index=True)
     drawn["held"] = drawn["ci_low"].le(drawn["effect"].map(full)) & drawn["ci_high"].ge(drawn["effect"].map(full))
+    drawn["held"] = (
+        drawn["held"].astype(float).where(drawn["ci_low"].notna())
+    )  # the data may say nothing: then there is none
     print(f"\n3. {PEOPLE} people a company, {TIMES} times: total effects\n")
     for people, own in drawn.groupby("people", sort=False):
         print(f"{people} rate cause and effect")
-        print(pd.concat([full, *columns_of(own)], axis=1).round(2).to_string(), end="\n\n")
-    print("held: share of the 95 % intervals that hold what all people said.")
+        print(pd.concat([full, *columns_of(own)], axis=1).round(2).to_string())
+        asked = own.assign(without=own["ci_low"].isna()).groupby("method", sort=False)
+        for name, of in asked:
+            print(
+                f"{name}: {of['doubted'].mean():.0%} of fits doubted, {of['without'].mean():.0%} of intervals not given"
+            )
+        print()
+    print("held: share of the 95 % intervals (where the data give one) that hold what all people said.")
 
 
 def columns_of(drawn: pd.DataFrame) -> list[pd.Series]:
@@ -111,8 +132,13 @@ def small_samples(soldiers: pd.DataFrame) -> list[pd.DataFrame]:
         }
         for people, study in studies.items():
             for method in ("path", "linked"):
-                fit = rox.fit(study.model, study, method=method)
-                found.append(totals(fit).rename_axis("effect").reset_index().assign(people=people, method=method))
+                fit = fitted(study, method)
+                found.append(
+                    totals(fit)
+                    .rename_axis("effect")
+                    .reset_index()
+                    .assign(people=people, method=method, doubted=bool(fit.doubts))
+                )
     return found
 
 

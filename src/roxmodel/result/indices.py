@@ -150,8 +150,9 @@ def index_words(found: Mapping[str, float]) -> tuple[bool, str]:
         parts.append(f"{', '.join(told)} (good from .95; Hu & Bentler 1999)")
     if told := [f"{n.upper()} {_short(values[n])} (good to {_short(_GOOD[n], 2)})" for n in missed if n in low]:
         parts.append(", ".join(told))
+    rows = "units" if "n_units" in found else "rows"
     few = (
-        f" With {found['n']:.0f} rows, fewer than {_FEW}, chance alone does that."
+        f" With {found['n']:.0f} {rows}, fewer than {_FEW}, chance alone does that."
         if found.get("n", _FEW) < _FEW
         else ""
     )

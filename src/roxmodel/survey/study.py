@@ -271,6 +271,11 @@ class Study(Told):
         return self._reading.remarks
 
     @property
+    def frame_at_hand(self) -> bool:
+        """Whether columns of the unit frame that no construct uses are at hand: not of moments, nor out of a pickle."""
+        return self._reading.origin == "frames"
+
+    @property
     def left_behind(self) -> tuple[str, ...]:
         """Sources with missing answers whose rows a pickle left behind, so that fits rest on sums by unit only."""
         return self._reading.left_behind

@@ -98,3 +98,15 @@ def test_indices_have_words(values, word):
     assert f"the fit is {word}" in words
     assert good == (word == "good")
     assert index_words({"cfi": np.nan}) == (True, "")
+
+
+def test_a_gross_misfit_is_doubtful_though_notes_name_most_of_it():
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=400)
+    b = 0.5 * a + rng.normal(size=400)
+    frame = pd.DataFrame(
+        {f"{k}{i}": 0.8 * v + 0.6 * rng.normal(size=400) for k, v in (("a", a), ("b", b)) for i in range(3)}
+    )
+    frame["b1"] += 0.7 * frame["a0"]  # follows the other construct, and one of its items: RMSEA .21
+    fit = rox.fit(rox.RoxModel.from_lavaan("A =~ a0+a1+a2\nB =~ b0+b1+b2\nB ~ A"), frame, method="sem")
+    assert [one.check for one in fit.doubts] == ["misfit"]

@@ -1,5 +1,6 @@
 """Units far out or of leverage, who is missing, who answered and how answers spread: named, and nothing else."""
 
+import pickle
 import re
 import warnings
 
@@ -162,3 +163,31 @@ def test_what_a_unit_moves_is_what_leaving_it_out_moves(method):
         again = fitted(people[people["branch"] != key], unit[unit["branch"] != key], method=method)
         left = float(again.effects("pride", "rev")["estimate"].iloc[-1])
         assert now - left == pytest.approx(moved[place], rel=0.35)
+
+
+@pytest.mark.parametrize("way", ["pickle", "study of moments", "moments"])
+def test_what_has_no_columns_does_not_say_that_they_are_in_order(way):
+    world = rox.datasets.make_world(30, seed=1)
+    study = world.study()
+    data = {
+        "pickle": lambda: pickle.loads(pickle.dumps(study)),
+        "study of moments": lambda: rox.Study.of(study.moments, world.model, by="branch"),
+        "moments": lambda: study.moments,
+    }[way]()
+    assert [row.verdict for row in _dependence(rox.fit(world.model, data))] == ["note"]
+    assert [row.verdict for row in _dependence(rox.fit(world.model, study))] == ["ok"]
+
+
+def _dependence(fit):
+    return [row for row in fit.findings if row.check == "dependence"]
+
+
+def test_rows_with_weights_are_not_said_to_have_been_looked_at():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(80, 2)), columns=["x", "y"])
+    frame = frame.assign(w=rng.uniform(1, 2, 80), place=np.arange(80) % 8)
+    ends = [rox.Construct(name=name, factor="pride", source="people", items=[name]) for name in "xy"]
+    model = rox.RoxModel(name="m", edges=["x -> y"], constructs=ends)
+    weighed, plain = rox.fit(model, frame, method="sem", weight="w"), rox.fit(model, frame, method="sem")
+    assert "weights" in _dependence(weighed)[0].finding
+    assert _dependence(plain)[0].verdict == "ok"

@@ -217,7 +217,7 @@ def few_units_p(statistic: FloatArray, n: float, left: FloatArray) -> FloatArray
     is exact for it. NaN stays.
 
     >>> few_units_p(np.array([9.0]), 50, np.array([46.0])).round(4).tolist()
-    [0.0026]
+    [0.0027]
     """
     share = np.minimum(statistic / n, 1 - 1e-9)
     return np.asarray(2.0 * stdtr(left, -np.sqrt(share / (1 - share) * left)), dtype=np.float64)

@@ -29,6 +29,7 @@ __all__ = ["misfits", "missing_arrows", "swain_factor"]
 _MATTERS = 0.2  # standardised loading, or correlation of what is left, from which it matters if any edge feels it
 _MANY, _CHANCE = 250, 0.05  # rows below which chance alone breaks the rules of thumb, where this is the p of chi-square
 _CLOSE = 0.05  # RMSEA up to which a fit is called close
+_GROSS = 0.15  # RMSEA above which it is no comfort that notes name most of a misfit
 _ARROW_MATTERS = 0.1  # standardised change from which an arrow matters whatever it does to the others
 
 
@@ -50,7 +51,7 @@ def _arrow_told(fit: Fit, asked: Demand) -> Doubt:
     else:
         what = (
             f"{row.left} and {row.right}{where} have more in common than the arrows let expect, {row.left} <-> "
-            f"{row.right}: a correlation of about {asked.standardized:.2f} ({tested})."
+            f"{row.right}{_correlation('a correlation', asked)} ({tested})."
         )
     verdict: DoubtVerdict = "doubtful" if abs(asked.standardized) > _ARROW_MATTERS or asked.moves.most > 1 else "note"
     remedy = (
@@ -62,6 +63,11 @@ def _arrow_told(fit: Fit, asked: Demand) -> Doubt:
     return Doubt(
         "missing_arrow", verdict, f"{what}{asked.moves.told}", (row.left, row.right), remedy, _concerned(fit, row)
     )
+
+
+def _correlation(what: str, asked: Demand) -> str:
+    """About how large it would be; nothing where the step to it ends beyond what a correlation can be."""
+    return f": {what} of about {asked.standardized:.2f}" if abs(asked.standardized) < 1 else ""
 
 
 def _concerned(fit: Fit, row: Parameter) -> tuple[str, ...]:
@@ -98,8 +104,8 @@ def _told(model: RoxModel, asked: Demand) -> Doubt:
         remedy = f"Leave {row.right!r} out or move it, fit again and see whether the edges stay."
     else:
         what = (
-            f"Items {row.left!r} and {row.right!r}{where} have more in common than their constructs: a correlation of "
-            f"what is left of about {asked.standardized:.2f} ({tested})."
+            f"Items {row.left!r} and {row.right!r}{where} have more in common than their constructs"
+            f"{_correlation('a correlation of what is left', asked)} ({tested})."
         )
         culprits = (row.left, row.right)
         remedy = f"Look at how the two are worded; leave one out or allow '{row.left} <-> {row.right}', and fit again."
@@ -138,6 +144,9 @@ def _overall(evidence: Evidence, named: list[Demand], known: bool) -> Iterator[D
     groups = max(len(fit.groups), 1)
     size = np.clip(swain_factor(p, df / groups, n / groups), 0.1, 1.0)
     less = sum(-n * np.log1p(-min(one.statistic / n, 0.999)) for one in named)  # as likelihood ratios
+    gross = rmsea > _GROSS and not known and float(chdtrc(df, chisq * size)) < LEVELS["misfit"] / 2
+    if gross:  # single steps do not tell what such a misfit does to an effect, and do not add up
+        named, less = [], 0.0
     tested = float(chdtrc(max(df - len(named), 1), max(chisq * size - less, 0.0)))
     known = known or less > chisq / 2
     if tested < LEVELS["misfit"] / 2 and rmsea > _CLOSE:

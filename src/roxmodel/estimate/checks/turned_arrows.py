@@ -73,7 +73,7 @@ def untold_arrows(graph: nx.DiGraph[str]) -> list[Arrow]:
     >>> untold_arrows(nx.DiGraph([("a", "b"), ("b", "c")]))
     [('a', 'b'), ('b', 'c')]
     >>> untold_arrows(nx.DiGraph([("a", "c"), ("b", "c"), ("c", "d"), ("a", "b")]))
-    [('a', 'c'), ('b', 'c'), ('c', 'd'), ('a', 'b')]
+    [('a', 'c'), ('a', 'b'), ('c', 'd'), ('b', 'c')]
     """
     whole = nx.DiGraph(graph)
     free = [name for name in graph if not graph.in_degree(name)]

@@ -32,6 +32,7 @@ _STEPS = 6
 _SHOWN = 5  # units that are spelt out
 _FEW = 5  # units on either side, below which nothing is compared
 _ENOUGH = 20  # units below which no trend is looked for
+_SPREAD_MATTERS = 1.1  # ratio of standard deviations from which errors of unit means are a fifth off
 _LOOSE = 0.05  # p up to which a cause may go with the size of units, too
 
 
@@ -39,13 +40,47 @@ def unit_findings(evidence: Evidence) -> Iterator[Doubt]:
     """What is found of single units or rows: ``dependence``, ``leverage``, ``books``, ``response``, ``units`` ..."""
     columns = columns_of(evidence)
     rest = unexplained(evidence, reread=bool(columns[0]))
-    if rest is None or not rest.caused.any():
+    if rest is None:
+        yield from _unseen(evidence)
         return
+    if not rest.caused.any():
+        return
+    if not _columns_at_hand(evidence):
+        yield Doubt(
+            "dependence", "note",
+            "Whether units of one region share what is unexplained was not looked at: this study was made of moments, "
+            "or came out of a pickle, and has no columns of the unit frame that no construct uses.",
+            (), "Fit a Study that is made of its frames, or take the words of such a fit.",
+        )  # fmt: skip
     yield from dependence_findings(evidence, rest, columns)
     yield from _answering(evidence, rest)
     far = list(_far_out(evidence, rest))
     yield from far
     yield from _pulling(evidence, rest, bool(far))
+
+
+def _columns_at_hand(evidence: Evidence) -> bool:
+    """Whether columns of the units that no construct uses could be looked at."""
+    data = evidence.data
+    return data.frame_at_hand if isinstance(data, Study) else not isinstance(data, LinkedMoments)
+
+
+def _unseen(evidence: Evidence) -> Iterator[Doubt]:
+    """That single units or rows were not looked at, and why: silence would pass for order."""
+    if not any(evidence.model.causes(name) for name in evidence.model.names):
+        return
+    if evidence.fit.traits.ordinal:
+        why = "answers are ordered categories"
+    elif any(evidence.columns.get(name) for name in ("weight", "frequency")):
+        why = "rows have weights, or stand for several people"
+    else:
+        why = "the fit rests on moments, without single rows"
+    looked = [("leverage", "far out"), ("dependence", "alike within groups")]
+    if hasattr(evidence.data, "columns") and not columns_of(evidence)[0]:  # no column could be one of groups
+        looked = looked[:1]
+    for check, what in looked:
+        finding = f"Whether rows are {what} in what the causes leave unexplained was not looked at: {why}."
+        yield Doubt(check, "note", finding, (), "Look at a fit of the plain rows beside this one.")
 
 
 # --- far out
@@ -389,6 +424,8 @@ def _spreading(moments: LinkedMoments) -> Iterator[Doubt]:
         few = n <= min(float(third), float(n.min() + n.max()) / 2)
         ends = (few, (n >= last) & ~few)
         low, high = (np.sqrt(np.average(ratio[end], weights=weight[end])) for end in ends)
+        if max(high / low, low / high) < _SPREAD_MATTERS:
+            continue
         way = "more" if slope > 0 else "less"
         yield Doubt(
             "sampling", "doubtful",
