@@ -4,12 +4,13 @@
 
 Every world of `doubtful_worlds.py` is fitted as a user would fit it, and what `fit.doubts` and `fit.checks()` say is
 laid beside the truth. A violation counts as found where a doubtful or unusable row names its culprit, as noted where a
-note does. The best test: where one more arrow makes the graph right, the likelihood ratio of that arrow in the same
-world (referred to F, exact for regressions); else the natural test, or none; it stands at the level that all of its
-check has (`LEVELS`), and at a tenth of it, which is what an arrow among ten has by Holm. "Said": in how many worlds the
-study warned, the fit warned, a row of `fit.checks()` or of `fit.doubts` named it, and (first worlds only) `simulate`
-passed it on. Prints markdown; ± is one Monte-Carlo standard error. With --out records are kept, and worlds that are
-there are not drawn again. --speed: the time of the checks as a share of the fit without them, in the same process.
+note of the check whose place it is does. The best test: where one more arrow makes the graph right, the likelihood
+ratio of that arrow in the same world (referred to F, exact for regressions); else the natural test, or none; it stands
+at the level that all of its check has (`LEVELS`), and at a tenth of it, which is what an arrow among ten has by Holm.
+"Said": in how many worlds the study warned, the fit warned, a row of `fit.doubts` named it, and (first worlds only)
+`simulate` passed it on. Prints markdown; ± is one Monte-Carlo standard error. With --out records are kept, and worlds
+that are there are not drawn again. --speed: the time of the checks as a share of the fit without them, in the same
+process.
 """
 
 from __future__ import annotations
@@ -172,13 +173,13 @@ def violation_row(case: Case, units: int, found: list[dict[str, Any]], best: lis
     early = sum(own["k"] < SPOKEN for own in found)
     said = ", ".join(
         f"{name} {100 * places[name] / (early if name == 'run' else len(found)):.0f} %"
-        for name in ("refused", "study", "fit", "checks", "doubts", "run") if places[name]
+        for name in ("refused", "study", "fit", "doubts", "run") if places[name]
     )  # fmt: skip
     return [
         case.label, str(units), str(len(found)), f"{found[0]['truth']:.3g}", middle(totals),
         share([bool(own["hit"]) for own in found]), counted(name for own in found for name in set(own["hit"])),
         *power, share([bool(own.get("doubts") or "refused" in own) for own in found]),
-        share([bool(own.get("noted")) for own in found]), said or "nowhere",
+        share([bool(set(own.get("noted", ())) & set(case.checks)) for own in found]), said or "nowhere",
     ]  # fmt: skip
 
 
