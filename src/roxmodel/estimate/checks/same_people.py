@@ -241,7 +241,8 @@ class _Without:
             at, to = [names.index(name) for name in causes], names.index(effect)
             if not at:
                 continue
-            moved = [np.linalg.lstsq(c[np.ix_(at, at)], c[at, to])[0] for c in (fit.population.covariance, covariance)]
+            both = (fit.population.covariance, covariance)
+            moved = [np.linalg.lstsq(c[np.ix_(at, at)], c[at, to], rcond=None)[0] for c in both]
             for k, name in enumerate(causes):
                 place, change = before[name, effect], float(moved[1][k] - moved[0][k])
                 edges[name, effect] = float(fit.theta[place]), float(fit.theta[place]) + change
