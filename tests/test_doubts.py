@@ -2,10 +2,13 @@
 
 import json
 import pickle
+import re
 import warnings
 
+import pandas as pd
 import pytest
 
+import roxmodel as rox
 from roxmodel.doubts import Doubt, doubt_lines, new_doubts, warn_doubts
 from roxmodel.errors import RoxWarning
 
@@ -46,3 +49,29 @@ def test_no_doubt_no_word():
         warnings.simplefilter("error")
         warn_doubts("fit", [], stacklevel=1)
     assert doubt_lines([]) == []
+
+
+def test_the_one_line_of_every_answer_counts_its_doubts(tmp_path):
+    """Also a plan that was written and read: its doubts stand before what it promised."""
+    world = rox.datasets.make_world(60, seed=1)
+    total = {name: world.unit[name].mean() for name in world.unit if name != world.by} | {world.by: "Total"}
+    total["revenue"] = world.unit["revenue"].sum()
+    with pytest.warns(rox.RoxWarning, match="Total"):
+        study = world.study(unit=pd.concat([world.unit, pd.DataFrame([total])], ignore_index=True))
+    fit = rox.fit(world.model, study, method="path")
+    act = rox.Intervention(name="coaching", shift={"pride": 0.3}, cost=1e3)
+    asked = {"seed": 1, "draws": 50, "doubtful": True}
+    money = {"value": {"revenue": 1_000.0}, "horizon": 2}
+    plan = rox.optimize(fit, [act], budget=1e6, **asked, **money)
+    for answer in (
+        fit,
+        plan,
+        rox.simulate(fit, [act], **asked, **money),
+        rox.where_to_act(fit, "revenue", **asked),
+        rox.forecast(fit, given={"pride": 4.0}, **asked),
+        rox.counterfactual(fit, study.units[0], do={"pride": 3.0}, **asked),
+    ):
+        assert re.search(r"; \d doubtful: \w+\.doubts>$", repr(answer))
+    saved = rox.load_plan(plan.save(tmp_path / "plan.json"), fit)
+    assert str(saved).startswith("DOUBTFUL (books)")
+    assert "Total" not in str(saved)

@@ -9,7 +9,10 @@ from typing import Final, Literal
 
 from roxmodel.errors import RoxWarning
 
-__all__ = ["Doubt", "DoubtVerdict", "concerned", "doubt_lines", "doubt_words", "gravest", "new_doubts", "warn_doubts"]
+__all__ = [
+    "Doubt", "DoubtVerdict", "concerned", "doubt_lines", "doubt_tail", "doubt_words", "gravest", "new_doubts",
+    "warn_doubts",
+]  # fmt: skip
 
 DoubtVerdict = Literal["ok", "note", "doubtful", "unusable"]
 
@@ -60,6 +63,15 @@ def doubt_lines(doubts: Sequence[Doubt]) -> list[str]:
     ["DOUBTFUL (keys): 'a' and 'a ' are two units. Strip the blanks."]
     """
     return [f"{doubt.verdict.upper()} ({doubt.check}): {doubt.finding} {doubt.remedy}" for doubt in doubts]
+
+
+def doubt_tail(doubts: Sequence[Doubt], where: str) -> str:
+    """What the one line that names an answer ends with: how many doubts it has, and `where` they are told.
+
+    >>> doubt_tail([Doubt("keys", "doubtful", "'a' and 'a ' are two units.", ("store",), "Strip the blanks.")], "run")
+    '; 1 doubtful: run.doubts'
+    """
+    return f"; {len(doubts)} doubtful: {where}.doubts" if doubts else ""
 
 
 def doubt_words(doubts: Sequence[Doubt]) -> str:

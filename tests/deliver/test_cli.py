@@ -52,6 +52,7 @@ def test_the_demo_says_truth_uncertainty_and_limits(demo):
         "truth 8.8",
         "noise shrinks effects",
         "chance of a loss",
+        "No data rule out an unmeasured cause",
         "PwC publishes no formula",
     ):
         assert words in printed

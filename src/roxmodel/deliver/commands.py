@@ -19,7 +19,7 @@ from roxmodel.doubts import Doubt, doubt_lines
 from roxmodel.errors import RoxError
 from roxmodel.numerals import money_text, signed_text
 from roxmodel.plots.page import save_figure
-from roxmodel.simulation.run_story import rox_sentences
+from roxmodel.simulation.run_story import overturned_sentence, rox_sentences
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -123,6 +123,7 @@ def _show_answer(console: Console, demo: _Demo) -> None:
     console.print("[bold]4. Return on experience[/bold] (EUR, discounted by 2 % a wave)")
     for line in rox_sentences(run):
         console.print(f"- {line}")
+    console.print(overturned_sentence(run))
     console.print("rox = npv / cost (0 = break-even); PwC publishes no formula, this is roxmodel's definition.\n")
 
 

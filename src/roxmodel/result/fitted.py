@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from roxmodel.doubts import Doubt, concerned, gravest
+from roxmodel.doubts import Doubt, concerned, doubt_tail, gravest
 from roxmodel.errors import EstimationError, RoxError, listed
 from roxmodel.records import (
     Equation,
@@ -362,7 +362,7 @@ class Fitted:
             f"{self.population.n_units} units" if self.population.n_units is not None else f"n = {self.population.n}"
         )
         groups = f", {len(self.groups)} groups" if len(self.groups) > 1 else ""
-        doubts = f"; {len(self.doubts)} doubtful: fit.doubts" if self.doubts else ""
+        doubts = doubt_tail(self.doubts, "fit")
         return f"<Fit of {self.model.name!r} by method {self.method!r}, {where}{groups}{doubts}>"
 
 

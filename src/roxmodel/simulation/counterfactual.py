@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from roxmodel.doubts import Doubt
+from roxmodel.doubts import Doubt, doubt_tail
 from roxmodel.errors import RoxWarning, SimulationError, listed
 from roxmodel.frozen import FrozenMapping
 from roxmodel.records import LINEAR
@@ -120,7 +120,8 @@ class Counterfactual(Spoken):
         return counterfactual_story(self)
 
     def __repr__(self) -> str:
-        return f"<Counterfactual of {self.whom}, {self.condition}, {len(self.changes)} draws>"
+        doubts = doubt_tail(self.doubts, "counterfactual")
+        return f"<Counterfactual of {self.whom}, {self.condition}, {len(self.changes)} draws{doubts}>"
 
 
 def counterfactual(  # noqa: PLR0913 - the contract of DESIGN.md

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from roxmodel.doubts import Doubt
+from roxmodel.doubts import Doubt, doubt_tail
 from roxmodel.errors import RoxWarning, SimulationError, did_you_mean, listed
 from roxmodel.frozen import FrozenMapping
 from roxmodel.records import LINEAR
@@ -116,7 +116,8 @@ class Forecast(Spoken):
 
     def __repr__(self) -> str:
         waves = f"{self.horizon} wave{'' if self.horizon == 1 else 's'}"
-        return f"<Forecast of {self.whom}, {waves}, {len(self.means)} draw{'' if len(self.means) == 1 else 's'}>"
+        draws = f"{len(self.means)} draw{'' if len(self.means) == 1 else 's'}"
+        return f"<Forecast of {self.whom}, {waves}, {draws}{doubt_tail(self.doubts, 'forecast')}>"
 
     @property
     def whom(self) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from roxmodel.doubts import Doubt, doubt_lines, doubt_words
+from roxmodel.doubts import Doubt, doubt_lines, doubt_tail, doubt_words
 from roxmodel.errors import SimulationError, did_you_mean, listed
 from roxmodel.frozen import FrozenMapping
 from roxmodel.numerals import money_text
@@ -88,7 +88,7 @@ class Priorities(Spoken):
         return Story("priorities", "Where to act", "", warnings, (), tuple(body), self.notes)
 
     def __repr__(self) -> str:
-        return f"<Priorities for {self.outcome!r}, {len(self.rows)} rows>"
+        return f"<Priorities for {self.outcome!r}, {len(self.rows)} rows{doubt_tail(self.doubts, 'priorities')}>"
 
     def plot(self) -> Figure:
         """Importance-performance map: total effect against mean score, for what has a bounded scale.

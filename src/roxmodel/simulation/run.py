@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from roxmodel.doubts import Doubt
+from roxmodel.doubts import Doubt, doubt_tail
 from roxmodel.errors import RoxWarning, SimulationError
 from roxmodel.frozen import FrozenMapping
 from roxmodel.result.fit import Fit
@@ -277,7 +277,8 @@ class Run(Spoken):
 
     def __repr__(self) -> str:
         names = ", ".join(i.name for i in self.interventions)
-        return f"<Run of {names} over {self.horizon} waves, {len(self.changes)} draws>"
+        doubts = doubt_tail(self.doubts, "run")
+        return f"<Run of {names} over {self.horizon} waves, {len(self.changes)} draws{doubts}>"
 
     def _story(self) -> Story:
         return run_story(self)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "beyond_notes", "causal_if", "causal_note", "counterfactual_story", "course_notes", "forecast_story", "level_of",
-    "money_notes", "rox_sentences", "run_story", "skew_lines",
+    "money_notes", "overturned_sentence", "rox_sentences", "run_story", "skew_lines",
 ]  # fmt: skip
 
 _SHARE = 0.1  # of a standard deviation, by which seeing and doing differ before it is said
@@ -62,12 +62,13 @@ def _of_draws(fit: Fit, draws: int, also: str = "") -> str:
 def run_story(run: Run) -> Story:
     """See `Run.story`."""
     title = f"What if: {', '.join(one.name for one in run.interventions)}, {run.horizon} waves"
-    money: list[StoryPart] = [*rox_sentences(run), _overturned(run), _rox_shown(run)] if run.money else []
+    money: list[StoryPart] = [*rox_sentences(run), overturned_sentence(run), _rox_shown(run)] if run.money else []
     warnings = (*doubt_lines(run.doubts), *skew_lines(_spreads(run)))
     return Story("run", title, title, warnings, body=(_effects_shown(run), *money), notes=tuple(_run_notes(run)))
 
 
-def _overturned(run: Run) -> str:
+def overturned_sentence(run: Run) -> str:
+    """What would overturn the money; it stands beside every `rox_sentences`."""
     return overturned_line(run.overturned, "the benefit" if len(run.actions) == 1 else "the benefit of all together")
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from roxmodel.doubts import Doubt, doubt_lines, warn_doubts
+from roxmodel.doubts import Doubt, doubt_lines, doubt_tail, warn_doubts
 from roxmodel.errors import DataError, SpecError, did_you_mean, listed
 from roxmodel.moments.cells import Cells
 from roxmodel.moments.linked import LinkedMoments, SourceMoments
@@ -449,7 +449,7 @@ class Study(Told):
         people = ", ".join(f"{int(s.respondents.sum())} {s.source} answers" for s in self.moments.sources)
         known, matched = len(self.units), len(self.moments.matched)
         whole = "" if matched == known else f" ({matched} in every source)"
-        doubts = f"; {len(self.doubts)} doubtful: study.doubts" if self.doubts else ""
+        doubts = doubt_tail(self.doubts, "study")
         return f"<Study of {known} units{whole} by {self.by!r}: {people or 'unit figures only'}{doubts}>"
 
     def _story(self) -> Story:

@@ -20,6 +20,7 @@ from roxmodel.numerals import estimate_text
 from roxmodel.records import LINEAR
 from roxmodel.result.draws import delta_se, slopes_of
 from roxmodel.result.fit import Fit
+from roxmodel.result.groups import holm
 from roxmodel.spec.graph import RoxModel
 from roxmodel.spec.parameters import Parameter
 from roxmodel.types import FloatArray
@@ -188,13 +189,8 @@ def _large(found: Sequence[_Edge]) -> Iterator[Doubt]:
 
 
 def _rejected(p: Sequence[float], check: str) -> list[bool]:
-    """Which tests reject at the level of the check, with Holm's correction (1979, doi 10.2307/4615733)."""
-    found = [False] * len(p)
-    for rank, k in enumerate(np.argsort(p, kind="stable").tolist()):
-        if not p[k] * (len(p) - rank) <= LEVELS[check]:
-            break
-        found[k] = True
-    return found
+    """Which tests reject at the level of the check, all of them together."""
+    return [bool(one <= LEVELS[check]) for one in holm(np.asarray(p, dtype=np.float64))]
 
 
 def _edges_of(evidence: Evidence) -> list[_Edge]:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from roxmodel.document import DoubtRecord, named_file, read_document, read_text, write_document, write_text
-from roxmodel.doubts import Doubt
+from roxmodel.doubts import Doubt, doubt_lines, doubt_tail
 from roxmodel.errors import DocumentError, RoxError, SimulationError, did_you_mean
 from roxmodel.frozen import FrozenMapping
+from roxmodel.numerals import money_text
 from roxmodel.result.fit import Fit
 from roxmodel.result.persistence import saved_doubts
 from roxmodel.saving import AnyPath
@@ -318,7 +319,8 @@ class Plan(Spoken):
         return plan_story(self)
 
     def __repr__(self) -> str:
-        return f"<Plan of {len(self.choice.options)} of {len(self.candidates)} actions, {self.spent:,.0f} spent>"
+        actions, doubts = f"{len(self.choice.options)} of {len(self.candidates)}", doubt_tail(self.doubts, "plan")
+        return f"<Plan of {actions} actions, {self.spent:,.0f} spent{doubts}>"
 
     def plot(self, kind: str = "plan") -> Figure:
         """Draw the plan.
@@ -418,6 +420,11 @@ class SavedPlan:
     spent: float
     n_units: int | None
     doubts: tuple[Doubt, ...] = ()
+
+    def __str__(self) -> str:
+        names = ", ".join(one.name for one in self.interventions) or "nothing"
+        ends = ", ".join(f"{name} {money_text(value)}" for name, value in self.promised.items())
+        return "\n".join([*doubt_lines(self.doubts), f"Plan: {names}; {money_text(self.spent)} spent; npv {ends}."])
 
 
 def _fingerprint(model: RoxModel) -> str:
